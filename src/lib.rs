@@ -1,0 +1,3 @@
+//! What to ask a policy server before a program starts, how to ask it, and what
+//! the answer means.
+#![cfg_attr(not(test), no_std)]
