@@ -1,3 +1,27 @@
 //! What to ask a policy server before a program starts, how to ask it, and what
 //! the answer means.
+//!
+//! Everything here is a pure function over bytes and pointers that were handed
+//! in: no system call, no allocation, no lock, no global. That is what lets the
+//! hooks use it in a vfork child or a signal handler, and the tests everywhere.
+//!
+//! A check runs through the modules in this order:
+//!
+//! 1. [`settings`] reads the `RAMPART_*` variables, [`url`] the server's address;
+//! 2. [`command`] and [`request`] put the question on the wire;
+//! 3. [`answer`] (with [`json`]) reads what comes back, in whatever pieces;
+//! 4. [`verdict`] makes of it, the mode and fail-open: run or refuse;
+//! 5. [`environ`] finds out what the child's environment lacks;
+//! 6. [`notice`] words the line that tells a person why.
 #![cfg_attr(not(test), no_std)]
+
+pub mod answer;
+pub mod arena;
+pub mod command;
+pub mod environ;
+pub mod json;
+pub mod notice;
+pub mod request;
+pub mod settings;
+pub mod url;
+pub mod verdict;

@@ -1,0 +1,487 @@
+//! Reads an HTTP/1.1 answer in whatever pieces it comes (RFC 9112; spec:
+//! `protocol.md`, Answers).
+
+use crate::arena::Decimal;
+use crate::json;
+use crate::verdict::{Outcome, Unreachable};
+
+/// A status line and headers longer than this are no answer of a policy server.
+const LONGEST_HEAD: usize = 32 * 1024;
+/// A longer body is refused unread.
+const LONGEST_BODY: usize = 64 * 1024;
+/// What is kept of a line; the headers that matter are shorter.
+const LONGEST_LINE: usize = 96;
+
+const NOT_HTTP: &str = "what answers at RAMPART_URL does not speak HTTP";
+const BAD_FRAMING: &str = "the policy server's answer has contradictory headers";
+const BAD_CHUNK: &str = "the policy server's answer has a broken chunk";
+const TOO_LONG: &str = "the policy server's answer is too long";
+
+/// Reads one answer.
+#[derive(Debug, Default)]
+pub struct Reader {
+    place: Place,
+    line: Line,
+    head_length: usize,
+    body_length: usize,
+    status: u16,
+    closes: bool,
+    content_length: Option<usize>,
+    chunked: bool,
+    json: json::Reader,
+}
+
+/// Where in the answer the next byte is.
+#[derive(Debug, Default, Clone, Copy)]
+enum Place {
+    #[default]
+    StatusLine,
+    Headers,
+    /// So many bytes of body are to come.
+    Counted(usize),
+    /// The body ends where the connection does.
+    UntilClose,
+    ChunkSize,
+    /// So many bytes of this chunk are to come.
+    Chunk(usize),
+    ChunkEnd,
+    Trailers,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// What it means.
+    pub outcome: Outcome,
+    /// Whether the connection can take another request.
+    pub reusable: bool,
+}
+
+impl End {
+    fn final_(outcome: Outcome) -> Self {
+        Self { outcome, reusable: false }
+    }
+}
+
+impl Reader {
+    /// Reads on. Gives the end as soon as it is certain.
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Option<End> {
+        while !bytes.is_empty() {
+            let step = match self.place {
+                Place::Counted(left) => self.take_body(left, &mut bytes),
+                Place::Chunk(left) => self.take_chunk(left, &mut bytes),
+                Place::UntilClose => self.take_rest(&mut bytes),
+                _ => self.take_line(&mut bytes),
+            };
+            match step {
+                Ok(None) => {}
+                // What follows the answer was not asked for: not to be trusted.
+                Ok(Some(end)) => {
+                    return Some(End { reusable: end.reusable && bytes.is_empty(), ..end });
+                }
+                Err(why) => return Some(End::final_(Outcome::Garbled(why))),
+            }
+        }
+        None
+    }
+
+    /// The end, when the connection was closed.
+    #[must_use]
+    pub fn closed(&self) -> End {
+        match self.place {
+            Place::UntilClose => self.end_of_body(),
+            _ => End::final_(Outcome::Unreachable(Unreachable::Cut)),
+        }
+    }
+
+    /// What the body said so far.
+    #[must_use]
+    pub fn answer(&self) -> &json::Answer {
+        self.json.answer()
+    }
+
+    /// Whether any byte of an answer has come.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.head_length > 0
+    }
+
+    fn take_line(&mut self, bytes: &mut &[u8]) -> Result<Option<End>, &'static str> {
+        let (taken, ended) = self.line.take(bytes);
+        self.head_length = self.head_length.saturating_add(taken);
+        if self.head_length > LONGEST_HEAD {
+            return Err(TOO_LONG);
+        }
+        if matches!(self.place, Place::StatusLine) {
+            self.line.may_be_status_line()?;
+        }
+        if !ended {
+            return Ok(None);
+        }
+        let line = core::mem::take(&mut self.line);
+        match self.place {
+            Place::StatusLine => self.read_status_line(&line)?,
+            Place::Headers if line.is_empty() => return self.end_of_head(),
+            Place::Headers => self.read_header(&line)?,
+            Place::ChunkSize => self.read_chunk_size(&line)?,
+            Place::ChunkEnd if line.is_empty() => self.place = Place::ChunkSize,
+            Place::Trailers if line.is_empty() => return Ok(Some(self.end_of_body())),
+            Place::Trailers => {}
+            _ => return Err(BAD_CHUNK),
+        }
+        Ok(None)
+    }
+
+    fn read_status_line(&mut self, line: &Line) -> Result<(), &'static str> {
+        let rest = line.kept().strip_prefix(b"HTTP/1.").ok_or(NOT_HTTP)?;
+        let (minor, digits) = match rest {
+            [minor @ (b'0' | b'1'), b' ', a, b, c] => (*minor, [*a, *b, *c]),
+            [minor @ (b'0' | b'1'), b' ', a, b, c, b' ', ..] => (*minor, [*a, *b, *c]),
+            _ => return Err(NOT_HTTP),
+        };
+        self.status = Decimal::parse(&digits)
+            .and_then(|status| u16::try_from(status).ok())
+            .filter(|status| *status >= 100)
+            .ok_or(NOT_HTTP)?;
+        self.closes = minor == b'0';
+        self.place = Place::Headers;
+        Ok(())
+    }
+
+    fn read_header(&mut self, line: &Line) -> Result<(), &'static str> {
+        let kept = line.kept();
+        let Some(colon) = kept.iter().position(|byte| *byte == b':') else {
+            // The colon may stand in what was cut off a long line.
+            return if line.is_cut() { Ok(()) } else { Err(NOT_HTTP) };
+        };
+        let (name, value) = kept.split_at_checked(colon).unwrap_or_default();
+        if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+            return Err(NOT_HTTP);
+        }
+        let value = value.strip_prefix(b":").unwrap_or_default().trim_ascii();
+        if name.eq_ignore_ascii_case(b"content-length") {
+            let length = Decimal::parse(value).ok_or(BAD_FRAMING)?;
+            if line.is_cut() || self.content_length.is_some() {
+                return Err(BAD_FRAMING);
+            }
+            self.content_length = Some(usize::try_from(length).unwrap_or(usize::MAX));
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            if line.is_cut() || self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err(BAD_FRAMING);
+            }
+            self.chunked = true;
+        } else if name.eq_ignore_ascii_case(b"connection") {
+            let mut options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+            self.closes |= line.is_cut() || options.any(|it| it.eq_ignore_ascii_case(b"close"));
+        }
+        Ok(())
+    }
+
+    fn end_of_head(&mut self) -> Result<Option<End>, &'static str> {
+        match self.status {
+            // 101 would be another protocol; the others announce the real answer.
+            100 | 102..=199 => {
+                *self = Self { head_length: self.head_length, ..Self::default() };
+                return Ok(None);
+            }
+            200 => {}
+            500..=599 => {
+                let why = Unreachable::ServerError(self.status);
+                return Ok(Some(End::final_(Outcome::Unreachable(why))));
+            }
+            _ => return Ok(Some(End::final_(Outcome::Status(self.status)))),
+        }
+        self.place = match (self.chunked, self.content_length) {
+            (true, Some(_)) => return Err(BAD_FRAMING),
+            (true, None) => Place::ChunkSize,
+            (false, Some(length)) if length > LONGEST_BODY => return Err(TOO_LONG),
+            (false, Some(0)) => return Ok(Some(self.end_of_body())),
+            (false, Some(length)) => Place::Counted(length),
+            (false, None) => {
+                self.closes = true;
+                Place::UntilClose
+            }
+        };
+        Ok(None)
+    }
+
+    fn take_body(&mut self, left: usize, bytes: &mut &[u8]) -> Result<Option<End>, &'static str> {
+        let taken = self.take_json(left, bytes)?;
+        let left = left.saturating_sub(taken);
+        self.place = Place::Counted(left);
+        Ok((left == 0).then(|| self.end_of_body()))
+    }
+
+    fn take_chunk(&mut self, left: usize, bytes: &mut &[u8]) -> Result<Option<End>, &'static str> {
+        let taken = self.take_json(left, bytes)?;
+        let left = left.saturating_sub(taken);
+        self.place = if left == 0 { Place::ChunkEnd } else { Place::Chunk(left) };
+        Ok(None)
+    }
+
+    fn take_rest(&mut self, bytes: &mut &[u8]) -> Result<Option<End>, &'static str> {
+        self.take_json(usize::MAX, bytes)?;
+        Ok(None)
+    }
+
+    /// Reads at most `left` bytes of body; gives how many.
+    fn take_json(&mut self, left: usize, bytes: &mut &[u8]) -> Result<usize, &'static str> {
+        let (body, rest) = bytes.split_at_checked(left).unwrap_or((bytes, b""));
+        *bytes = rest;
+        self.body_length = self.body_length.saturating_add(body.len());
+        if self.body_length > LONGEST_BODY {
+            return Err(TOO_LONG);
+        }
+        self.json.feed(body)?;
+        Ok(body.len())
+    }
+
+    fn read_chunk_size(&mut self, line: &Line) -> Result<(), &'static str> {
+        let kept = line.kept();
+        // A chunk extension may follow the size.
+        let end = kept.iter().position(|byte| *byte == b';').unwrap_or(kept.len());
+        let digits = kept.get(..end).unwrap_or_default().trim_ascii();
+        if digits.is_empty() {
+            return Err(BAD_CHUNK);
+        }
+        let size = digits.iter().try_fold(0usize, |sum, byte| {
+            let digit = char::from(*byte).to_digit(16).ok_or(BAD_CHUNK)?;
+            let sum = sum.saturating_mul(16).saturating_add(usize::try_from(digit).unwrap_or(0));
+            if sum > LONGEST_BODY { Err(TOO_LONG) } else { Ok(sum) }
+        })?;
+        self.place = if size == 0 { Place::Trailers } else { Place::Chunk(size) };
+        Ok(())
+    }
+
+    fn end_of_body(&self) -> End {
+        match self.json.finish() {
+            Ok(true) => End { outcome: Outcome::Allowed, reusable: !self.closes },
+            Ok(false) => End { outcome: Outcome::Denied, reusable: !self.closes },
+            Err(why) => End::final_(Outcome::Garbled(why)),
+        }
+    }
+}
+
+/// The beginning of a line, without its end.
+#[derive(Debug)]
+struct Line {
+    bytes: [u8; LONGEST_LINE],
+    length: usize,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { bytes: [0; LONGEST_LINE], length: 0 }
+    }
+}
+
+impl Line {
+    /// Takes bytes up to the end of the line; gives how many, and whether it came.
+    fn take(&mut self, bytes: &mut &[u8]) -> (usize, bool) {
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let (line, rest) = match end {
+            Some(at) => (bytes.get(..at), bytes.get(at.saturating_add(1)..)),
+            None => (Some(*bytes), None),
+        };
+        let line = line.unwrap_or_default();
+        for byte in line {
+            if let Some(room) = self.bytes.get_mut(self.length) {
+                *room = *byte;
+            }
+            self.length = self.length.saturating_add(1);
+        }
+        *bytes = rest.unwrap_or_default();
+        (line.len().saturating_add(usize::from(end.is_some())), end.is_some())
+    }
+
+    fn is_cut(&self) -> bool {
+        self.length > LONGEST_LINE
+    }
+
+    fn kept(&self) -> &[u8] {
+        let kept = self.bytes.get(..self.length).unwrap_or(&self.bytes);
+        if self.is_cut() { kept } else { kept.strip_suffix(b"\r").unwrap_or(kept) }
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.is_cut() && self.kept().is_empty()
+    }
+
+    /// So that a server of another kind is found out by its first bytes.
+    fn may_be_status_line(&self) -> Result<(), &'static str> {
+        let starts_alike = self.kept().iter().zip(b"HTTP/1.").all(|(ours, theirs)| ours == theirs);
+        if starts_alike { Ok(()) } else { Err(NOT_HTTP) }
+    }
+}
+
+/// A byte of a header's name (RFC 9110, section 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YES: &str = r#"{"allowed":true}"#;
+    const NO: &str = r#"{"allowed":false,"message":"m","matched_policies":["p"]}"#;
+    const CUT: Outcome = Outcome::Unreachable(Unreachable::Cut);
+
+    /// Reads `wire` in pieces of each size; all must come to the same end.
+    fn read(wire: &[u8]) -> (Outcome, bool) {
+        let mut ends = [1, 2, 3, 7, 64, usize::MAX].into_iter().map(|size| {
+            let mut reader = Reader::default();
+            let early = wire.chunks(size).find_map(|piece| reader.feed(piece));
+            early.unwrap_or_else(|| reader.closed())
+        });
+        let first = ends.next().expect("an end");
+        let mut reusable = first.reusable;
+        for end in ends {
+            assert_eq!(end.outcome, first.outcome, "{}", String::from_utf8_lossy(wire));
+            reusable = end.reusable;
+        }
+        (first.outcome, reusable)
+    }
+
+    fn counted(body: &str) -> String {
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    }
+
+    #[test]
+    fn whole_answers_are_verdicts_and_the_connection_stays() {
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for (wire, outcome, reusable) in [
+            (counted(YES), Outcome::Allowed, true),
+            (counted(NO), Outcome::Denied, true),
+            (counted(YES).replace("\r\n", "\n"), Outcome::Allowed, true),
+            (counted(YES).replace("OK", "OK\r\nConnection: close"), Outcome::Allowed, false),
+            (counted(YES).replace("OK", "OK\r\nconnection: x, Close"), Outcome::Allowed, false),
+            (counted(YES).replace("1.1", "1.0"), Outcome::Allowed, false),
+            (counted(YES).replace(" OK", ""), Outcome::Allowed, true),
+            (counted(YES) + "HTTP", Outcome::Allowed, false),
+            (format!("HTTP/1.1 200 OK\r\n\r\n{YES}"), Outcome::Allowed, false),
+            (format!("HTTP/1.1 100 Continue\r\n\r\n{}", counted(YES)), Outcome::Allowed, true),
+            (format!("{chunked}10\r\n{YES}\r\n0\r\n\r\n"), Outcome::Allowed, true),
+            (
+                format!("{chunked}1;a=b\r\n{{\r\nF\r\n{}\r\n000\r\nX: y\r\n\r\n", &YES[1..]),
+                Outcome::Allowed,
+                true,
+            ),
+            (
+                counted(YES).replace("OK", &format!("OK\r\nX-Long: {}", "v".repeat(5000))),
+                Outcome::Allowed,
+                true,
+            ),
+        ] {
+            assert_eq!(read(wire.as_bytes()), (outcome, reusable), "{wire}");
+        }
+    }
+
+    #[test]
+    fn other_statuses_are_told_apart() {
+        let server_error = |status| Outcome::Unreachable(Unreachable::ServerError(status));
+        for (status, outcome) in [
+            ("500", server_error(500)),
+            ("503", server_error(503)),
+            ("599", server_error(599)),
+            ("101", Outcome::Status(101)),
+            ("201", Outcome::Status(201)),
+            ("204", Outcome::Status(204)),
+            ("302", Outcome::Status(302)),
+            ("401", Outcome::Status(401)),
+            ("404", Outcome::Status(404)),
+            ("600", Outcome::Status(600)),
+        ] {
+            let wire = counted(YES).replace("200", status);
+            assert_eq!(read(wire.as_bytes()), (outcome, false), "{wire}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_stops_early_is_cut() {
+        let whole = counted(YES);
+        let chunked = format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{YES}\r\n0\r\n\r\n"
+        );
+        for wire in [whole.as_bytes(), chunked.as_bytes()] {
+            for length in 0..wire.len() {
+                assert_eq!(read(&wire[..length]).0, CUT, "{length}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_answer_is_garbled() {
+        let many_headers = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(7000));
+        let long_body = format!("{}{}", " ".repeat(70_000), YES);
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let endless = format!("HTTP/1.1 200 OK\r\n\r\n{long_body}");
+        let length = |text: &str| counted(YES).replace("Content-Length: 16", text);
+        for wire in [
+            "SSH-2.0-OpenSSH_9.2\r\n".to_owned(),
+            "\r\n".to_owned(),
+            "HTTP/2 200 OK\r\n\r\n".to_owned(),
+            "HTTP/1.2 200 OK\r\n\r\n".to_owned(),
+            "HTTP/1.1 20 OK\r\n\r\n".to_owned(),
+            "HTTP/1.1 2000 OK\r\n\r\n".to_owned(),
+            "HTTP/1.1 099 OK\r\n\r\n".to_owned(),
+            "HTTP/1.1200 OK\r\n\r\n".to_owned(),
+            counted("nonsense"),
+            counted("[]"),
+            counted(""),
+            counted(&long_body),
+            endless,
+            many_headers,
+            counted(YES).replace("OK", "OK\r\nno colon"),
+            counted(YES).replace("OK", "OK\r\n folded: x"),
+            counted(YES).replace("OK", "OK\r\nX : y"),
+            length("Content-Length: 16\r\nContent-Length: 16"),
+            length("Content-Length: 16\r\nTransfer-Encoding: chunked"),
+            length("Transfer-Encoding: gzip"),
+            length("Transfer-Encoding: gzip, chunked"),
+            length("Content-Length: -1"),
+            length("Content-Length: 16, 16"),
+            length("Content-Length: 99999999999999999999999"),
+            length("Content-Length: 15"),
+            format!("{chunked}\r\n"),
+            format!("{chunked}x\r\n"),
+            format!("{chunked}-10\r\n{YES}\r\n0\r\n\r\n"),
+            format!("{chunked}ffffffffffffffffff\r\n{YES}"),
+            format!("{chunked}f\r\n{YES}\r\n0\r\n\r\n"),
+            format!("{chunked}10\r\n{YES}x\r\n0\r\n\r\n"),
+        ] {
+            let (outcome, reusable) = read(wire.as_bytes());
+            assert!(matches!(outcome, Outcome::Garbled(_)), "{outcome:?} for {wire:.200}");
+            assert!(!reusable);
+        }
+    }
+
+    #[test]
+    fn httparse_reads_every_head_that_is_read_here() {
+        // Mutations of a good answer: a verdict must come of nothing that a
+        // well-tried parser refuses.
+        let good = counted(YES).replace("OK", "OK\r\nDate: x\r\nConnection: keep-alive");
+        for position in 0..good.len() {
+            for replacement in *b"\r\n :;,0a\x00\xff" {
+                let mut wire = good.clone().into_bytes();
+                wire[position] = replacement;
+                let mut reader = Reader::default();
+                let Some(end) = reader.feed(&wire) else { continue };
+                if !matches!(end.outcome, Outcome::Allowed | Outcome::Denied) {
+                    continue;
+                }
+                let mut headers = [httparse::EMPTY_HEADER; 8];
+                let mut theirs = httparse::Response::new(&mut headers);
+                if let Ok(status) = theirs.parse(&wire) {
+                    assert!(status.is_complete());
+                    assert_eq!(theirs.code, Some(200));
+                } else {
+                    // Bytes inside a value or a reason that mean nothing to us.
+                    let head = String::from_utf8_lossy(&wire);
+                    let odd = head.contains(['\0', '\r', '\u{fffd}']);
+                    assert!(odd, "{head}");
+                }
+            }
+        }
+    }
+}

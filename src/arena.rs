@@ -1,0 +1,170 @@
+//! Text put together piece by piece in memory of fixed size.
+
+/// The memory was too small for what was to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full;
+
+/// A region of bytes, handed out in slices from its start.
+#[derive(Debug)]
+pub struct Arena<'m> {
+    free: &'m mut [u8],
+}
+
+impl<'m> Arena<'m> {
+    /// An arena over `memory`.
+    pub fn new(memory: &'m mut [u8]) -> Self {
+        Self { free: memory }
+    }
+
+    /// The pieces one after the other, as one slice that lives as long as the
+    /// memory does.
+    ///
+    /// # Errors
+    /// [`Full`] if they do not fit; nothing is taken then.
+    pub fn join(&mut self, pieces: &[&[u8]]) -> Result<&'m [u8], Full> {
+        self.write(|text| pieces.iter().try_for_each(|piece| text.push(piece)))
+    }
+
+    /// What `fill` wrote, as one slice that lives as long as the memory does.
+    ///
+    /// # Errors
+    /// [`Full`] if `fill` says so; nothing is taken then.
+    pub fn write(
+        &mut self,
+        fill: impl FnOnce(&mut Text<'_>) -> Result<(), Full>,
+    ) -> Result<&'m [u8], Full> {
+        let mut text = Text::new(self.free);
+        fill(&mut text)?;
+        let length = text.length;
+        let (taken, free) =
+            core::mem::take(&mut self.free).split_at_mut_checked(length).ok_or(Full)?;
+        self.free = free;
+        Ok(taken)
+    }
+}
+
+/// Bytes appended to a buffer of fixed size.
+#[derive(Debug)]
+pub struct Text<'b> {
+    buffer: &'b mut [u8],
+    length: usize,
+}
+
+impl<'b> Text<'b> {
+    /// An empty text that may grow to the size of `buffer`.
+    pub fn new(buffer: &'b mut [u8]) -> Self {
+        Self { buffer, length: 0 }
+    }
+
+    /// Appends `bytes`.
+    ///
+    /// # Errors
+    /// [`Full`] if they do not fit; nothing is appended then.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        let end = self.length.checked_add(bytes.len()).ok_or(Full)?;
+        self.buffer.get_mut(self.length..end).ok_or(Full)?.copy_from_slice(bytes);
+        self.length = end;
+        Ok(())
+    }
+
+    /// Appends as much of `bytes` as there is room for.
+    pub fn push_lossy(&mut self, bytes: &[u8]) {
+        let fitting = bytes.len().min(self.buffer.len().saturating_sub(self.length));
+        if let Some(bytes) = bytes.get(..fitting) {
+            // Cannot fail: it was cut to the room left.
+            let _ = self.push(bytes);
+        }
+    }
+
+    /// What was appended so far.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.buffer.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// A number in decimal digits, without memory of its own elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub struct Decimal {
+    digits: [u8; Self::LONGEST],
+    start: usize,
+}
+
+impl Decimal {
+    /// Digits of the largest `u64`.
+    const LONGEST: usize = 20;
+
+    /// The digits of `number`.
+    #[must_use]
+    pub fn new(mut number: u64) -> Self {
+        let mut digits = [b'0'; Self::LONGEST];
+        let mut start = Self::LONGEST;
+        for digit in digits.iter_mut().rev() {
+            // A remainder of a division by ten fits a byte.
+            *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+            number /= 10;
+            start -= 1;
+            if number == 0 {
+                break;
+            }
+        }
+        Self { digits, start }
+    }
+
+    /// The digits, the most significant first, without leading zeros.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.digits.get(self.start..).unwrap_or_default()
+    }
+
+    /// Reads digits and nothing else; `None` for anything else or over `u64`.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<u64> {
+        if text.is_empty() {
+            return None;
+        }
+        text.iter().try_fold(0u64, |sum, byte| {
+            let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
+            sum.checked_mul(10)?.checked_add(u64::from(digit))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arena_hands_out_slices_until_it_is_full() {
+        let mut memory = [0; 10];
+        let mut arena = Arena::new(&mut memory);
+        assert_eq!(arena.join(&[b"abc", b"", b"de"]), Ok(&b"abcde"[..]));
+        assert_eq!(arena.join(&[b"123456"]), Err(Full));
+        assert_eq!(arena.join(&[b"12345"]), Ok(&b"12345"[..]));
+        assert_eq!(arena.join(&[b"x"]), Err(Full));
+        assert_eq!(arena.join(&[]), Ok(&b""[..]));
+    }
+
+    #[test]
+    fn a_text_takes_all_of_a_piece_or_nothing_unless_it_may_be_cut() {
+        let mut buffer = [0; 4];
+        let mut text = Text::new(&mut buffer);
+        assert_eq!(text.push(b"abc"), Ok(()));
+        assert_eq!(text.push(b"de"), Err(Full));
+        assert_eq!(text.as_bytes(), b"abc");
+        text.push_lossy(b"de");
+        assert_eq!(text.as_bytes(), b"abcd");
+    }
+
+    #[test]
+    fn decimals_are_written_and_read_alike() {
+        for number in [0, 1, 9, 10, 99, 100, 65_536, u64::MAX] {
+            let written = Decimal::new(number);
+            assert_eq!(written.as_bytes(), number.to_string().as_bytes());
+            assert_eq!(Decimal::parse(written.as_bytes()), Some(number));
+        }
+        for bad in [&b""[..], b"-1", b"+1", b" 1", b"1 ", b"0x1", b"18446744073709551616"] {
+            assert_eq!(Decimal::parse(bad), None, "{bad:?}");
+        }
+    }
+}

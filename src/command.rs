@@ -1,0 +1,213 @@
+//! A command as one line of shell words inside a JSON string (spec: `protocol.md`,
+//! Request).
+
+/// Where bytes go, piece by piece.
+pub trait Sink {
+    /// Why the sink takes no more.
+    type Stop;
+
+    /// Takes `bytes`.
+    ///
+    /// # Errors
+    /// Whatever keeps the sink from taking them; nothing more is put after that.
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Self::Stop>;
+}
+
+/// A sink that only counts.
+#[derive(Debug, Default)]
+pub struct Count(
+    /// Bytes so far.
+    pub usize,
+);
+
+impl Sink for Count {
+    type Stop = core::convert::Infallible;
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Self::Stop> {
+        self.0 = self.0.wrapping_add(bytes.len());
+        Ok(())
+    }
+}
+
+/// The word that names the program truthfully: `argv[0]` if it is the path given or
+/// its last component, else the path itself.
+#[must_use]
+pub fn truthful_name<'a>(path: &'a [u8], argv0: Option<&'a [u8]>) -> &'a [u8] {
+    match argv0 {
+        Some(name) if !name.is_empty() && (name == path || name == last_component(path)) => name,
+        _ => path,
+    }
+}
+
+fn last_component(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
+}
+
+/// Writes `words` as a shell would read them back, escaped for JSON.
+///
+/// # Errors
+/// The sink's.
+pub fn write_words<'w, S: Sink>(
+    words: impl Iterator<Item = &'w [u8]>,
+    sink: &mut S,
+) -> Result<(), S::Stop> {
+    let mut separator: &[u8] = b"";
+    for word in words {
+        sink.put(separator)?;
+        separator = b" ";
+        write_word(word, sink)?;
+    }
+    Ok(())
+}
+
+fn write_word<S: Sink>(word: &[u8], sink: &mut S) -> Result<(), S::Stop> {
+    if !word.is_empty() && word.iter().all(|byte| stands_as_it_is(*byte)) {
+        return sink.put(word);
+    }
+    sink.put(b"'")?;
+    write_escaped(word, QUOTE_IN_QUOTES, sink)?;
+    sink.put(b"'")
+}
+
+/// `'\''`, with the backslash escaped once more for JSON.
+const QUOTE_IN_QUOTES: &[u8] = br"'\\''";
+
+fn stands_as_it_is(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte)
+}
+
+/// Writes `text` as the inside of a JSON string. Bytes that are not UTF-8 and
+/// control bytes become `\u00XX`, byte by byte.
+///
+/// # Errors
+/// The sink's.
+pub fn write_text<S: Sink>(text: &[u8], sink: &mut S) -> Result<(), S::Stop> {
+    write_escaped(text, b"'", sink)
+}
+
+fn write_escaped<S: Sink>(text: &[u8], quote: &[u8], sink: &mut S) -> Result<(), S::Stop> {
+    for chunk in text.utf8_chunks() {
+        write_valid(chunk.valid().as_bytes(), quote, sink)?;
+        for byte in chunk.invalid() {
+            put_code(*byte, sink)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_valid<S: Sink>(text: &[u8], quote: &[u8], sink: &mut S) -> Result<(), S::Stop> {
+    // Each piece is a run of plain bytes and the special one that ended it.
+    for piece in text.split_inclusive(|byte| is_special(*byte)) {
+        match piece.split_last() {
+            Some((last, plain)) if is_special(*last) => {
+                sink.put(plain)?;
+                match last {
+                    b'\'' => sink.put(quote)?,
+                    b'"' => sink.put(br#"\""#)?,
+                    b'\\' => sink.put(br"\\")?,
+                    control => put_code(*control, sink)?,
+                }
+            }
+            _ => sink.put(piece)?,
+        }
+    }
+    Ok(())
+}
+
+fn is_special(byte: u8) -> bool {
+    matches!(byte, b'\'' | b'"' | b'\\' | 0x00..=0x1f | 0x7f)
+}
+
+fn put_code<S: Sink>(byte: u8, sink: &mut S) -> Result<(), S::Stop> {
+    let hex = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
+    sink.put(&[b'\\', b'u', b'0', b'0', hex(byte >> 4), hex(byte & 0xf)])
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    impl Sink for Vec<u8> {
+        type Stop = core::convert::Infallible;
+
+        fn put(&mut self, bytes: &[u8]) -> Result<(), Self::Stop> {
+            self.extend_from_slice(bytes);
+            Ok(())
+        }
+    }
+
+    fn json_of(words: &[&[u8]]) -> String {
+        let mut out = Vec::new();
+        let Ok(()) = write_words(words.iter().copied(), &mut out);
+        let mut count = Count::default();
+        let Ok(()) = write_words(words.iter().copied(), &mut count);
+        assert_eq!(count.0, out.len());
+        String::from_utf8(out).expect("JSON is UTF-8")
+    }
+
+    fn line_of(words: &[&[u8]]) -> String {
+        serde_json::from_str(&format!("\"{}\"", json_of(words))).expect("a JSON string")
+    }
+
+    #[test]
+    fn words_are_quoted_as_the_specification_says() {
+        let table: [(&[&[u8]], &str); 12] = [
+            (&[b"git", b"status"], "git status"),
+            (&[b"a_@%+=:,./-Z9"], "a_@%+=:,./-Z9"),
+            (&[b"x", b""], "x ''"),
+            (&[b""], "''"),
+            (&[b"rm", b"-rf", b"a b"], "rm -rf 'a b'"),
+            (&[b"echo", b"it's"], r"echo 'it'\''s'"),
+            (&[b"'"], r"''\'''"),
+            (&[b"a\"b\\c"], r#"'a"b\c'"#),
+            (&[b"~"], "'~'"),
+            (&["é☃".as_bytes()], "'é☃'"),
+            (&[b"a\nb\x7f\x01"], "'a\nb\u{7f}\u{1}'"),
+            (&[b"caf\xe9 \xff"], "'caf\u{e9} \u{ff}'"),
+        ];
+        for (words, line) in table {
+            assert_eq!(line_of(words), line);
+        }
+    }
+
+    #[test]
+    fn control_and_foreign_bytes_are_escaped_one_by_one() {
+        assert_eq!(json_of(&[b"\t\x1b\xc3\xe2\x98"]), r"'\u0009\u001b\u00c3\u00e2\u0098'");
+    }
+
+    #[test]
+    fn a_line_of_a_shell_is_sent_unchanged() {
+        let mut out = Vec::new();
+        let Ok(()) = write_text(b"echo 'a' \"$b\" | sh\n", &mut out);
+        assert_eq!(out, br#"echo 'a' \"$b\" | sh\u000a"#);
+    }
+
+    #[test]
+    fn the_first_word_never_lies_about_the_program() {
+        let table: [(&[u8], Option<&[u8]>, &[u8]); 9] = [
+            (b"/usr/bin/git", Some(b"git"), b"git"),
+            (b"/usr/bin/git", Some(b"/usr/bin/git"), b"/usr/bin/git"),
+            (b"/usr/bin/git", Some(b"ls"), b"/usr/bin/git"),
+            (b"/bin/bash", Some(b"-bash"), b"/bin/bash"),
+            (b"git", Some(b"git"), b"git"),
+            (b"git", Some(b""), b"git"),
+            (b"./x/", Some(b""), b"./x/"),
+            (b"/usr/bin/git", Some(b"bin/git"), b"/usr/bin/git"),
+            (b"/usr/bin/git", None, b"/usr/bin/git"),
+        ];
+        for (path, argv0, name) in table {
+            assert_eq!(truthful_name(path, argv0), name, "{path:?} {argv0:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_shell_reads_back_is_the_argument_list() {
+        let arguments: [&[u8]; 6] =
+            [b"plain", b"", b" two words ", b"q'u'o\"te\\", b"$(x) `y` $z *", b"\nnew line\t"];
+        let line = line_of(&[&[&b"printf"[..], b"%s\\0"], &arguments[..]].concat());
+        let output = std::process::Command::new("sh").arg("-c").arg(line).output().expect("sh");
+        let expected: Vec<u8> =
+            arguments.iter().flat_map(|word| word.iter().chain(b"\0")).copied().collect();
+        assert_eq!(output.stdout, expected);
+    }
+}

@@ -1,0 +1,403 @@
+//! What a child's environment must hold so that the child is guarded like its
+//! parent (spec: `environment.md`).
+//!
+//! An environment that is intact is handed on as it is. Any other is put right in
+//! a second pointer array that mixes the caller's own strings with the ones kept
+//! here; no string of the caller's is copied or changed.
+
+use core::ffi::{CStr, c_char};
+
+use crate::arena::{Full, Text};
+use crate::settings::Variable;
+
+/// The variable that makes the loader load the library.
+pub const PRELOAD: &str =
+    if cfg!(target_os = "macos") { "DYLD_INSERT_LIBRARIES" } else { "LD_PRELOAD" };
+
+/// What stands between two libraries (`ld.so(8)`; dyld knows the colon only).
+const SEPARATORS: &[u8] = if cfg!(target_os = "macos") { b":" } else { b": " };
+
+/// What children must have.
+#[derive(Debug, Clone, Copy)]
+pub struct Guard<'m> {
+    /// For each of [`Variable::ALL`] the whole entry `NAME=value`; `None`: a child
+    /// must not have the variable.
+    pub variables: [Option<&'m CStr>; Variable::ALL.len()],
+    /// The preload list as it was at load, as a whole entry.
+    pub preload: &'m CStr,
+    /// The library, by its absolute path.
+    pub library: &'m [u8],
+    /// The library as the loader was told, which may be relative.
+    pub library_as_given: &'m [u8],
+}
+
+/// What a look at an environment finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Survey {
+    /// Nothing is missing or changed.
+    Intact,
+    /// Something is; a repair needs this room.
+    Broken(Room),
+}
+
+/// What a repair writes at the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Pointers, the final NULL included.
+    pub pointers: usize,
+    /// Bytes of text.
+    pub text: usize,
+}
+
+/// What an entry is to the guard.
+enum Entry<'e> {
+    Ours(Variable),
+    Preload(&'e [u8]),
+    Others,
+}
+
+/// Which of the guard's entries an environment was seen to have.
+#[derive(Default)]
+struct Seen {
+    variables: u16,
+    preload: bool,
+}
+
+impl Seen {
+    /// Whether this is the first time.
+    fn first(&mut self, variable: Variable) -> bool {
+        let bit = 1u16 << variable as u16;
+        let first = self.variables & bit == 0;
+        self.variables |= bit;
+        first
+    }
+}
+
+impl Guard<'_> {
+    /// Whether `envp` holds what a child needs.
+    ///
+    /// # Safety
+    /// `envp` is NULL or an array of strings that ends with NULL, as for `execve(2)`.
+    #[must_use]
+    pub unsafe fn survey(&self, envp: *const *const c_char) -> Survey {
+        let mut seen = Seen::default();
+        let mut intact = true;
+        let mut pointers = 0usize;
+        let mut longest_preload = 0usize;
+        // SAFETY: the caller's promise is the same.
+        for entry in unsafe { entries(envp) } {
+            pointers = pointers.saturating_add(1);
+            // SAFETY: an entry of the array is a string.
+            match unsafe { classify(entry) } {
+                Entry::Others => {}
+                Entry::Ours(variable) => {
+                    let first = seen.first(variable);
+                    // SAFETY: as above.
+                    let text = unsafe { CStr::from_ptr(entry) };
+                    intact &= first && self.variables.get(variable as usize) == Some(&Some(text));
+                }
+                Entry::Preload(value) => {
+                    intact &= !core::mem::replace(&mut seen.preload, true) && self.is_in(value);
+                    longest_preload = longest_preload.max(value.len());
+                }
+            }
+        }
+        let complete = Variable::ALL.iter().zip(&self.variables).all(|(variable, wanted)| {
+            // What was seen and is not wanted has made `intact` false already.
+            wanted.is_none() || !seen.first(*variable)
+        });
+        if intact && complete && seen.preload {
+            return Survey::Intact;
+        }
+        Survey::Broken(Room {
+            pointers: pointers.saturating_add(Variable::ALL.len()).saturating_add(2),
+            text: (PRELOAD.len())
+                .saturating_add(self.library.len())
+                .saturating_add(longest_preload)
+                .saturating_add(3),
+        })
+    }
+
+    /// Writes the environment that `envp` should have been to `pointers`: our
+    /// entries put right where they stand or added at the end, every other kept as it
+    /// is and in order.
+    ///
+    /// # Errors
+    /// [`Full`] if it does not fit; see [`Guard::survey`].
+    ///
+    /// # Safety
+    /// As for [`Guard::survey`]. What was written points into `envp`'s strings,
+    /// the guard's, and `text`.
+    pub unsafe fn repair(
+        &self,
+        envp: *const *const c_char,
+        pointers: &mut [*const c_char],
+        text: &mut [u8],
+    ) -> Result<(), Full> {
+        let mut seen = Seen::default();
+        let mut out = pointers.iter_mut();
+        let mut put = |entry: *const c_char| out.next().map(|slot| *slot = entry).ok_or(Full);
+        let mut text = Some(text);
+        // SAFETY: the caller's promise is the same.
+        for entry in unsafe { entries(envp) } {
+            // SAFETY: an entry of the array is a string.
+            match unsafe { classify(entry) } {
+                Entry::Others => put(entry)?,
+                Entry::Ours(variable) => {
+                    if seen.first(variable) {
+                        if let Some(Some(wanted)) = self.variables.get(variable as usize) {
+                            put(wanted.as_ptr())?;
+                        }
+                    }
+                }
+                Entry::Preload(value) => {
+                    if !core::mem::replace(&mut seen.preload, true) {
+                        put(match value {
+                            _ if self.is_in(value) => entry,
+                            b"" => self.preload.as_ptr(),
+                            _ => self.write_preload(value, text.take().ok_or(Full)?)?,
+                        })?;
+                    }
+                }
+            }
+        }
+        for (variable, wanted) in Variable::ALL.iter().zip(self.variables) {
+            if let Some(wanted) = wanted.filter(|_| seen.first(*variable)) {
+                put(wanted.as_ptr())?;
+            }
+        }
+        if !seen.preload {
+            put(self.preload.as_ptr())?;
+        }
+        put(core::ptr::null())
+    }
+
+    fn is_in(&self, list: &[u8]) -> bool {
+        libraries(list).any(|library| library == self.library)
+    }
+
+    fn write_preload(&self, list: &[u8], memory: &mut [u8]) -> Result<*const c_char, Full> {
+        let start = memory.as_ptr();
+        let mut text = Text::new(memory);
+        write_preload(list, self.library, self.library_as_given, &mut text)?;
+        Ok(start.cast())
+    }
+}
+
+/// Writes the entry for a preload list that holds `library` exactly once, in the
+/// place of `as_given` if that is in `list`, else in front; with a final NUL.
+///
+/// # Errors
+/// [`Full`] if it does not fit.
+pub fn write_preload(
+    list: &[u8],
+    library: &[u8],
+    as_given: &[u8],
+    text: &mut Text<'_>,
+) -> Result<(), Full> {
+    let is_ours = |name: &[u8]| name == library || name == as_given;
+    text.push(PRELOAD.as_bytes())?;
+    let mut separator: &[u8] = b"=";
+    let mut put = |name: &[u8]| {
+        text.push(core::mem::replace(&mut separator, b":"))?;
+        text.push(name)
+    };
+    let mut missing = true;
+    if !libraries(list).any(is_ours) {
+        put(library)?;
+    }
+    for name in libraries(list) {
+        if !is_ours(name) {
+            put(name)?;
+        } else if core::mem::take(&mut missing) {
+            put(library)?;
+        }
+    }
+    text.push(b"\0")
+}
+
+/// The libraries of a preload list.
+pub fn libraries(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| SEPARATORS.contains(byte)).filter(|name| !name.is_empty())
+}
+
+/// The entries of an environment.
+unsafe fn entries(envp: *const *const c_char) -> impl Iterator<Item = *const c_char> {
+    let mut next = envp;
+    core::iter::from_fn(move || {
+        if next.is_null() {
+            return None;
+        }
+        // SAFETY: the caller promised an array that ends with NULL; the walk stops there.
+        let entry = unsafe { *next };
+        if entry.is_null() {
+            return None;
+        }
+        // SAFETY: the entry was not the last, so there is one behind it.
+        next = unsafe { next.add(1) };
+        Some(entry)
+    })
+}
+
+/// What an entry is, at the cost of its first byte for almost all of them.
+unsafe fn classify<'e>(entry: *const c_char) -> Entry<'e> {
+    let initials = (Variable::PREFIX.first(), PRELOAD.as_bytes().first());
+    // SAFETY: a string has at least its NUL.
+    let first = unsafe { entry.cast::<u8>().read() };
+    if Some(&first) != initials.0 && Some(&first) != initials.1 {
+        return Entry::Others;
+    }
+    // SAFETY: the caller's promise: it is a string.
+    let text = unsafe { CStr::from_ptr(entry) }.to_bytes();
+    if let Some(value) = value_of(text, PRELOAD) {
+        return Entry::Preload(value);
+    }
+    if !text.starts_with(Variable::PREFIX) {
+        return Entry::Others;
+    }
+    let ours = Variable::ALL.into_iter().find(|it| value_of(text, it.name()).is_some());
+    ours.map_or(Entry::Others, Entry::Ours)
+}
+
+/// The value, if `entry` is `name=value`.
+#[must_use]
+pub fn value_of<'e>(entry: &'e [u8], name: &str) -> Option<&'e [u8]> {
+    entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+
+    const LIBRARY: &str = "/opt/r/librampart.so";
+
+    fn guard() -> Guard<'static> {
+        let mut variables = [None; Variable::ALL.len()];
+        variables[Variable::Mode as usize] = Some(c"RAMPART_MODE=enforce");
+        variables[Variable::Url as usize] = Some(c"RAMPART_URL=unix:///s");
+        Guard {
+            variables,
+            preload: c"LD_PRELOAD=/opt/r/librampart.so:libz.so",
+            library: LIBRARY.as_bytes(),
+            library_as_given: b"./librampart.so",
+        }
+    }
+
+    /// What becomes of an environment; `None` if it is handed on as it is.
+    fn repaired(environment: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
+        let owned: Vec<CString> =
+            environment.iter().map(|entry| CString::new(*entry).expect("no NUL")).collect();
+        let mut envp: Vec<*const c_char> = owned.iter().map(|entry| entry.as_ptr()).collect();
+        envp.push(core::ptr::null());
+        // SAFETY: an array of strings that ends with NULL.
+        let Survey::Broken(room) = (unsafe { guard().survey(envp.as_ptr()) }) else { return None };
+        let mut pointers = vec![core::ptr::dangling(); room.pointers];
+        let mut text = vec![b'?'; room.text];
+        // SAFETY: as above.
+        unsafe { guard().repair(envp.as_ptr(), &mut pointers, &mut text) }.expect("room enough");
+        let copy = |entry: *const c_char| {
+            // SAFETY: a repair writes pointers to strings.
+            unsafe { CStr::from_ptr(entry) }.to_bytes().to_vec()
+        };
+        Some(pointers.into_iter().take_while(|entry| !entry.is_null()).map(copy).collect())
+    }
+
+    #[test]
+    fn an_intact_environment_is_handed_on_as_it_is() {
+        let intact: [&[&[u8]]; 3] = [
+            &[
+                b"RAMPART_MODE=enforce",
+                b"RAMPART_URL=unix:///s",
+                b"LD_PRELOAD=/opt/r/librampart.so",
+            ],
+            &[
+                b"LD_PRELOAD=a.so:/opt/r/librampart.so b.so",
+                b"no equals sign",
+                b"A=1",
+                b"A=2",
+                b"\xff=\xfe",
+                b"RAMPART_URL=unix:///s",
+                b"RAMPART_MODE=enforce",
+                b"RAMPART_HOME=/x",
+                b"RAMPART_MODE",
+                b"LD_PRELOADED=1",
+            ],
+            &[
+                b"RAMPART_URL=unix:///s",
+                b"RAMPART_MODE=enforce",
+                b"LD_PRELOAD=/opt/r/librampart.so",
+                b"",
+            ],
+        ];
+        for environment in intact {
+            assert_eq!(repaired(environment), None);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_changed_is_put_back_and_the_rest_kept_in_order() {
+        let url = "RAMPART_URL=unix:///s";
+        let mode = "RAMPART_MODE=enforce";
+        let at_load = "LD_PRELOAD=/opt/r/librampart.so:libz.so";
+        let table: [(&[&[u8]], &[&str]); 9] = [
+            (&[], &[url, mode, at_load]),
+            (&[b"A=1", b"A=2", b"x"], &["A=1", "A=2", "x", url, mode, at_load]),
+            (&[b"RAMPART_MODE=disabled", b"A=1"], &[mode, "A=1", url, at_load]),
+            (&[b"LD_PRELOAD=", b"A=1"], &[at_load, "A=1", url, mode]),
+            (
+                &[b"LD_PRELOAD=a.so:b.so c.so", b"A=1"],
+                &["LD_PRELOAD=/opt/r/librampart.so:a.so:b.so:c.so", "A=1", url, mode],
+            ),
+            (
+                &[b"LD_PRELOAD=a.so:./librampart.so:b.so"],
+                &["LD_PRELOAD=a.so:/opt/r/librampart.so:b.so", url, mode],
+            ),
+            (
+                &[
+                    b"RAMPART_MODE=enforce",
+                    b"RAMPART_MODE=disabled",
+                    b"LD_PRELOAD=",
+                    b"LD_PRELOAD=x",
+                ],
+                &[mode, at_load, url],
+            ),
+            (&[b"RAMPART_TOKEN=stolen", b"RAMPART_URL=unix:///s"], &[url, mode, at_load]),
+            (
+                &[b"LD_PRELOAD=/opt/r/librampart.so.old", b"RAMPART_URL="],
+                &["LD_PRELOAD=/opt/r/librampart.so:/opt/r/librampart.so.old", url, mode],
+            ),
+        ];
+        for (environment, expected) in table {
+            let expected: Vec<Vec<u8>> = expected.iter().map(|it| it.as_bytes().to_vec()).collect();
+            assert_eq!(repaired(environment), Some(expected));
+        }
+    }
+
+    #[test]
+    fn no_environment_at_all_counts_as_an_empty_one() {
+        // SAFETY: NULL is permitted.
+        let survey = unsafe { guard().survey(core::ptr::null()) };
+        assert!(matches!(survey, Survey::Broken(_)));
+        let mut pointers = [core::ptr::dangling(); 16];
+        // SAFETY: NULL is permitted.
+        let done = unsafe { guard().repair(core::ptr::null(), &mut pointers, &mut []) };
+        assert_eq!(done, Ok(()));
+        assert!(pointers[3].is_null());
+    }
+
+    #[test]
+    fn too_little_room_is_an_error_and_not_a_cut() {
+        let owned = [c"A=1".as_ptr(), c"LD_PRELOAD=x".as_ptr(), core::ptr::null()];
+        for size in 0..5 {
+            let mut pointers = vec![core::ptr::dangling(); size];
+            // SAFETY: an array of strings that ends with NULL.
+            let done = unsafe { guard().repair(owned.as_ptr(), &mut pointers, &mut [0; 64]) };
+            assert_eq!(done, Err(Full));
+        }
+        // SAFETY: as above.
+        let done =
+            unsafe { guard().repair(owned.as_ptr(), &mut [core::ptr::null(); 9], &mut [0; 9]) };
+        assert_eq!(done, Err(Full));
+    }
+}

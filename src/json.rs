@@ -1,0 +1,583 @@
+//! Reads the JSON object of an answer, byte by byte, without memory of its size.
+//!
+//! It is strict: exactly one object (RFC 8259), valid UTF-8, no lone surrogates,
+//! `allowed` at the top exactly once and a boolean. Besides `allowed` it picks up what
+//! a notice may show.
+
+/// Nesting that is still read; deeper is refused, as `serde_json` does.
+const DEEPEST: u8 = 127;
+
+/// Room for the keys that matter; a longer key is none of them.
+const LONGEST_KEY: usize = 24;
+
+/// Decoded text of which only the beginning is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept<const ROOM: usize> {
+    bytes: [u8; ROOM],
+    /// Length of the whole text, also of what was not kept.
+    length: usize,
+}
+
+impl<const ROOM: usize> Kept<ROOM> {
+    const fn new() -> Self {
+        Self { bytes: [0; ROOM], length: 0 }
+    }
+
+    fn push(&mut self, text: &[u8]) {
+        for byte in text {
+            if let Some(room) = self.bytes.get_mut(self.length) {
+                *room = *byte;
+            }
+            self.length = self.length.saturating_add(1);
+        }
+    }
+
+    /// The beginning of the text.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or(&self.bytes)
+    }
+
+    fn is(&self, text: &[u8]) -> bool {
+        self.length == text.len() && self.as_bytes() == text
+    }
+}
+
+/// What an answer says.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer {
+    /// Whether the command may run; `None` until it was read.
+    allowed: Option<bool>,
+    /// Why, in the words of the policy's author.
+    pub message: Kept<200>,
+    /// The first of the policies that matched.
+    pub policy: Kept<64>,
+}
+
+impl Answer {
+    /// An answer that says nothing.
+    pub const EMPTY: Self = Self { allowed: None, message: Kept::new(), policy: Kept::new() };
+}
+
+/// Reads one answer.
+#[derive(Debug)]
+pub struct Reader {
+    expects: Expects,
+    depth: u8,
+    /// One bit for each open bracket, the outermost lowest; set for an object.
+    objects: u128,
+    key: Kept<LONGEST_KEY>,
+    field: Field,
+    goal: Goal,
+    answer: Answer,
+}
+
+/// What may come next.
+#[derive(Debug, Clone, Copy)]
+enum Expects {
+    TopObject,
+    KeyOrEnd,
+    Key,
+    Colon,
+    Value,
+    ValueOrEnd,
+    CommaOrEnd,
+    Text(Text),
+    Number(Number),
+    /// What is left of `true`, `false` or `null`.
+    Literal(&'static [u8]),
+    Nothing,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Text {
+    Plain,
+    /// So many bytes of a character are to come, the next one in this range.
+    Utf8 {
+        left: u8,
+        low: u8,
+        high: u8,
+    },
+    Escape,
+    /// So many hexadecimal digits are to come.
+    Code {
+        left: u8,
+        value: u16,
+        leading: Option<u16>,
+    },
+    /// The backslash of the second half of a surrogate pair.
+    PairBackslash(u16),
+    /// Its `u`.
+    PairU(u16),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Number {
+    Minus,
+    Zero,
+    Integer,
+    Point,
+    Fraction,
+    Exponent,
+    ExponentSign,
+    ExponentDigits,
+}
+
+/// The top-level key whose value is being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Allowed,
+    Message,
+    Policies,
+    Other,
+}
+
+/// Where the string that is being read goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    TopKey,
+    InnerKey,
+    Message,
+    Policy,
+    Nowhere,
+}
+
+/// Why a body is no verdict.
+pub type Fault = &'static str;
+
+const NOT_JSON: Fault = "the policy server's answer is not one JSON object";
+const TOO_DEEP: Fault = "the policy server's answer is nested too deeply";
+const NOT_BOOLEAN: Fault = "`allowed` in the policy server's answer is not a boolean";
+const TWICE: Fault = "the policy server's answer holds `allowed` twice";
+const MISSING: Fault = "the policy server's answer holds no `allowed`";
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self {
+            expects: Expects::TopObject,
+            depth: 0,
+            objects: 0,
+            key: Kept::new(),
+            field: Field::Other,
+            goal: Goal::Nowhere,
+            answer: Answer::EMPTY,
+        }
+    }
+}
+
+impl Reader {
+    /// Reads on.
+    ///
+    /// # Errors
+    /// As soon as the body can be no verdict any more.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        bytes.iter().try_for_each(|byte| self.step(*byte))
+    }
+
+    /// The verdict, when the body has ended.
+    ///
+    /// # Errors
+    /// If the object is not complete or holds no `allowed`.
+    pub fn finish(&self) -> Result<bool, Fault> {
+        match self.expects {
+            Expects::Nothing => self.answer.allowed.ok_or(MISSING),
+            _ => Err(NOT_JSON),
+        }
+    }
+
+    /// What was read so far.
+    #[must_use]
+    pub fn answer(&self) -> &Answer {
+        &self.answer
+    }
+
+    fn step(&mut self, byte: u8) -> Result<(), Fault> {
+        match self.expects {
+            Expects::Text(text) => return self.step_text(text, byte),
+            Expects::Number(number) => {
+                if let Some(next) = step_number(number, byte)? {
+                    self.expects = Expects::Number(next);
+                    return Ok(());
+                }
+                // The number ended before this byte.
+                self.expects = Expects::CommaOrEnd;
+            }
+            Expects::Literal(left) => return self.step_literal(left, byte),
+            _ => {}
+        }
+        if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+            return Ok(());
+        }
+        match (self.expects, byte) {
+            (Expects::TopObject, b'{') => self.open(true),
+            (Expects::KeyOrEnd | Expects::Key, b'"') => {
+                self.begin_key();
+                Ok(())
+            }
+            (Expects::Colon, b':') => {
+                self.expects = Expects::Value;
+                Ok(())
+            }
+            (Expects::CommaOrEnd, b',') => {
+                self.expects = if self.in_object() { Expects::Key } else { Expects::Value };
+                Ok(())
+            }
+            (Expects::KeyOrEnd, b'}') | (Expects::ValueOrEnd, b']') => self.close(),
+            (Expects::CommaOrEnd, b'}') if self.in_object() => self.close(),
+            (Expects::CommaOrEnd, b']') if !self.in_object() => self.close(),
+            (Expects::Value | Expects::ValueOrEnd, _) => self.begin_value(byte),
+            _ => Err(NOT_JSON),
+        }
+    }
+
+    fn in_object(&self) -> bool {
+        self.objects & self.bracket() != 0
+    }
+
+    /// The bit of the innermost open bracket.
+    fn bracket(&self) -> u128 {
+        1u128.checked_shl(u32::from(self.depth.saturating_sub(1))).unwrap_or(0)
+    }
+
+    fn open(&mut self, object: bool) -> Result<(), Fault> {
+        if self.depth >= DEEPEST {
+            return Err(TOO_DEEP);
+        }
+        self.depth = self.depth.saturating_add(1);
+        if object {
+            self.objects |= self.bracket();
+            self.expects = Expects::KeyOrEnd;
+        } else {
+            self.objects &= !self.bracket();
+            self.expects = Expects::ValueOrEnd;
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), Fault> {
+        self.depth = self.depth.saturating_sub(1);
+        self.expects = if self.depth == 0 { Expects::Nothing } else { Expects::CommaOrEnd };
+        Ok(())
+    }
+
+    fn begin_key(&mut self) {
+        self.expects = Expects::Text(Text::Plain);
+        if self.depth == 1 {
+            self.key = Kept::new();
+            self.goal = Goal::TopKey;
+        } else {
+            self.goal = Goal::InnerKey;
+        }
+    }
+
+    fn begin_value(&mut self, byte: u8) -> Result<(), Fault> {
+        if self.depth == 1 && self.field == Field::Allowed && !matches!(byte, b't' | b'f') {
+            return Err(NOT_BOOLEAN);
+        }
+        self.expects = match byte {
+            b'{' => return self.open(true),
+            b'[' => return self.open(false),
+            b'"' => {
+                self.goal = match (self.field, self.depth) {
+                    (Field::Message, 1) => Goal::Message,
+                    (Field::Policies, 2) if self.answer.policy.length == 0 => Goal::Policy,
+                    _ => Goal::Nowhere,
+                };
+                Expects::Text(Text::Plain)
+            }
+            b't' => self.begin_literal(b"rue", true),
+            b'f' => self.begin_literal(b"alse", false),
+            b'n' => Expects::Literal(b"ull"),
+            b'-' => Expects::Number(Number::Minus),
+            b'0' => Expects::Number(Number::Zero),
+            b'1'..=b'9' => Expects::Number(Number::Integer),
+            _ => return Err(NOT_JSON),
+        };
+        Ok(())
+    }
+
+    fn begin_literal(&mut self, rest: &'static [u8], value: bool) -> Expects {
+        // That the rest follows is checked before the verdict is given.
+        if self.depth == 1 && self.field == Field::Allowed {
+            self.answer.allowed = Some(value);
+        }
+        Expects::Literal(rest)
+    }
+
+    fn step_literal(&mut self, left: &'static [u8], byte: u8) -> Result<(), Fault> {
+        match left.split_first() {
+            Some((expected, rest)) if *expected == byte => {
+                self.expects =
+                    if rest.is_empty() { Expects::CommaOrEnd } else { Expects::Literal(rest) };
+                Ok(())
+            }
+            _ => Err(NOT_JSON),
+        }
+    }
+
+    fn step_text(&mut self, text: Text, byte: u8) -> Result<(), Fault> {
+        let next = match text {
+            Text::Plain => match byte {
+                b'"' => return self.end_text(),
+                b'\\' => Text::Escape,
+                0x00..=0x1f => return Err(NOT_JSON),
+                0x20..=0x7f => {
+                    self.keep(&[byte]);
+                    Text::Plain
+                }
+                _ => {
+                    self.keep(&[byte]);
+                    first_of_character(byte)?
+                }
+            },
+            Text::Utf8 { left, low, high } => {
+                if !(low..=high).contains(&byte) {
+                    return Err(NOT_JSON);
+                }
+                self.keep(&[byte]);
+                if left == 1 {
+                    Text::Plain
+                } else {
+                    Text::Utf8 { left: left.saturating_sub(1), low: 0x80, high: 0xbf }
+                }
+            }
+            Text::Escape => match byte {
+                b'u' => Text::Code { left: 4, value: 0, leading: None },
+                _ => {
+                    self.keep(&[unescape(byte)?]);
+                    Text::Plain
+                }
+            },
+            Text::Code { left, value, leading } => {
+                let value = value << 4 | hex_digit(byte)?;
+                if left > 1 {
+                    Text::Code { left: left.saturating_sub(1), value, leading }
+                } else {
+                    self.end_code(value, leading)?
+                }
+            }
+            Text::PairBackslash(leading) if byte == b'\\' => Text::PairU(leading),
+            Text::PairU(leading) if byte == b'u' => {
+                Text::Code { left: 4, value: 0, leading: Some(leading) }
+            }
+            Text::PairBackslash(_) | Text::PairU(_) => return Err(NOT_JSON),
+        };
+        self.expects = Expects::Text(next);
+        Ok(())
+    }
+
+    fn end_code(&mut self, value: u16, leading: Option<u16>) -> Result<Text, Fault> {
+        let scalar = match (leading, value) {
+            (None, 0xd800..=0xdbff) => return Ok(Text::PairBackslash(value)),
+            (Some(leading), 0xdc00..=0xdfff) => {
+                0x1_0000 + ((u32::from(leading) & 0x3ff) << 10 | u32::from(value) & 0x3ff)
+            }
+            (None, _) => u32::from(value),
+            (Some(_), _) => return Err(NOT_JSON),
+        };
+        let character = char::from_u32(scalar).ok_or(NOT_JSON)?;
+        self.keep(character.encode_utf8(&mut [0; 4]).as_bytes());
+        Ok(Text::Plain)
+    }
+
+    fn keep(&mut self, text: &[u8]) {
+        match self.goal {
+            Goal::TopKey => self.key.push(text),
+            Goal::Message => self.answer.message.push(text),
+            Goal::Policy => self.answer.policy.push(text),
+            Goal::InnerKey | Goal::Nowhere => {}
+        }
+    }
+
+    fn end_text(&mut self) -> Result<(), Fault> {
+        self.expects = match self.goal {
+            Goal::TopKey => {
+                self.field = self.field_of_key()?;
+                Expects::Colon
+            }
+            Goal::InnerKey => Expects::Colon,
+            Goal::Message | Goal::Policy | Goal::Nowhere => Expects::CommaOrEnd,
+        };
+        Ok(())
+    }
+
+    fn field_of_key(&self) -> Result<Field, Fault> {
+        if self.key.is(b"allowed") {
+            if self.answer.allowed.is_some() { Err(TWICE) } else { Ok(Field::Allowed) }
+        } else if self.key.is(b"message") {
+            Ok(Field::Message)
+        } else if self.key.is(b"matched_policies") {
+            Ok(Field::Policies)
+        } else {
+            Ok(Field::Other)
+        }
+    }
+}
+
+/// The state after the first byte of a character of two to four bytes (RFC 3629).
+fn first_of_character(byte: u8) -> Result<Text, Fault> {
+    let (left, low, high) = match byte {
+        0xc2..=0xdf => (1, 0x80, 0xbf),
+        0xe0 => (2, 0xa0, 0xbf),
+        0xe1..=0xec | 0xee..=0xef => (2, 0x80, 0xbf),
+        0xed => (2, 0x80, 0x9f),
+        0xf0 => (3, 0x90, 0xbf),
+        0xf1..=0xf3 => (3, 0x80, 0xbf),
+        0xf4 => (3, 0x80, 0x8f),
+        _ => return Err(NOT_JSON),
+    };
+    Ok(Text::Utf8 { left, low, high })
+}
+
+fn unescape(byte: u8) -> Result<u8, Fault> {
+    Ok(match byte {
+        b'"' | b'\\' | b'/' => byte,
+        b'b' => 0x08,
+        b'f' => 0x0c,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        _ => return Err(NOT_JSON),
+    })
+}
+
+fn hex_digit(byte: u8) -> Result<u16, Fault> {
+    char::from(byte).to_digit(16).and_then(|digit| u16::try_from(digit).ok()).ok_or(NOT_JSON)
+}
+
+/// The state after `byte`; `None` if the number had ended before it.
+fn step_number(number: Number, byte: u8) -> Result<Option<Number>, Fault> {
+    let next = match (number, byte) {
+        (Number::Minus, b'0') => Number::Zero,
+        (Number::Minus, b'1'..=b'9') | (Number::Integer, b'0'..=b'9') => Number::Integer,
+        (Number::Zero | Number::Integer, b'.') => Number::Point,
+        (Number::Point | Number::Fraction, b'0'..=b'9') => Number::Fraction,
+        (Number::Zero | Number::Integer | Number::Fraction, b'e' | b'E') => Number::Exponent,
+        (Number::Exponent, b'+' | b'-') => Number::ExponentSign,
+        (Number::Exponent | Number::ExponentSign | Number::ExponentDigits, b'0'..=b'9') => {
+            Number::ExponentDigits
+        }
+        (
+            Number::Zero | Number::Integer | Number::Fraction | Number::ExponentDigits,
+            b' ' | b'\t' | b'\n' | b'\r' | b',' | b']' | b'}',
+        ) => return Ok(None),
+        _ => return Err(NOT_JSON),
+    };
+    Ok(Some(next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &[u8]) -> Result<bool, Fault> {
+        let mut reader = Reader::default();
+        reader.feed(body)?;
+        reader.finish()
+    }
+
+    #[test]
+    fn one_object_with_one_boolean_allowed_is_a_verdict() {
+        for (body, allowed) in [
+            (r#"{"allowed":true}"#, true),
+            (r#"{"allowed":false}"#, false),
+            (" \r\n\t{ \"allowed\" : true } \n", true),
+            (r#"{"a":[1,-0.5e+3,{"allowed":false}],"allowed":true}"#, true),
+            (r#"{"allowed":false,"x":{"allowed":true},"y":["allowed",true]}"#, false),
+            (r#"{"allow\u0065d":true}"#, true),
+            (r#"{"\u0061llowed":false,"e":"😀\ud83d\ude00é"}"#, false),
+            (r#"{"message":"allowed","allowed":true,"allowed ":false}"#, true),
+            (r#"{"e":{},"f":[],"n":null,"z":0,"allowed":true}"#, true),
+        ] {
+            assert_eq!(read(body.as_bytes()), Ok(allowed), "{body}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_none() {
+        let deep = format!("{{\"a\":{}1{},\"allowed\":true}}", "[".repeat(127), "]".repeat(127));
+        for body in [
+            "",
+            " ",
+            "true",
+            "[]",
+            "null",
+            r#""allowed""#,
+            "{}",
+            r#"{"allowed":1}"#,
+            r#"{"allowed":"true"}"#,
+            r#"{"allowed":null}"#,
+            r#"{"allowed":[true]}"#,
+            r#"{"allowed":{}}"#,
+            r#"{"Allowed":true}"#,
+            r#"{"allowed":true,"allowed":true}"#,
+            r#"{"allowed":true,"allow\u0065d":false}"#,
+            r#"{"allowed":true"#,
+            r#"{"allowed":tru}"#,
+            r#"{"allowed":truex}"#,
+            r#"{"allowed":true}}"#,
+            r#"{"allowed":true}{"allowed":true}"#,
+            r#"{"allowed":true} x"#,
+            r#"{"allowed":true,}"#,
+            r#"{,"allowed":true}"#,
+            r#"{"allowed" true}"#,
+            r#"{allowed:true}"#,
+            r#"{'allowed':true}"#,
+            r#"{"a":[1,],"allowed":true}"#,
+            r#"{"a":[1},"allowed":true}"#,
+            r#"{"a":01,"allowed":true}"#,
+            r#"{"a":1.,"allowed":true}"#,
+            r#"{"a":+1,"allowed":true}"#,
+            r#"{"a":.5,"allowed":true}"#,
+            r#"{"a":1e,"allowed":true}"#,
+            r#"{"a":"\x","allowed":true}"#,
+            r#"{"a":"\ud800","allowed":true}"#,
+            r#"{"a":"\udc00","allowed":true}"#,
+            r#"{"a":"\ud800\u0041","allowed":true}"#,
+            r#"{"a":"\u12g4","allowed":true}"#,
+            "{\"a\":\"\n\",\"allowed\":true}",
+            "\u{feff}{\"allowed\":true}",
+            &deep,
+        ] {
+            assert!(read(body.as_bytes()).is_err(), "{body}");
+        }
+        for bytes in [&b"\xff"[..], b"\xc3", b"\xc0\x80", b"\xed\xa0\x80", b"\xf5\x80\x80\x80"] {
+            let body = [b"{\"allowed\":true,\"a\":\"", bytes, b"\"}"].concat();
+            assert!(read(&body).is_err(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn message_and_first_policy_are_picked_up_and_cut() {
+        let long = "x".repeat(300);
+        let body = format!(
+            r#"{{"message":"no \"rm\"\u00e9\n","matched_policies":["a\/b","c"],"allowed":false,"m":"{long}"}}"#
+        );
+        let mut reader = Reader::default();
+        reader.feed(body.as_bytes()).expect("JSON");
+        assert_eq!(reader.answer().message.as_bytes(), "no \"rm\"é\n".as_bytes());
+        assert_eq!(reader.answer().policy.as_bytes(), b"a/b");
+        let mut reader = Reader::default();
+        let body = format!(r#"{{"message":"{long}","matched_policies":[],"allowed":true}}"#);
+        reader.feed(body.as_bytes()).expect("JSON");
+        assert_eq!(reader.answer().message.as_bytes(), &long.as_bytes()[..200]);
+        assert_eq!(reader.answer().policy.as_bytes(), b"");
+    }
+
+    #[test]
+    fn serde_json_takes_no_body_that_is_taken_here_for_anything_else() {
+        // Mutations of a rich document: whatever is a verdict here must be the same
+        // object there.
+        let seed = r#"{"allowed":true,"a":[1,-2.5e3,"\ud83d\ude00é\n",{"b":null}],"message":"m"}"#;
+        let bytes = seed.as_bytes();
+        for position in 0..bytes.len() {
+            for replacement in *b"\"\\{}[],:0-.eu1t \x00\x80\xc3" {
+                let mut body = bytes.to_vec();
+                body[position] = replacement;
+                let theirs: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
+                let theirs = theirs.and_then(|value| value.get("allowed")?.as_bool());
+                assert_eq!(read(&body).ok(), theirs, "{}", String::from_utf8_lossy(&body));
+            }
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The bytes of a check: `POST …/v1/preflight/exec` (spec: `protocol.md`, Request).
+
+use crate::arena::{Arena, Decimal, Full, Text};
+use crate::command::{self, Count, Sink};
+use crate::url::Url;
+
+/// What every request of a process begins with, made once.
+#[derive(Debug, Clone, Copy)]
+pub struct Preamble<'m> {
+    head: &'m [u8],
+    body: &'m [u8],
+}
+
+/// Who asks, for the audit.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    /// Name of the agent.
+    pub agent: &'a [u8],
+    /// Session of the agent.
+    pub session: &'a [u8],
+    /// Bearer token.
+    pub token: Option<&'a [u8]>,
+}
+
+/// Why no preamble could be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PreambleError {
+    /// The token holds a byte that no header line may hold.
+    Token,
+    /// URL, token, agent and session together are too long.
+    TooLong,
+}
+
+impl From<Full> for PreambleError {
+    fn from(_: Full) -> Self {
+        Self::TooLong
+    }
+}
+
+impl<'m> Preamble<'m> {
+    /// The preamble for requests of `asker` to the server at `url`.
+    ///
+    /// # Errors
+    /// [`PreambleError`]; nothing may be asked then.
+    pub fn new(
+        url: &Url<'_>,
+        asker: &Asker<'_>,
+        arena: &mut Arena<'m>,
+    ) -> Result<Self, PreambleError> {
+        let authorization: [&[u8]; 3] = match asker.token {
+            Some(token) if token.iter().all(u8::is_ascii_graphic) => {
+                [b"Authorization: Bearer ", token, b"\r\n"]
+            }
+            Some(_) => return Err(PreambleError::Token),
+            None => [b""; 3],
+        };
+        let [label, token, end] = authorization;
+        let head = arena.join(&[
+            b"POST ",
+            url.prefix,
+            b"/v1/preflight/exec HTTP/1.1\r\nHost: ",
+            url.authority,
+            b"\r\n",
+            label,
+            token,
+            end,
+            b"Content-Type: application/json\r\nContent-Length: ",
+        ])?;
+        let body = arena.write(|text| {
+            text.push(br#"{"agent":""#)?;
+            command::write_text(asker.agent, text)?;
+            text.push(br#"","session":""#)?;
+            command::write_text(asker.session, text)?;
+            text.push(br#"","params":{"command":""#)
+        })?;
+        Ok(Self { head, body })
+    }
+}
+
+impl Sink for Text<'_> {
+    type Stop = Full;
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        self.push(bytes)
+    }
+}
+
+/// What is about to run.
+#[derive(Debug, Clone)]
+pub enum Command<'q, Arguments> {
+    /// A program, by the word that names it, and the arguments after `argv[0]`.
+    Program {
+        /// See [`command::truthful_name`].
+        name: &'q [u8],
+        /// `argv[1]` and what follows.
+        arguments: Arguments,
+    },
+    /// A line that the C library hands to a shell.
+    Line(&'q [u8]),
+}
+
+/// A question: what is about to run, and where.
+#[derive(Debug, Clone)]
+pub struct Question<'q, Arguments> {
+    /// What is about to run.
+    pub command: Command<'q, Arguments>,
+    /// Working directory, where it is known for certain.
+    pub cwd: Option<&'q [u8]>,
+}
+
+/// Why a request was not sent whole.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SendError<Stop> {
+    /// Another thread changed the arguments while they were being read.
+    Changed,
+    /// The sink stopped.
+    Stopped(Stop),
+}
+
+impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Question<'q, Arguments> {
+    /// Writes the whole request. The arguments are read twice, once to count and
+    /// once to send, so that no memory is needed whatever their size.
+    ///
+    /// # Errors
+    /// [`SendError`]; the request is not to be trusted then, nor the connection.
+    pub fn write<S: Sink>(
+        &self,
+        preamble: &Preamble<'_>,
+        sink: &mut S,
+    ) -> Result<(), SendError<S::Stop>> {
+        let mut count = Count::default();
+        let Ok(()) = self.write_body(preamble, &mut count);
+        let length = Decimal::new(u64::try_from(count.0).unwrap_or(u64::MAX));
+        for piece in [preamble.head, length.as_bytes(), b"\r\n\r\n"] {
+            sink.put(piece).map_err(SendError::Stopped)?;
+        }
+        let mut body = Exactly { left: count.0, sink };
+        self.write_body(preamble, &mut body)?;
+        if body.left == 0 { Ok(()) } else { Err(SendError::Changed) }
+    }
+
+    fn write_body<S: Sink>(&self, preamble: &Preamble<'_>, sink: &mut S) -> Result<(), S::Stop> {
+        sink.put(preamble.body)?;
+        match &self.command {
+            Command::Program { name, arguments } => {
+                command::write_words(core::iter::once(*name).chain(arguments.clone()), sink)?;
+            }
+            Command::Line(line) => command::write_text(line, sink)?,
+        }
+        sink.put(br#""}"#)?;
+        if let Some(cwd) = self.cwd {
+            sink.put(br#","cwd":""#)?;
+            command::write_text(cwd, sink)?;
+            sink.put(br#"""#)?;
+        }
+        sink.put(br#","enforce":true}"#)
+    }
+}
+
+/// A sink that takes so many bytes and not one more.
+struct Exactly<'s, S> {
+    left: usize,
+    sink: &'s mut S,
+}
+
+impl<S: Sink> Sink for Exactly<'_, S> {
+    type Stop = SendError<S::Stop>;
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Self::Stop> {
+        self.left = self.left.checked_sub(bytes.len()).ok_or(SendError::Changed)?;
+        self.sink.put(bytes).map_err(SendError::Stopped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    const ASKER: Asker<'static> =
+        Asker { agent: b"my \"agent\"", session: b"s-1", token: Some(b"secret") };
+
+    fn request_of(url: &str, asker: &Asker<'_>, cwd: Option<&[u8]>) -> String {
+        let mut memory = [0; 1024];
+        let url = Url::parse(url.as_bytes()).expect("a URL");
+        let preamble =
+            Preamble::new(&url, asker, &mut Arena::new(&mut memory)).expect("a preamble");
+        let arguments: [&[u8]; 2] = [b"-rf", b"a b"];
+        let command = Command::Program { name: b"rm", arguments: arguments.into_iter() };
+        let mut wire = Vec::new();
+        Question { command, cwd }.write(&preamble, &mut wire).expect("a request");
+        String::from_utf8(wire).expect("UTF-8")
+    }
+
+    #[test]
+    fn a_request_is_what_the_specification_says() {
+        let body = r#"{"agent":"my \"agent\"","session":"s-1","params":{"command":"rm -rf 'a b'"},"cwd":"/tmp","enforce":true}"#;
+        assert_eq!(
+            request_of("http://127.0.0.1:19090/base/", &ASKER, Some(b"/tmp")),
+            format!(
+                "POST /base/v1/preflight/exec HTTP/1.1\r\nHost: 127.0.0.1:19090\r\n\
+                 Authorization: Bearer secret\r\nContent-Type: application/json\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+        );
+    }
+
+    #[test]
+    fn without_a_token_there_is_no_authorization() {
+        let asker = Asker { token: None, ..ASKER };
+        let request = request_of("unix:///run/s.sock", &asker, None);
+        assert!(!request.contains("Authorization"), "{request}");
+        assert!(request.starts_with("POST /v1/preflight/exec HTTP/1.1\r\nHost: localhost\r\n"));
+    }
+
+    #[test]
+    fn a_token_that_would_break_the_head_is_unusable() {
+        for token in [&b"a b"[..], b"a\r\nX: y", b"\x00", b"\xc3\xa9"] {
+            let mut memory = [0; 1024];
+            let url = Url::parse(b"http://127.0.0.1").expect("a URL");
+            let asker = Asker { token: Some(token), ..ASKER };
+            let made = Preamble::new(&url, &asker, &mut Arena::new(&mut memory));
+            assert_eq!(made.map(|_| ()), Err(PreambleError::Token), "{token:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said_and_not_cut() {
+        let mut memory = [0; 100];
+        let url = Url::parse(b"http://127.0.0.1").expect("a URL");
+        let made = Preamble::new(&url, &ASKER, &mut Arena::new(&mut memory));
+        assert_eq!(made.map(|_| ()), Err(PreambleError::TooLong));
+    }
+
+    #[test]
+    fn arguments_that_change_between_the_passes_are_noticed() {
+        for (first, second) in [(&b"aa"[..], &b"a"[..]), (b"a", b"aa"), (b"a", b"'")] {
+            let mut memory = [0; 1024];
+            let url = Url::parse(b"http://127.0.0.1").expect("a URL");
+            let preamble =
+                Preamble::new(&url, &ASKER, &mut Arena::new(&mut memory)).expect("a preamble");
+            let passes = Cell::new(0);
+            let arguments = std::iter::once(()).map(|()| {
+                passes.set(passes.get() + 1);
+                if passes.get() == 1 { first } else { second }
+            });
+            let command = Command::Program { name: b"x", arguments };
+            let sent = Question { command, cwd: None }.write(&preamble, &mut Vec::new());
+            assert_eq!(sent, Err(SendError::Changed));
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! What the `RAMPART_*` variables say (spec: `environment.md`).
+
+use crate::arena::Decimal;
+
+/// What is done with the server's answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// A refused command does not run.
+    Enforce,
+    /// The question is asked, the answer logged, and the command runs.
+    Monitor,
+    /// Nothing is asked.
+    Disabled,
+}
+
+impl Mode {
+    /// The word for it in `RAMPART_MODE`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Monitor => "monitor",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// A variable that the library reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variable {
+    /// `RAMPART_URL`
+    Url,
+    /// `RAMPART_TOKEN`
+    Token,
+    /// `RAMPART_MODE`
+    Mode,
+    /// `RAMPART_FAIL_OPEN`
+    FailOpen,
+    /// `RAMPART_AGENT`
+    Agent,
+    /// `RAMPART_SESSION`
+    Session,
+    /// `RAMPART_DEBUG`
+    Debug,
+    /// `RAMPART_NOTICE`
+    Notice,
+    /// `RAMPART_TIMEOUT_MS`
+    TimeoutMs,
+    /// `RAMPART_ADDRESS`
+    Address,
+}
+
+impl Variable {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 10] = [
+        Self::Url,
+        Self::Token,
+        Self::Mode,
+        Self::FailOpen,
+        Self::Agent,
+        Self::Session,
+        Self::Debug,
+        Self::Notice,
+        Self::TimeoutMs,
+        Self::Address,
+    ];
+
+    /// What every name begins with.
+    pub const PREFIX: &'static [u8] = b"RAMPART_";
+
+    /// The name in the environment.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Url => "RAMPART_URL",
+            Self::Token => "RAMPART_TOKEN",
+            Self::Mode => "RAMPART_MODE",
+            Self::FailOpen => "RAMPART_FAIL_OPEN",
+            Self::Agent => "RAMPART_AGENT",
+            Self::Session => "RAMPART_SESSION",
+            Self::Debug => "RAMPART_DEBUG",
+            Self::Notice => "RAMPART_NOTICE",
+            Self::TimeoutMs => "RAMPART_TIMEOUT_MS",
+            Self::Address => "RAMPART_ADDRESS",
+        }
+    }
+}
+
+/// A value that could not be taken as it stands, and what counts instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Complaint {
+    /// The variable.
+    pub variable: Variable,
+    /// What counts instead, and what would be taken.
+    pub instead: &'static str,
+}
+
+/// The settings, borrowed from the environment that they were read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings<'e> {
+    /// The policy server; not yet parsed.
+    pub url: &'e [u8],
+    /// Bearer token.
+    pub token: Option<&'e [u8]>,
+    /// What is done with answers.
+    pub mode: Mode,
+    /// Whether a command runs when the server cannot be reached.
+    pub fail_open: bool,
+    /// Name of the agent in the audit.
+    pub agent: &'e [u8],
+    /// Session in the audit; `None`: to be named after the process.
+    pub session: Option<&'e [u8]>,
+    /// Whether checks are logged on stderr.
+    pub debug: bool,
+    /// Whether a refusal is told on stderr.
+    pub notice: bool,
+    /// For a whole check, connecting included.
+    pub timeout_ms: u32,
+    /// The server's socket address as resolved by the first process of the tree.
+    pub address: Option<&'e [u8]>,
+    /// What was wrong with `RAMPART_MODE`, `RAMPART_FAIL_OPEN`, `RAMPART_TIMEOUT_MS`.
+    pub complaints: [Option<Complaint>; 3],
+}
+
+impl<'e> Settings<'e> {
+    /// The policy server where none is named.
+    pub const DEFAULT_URL: &'static str = "http://127.0.0.1:19090";
+    /// The agent where none is named.
+    pub const DEFAULT_AGENT: &'static str = "preload";
+    /// For a whole check, where nothing is said.
+    pub const DEFAULT_TIMEOUT_MS: u32 = 2000;
+    /// Longer waits are taken for a mistake (ten minutes).
+    pub const LONGEST_TIMEOUT_MS: u32 = 600_000;
+
+    /// Reads the settings; `lookup` gives a variable's value where it is set.
+    /// An empty value counts as unset.
+    pub fn read(lookup: impl Fn(Variable) -> Option<&'e [u8]>) -> Self {
+        let get = |variable| lookup(variable).filter(|value| !value.is_empty());
+        let (mode, mode_complaint) = read_mode(get(Variable::Mode));
+        let (fail_open, fail_open_complaint) = read_fail_open(get(Variable::FailOpen));
+        let (timeout_ms, timeout_complaint) = read_timeout(get(Variable::TimeoutMs));
+        Self {
+            url: get(Variable::Url).unwrap_or(Self::DEFAULT_URL.as_bytes()),
+            token: get(Variable::Token),
+            mode,
+            fail_open,
+            agent: get(Variable::Agent).unwrap_or(Self::DEFAULT_AGENT.as_bytes()),
+            session: get(Variable::Session),
+            debug: get(Variable::Debug).is_some_and(|value| value != b"0"),
+            notice: get(Variable::Notice) != Some(b"0"),
+            timeout_ms,
+            address: get(Variable::Address),
+            complaints: [mode_complaint, fail_open_complaint, timeout_complaint],
+        }
+    }
+}
+
+fn read_mode(value: Option<&[u8]>) -> (Mode, Option<Complaint>) {
+    match value {
+        None | Some(b"enforce") => (Mode::Enforce, None),
+        Some(b"monitor") => (Mode::Monitor, None),
+        Some(b"disabled") => (Mode::Disabled, None),
+        Some(_) => (
+            Mode::Enforce,
+            Some(Complaint {
+                variable: Variable::Mode,
+                instead: "counts as enforce (known: enforce, monitor, disabled)",
+            }),
+        ),
+    }
+}
+
+fn read_fail_open(value: Option<&[u8]>) -> (bool, Option<Complaint>) {
+    match value {
+        None | Some(b"1") => (true, None),
+        Some(b"0") => (false, None),
+        Some(_) => (
+            false,
+            Some(Complaint { variable: Variable::FailOpen, instead: "counts as 0 (known: 0, 1)" }),
+        ),
+    }
+}
+
+fn read_timeout(value: Option<&[u8]>) -> (u32, Option<Complaint>) {
+    let Some(text) = value else { return (Settings::DEFAULT_TIMEOUT_MS, None) };
+    let number = Decimal::parse(text).and_then(|number| u32::try_from(number).ok());
+    match number {
+        Some(ms @ 1..=Settings::LONGEST_TIMEOUT_MS) => (ms, None),
+        _ => (
+            Settings::DEFAULT_TIMEOUT_MS,
+            Some(Complaint {
+                variable: Variable::TimeoutMs,
+                instead: "counts as 2000 (known: 1 to 600000 milliseconds)",
+            }),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(set: &[(Variable, &'static str)]) -> Settings<'static> {
+        Settings::read(|wanted| {
+            set.iter().find(|(variable, _)| *variable == wanted).map(|(_, value)| value.as_bytes())
+        })
+    }
+
+    #[test]
+    fn unset_and_empty_variables_mean_the_defaults() {
+        let unset = read(&[]);
+        assert_eq!(unset.url, b"http://127.0.0.1:19090");
+        assert_eq!(unset.token, None);
+        assert_eq!(unset.mode, Mode::Enforce);
+        assert!(unset.fail_open && unset.notice && !unset.debug);
+        assert_eq!(unset.agent, b"preload");
+        assert_eq!(unset.session, None);
+        assert_eq!(unset.timeout_ms, 2000);
+        assert_eq!(unset.complaints, [None; 3]);
+        assert_eq!(read(&Variable::ALL.map(|variable| (variable, ""))), unset);
+    }
+
+    #[test]
+    fn every_value_of_a_choice_means_what_the_specification_says() {
+        for (value, mode, fine) in [
+            ("enforce", Mode::Enforce, true),
+            ("monitor", Mode::Monitor, true),
+            ("disabled", Mode::Disabled, true),
+            ("off", Mode::Enforce, false),
+            ("Disabled", Mode::Enforce, false),
+            ("disabled ", Mode::Enforce, false),
+        ] {
+            let settings = read(&[(Variable::Mode, value)]);
+            assert_eq!((settings.mode, settings.complaints[0].is_none()), (mode, fine), "{value}");
+        }
+        for (value, open, fine) in
+            [("1", true, true), ("0", false, true), ("true", false, false), ("01", false, false)]
+        {
+            let settings = read(&[(Variable::FailOpen, value)]);
+            assert_eq!((settings.fail_open, settings.complaints[1].is_none()), (open, fine));
+        }
+        for (value, ms, fine) in [
+            ("1", 1, true),
+            ("600000", 600_000, true),
+            ("0", 2000, false),
+            ("600001", 2000, false),
+            ("5s", 2000, false),
+            ("-1", 2000, false),
+            ("99999999999999999999", 2000, false),
+        ] {
+            let settings = read(&[(Variable::TimeoutMs, value)]);
+            assert_eq!((settings.timeout_ms, settings.complaints[2].is_none()), (ms, fine));
+        }
+        assert!(read(&[(Variable::Debug, "1")]).debug);
+        assert!(!read(&[(Variable::Debug, "0")]).debug);
+        assert!(!read(&[(Variable::Notice, "0")]).notice);
+    }
+
+    #[test]
+    fn all_names_begin_with_the_prefix_and_stand_at_their_discriminant() {
+        for (index, variable) in Variable::ALL.into_iter().enumerate() {
+            assert_eq!(variable as usize, index);
+            assert!(variable.name().as_bytes().starts_with(Variable::PREFIX));
+        }
+    }
+}

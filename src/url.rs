@@ -1,0 +1,230 @@
+//! The policy server's address (spec: `protocol.md`, URL).
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::arena::Decimal;
+
+/// A `RAMPART_URL` that the library can use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Url<'u> {
+    /// Where to connect to.
+    pub server: Server<'u>,
+    /// For the `Host` header.
+    pub authority: &'u [u8],
+    /// The path in front of the endpoints, without trailing slashes.
+    pub prefix: &'u [u8],
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server<'u> {
+    /// TCP, the address being known.
+    Address(SocketAddr),
+    /// TCP, with a name that has yet to be resolved.
+    Name {
+        /// The host's name.
+        host: &'u [u8],
+        /// The port.
+        port: u16,
+    },
+    /// A Unix socket at this path.
+    Unix(&'u [u8]),
+}
+
+/// Why a URL cannot be used; the text says it to a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UrlError(
+    /// What is wrong, and what would be right.
+    pub &'static str,
+);
+
+/// The longest path of a Unix socket: `sun_path` (`unix(7)`; 104 bytes on macOS)
+/// less the final NUL.
+pub const LONGEST_SOCKET_PATH: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
+
+const HTTP_PORT: u16 = 80;
+
+impl<'u> Url<'u> {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// [`UrlError`] for whatever is unsafe or more than a socket can do.
+    pub fn parse(url: &'u [u8]) -> Result<Self, UrlError> {
+        if !url.iter().all(u8::is_ascii_graphic) {
+            return Err(UrlError("RAMPART_URL holds white space or a byte that is not ASCII"));
+        }
+        if url.iter().any(|byte| b"?#\\".contains(byte)) {
+            return Err(UrlError("RAMPART_URL holds a query, a fragment or a backslash"));
+        }
+        if let Some(rest) = strip_scheme(url, b"http://") {
+            parse_http(rest)
+        } else if let Some(path) = strip_scheme(url, b"unix://") {
+            parse_unix(path)
+        } else if strip_scheme(url, b"https://").is_some() {
+            Err(UrlError("RAMPART_URL is https, which needs `rampart preload --url`"))
+        } else {
+            Err(UrlError("RAMPART_URL is neither http://HOST[:PORT] nor unix:///PATH"))
+        }
+    }
+}
+
+fn strip_scheme<'u>(url: &'u [u8], scheme: &[u8]) -> Option<&'u [u8]> {
+    let (start, rest) = url.split_at_checked(scheme.len())?;
+    start.eq_ignore_ascii_case(scheme).then_some(rest)
+}
+
+fn strip_trailing_slashes(mut path: &[u8]) -> &[u8] {
+    while let Some(shorter) = path.strip_suffix(b"/") {
+        path = shorter;
+    }
+    path
+}
+
+fn parse_unix(path: &[u8]) -> Result<Url<'_>, UrlError> {
+    let path = strip_trailing_slashes(path);
+    if !path.starts_with(b"/") {
+        return Err(UrlError("RAMPART_URL names no absolute path (unix:///PATH)"));
+    }
+    if path.len() > LONGEST_SOCKET_PATH {
+        return Err(UrlError("RAMPART_URL names a path that is too long for a Unix socket"));
+    }
+    Ok(Url { server: Server::Unix(path), authority: b"localhost", prefix: b"" })
+}
+
+fn parse_http(rest: &[u8]) -> Result<Url<'_>, UrlError> {
+    let slash = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+    let (authority, prefix) = rest.split_at_checked(slash).unwrap_or((rest, b""));
+    if authority.contains(&b'@') {
+        return Err(UrlError("RAMPART_URL holds user info (use RAMPART_TOKEN)"));
+    }
+    let (host, port) = split_port(authority)?;
+    Ok(Url { server: server(host, port)?, authority, prefix: strip_trailing_slashes(prefix) })
+}
+
+fn split_port(authority: &[u8]) -> Result<(&[u8], u16), UrlError> {
+    // A colon inside the brackets of an IPv6 address starts no port.
+    let colon = authority.iter().rposition(|byte| matches!(byte, b':' | b']'));
+    let Some((host, [b':', digits @ ..])) = colon.and_then(|at| authority.split_at_checked(at))
+    else {
+        return Ok((authority, HTTP_PORT));
+    };
+    if digits.is_empty() {
+        return Ok((host, HTTP_PORT));
+    }
+    match Decimal::parse(digits).and_then(|port| u16::try_from(port).ok()) {
+        Some(port) if port > 0 => Ok((host, port)),
+        _ => Err(UrlError("RAMPART_URL names a port that is not 1 to 65535")),
+    }
+}
+
+fn server(host: &[u8], port: u16) -> Result<Server<'_>, UrlError> {
+    let address = |ip| Ok(Server::Address(SocketAddr::new(ip, port)));
+    if let Some(inner) = host.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) {
+        return match parse_ip::<Ipv6Addr>(inner) {
+            Some(ip) => address(IpAddr::V6(ip)),
+            None => Err(UrlError("RAMPART_URL holds a bad IPv6 address")),
+        };
+    }
+    if let Some(ip) = parse_ip::<Ipv4Addr>(host) {
+        return address(IpAddr::V4(ip));
+    }
+    if host.eq_ignore_ascii_case(b"localhost") {
+        return address(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_".contains(byte);
+    if host.is_empty() || !host.iter().all(is_name) {
+        return Err(UrlError("RAMPART_URL names no host"));
+    }
+    Ok(Server::Name { host, port })
+}
+
+fn parse_ip<Ip: core::str::FromStr>(text: &[u8]) -> Option<Ip> {
+    core::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// Reads a `RAMPART_ADDRESS`: `IP:PORT`, an IPv6 address in brackets.
+#[must_use]
+pub fn parse_address(text: &[u8]) -> Option<SocketAddr> {
+    let (host, port) = split_port(text).ok()?;
+    match server(host, port).ok()? {
+        Server::Address(address) => Some(address),
+        Server::Name { .. } | Server::Unix(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usable_urls_are_taken_apart() {
+        let v4 = |text: &str| Server::Address(text.parse().expect("an address"));
+        let name = |host: &'static str, port| Server::Name { host: host.as_bytes(), port };
+        let unix = |path: &'static str| Server::Unix(path.as_bytes());
+        for (url, server, authority, prefix) in [
+            ("http://127.0.0.1:19090", v4("127.0.0.1:19090"), "127.0.0.1:19090", ""),
+            ("http://127.0.0.1:19090///", v4("127.0.0.1:19090"), "127.0.0.1:19090", ""),
+            ("HTTP://10.0.0.1/a/b/", v4("10.0.0.1:80"), "10.0.0.1", "/a/b"),
+            ("http://localhost:1", v4("127.0.0.1:1"), "localhost:1", ""),
+            ("http://LocalHost", v4("127.0.0.1:80"), "LocalHost", ""),
+            ("http://[::1]:8080/p", v4("[::1]:8080"), "[::1]:8080", "/p"),
+            ("http://[2001:db8::1]", v4("[2001:db8::1]:80"), "[2001:db8::1]", ""),
+            ("http://policy.example:81", name("policy.example", 81), "policy.example:81", ""),
+            ("http://host:", name("host", 80), "host:", ""),
+            ("unix:///run/r.sock", unix("/run/r.sock"), "localhost", ""),
+            ("unix:///run/r.sock/", unix("/run/r.sock"), "localhost", ""),
+        ] {
+            let expected =
+                Url { server, authority: authority.as_bytes(), prefix: prefix.as_bytes() };
+            assert_eq!(Url::parse(url.as_bytes()), Ok(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn unsafe_and_unknown_urls_are_refused() {
+        let long = format!("unix:///{}", "x".repeat(LONGEST_SOCKET_PATH));
+        for url in [
+            "",
+            "http://",
+            "http:///x",
+            "127.0.0.1:19090",
+            "ftp://127.0.0.1",
+            "https://127.0.0.1",
+            "http://user@host",
+            "http://user:pw@127.0.0.1",
+            "http://127.0.0.1/?a",
+            "http://127.0.0.1/#a",
+            "http://127.0.0.1/a b",
+            " http://127.0.0.1",
+            "http://127.0.0.1\n",
+            "http:\\\\127.0.0.1",
+            "http://h\u{f6}st",
+            "http://127.0.0.1:0",
+            "http://127.0.0.1:99999",
+            "http://127.0.0.1:+80",
+            "http://127.0.0.1:80:80",
+            "http://[::1",
+            "http://[::1]x",
+            "http://[fe80::1%25eth0]",
+            "http://::1",
+            "http://a;b",
+            "unix://",
+            "unix:///",
+            "unix://run/s.sock",
+            "unix:/run/s.sock",
+            &long,
+        ] {
+            assert!(Url::parse(url.as_bytes()).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_inherited_address_is_an_ip_and_a_port() {
+        for good in ["127.0.0.1:80", "[::1]:19090"] {
+            assert_eq!(parse_address(good.as_bytes()), good.parse().ok(), "{good}");
+        }
+        for bad in ["", "host:80", "1.2.3.4:x", "::1:80"] {
+            assert_eq!(parse_address(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}
