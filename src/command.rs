@@ -85,33 +85,35 @@ pub fn write_text<S: Sink>(text: &[u8], sink: &mut S) -> Result<(), S::Stop> {
     write_escaped(text, b"'", sink)
 }
 
-fn write_escaped<S: Sink>(text: &[u8], quote: &[u8], sink: &mut S) -> Result<(), S::Stop> {
-    for chunk in text.utf8_chunks() {
-        write_valid(chunk.valid().as_bytes(), quote, sink)?;
-        for byte in chunk.invalid() {
-            put_code(*byte, sink)?;
-        }
+fn write_escaped<S: Sink>(mut text: &[u8], quote: &[u8], sink: &mut S) -> Result<(), S::Stop> {
+    loop {
+        let Err(error) = core::str::from_utf8(text) else {
+            return write_valid(text, quote, sink);
+        };
+        let (valid, rest) = text.split_at_checked(error.valid_up_to()).unwrap_or((text, b""));
+        write_valid(valid, quote, sink)?;
+        // Without a length, the text ends in the middle of a character.
+        let length = error.error_len().unwrap_or(rest.len());
+        let (invalid, rest) = rest.split_at_checked(length).unwrap_or((rest, b""));
+        invalid.iter().try_for_each(|byte| put_code(*byte, sink))?;
+        text = rest;
     }
-    Ok(())
 }
 
-fn write_valid<S: Sink>(text: &[u8], quote: &[u8], sink: &mut S) -> Result<(), S::Stop> {
-    // Each piece is a run of plain bytes and the special one that ended it.
-    for piece in text.split_inclusive(|byte| is_special(*byte)) {
-        match piece.split_last() {
-            Some((last, plain)) if is_special(*last) => {
-                sink.put(plain)?;
-                match last {
-                    b'\'' => sink.put(quote)?,
-                    b'"' => sink.put(br#"\""#)?,
-                    b'\\' => sink.put(br"\\")?,
-                    control => put_code(*control, sink)?,
-                }
-            }
-            _ => sink.put(piece)?,
+fn write_valid<S: Sink>(mut text: &[u8], quote: &[u8], sink: &mut S) -> Result<(), S::Stop> {
+    while let Some(position) = text.iter().position(|byte| is_special(*byte)) {
+        let (plain, rest) = text.split_at_checked(position).unwrap_or((text, b""));
+        sink.put(plain)?;
+        let Some((special, rest)) = rest.split_first() else { return Ok(()) };
+        match special {
+            b'\'' => sink.put(quote)?,
+            b'"' => sink.put(br#"\""#)?,
+            b'\\' => sink.put(br"\\")?,
+            control => put_code(*control, sink)?,
         }
+        text = rest;
     }
-    Ok(())
+    sink.put(text)
 }
 
 fn is_special(byte: u8) -> bool {

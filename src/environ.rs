@@ -11,8 +11,8 @@ use crate::arena::{Full, Text};
 use crate::settings::Variable;
 
 /// The variable that makes the loader load the library.
-pub const PRELOAD: &str =
-    if cfg!(target_os = "macos") { "DYLD_INSERT_LIBRARIES" } else { "LD_PRELOAD" };
+pub const PRELOAD: &CStr =
+    if cfg!(target_os = "macos") { c"DYLD_INSERT_LIBRARIES" } else { c"LD_PRELOAD" };
 
 /// What stands between two libraries (`ld.so(8)`; dyld knows the colon only).
 const SEPARATORS: &[u8] = if cfg!(target_os = "macos") { b":" } else { b": " };
@@ -29,6 +29,48 @@ pub struct Guard<'m> {
     pub library: &'m [u8],
     /// The library as the loader was told, which may be relative.
     pub library_as_given: &'m [u8],
+}
+
+/// The values of an environment that matter at load.
+#[derive(Debug, Default)]
+pub struct Found<'e> {
+    variables: [Option<&'e [u8]>; Variable::ALL.len()],
+    /// The preload list.
+    pub preload: Option<&'e [u8]>,
+}
+
+impl<'e> Found<'e> {
+    /// The value of a variable; of several the first, as for `getenv(3)`.
+    #[must_use]
+    pub fn variable(&self, variable: Variable) -> Option<&'e [u8]> {
+        self.variables.get(variable as usize).copied().flatten()
+    }
+}
+
+/// Reads an environment.
+///
+/// # Safety
+/// `envp` is NULL or an array of strings that ends with NULL, and they live as long
+/// as what is given.
+#[must_use]
+pub unsafe fn read<'e>(envp: *const *const c_char) -> Found<'e> {
+    let mut found = Found::default();
+    // SAFETY: the caller's promise is the same.
+    for entry in unsafe { entries(envp) } {
+        // SAFETY: an entry of the array is a string.
+        match unsafe { classify(entry) } {
+            Entry::Ours(variable, value) => {
+                if let Some(slot) = found.variables.get_mut(variable as usize) {
+                    slot.get_or_insert(value);
+                }
+            }
+            Entry::Preload(value) => {
+                found.preload.get_or_insert(value);
+            }
+            Entry::Others => {}
+        }
+    }
+    found
 }
 
 /// What a look at an environment finds.
@@ -51,7 +93,7 @@ pub struct Room {
 
 /// What an entry is to the guard.
 enum Entry<'e> {
-    Ours(Variable),
+    Ours(Variable, &'e [u8]),
     Preload(&'e [u8]),
     Others,
 }
@@ -90,7 +132,7 @@ impl Guard<'_> {
             // SAFETY: an entry of the array is a string.
             match unsafe { classify(entry) } {
                 Entry::Others => {}
-                Entry::Ours(variable) => {
+                Entry::Ours(variable, _) => {
                     let first = seen.first(variable);
                     // SAFETY: as above.
                     let text = unsafe { CStr::from_ptr(entry) };
@@ -111,7 +153,7 @@ impl Guard<'_> {
         }
         Survey::Broken(Room {
             pointers: pointers.saturating_add(Variable::ALL.len()).saturating_add(2),
-            text: (PRELOAD.len())
+            text: (PRELOAD.count_bytes())
                 .saturating_add(self.library.len())
                 .saturating_add(longest_preload)
                 .saturating_add(3),
@@ -143,7 +185,7 @@ impl Guard<'_> {
             // SAFETY: an entry of the array is a string.
             match unsafe { classify(entry) } {
                 Entry::Others => put(entry)?,
-                Entry::Ours(variable) => {
+                Entry::Ours(variable, _) => {
                     if seen.first(variable) {
                         if let Some(Some(wanted)) = self.variables.get(variable as usize) {
                             put(wanted.as_ptr())?;
@@ -152,10 +194,11 @@ impl Guard<'_> {
                 }
                 Entry::Preload(value) => {
                     if !core::mem::replace(&mut seen.preload, true) {
-                        put(match value {
-                            _ if self.is_in(value) => entry,
-                            b"" => self.preload.as_ptr(),
-                            _ => self.write_preload(value, text.take().ok_or(Full)?)?,
+                        let text = text.take().unwrap_or_default();
+                        put(if self.is_in(value) {
+                            entry
+                        } else {
+                            self.preload_entry(value, text)?
                         })?;
                     }
                 }
@@ -172,15 +215,22 @@ impl Guard<'_> {
         put(core::ptr::null())
     }
 
-    fn is_in(&self, list: &[u8]) -> bool {
-        libraries(list).any(|library| library == self.library)
+    /// The entry that a child needs where it was given this preload list: the one at
+    /// load if it is empty, else one with the library added, in `memory`.
+    ///
+    /// # Errors
+    /// [`Full`] if it does not fit; see [`Guard::survey`].
+    pub fn preload_entry(&self, list: &[u8], memory: &mut [u8]) -> Result<*const c_char, Full> {
+        if list.is_empty() {
+            return Ok(self.preload.as_ptr());
+        }
+        let start = memory.as_ptr();
+        write_preload(list, self.library, self.library_as_given, &mut Text::new(memory))?;
+        Ok(start.cast())
     }
 
-    fn write_preload(&self, list: &[u8], memory: &mut [u8]) -> Result<*const c_char, Full> {
-        let start = memory.as_ptr();
-        let mut text = Text::new(memory);
-        write_preload(list, self.library, self.library_as_given, &mut text)?;
-        Ok(start.cast())
+    fn is_in(&self, list: &[u8]) -> bool {
+        libraries(list).any(|library| library == self.library)
     }
 }
 
@@ -196,7 +246,7 @@ pub fn write_preload(
     text: &mut Text<'_>,
 ) -> Result<(), Full> {
     let is_ours = |name: &[u8]| name == library || name == as_given;
-    text.push(PRELOAD.as_bytes())?;
+    text.push(PRELOAD.to_bytes())?;
     let mut separator: &[u8] = b"=";
     let mut put = |name: &[u8]| {
         text.push(core::mem::replace(&mut separator, b":"))?;
@@ -241,7 +291,7 @@ unsafe fn entries(envp: *const *const c_char) -> impl Iterator<Item = *const c_c
 
 /// What an entry is, at the cost of its first byte for almost all of them.
 unsafe fn classify<'e>(entry: *const c_char) -> Entry<'e> {
-    let initials = (Variable::PREFIX.first(), PRELOAD.as_bytes().first());
+    let initials = (Variable::PREFIX.first(), PRELOAD.to_bytes().first());
     // SAFETY: a string has at least its NUL.
     let first = unsafe { entry.cast::<u8>().read() };
     if Some(&first) != initials.0 && Some(&first) != initials.1 {
@@ -255,14 +305,14 @@ unsafe fn classify<'e>(entry: *const c_char) -> Entry<'e> {
     if !text.starts_with(Variable::PREFIX) {
         return Entry::Others;
     }
-    let ours = Variable::ALL.into_iter().find(|it| value_of(text, it.name()).is_some());
-    ours.map_or(Entry::Others, Entry::Ours)
+    let mut ours = Variable::ALL.into_iter();
+    ours.find_map(|it| Some(Entry::Ours(it, value_of(text, it.name())?))).unwrap_or(Entry::Others)
 }
 
 /// The value, if `entry` is `name=value`.
 #[must_use]
-pub fn value_of<'e>(entry: &'e [u8], name: &str) -> Option<&'e [u8]> {
-    entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+pub fn value_of<'e>(entry: &'e [u8], name: &CStr) -> Option<&'e [u8]> {
+    entry.strip_prefix(name.to_bytes())?.strip_prefix(b"=")
 }
 
 #[cfg(test)]
@@ -372,6 +422,22 @@ mod tests {
             let expected: Vec<Vec<u8>> = expected.iter().map(|it| it.as_bytes().to_vec()).collect();
             assert_eq!(repaired(environment), Some(expected));
         }
+    }
+
+    #[test]
+    fn the_first_of_several_values_counts_at_load() {
+        let envp = [
+            c"RAMPART_MODE=monitor".as_ptr(),
+            c"RAMPART_MODE=disabled".as_ptr(),
+            c"LD_PRELOAD=a".as_ptr(),
+            c"RAMPART_".as_ptr(),
+            core::ptr::null(),
+        ];
+        // SAFETY: an array of strings that ends with NULL.
+        let found = unsafe { read(envp.as_ptr()) };
+        assert_eq!(found.variable(Variable::Mode), Some(&b"monitor"[..]));
+        assert_eq!(found.variable(Variable::Url), None);
+        assert_eq!(found.preload, Some(&b"a"[..]));
     }
 
     #[test]

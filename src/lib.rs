@@ -7,7 +7,7 @@
 //!
 //! A check runs through the modules in this order:
 //!
-//! 1. [`settings`] reads the `RAMPART_*` variables, [`url`] the server's address;
+//! 1. [`settings`] reads the `RAMPART_*` variables, [`url`] and [`ip`] the server's address;
 //! 2. [`command`] and [`request`] put the question on the wire;
 //! 3. [`answer`] (with [`json`]) reads what comes back, in whatever pieces;
 //! 4. [`verdict`] makes of it, the mode and fail-open: run or refuse;
@@ -19,6 +19,7 @@ pub mod answer;
 pub mod arena;
 pub mod command;
 pub mod environ;
+pub mod ip;
 pub mod json;
 pub mod notice;
 pub mod request;

@@ -117,6 +117,14 @@ pub enum SendError<Stop> {
     Stopped(Stop),
 }
 
+impl<'q> Question<'q, core::iter::Empty<&'q [u8]>> {
+    /// About a line that the C library hands to a shell.
+    #[must_use]
+    pub fn about_line(line: &'q [u8], cwd: Option<&'q [u8]>) -> Self {
+        Self { command: Command::Line(line), cwd }
+    }
+}
+
 impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Question<'q, Arguments> {
     /// Writes the whole request. The arguments are read twice, once to count and
     /// once to send, so that no memory is needed whatever their size.
@@ -128,15 +136,21 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Question<'q, Arguments> {
         preamble: &Preamble<'_>,
         sink: &mut S,
     ) -> Result<(), SendError<S::Stop>> {
-        let mut count = Count::default();
-        let Ok(()) = self.write_body(preamble, &mut count);
-        let length = Decimal::new(u64::try_from(count.0).unwrap_or(u64::MAX));
+        let bytes = self.body_length(preamble);
+        let length = Decimal::new(u64::try_from(bytes).unwrap_or(u64::MAX));
         for piece in [preamble.head, length.as_bytes(), b"\r\n\r\n"] {
             sink.put(piece).map_err(SendError::Stopped)?;
         }
-        let mut body = Exactly { left: count.0, sink };
+        let mut body = Exactly { left: bytes, sink };
         self.write_body(preamble, &mut body)?;
         if body.left == 0 { Ok(()) } else { Err(SendError::Changed) }
+    }
+
+    /// The size of the body, in bytes.
+    pub fn body_length(&self, preamble: &Preamble<'_>) -> usize {
+        let mut count = Count::default();
+        let Ok(()) = self.write_body(preamble, &mut count);
+        count.0
     }
 
     fn write_body<S: Sink>(&self, preamble: &Preamble<'_>, sink: &mut S) -> Result<(), S::Stop> {

@@ -1,5 +1,7 @@
 //! What the `RAMPART_*` variables say (spec: `environment.md`).
 
+use core::ffi::CStr;
+
 use crate::arena::Decimal;
 
 /// What is done with the server's answers.
@@ -70,18 +72,18 @@ impl Variable {
 
     /// The name in the environment.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn name(self) -> &'static CStr {
         match self {
-            Self::Url => "RAMPART_URL",
-            Self::Token => "RAMPART_TOKEN",
-            Self::Mode => "RAMPART_MODE",
-            Self::FailOpen => "RAMPART_FAIL_OPEN",
-            Self::Agent => "RAMPART_AGENT",
-            Self::Session => "RAMPART_SESSION",
-            Self::Debug => "RAMPART_DEBUG",
-            Self::Notice => "RAMPART_NOTICE",
-            Self::TimeoutMs => "RAMPART_TIMEOUT_MS",
-            Self::Address => "RAMPART_ADDRESS",
+            Self::Url => c"RAMPART_URL",
+            Self::Token => c"RAMPART_TOKEN",
+            Self::Mode => c"RAMPART_MODE",
+            Self::FailOpen => c"RAMPART_FAIL_OPEN",
+            Self::Agent => c"RAMPART_AGENT",
+            Self::Session => c"RAMPART_SESSION",
+            Self::Debug => c"RAMPART_DEBUG",
+            Self::Notice => c"RAMPART_NOTICE",
+            Self::TimeoutMs => c"RAMPART_TIMEOUT_MS",
+            Self::Address => c"RAMPART_ADDRESS",
         }
     }
 }
@@ -260,7 +262,7 @@ mod tests {
     fn all_names_begin_with_the_prefix_and_stand_at_their_discriminant() {
         for (index, variable) in Variable::ALL.into_iter().enumerate() {
             assert_eq!(variable as usize, index);
-            assert!(variable.name().as_bytes().starts_with(Variable::PREFIX));
+            assert!(variable.name().to_bytes().starts_with(Variable::PREFIX));
         }
     }
 }

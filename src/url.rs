@@ -1,8 +1,9 @@
 //! The policy server's address (spec: `protocol.md`, URL).
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::arena::Decimal;
+use crate::ip;
 
 /// A `RAMPART_URL` that the library can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,12 +121,12 @@ fn split_port(authority: &[u8]) -> Result<(&[u8], u16), UrlError> {
 fn server(host: &[u8], port: u16) -> Result<Server<'_>, UrlError> {
     let address = |ip| Ok(Server::Address(SocketAddr::new(ip, port)));
     if let Some(inner) = host.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) {
-        return match parse_ip::<Ipv6Addr>(inner) {
+        return match ip::parse_v6(inner) {
             Some(ip) => address(IpAddr::V6(ip)),
             None => Err(UrlError("RAMPART_URL holds a bad IPv6 address")),
         };
     }
-    if let Some(ip) = parse_ip::<Ipv4Addr>(host) {
+    if let Some(ip) = ip::parse_v4(host) {
         return address(IpAddr::V4(ip));
     }
     if host.eq_ignore_ascii_case(b"localhost") {
@@ -136,10 +137,6 @@ fn server(host: &[u8], port: u16) -> Result<Server<'_>, UrlError> {
         return Err(UrlError("RAMPART_URL names no host"));
     }
     Ok(Server::Name { host, port })
-}
-
-fn parse_ip<Ip: core::str::FromStr>(text: &[u8]) -> Option<Ip> {
-    core::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// Reads a `RAMPART_ADDRESS`: `IP:PORT`, an IPv6 address in brackets.

@@ -1,0 +1,47 @@
+# Rampart preload. `make help` lists what can be made.
+
+CARGO ?= cargo
+UNAME := $(shell uname -s)
+LIBRARY := librampart.$(if $(filter Darwin,$(UNAME)),dylib,so)
+RAMPART_HOME ?= $(HOME)/.rampart
+TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+
+.DEFAULT_GOAL := all
+.PHONY: all debug install test run clean help
+
+all: ## build the library and the rampart command
+	$(CARGO) build --release --package rampart
+	$(CARGO) build --profile preload --package librampart
+	install -m 755 $(TARGET)/preload/$(LIBRARY) $(TARGET)/release/$(LIBRARY)
+	install -m 755 $(TARGET)/preload/$(LIBRARY) $(LIBRARY)
+
+debug: ## the same, unoptimised and with symbols, in target/debug
+	$(CARGO) build --package rampart --package librampart
+
+install: all ## copy both to ~/.rampart (RAMPART_HOME moves it)
+	install -d -m 700 $(RAMPART_HOME)
+	install -d $(RAMPART_HOME)/lib $(RAMPART_HOME)/bin
+	install -m 755 $(LIBRARY) $(RAMPART_HOME)/lib/.$(LIBRARY).new
+	mv -f $(RAMPART_HOME)/lib/.$(LIBRARY).new $(RAMPART_HOME)/lib/$(LIBRARY)
+	install -m 755 $(TARGET)/release/rampart $(RAMPART_HOME)/bin/.rampart.new
+	mv -f $(RAMPART_HOME)/bin/.rampart.new $(RAMPART_HOME)/bin/rampart
+
+test: all ## run every test, under the library just built
+	ci/needed test
+	$(CARGO) test --workspace --exclude librampart
+
+run: all ## run CMD='…' guarded by the embedded server; without CMD a sample agent
+	@ci/needed run
+	@if [ -n "$$CMD" ]; then \
+		exec $(TARGET)/release/rampart preload -- sh -c "$$CMD"; \
+	else \
+		exec examples/agent $(TARGET)/release/rampart; \
+	fi
+export CMD
+
+clean: ## remove everything that was built
+	$(CARGO) clean
+	rm -f librampart.so librampart.dylib
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20

@@ -1,0 +1,283 @@
+//! Sends a question to the policy server and reads the answer.
+//!
+//! The process that loaded the library keeps one connection between its checks.
+//! Its forked and vforked children, and threads that find the kept one in use,
+//! open their own, close it after, and touch nothing shared.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use rampart_core::answer::{End, Reader};
+use rampart_core::command::Sink;
+use rampart_core::request::{Question, SendError};
+use rampart_core::verdict::{Outcome, Unreachable};
+
+use crate::os::sys::{self, Address, Descriptor, Errno, Event, Patience, SignalMask};
+use crate::state::{Equipment, State};
+
+/// Below are the numbers that programs count on (0 to 2) and shells play with.
+const LOWEST_DESCRIPTOR: i32 = 64;
+/// What the program itself takes to be its standard streams.
+const FIRST_FREE_DESCRIPTOR: i32 = 3;
+/// For request and answer, one after the other, on the stack.
+const BUFFER_BYTES: usize = 1024;
+
+const NO_DESCRIPTOR: Outcome = Outcome::Fault("no file descriptor is to be had for the check");
+const CHANGED: Outcome = Outcome::Fault("the arguments changed while they were being checked");
+const TOO_EARLY: Outcome =
+    Outcome::Garbled("the policy server answered before it had the whole question");
+
+/// Asks; `reader` holds what the answer said.
+pub fn ask<'q>(
+    state: &State,
+    equipment: &Equipment,
+    question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
+    reader: &mut Reader,
+) -> Outcome {
+    let Some(address) = &equipment.server else {
+        return Outcome::Unreachable(Unreachable::NoServer);
+    };
+    let mut exchange =
+        Exchange { equipment, question, reader, patience: Patience::new(state.timeout_ms) };
+    if sys::getpid() == state.pid {
+        exchange.by_kept_connection(address)
+    } else {
+        // A handler of the parent's would run in its memory here (vfork(2), "Caveats"). The
+        // mask is inherited by the program, so it is put back.
+        let mask = SignalMask::ALL.block();
+        let outcome = exchange.by_own_connection(address);
+        mask.restore();
+        outcome
+    }
+}
+
+/// One question on its way.
+struct Exchange<'x, 'q, Arguments> {
+    equipment: &'x Equipment,
+    question: &'x Question<'q, Arguments>,
+    reader: &'x mut Reader,
+    patience: Patience,
+}
+
+impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Arguments> {
+    fn by_kept_connection(&mut self, address: &Address) -> Outcome {
+        let Some(mut slot) = Slot::take() else { return self.by_own_connection(address) };
+        if let Some(kept) = slot.connection() {
+            let end = self.converse(&kept);
+            if end.reusable {
+                slot.keep(kept);
+            }
+            // The server may have closed a connection that was idle for long: that is
+            // found out only now, and is no failure.
+            if end.outcome != Outcome::Unreachable(Unreachable::Cut) || self.reader.has_begun() {
+                return end.outcome;
+            }
+        }
+        match self.connect(address) {
+            Ok(fresh) => {
+                let end = self.converse(&fresh);
+                if end.reusable {
+                    slot.keep(fresh);
+                }
+                end.outcome
+            }
+            Err(outcome) => outcome,
+        }
+    }
+
+    fn by_own_connection(&mut self, address: &Address) -> Outcome {
+        match self.connect(address) {
+            Ok(own) => self.converse(&own).outcome,
+            Err(outcome) => outcome,
+        }
+    }
+
+    fn connect(&mut self, address: &Address) -> Result<Descriptor, Outcome> {
+        let socket = sys::socket(address).map_err(outcome_of)?;
+        let socket = lift(socket)?;
+        if address.is_tcp() {
+            sys::set_no_delay(&socket);
+        }
+        loop {
+            match sys::connect(&socket, address) {
+                Ok(()) => return Ok(socket),
+                Err(Errno(libc::EINPROGRESS)) => {
+                    self.patience.wait(&socket, Event::Writable).map_err(outcome_of)?;
+                    sys::connect_result(&socket).map_err(outcome_of)?;
+                    return Ok(socket);
+                }
+                // A Unix socket whose queue is full (connect(2)); it cannot be waited for.
+                Err(Errno(libc::EAGAIN)) => self.patience.pause(1).map_err(outcome_of)?,
+                Err(errno) => return Err(outcome_of(errno)),
+            }
+        }
+    }
+
+    fn converse(&mut self, socket: &Descriptor) -> End {
+        let end = |outcome| End { outcome, reusable: false };
+        let mut buffer = [0; BUFFER_BYTES];
+        let mut outgoing =
+            Outgoing { socket, patience: &mut self.patience, buffer: &mut buffer, filled: 0 };
+        let sent = self
+            .question
+            .write(&self.equipment.preamble, &mut outgoing)
+            .and_then(|()| outgoing.flush().map_err(SendError::Stopped));
+        let whole = match sent {
+            Ok(()) => true,
+            Err(SendError::Changed) => return end(CHANGED),
+            // It takes no more: perhaps it says why.
+            Err(SendError::Stopped(Stop::Interrupted)) => false,
+            Err(SendError::Stopped(Stop::Failed(errno))) => return end(outcome_of(errno)),
+        };
+        let answer = self.receive(socket, &mut buffer);
+        match answer.outcome {
+            Outcome::Allowed | Outcome::Denied if !whole => end(TOO_EARLY),
+            _ => answer,
+        }
+    }
+
+    fn receive(&mut self, socket: &Descriptor, buffer: &mut [u8]) -> End {
+        let end = |outcome| End { outcome, reusable: false };
+        loop {
+            if let Err(errno) = self.patience.wait(socket, Event::Readable) {
+                return end(outcome_of(errno));
+            }
+            match sys::receive(socket, buffer) {
+                Ok(0) => return self.reader.closed(),
+                Ok(count) => {
+                    let received = buffer.get(..count).unwrap_or_default();
+                    if let Some(end) = self.reader.feed(received) {
+                        return end;
+                    }
+                }
+                Err(Errno(libc::EAGAIN | libc::EINTR)) => {}
+                Err(errno) => return end(outcome_of(errno)),
+            }
+        }
+    }
+}
+
+/// What an error of the network means for the check.
+fn outcome_of(Errno(errno): Errno) -> Outcome {
+    match errno {
+        libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS => NO_DESCRIPTOR,
+        libc::ETIMEDOUT => Outcome::Unreachable(Unreachable::TimedOut),
+        libc::ECONNRESET | libc::EPIPE => Outcome::Unreachable(Unreachable::Cut),
+        _ => Outcome::Unreachable(Unreachable::NoServer),
+    }
+}
+
+/// Moves a descriptor out of the way of the program's own.
+fn lift(socket: Descriptor) -> Result<Descriptor, Outcome> {
+    if let Ok(lifted) = sys::duplicate(&socket, LOWEST_DESCRIPTOR) {
+        return Ok(lifted);
+    }
+    // There may be fewer than 64 to be had (RLIMIT_NOFILE).
+    if socket.number() >= FIRST_FREE_DESCRIPTOR {
+        return Ok(socket);
+    }
+    sys::duplicate(&socket, FIRST_FREE_DESCRIPTOR).map_err(|_| NO_DESCRIPTOR)
+}
+
+/// Why not all of a request was sent.
+enum Stop {
+    /// The server closed, or answers already.
+    Interrupted,
+    /// Something else.
+    Failed(Errno),
+}
+
+/// Gathers a request in a buffer and sends it when that is full.
+struct Outgoing<'o> {
+    socket: &'o Descriptor,
+    patience: &'o mut Patience,
+    buffer: &'o mut [u8; BUFFER_BYTES],
+    filled: usize,
+}
+
+impl Sink for Outgoing<'_> {
+    type Stop = Stop;
+
+    fn put(&mut self, mut bytes: &[u8]) -> Result<(), Stop> {
+        while !bytes.is_empty() {
+            let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
+            let fitting = bytes.len().min(room.len());
+            let (now, later) = bytes.split_at_checked(fitting).unwrap_or((bytes, b""));
+            for (to, from) in room.iter_mut().zip(now) {
+                *to = *from;
+            }
+            self.filled = self.filled.saturating_add(fitting);
+            bytes = later;
+            if !bytes.is_empty() {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Outgoing<'_> {
+    fn flush(&mut self) -> Result<(), Stop> {
+        let mut left = self.buffer.get(..self.filled).unwrap_or_default();
+        while !left.is_empty() {
+            match sys::send(self.socket, left) {
+                Ok(count) => left = left.get(count..).unwrap_or_default(),
+                Err(Errno(libc::EINTR)) => {}
+                Err(Errno(libc::EAGAIN)) => {
+                    let answers = self.patience.wait(self.socket, Event::Writable);
+                    if answers.map_err(Stop::Failed)? {
+                        return Err(Stop::Interrupted);
+                    }
+                }
+                Err(Errno(libc::EPIPE | libc::ECONNRESET)) => return Err(Stop::Interrupted),
+                Err(errno) => return Err(Stop::Failed(errno)),
+            }
+        }
+        self.filled = 0;
+        Ok(())
+    }
+}
+
+/// The place of the kept connection: one word, so that it is taken and put back as one.
+static PLACE: AtomicU64 = AtomicU64::new(EMPTY);
+/// Which socket the kept descriptor stands for. Changed only while the place is taken.
+static IDENTITY: AtomicU64 = AtomicU64::new(0);
+
+const EMPTY: u64 = 0;
+const TAKEN: u64 = 1;
+/// Stands for descriptor 0; the others follow.
+const FIRST: u64 = 2;
+
+/// The place of the kept connection, taken; left empty when dropped unless a
+/// connection was put back.
+struct Slot {
+    found: u64,
+    leave: u64,
+}
+
+impl Slot {
+    /// `None` if another thread has it, or this one had when a signal came.
+    fn take() -> Option<Self> {
+        let found = PLACE.swap(TAKEN, Ordering::Acquire);
+        (found != TAKEN).then_some(Self { found, leave: EMPTY })
+    }
+
+    /// The kept connection. `None` also if the program has closed it meanwhile: the number
+    /// may stand for a file of its own by now.
+    fn connection(&self) -> Option<Descriptor> {
+        let number = i32::try_from(self.found.checked_sub(FIRST)?).ok()?;
+        let identity = sys::socket_identity(number)?;
+        (identity == IDENTITY.load(Ordering::Relaxed)).then(|| Descriptor::from_number(number))
+    }
+
+    fn keep(&mut self, connection: Descriptor) {
+        let Some(identity) = sys::socket_identity(connection.number()) else { return };
+        IDENTITY.store(identity, Ordering::Relaxed);
+        self.leave = FIRST + u64::from(connection.into_number().unsigned_abs());
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        PLACE.store(self.leave, Ordering::Release);
+    }
+}

@@ -1,0 +1,115 @@
+//! Gives children the environment that keeps them guarded.
+
+use core::ffi::{CStr, c_char};
+
+use rampart_core::arena::Full;
+use rampart_core::environ::{self, Guard, PRELOAD, Room, Survey};
+use rampart_core::settings::Variable;
+
+use crate::abi::Strings;
+use crate::os::Real;
+use crate::scratch::Scratch;
+
+/// An environment of so many pointers is put right on the stack.
+const POINTERS_ON_STACK: usize = 128;
+/// A preload list of so many bytes is.
+const TEXT_ON_STACK: usize = 512;
+
+/// There was no memory for it.
+pub struct NoMemory;
+
+/// The environment of this process, as it is now.
+pub fn current() -> Strings {
+    unsafe extern "C" {
+        static environ: Strings;
+    }
+    // SAFETY: the C library's variable, which programs write to; it is read once.
+    unsafe { (&raw const environ).read_volatile() }
+}
+
+/// Calls `run` with `envp` if that is intact, else with what it should have been.
+///
+/// # Safety
+/// `envp` is NULL or an array of strings that ends with NULL.
+pub unsafe fn with<R>(
+    guard: &Guard<'_>,
+    envp: Strings,
+    run: impl FnOnce(Strings) -> R,
+) -> Result<R, NoMemory> {
+    // SAFETY: the caller's promise, here and below.
+    match unsafe { guard.survey(envp) } {
+        Survey::Intact => Ok(run(envp)),
+        Survey::Broken(room)
+            if room.pointers <= POINTERS_ON_STACK && room.text <= TEXT_ON_STACK =>
+        unsafe { with_stack(guard, envp, run) },
+        Survey::Broken(room) => unsafe { with_scratch(guard, envp, room, run) },
+    }
+}
+
+/// # Safety
+/// As for [`with`].
+#[inline(never)]
+unsafe fn with_stack<R>(
+    guard: &Guard<'_>,
+    envp: Strings,
+    run: impl FnOnce(Strings) -> R,
+) -> Result<R, NoMemory> {
+    let mut pointers = [core::ptr::null(); POINTERS_ON_STACK];
+    let mut text = [0; TEXT_ON_STACK];
+    // SAFETY: the caller's promise.
+    unsafe { guard.repair(envp, &mut pointers, &mut text) }.map_err(|Full| NoMemory)?;
+    Ok(run(pointers.as_ptr()))
+}
+
+/// # Safety
+/// As for [`with`].
+#[inline(never)]
+unsafe fn with_scratch<R>(
+    guard: &Guard<'_>,
+    envp: Strings,
+    room: Room,
+    run: impl FnOnce(Strings) -> R,
+) -> Result<R, NoMemory> {
+    let bytes = room.pointers.saturating_mul(size_of::<*const c_char>());
+    let mut scratch = Scratch::claim(bytes.saturating_add(room.text)).ok_or(NoMemory)?;
+    let (pointers, text) = scratch.split(room.pointers).ok_or(NoMemory)?;
+    // SAFETY: the caller's promise.
+    unsafe { guard.repair(envp, pointers, text) }.map_err(|Full| NoMemory)?;
+    Ok(run(pointers.as_ptr()))
+}
+
+/// Puts the environment of this process itself right, for the functions that take
+/// none: `system`, `popen`, `wordexp`.
+///
+/// It is done by the C library's own `setenv(3)` and for good. A change for the time of
+/// the call only would pull the environment away under another thread's `getenv(3)`, and
+/// two such calls at once would undo each other.
+pub fn repair_own(guard: &Guard<'_>, real: &Real) -> Result<(), NoMemory> {
+    // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)).
+    let Survey::Broken(room) = (unsafe { guard.survey(current()) }) else { return Ok(()) };
+    let (Some(setenv), Some(unsetenv)) = (real.setenv, real.unsetenv) else {
+        return Err(NoMemory);
+    };
+    let set = |name: &CStr, entry: *const c_char| {
+        // SAFETY: the entry is a string that begins with the name and `=`, and it is
+        // copied. The variable goes first because it may be there twice.
+        let status = unsafe {
+            unsetenv(name.as_ptr());
+            setenv(name.as_ptr(), entry.add(name.count_bytes() + 1), 1)
+        };
+        if status == 0 { Ok(()) } else { Err(NoMemory) }
+    };
+    let mut scratch = Scratch::claim(room.text).ok_or(NoMemory)?;
+    let (_, text) = scratch.split(0).ok_or(NoMemory)?;
+    // SAFETY: as above; the list is copied before the variable is changed.
+    let list = unsafe { environ::read(current()) }.preload.unwrap_or_default();
+    set(PRELOAD, guard.preload_entry(list, text).map_err(|Full| NoMemory)?)?;
+    for (variable, wanted) in Variable::ALL.into_iter().zip(guard.variables) {
+        match wanted {
+            Some(entry) => set(variable.name(), entry.as_ptr())?,
+            // SAFETY: a string. That there is no such variable is fine.
+            None => drop(unsafe { unsetenv(variable.name().as_ptr()) }),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! The exec family: functions that return only if they fail, with -1 and `errno`.
+
+use core::ffi::{CStr, c_int, c_long};
+
+use rampart_core::arena::{Decimal, Full, Text as Buffer};
+
+use crate::abi::{MutStrings, Strings, Text};
+use crate::os::{Real, sys};
+use crate::program::{Program, string};
+use crate::{environment, errno, gate};
+
+/// A program that was opened is named by a path of up to so many bytes.
+const LONGEST_OPENED_PATH: usize = 1024;
+
+/// `execve(2)`
+pub unsafe fn execve(path: Text, argv: Strings, envp: Strings) -> c_int {
+    // SAFETY: the caller's promises to the C library, here and in all that follow.
+    unsafe {
+        let program = string(path).map(|path| Program::at(path, argv));
+        gate::start(program, envp, |real, envp| Some(real.execve?(path, argv, envp)))
+            .unwrap_or_else(errno::fail)
+    }
+}
+
+/// `execv(3)`
+pub unsafe fn execv(path: Text, argv: Strings) -> c_int {
+    // SAFETY: see `execve`.
+    unsafe { execve(path, argv, environment::current()) }
+}
+
+/// `execvpe(3)`
+pub unsafe fn execvpe(file: Text, argv: Strings, envp: Strings) -> c_int {
+    // SAFETY: see `execve`.
+    unsafe {
+        let program = string(file).map(|file| Program::named(file, argv));
+        gate::start(program, envp, |real, envp| Some(real.execvpe?(file, argv, envp)))
+            .unwrap_or_else(errno::fail)
+    }
+}
+
+/// `execvp(3)`
+pub unsafe fn execvp(file: Text, argv: Strings) -> c_int {
+    // SAFETY: see `execve`.
+    unsafe { execvpe(file, argv, environment::current()) }
+}
+
+/// `execl(3)`, its arguments collected.
+pub unsafe extern "C" fn execl(path: Text, argv: Strings) -> c_int {
+    // SAFETY: see `execve`.
+    unsafe { execv(path, argv) }
+}
+
+/// `execlp(3)`, its arguments collected.
+pub unsafe extern "C" fn execlp(file: Text, argv: Strings) -> c_int {
+    // SAFETY: see `execve`.
+    unsafe { execvp(file, argv) }
+}
+
+/// `execle(3)`, its arguments collected: `envp` stands behind their NULL.
+pub unsafe extern "C" fn execle(path: Text, argv: Strings) -> c_int {
+    // SAFETY: see `execve`; there is an argument behind the NULL (exec(3)).
+    unsafe {
+        let mut end = argv;
+        while !(*end).is_null() {
+            end = end.add(1);
+        }
+        execve(path, argv, end.add(1).cast::<Strings>().read())
+    }
+}
+
+/// `fexecve(3)`
+pub unsafe fn fexecve(descriptor: c_int, argv: Strings, envp: Strings) -> c_int {
+    // SAFETY: see `execve`.
+    unsafe {
+        opened(descriptor, c"", argv, envp, |real, envp| {
+            Some(real.fexecve?(descriptor, argv, envp))
+        })
+    }
+}
+
+/// `execveat(2)`
+pub unsafe fn execveat(
+    directory: c_int,
+    path: Text,
+    argv: MutStrings,
+    envp: MutStrings,
+    flags: c_int,
+) -> c_int {
+    let (argv, envp) = (argv.cast::<Text>(), envp.cast::<Text>());
+    // SAFETY: see `execve`.
+    unsafe {
+        let run = |real: &Real, envp: Strings| {
+            Some(real.execveat?(directory, path, argv.cast(), envp.cast(), flags))
+        };
+        match string(path) {
+            Some(relative) if is_relative_to(directory, relative) => {
+                opened(directory, relative, argv, envp, run)
+            }
+            path => {
+                let program = path.map(|path| Program::at(path, argv));
+                // With a flag, what is looked at may not be what is run.
+                let program = program.map(|it| if flags == 0 { it } else { it.uncertain() });
+                gate::start(program, envp, run).unwrap_or_else(errno::fail)
+            }
+        }
+    }
+}
+
+fn is_relative_to(directory: c_int, path: &CStr) -> bool {
+    directory != libc::AT_FDCWD && !path.to_bytes().starts_with(b"/")
+}
+
+/// Starts the program at `path` below an open directory, or for an empty `path` the opened
+/// file itself: a memfd and a deleted file have no other name than the kernel's.
+#[inline(never)]
+unsafe fn opened(
+    descriptor: c_int,
+    path: &CStr,
+    argv: Strings,
+    envp: Strings,
+    run: impl FnOnce(&Real, Strings) -> Option<c_int>,
+) -> c_int {
+    let mut room = [0; LONGEST_OPENED_PATH];
+    // What cannot be named cannot be asked about.
+    let Some(name) = name_of(descriptor, path.to_bytes(), &mut room) else {
+        return errno::fail(libc::EPERM);
+    };
+    // The name may lead elsewhere from here, or nowhere (chroot, deleted).
+    let program = Program::at(name, argv).uncertain();
+    // SAFETY: see `execve`.
+    unsafe { gate::start(Some(program), envp, run) }.unwrap_or_else(errno::fail)
+}
+
+fn name_of<'r>(descriptor: c_int, path: &[u8], room: &'r mut [u8]) -> Option<&'r CStr> {
+    let number = Decimal::new(u64::from(descriptor.unsigned_abs()));
+    let mut buffer = [0; 32];
+    let mut link = Buffer::new(&mut buffer);
+    for piece in [b"/proc/self/fd/", number.as_bytes(), b"\0"] {
+        link.push(piece).ok()?;
+    }
+    let link = CStr::from_bytes_until_nul(link.as_bytes()).ok()?;
+    // Without /proc the link itself is the only name there is.
+    let length = match sys::read_link(link, room)? {
+        Some(target) => target.len(),
+        None => {
+            let name = room.get_mut(..link.count_bytes())?;
+            name.copy_from_slice(link.to_bytes());
+            name.len()
+        }
+    };
+    let mut rest = Buffer::new(room.get_mut(length..)?);
+    let separator: &[u8] = if path.is_empty() { b"" } else { b"/" };
+    [separator, path, b"\0"]
+        .iter()
+        .try_for_each(|piece| rest.push(piece))
+        .map_err(|Full| ())
+        .ok()?;
+    CStr::from_bytes_until_nul(room).ok()
+}
+
+/// `syscall(2)` with `SYS_execve`
+pub unsafe extern "C" fn syscall_execve(path: Text, argv: Strings, envp: Strings) -> c_long {
+    // SAFETY: see `execve`.
+    c_long::from(unsafe { execve(path, argv, envp) })
+}
+
+/// `syscall(2)` with `SYS_execveat`
+pub unsafe extern "C" fn syscall_execveat(
+    directory: c_int,
+    path: Text,
+    argv: MutStrings,
+    envp: MutStrings,
+    flags: c_int,
+) -> c_long {
+    // SAFETY: see `execve`.
+    c_long::from(unsafe { execveat(directory, path, argv, envp, flags) })
+}

@@ -1,0 +1,98 @@
+//! The one gate that every program passes: asks, decides, tells, and lets it through.
+
+use core::ffi::c_int;
+
+use rampart_core::answer::Reader;
+use rampart_core::request::Question;
+use rampart_core::settings::Mode;
+use rampart_core::verdict::{Outcome, Verdict, verdict};
+
+use crate::abi::Strings;
+use crate::os::{Real, sys};
+use crate::program::Program;
+use crate::state::{self, State};
+use crate::{connection, environment, report};
+
+/// A working directory that is longer is not told.
+const LONGEST_DIRECTORY: usize = 512;
+
+/// Starts a program by calling `run` with the environment that it is to have, if it may
+/// run; else gives the error number with which the function is to fail.
+///
+/// `program` is `None` if the function was given no path, which the original answers.
+/// `run` gives `None` if there is no original.
+///
+/// # Safety
+/// `envp` is NULL or an array of strings that ends with NULL.
+pub unsafe fn start<R>(
+    program: Option<Program<'_>>,
+    envp: Strings,
+    run: impl FnOnce(&Real, Strings) -> Option<R>,
+) -> Result<R, c_int> {
+    let state = state::get().ok_or(libc::EPERM)?;
+    let run = |envp| run(&state.real, envp).ok_or(libc::ENOSYS);
+    let Some(program) = program.filter(|_| state.mode != Mode::Disabled) else {
+        return run(envp);
+    };
+    if let Some(errno) = program.certain_error() {
+        return Err(errno);
+    }
+    if pass_program(state, &program) == Verdict::Refuse {
+        return Err(libc::EPERM);
+    }
+    match &state.equipment {
+        // SAFETY: the caller's promise.
+        Ok(equipment) => unsafe { environment::with(&equipment.guard, envp, run) }
+            .unwrap_or_else(|environment::NoMemory| Err(libc::EPERM)),
+        // In monitor mode; otherwise a fault is a refusal.
+        Err(_) => run(envp),
+    }
+}
+
+/// Calls `run` if a shell may run `line`, with this process's own environment in order;
+/// `None` if it may not.
+pub fn start_shell<R>(line: Option<&[u8]>, run: impl FnOnce(&Real) -> Option<R>) -> Option<R> {
+    let state = state::get()?;
+    let Some(line) = line.filter(|_| state.mode != Mode::Disabled) else {
+        return run(&state.real);
+    };
+    if pass_line(state, line) == Verdict::Refuse {
+        return None;
+    }
+    if let Ok(equipment) = &state.equipment {
+        environment::repair_own(&equipment.guard, &state.real).ok()?;
+    }
+    run(&state.real)
+}
+
+#[inline(never)]
+fn pass_program(state: &State, program: &Program<'_>) -> Verdict {
+    pass(state, &program.question(&mut [0; LONGEST_DIRECTORY]))
+}
+
+#[inline(never)]
+fn pass_line(state: &State, line: &[u8]) -> Verdict {
+    let mut room = [0; LONGEST_DIRECTORY];
+    let cwd = sys::working_directory(&mut room);
+    pass(state, &Question::about_line(line, cwd))
+}
+
+fn pass<'q>(
+    state: &State,
+    question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
+) -> Verdict {
+    let begun = if state.debug { sys::now_us() } else { 0 };
+    let mut reader = Reader::default();
+    let outcome = match &state.equipment {
+        Ok(equipment) => connection::ask(state, equipment, question, &mut reader),
+        Err(why) => Outcome::Fault(why),
+    };
+    let verdict = verdict(state.mode, outcome, state.fail_open);
+    if verdict == Verdict::Refuse && state.notice {
+        report::refusal(question, outcome, reader.answer());
+    }
+    if state.debug {
+        report::check(state, question, outcome, verdict, begun);
+    }
+    verdict
+}

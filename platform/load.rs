@@ -1,0 +1,150 @@
+//! Makes the [`State`] out of the environment that the process was started with.
+
+use core::ffi::CStr;
+use core::mem::MaybeUninit;
+
+use rampart_core::arena::{Arena, Decimal, Full};
+use rampart_core::environ::{self, Found, Guard};
+use rampart_core::request::{Asker, Preamble, PreambleError};
+use rampart_core::settings::{Mode, Settings, Variable};
+use rampart_core::url::{self, Server, Url};
+
+use crate::environment;
+use crate::os::Real;
+use crate::os::sys::{self, Address};
+use crate::state::{Equipment, State};
+use crate::{report, resolver};
+
+const TOO_LONG: &str = "the RAMPART_* variables and the preload list are too long";
+
+/// Reads the environment; what is made of it goes to `arena`.
+pub fn read(arena: &mut Arena<'static>) -> State {
+    // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)),
+    // and what is kept of them is copied.
+    let found: Found<'_> = unsafe { environ::read(environment::current()) };
+    let settings = Settings::read(|variable| found.variable(variable));
+    let pid = sys::getpid();
+    let state = State {
+        mode: settings.mode,
+        fail_open: settings.fail_open,
+        debug: settings.debug,
+        notice: settings.notice,
+        timeout_ms: settings.timeout_ms,
+        pid,
+        equipment: match settings.mode {
+            Mode::Disabled => Err("disabled"),
+            _ => equipment(&settings, found.preload.unwrap_or_default(), pid, arena),
+        },
+        real: Real::resolve(),
+    };
+    if state.mode != Mode::Disabled {
+        report::complaints(&settings);
+    }
+    if state.debug {
+        report::load(&state, &settings);
+    }
+    state
+}
+
+fn equipment(
+    settings: &Settings<'_>,
+    preload: &[u8],
+    pid: i32,
+    arena: &mut Arena<'static>,
+) -> Result<Equipment, &'static str> {
+    let url = Url::parse(settings.url).map_err(|error| error.0)?;
+    let own_session = Decimal::new(u64::from(pid.unsigned_abs()));
+    let session = match settings.session {
+        Some(inherited) => arena.join(&[inherited]),
+        None => arena.join(&[b"preload-", own_session.as_bytes()]),
+    };
+    let session = session.map_err(|Full| TOO_LONG)?;
+    let asker = Asker { agent: settings.agent, session, token: settings.token };
+    let preamble = Preamble::new(&url, &asker, arena).map_err(|error| match error {
+        PreambleError::Token => "RAMPART_TOKEN holds a byte that is not visible ASCII",
+        PreambleError::TooLong => TOO_LONG,
+    })?;
+    let (server, resolved) = match url.server {
+        Server::Address(address) => (Some(Address::tcp(address)), None),
+        Server::Unix(path) => (Address::unix(path), None),
+        Server::Name { host, port } => {
+            let text = settings.address.or_else(|| resolver::resolve(host, port, arena));
+            (text.and_then(url::parse_address).map(Address::tcp), text)
+        }
+    };
+    let settings = Settings { session: Some(session), address: resolved, ..*settings };
+    let guard = guard(&settings, preload, arena).map_err(|Full| TOO_LONG)?;
+    Ok(Equipment { server, preamble, guard })
+}
+
+/// What children must have: the values that count here, whatever the variables said.
+fn guard(
+    settings: &Settings<'_>,
+    preload: &[u8],
+    arena: &mut Arena<'static>,
+) -> Result<Guard<'static>, Full> {
+    let timeout = Decimal::new(u64::from(settings.timeout_ms));
+    let flag = |on: bool| Some(if on { &b"1"[..] } else { b"0" });
+    let mut variables = [None; Variable::ALL.len()];
+    for (variable, entry) in Variable::ALL.into_iter().zip(&mut variables) {
+        let value = match variable {
+            Variable::Url => Some(settings.url),
+            Variable::Token => settings.token,
+            Variable::Mode => Some(settings.mode.as_str().as_bytes()),
+            Variable::FailOpen => flag(settings.fail_open),
+            Variable::Agent => Some(settings.agent),
+            Variable::Session => settings.session,
+            Variable::Debug => flag(settings.debug),
+            Variable::Notice => flag(settings.notice),
+            Variable::TimeoutMs => Some(timeout.as_bytes()),
+            Variable::Address => settings.address,
+        };
+        if let Some(value) = value {
+            *entry = Some(string(&[variable.name().to_bytes(), b"=", value], arena)?);
+        }
+    }
+    let (library, library_as_given) = library(preload, arena)?;
+    let entry =
+        arena.write(|text| environ::write_preload(preload, library, library_as_given, text))?;
+    let preload = CStr::from_bytes_with_nul(entry).map_err(|_| Full)?;
+    Ok(Guard { variables, preload, library, library_as_given })
+}
+
+fn string(pieces: &[&[u8]], arena: &mut Arena<'static>) -> Result<&'static CStr, Full> {
+    let text = arena.write(|text| {
+        pieces.iter().try_for_each(|piece| text.push(piece))?;
+        text.push(b"\0")
+    })?;
+    CStr::from_bytes_with_nul(text).map_err(|_| Full)
+}
+
+/// This library: its absolute path, and how the preload list names it.
+fn library(
+    preload: &[u8],
+    arena: &mut Arena<'static>,
+) -> Result<(&'static [u8], &'static [u8]), Full> {
+    let name = loaded_from().ok_or(Full)?;
+    let file = |path: &'static [u8]| path.rsplit(|byte| *byte == b'/').next();
+    let file = file(name).unwrap_or(name);
+    let given = environ::libraries(preload).find(|given| given.ends_with(file));
+    let given = arena.join(&[given.unwrap_or(name)])?;
+    if name.starts_with(b"/") {
+        return Ok((name, given));
+    }
+    // Children may be started in another directory.
+    let mut room = [0; 1024];
+    let directory = sys::working_directory(&mut room).ok_or(Full)?;
+    let relative = name.strip_prefix(b"./").unwrap_or(name);
+    Ok((arena.join(&[directory, b"/", relative])?, given))
+}
+
+/// The file that the loader took this library from, as it was told.
+fn loaded_from() -> Option<&'static [u8]> {
+    let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
+    let here = loaded_from as *const () as *const _;
+    // SAFETY: the structure is dladdr's to write; all-zero is a valid value of it.
+    let info = unsafe { (libc::dladdr(here, info.as_mut_ptr()) != 0).then(|| info.assume_init()) };
+    let name = info.map(|info| info.dli_fname).filter(|name| !name.is_null())?;
+    // SAFETY: the loader's own string, which lives as long as the library.
+    Some(unsafe { CStr::from_ptr(name) }.to_bytes())
+}

@@ -1,0 +1,22 @@
+//! What would happen in a panic, which no code here can reach.
+//!
+//! That is shown by linking the library once with the feature `panic-gate`: its
+//! handler calls a function that exists nowhere, so that the linker fails if any
+//! panic path is left.
+
+#[cfg(all(panic = "abort", feature = "panic-gate"))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    unsafe extern "C" {
+        fn rampart_a_panic_is_reachable() -> !;
+    }
+    // SAFETY: a library with this call never links.
+    unsafe { rampart_a_panic_is_reachable() }
+}
+
+#[cfg(all(panic = "abort", not(feature = "panic-gate")))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    crate::stderr::write_line(b"rampart: internal error; the process ends\n");
+    crate::os::sys::exit(126)
+}

@@ -1,0 +1,106 @@
+//! A program that a hook was asked to start, read in place.
+
+use core::ffi::{CStr, c_int};
+
+use rampart_core::command::truthful_name;
+use rampart_core::request::{Command, Question};
+
+use crate::abi::{Strings, Text};
+use crate::os::sys::{self, Errno};
+
+/// A program as a function is told to start it.
+pub struct Program<'p> {
+    /// Its path, or its name if it is looked for in PATH.
+    pub path: &'p CStr,
+    /// Its arguments.
+    pub argv: Strings,
+    /// Whether `path`, seen from here, is what will be run, so that a program that is not
+    /// there is certainly not there.
+    pub is_certain: bool,
+    /// Whether it starts in the working directory of this process.
+    pub starts_here: bool,
+}
+
+impl<'p> Program<'p> {
+    /// The program at a path.
+    pub fn at(path: &'p CStr, argv: Strings) -> Self {
+        Self { path, argv, is_certain: true, starts_here: true }
+    }
+
+    /// The program that is looked for in PATH if its name has no slash.
+    pub fn named(file: &'p CStr, argv: Strings) -> Self {
+        Self { is_certain: file.to_bytes().contains(&b'/'), ..Self::at(file, argv) }
+    }
+
+    /// The program, if it is started in a directory that is not known.
+    pub fn elsewhere(self) -> Self {
+        let is_certain = self.is_certain && self.path.to_bytes().starts_with(b"/");
+        Self { is_certain, starts_here: false, ..self }
+    }
+
+    /// The program, if `path` is only what stands for it.
+    pub fn uncertain(self) -> Self {
+        Self { is_certain: false, ..self }
+    }
+
+    /// The error of a program that is certainly not there; the kernel would find the
+    /// same. Nobody need be asked: CPython tries every entry of PATH.
+    ///
+    /// Other errors are left to the kernel, which may look with another user id.
+    pub fn certain_error(&self) -> Option<c_int> {
+        if !self.is_certain {
+            return None;
+        }
+        match sys::find(self.path) {
+            Err(Errno(
+                errno @ (libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG),
+            )) => Some(errno),
+            _ => None,
+        }
+    }
+
+    /// The question about it. `room` is for its working directory, which is not told if
+    /// it is longer.
+    pub fn question<'q>(
+        &'q self,
+        room: &'q mut [u8],
+    ) -> Question<'q, impl Iterator<Item = &'q [u8]> + Clone> {
+        let cwd = if self.starts_here { sys::working_directory(room) } else { None };
+        let mut arguments = Arguments { next: self.argv, list: core::marker::PhantomData };
+        let name = truthful_name(self.path.to_bytes(), arguments.next());
+        Question { command: Command::Program { name, arguments }, cwd }
+    }
+}
+
+/// The string at a pointer that a program gave; `None` for NULL.
+///
+/// # Safety
+/// `text` is NULL or a string that lives as long as what is given.
+pub unsafe fn string<'t>(text: Text) -> Option<&'t CStr> {
+    // SAFETY: the caller's promise.
+    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })
+}
+
+/// The strings of an argument list, as far as they were not taken yet.
+#[derive(Clone)]
+struct Arguments<'q> {
+    next: Strings,
+    list: core::marker::PhantomData<&'q CStr>,
+}
+
+impl<'q> Iterator for Arguments<'q> {
+    type Item = &'q [u8];
+
+    fn next(&mut self) -> Option<&'q [u8]> {
+        if self.next.is_null() {
+            return None;
+        }
+        // SAFETY: the list of a `Program` is NULL or an array of strings that ends with NULL
+        // (execve(2)), and this walk stops there.
+        unsafe {
+            let argument = string(*self.next)?;
+            self.next = self.next.add(1);
+            Some(argument.to_bytes())
+        }
+    }
+}

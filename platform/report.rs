@@ -1,0 +1,117 @@
+//! What a person reads on stderr: refusals, and in debug mode every load and check.
+
+use rampart_core::arena::{Decimal, Text};
+use rampart_core::json::Answer;
+use rampart_core::notice;
+use rampart_core::request::{Command, Question};
+use rampart_core::settings::Settings;
+use rampart_core::verdict::{Outcome, Verdict};
+
+use crate::os::sys;
+use crate::state::{Equipment, State};
+use crate::stderr;
+
+/// Tells why a command was refused.
+#[cold]
+#[inline(never)]
+pub fn refusal<A>(question: &Question<'_, A>, outcome: Outcome, answer: &Answer) {
+    let program = match question.command {
+        Command::Program { name, .. } => name,
+        Command::Line(line) => {
+            let line = line.trim_ascii_start();
+            line.split(u8::is_ascii_whitespace).next().unwrap_or(line)
+        }
+    };
+    let mut buffer = [0; 512];
+    let mut text = Text::new(&mut buffer);
+    notice::write_blocked(program, outcome, answer, &mut text);
+    stderr::write_line(text.as_bytes());
+}
+
+/// Tells of a check: its kind, size, verdict and time, never what was asked.
+#[cold]
+#[inline(never)]
+pub fn check<'q>(
+    state: &State,
+    question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
+    outcome: Outcome,
+    verdict: Verdict,
+    begun_us: u64,
+) {
+    let kind: &[u8] = match question.command {
+        Command::Program { .. } => b"program",
+        Command::Line(_) => b"line",
+    };
+    let size = state.equipment.map_or(0, |equipment| question.body_length(&equipment.preamble));
+    let result: &[u8] = match verdict {
+        Verdict::Run => b"run",
+        Verdict::Refuse => b"refuse",
+    };
+    write(&[
+        b"check pid=",
+        number(u64::from(sys::getpid().unsigned_abs())).as_bytes(),
+        b" kind=",
+        kind,
+        b" bytes=",
+        number(u64::try_from(size).unwrap_or(u64::MAX)).as_bytes(),
+        b" answer=",
+        outcome.kind().as_bytes(),
+        b" verdict=",
+        result,
+        b" us=",
+        number(sys::now_us().saturating_sub(begun_us)).as_bytes(),
+    ]);
+}
+
+/// Tells what was read at load.
+#[cold]
+#[inline(never)]
+pub fn load(state: &State, settings: &Settings<'_>) {
+    let (key, value): (&[u8], &[u8]) = match &state.equipment {
+        Ok(Equipment { server: None, .. }) => (b" unresolved=", settings.url),
+        Ok(_) => (b" server=", settings.url),
+        Err(why) => (b" off=", why.as_bytes()),
+    };
+    write(&[
+        b"loaded pid=",
+        number(u64::from(state.pid.unsigned_abs())).as_bytes(),
+        b" mode=",
+        state.mode.as_str().as_bytes(),
+        b" fail_open=",
+        if state.fail_open { b"1" } else { b"0" },
+        b" timeout_ms=",
+        number(u64::from(state.timeout_ms)).as_bytes(),
+        key,
+        value,
+    ]);
+}
+
+/// Says what was not taken as it stands. Children inherit what counts instead, so
+/// that it is said once in a tree.
+#[cold]
+#[inline(never)]
+pub fn complaints(settings: &Settings<'_>) {
+    for complaint in settings.complaints.iter().flatten() {
+        let mut buffer = [0; 160];
+        let mut text = Text::new(&mut buffer);
+        let (name, instead) = (complaint.variable.name().to_bytes(), complaint.instead.as_bytes());
+        for piece in [b"rampart: ", name, b" ", instead, b"\n"] {
+            text.push_lossy(piece);
+        }
+        stderr::write_line(text.as_bytes());
+    }
+}
+
+fn number(number: u64) -> Decimal {
+    Decimal::new(number)
+}
+
+fn write(pieces: &[&[u8]]) {
+    let mut buffer = [0; 320];
+    let mut text = Text::new(&mut buffer);
+    for piece in [b"[rampart] "].into_iter().map(|it| &it[..]).chain(pieces.iter().copied()) {
+        text.push_lossy(piece);
+    }
+    text.push_lossy(b"\n");
+    stderr::write_line(text.as_bytes());
+}

@@ -1,0 +1,19 @@
+//! Lines for a person, on descriptor 2.
+
+use crate::os::sys::{self, Errno, SignalMask};
+
+const STDERR: i32 = 2;
+
+/// Writes a line if that is possible at once: it is not worth a hang or a signal.
+pub fn write_line(line: &[u8]) {
+    if !sys::is_writable(STDERR) {
+        return;
+    }
+    // The reader of a pipe may go away between the look and the write.
+    let was_pending = sys::is_pending(SignalMask::PIPE);
+    let mask = SignalMask::PIPE.block();
+    if sys::write(STDERR, line) == Err(Errno(libc::EPIPE)) && !was_pending {
+        SignalMask::PIPE.discard_pending();
+    }
+    mask.restore();
+}
