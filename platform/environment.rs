@@ -36,14 +36,22 @@ pub unsafe fn with<R>(
     envp: Strings,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
-    // SAFETY: the caller's promise, here and below.
+    // SAFETY: the caller's promise.
     match unsafe { guard.survey(envp) } {
         Survey::Intact => Ok(run(envp)),
-        Survey::Broken(room)
-            if room.pointers <= POINTERS_ON_STACK && room.text <= TEXT_ON_STACK =>
-        unsafe { with_stack(guard, envp, run) },
-        Survey::Broken(room) => unsafe { with_scratch(guard, envp, room, run) },
+        Survey::Broken(room) if fits_stack(room) => {
+            // SAFETY: the caller's promise.
+            unsafe { with_stack(guard, envp, run) }
+        }
+        Survey::Broken(room) => {
+            // SAFETY: the caller's promise.
+            unsafe { with_scratch(guard, envp, room, run) }
+        }
     }
+}
+
+fn fits_stack(room: Room) -> bool {
+    room.pointers <= POINTERS_ON_STACK && room.text <= TEXT_ON_STACK
 }
 
 /// # Safety

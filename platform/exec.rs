@@ -5,7 +5,8 @@ use core::ffi::{CStr, c_int, c_long};
 use rampart_core::arena::{Decimal, Full, Text as Buffer};
 
 use crate::abi::{MutStrings, Strings, Text};
-use crate::os::{Real, sys};
+use crate::os::Real;
+use crate::os::sys::{self, Link};
 use crate::program::{Program, string};
 use crate::{environment, errno, gate};
 
@@ -140,12 +141,12 @@ fn name_of<'r>(descriptor: c_int, path: &[u8], room: &'r mut [u8]) -> Option<&'r
     }
     let link = CStr::from_bytes_until_nul(link.as_bytes()).ok()?;
     // Without /proc the link itself is the only name there is.
-    let length = match sys::read_link(link, room)? {
-        Some(target) => target.len(),
-        None => {
-            let name = room.get_mut(..link.count_bytes())?;
-            name.copy_from_slice(link.to_bytes());
-            name.len()
+    let length = match sys::read_link(link, room) {
+        Link::To(target) => target.len(),
+        Link::TooLong => return None,
+        Link::Missing => {
+            room.get_mut(..link.count_bytes())?.copy_from_slice(link.to_bytes());
+            link.count_bytes()
         }
     };
     let mut rest = Buffer::new(room.get_mut(length..)?);

@@ -141,7 +141,7 @@ fn library(
 /// The file that the loader took this library from, as it was told.
 fn loaded_from() -> Option<&'static [u8]> {
     let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
-    let here = loaded_from as *const () as *const _;
+    let here = (loaded_from as *const ()).cast();
     // SAFETY: the structure is dladdr's to write; all-zero is a valid value of it.
     let info = unsafe { (libc::dladdr(here, info.as_mut_ptr()) != 0).then(|| info.assume_init()) };
     let name = info.map(|info| info.dli_fname).filter(|name| !name.is_null())?;

@@ -135,8 +135,8 @@ impl Reader {
     fn read_status_line(&mut self, line: &Line) -> Result<(), &'static str> {
         let rest = line.kept().strip_prefix(b"HTTP/1.").ok_or(NOT_HTTP)?;
         let (minor, digits) = match rest {
-            [minor @ (b'0' | b'1'), b' ', a, b, c] => (*minor, [*a, *b, *c]),
-            [minor @ (b'0' | b'1'), b' ', a, b, c, b' ', ..] => (*minor, [*a, *b, *c]),
+            [minor @ (b'0' | b'1'), b' ', a, b, c]
+            | [minor @ (b'0' | b'1'), b' ', a, b, c, b' ', ..] => (*minor, [*a, *b, *c]),
             _ => return Err(NOT_HTTP),
         };
         self.status = Decimal::parse(&digits)
