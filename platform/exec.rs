@@ -18,7 +18,7 @@ pub unsafe fn execve(path: Text, argv: Strings, envp: Strings) -> c_int {
     // SAFETY: the caller's promises to the C library, here and in all that follow.
     unsafe {
         let program = string(path).map(|path| Program::at(path, argv));
-        gate::start(program, envp, |real, envp| Some(real.execve?(path, argv, envp)))
+        gate::start(program, envp, |real, envp| Some(real.execve()?(path, argv, envp)))
             .unwrap_or_else(errno::fail)
     }
 }
@@ -34,7 +34,7 @@ pub unsafe fn execvpe(file: Text, argv: Strings, envp: Strings) -> c_int {
     // SAFETY: see `execve`.
     unsafe {
         let program = string(file).map(|file| Program::named(file, argv));
-        gate::start(program, envp, |real, envp| Some(real.execvpe?(file, argv, envp)))
+        gate::start(program, envp, |real, envp| Some(real.execvpe()?(file, argv, envp)))
             .unwrap_or_else(errno::fail)
     }
 }
@@ -74,7 +74,7 @@ pub unsafe fn fexecve(descriptor: c_int, argv: Strings, envp: Strings) -> c_int 
     // SAFETY: see `execve`.
     unsafe {
         opened(descriptor, c"", argv, envp, |real, envp| {
-            Some(real.fexecve?(descriptor, argv, envp))
+            Some(real.fexecve()?(descriptor, argv, envp))
         })
     }
 }
@@ -91,7 +91,7 @@ pub unsafe fn execveat(
     // SAFETY: see `execve`.
     unsafe {
         let run = |real: &Real, envp: Strings| {
-            Some(real.execveat?(directory, path, argv.cast(), envp.cast(), flags))
+            Some(real.execveat()?(directory, path, argv.cast(), envp.cast(), flags))
         };
         match string(path) {
             Some(relative) if is_relative_to(directory, relative) => {

@@ -60,7 +60,7 @@ pub fn start_shell<R>(line: Option<&[u8]>, run: impl FnOnce(&Real) -> Option<R>)
         return None;
     }
     if let Ok(equipment) = &state.equipment {
-        environment::repair_own(&equipment.guard, &state.real).ok()?;
+        environment::repair_own(&equipment.guard).ok()?;
     }
     run(&state.real)
 }

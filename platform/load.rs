@@ -35,7 +35,7 @@ pub fn read(arena: &mut Arena<'static>) -> State {
             Mode::Disabled => Err("disabled"),
             _ => equipment(&settings, found.preload.unwrap_or_default(), pid, arena),
         },
-        real: Real::resolve(),
+        real: Real::find(),
     };
     if state.mode != Mode::Disabled {
         report::complaints(&settings);

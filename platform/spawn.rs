@@ -28,7 +28,7 @@ macro_rules! spawn {
                 let program = program
                     .map(|it| if actions.is_null() { it } else { it.elsewhere() });
                 gate::start(program, envp.cast(), |real, envp: Strings| {
-                    let original = real.$name?;
+                    let original = real.$name()?;
                     Some(original($child, path, actions, attributes, argv, envp.cast()))
                 })
                 .unwrap_or_else(|errno| errno)
