@@ -73,10 +73,11 @@ fn read() -> Option<&'static State> {
     if IS_CLAIMED.swap(true, Ordering::Acquire) {
         return wait_for_other();
     }
-    let Some(block) = sys::map(size_of::<Block>()).map(|start| start.cast::<Block>()) else {
+    let Some(start) = sys::map(size_of::<Block>()) else {
         IS_CLAIMED.store(false, Ordering::Release);
         return None;
     };
+    let block = start.cast::<Block>();
     let errno = errno::Saved::new();
     // SAFETY: the mapping is large enough, aligned, zeroed, and nobody else's.
     let Block { state, memory } = unsafe { &mut *block };
