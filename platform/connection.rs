@@ -99,12 +99,8 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         }
         loop {
             match sys::connect(&socket, address) {
-                Ok(()) => return Ok(socket),
-                Err(Errno(libc::EINPROGRESS)) => {
-                    self.patience.wait(&socket, Event::Writable).map_err(outcome_of)?;
-                    sys::connect_result(&socket).map_err(outcome_of)?;
-                    return Ok(socket);
-                }
+                // Whether a connection that was begun comes about is found out by sending.
+                Ok(()) | Err(Errno(libc::EINPROGRESS)) => return Ok(socket),
                 // A Unix socket whose queue is full (connect(2)); it cannot be waited for.
                 Err(Errno(libc::EAGAIN)) => self.patience.pause(1).map_err(outcome_of)?,
                 Err(errno) => return Err(outcome_of(errno)),

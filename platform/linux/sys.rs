@@ -190,24 +190,6 @@ pub fn connect(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> 
     unsafe { call(libc::SYS_connect, arguments) }.map(|_| ())
 }
 
-/// How a connection that was begun has ended.
-pub fn connect_result(descriptor: &Descriptor) -> Result<(), Errno> {
-    const { assert!(size_of::<c_int>() == 4) };
-    let mut error: c_int = 0;
-    let mut length: libc::socklen_t = 4;
-    let arguments = [
-        register(descriptor.0),
-        register(libc::SOL_SOCKET),
-        register(libc::SO_ERROR),
-        &raw mut error as usize,
-        &raw mut length as usize,
-        0,
-    ];
-    // SAFETY: both pointers are to live variables of the kernel's types.
-    unsafe { call(libc::SYS_getsockopt, arguments) }?;
-    if error == 0 { Ok(()) } else { Err(Errno(error)) }
-}
-
 /// Lets small pieces go out at once on TCP.
 pub fn set_no_delay(descriptor: &Descriptor) {
     let on: c_int = 1;
