@@ -11,7 +11,7 @@ use crate::program::{Program, string};
 use crate::{environment, errno, gate};
 
 /// A program that was opened is named by a path of up to so many bytes.
-const LONGEST_OPENED_PATH: usize = 1024;
+const LONGEST_OPENED_PATH: usize = 768;
 
 /// `execve(2)`
 pub unsafe fn execve(path: Text, argv: Strings, envp: Strings) -> c_int {

@@ -181,7 +181,9 @@ impl Reader {
         match self.status {
             // 101 would be another protocol; the others announce the real answer.
             100 | 102..=199 => {
-                *self = Self { head_length: self.head_length, ..Self::default() };
+                self.place = Place::StatusLine;
+                self.content_length = None;
+                self.chunked = false;
                 return Ok(None);
             }
             200 => {}
