@@ -63,12 +63,14 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         let Some(mut slot) = Slot::take() else { return self.by_own_connection(address) };
         if let Some(kept) = slot.connection() {
             let end = self.converse(&kept);
-            if end.reusable {
-                slot.keep(kept);
-            }
             // The server may have closed a connection that was idle for long: that is
             // found out only now, and is no failure.
-            if end.outcome != Outcome::Unreachable(Unreachable::Cut) || self.reader.has_begun() {
+            let was_stale =
+                end.outcome == Outcome::Unreachable(Unreachable::Cut) && !self.reader.has_begun();
+            if !was_stale {
+                if end.reusable {
+                    slot.put_back(kept);
+                }
                 return end.outcome;
             }
         }
@@ -265,6 +267,13 @@ impl Slot {
         (identity == IDENTITY.load(Ordering::Relaxed)).then(|| Descriptor::from_number(number))
     }
 
+    /// Leaves the connection that was found here.
+    fn put_back(&mut self, connection: Descriptor) {
+        connection.into_number();
+        self.leave = self.found;
+    }
+
+    /// Leaves a new connection here.
     fn keep(&mut self, connection: Descriptor) {
         let Some(identity) = sys::socket_identity(connection.number()) else { return };
         IDENTITY.store(identity, Ordering::Relaxed);
