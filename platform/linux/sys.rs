@@ -322,6 +322,13 @@ pub fn socket_identity(number: c_int) -> Option<u64> {
     (status.st_mode & libc::S_IFMT == libc::S_IFSOCK).then_some(status.st_ino)
 }
 
+/// Whether a number stands for an open descriptor.
+pub fn is_open(number: c_int) -> bool {
+    let arguments = [register(number), register(libc::F_GETFD), 0, 0, 0, 0];
+    // SAFETY: takes no pointer.
+    unsafe { call(libc::SYS_fcntl, arguments) }.is_ok()
+}
+
 /// Whether there is a file at `path`; the error if not.
 pub fn find(path: &CStr) -> Result<(), Errno> {
     let directory = register(libc::AT_FDCWD);
