@@ -1,82 +1,61 @@
 //! The verdict: which rules hold for a command, and which of them decides.
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
+use std::ops::Range;
 
 use crate::glob::Glob;
+use crate::index::{Bits, Index};
 use crate::parts::{Faith, Kind, Parts};
-use crate::rules::{Checked, Pattern, Rule, When};
+use crate::rules::{Checked, Contained, Pattern, Policy, Rule, When};
 use crate::shell::{Taken, take_apart};
 use crate::{Action, Because, Call, Decision};
 
-/// Up to how many literals the search is built for speed at the cost of memory.
-const FAST_LITERALS: usize = 1_000;
 /// What is said of a line that is too large for any judgement.
 const TOO_LARGE: &str = "The command is too large to be judged; run it in smaller pieces";
+/// What is said where no rule matches and the default is to refuse.
+const NO_RULE: &str = "No rule of the policy allows this command; ask the user to add one";
 
-/// All rules, and which texts make one worth a look.
+/// All rules, and how to find those that are worth a look.
 #[derive(Debug)]
 pub(crate) struct Evaluator {
     pub(crate) checked: Checked,
-    /// Policy and rule, in the order of evaluation.
-    order: Vec<(usize, usize)>,
-    search: Option<AhoCorasick>,
-    /// For each literal the rules that have it, as places in `order`.
-    users: Vec<Vec<usize>>,
-    /// Rules that need no literal, as bits.
-    always: Vec<u64>,
+    index: Index,
+    /// For each condition the place in `rules` of the rule that it is of.
+    owners: Vec<usize>,
+    /// The rules in force, in the order of evaluation.
+    rules: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    policy: usize,
+    rule: usize,
+    /// The numbers of its conditions: the patterns of `command_matches`, else the texts
+    /// of `command_contains`, else one that is always worth a look.
+    conditions: Range<usize>,
 }
 
 impl Evaluator {
     pub(crate) fn new(checked: Checked) -> Self {
-        let mut order = Vec::new();
-        let mut literals: Vec<String> = Vec::new();
-        let mut places = std::collections::HashMap::new();
-        let mut users: Vec<Vec<usize>> = Vec::new();
-        let mut always = Vec::new();
+        let mut rules = Vec::new();
+        let mut conditions = Vec::new();
+        let mut owners = Vec::new();
         for (policy_index, policy) in checked.policies.iter().enumerate() {
             if !policy.enabled || !policy.about_commands {
                 continue;
             }
             for (rule_index, rule) in policy.rules.iter().enumerate() {
-                let place = order.len();
-                order.push((policy_index, rule_index));
-                always.resize(place / 64 + 1, 0_u64);
-                let needed = needed_literals(&rule.when);
-                let Some(needed) = needed else {
-                    always[place / 64] |= 1 << (place % 64);
-                    continue;
-                };
-                for literal in needed {
-                    let id = *places.entry(literal.clone()).or_insert_with(|| {
-                        literals.push(literal);
-                        users.push(Vec::new());
-                        literals.len() - 1
-                    });
-                    users[id].push(place);
-                }
+                let first = conditions.len();
+                conditions.extend(needs(&rule.when));
+                owners.resize(conditions.len(), rules.len());
+                rules.push(Entry {
+                    policy: policy_index,
+                    rule: rule_index,
+                    conditions: first..conditions.len(),
+                });
             }
         }
-        let kind = if literals.len() <= FAST_LITERALS {
-            AhoCorasickKind::DFA
-        } else {
-            AhoCorasickKind::ContiguousNFA
-        };
-        let search = AhoCorasickBuilder::new()
-            .ascii_case_insensitive(true)
-            .kind(Some(kind))
-            .build(&literals)
-            .ok();
-        if search.is_none() {
-            // Without the search every rule is looked at, which is slow and right.
-            always.fill(u64::MAX);
-        }
-        Self {
-            checked,
-            order,
-            search,
-            users,
-            always,
-        }
+        let index = Index::new(&conditions);
+        Self { checked, index, owners, rules }
     }
 
     /// The verdict on one call.
@@ -91,112 +70,95 @@ impl Evaluator {
                 unparsed: Some("too large".to_string()),
             };
         }
-        let mut worth = self.always.clone();
-        if let Some(search) = &self.search {
-            for found in search.find_overlapping_iter(parts.text()) {
-                for &place in &self.users[found.pattern()] {
-                    worth[place / 64] |= 1 << (place % 64);
-                }
-            }
-        }
-        self.decide(call, parts, &worth)
+        let candidates = self.index.candidates(parts.text());
+        let holding = self.holding(call, &parts, &candidates);
+        self.decide(&holding, parts.unparsed.clone())
     }
 
-    fn decide(&self, call: &Call<'_>, parts: Parts, worth: &[u64]) -> Decision {
-        let mut decided = usize::MAX;
-        let mut holding: Vec<(usize, usize, Found<'_>)> = Vec::new();
-        for place in bits(worth).take_while(|place| *place < self.order.len()) {
-            let (policy_index, rule_index) = self.order[place];
+    /// The first rule of each policy that holds, in the order of evaluation.
+    fn holding<'a>(&'a self, call: &Call<'a>, parts: &'a Parts, candidates: &'a Bits) -> Vec<Holding<'a>> {
+        let mut holding: Vec<Holding<'a>> = Vec::new();
+        let mut settled = usize::MAX;
+        let mut seen = usize::MAX;
+        for condition in candidates.within(0..self.owners.len()) {
+            let place = self.owners[condition];
+            let Entry { policy: policy_index, rule: rule_index, .. } = self.rules[place];
+            if place == seen || policy_index == settled {
+                continue;
+            }
+            seen = place;
             let policy = &self.checked.policies[policy_index];
-            if decided == policy_index || !policy.agent.matches(call.agent) {
+            if !policy.agent.matches(call.agent) {
                 continue;
             }
             let rule = &policy.rules[rule_index];
-            let earlier = &policy.rules[..rule_index];
-            if let Some(found) = holds(rule, earlier, call, &parts) {
-                decided = policy_index;
-                holding.push((policy_index, rule_index, found));
+            let judge = Judge {
+                when: &rule.when,
+                earlier: &policy.rules[..rule_index],
+                worth: candidates,
+                conditions: self.rules[place].conditions.clone(),
+                session: call.session,
+                parts,
+            };
+            if let Some(found) = judge.holds(rule.action) {
+                settled = policy_index;
+                holding.push(Holding { policy, rule, number: rule_index + 1, found });
             }
         }
-        // The strictest decides; of several, the first in the order of evaluation.
-        let action_of = |&(policy, rule, _): &(usize, usize, Found<'_>)| {
-            self.checked.policies[policy].rules[rule].action
-        };
-        let strictest = holding.iter().map(action_of).max();
-        let Some(action) = strictest else {
+        holding
+    }
+
+    /// The strictest decides; of several, the first in the order of evaluation.
+    fn decide(&self, holding: &[Holding<'_>], unparsed: Option<String>) -> Decision {
+        let Some(action) = holding.iter().map(|held| held.rule.action).max() else {
             let action = self.checked.default_action;
-            let message = if action == Action::Deny {
-                "No rule allows this command"
-            } else {
-                ""
-            };
+            let message = if action == Action::Deny { NO_RULE } else { "" };
             return Decision {
                 action,
                 message: message.to_string(),
                 matched: Vec::new(),
                 because: None,
-                unparsed: parts.unparsed,
+                unparsed,
             };
         };
-        let first = holding
-            .iter()
-            .position(|held| action_of(held) == action)
-            .unwrap_or(0);
-        holding[..=first].rotate_right(1);
-        let (policy_index, rule_index, found) = &holding[0];
-        let policy = &self.checked.policies[*policy_index];
-        let because = Because {
-            policy: policy.name.clone(),
-            rule: rule_index + 1,
-            action,
-            pattern: found.pattern.to_string(),
-            part: found.text.to_string(),
-        };
-        let message = policy.rules[*rule_index].message.clone();
-        let matched = holding
-            .iter()
-            .map(|(policy, ..)| self.checked.policies[*policy].name.clone())
-            .collect();
+        let at = holding.iter().position(|held| held.rule.action == action).unwrap_or(0);
+        let decider = &holding[at];
+        let others = holding[..at].iter().chain(&holding[at + 1..]);
+        let matched = std::iter::once(decider).chain(others);
         Decision {
             action,
-            message,
-            matched,
-            because: Some(because),
-            unparsed: parts.unparsed,
+            message: decider.rule.message.clone(),
+            matched: matched.map(|held| held.policy.name.clone()).collect(),
+            because: Some(Because {
+                policy: decider.policy.name.clone(),
+                rule: decider.number,
+                action,
+                pattern: decider.found.pattern.to_string(),
+                part: decider.found.text.to_string(),
+            }),
+            unparsed,
         }
     }
 }
 
-/// The literals of which a command must hold one if the rule is to hold; `None` if it
-/// may hold without.
-fn needed_literals(when: &When) -> Option<Vec<String>> {
-    let literals: Vec<String> = match (&when.matches, &when.contains) {
-        (Some(patterns), _) => patterns
-            .iter()
-            .flat_map(Pattern::globs)
-            .filter(|glob| !glob.is_nothing())
-            .map(Glob::longest_literal)
-            .collect(),
-        (None, Some(texts)) => texts.iter().map(|text| text.lower.clone()).collect(),
-        (None, None) => return None,
-    };
-    // The search folds the case of ASCII alone.
-    let usable = |literal: &String| !literal.is_empty() && literal.is_ascii();
-    literals.iter().all(usable).then_some(literals)
+/// For each condition of `when` that may let it hold, its alternatives, and the literals
+/// that each needs.
+fn needs(when: &When) -> Vec<Vec<Vec<String>>> {
+    match (&when.matches, &when.contains) {
+        (Some(patterns), _) => {
+            patterns.iter().map(|pattern| pattern.globs().map(Glob::literals).collect()).collect()
+        }
+        (None, Some(texts)) => texts.iter().map(|text| vec![vec![text.lower.clone()]]).collect(),
+        (None, None) => vec![vec![Vec::new()]],
+    }
 }
 
-/// The places of the bits that are set, ascending.
-fn bits(words: &[u64]) -> impl Iterator<Item = usize> {
-    words.iter().enumerate().flat_map(|(index, &word)| {
-        let mut left = word;
-        std::iter::from_fn(move || {
-            let bit = left.trailing_zeros() as usize;
-            (left != 0).then(|| {
-                left &= left - 1;
-                index * 64 + bit
-            })
-        })
-    })
+/// A rule that holds.
+struct Holding<'a> {
+    policy: &'a Policy,
+    rule: &'a Rule,
+    number: usize,
+    found: Found<'a>,
 }
 
 /// What made a rule hold.
@@ -205,39 +167,134 @@ struct Found<'a> {
     text: &'a str,
 }
 
-/// Whether `rule` holds; `earlier` are the rules before it in its policy.
-fn holds<'a>(
-    rule: &'a Rule,
-    earlier: &[Rule],
-    call: &Call<'a>,
+/// One rule before one command.
+struct Judge<'a> {
+    when: &'a When,
+    /// The rules before it in its policy.
+    earlier: &'a [Rule],
+    /// The conditions that are worth a look, and which of them are this rule's.
+    worth: &'a Bits,
+    conditions: Range<usize>,
+    session: &'a str,
     parts: &'a Parts,
-) -> Option<Found<'a>> {
-    let when = &rule.when;
-    if when.foreign || !holds_for_session(when, call.session) {
-        return None;
+}
+
+impl<'a> Judge<'a> {
+    fn holds(&self, action: Action) -> Option<Found<'a>> {
+        if self.when.foreign || !fits_session(self.when, self.session) {
+            return None;
+        }
+        if matches!(action, Action::Deny | Action::Ask) { self.restricts() } else { self.permits() }
     }
-    if when.matches.is_none() && when.contains.is_none() && when.not_matches.is_empty() {
-        return Some(Found {
-            pattern: "*",
-            text: call.command,
-        });
+
+    /// A restricting rule holds if a part meets it that nothing excuses. Where a part and
+    /// a part of that part meet it, the inner one has to be excused.
+    fn restricts(&self) -> Option<Found<'a>> {
+        if self.is_about_all() && self.when.contains.is_none() {
+            return self.restricts_all();
+        }
+        let mut met_inside = vec![false; self.parts.len()];
+        // From the last to the first: what a part is made of comes before the part.
+        for part in (0..self.parts.len()).rev() {
+            let met = self.met(part);
+            if let Some(parent) = self.parts.part(part).parent {
+                met_inside[parent] |= met_inside[part] || met.is_some();
+            }
+            if met.is_some() && !met_inside[part] && !self.excused(part) {
+                return met;
+            }
+        }
+        None
     }
-    if matches!(rule.action, Action::Deny | Action::Ask) {
-        restricts(when, earlier, call.session, parts)
-    } else {
-        permits(when, parts).then(|| Found {
-            pattern: first_pattern(when),
-            text: call.command,
+
+    /// A rule about every command has every command to be excused, wrappers as well.
+    fn restricts_all(&self) -> Option<Found<'a>> {
+        let mut commands = self.commands().peekable();
+        let excusable = !self.when.not_matches.is_empty() || !self.earlier.is_empty();
+        let part = if commands.peek().is_some() && excusable {
+            commands.find(|part| !self.excused(*part))?
+        } else {
+            0
+        };
+        let (text, _) = self.parts.spellings(part).next()?;
+        Some(Found { pattern: first_pattern(self.when), text })
+    }
+
+    /// A permitting rule holds if it permits every command in the line.
+    fn permits(&self) -> Option<Found<'a>> {
+        let found = || {
+            let (text, _) = self.parts.spellings(0).next()?;
+            Some(Found { pattern: first_pattern(self.when), text })
+        };
+        let all = self.is_about_all() && self.when.not_matches.is_empty() && self.when.contains.is_none();
+        if all || self.is_literally() {
+            return found();
+        }
+        let mut commands = self.commands().peekable();
+        let readable = self.parts.unparsed.is_none() && commands.peek().is_some();
+        if readable && commands.all(|part| permitted(self.when, self.parts, part)) { found() } else { None }
+    }
+
+    fn commands(&self) -> impl Iterator<Item = usize> {
+        (0..self.parts.len()).filter(|part| self.parts.part(*part).kind == Kind::Command)
+    }
+
+    /// Whether the rule's patterns leave out no command.
+    fn is_about_all(&self) -> bool {
+        let patterns = self.when.matches.as_deref();
+        patterns.is_none_or(|patterns| patterns.iter().any(|pattern| pattern.written.is_everything()))
+    }
+
+    /// Whether a pattern without wildcards is the line as sent, whatever is in it.
+    fn is_literally(&self) -> bool {
+        let sent = self.parts.spellings(0).next().map(|(text, _)| text);
+        let literal = |pattern: &Pattern| sent.is_some() && pattern.written.as_literal() == sent;
+        self.when.contains.is_none()
+            && self.when.not_matches.is_empty()
+            && self.when.matches.iter().flatten().any(literal)
+    }
+
+    /// Whether a part, in any spelling, meets the conditions on commands.
+    fn met(&self, part: usize) -> Option<Found<'a>> {
+        let contained = match &self.when.contains {
+            Some(texts) => Some(self.contained(texts, part)?),
+            None => None,
+        };
+        let Some(patterns) = &self.when.matches else { return contained };
+        self.worth.within(self.conditions.clone()).find_map(|condition| {
+            let pattern = &patterns[condition - self.conditions.start];
+            let mut spellings = self.parts.spellings(part);
+            let (text, _) = spellings.find(|(text, _)| pattern.matches(text))?;
+            Some(Found { pattern: &pattern.source, text })
         })
+    }
+
+    fn contained(&self, texts: &'a [Contained], part: usize) -> Option<Found<'a>> {
+        texts.iter().find_map(|text| {
+            let (spelling, _) = self.parts.spellings(part).find(|(spelling, _)| text.is_in(spelling))?;
+            Some(Found { pattern: &text.source, text: spelling })
+        })
+    }
+
+    /// Whether an exclusion, or a permitting rule that comes before, excuses the part.
+    fn excused(&self, part: usize) -> bool {
+        // The star of an exclusion for one command does not reach over a pipe.
+        let whole = self.parts.part(part).kind == Kind::Whole;
+        let exclusions = self.when.not_matches.iter();
+        let mut exclusions = exclusions.filter(|pattern| !whole || pattern.source.contains('|'));
+        let as_it_runs = || self.parts.spellings(part).filter(|(_, faith)| faith.excuses);
+        exclusions.any(|pattern| as_it_runs().any(|(text, _)| pattern.matches(text)))
+            || self.earlier.iter().any(|rule| {
+                matches!(rule.action, Action::Allow | Action::Watch)
+                    && !rule.when.foreign
+                    && fits_session(&rule.when, self.session)
+                    && permitted(&rule.when, self.parts, part)
+            })
     }
 }
 
-fn holds_for_session(when: &When, session: &str) -> bool {
-    let any = |patterns: &[Pattern]| {
-        patterns
-            .iter()
-            .any(|pattern| pattern.written.matches(session))
-    };
+fn fits_session(when: &When, session: &str) -> bool {
+    let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.written.matches(session));
     when.sessions.as_deref().is_none_or(any) && !any(&when.not_sessions)
 }
 
@@ -249,142 +306,16 @@ fn first_pattern(when: &When) -> &str {
     }
 }
 
-/// A restricting rule holds if a part meets it that no exclusion excuses. What has to be
-/// excused is the innermost part that meets it.
-fn restricts<'a>(
-    when: &'a When,
-    earlier: &[Rule],
-    session: &str,
-    parts: &'a Parts,
-) -> Option<Found<'a>> {
-    let catch_all = when.matches.as_ref().is_none_or(|patterns| {
-        patterns
-            .iter()
-            .any(|pattern| pattern.written.is_everything())
-    }) && when.contains.is_none();
-    let mut met_inside = vec![false; parts.len()];
-    // From the last to the first: what a part is made of comes before the part.
-    for part in (0..parts.len()).rev() {
-        if catch_all && parts.part(part).kind == Kind::Whole {
-            continue;
-        }
-        let met = met(when, parts, part);
-        if let Some(parent) = parts.part(part).parent {
-            met_inside[parent] |= met_inside[part] || met.is_some();
-        }
-        let Some(found) = met else { continue };
-        if (met_inside[part] && !catch_all) || excused(when, earlier, session, parts, part) {
-            continue;
-        }
-        return Some(found);
-    }
-    None
-}
-
-/// Whether a part, in any spelling, meets the conditions on commands.
-fn met<'a>(when: &'a When, parts: &'a Parts, part: usize) -> Option<Found<'a>> {
-    let contains = when.contains.as_ref().map(|texts| {
-        texts.iter().find_map(|text| {
-            parts
-                .spellings(part)
-                .find(|(spelling, _)| text.is_in(spelling))
-                .map(|(spelling, _)| Found {
-                    pattern: &text.source,
-                    text: spelling,
-                })
-        })
-    });
-    if matches!(contains, Some(None)) {
-        return None;
-    }
-    let Some(patterns) = &when.matches else {
-        return contains.flatten().or_else(|| {
-            parts
-                .spellings(part)
-                .next()
-                .map(|(text, _)| Found { pattern: "*", text })
-        });
-    };
-    patterns.iter().find_map(|pattern| {
-        let mut spellings = parts.spellings(part);
-        spellings
-            .find(|(text, _)| pattern.matches(text))
-            .map(|(text, _)| Found {
-                pattern: &pattern.source,
-                text,
-            })
-    })
-}
-
-/// Whether an exclusion, or a permitting rule that comes before, excuses the part.
-fn excused(when: &When, earlier: &[Rule], session: &str, parts: &Parts, part: usize) -> bool {
-    let by_exclusion = |(text, faith): (&str, Faith)| {
-        faith.excuses && when.not_matches.iter().any(|pattern| pattern.matches(text))
-    };
-    parts.spellings(part).any(by_exclusion)
-        || earlier.iter().any(|rule| {
-            matches!(rule.action, Action::Allow | Action::Watch)
-                && !rule.when.foreign
-                && holds_for_session(&rule.when, session)
-                && permitted(&rule.when, parts, part)
-        })
-}
-
-/// A permitting rule holds if every command in the line is permitted by it.
-fn permits(when: &When, parts: &Parts) -> bool {
-    let everything = |patterns: &[Pattern]| {
-        patterns
-            .iter()
-            .any(|pattern| pattern.written.is_everything())
-    };
-    if when.not_matches.is_empty()
-        && when.contains.is_none()
-        && when.matches.as_deref().is_some_and(everything)
-    {
-        return true;
-    }
-    if parts.unparsed.is_some() {
-        return false;
-    }
-    let mut commands = (0..parts.len())
-        .filter(|part| parts.part(*part).kind == Kind::Command)
-        .peekable();
-    commands.peek().is_some() && commands.all(|part| permitted(when, parts, part))
-        || literally(when, parts)
-}
-
-/// Whether a pattern without wildcards is the line as sent.
-fn literally(when: &When, parts: &Parts) -> bool {
-    let sent = parts.spellings(0).next().map(|(text, _)| text);
-    let literal = |pattern: &Pattern| {
-        pattern
-            .written
-            .as_literal()
-            .is_some_and(|text| Some(text) == sent)
-    };
-    when.contains.is_none()
-        && when.not_matches.is_empty()
-        && when.matches.iter().flatten().any(literal)
-}
-
 /// Whether a part is permitted: as it will run it meets the conditions, and in no
-/// spelling of it or of what it is made of the exclusions.
+/// spelling an exclusion.
 fn permitted(when: &When, parts: &Parts, part: usize) -> bool {
-    let excluded =
-        |(text, _): (&str, Faith)| when.not_matches.iter().any(|pattern| pattern.matches(text));
-    if parts.spellings(part).any(excluded) {
-        return false;
-    }
+    let excluded = |(text, _): (&str, Faith)| when.not_matches.iter().any(|pattern| pattern.matches(text));
     let meets = |(text, faith): (&str, Faith)| {
+        let matches = |patterns: &Vec<Pattern>| patterns.iter().any(|pattern| pattern.matches(text));
+        let contains = |texts: &Vec<Contained>| texts.iter().any(|contained| contained.is_in(text));
         faith.permits
-            && when
-                .matches
-                .as_ref()
-                .is_none_or(|patterns| patterns.iter().any(|pattern| pattern.matches(text)))
-            && when
-                .contains
-                .as_ref()
-                .is_none_or(|texts| texts.iter().any(|contained| contained.is_in(text)))
+            && when.matches.as_ref().is_none_or(matches)
+            && when.contains.as_ref().is_none_or(contains)
     };
-    parts.spellings(part).any(meets)
+    !parts.spellings(part).any(excluded) && parts.spellings(part).any(meets)
 }

@@ -151,32 +151,24 @@ impl Glob {
         }
     }
 
-    /// The longest text that every matching text contains; empty if there is none.
-    pub(crate) fn longest_literal(&self) -> String {
-        let runs = |steps: &[Step]| {
-            steps
-                .split(|step| !matches!(step, Step::Char(_)))
-                .map(text_of)
-                .max_by_key(String::len)
-                .unwrap_or_default()
+    /// The texts that every matching text contains.
+    pub(crate) fn literals(&self) -> Vec<String> {
+        let runs = |steps: &[Step]| -> Vec<String> {
+            let runs = steps.split(|step| !matches!(step, Step::Char(_)));
+            runs.filter(|run| !run.is_empty()).map(text_of).collect()
         };
         match &self.shape {
-            Shape::Nothing | Shape::Everything => String::new(),
+            Shape::Nothing | Shape::Everything => Vec::new(),
             Shape::Pieces(pieces) => pieces
                 .iter()
-                .map(|piece| match piece {
-                    Piece::Text(text) => text.clone(),
+                .flat_map(|piece| match piece {
+                    Piece::Text(text) => vec![text.clone()],
                     Piece::Steps(steps) => runs(steps),
                 })
-                .max_by_key(String::len)
-                .unwrap_or_default(),
+                .collect(),
             Shape::Anchored { prefix, steps, .. } => {
-                let inner = runs(steps);
-                if inner.len() > prefix.len() {
-                    inner
-                } else {
-                    prefix.clone()
-                }
+                let prefix = (!prefix.is_empty()).then(|| prefix.clone());
+                prefix.into_iter().chain(runs(steps)).collect()
             }
         }
     }

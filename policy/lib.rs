@@ -14,6 +14,7 @@ mod error;
 mod evaluate;
 mod format;
 mod glob;
+mod index;
 mod line;
 mod parts;
 mod rules;
