@@ -53,9 +53,8 @@ pub fn start(
 ) -> Result<Embedded, Failure> {
     let directory = PrivateDirectory::make()?;
     let socket = directory.path.join(SOCKET);
-    let failed = |error: io::Error| {
-        Failure::new(format!("cannot listen at {}: {error}", socket.display()))
-    };
+    let failed =
+        |error: io::Error| Failure::new(format!("cannot listen at {}: {error}", socket.display()));
     let listener = UnixListener::bind(&socket).map_err(failed)?;
     let mut kept = vec![listener.as_raw_fd()];
     let listener = Listener::unix(listener).map_err(failed)?;
@@ -64,7 +63,11 @@ pub fn start(
     let url = format!("unix://{}", socket.display());
     let token = Token::random()?;
     let now = Instant::now();
-    let tree = Tree::new(getpid(), format!("{}={url}", environment::URL).into_bytes(), now);
+    let tree = Tree::new(
+        getpid(),
+        format!("{}={url}", environment::URL).into_bytes(),
+        now,
+    );
     let audit = Audit::open(audit);
     kept.extend(tree.descriptor().map(AsRawFd::as_raw_fd));
     kept.extend(audit.file().map(AsRawFd::as_raw_fd));
@@ -77,10 +80,16 @@ pub fn start(
         lifetime: Lifetime::Tree(tree),
     };
     if !become_parent(&kept, parts, &directory)? {
-        return Err(Failure::new("the embedded server did not start; nothing was run"));
+        return Err(Failure::new(
+            "the embedded server did not start; nothing was run",
+        ));
     }
     directory.leave_to_server();
-    Ok(Embedded { url, token, library })
+    Ok(Embedded {
+        url,
+        token,
+        library,
+    })
 }
 
 /// Forks twice, so that the server is nobody's child: a command that waits for all
@@ -104,7 +113,9 @@ fn become_parent(
 /// The process between the command and the server: it waits until the server is
 /// ready, and leaves it behind.
 fn go_between(kept: &[RawFd], parts: Parts, directory: &PrivateDirectory) -> bool {
-    let Ok((mut reader, writer)) = io::pipe() else { return false };
+    let Ok((mut reader, writer)) = io::pipe() else {
+        return false;
+    };
     if setsid().is_err() {
         return false;
     }
@@ -161,7 +172,10 @@ fn ended_well(child: Pid) -> bool {
 }
 
 fn silence() -> io::Result<()> {
-    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let null = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;
     dup2_stderr(&null)?;
@@ -224,7 +238,10 @@ impl PrivateDirectory {
         }
         let link = self.path.join(library::file_name());
         symlink(library, &link).map(|()| link).map_err(|error| {
-            Failure::new(format!("cannot make a link to {}: {error}", library.display()))
+            Failure::new(format!(
+                "cannot make a link to {}: {error}",
+                library.display()
+            ))
         })
     }
 
@@ -246,18 +263,26 @@ impl Drop for PrivateDirectory {
 
 /// Where a private directory can be made, the best place first.
 fn parents() -> impl Iterator<Item = PathBuf> {
-    let named = ["XDG_RUNTIME_DIR", "TMPDIR"].into_iter().filter_map(std::env::var_os);
+    let named = ["XDG_RUNTIME_DIR", "TMPDIR"]
+        .into_iter()
+        .filter_map(std::env::var_os);
     let absolute = named.map(PathBuf::from).filter(|path| path.is_absolute());
     absolute.chain([PathBuf::from("/tmp")])
 }
 
 fn fits_a_url(socket: &Path) -> Result<(), &'static str> {
-    let Some(text) = socket.to_str() else { return Err("its name is not UTF-8") };
+    let Some(text) = socket.to_str() else {
+        return Err("its name is not UTF-8");
+    };
     if text.len() > SOCKET_PATH_LIMIT {
         return Err("its name is too long for a socket");
     }
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=,~".contains(&byte);
-    if text.bytes().all(is_safe) { Ok(()) } else { Err("its name cannot stand in a URL") }
+    if text.bytes().all(is_safe) {
+        Ok(())
+    } else {
+        Err("its name cannot stand in a URL")
+    }
 }
 
 #[cfg(test)]

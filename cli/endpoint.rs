@@ -46,14 +46,20 @@ impl Endpoint {
     /// The library would not take it.
     pub fn parse(url: &str) -> Result<Self, Failure> {
         place(url)
-            .map(|place| Self { url: url.trim_end_matches('/').to_owned(), place })
+            .map(|place| Self {
+                url: url.trim_end_matches('/').to_owned(),
+                place,
+            })
             .map_err(|fault| Failure::usage(format!("the server URL {url:?} {fault}")))
     }
 
     /// The server on this machine at a port.
     pub fn local(port: u16) -> Self {
         let place = Place::Address(SocketAddr::from(([127, 0, 0, 1], port)));
-        Self { url: format!("http://127.0.0.1:{port}"), place }
+        Self {
+            url: format!("http://127.0.0.1:{port}"),
+            place,
+        }
     }
 
     /// The URL, without slashes at its end.
@@ -67,19 +73,26 @@ impl Endpoint {
     /// # Errors
     /// The name has no address.
     pub fn resolve(&self) -> Result<Option<SocketAddr>, Failure> {
-        let Place::Name(name, port) = &self.place else { return Ok(None) };
+        let Place::Name(name, port) = &self.place else {
+            return Ok(None);
+        };
         if name.eq_ignore_ascii_case("localhost") {
             return Ok(None);
         }
         let cannot = |why: &str| Failure::new(format!("cannot find the address of {name}: {why}"));
-        let mut addresses =
-            (name.as_str(), *port).to_socket_addrs().map_err(|error| cannot(&error.to_string()))?;
-        addresses.next().map(Some).ok_or_else(|| cannot("it has none"))
+        let mut addresses = (name.as_str(), *port)
+            .to_socket_addrs()
+            .map_err(|error| cannot(&error.to_string()))?;
+        addresses
+            .next()
+            .map(Some)
+            .ok_or_else(|| cannot("it has none"))
     }
 
     /// Whether somebody listens there.
     pub fn is_reachable(&self, address: Option<SocketAddr>) -> bool {
-        let connects = |address: &SocketAddr| TcpStream::connect_timeout(address, PROBE_TIME).is_ok();
+        let connects =
+            |address: &SocketAddr| TcpStream::connect_timeout(address, PROBE_TIME).is_ok();
         match (&self.place, address) {
             (Place::Socket(path), _) => UnixStream::connect(path).is_ok(),
             (Place::Address(address), _) => connects(address),
@@ -103,14 +116,21 @@ impl Endpoint {
             return false;
         }
         let mut body = Vec::new();
-        let read = answer.split().2.take(PROBE_ANSWER_LIMIT).read_to_end(&mut body);
+        let read = answer
+            .split()
+            .2
+            .take(PROBE_ANSWER_LIMIT)
+            .read_to_end(&mut body);
         read.is_ok()
             && serde_json::from_slice::<Health>(&body).is_ok_and(|health| health.status == "ok")
     }
 }
 
 fn place(url: &str) -> Result<Place, &'static str> {
-    if url.bytes().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'?' | b'#' | b'\\')) {
+    if url
+        .bytes()
+        .any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'?' | b'#' | b'\\'))
+    {
         return Err("has a character that is not safe in one: \
             blanks, ?, #, \\ and what is not ASCII are not taken");
     }
@@ -125,7 +145,9 @@ fn place(url: &str) -> Result<Place, &'static str> {
         return Err("is https, which the library does not speak yet: \
             use http:// on this machine, or unix://");
     }
-    let rest = url.strip_prefix("http://").ok_or("is neither http://HOST nor unix:///PATH")?;
+    let rest = url
+        .strip_prefix("http://")
+        .ok_or("is neither http://HOST nor unix:///PATH")?;
     let authority = rest.split('/').next().unwrap_or(rest);
     if authority.contains('@') {
         return Err("has user info, which is not taken: give the token with --token");
@@ -134,7 +156,10 @@ fn place(url: &str) -> Result<Place, &'static str> {
         Some((host, port)) if !port.ends_with(']') => (host, self::port(port)?),
         _ => (authority, DEFAULT_PORT),
     };
-    if let Some(literal) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+    if let Some(literal) = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
         return match literal.parse() {
             Ok(address) => Ok(Place::Address(SocketAddr::new(IpAddr::V6(address), port))),
             Err(_) => Err("has something else than an IPv6 address in brackets"),
@@ -174,7 +199,10 @@ mod tests {
             ("http://[::1]", address("[::1]:80")),
             ("http://localhost:5", name("localhost", 5)),
             ("http://policy.example/x", name("policy.example", 80)),
-            ("unix:///run/x.sock", Some(Place::Socket("/run/x.sock".to_owned()))),
+            (
+                "unix:///run/x.sock",
+                Some(Place::Socket("/run/x.sock".to_owned())),
+            ),
             ("unix://run/x.sock", None),
             (&long, None),
             ("https://127.0.0.1", None),
@@ -196,7 +224,11 @@ mod tests {
             ("http://::1", None),
             ("http://[x]", None),
         ] {
-            assert_eq!(Endpoint::parse(url).ok().map(|endpoint| endpoint.place), place, "{url}");
+            assert_eq!(
+                Endpoint::parse(url).ok().map(|endpoint| endpoint.place),
+                place,
+                "{url}"
+            );
         }
     }
 }

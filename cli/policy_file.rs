@@ -51,7 +51,12 @@ impl InForce {
         match std::fs::read_to_string(&file) {
             Ok(source) => {
                 let policies = compile(&source, &file).map_err(Failure::usage)?;
-                Ok(Self { policies, source, origin: Origin::File(file.clone()), file })
+                Ok(Self {
+                    policies,
+                    source,
+                    origin: Origin::File(file.clone()),
+                    file,
+                })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(Self {
                 policies: PolicySet::starter(),
@@ -59,9 +64,10 @@ impl InForce {
                 origin: Origin::Starter,
                 file,
             }),
-            Err(error) => {
-                Err(Failure::usage(format!("cannot read the policy {}: {error}", file.display())))
-            }
+            Err(error) => Err(Failure::usage(format!(
+                "cannot read the policy {}: {error}",
+                file.display()
+            ))),
         }
     }
 }

@@ -58,7 +58,12 @@ pub struct Arguments {
     fail_open: bool,
 
     /// Name of the agent, for the policy and the audit
-    #[arg(long, value_name = "NAME", default_value = "preload", help_heading = "Names")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "preload",
+        help_heading = "Names"
+    )]
     agent: OsString,
     /// Name of this run, for the policy and the audit [default: preload-<pid>]
     #[arg(long, value_name = "ID", help_heading = "Names")]
@@ -81,12 +86,20 @@ pub struct Arguments {
         help_heading = "Server"
     )]
     port: Option<u16>,
-    /// Use this server: http://HOST[:PORT] or unix:///PATH
-    #[arg(long, value_name = "URL", help_heading = "Server")]
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "Use this server: http://HOST[:PORT] or unix:///PATH",
+        help_heading = "Server"
+    )]
     url: Option<String>,
-    /// Token to show to the server; others can see it in the list of processes,
-    /// which they cannot with RAMPART_TOKEN
-    #[arg(long, value_name = "T", help_heading = "Server")]
+    #[arg(
+        long,
+        value_name = "T",
+        help = "Token to show to the server; others can see it in the list of processes, \
+            which they cannot with RAMPART_TOKEN",
+        help_heading = "Server"
+    )]
     token: Option<String>,
 
     /// Have the library say on stderr what it does
@@ -142,7 +155,12 @@ struct Server {
 
 impl Server {
     fn unasked(library: PathBuf) -> Result<Self, Failure> {
-        Ok(Self { url: None, token: None, address: None, library: listable(library)? })
+        Ok(Self {
+            url: None,
+            token: None,
+            address: None,
+            library: listable(library)?,
+        })
     }
 
     fn external(
@@ -160,11 +178,22 @@ impl Server {
             None => None,
         };
         if !endpoint.is_reachable(address) {
-            let consequence =
-                if arguments.fail_open { "everything runs unchecked" } else { "everything is refused" };
-            say(format!("no server answers at {}: until one does, {consequence}", endpoint.url()));
+            let consequence = if arguments.fail_open {
+                "everything runs unchecked"
+            } else {
+                "everything is refused"
+            };
+            say(format!(
+                "no server answers at {}: until one does, {consequence}",
+                endpoint.url()
+            ));
         }
-        Ok(Self { url: Some(endpoint.url().to_owned()), token, address, library })
+        Ok(Self {
+            url: Some(endpoint.url().to_owned()),
+            token,
+            address,
+            library,
+        })
     }
 
     fn embedded(arguments: &Arguments, home: &Home, library: &Path) -> Result<Self, Failure> {
@@ -200,7 +229,9 @@ fn external(arguments: &Arguments) -> Result<Option<Endpoint>, Failure> {
 fn named_token(arguments: &Arguments) -> Result<Option<Token>, Failure> {
     match &arguments.token {
         Some(token) => Token::new(token).map(Some),
-        None => variable("RAMPART_TOKEN")?.map(|token| Token::new(&token)).transpose(),
+        None => variable("RAMPART_TOKEN")?
+            .map(|token| Token::new(&token))
+            .transpose(),
     }
 }
 
@@ -233,8 +264,10 @@ fn listable(library: PathBuf) -> Result<PathBuf, Failure> {
 /// Runs the command in this process. Returns only if that fails.
 fn replace_process(command: &[OsString]) -> Result<std::convert::Infallible, Failure> {
     let program = command.first().map_or(OsStr::new(""), OsString::as_os_str);
-    let words: Result<Vec<CString>, _> =
-        command.iter().map(|word| CString::new(word.clone().into_vec())).collect();
+    let words: Result<Vec<CString>, _> = command
+        .iter()
+        .map(|word| CString::new(word.clone().into_vec()))
+        .collect();
     let words = words.map_err(|_| Failure::usage("an argument has a NUL byte in it"))?;
     let name = CString::new(program.as_bytes())
         .map_err(|_| Failure::usage("the command has a NUL byte in it"))?;

@@ -85,7 +85,15 @@ pub struct Desk {
 impl Desk {
     /// `run` has to differ from run to run.
     pub fn new(mode: Mode, policy: Reload, audit: Audit, run: String) -> Self {
-        Self { mode, policy, audit, run, count: 0, id: Vec::new(), body: Vec::new() }
+        Self {
+            mode,
+            policy,
+            audit,
+            run,
+            count: 0,
+            id: Vec::new(),
+            body: Vec::new(),
+        }
     }
 
     /// Appends the answer to a whole request.
@@ -122,7 +130,13 @@ impl Desk {
 
     fn not_a_question(&mut self, error: &serde_json::Error) -> u16 {
         let message = format!("{NOT_A_QUESTION}: {error}");
-        json(&mut self.body, &Fault { error: phrase(400), message: &message });
+        json(
+            &mut self.body,
+            &Fault {
+                error: phrase(400),
+                message: &message,
+            },
+        );
         400
     }
 
@@ -136,9 +150,11 @@ impl Desk {
         self.policy.look(Instant::now(), &mut self.audit);
         let start = Instant::now();
         let decision = match self.mode {
-            Mode::Disabled => {
-                Decision { action: Action::Allow, message: String::new(), matched: Vec::new() }
-            }
+            Mode::Disabled => Decision {
+                action: Action::Allow,
+                message: String::new(),
+                matched: Vec::new(),
+            },
             Mode::Enforce | Mode::Monitor => judge(|| self.policy.policies().evaluate(&call)),
         };
         let eval_duration_us = start.elapsed().as_micros();
@@ -176,7 +192,13 @@ impl Desk {
 /// Appends the answer to a request that is not acceptable.
 pub fn refuse(refusal: Refusal, keep_alive: bool, out: &mut Vec<u8>) {
     let mut body = Vec::new();
-    json(&mut body, &Fault { error: phrase(refusal.status), message: refusal.reason });
+    json(
+        &mut body,
+        &Fault {
+            error: phrase(refusal.status),
+            message: refusal.reason,
+        },
+    );
     let field = match refusal.status {
         401 => "WWW-Authenticate: Bearer\r\n",
         405 if refusal.reason.contains("POST") => "Allow: POST\r\n",
@@ -207,7 +229,11 @@ pub fn name(action: Action) -> &'static str {
 }
 
 fn head(status: u16, length: usize, keep_alive: bool, field: &str, out: &mut Vec<u8>) {
-    let connection = if keep_alive { "" } else { "Connection: close\r\n" };
+    let connection = if keep_alive {
+        ""
+    } else {
+        "Connection: close\r\n"
+    };
     let _ = write!(
         out,
         "HTTP/1.1 {status} {}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
@@ -239,8 +265,11 @@ mod tests {
 
     #[test]
     fn a_policy_engine_that_decides_is_left_alone() {
-        let watch =
-            Decision { action: Action::Watch, message: "m".into(), matched: vec!["p".into()] };
+        let watch = Decision {
+            action: Action::Watch,
+            message: "m".into(),
+            matched: vec!["p".into()],
+        };
         assert_eq!(judge(|| watch.clone()), watch);
     }
 
@@ -248,8 +277,14 @@ mod tests {
     fn a_question_needs_a_command_and_nothing_else() {
         for (body, command) in [
             (r#"{"params":{"command":"ls"}}"#, Some("ls")),
-            (r#"{"agent":"a","session":"s","params":{"command":"ls","x":[1]},"enforce":true}"#, Some("ls")),
-            (r#"{"agent":null,"cwd":null,"params":{"command":""},"more":{"y":2}}"#, Some("")),
+            (
+                r#"{"agent":"a","session":"s","params":{"command":"ls","x":[1]},"enforce":true}"#,
+                Some("ls"),
+            ),
+            (
+                r#"{"agent":null,"cwd":null,"params":{"command":""},"more":{"y":2}}"#,
+                Some(""),
+            ),
             (r#"{"params":{"command":"a\u00ff\n"}}"#, Some("a\u{ff}\n")),
             ("", None),
             ("{}", None),
@@ -259,11 +294,21 @@ mod tests {
             (r#"{"params":{"command":1}}"#, None),
             (r#"{"agent":1,"params":{"command":"ls"}}"#, None),
             (r#"{"params":{"command":"ls"}} x"#, None),
-            (r#"{"params":{"command":"ls"},"params":{"command":"ls"}}"#, None),
+            (
+                r#"{"params":{"command":"ls"},"params":{"command":"ls"}}"#,
+                None,
+            ),
             (r#"{"params":{"command":"\ud800"}}"#, None),
         ] {
             let question = serde_json::from_str::<Question<'_>>(body);
-            assert_eq!(question.ok().map(|question| question.params.command.into_owned()).as_deref(), command, "{body}");
+            assert_eq!(
+                question
+                    .ok()
+                    .map(|question| question.params.command.into_owned())
+                    .as_deref(),
+                command,
+                "{body}"
+            );
         }
     }
 }

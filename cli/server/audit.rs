@@ -109,7 +109,11 @@ impl Audit {
     /// Follows a file that was moved or removed, as log rotation does.
     pub fn follow(&mut self) {
         let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
-        let open = self.file.as_ref().and_then(|file| file.metadata().ok()).map(identity);
+        let open = self
+            .file
+            .as_ref()
+            .and_then(|file| file.metadata().ok())
+            .map(identity);
         let named = std::fs::metadata(&self.path).ok().map(identity);
         if open.is_none() || open != named {
             self.reopen();
@@ -124,12 +128,17 @@ impl Audit {
     }
 
     fn write(&mut self, what: &impl Serialize) {
-        let Some(mut file) = self.file.as_ref() else { return };
+        let Some(mut file) = self.file.as_ref() else {
+            return;
+        };
         self.line.clear();
         if self.torn {
             self.line.push(b'\n');
         }
-        let line = Line { time: Time(SystemTime::now()), what };
+        let line = Line {
+            time: Time(SystemTime::now()),
+            what,
+        };
         if serde_json::to_writer(&mut self.line, &line).is_err() {
             return;
         }
@@ -165,7 +174,13 @@ impl Audit {
 }
 
 fn open_for_append(path: &Path) -> io::Result<File> {
-    let open = || OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    let open = || {
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+    };
     open().or_else(|error| match (error.kind(), path.parent()) {
         (io::ErrorKind::NotFound, Some(directory)) => {
             home::make_private_directory(directory)?;

@@ -63,7 +63,10 @@ pub struct Store {
 
 impl Store {
     pub fn new() -> Self {
-        Self { spare: Vec::new(), left: BUDGET_BYTES }
+        Self {
+            spare: Vec::new(),
+            left: BUDGET_BYTES,
+        }
     }
 
     /// Makes room in the buffer, at least one byte. `false`: the budget is spent.
@@ -124,7 +127,7 @@ mod tests {
     #[test]
     fn bytes_come_out_as_they_went_in_across_growing_and_moving() {
         let (mut store, mut buffer) = (Store::new(), Buffer::default());
-        let bytes: Vec<u8> = (0..3 * COMMON_BYTES).map(|n| (n % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..=250).cycle().take(3 * COMMON_BYTES).collect();
         fill(&mut store, &mut buffer, &bytes[..COMMON_BYTES]);
         buffer.consume(100);
         fill(&mut store, &mut buffer, &bytes[COMMON_BYTES..]);

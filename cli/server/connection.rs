@@ -1,6 +1,7 @@
 //! One client: reads its requests, has them answered one after the other, and
 //! never waits for it.
 
+use std::cell::OnceCell;
 use std::io::{self, Read, Write};
 use std::mem;
 use std::net::Shutdown;
@@ -12,9 +13,8 @@ use mio::{Interest, Registry, Token as Slot};
 
 use super::answer::{Desk, refuse};
 use super::buffer::{Buffer, Store};
-use super::http::{
-    CONTINUE, Chunks, Decoded, Framing, Head, Refusal, TOO_MANY, TOO_SLOW, read_head,
-};
+use super::chunks::{Chunks, Decoded};
+use super::http::{CONTINUE, Framing, Head, Refusal, TOO_MANY, TOO_SLOW, read_head};
 use super::peer;
 use crate::token::Token;
 
@@ -102,7 +102,11 @@ enum Stop {
 
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::WouldBlock { Self::Blocked } else { Self::Gone }
+        if error.kind() == io::ErrorKind::WouldBlock {
+            Self::Blocked
+        } else {
+            Self::Gone
+        }
     }
 }
 
@@ -118,7 +122,7 @@ pub struct Connection {
     told_to_continue: bool,
     /// The client said that it sends no more; a short read is not the last then.
     peer_finished: bool,
-    pid: Option<Option<i32>>,
+    pid: OnceCell<Option<i32>>,
     deadline: Instant,
     used: Instant,
     /// What the poller was asked to tell.
@@ -136,7 +140,7 @@ impl Connection {
             chunks: None,
             told_to_continue: false,
             peer_finished: false,
-            pid: None,
+            pid: OnceCell::new(),
             deadline: now + IDLE_TIME,
             used: now,
             watched: None,
@@ -241,7 +245,10 @@ impl Connection {
                 return true;
             }
         };
-        let body = match head.endpoint.and(head.framing).and_then(|framing| self.body(head, framing))
+        let body = match head
+            .endpoint
+            .and(head.framing)
+            .and_then(|framing| self.body(head, framing))
         {
             Ok(Some(body)) => body,
             Ok(None) => return self.ask_to_continue(head, shared),
@@ -251,12 +258,14 @@ impl Connection {
             }
         };
         if let Ok(endpoint) = head.endpoint {
-            let pid = *self.pid.get_or_insert_with(|| match &self.stream {
+            let pid = *self.pid.get_or_init(|| match &self.stream {
                 Stream::Tcp(_) => None,
                 Stream::Unix(stream) => peer::pid(stream),
             });
             let bytes = &self.input.filled()[head.bytes..head.bytes + body.length];
-            shared.desk.answer(endpoint, bytes, pid, head.keep_alive, &mut shared.out);
+            shared
+                .desk
+                .answer(endpoint, bytes, pid, head.keep_alive, &mut shared.out);
         }
         self.next_request(head.bytes + body.wire, shared, now);
         if !head.keep_alive {
@@ -271,7 +280,10 @@ impl Connection {
         match framing {
             Framing::Length(length) => {
                 let whole = input.len() - head.bytes >= length;
-                Ok(whole.then_some(Body { length, wire: length }))
+                Ok(whole.then_some(Body {
+                    length,
+                    wire: length,
+                }))
             }
             Framing::Chunked => {
                 let chunks = self.chunks.get_or_insert_default();
@@ -364,7 +376,8 @@ impl Connection {
     /// Sends what was put together; what the socket does not take is kept.
     fn send(&mut self, out: &mut Vec<u8>, now: Instant) -> Result<(), Stop> {
         mem::swap(&mut self.output, out);
-        self.flush().inspect_err(|_| self.deadline = now + REQUEST_TIME)?;
+        self.flush()
+            .inspect_err(|_| self.deadline = now + REQUEST_TIME)?;
         mem::swap(&mut self.output, out);
         Ok(())
     }

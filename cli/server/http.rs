@@ -10,8 +10,6 @@ use crate::token::Token;
 pub const BODY_LIMIT: usize = 16 * 1024 * 1024;
 const HEAD_LIMIT: usize = 16 * 1024;
 const HEADERS_LIMIT: usize = 64;
-const CHUNK_LINE_LIMIT: usize = 1024;
-const TRAILER_LIMIT: usize = 8 * 1024;
 
 /// What is sent where a client waits for leave to send its body.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -32,16 +30,20 @@ const fn refusal(status: u16, reason: &'static str) -> Refusal {
 const MALFORMED: Refusal = refusal(400, "this is not an HTTP/1.1 request");
 const AMBIGUOUS: Refusal = refusal(400, "the length of the body is given in two ways");
 const BAD_LENGTH: Refusal = refusal(400, "Content-Length is not a number");
-const BAD_CHUNK: Refusal = refusal(400, "the chunked body is malformed");
+/// A chunked body is not one.
+pub const BAD_CHUNK: Refusal = refusal(400, "the chunked body is malformed");
 const NO_TOKEN: Refusal = refusal(401, "the bearer token is missing or wrong");
-const NOT_FOUND: Refusal =
-    refusal(404, "there is only /v1/preflight/exec, /healthz and /health here");
+const NOT_FOUND: Refusal = refusal(
+    404,
+    "there is only /v1/preflight/exec, /healthz and /health here",
+);
 const MUST_POST: Refusal = refusal(405, "this takes POST only");
 const MUST_GET: Refusal = refusal(405, "this takes GET only");
 /// A request was begun and not finished in time.
 pub const TOO_SLOW: Refusal = refusal(408, "the request took too long to arrive");
 const NO_LENGTH: Refusal = refusal(411, "the request has neither Content-Length nor chunks");
-const TOO_LARGE: Refusal = refusal(413, "the body is over 16 MiB");
+/// A body is longer than is read.
+pub const TOO_LARGE: Refusal = refusal(413, "the body is over 16 MiB");
 const BAD_EXPECTATION: Refusal = refusal(417, "only 100-continue can be expected");
 /// Other large requests hold the memory that this one needs.
 pub const TOO_MANY: Refusal = refusal(429, "too many large requests at once");
@@ -115,7 +117,11 @@ fn route(
     match (path, method) {
         ("/v1/preflight/exec", "POST") => {
             let shown = fields.bearer.ok_or(NO_TOKEN)?;
-            if token.is(shown) { Ok(Endpoint::Preflight) } else { Err(NO_TOKEN) }
+            if token.is(shown) {
+                Ok(Endpoint::Preflight)
+            } else {
+                Err(NO_TOKEN)
+            }
         }
         ("/v1/preflight/exec", _) => Err(MUST_POST),
         ("/healthz" | "/health", "GET") => Ok(Endpoint::Health),
@@ -150,7 +156,11 @@ impl<'a> Fields<'a> {
             let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
             if is("content-length") {
                 let length = decimal(value).ok_or(BAD_LENGTH)?;
-                if fields.length.replace(length).is_some_and(|earlier| earlier != length) {
+                if fields
+                    .length
+                    .replace(length)
+                    .is_some_and(|earlier| earlier != length)
+                {
                     return Err(AMBIGUOUS);
                 }
             } else if is("transfer-encoding") {
@@ -206,101 +216,9 @@ fn decimal(value: &[u8]) -> Option<u64> {
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked("Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
-}
-
-/// How far a chunked body is decoded. The decoded bytes move to the body's front,
-/// so that the chunk lines take no room.
-#[derive(Debug, Default)]
-pub struct Chunks {
-    decoded: usize,
-    stage: Stage,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-enum Stage {
-    #[default]
-    Size,
-    Data(usize),
-    LineEnd,
-    Trailer,
-}
-
-/// Where the decoding of a chunked body stands.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Decoded {
-    /// More has to come; so many bytes of the body are still needed.
-    Partial { kept: usize },
-    /// All is there: the length of the body, and what it took on the wire after
-    /// the last move.
-    Whole { body: usize, wire: usize },
-}
-
-impl Chunks {
-    /// Decodes what is there, in place.
-    ///
-    /// # Errors
-    /// The chunks are malformed, or too large together.
-    pub fn decode(&mut self, bytes: &mut [u8]) -> Result<Decoded, Refusal> {
-        let mut next = self.decoded;
-        loop {
-            let rest = &bytes[next..];
-            match self.stage {
-                Stage::Size => match httparse::parse_chunk_size(rest) {
-                    Ok(Parsed::Complete((line, size))) => {
-                        next += line;
-                        let size = usize::try_from(size).unwrap_or(usize::MAX);
-                        if size > BODY_LIMIT - self.decoded {
-                            return Err(TOO_LARGE);
-                        }
-                        self.stage = if size == 0 { Stage::Trailer } else { Stage::Data(size) };
-                    }
-                    Ok(Parsed::Partial) if rest.len() <= CHUNK_LINE_LIMIT => break,
-                    _ => return Err(BAD_CHUNK),
-                },
-                Stage::Data(left) => {
-                    let count = left.min(rest.len());
-                    bytes.copy_within(next..next + count, self.decoded);
-                    self.decoded += count;
-                    next += count;
-                    if count < left {
-                        self.stage = Stage::Data(left - count);
-                        break;
-                    }
-                    self.stage = Stage::LineEnd;
-                }
-                Stage::LineEnd => match rest {
-                    [b'\r', b'\n', ..] => {
-                        next += 2;
-                        self.stage = Stage::Size;
-                    }
-                    [] | [b'\r'] => break,
-                    _ => return Err(BAD_CHUNK),
-                },
-                Stage::Trailer => match trailer(rest)? {
-                    Some(length) => {
-                        return Ok(Decoded::Whole { body: self.decoded, wire: next + length });
-                    }
-                    None => break,
-                },
-            }
-        }
-        bytes.copy_within(next.., self.decoded);
-        Ok(Decoded::Partial { kept: self.decoded + bytes.len() - next })
-    }
-}
-
-/// The length of the fields after the last chunk, which nobody needs here.
-fn trailer(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
-    if bytes.starts_with(b"\r\n") {
-        return Ok(Some(2));
-    }
-    let end = bytes.windows(4).take(TRAILER_LIMIT).position(|window| window == b"\r\n\r\n");
-    match end {
-        Some(end) => Ok(Some(end + 4)),
-        None if bytes.len() <= TRAILER_LIMIT => Ok(None),
-        None => Err(BAD_CHUNK),
-    }
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| token.trim_ascii())
 }
 
 /// The words that go with a status.
@@ -324,7 +242,7 @@ pub fn phrase(status: u16) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Chunks, Decoded, Endpoint, Framing, Head, Refusal, read_head};
+    use super::{Endpoint, Framing, Head, Refusal, read_head};
     use crate::token::Token;
 
     const EXEC: &str = "POST /v1/preflight/exec HTTP/1.1\r\nAuthorization: Bearer t\r\n";
@@ -350,7 +268,10 @@ mod tests {
         let long = format!("X: {}\r\n", "y".repeat(20_000));
         let table: &[(u16, &str)] = &[
             (200, &format!("{EXEC}Content-Length: 2\r\n\r\n")),
-            (200, &format!("{EXEC}content-length: 2\r\nCONTENT-LENGTH: 2\r\n\r\n")),
+            (
+                200,
+                &format!("{EXEC}content-length: 2\r\nCONTENT-LENGTH: 2\r\n\r\n"),
+            ),
             (200, &format!("{EXEC}Transfer-Encoding: Chunked\r\n\r\n")),
             (200, "GET /healthz HTTP/1.1\r\n\r\n"),
             (200, "GET /health?x=1 HTTP/1.0\r\n\r\n"),
@@ -359,26 +280,50 @@ mod tests {
             (0, ""),
             (400, "hello\r\n\r\n"),
             (400, "\u{16}\u{3}\u{1}"),
-            (400, &format!("{EXEC}Content-Length: 2\r\nContent-Length: 3\r\n\r\n")),
+            (
+                400,
+                &format!("{EXEC}Content-Length: 2\r\nContent-Length: 3\r\n\r\n"),
+            ),
             (400, &format!("{EXEC}Content-Length: +2\r\n\r\n")),
             (400, &format!("{EXEC}Content-Length:\r\n\r\n")),
-            (400, &format!("{EXEC}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n")),
-            (401, "POST /v1/preflight/exec HTTP/1.1\r\nContent-Length: 2\r\n\r\n"),
-            (401, "POST /v1/preflight/exec HTTP/1.1\r\nAuthorization: Bearer x\r\n\r\n"),
-            (401, "POST /v1/preflight/exec HTTP/1.1\r\nAuthorization: Basic t\r\n\r\n"),
-            (401, "POST /v1/preflight/exec HTTP/1.1\r\nAuthorization: Bearer\r\n\r\n"),
+            (
+                400,
+                &format!("{EXEC}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            ),
+            (
+                401,
+                "POST /v1/preflight/exec HTTP/1.1\r\nContent-Length: 2\r\n\r\n",
+            ),
+            (
+                401,
+                "POST /v1/preflight/exec HTTP/1.1\r\nAuthorization: Bearer x\r\n\r\n",
+            ),
+            (
+                401,
+                "POST /v1/preflight/exec HTTP/1.1\r\nAuthorization: Basic t\r\n\r\n",
+            ),
+            (
+                401,
+                "POST /v1/preflight/exec HTTP/1.1\r\nAuthorization: Bearer\r\n\r\n",
+            ),
             (404, "GET / HTTP/1.1\r\n\r\n"),
             (404, "GET /v1/preflight/exec/x HTTP/1.1\r\n\r\n"),
             (405, "GET /v1/preflight/exec HTTP/1.1\r\n\r\n"),
             (405, "POST /healthz HTTP/1.1\r\nContent-Length: 0\r\n\r\n"),
             (411, &format!("{EXEC}\r\n")),
             (413, &format!("{EXEC}Content-Length: 16777217\r\n\r\n")),
-            (413, &format!("{EXEC}Content-Length: 99999999999999999999999\r\n\r\n")),
+            (
+                413,
+                &format!("{EXEC}Content-Length: 99999999999999999999999\r\n\r\n"),
+            ),
             (417, &format!("{EXEC}Expect: the-unexpected\r\n\r\n")),
             (431, &format!("{EXEC}{many}\r\n")),
             (431, &format!("{EXEC}{long}")),
             (431, &format!("{EXEC}{long}\r\n")),
-            (501, &format!("{EXEC}Transfer-Encoding: gzip, chunked\r\n\r\n")),
+            (
+                501,
+                &format!("{EXEC}Transfer-Encoding: gzip, chunked\r\n\r\n"),
+            ),
         ];
         for (expected, text) in table {
             assert_eq!(status(text), *expected, "{text}");
@@ -390,58 +335,20 @@ mod tests {
         for (text, kept) in [
             ("GET /health HTTP/1.1\r\n\r\n", true),
             ("GET /health HTTP/1.1\r\nConnection: close\r\n\r\n", false),
-            ("GET /health HTTP/1.1\r\nConnection: foo, Close\r\n\r\n", false),
+            (
+                "GET /health HTTP/1.1\r\nConnection: foo, Close\r\n\r\n",
+                false,
+            ),
             ("GET /health HTTP/1.0\r\n\r\n", false),
-            ("GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true),
+            (
+                "GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+                true,
+            ),
         ] {
             let head = head(text).unwrap().unwrap();
             assert_eq!(head.keep_alive, kept, "{text}");
             assert_eq!(head.endpoint, Ok(Endpoint::Health));
             assert_eq!(head.framing, Ok(Framing::Length(0)));
         }
-    }
-
-    /// Feeds a body in pieces of this size, as a connection does.
-    fn decode(wire: &[u8], piece: usize) -> Result<Option<(Vec<u8>, Vec<u8>)>, Refusal> {
-        let (mut chunks, mut bytes) = (Chunks::default(), Vec::new());
-        let mut pieces = wire.chunks(piece);
-        while let Some(next) = pieces.next() {
-            bytes.extend_from_slice(next);
-            match chunks.decode(&mut bytes)? {
-                Decoded::Partial { kept } => bytes.truncate(kept),
-                Decoded::Whole { body, wire } => {
-                    let mut rest = bytes[wire..].to_vec();
-                    rest.extend(pieces.flatten());
-                    return Ok(Some((bytes[..body].to_vec(), rest)));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    #[test]
-    fn chunks_decode_the_same_in_pieces_of_any_size() {
-        let wire = b"4\r\nRust\r\nA;x=y\r\n and HTTP/1\r\n0\r\nTrailer: z\r\n\r\nGET";
-        for piece in 1..=wire.len() {
-            let decoded = decode(wire, piece).unwrap().unwrap();
-            assert_eq!(decoded, (b"Rust and HTTP/1".to_vec(), b"GET".to_vec()), "{piece}");
-        }
-    }
-
-    #[test]
-    fn each_fault_of_a_chunk_is_found() {
-        for (wire, status) in [
-            (&b"x\r\n"[..], 400),
-            (b"2\r\nabc\r\n", 400),
-            (b"-1\r\n", 400),
-            (b"11111111111111111\r\n", 400),
-            (b"1000001\r\n", 413),
-            (b"FFFFFFFFFFFFFFFF\r\n", 413),
-        ] {
-            let found = decode(wire, wire.len()).unwrap_err().status;
-            assert_eq!(found, status, "{}", wire.escape_ascii());
-        }
-        let endless = [b"1;".as_slice(), &[b'x'; 2000]].concat();
-        assert_eq!(decode(&endless, 10).unwrap_err().status, 400);
     }
 }

@@ -54,7 +54,10 @@ impl Tree {
     /// The tree of a process, whose descendants have this entry in their
     /// environment.
     pub fn new(root: Pid, entry: Vec<u8>, now: Instant) -> Self {
-        Self { entry, watched: Watched::new(root, now) }
+        Self {
+            entry,
+            watched: Watched::new(root, now),
+        }
     }
 
     /// The descriptor that has to stay open where the server goes on in another
@@ -71,7 +74,9 @@ impl Tree {
     /// # Errors
     /// As the system says.
     pub fn register(&self, registry: &Registry, slot: Slot) -> io::Result<()> {
-        let Watched::Handle(handle) = &self.watched else { return Ok(()) };
+        let Watched::Handle(handle) = &self.watched else {
+            return Ok(());
+        };
         registry.register(&mut SourceFd(&handle.as_raw_fd()), slot, Interest::READABLE)
     }
 

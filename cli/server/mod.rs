@@ -3,6 +3,7 @@
 mod answer;
 mod audit;
 mod buffer;
+mod chunks;
 mod connection;
 mod http;
 mod lifetime;
@@ -13,7 +14,7 @@ mod processes;
 mod reload;
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Read as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -101,13 +102,15 @@ impl Server {
         let poll = Poll::new()?;
         for (index, listener) in listeners.iter_mut().enumerate() {
             let slot = Slot(LISTENERS - index);
-            poll.registry().register(listener.source(), slot, Interest::READABLE)?;
+            poll.registry()
+                .register(listener.source(), slot, Interest::READABLE)?;
         }
         if let Lifetime::Tree(tree) = &lifetime {
             tree.register(poll.registry(), TREE)?;
         }
         let mut signals = ending_signals()?;
-        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        poll.registry()
+            .register(&mut signals, SIGNALS, Interest::READABLE)?;
         Ok(Self {
             poll,
             listeners,
@@ -136,7 +139,7 @@ impl Server {
             let mut ending = false;
             for event in &events {
                 match event.token() {
-                    SIGNALS => ending = true,
+                    SIGNALS => ending = self.take_signal(),
                     TREE => self.note_watched_gone(now),
                     Slot(index) if index < self.limit => {
                         if event.is_read_closed()
@@ -166,6 +169,10 @@ impl Server {
         }
     }
 
+    fn take_signal(&mut self) -> bool {
+        matches!(self.signals.read(&mut [0]), Ok(1..))
+    }
+
     fn wait(&mut self, events: &mut Events, pause: Duration) -> io::Result<()> {
         match self.poll.poll(events, Some(pause)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
@@ -181,7 +188,8 @@ impl Server {
             Lifetime::Tree(tree) => tree.next_look(),
             Lifetime::Endless => None,
         };
-        look.map_or(tick, |look| look.min(tick)).saturating_duration_since(now)
+        look.map_or(tick, |look| look.min(tick))
+            .saturating_duration_since(now)
     }
 
     /// Accepts all that wait. A new client has mostly sent its request by now.
@@ -213,7 +221,9 @@ impl Server {
 
     /// Gives a connection its turn.
     fn serve(&mut self, index: usize, now: Instant) {
-        let Some(connection) = self.connections.get_mut(index) else { return };
+        let Some(connection) = self.connections.get_mut(index) else {
+            return;
+        };
         let shared = &mut self.shared;
         let next = catch_unwind(AssertUnwindSafe(|| connection.turn(shared, now)));
         self.follow_up(index, next.unwrap_or(Next::Close));
@@ -241,7 +251,10 @@ impl Server {
     }
 
     fn close_quietest(&mut self) -> bool {
-        let quietest = self.connections.iter().min_by_key(|(_, connection)| connection.used());
+        let quietest = self
+            .connections
+            .iter()
+            .min_by_key(|(_, connection)| connection.used());
         let quietest = quietest.map(|(index, _)| index);
         if let Some(index) = quietest {
             self.close(index);
@@ -260,7 +273,9 @@ impl Server {
         }
         let indexes: Vec<usize> = self.connections.iter().map(|(index, _)| index).collect();
         for index in indexes {
-            let Some(connection) = self.connections.get_mut(index) else { continue };
+            let Some(connection) = self.connections.get_mut(index) else {
+                continue;
+            };
             let next = connection.check_deadline(&mut self.shared, now);
             self.follow_up(index, next);
         }
@@ -284,7 +299,8 @@ impl Server {
     /// Sends the answers that are under way.
     fn finish(mut self, now: Instant, events: &mut Events) {
         let end = now + ENDING_TIME;
-        self.connections.retain(|_, connection| connection.is_answering());
+        self.connections
+            .retain(|_, connection| connection.is_answering());
         while !self.connections.is_empty() {
             let pause = end.saturating_duration_since(Instant::now());
             if pause.is_zero() || self.wait(events, pause).is_err() {
@@ -293,7 +309,8 @@ impl Server {
             for event in &*events {
                 self.serve(event.token().0, now);
             }
-            self.connections.retain(|_, connection| connection.is_answering());
+            self.connections
+                .retain(|_, connection| connection.is_answering());
         }
     }
 }
@@ -312,11 +329,15 @@ fn ending_signals() -> io::Result<UnixStream> {
 /// gives.
 fn connections_limit() -> usize {
     let wanted = CONNECTIONS_LIMIT + RESERVED_DESCRIPTORS;
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return CONNECTIONS_LIMIT };
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return CONNECTIONS_LIMIT;
+    };
     let raised = hard.min(soft.max(wanted as libc::rlim_t));
     let granted = setrlimit(Resource::RLIMIT_NOFILE, raised, hard).map_or(soft, |()| raised);
     let granted = usize::try_from(granted).unwrap_or(wanted);
-    granted.saturating_sub(RESERVED_DESCRIPTORS).clamp(1, CONNECTIONS_LIMIT)
+    granted
+        .saturating_sub(RESERVED_DESCRIPTORS)
+        .clamp(1, CONNECTIONS_LIMIT)
 }
 
 /// Whether a client that gave up is all that is wrong.

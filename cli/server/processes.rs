@@ -12,7 +12,9 @@ pub fn handle(process: Pid) -> Option<OwnedFd> {
 
     // SAFETY: the call takes two integers and touches no memory of ours.
     let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, process.as_raw(), 0) };
-    let descriptor = i32::try_from(descriptor).ok().filter(|descriptor| *descriptor >= 0)?;
+    let descriptor = i32::try_from(descriptor)
+        .ok()
+        .filter(|descriptor| *descriptor >= 0)?;
     // SAFETY: the kernel has just made this descriptor for us.
     Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }

@@ -35,7 +35,12 @@ pub struct Reload {
 impl Reload {
     /// Starts from a policy that was just loaded.
     pub fn new(policy: InForce, now: Instant) -> Self {
-        let InForce { policies, source, origin, file } = policy;
+        let InForce {
+            policies,
+            source,
+            origin,
+            file,
+        } = policy;
         Self {
             policies,
             name: origin.to_string(),
@@ -77,7 +82,10 @@ impl Reload {
                 self.missing = true;
                 self.seen = None;
                 let file = self.file.display();
-                audit.event("policy-missing", &format!("the policy {file} is gone; the old one stays"));
+                audit.event(
+                    "policy-missing",
+                    &format!("the policy {file} is gone; the old one stays"),
+                );
             }
             Err(_) => {}
         }
@@ -99,7 +107,10 @@ impl Reload {
                 self.policies = policies;
                 self.source = source;
                 self.name = file.to_string();
-                audit.event("policy-reloaded", &format!("the policy {file} was read anew"));
+                audit.event(
+                    "policy-reloaded",
+                    &format!("the policy {file} was read anew"),
+                );
             }
             Err(fault) => {
                 let message =
@@ -111,8 +122,21 @@ impl Reload {
 }
 
 fn fingerprint(file: &Metadata) -> Fingerprint {
-    let changed = (file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec());
-    (file.dev(), file.ino(), file.size(), changed.0, changed.1, changed.2, changed.3)
+    let changed = (
+        file.mtime(),
+        file.mtime_nsec(),
+        file.ctime(),
+        file.ctime_nsec(),
+    );
+    (
+        file.dev(),
+        file.ino(),
+        file.size(),
+        changed.0,
+        changed.1,
+        changed.2,
+        changed.3,
+    )
 }
 
 /// Whether the last write is a moment ago. A time in the future says nothing.
