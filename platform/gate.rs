@@ -42,14 +42,13 @@ pub unsafe fn start<Function>(
     if pass_program(state, &program) == Verdict::Refuse {
         return Err(libc::EPERM);
     }
-    match &state.equipment {
-        // SAFETY: the caller's promise.
-        Ok(equipment) => {
-            unsafe { environment::with(&equipment.guard, envp, run) }.unwrap_or(Err(libc::EPERM))
-        }
+    let Ok(equipment) = &state.equipment else {
         // In monitor mode; otherwise a fault is a refusal.
-        Err(_) => run(envp),
-    }
+        return run(envp);
+    };
+    // SAFETY: the caller's promise.
+    let result = unsafe { environment::with(&equipment.guard, envp, run) };
+    result.unwrap_or(Err(libc::EPERM))
 }
 
 /// Calls `run` with the original function if a shell may run `line`, with this process's
