@@ -154,6 +154,8 @@ impl Desk {
                 action: Action::Allow,
                 message: String::new(),
                 matched: Vec::new(),
+                because: None,
+                unparsed: None,
             },
             Mode::Enforce | Mode::Monitor => judge(|| self.policy.policies().evaluate(&call)),
         };
@@ -215,6 +217,8 @@ fn judge(evaluate: impl FnOnce() -> Decision) -> Decision {
         action: Action::Deny,
         message: FAULT.to_owned(),
         matched: Vec::new(),
+        because: None,
+        unparsed: None,
     })
 }
 
