@@ -221,6 +221,16 @@ pub fn receive(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno>
     unsafe { call(libc::SYS_recvfrom, arguments) }
 }
 
+/// Whether a connection is open and nothing has come that was not received yet.
+pub fn is_quiet(descriptor: &Descriptor) -> bool {
+    let mut byte = [0u8; 1];
+    let flags = register(libc::MSG_PEEK | libc::MSG_DONTWAIT);
+    let arguments =
+        [register(descriptor.0), byte.as_mut_ptr() as usize, byte.len(), flags, 0, 0];
+    // SAFETY: the kernel writes to the array only.
+    unsafe { call(libc::SYS_recvfrom, arguments) } == Err(Errno(libc::EAGAIN))
+}
+
 /// What can be waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
