@@ -7,7 +7,10 @@
 //! compared with a run without it.
 #![cfg(target_os = "linux")]
 
+mod answers;
 mod arguments;
+mod connections;
+mod delays;
 mod hooks;
 mod lines;
 mod lookup;

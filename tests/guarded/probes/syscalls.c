@@ -26,6 +26,8 @@ int main(int argc, char **argv) {
     tell("close -1", syscall(SYS_close, -1));
     tell("no such call", syscall(100000));
     tell("negative number", syscall(-1));
+    /* The kernel takes the lower 32 bits of the number. */
+    tell("getpid, upper bits set", syscall(0x100000000L | SYS_getpid) == getpid());
 
     /* The sixth argument is the offset. */
     long page = sysconf(_SC_PAGESIZE);
