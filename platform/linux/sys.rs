@@ -225,10 +225,10 @@ pub fn receive(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno>
 pub fn is_quiet(descriptor: &Descriptor) -> bool {
     let mut byte = [0u8; 1];
     let flags = register(libc::MSG_PEEK | libc::MSG_DONTWAIT);
-    let arguments =
-        [register(descriptor.0), byte.as_mut_ptr() as usize, byte.len(), flags, 0, 0];
+    let arguments = [register(descriptor.0), byte.as_mut_ptr() as usize, byte.len(), flags, 0, 0];
     // SAFETY: the kernel writes to the array only.
-    unsafe { call(libc::SYS_recvfrom, arguments) } == Err(Errno(libc::EAGAIN))
+    let found = unsafe { call(libc::SYS_recvfrom, arguments) };
+    found == Err(Errno(libc::EAGAIN))
 }
 
 /// What can be waited for.
