@@ -1,8 +1,10 @@
 //! What `rampart preload` becomes, and what it leaves behind.
 
 use std::ffi::OsStr;
+use std::fs::Permissions;
 use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -389,7 +391,8 @@ fn a_library_in_a_path_with_blanks_is_preloaded_by_a_link() {
 #[test]
 fn a_server_that_is_there_is_used_with_the_token_that_is_known() {
     let world = World::with_library();
-    world.write(".rampart/token", TOKEN);
+    let token = world.write(".rampart/token", TOKEN);
+    std::fs::set_permissions(token, Permissions::from_mode(0o600)).unwrap();
     let server = Server::start(&world, &[]);
     let url = format!("http://{}", server.tcp);
     let port = server.tcp.port().to_string();
@@ -469,8 +472,6 @@ fn find_server(waiting: &Waiting) -> String {
     let servers = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let path = entry.ok()?.path();
         let name = std::fs::read_to_string(path.join("comm")).ok()?;
-        let environment = std::fs::read(path.join("cwd/environ")).ok();
-        let _ = environment;
         let started = std::fs::read(path.join("environ")).ok()?;
         let home = waiting.socket.parent()?.parent()?.to_str()?;
         let is_ours = String::from_utf8_lossy(&started).contains(home);
