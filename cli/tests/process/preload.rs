@@ -11,7 +11,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::server::{Client, Server, TOKEN};
-use crate::world::{POLICY, World, finished, stderr, stdout, wait_until};
+use crate::world::{POLICY, World, compile, finished, stderr, stdout, wait_until};
 
 /// Runs a shell script under guard.
 fn guard(world: &World, flags: &[&str], script: &str) -> std::process::Output {
@@ -220,7 +220,7 @@ fn the_server_lives_as_long_as_one_process_of_the_tree() {
     let world = World::with_library();
     let script = "(sleep 3; echo done > late) >/dev/null 2>&1 </dev/null & exit 0";
     assert!(guard(&world, &[], script).status.success());
-    std::thread::sleep(Duration::from_millis(2000));
+    std::thread::sleep(Duration::from_secs(2));
     assert_eq!(world.private_directories().len(), 1);
     wait_until_gone(&world);
     assert!(world.path("late").exists());
@@ -249,10 +249,13 @@ fn a_command_that_waits_for_all_its_children_does_not_wait_for_the_server() {
          int main(void) { int n = 0; while (wait(0) > 0) n++; return errno == ECHILD ? n : 99; }\n",
     );
     let program = world.path("wait-all");
-    world.compile(&source, &program, &[]);
+    compile(&source, &program, &[]);
     let output = world.run([OsStr::new("preload"), OsStr::new("--"), program.as_os_str()]);
     assert_eq!(output.status.code(), Some(0));
 }
+
+/// Its bit in the masks of `/proc/PID/status`.
+const SIGPIPE: u64 = 1 << 12;
 
 #[test]
 fn signals_and_closed_streams_are_inherited_as_they_were() {
@@ -269,7 +272,6 @@ fn signals_and_closed_streams_are_inherited_as_they_were() {
             .unwrap();
         u64::from_str_radix(mask.trim(), 16).unwrap()
     };
-    const SIGPIPE: u64 = 1 << 12;
     assert_eq!(ignored(&run("cat /proc/self/status")) & SIGPIPE, 0);
     let nested = format!("trap '' PIPE; exec {rampart} preload -- cat /proc/self/status");
     assert_eq!(ignored(&run(&nested)) & SIGPIPE, SIGPIPE);
@@ -476,7 +478,10 @@ fn find_server(waiting: &Waiting) -> String {
         let home = waiting.socket.parent()?.parent()?.to_str()?;
         let is_ours = String::from_utf8_lossy(&started).contains(home);
         let pid = path.file_name()?.to_str()?.to_owned();
-        (name.trim() == "rampart-server" && is_ours && pid != root).then_some(pid)
+        let title = std::fs::read(path.join("cmdline"))
+            .ok()?
+            .starts_with(b"rampart-server of");
+        (title && name.trim() == "rampart-server" && is_ours && pid != root).then_some(pid)
     });
     let found: Vec<String> = servers.collect();
     assert_eq!(found.len(), 1, "{found:?}");
