@@ -129,7 +129,9 @@ impl Desk {
     }
 
     fn not_a_question(&mut self, error: &serde_json::Error) -> u16 {
-        let message = format!("{NOT_A_QUESTION}: {error}");
+        // Where, but not what: the error's own words may repeat the whole body.
+        let (line, column) = (error.line(), error.column());
+        let message = format!("{NOT_A_QUESTION} (line {line}, column {column})");
         json(
             &mut self.body,
             &Fault {

@@ -18,6 +18,9 @@ use super::mask::mask;
 use crate::failure::say;
 use crate::home;
 
+/// The room for a line that stays allocated between two lines.
+const LINE_BYTES_KEPT: usize = 64 * 1024;
+
 /// One decision, as it is written.
 #[derive(Serialize)]
 pub struct Record<'a> {
@@ -149,8 +152,11 @@ impl Audit {
                 written => break written,
             }
         };
+        let length = self.line.len();
+        self.line.clear();
+        self.line.shrink_to(LINE_BYTES_KEPT);
         match written {
-            Ok(count) if count == self.line.len() => {
+            Ok(count) if count == length => {
                 self.torn = false;
                 self.complained = false;
             }
@@ -174,11 +180,13 @@ impl Audit {
 }
 
 fn open_for_append(path: &Path) -> io::Result<File> {
+    // Not to wait where it is a pipe that nobody reads.
     let open = || {
         OpenOptions::new()
             .append(true)
             .create(true)
             .mode(0o600)
+            .custom_flags(libc::O_NONBLOCK)
             .open(path)
     };
     open().or_else(|error| match (error.kind(), path.parent()) {
