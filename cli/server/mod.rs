@@ -12,6 +12,7 @@ mod mask;
 mod peer;
 mod processes;
 mod reload;
+mod stream;
 pub mod title;
 
 use std::collections::VecDeque;
