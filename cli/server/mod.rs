@@ -12,6 +12,7 @@ mod mask;
 mod peer;
 mod processes;
 mod reload;
+mod secrets;
 mod stream;
 pub mod title;
 
