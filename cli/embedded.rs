@@ -18,7 +18,8 @@ use nix::unistd::{
     ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, mkdtemp, setsid,
 };
 
-use crate::endpoint::SOCKET_PATH_LIMIT;
+use rampart_core::url::LONGEST_SOCKET_PATH;
+
 use crate::environment;
 use crate::failure::Failure;
 use crate::library;
@@ -66,11 +67,7 @@ pub fn start(
     let url = format!("unix://{}", socket.display());
     let token = Token::random()?;
     let now = Instant::now();
-    let tree = Tree::new(
-        getpid(),
-        format!("{}={url}", environment::URL).into_bytes(),
-        now,
-    );
+    let tree = Tree::new(getpid(), format!("{}={url}", environment::URL).into_bytes(), now);
     let audit = Audit::open(audit);
     kept.extend(tree.descriptor().map(AsRawFd::as_raw_fd));
     kept.extend(audit.file().map(AsRawFd::as_raw_fd));
@@ -83,16 +80,10 @@ pub fn start(
         lifetime: Lifetime::Tree(tree),
     };
     if !become_parent(&kept, parts, &directory)? {
-        return Err(Failure::new(
-            "the embedded server did not start; nothing was run",
-        ));
+        return Err(Failure::new("the embedded server did not start; nothing was run"));
     }
     directory.leave_to_server();
-    Ok(Embedded {
-        url,
-        token,
-        library,
-    })
+    Ok(Embedded { url, token, library })
 }
 
 /// Forks twice, so that the server is nobody's child: a command that waits for all
@@ -174,10 +165,7 @@ fn ended_well(child: Pid) -> bool {
 }
 
 fn silence() -> io::Result<()> {
-    let null = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null")?;
+    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;
     dup2_stderr(&null)?;
@@ -240,10 +228,7 @@ impl PrivateDirectory {
         }
         let link = self.path.join(library::file_name());
         symlink(library, &link).map(|()| link).map_err(|error| {
-            Failure::new(format!(
-                "cannot make a link to {}: {error}",
-                library.display()
-            ))
+            Failure::new(format!("cannot make a link to {}: {error}", library.display()))
         })
     }
 
@@ -265,9 +250,7 @@ impl Drop for PrivateDirectory {
 
 /// Where a private directory can be made, the best place first.
 fn parents() -> impl Iterator<Item = PathBuf> {
-    let named = ["XDG_RUNTIME_DIR", "TMPDIR"]
-        .into_iter()
-        .filter_map(std::env::var_os);
+    let named = ["XDG_RUNTIME_DIR", "TMPDIR"].into_iter().filter_map(std::env::var_os);
     let absolute = named.map(PathBuf::from).filter(|path| path.is_absolute());
     absolute.chain([PathBuf::from("/tmp")])
 }
@@ -276,26 +259,22 @@ fn fits_a_url(socket: &Path) -> Result<(), &'static str> {
     let Some(text) = socket.to_str() else {
         return Err("its name is not UTF-8");
     };
-    if text.len() > SOCKET_PATH_LIMIT {
+    if text.len() > LONGEST_SOCKET_PATH {
         return Err("its name is too long for a socket");
     }
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=,~".contains(&byte);
-    if text.bytes().all(is_safe) {
-        Ok(())
-    } else {
-        Err("its name cannot stand in a URL")
-    }
+    if text.bytes().all(is_safe) { Ok(()) } else { Err("its name cannot stand in a URL") }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::fits_a_url;
+    use super::{LONGEST_SOCKET_PATH, fits_a_url};
 
     #[test]
     fn only_a_path_that_is_short_and_plain_becomes_a_socket() {
-        let long = format!("/{}", "x".repeat(103));
+        let long = format!("/{}", "x".repeat(LONGEST_SOCKET_PATH));
         for (path, fits) in [
             ("/run/user/1000/rampart-XXXXXX/s.sock", true),
             ("/tmp/two words/s.sock", false),

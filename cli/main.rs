@@ -54,20 +54,14 @@ enum Command {
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|fault| {
-        say(format!(
-            "a fault of rampart itself, please report it: {fault}"
-        ));
+        say(format!("a fault of rampart itself, please report it: {fault}"));
     }));
     run(&Cli::parse().command).unwrap_or_else(|failure| failure.report())
 }
 
 fn run(command: &Command) -> Result<ExitCode, Failure> {
     let status = |good: bool| {
-        if good {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
+        if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     };
     match command {
         Command::Preload(arguments) => match preload::run(arguments)? {},

@@ -101,11 +101,7 @@ fn show(named: Option<&Path>, json: bool) -> Result<(), Failure> {
             Origin::File(path) => Some(path.as_path()),
             Origin::Starter => None,
         };
-        return output::json(&Report {
-            origin: &origin,
-            file,
-            source: &policy.source,
-        });
+        return output::json(&Report { origin: &origin, file, source: &policy.source });
     }
     // On stderr, so that the policy itself can be kept in a file.
     say(format!("the policy in force is {origin}"));

@@ -86,13 +86,9 @@ struct Reason<'a> {
 /// The policy is not usable.
 pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let policy = InForce::load(arguments.policy.as_deref(), &Home::locate()?)?;
-    let command = arguments
-        .line
-        .clone()
-        .unwrap_or_else(|| command_line(&arguments.words));
-    let here = std::env::current_dir()
-        .ok()
-        .and_then(|here| here.into_os_string().into_string().ok());
+    let command = arguments.line.clone().unwrap_or_else(|| command_line(&arguments.words));
+    let here =
+        std::env::current_dir().ok().and_then(|here| here.into_os_string().into_string().ok());
     let cwd = arguments.cwd.clone().or(here);
     let decision = policy.policies.evaluate(&Call {
         agent: &arguments.agent,
@@ -133,10 +129,7 @@ fn explain(command: &str, decision: &Decision, origin: &str) -> String {
     row("message", &decision.message);
     match &decision.because {
         Some(because) => {
-            row(
-                "policy",
-                &format!("{}, rule {}", because.policy, because.rule),
-            );
+            row("policy", &format!("{}, rule {}", because.policy, because.rule));
             row("pattern", &because.pattern);
             row("matched", &because.part);
         }

@@ -55,11 +55,7 @@ pub(crate) struct Place<'s> {
 
 impl Place<'_> {
     pub(crate) fn inside(part: usize, depth: usize) -> Self {
-        Self {
-            parent: Some(part),
-            depth,
-            sent: None,
-        }
+        Self { parent: Some(part), depth, sent: None }
     }
 }
 
@@ -100,34 +96,21 @@ impl Taker<'_> {
         if let Some(sent) = place.sent {
             self.parts.spell(Faith::WIDE, [sent]);
         }
-        let faith = if command.guessed {
-            Faith::WIDE
-        } else {
-            Faith::FULL
-        };
+        let faith = if command.guessed { Faith::WIDE } else { Faith::FULL };
         let clothes = |normal: bool, cwd: Option<&str>| {
             let read = |word: &str| match cwd.and_then(|cwd| absolute_word(word, cwd, Some(true))) {
                 Some(absolute) => absolute,
                 None if normal => normal_word(word).into_owned(),
                 None => word.to_string(),
             };
-            let mut words: Vec<String> = command
-                .assignments
-                .iter()
-                .map(ToString::to_string)
-                .collect();
-            words.extend(
-                command
-                    .words
-                    .iter()
-                    .enumerate()
-                    .map(|(index, word)| match index {
-                        0 if normal => base_name(word).to_string(),
-                        0 => word.to_string(),
-                        _ if normal => normal_word(word).into_owned(),
-                        _ => word.to_string(),
-                    }),
-            );
+            let mut words: Vec<String> =
+                command.assignments.iter().map(ToString::to_string).collect();
+            words.extend(command.words.iter().enumerate().map(|(index, word)| match index {
+                0 if normal => base_name(word).to_string(),
+                0 => word.to_string(),
+                _ if normal => normal_word(word).into_owned(),
+                _ => word.to_string(),
+            }));
             for Redirection { operator, target } in &command.redirections {
                 let writes = normal && operator.contains('>');
                 words.push(if writes { ">" } else { operator }.to_string());
@@ -137,44 +120,22 @@ impl Taker<'_> {
         };
         let plain = clothes(false, None);
         let normal = clothes(true, None);
-        let faithful = command
-            .redirections
-            .iter()
-            .all(|to| normal_word(&to.target) == to.target);
-        self.parts.spell(
-            if faithful { faith } else { Faith::WIDE },
-            plain.iter().map(String::as_str),
-        );
-        self.parts.spell(
-            Faith {
-                permits: false,
-                ..faith
-            },
-            normal.iter().map(String::as_str),
-        );
+        let faithful = command.redirections.iter().all(|to| normal_word(&to.target) == to.target);
+        self.parts
+            .spell(if faithful { faith } else { Faith::WIDE }, plain.iter().map(String::as_str));
+        self.parts.spell(Faith { permits: false, ..faith }, normal.iter().map(String::as_str));
         if let Some(cwd) = self.cwd.as_deref() {
             let absolute = clothes(true, Some(cwd));
-            self.parts.spell(
-                Faith {
-                    permits: false,
-                    ..faith
-                },
-                absolute.iter().map(String::as_str),
-            );
+            self.parts
+                .spell(Faith { permits: false, ..faith }, absolute.iter().map(String::as_str));
         }
         let alone = command.redirections.len() == 1 && !command.guessed;
         let faith = if alone { Faith::EXCUSES } else { Faith::WIDE };
         for Redirection { operator, target } in &command.redirections {
-            let operator = if operator.contains('>') {
-                ">"
-            } else {
-                operator
-            };
+            let operator = if operator.contains('>') { ">" } else { operator };
             self.parts.spell(faith, [operator, &normal_word(target)]);
-            if let Some(absolute) = self
-                .cwd
-                .as_deref()
-                .and_then(|cwd| absolute_word(target, cwd, Some(true)))
+            if let Some(absolute) =
+                self.cwd.as_deref().and_then(|cwd| absolute_word(target, cwd, Some(true)))
             {
                 self.parts.spell(faith, [operator, &absolute]);
             }
@@ -206,10 +167,7 @@ impl Taker<'_> {
         }
         self.parts.spell(Faith::WIDE, words.iter().copied());
         let all = normal_arguments(tool, &arguments.options, &arguments.operands);
-        self.parts.spell(
-            Faith::WIDE,
-            std::iter::once(name).chain(all.iter().map(AsRef::as_ref)),
-        );
+        self.parts.spell(Faith::WIDE, std::iter::once(name).chain(all.iter().map(AsRef::as_ref)));
         for deed in deeds {
             self.parts.begin(Some(part), Kind::Command);
             let mut plain = vec![words[0]];
@@ -240,61 +198,36 @@ impl Taker<'_> {
         let program = plain[0];
         let name = base_name(program);
         let faith = if guessed { Faith::WIDE } else { Faith::FULL };
-        let excuses = Faith {
-            permits: false,
-            ..faith
-        };
-        let resolved = plain[1..]
-            .iter()
-            .all(|word| matches!(normal_word(word), Cow::Borrowed(_)));
+        let excuses = Faith { permits: false, ..faith };
+        let resolved = plain[1..].iter().all(|word| matches!(normal_word(word), Cow::Borrowed(_)));
         // A program's name with a blank in it reads like a program and an argument.
-        let as_written = if resolved && !program.contains(' ') {
-            faith
-        } else {
-            Faith::WIDE
-        };
+        let as_written = if resolved && !program.contains(' ') { faith } else { Faith::WIDE };
         if let Some(sent) = sent {
             self.parts.spell(as_written, [sent]);
         }
         self.parts.spell(as_written, plain.iter().copied());
-        let same = plain[1..]
-            .iter()
-            .copied()
-            .eq(normal.iter().map(AsRef::as_ref));
+        let same = plain[1..].iter().copied().eq(normal.iter().map(AsRef::as_ref));
         if !same || name.len() != program.len() {
             let words = |first| std::iter::once(first).chain(normal.iter().map(AsRef::as_ref));
-            self.parts.spell(
-                if program.contains(' ') {
-                    excuses
-                } else {
-                    faith
-                },
-                words(program),
-            );
+            self.parts.spell(if program.contains(' ') { excuses } else { faith }, words(program));
             self.parts.spell(excuses, words(name));
         }
         if name.len() != program.len() {
-            self.parts.spell(
-                Faith::WIDE,
-                std::iter::once(name).chain(plain[1..].iter().copied()),
-            );
+            self.parts.spell(Faith::WIDE, std::iter::once(name).chain(plain[1..].iter().copied()));
         }
         let Some(cwd) = self.cwd.as_deref() else {
             return;
         };
         let is_path = |index| tool.map(|tool| tool.is_path(index, normal.len()));
-        let made_absolute = |(index, word): (usize, &Cow<'_, str>)| absolute_word(word, cwd, is_path(index));
+        let made_absolute =
+            |(index, word): (usize, &Cow<'_, str>)| absolute_word(word, cwd, is_path(index));
         let absolute: Vec<Option<String>> = normal.iter().enumerate().map(made_absolute).collect();
         if absolute.iter().any(Option::is_some) {
-            let words = absolute
-                .iter()
-                .zip(normal)
-                .map(|(absolute, normal)| match absolute {
-                    Some(absolute) => absolute.as_str(),
-                    None => normal.as_ref(),
-                });
-            self.parts
-                .spell(excuses, std::iter::once(name).chain(words));
+            let words = absolute.iter().zip(normal).map(|(absolute, normal)| match absolute {
+                Some(absolute) => absolute.as_str(),
+                None => normal.as_ref(),
+            });
+            self.parts.spell(excuses, std::iter::once(name).chain(words));
         }
     }
 
@@ -323,30 +256,14 @@ impl Taker<'_> {
                         guessed: command.guessed,
                         ..Command::default()
                     };
-                    self.command(
-                        &command,
-                        Place {
-                            depth: place.depth + 1,
-                            sent: None,
-                            ..place
-                        },
-                    );
+                    self.command(&command, Place { depth: place.depth + 1, sent: None, ..place });
                 }
                 Inner::Script(text, _) if words[0] == "eval" => {
-                    self.script(
-                        &text,
-                        Place {
-                            depth: place.depth + 1,
-                            sent: None,
-                            ..place
-                        },
-                    );
+                    self.script(&text, Place { depth: place.depth + 1, sent: None, ..place });
                 }
                 Inner::Script(text, arguments) => self.apart(|taker| {
                     for (index, argument) in arguments.iter().enumerate().take(10) {
-                        taker
-                            .variables
-                            .insert(index.to_string(), (*argument).to_string());
+                        taker.variables.insert(index.to_string(), (*argument).to_string());
                     }
                     let all = word::several(arguments.get(1..).unwrap_or_default());
                     taker.variables.insert("@".to_string(), all.clone());
@@ -374,22 +291,13 @@ impl Taker<'_> {
             return;
         }
         self.apart(|taker| {
-            taker.script(
-                script,
-                Place {
-                    depth: place.depth + 1,
-                    sent: None,
-                    ..place
-                },
-            )
+            taker.script(script, Place { depth: place.depth + 1, sent: None, ..place })
         });
     }
 
     /// Follows wrappers to what they run in the end.
     fn too_deep(&mut self, inner: Vec<Inner<'_>>, place: Place<'_>) {
-        self.parts
-            .unparsed
-            .get_or_insert_with(|| format!("nested deeper than {MAX_DEPTH} levels"));
+        self.parts.unparsed.get_or_insert_with(|| format!("nested deeper than {MAX_DEPTH} levels"));
         let mut waiting = inner;
         while let Some(inner) = waiting.pop() {
             match inner {
@@ -411,18 +319,14 @@ impl Taker<'_> {
         if !matches!(words[0], "cd" | "pushd") {
             return;
         }
-        let target = words[1..]
-            .iter()
-            .find(|word| !spelling::is_option(word))
-            .copied()
-            .unwrap_or("~");
+        let target =
+            words[1..].iter().find(|word| !spelling::is_option(word)).copied().unwrap_or("~");
         let target = normal_word(target);
         self.cwd = if target.starts_with(['/', '~']) {
             Some(Cow::Owned(target.into_owned()))
         } else {
             let cwd = self.cwd.as_deref();
-            cwd.and_then(|cwd| absolute_word(&target, cwd, Some(true)))
-                .map(Cow::Owned)
+            cwd.and_then(|cwd| absolute_word(&target, cwd, Some(true))).map(Cow::Owned)
         };
     }
 }

@@ -51,7 +51,8 @@ impl Evaluator {
                 let of_globs = |pattern: &Pattern| pattern.globs().map(Glob::literals).collect();
                 conditions.extend(matches.iter().flatten().map(of_globs));
                 let middle = conditions.len();
-                conditions.extend(contains.iter().flatten().map(|text| vec![vec![text.lower.clone()]]));
+                conditions
+                    .extend(contains.iter().flatten().map(|text| vec![vec![text.lower.clone()]]));
                 let end = conditions.len();
                 if matches.is_none() && contains.is_none() {
                     conditions.push(vec![Vec::new()]);
@@ -87,7 +88,12 @@ impl Evaluator {
     }
 
     /// The first rule of each policy that holds, in the order of evaluation.
-    fn holding<'a>(&'a self, call: &Call<'a>, parts: &'a Parts, candidates: &'a Bits) -> Vec<Holding<'a>> {
+    fn holding<'a>(
+        &'a self,
+        call: &Call<'a>,
+        parts: &'a Parts,
+        candidates: &'a Bits,
+    ) -> Vec<Holding<'a>> {
         let mut holding: Vec<Holding<'a>> = Vec::new();
         let mut settled = usize::MAX;
         let mut seen = usize::MAX;
@@ -233,13 +239,18 @@ impl<'a> Judge<'a> {
             let (text, _) = self.parts.spellings(0).next()?;
             Some(Found { pattern: first_pattern(self.when), text })
         };
-        let all = self.is_about_all() && self.when.not_matches.is_empty() && self.when.contains.is_none();
+        let all =
+            self.is_about_all() && self.when.not_matches.is_empty() && self.when.contains.is_none();
         if all || self.is_literally() {
             return found();
         }
         let mut commands = self.commands().peekable();
         let readable = self.parts.unparsed.is_none() && commands.peek().is_some();
-        if readable && commands.all(|part| permitted(self.when, self.parts, part)) { found() } else { None }
+        if readable && commands.all(|part| permitted(self.when, self.parts, part)) {
+            found()
+        } else {
+            None
+        }
     }
 
     fn commands(&self) -> impl Iterator<Item = usize> {
@@ -249,7 +260,8 @@ impl<'a> Judge<'a> {
     /// Whether the rule's patterns leave out no command.
     fn is_about_all(&self) -> bool {
         let patterns = self.when.matches.as_deref();
-        patterns.is_none_or(|patterns| patterns.iter().any(|pattern| pattern.written.is_everything()))
+        patterns
+            .is_none_or(|patterns| patterns.iter().any(|pattern| pattern.written.is_everything()))
     }
 
     /// Whether a pattern without wildcards is the line as sent, whatever is in it.
@@ -279,7 +291,8 @@ impl<'a> Judge<'a> {
     fn contained(&self, texts: &'a [Contained], part: usize) -> Option<Found<'a>> {
         self.worth.within(self.texts.clone()).find_map(|condition| {
             let text = &texts[condition - self.texts.start];
-            let (spelling, _) = self.parts.spellings(part).find(|(spelling, _)| text.is_in(spelling))?;
+            let (spelling, _) =
+                self.parts.spellings(part).find(|(spelling, _)| text.is_in(spelling))?;
             Some(Found { pattern: &text.source, text: spelling })
         })
     }
@@ -302,7 +315,8 @@ impl<'a> Judge<'a> {
 }
 
 fn fits_session(when: &When, session: &str) -> bool {
-    let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.written.matches(session));
+    let any =
+        |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.written.matches(session));
     when.sessions.as_deref().is_none_or(any) && !any(&when.not_sessions)
 }
 
@@ -317,9 +331,11 @@ fn first_pattern(when: &When) -> &str {
 /// Whether a part is permitted: as it will run it meets the conditions, and in no
 /// spelling an exclusion.
 fn permitted(when: &When, parts: &Parts, part: usize) -> bool {
-    let excluded = |(text, _): (&str, Faith)| when.not_matches.iter().any(|pattern| pattern.matches(text));
+    let excluded =
+        |(text, _): (&str, Faith)| when.not_matches.iter().any(|pattern| pattern.matches(text));
     let meets = |(text, faith): (&str, Faith)| {
-        let matches = |patterns: &Vec<Pattern>| patterns.iter().any(|pattern| pattern.matches(text));
+        let matches =
+            |patterns: &Vec<Pattern>| patterns.iter().any(|pattern| pattern.matches(text));
         let contains = |texts: &Vec<Contained>| texts.iter().any(|contained| contained.is_in(text));
         faith.permits
             && when.matches.as_ref().is_none_or(matches)

@@ -110,9 +110,7 @@ impl PolicySet {
     /// Whatever is wrong with the text, with line and column.
     pub fn parse(source: &str, origin: &str) -> Result<Self, PolicyError> {
         let checked = rules::check(format::read(source, origin)?, origin)?;
-        Ok(Self {
-            evaluator: Arc::new(Evaluator::new(checked)),
-        })
+        Ok(Self { evaluator: Arc::new(Evaluator::new(checked)) })
     }
 
     /// The built-in policy.

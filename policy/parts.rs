@@ -13,20 +13,11 @@ pub(crate) struct Faith {
 
 impl Faith {
     /// For restricting rules only.
-    pub(crate) const WIDE: Self = Self {
-        excuses: false,
-        permits: false,
-    };
+    pub(crate) const WIDE: Self = Self { excuses: false, permits: false };
     /// For exclusions as well.
-    pub(crate) const EXCUSES: Self = Self {
-        excuses: true,
-        permits: false,
-    };
+    pub(crate) const EXCUSES: Self = Self { excuses: true, permits: false };
     /// For every use.
-    pub(crate) const FULL: Self = Self {
-        excuses: true,
-        permits: true,
-    };
+    pub(crate) const FULL: Self = Self { excuses: true, permits: true };
 }
 
 /// What a part is.
@@ -78,12 +69,7 @@ impl Parts {
     /// Adds a part; the spellings that follow are its own.
     pub(crate) fn begin(&mut self, parent: Option<usize>, kind: Kind) -> usize {
         let first = self.spellings.len();
-        self.parts.push(Part {
-            parent,
-            kind,
-            first,
-            end: first,
-        });
+        self.parts.push(Part { parent, kind, first, end: first });
         self.parts.len() - 1
     }
 
@@ -110,11 +96,7 @@ impl Parts {
             self.text.truncate(start);
             return;
         }
-        self.spellings.push(Spelling {
-            start,
-            end: self.text.len(),
-            faith,
-        });
+        self.spellings.push(Spelling { start, end: self.text.len(), faith });
         self.text.push('\0');
         part.end = self.spellings.len();
     }

@@ -102,14 +102,7 @@ impl Rule {
 
     /// Its conditions, as key and pattern; none if it always holds.
     pub fn conditions(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let When {
-            matches,
-            not_matches,
-            contains,
-            sessions,
-            not_sessions,
-            ..
-        } = &self.when;
+        let When { matches, not_matches, contains, sessions, not_sessions, .. } = &self.when;
         let patterns = [
             ("command_matches", matches.as_deref().unwrap_or_default()),
             ("command_not_matches", not_matches),
@@ -119,12 +112,7 @@ impl Rule {
         let patterns = patterns
             .into_iter()
             .flat_map(|(key, list)| list.iter().map(move |pattern| (key, &*pattern.source)));
-        patterns.chain(
-            contains
-                .iter()
-                .flatten()
-                .map(|text| ("command_contains", &*text.source)),
-        )
+        patterns.chain(contains.iter().flatten().map(|text| ("command_contains", &*text.source)))
     }
 }
 
@@ -152,11 +140,7 @@ impl Pattern {
     fn new(source: &str) -> Result<Self, String> {
         let written = Glob::new(source)?;
         let normal = normal_pattern(source).and_then(|normal| Glob::new(&normal).ok());
-        Ok(Self {
-            source: source.to_string(),
-            written,
-            normal,
-        })
+        Ok(Self { source: source.to_string(), written, normal })
     }
 
     pub(crate) fn globs(&self) -> impl Iterator<Item = &Glob> {
@@ -179,10 +163,7 @@ impl Contained {
     fn new(source: &str) -> Self {
         let mut lower = source.to_lowercase();
         collapse_blanks(&mut lower, 0);
-        Self {
-            source: source.to_string(),
-            lower,
-        }
+        Self { source: source.to_string(), lower }
     }
 
     pub(crate) fn is_in(&self, text: &str) -> bool {
@@ -191,9 +172,7 @@ impl Contained {
             return false;
         }
         if self.lower.is_ascii() && text.is_ascii() {
-            return bytes
-                .windows(needle.len())
-                .any(|window| window.eq_ignore_ascii_case(needle));
+            return bytes.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle));
         }
         text.to_lowercase().contains(&self.lower)
     }
@@ -213,30 +192,19 @@ pub(crate) fn check(document: Document, origin: &str) -> Result<Checked, PolicyE
     let mut checker = Checker::default();
     if let Some(version) = document.version.filter(|version| version.value != "1") {
         let text = format!("version `{}` is not known here; write \"1\"", version.value);
-        checker
-            .problems
-            .push(Problem::new(version.referenced, text));
+        checker.problems.push(Problem::new(version.referenced, text));
     }
     if document.default_action.is_none() {
         let text =
             "there is no `default_action`, so what no rule is about is denied; say which you mean";
-        checker.warnings.push(Problem {
-            line: 1,
-            column: 1,
-            text: text.to_string(),
-        });
+        checker.warnings.push(Problem { line: 1, column: 1, text: text.to_string() });
     }
     let mut names = HashSet::new();
     let mut policies = Vec::with_capacity(document.policies.len());
     for entry in document.policies {
         if !names.insert(entry.name.value.clone()) {
-            let text = format!(
-                "there are two policies named `{}`; rename one",
-                entry.name.value
-            );
-            checker
-                .problems
-                .push(Problem::new(entry.name.referenced, text));
+            let text = format!("there are two policies named `{}`; rename one", entry.name.value);
+            checker.problems.push(Problem::new(entry.name.referenced, text));
         }
         policies.push(checker.policy(entry));
     }
@@ -264,26 +232,15 @@ impl Checker {
     fn policy(&mut self, entry: PolicyEntry) -> Policy {
         if entry.name.value.trim().is_empty() {
             let text = "the name of this policy is empty; give it one";
-            self.problems
-                .push(Problem::new(entry.name.referenced, text));
+            self.problems.push(Problem::new(entry.name.referenced, text));
         }
         let applies = entry.applies.unwrap_or_default();
-        let tools = applies
-            .tool
-            .as_ref()
-            .map(|tools| self.patterns(tools))
-            .unwrap_or_default();
+        let tools = applies.tool.as_ref().map(|tools| self.patterns(tools)).unwrap_or_default();
         let about_commands = applies.tool.is_none() || tools.iter().any(|tool| tool.matches(TOOL));
         let only_commands = !tools.is_empty() && tools.iter().all(|tool| tool.source == TOOL);
-        let agent_pattern = applies
-            .agent
-            .as_ref()
-            .map_or("*", |agent| &agent.value)
-            .to_string();
-        let agent_at = applies
-            .agent
-            .as_ref()
-            .map_or(entry.name.referenced, |agent| agent.referenced);
+        let agent_pattern = applies.agent.as_ref().map_or("*", |agent| &agent.value).to_string();
+        let agent_at =
+            applies.agent.as_ref().map_or(entry.name.referenced, |agent| agent.referenced);
         let agent = self.glob(&agent_pattern, agent_at, Glob::new);
         let mut rules = Vec::with_capacity(entry.rules.value.len());
         for rule in entry.rules.value {
@@ -291,8 +248,7 @@ impl Checker {
         }
         if rules.is_empty() {
             let text = "this policy has no rules; add one or remove it";
-            self.problems
-                .push(Problem::new(entry.rules.referenced, text));
+            self.problems.push(Problem::new(entry.rules.referenced, text));
         }
         Policy {
             name: entry.name.value,
@@ -326,12 +282,7 @@ impl Checker {
                 }
             },
         };
-        Rule {
-            action,
-            message: entry.message.unwrap_or_else(|| fallback.to_string()),
-            when,
-            at,
-        }
+        Rule { action, message: entry.message.unwrap_or_else(|| fallback.to_string()), when, at }
     }
 
     fn empty_when(&mut self, at: Location) {
@@ -353,10 +304,8 @@ impl Checker {
             }
             let other_tool = OTHER_TOOLS_KEYS.contains(&key.value.as_str());
             if !other_tool {
-                self.problems.push(Problem::new(
-                    key.referenced,
-                    unknown_key(&key.value, &WHEN_KEYS),
-                ));
+                self.problems
+                    .push(Problem::new(key.referenced, unknown_key(&key.value, &WHEN_KEYS)));
             } else if only_commands {
                 let text = format!(
                     "`{}` is no condition for commands; use one of `command_matches`, `command_contains`",
@@ -366,10 +315,7 @@ impl Checker {
             }
         }
         let when = When {
-            matches: entry
-                .command_matches
-                .as_ref()
-                .map(|texts| self.patterns(texts)),
+            matches: entry.command_matches.as_ref().map(|texts| self.patterns(texts)),
             not_matches: entry
                 .command_not_matches
                 .as_ref()
@@ -377,15 +323,9 @@ impl Checker {
                 .unwrap_or_default(),
             contains: entry.command_contains.as_ref().map(|texts| {
                 self.not_empty(texts);
-                format::each(texts)
-                    .into_iter()
-                    .map(|(text, _)| Contained::new(text))
-                    .collect()
+                format::each(texts).into_iter().map(|(text, _)| Contained::new(text)).collect()
             }),
-            sessions: entry
-                .session_matches
-                .as_ref()
-                .map(|texts| self.patterns(texts)),
+            sessions: entry.session_matches.as_ref().map(|texts| self.patterns(texts)),
             not_sessions: entry
                 .session_not_matches
                 .as_ref()
@@ -411,9 +351,7 @@ impl Checker {
     fn patterns(&mut self, texts: &Texts) -> Vec<Pattern> {
         self.not_empty(texts);
         let each = format::each(texts);
-        each.into_iter()
-            .filter_map(|(text, at)| self.glob(text, at, Pattern::new))
-            .collect()
+        each.into_iter().filter_map(|(text, at)| self.glob(text, at, Pattern::new)).collect()
     }
 
     fn not_empty(&mut self, texts: &Texts) {
@@ -437,8 +375,7 @@ impl Checker {
         }
         compile(text)
             .map_err(|why| {
-                self.problems
-                    .push(Problem::new(at, format!("the pattern `{text}` {why}")))
+                self.problems.push(Problem::new(at, format!("the pattern `{text}` {why}")))
             })
             .ok()
     }

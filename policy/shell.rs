@@ -38,37 +38,20 @@ pub(crate) fn take_apart(line: &str, cwd: Option<&str>) -> Taken {
         overflow: false,
     };
     if let Some(command) = quick_command(line) {
-        taker.command(
-            &command,
-            Place {
-                parent: None,
-                depth: 0,
-                sent: Some(line),
-            },
-        );
+        taker.command(&command, Place { parent: None, depth: 0, sent: Some(line) });
     } else {
         let root = taker.parts.begin(None, Kind::Whole);
         taker.parts.spell(Faith::WIDE, [line]);
         taker.script(line, Place::inside(root, 0));
     }
-    Taken {
-        parts: taker.parts,
-        overflow: taker.overflow,
-    }
+    Taken { parts: taker.parts, overflow: taker.overflow }
 }
 
 fn quick_command(line: &str) -> Option<Command<'_>> {
     let mut words = line::quick_words(line)?;
-    let assignments = words
-        .iter()
-        .take_while(|word| line::is_assignment(word))
-        .count();
+    let assignments = words.iter().take_while(|word| line::is_assignment(word)).count();
     let rest = words.split_off(assignments);
-    Some(Command {
-        assignments: words,
-        words: rest,
-        ..Command::default()
-    })
+    Some(Command { assignments: words, words: rest, ..Command::default() })
 }
 
 /// One command of a pipeline, as far as it is read.
@@ -107,21 +90,12 @@ impl<'c> Taker<'c> {
     /// Adds what a script that cannot be parsed may run.
     pub(crate) fn crude(&mut self, text: &str, place: Place<'_>) {
         for piece in line::crude_pieces(text) {
-            let words = piece
-                .split_whitespace()
-                .skip_while(|word| line::is_no_command(word));
+            let words = piece.split_whitespace().skip_while(|word| line::is_no_command(word));
             let words: Vec<_> = words.map(Cow::Borrowed).collect();
             if !words.is_empty() {
                 self.command(
-                    &Command {
-                        words,
-                        guessed: true,
-                        ..Command::default()
-                    },
-                    Place {
-                        depth: usize::MAX,
-                        ..place
-                    },
+                    &Command { words, guessed: true, ..Command::default() },
+                    Place { depth: usize::MAX, ..place },
                 );
             }
         }
@@ -136,11 +110,8 @@ impl<'c> Taker<'c> {
     }
 
     fn pipeline(&mut self, pipeline: &ast::Pipeline, place: Place<'_>, input: Option<&str>) {
-        let stages: Vec<Stage<'_>> = pipeline
-            .seq
-            .iter()
-            .map(|command| self.stage(command))
-            .collect();
+        let stages: Vec<Stage<'_>> =
+            pipeline.seq.iter().map(|command| self.stage(command)).collect();
         let mut place = place;
         if stages.len() > 1 {
             place = Place::inside(self.joined(&stages, place), place.depth);
@@ -185,10 +156,8 @@ impl<'c> Taker<'c> {
         let own = |word: &Cow<'_, str>| word.to_string();
         let plain = spelled(&|command| command.words.iter().map(own).collect());
         let normal = spelled(&|command| stage_spelling(command));
-        self.parts
-            .spell(Faith::FULL, plain.iter().map(String::as_str));
-        self.parts
-            .spell(Faith::EXCUSES, normal.iter().map(String::as_str));
+        self.parts.spell(Faith::FULL, plain.iter().map(String::as_str));
+        self.parts.spell(Faith::EXCUSES, normal.iter().map(String::as_str));
         part
     }
 
@@ -230,8 +199,7 @@ impl<'c> Taker<'c> {
             }
             Item::IoRedirect(redirect) => self.redirect(redirect, read, substitutions),
             Item::ProcessSubstitution(kind, inner) => {
-                read.words
-                    .push(Cow::Owned(format!("{kind}({})", inner.list)));
+                read.words.push(Cow::Owned(format!("{kind}({})", inner.list)));
                 substitutions.push(&inner.list);
             }
         }
@@ -239,11 +207,7 @@ impl<'c> Taker<'c> {
 
     /// Reads a word of `command`, and notes what is in it.
     fn read(&self, raw: &str, command: &mut Command<'_>) -> Vec<String> {
-        let Reading {
-            texts,
-            scripts,
-            guessed,
-        } = word::read(raw, &self.variables);
+        let Reading { texts, scripts, guessed } = word::read(raw, &self.variables);
         command.scripts.extend(scripts);
         command.guessed |= guessed;
         texts
@@ -269,9 +233,7 @@ impl<'c> Taker<'c> {
                     IoFileRedirectTarget::Filename(word) => (operator, &word.value),
                     // `>&file` names a file, `2>&1` and `>&-` do not.
                     IoFileRedirectTarget::Duplicate(word)
-                        if !word
-                            .value
-                            .starts_with(|c: char| c.is_ascii_digit() || c == '-') =>
+                        if !word.value.starts_with(|c: char| c.is_ascii_digit() || c == '-') =>
                     {
                         (operator, &word.value)
                     }
@@ -286,20 +248,14 @@ impl<'c> Taker<'c> {
             IoRedirect::HereString(_, word) => {
                 let text = self.read(&word.value, read).join(" ");
                 read.input = Some(text.clone());
-                read.redirections.push(Redirection {
-                    operator: "<<<",
-                    target: text,
-                });
+                read.redirections.push(Redirection { operator: "<<<", target: text });
                 return;
             }
             IoRedirect::HereDocument(_, document) => {
                 let raw = &document.doc.value;
                 let text = if document.requires_expansion {
-                    let Reading {
-                        texts,
-                        scripts,
-                        guessed,
-                    } = word::read_document(raw, &self.variables);
+                    let Reading { texts, scripts, guessed } =
+                        word::read_document(raw, &self.variables);
                     read.scripts.extend(scripts);
                     read.guessed |= guessed;
                     texts.concat()
@@ -307,10 +263,7 @@ impl<'c> Taker<'c> {
                     raw.clone()
                 };
                 read.input = Some(text.clone());
-                read.redirections.push(Redirection {
-                    operator: "<<",
-                    target: text,
-                });
+                read.redirections.push(Redirection { operator: "<<", target: text });
                 return;
             }
         };
@@ -370,9 +323,8 @@ impl<'c> Taker<'c> {
                 self.expression(&arithmetic.expr.value, place)
             }
             CompoundCommand::ArithmeticForClause(clause) => {
-                for part in [&clause.initializer, &clause.condition, &clause.updater]
-                    .into_iter()
-                    .flatten()
+                for part in
+                    [&clause.initializer, &clause.condition, &clause.updater].into_iter().flatten()
                 {
                     self.expression(&part.value, place);
                 }
@@ -385,18 +337,10 @@ impl<'c> Taker<'c> {
             CompoundCommand::ForClause(clause) => {
                 let mut read = Command::default();
                 let words = clause.values.iter().flatten();
-                let values: Vec<String> = words
-                    .flat_map(|word| self.read(&word.value, &mut read))
-                    .collect();
-                self.command(
-                    &Command {
-                        scripts: read.scripts,
-                        ..Command::default()
-                    },
-                    place,
-                );
-                self.variables
-                    .insert(clause.variable_name.clone(), word::several(&values));
+                let values: Vec<String> =
+                    words.flat_map(|word| self.read(&word.value, &mut read)).collect();
+                self.command(&Command { scripts: read.scripts, ..Command::default() }, place);
+                self.variables.insert(clause.variable_name.clone(), word::several(&values));
                 self.list(&clause.body.list, place, input);
             }
             CompoundCommand::CaseClause(clause) => {
@@ -441,13 +385,7 @@ impl<'c> Taker<'c> {
     /// Adds the scripts in a text that runs nothing itself.
     fn expression(&mut self, text: &str, place: Place<'_>) {
         let Reading { scripts, .. } = word::read(text, &self.variables);
-        self.command(
-            &Command {
-                scripts,
-                ..Command::default()
-            },
-            place,
-        );
+        self.command(&Command { scripts, ..Command::default() }, place);
     }
 }
 
@@ -461,10 +399,7 @@ fn stage_spelling(command: &Command<'_>) -> Vec<String> {
     if reads_script(&words) {
         return vec!["sh".to_string(), "-s".to_string()];
     }
-    std::iter::once(base_name(program))
-        .chain(rest.iter().copied())
-        .map(str::to_string)
-        .collect()
+    std::iter::once(base_name(program)).chain(rest.iter().copied()).map(str::to_string).collect()
 }
 
 /// Whether the command is, in the end, a shell that reads its script.

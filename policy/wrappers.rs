@@ -74,16 +74,8 @@ const WRAPPERS: &[Wrapper] = &[
         values: "gsf",
         ..PLAIN
     },
-    Wrapper {
-        names: &["command"],
-        only_asks: &["-v", "-V"],
-        ..PLAIN
-    },
-    Wrapper {
-        names: &["exec"],
-        values: "a",
-        ..PLAIN
-    },
+    Wrapper { names: &["command"], only_asks: &["-v", "-V"], ..PLAIN },
+    Wrapper { names: &["exec"], values: "a", ..PLAIN },
     Wrapper {
         names: &["sudo", "sudoedit"],
         values: "ugpCchrRtTUD",
@@ -103,12 +95,7 @@ const WRAPPERS: &[Wrapper] = &[
         assignments: true,
         ..PLAIN
     },
-    Wrapper {
-        names: &["doas"],
-        values: "uCa",
-        assignments: true,
-        ..PLAIN
-    },
+    Wrapper { names: &["doas"], values: "uCa", assignments: true, ..PLAIN },
     Wrapper {
         names: &["env"],
         values: "uCaP",
@@ -117,29 +104,15 @@ const WRAPPERS: &[Wrapper] = &[
         script: &["S", "split-string"],
         ..PLAIN
     },
-    Wrapper {
-        names: &["nice"],
-        values: "n",
-        long_values: &["adjustment"],
-        ..PLAIN
-    },
+    Wrapper { names: &["nice"], values: "n", long_values: &["adjustment"], ..PLAIN },
     Wrapper {
         names: &["ionice"],
         values: "cnpPu",
         long_values: &["class", "classdata", "pid", "pgid", "uid"],
         ..PLAIN
     },
-    Wrapper {
-        names: &["chrt"],
-        values: "pTPD",
-        operands: 1,
-        ..PLAIN
-    },
-    Wrapper {
-        names: &["taskset"],
-        operands: 1,
-        ..PLAIN
-    },
+    Wrapper { names: &["chrt"], values: "pTPD", operands: 1, ..PLAIN },
+    Wrapper { names: &["taskset"], operands: 1, ..PLAIN },
     Wrapper {
         names: &["timeout", "gtimeout"],
         values: "sk",
@@ -159,11 +132,7 @@ const WRAPPERS: &[Wrapper] = &[
         long_values: &["format", "output"],
         ..PLAIN
     },
-    Wrapper {
-        names: &["chroot"],
-        operands: 1,
-        ..PLAIN
-    },
+    Wrapper { names: &["chroot"], operands: 1, ..PLAIN },
     Wrapper {
         names: &["unshare", "nsenter"],
         values: "SGRwtlC",
@@ -218,13 +187,7 @@ const WRAPPERS: &[Wrapper] = &[
     Wrapper {
         names: &["su", "runuser"],
         values: "guGsTw",
-        long_values: &[
-            "group",
-            "user",
-            "supp-group",
-            "shell",
-            "whitelist-environment",
-        ],
+        long_values: &["group", "user", "supp-group", "shell", "whitelist-environment"],
         script: &["c", "command", "session-command"],
         ..PLAIN
     },
@@ -236,13 +199,7 @@ const WRAPPERS: &[Wrapper] = &[
         operands: usize::MAX,
         ..PLAIN
     },
-    Wrapper {
-        names: &["flock"],
-        values: "wE",
-        script: &["c", "command"],
-        operands: 1,
-        ..PLAIN
-    },
+    Wrapper { names: &["flock"], values: "wE", script: &["c", "command"], operands: 1, ..PLAIN },
     Wrapper {
         names: &["gosu", "su-exec", "setuidgid", "chpst"],
         values: "u",
@@ -252,21 +209,10 @@ const WRAPPERS: &[Wrapper] = &[
     Wrapper {
         names: &["systemd-run"],
         values: "MHpuE",
-        long_values: &[
-            "unit",
-            "property",
-            "setenv",
-            "uid",
-            "gid",
-            "slice",
-            "working-directory",
-        ],
+        long_values: &["unit", "property", "setenv", "uid", "gid", "slice", "working-directory"],
         ..PLAIN
     },
-    Wrapper {
-        names: &["setpriv", "prlimit", "numactl", "capsh", "firejail"],
-        ..PLAIN
-    },
+    Wrapper { names: &["setpriv", "prlimit", "numactl", "capsh", "firejail"], ..PLAIN },
     Wrapper {
         names: &["ld-linux.so", "ld-musl.so"],
         long_values: &[
@@ -312,11 +258,7 @@ pub(crate) fn unwrap<'a>(words: &[&'a str]) -> Vec<Inner<'a>> {
     }
     match name {
         "eval" => {
-            let words = if arguments.first() == Some(&"--") {
-                &arguments[1..]
-            } else {
-                arguments
-            };
+            let words = if arguments.first() == Some(&"--") { &arguments[1..] } else { arguments };
             return vec![Inner::Script(words.join(" "), Vec::new())];
         }
         "trap" => {
@@ -333,10 +275,7 @@ pub(crate) fn unwrap<'a>(words: &[&'a str]) -> Vec<Inner<'a>> {
     }
     let loader = name.starts_with("ld-linux") || name.starts_with("ld-musl") || name == "ld.so";
     let name = if loader { "ld-linux.so" } else { name };
-    match WRAPPERS
-        .iter()
-        .find(|wrapper| wrapper.names.contains(&name))
-    {
+    match WRAPPERS.iter().find(|wrapper| wrapper.names.contains(&name)) {
         Some(wrapper) => wrapper.inner(arguments).into_iter().collect(),
         None => Vec::new(),
     }
@@ -361,9 +300,7 @@ impl Wrapper {
                 }
                 // A value that is a word of its own is that of the next place.
                 at += usize::from(value.is_some_and(|value| {
-                    arguments
-                        .get(at)
-                        .is_some_and(|next| std::ptr::eq(value, *next))
+                    arguments.get(at).is_some_and(|next| std::ptr::eq(value, *next))
                 }));
                 continue;
             }
@@ -383,7 +320,9 @@ impl Wrapper {
         }
         let rest = arguments.get(at..).filter(|rest| !rest.is_empty())?;
         // `flock FILE -c …`, `runuser USER -c …`.
-        if !self.assignments && let Some(flag) = rest.iter().position(|word| self.value(word, None).1) {
+        if !self.assignments
+            && let Some(flag) = rest.iter().position(|word| self.value(word, None).1)
+        {
             let (value, _) = self.value(rest[flag], rest.get(flag + 1).copied());
             return self.script(value?, &[]);
         }
@@ -411,14 +350,7 @@ impl Wrapper {
             let script = self.script.iter().any(|name| name.chars().eq([letter]));
             if script || self.values.contains(letter) {
                 let attached = &word[at + letter.len_utf8()..];
-                return (
-                    if attached.is_empty() {
-                        next
-                    } else {
-                        Some(attached)
-                    },
-                    script,
-                );
+                return (if attached.is_empty() { next } else { Some(attached) }, script);
             }
         }
         (None, false)
@@ -439,9 +371,7 @@ impl Wrapper {
 fn is_assignment(word: &str) -> bool {
     word.split_once('=').is_some_and(|(name, _)| {
         let mut chars = name.chars();
-        chars
-            .next()
-            .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
             && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
     })
 }
@@ -490,22 +420,14 @@ fn find<'a>(arguments: &[&'a str]) -> Vec<Inner<'a>> {
         .collect();
     let mut commands = Vec::new();
     let mut rest = arguments;
-    while let Some(at) = rest
-        .iter()
-        .position(|word| matches!(*word, "-exec" | "-execdir" | "-ok" | "-okdir"))
+    while let Some(at) =
+        rest.iter().position(|word| matches!(*word, "-exec" | "-execdir" | "-ok" | "-okdir"))
     {
         rest = &rest[at + 1..];
-        let end = rest
-            .iter()
-            .position(|word| matches!(*word, ";" | "+"))
-            .unwrap_or(rest.len());
+        let end = rest.iter().position(|word| matches!(*word, ";" | "+")).unwrap_or(rest.len());
         let words = rest[..end].iter().copied();
         let words = words.flat_map(|word| {
-            if word == "{}" && !paths.is_empty() {
-                paths.clone()
-            } else {
-                vec![word]
-            }
+            if word == "{}" && !paths.is_empty() { paths.clone() } else { vec![word] }
         });
         commands.push(Inner::Words(words.collect()));
         rest = &rest[end..];
@@ -516,9 +438,7 @@ fn find<'a>(arguments: &[&'a str]) -> Vec<Inner<'a>> {
 /// What stands behind the first of `flags`.
 fn after_any<'a>(arguments: &[&'a str], flags: &[&str]) -> Vec<Inner<'a>> {
     let at = arguments.iter().position(|word| flags.contains(word));
-    at.map(|at| Inner::Words(arguments[at + 1..].to_vec()))
-        .into_iter()
-        .collect()
+    at.map(|at| Inner::Words(arguments[at + 1..].to_vec())).into_iter().collect()
 }
 
 /// What a command surely writes to its standard output, where that can be seen.
@@ -535,11 +455,8 @@ pub(crate) fn output(words: &[&str]) -> Option<String> {
             Some(unescaped(&arguments[flags..].join(" ")))
         }
         "printf" => {
-            let arguments = if arguments.first() == Some(&"--") {
-                &arguments[1..]
-            } else {
-                arguments
-            };
+            let arguments =
+                if arguments.first() == Some(&"--") { &arguments[1..] } else { arguments };
             let (format, values) = arguments.split_first()?;
             Some(formatted(&unescaped(format), values))
         }
@@ -554,18 +471,11 @@ fn formatted(format: &str, values: &[&str]) -> String {
     let mut pieces = format.split('%');
     out.push_str(pieces.next().unwrap_or_default());
     for piece in pieces {
-        let width = piece.len()
-            - piece
-                .trim_start_matches(|c: char| "-+ #.0123456789".contains(c))
-                .len();
+        let width =
+            piece.len() - piece.trim_start_matches(|c: char| "-+ #.0123456789".contains(c)).len();
         let mut rest = piece[width..].chars();
         if rest.next().is_some() {
-            out.push_str(
-                &values
-                    .next()
-                    .map(|value| unescaped(value))
-                    .unwrap_or_default(),
-            );
+            out.push_str(&values.next().map(|value| unescaped(value)).unwrap_or_default());
         } else {
             out.push('%');
         }

@@ -85,15 +85,7 @@ pub struct Desk {
 impl Desk {
     /// `run` has to differ from run to run.
     pub fn new(mode: Mode, policy: Reload, audit: Audit, run: String) -> Self {
-        Self {
-            mode,
-            policy,
-            audit,
-            run,
-            count: 0,
-            id: Vec::new(),
-            body: Vec::new(),
-        }
+        Self { mode, policy, audit, run, count: 0, id: Vec::new(), body: Vec::new() }
     }
 
     /// Appends the answer to a whole request.
@@ -132,13 +124,7 @@ impl Desk {
         // Where, but not what: the error's own words may repeat the whole body.
         let (line, column) = (error.line(), error.column());
         let message = format!("{NOT_A_QUESTION} (line {line}, column {column})");
-        json(
-            &mut self.body,
-            &Fault {
-                error: phrase(400),
-                message: &message,
-            },
-        );
+        json(&mut self.body, &Fault { error: phrase(400), message: &message });
         400
     }
 
@@ -190,13 +176,7 @@ impl Desk {
 /// Appends the answer to a request that is not acceptable.
 pub fn refuse(refusal: Refusal, keep_alive: bool, out: &mut Vec<u8>) {
     let mut body = Vec::new();
-    json(
-        &mut body,
-        &Fault {
-            error: phrase(refusal.status),
-            message: refusal.reason,
-        },
-    );
+    json(&mut body, &Fault { error: phrase(refusal.status), message: refusal.reason });
     let field = match refusal.status {
         401 => "WWW-Authenticate: Bearer\r\n",
         405 if refusal.reason.contains("POST") => "Allow: POST\r\n",
@@ -234,11 +214,7 @@ pub fn name(action: Action) -> &'static str {
 }
 
 fn head(status: u16, length: usize, keep_alive: bool, field: &str, out: &mut Vec<u8>) {
-    let connection = if keep_alive {
-        ""
-    } else {
-        "Connection: close\r\n"
-    };
+    let connection = if keep_alive { "" } else { "Connection: close\r\n" };
     let _ = write!(
         out,
         "HTTP/1.1 {status} {}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
@@ -282,10 +258,7 @@ mod tests {
                 r#"{"agent":"a","session":"s","params":{"command":"ls","x":[1]},"enforce":true}"#,
                 Some("ls"),
             ),
-            (
-                r#"{"agent":null,"cwd":null,"params":{"command":""},"more":{"y":2}}"#,
-                Some(""),
-            ),
+            (r#"{"agent":null,"cwd":null,"params":{"command":""},"more":{"y":2}}"#, Some("")),
             (r#"{"params":{"command":"a\u00ff\n"}}"#, Some("a\u{ff}\n")),
             ("", None),
             ("{}", None),
@@ -295,18 +268,12 @@ mod tests {
             (r#"{"params":{"command":1}}"#, None),
             (r#"{"agent":1,"params":{"command":"ls"}}"#, None),
             (r#"{"params":{"command":"ls"}} x"#, None),
-            (
-                r#"{"params":{"command":"ls"},"params":{"command":"ls"}}"#,
-                None,
-            ),
+            (r#"{"params":{"command":"ls"},"params":{"command":"ls"}}"#, None),
             (r#"{"params":{"command":"\ud800"}}"#, None),
         ] {
             let question = serde_json::from_str::<Question<'_>>(body);
             assert_eq!(
-                question
-                    .ok()
-                    .map(|question| question.params.command.into_owned())
-                    .as_deref(),
+                question.ok().map(|question| question.params.command.into_owned()).as_deref(),
                 command,
                 "{body}"
             );

@@ -117,11 +117,7 @@ impl Audit {
     /// Follows a file that was moved or removed, as log rotation does.
     pub fn follow(&mut self) {
         let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
-        let open = self
-            .file
-            .as_ref()
-            .and_then(|file| file.metadata().ok())
-            .map(identity);
+        let open = self.file.as_ref().and_then(|file| file.metadata().ok()).map(identity);
         let named = std::fs::metadata(&self.path).ok().map(identity);
         if open.is_none() || open != named {
             self.reopen();
@@ -143,10 +139,7 @@ impl Audit {
         if self.torn {
             self.line.push(b'\n');
         }
-        let line = Line {
-            time: Time(SystemTime::now()),
-            what,
-        };
+        let line = Line { time: Time(SystemTime::now()), what };
         if serde_json::to_writer(&mut self.line, &line).is_err() {
             return;
         }

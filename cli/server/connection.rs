@@ -63,11 +63,7 @@ enum Stop {
 
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::WouldBlock {
-            Self::Blocked
-        } else {
-            Self::Gone
-        }
+        if error.kind() == io::ErrorKind::WouldBlock { Self::Blocked } else { Self::Gone }
     }
 }
 
@@ -206,24 +202,19 @@ impl Connection {
                 return true;
             }
         };
-        let body = match head
-            .endpoint
-            .and(head.framing)
-            .and_then(|framing| self.body(head, framing))
-        {
-            Ok(Some(body)) => body,
-            Ok(None) => return self.ask_to_continue(head, shared),
-            Err(refusal) => {
-                self.refuse(refusal, head, shared, now);
-                return true;
-            }
-        };
+        let body =
+            match head.endpoint.and(head.framing).and_then(|framing| self.body(head, framing)) {
+                Ok(Some(body)) => body,
+                Ok(None) => return self.ask_to_continue(head, shared),
+                Err(refusal) => {
+                    self.refuse(refusal, head, shared, now);
+                    return true;
+                }
+            };
         if let Ok(endpoint) = head.endpoint {
             let pid = *self.pid.get_or_init(|| self.stream.peer());
             let bytes = &self.input.filled()[head.bytes..head.bytes + body.length];
-            shared
-                .desk
-                .answer(endpoint, bytes, pid, head.keep_alive, &mut shared.out);
+            shared.desk.answer(endpoint, bytes, pid, head.keep_alive, &mut shared.out);
         }
         self.next_request(head.bytes + body.wire, shared, now);
         if !head.keep_alive {
@@ -238,10 +229,7 @@ impl Connection {
         match framing {
             Framing::Length(length) => {
                 let whole = input.len() - head.bytes >= length;
-                Ok(whole.then_some(Body {
-                    length,
-                    wire: length,
-                }))
+                Ok(whole.then_some(Body { length, wire: length }))
             }
             Framing::Chunked => {
                 let chunks = self.chunks.get_or_insert_default();
@@ -334,8 +322,7 @@ impl Connection {
     /// Sends what was put together; what the socket does not take is kept.
     fn send(&mut self, out: &mut Vec<u8>, now: Instant) -> Result<(), Stop> {
         mem::swap(&mut self.output, out);
-        self.flush()
-            .inspect_err(|_| self.deadline = now + REQUEST_TIME)?;
+        self.flush().inspect_err(|_| self.deadline = now + REQUEST_TIME)?;
         mem::swap(&mut self.output, out);
         Ok(())
     }

@@ -54,10 +54,7 @@ impl Tree {
     /// The tree of a process, whose descendants have this entry in their
     /// environment.
     pub fn new(root: Pid, entry: Vec<u8>, now: Instant) -> Self {
-        Self {
-            entry,
-            watched: Watched::new(root, now),
-        }
+        Self { entry, watched: Watched::new(root, now) }
     }
 
     /// The descriptor that has to stay open where the server goes on in another

@@ -39,16 +39,9 @@ static MASKER: LazyLock<Masker> = LazyLock::new(|| {
         .ok();
     let kinds = kinds.into_iter().map(|Kind { pattern, kept, .. }| {
         let compile: Compile = Box::new(move || Regex::new(&pattern).ok());
-        Compiled {
-            regex: LazyLock::new(compile),
-            kept,
-        }
+        Compiled { regex: LazyLock::new(compile), kept }
     });
-    Masker {
-        marks,
-        owners,
-        kinds: kinds.collect(),
-    }
+    Masker { marks, owners, kinds: kinds.collect() }
 });
 
 /// Gets ready, so that the first command does not wait for it.
@@ -58,16 +51,9 @@ pub fn prepare() {
 
 /// The text with `***` in place of what looks like a secret.
 pub fn mask(text: &str) -> Cow<'_, str> {
-    let Masker {
-        marks,
-        owners,
-        kinds,
-    } = &*MASKER;
+    let Masker { marks, owners, kinds } = &*MASKER;
     let mut possible = vec![marks.is_none(); kinds.len()];
-    for mark in marks
-        .iter()
-        .flat_map(|marks| marks.find_overlapping_iter(text))
-    {
+    for mark in marks.iter().flat_map(|marks| marks.find_overlapping_iter(text)) {
         possible[owners[mark.pattern().as_usize()]] = true;
     }
     let mut masked = Cow::Borrowed(text);
@@ -111,64 +97,28 @@ mod tests {
             ("tool --api-key k --x", "tool --api-key *** --x"),
             ("tool --token=abc; rm -rf /x", "tool --token=***; rm -rf /x"),
             ("tool --token=abc&&rm -rf /x", "tool --token=***&&rm -rf /x"),
-            (
-                "sh -c 'tool --token=abc && rm x'",
-                "sh -c 'tool --token=*** && rm x'",
-            ),
-            (
-                "sh -c 'tool --token \"a b\" && rm x'",
-                "sh -c 'tool --token *** && rm x'",
-            ),
+            ("sh -c 'tool --token=abc && rm x'", "sh -c 'tool --token=*** && rm x'"),
+            ("sh -c 'tool --token \"a b\" && rm x'", "sh -c 'tool --token *** && rm x'"),
             ("PASSWORD=hunter2 run", "PASSWORD=*** run"),
             ("env GITHUB_TOKEN=x1 gh", "env GITHUB_TOKEN=*** gh"),
             ("env 'CLIENT_SECRET=a b' x", "env 'CLIENT_SECRET=***' x"),
-            (
-                "export AWS_SECRET_ACCESS_KEY=abc/+",
-                "export AWS_SECRET_ACCESS_KEY=***",
-            ),
-            (
-                "curl 'http://h/?api_key=abc&x=1'",
-                "curl 'http://h/?api_key=***&x=1'",
-            ),
-            (
-                "curl -H 'Authorization: Bearer abc.def' u",
-                "curl -H 'Authorization: Bearer ***' u",
-            ),
-            (
-                "curl -H 'authorization: abc' u",
-                "curl -H 'authorization: ***' u",
-            ),
-            (
-                "curl -H \"Authorization: Basic YTpi\" u",
-                "curl -H \"Authorization: Basic ***\" u",
-            ),
+            ("export AWS_SECRET_ACCESS_KEY=abc/+", "export AWS_SECRET_ACCESS_KEY=***"),
+            ("curl 'http://h/?api_key=abc&x=1'", "curl 'http://h/?api_key=***&x=1'"),
+            ("curl -H 'Authorization: Bearer abc.def' u", "curl -H 'Authorization: Bearer ***' u"),
+            ("curl -H 'authorization: abc' u", "curl -H 'authorization: ***' u"),
+            ("curl -H \"Authorization: Basic YTpi\" u", "curl -H \"Authorization: Basic ***\" u"),
             ("curl -H 'X-Api-Key: abc' u", "curl -H 'X-Api-Key: ***' u"),
-            (
-                "curl -H 'PRIVATE-TOKEN: abc' u",
-                "curl -H 'PRIVATE-TOKEN: ***' u",
-            ),
+            ("curl -H 'PRIVATE-TOKEN: abc' u", "curl -H 'PRIVATE-TOKEN: ***' u"),
             ("say bearer abcdef0123456789", "say bearer ***"),
-            (
-                "git clone https://me:pw@host/x",
-                "git clone https://me:***@host/x",
-            ),
-            (
-                "psql postgres://u:p%40w@db:5432/x",
-                "psql postgres://u:***@db:5432/x",
-            ),
+            ("git clone https://me:pw@host/x", "git clone https://me:***@host/x"),
+            ("psql postgres://u:p%40w@db:5432/x", "psql postgres://u:***@db:5432/x"),
             ("mysql -u root -phunter2 db", "mysql -u root -p*** db"),
             ("mysqldump -phunter2", "mysqldump -p***"),
             ("sshpass -p hunter2 ssh h", "sshpass -p *** ssh h"),
             ("redis-cli -h h -a pw ping", "redis-cli -h h -a *** ping"),
-            (
-                "docker login -u me -p pw reg",
-                "docker login -u me -p *** reg",
-            ),
+            ("docker login -u me -p pw reg", "docker login -u me -p *** reg"),
             ("curl -u me:pw http://h", "curl -u me:*** http://h"),
-            (
-                "openssl rsa -passin pass:pw -in k",
-                "openssl rsa -passin pass:*** -in k",
-            ),
+            ("openssl rsa -passin pass:pw -in k", "openssl rsa -passin pass:*** -in k"),
             ("x AKIAIOSFODNN7EXAMPLE y", "x *** y"),
             ("x ghp_abcdefghijklmnopqrstuvwxyz012345 y", "x *** y"),
             ("x gho_abcdefghijklmnopqrstuvwxyz012345", "x ***"),
@@ -229,16 +179,9 @@ mod tests {
 
     #[test]
     fn masking_twice_changes_nothing_more() {
-        for command in [
-            "tool --token abc",
-            "PASSWORD=x y",
-            "curl -u a:b http://c:d@e",
-        ] {
+        for command in ["tool --token abc", "PASSWORD=x y", "curl -u a:b http://c:d@e"] {
             let once = mask(command).into_owned();
-            assert!(
-                matches!(mask(&once), Cow::Borrowed(_)) || mask(&once) == once,
-                "{once}"
-            );
+            assert!(matches!(mask(&once), Cow::Borrowed(_)) || mask(&once) == once, "{once}");
         }
     }
 
@@ -260,11 +203,7 @@ mod tests {
             let command = piece.repeat(BYTES / piece.len());
             let start = Instant::now();
             std::hint::black_box(mask(&command));
-            assert!(
-                start.elapsed() < Duration::from_secs(20),
-                "{piece}: {:?}",
-                start.elapsed()
-            );
+            assert!(start.elapsed() < Duration::from_secs(20), "{piece}: {:?}", start.elapsed());
         }
     }
 }

@@ -90,12 +90,8 @@ impl Server {
     pub fn new(parts: Parts) -> Result<Self, Failure> {
         let run = Token::random()?.reveal().chars().take(16).collect();
         let desk = Desk::new(parts.mode, parts.policy, parts.audit, run);
-        let shared = Shared {
-            token: parts.token,
-            desk,
-            store: buffer::Store::new(),
-            out: Vec::new(),
-        };
+        let shared =
+            Shared { token: parts.token, desk, store: buffer::Store::new(), out: Vec::new() };
         Self::assemble(parts.listeners, shared, parts.lifetime)
             .map_err(|error| Failure::new(format!("cannot set up the server: {error}")))
     }
@@ -108,15 +104,13 @@ impl Server {
         let poll = Poll::new()?;
         for (index, listener) in listeners.iter_mut().enumerate() {
             let slot = Slot(LISTENERS - index);
-            poll.registry()
-                .register(listener.source(), slot, Interest::READABLE)?;
+            poll.registry().register(listener.source(), slot, Interest::READABLE)?;
         }
         if let Lifetime::Tree(tree) = &lifetime {
             tree.register(poll.registry(), TREE)?;
         }
         let mut signals = ending_signals()?;
-        poll.registry()
-            .register(&mut signals, SIGNALS, Interest::READABLE)?;
+        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         Ok(Self {
             poll,
             listeners,
@@ -195,8 +189,7 @@ impl Server {
             Lifetime::Tree(tree) => tree.next_look(),
             Lifetime::Endless => None,
         };
-        look.map_or(tick, |look| look.min(tick))
-            .saturating_duration_since(now)
+        look.map_or(tick, |look| look.min(tick)).saturating_duration_since(now)
     }
 
     fn give_turn(&mut self, slot: Slot, now: Instant) {
@@ -267,10 +260,7 @@ impl Server {
     }
 
     fn close_quietest(&mut self) -> bool {
-        let quietest = self
-            .connections
-            .iter()
-            .min_by_key(|(_, connection)| connection.used());
+        let quietest = self.connections.iter().min_by_key(|(_, connection)| connection.used());
         let quietest = quietest.map(|(index, _)| index);
         if let Some(index) = quietest {
             self.close(index);
@@ -315,8 +305,7 @@ impl Server {
     /// Sends the answers that are under way.
     fn finish(mut self, now: Instant, events: &mut Events) {
         let end = now + ENDING_TIME;
-        self.connections
-            .retain(|_, connection| connection.is_answering());
+        self.connections.retain(|_, connection| connection.is_answering());
         while !self.connections.is_empty() {
             let pause = end.saturating_duration_since(Instant::now());
             if pause.is_zero() || self.wait(events, pause).is_err() {
@@ -325,8 +314,7 @@ impl Server {
             for event in &*events {
                 self.serve(event.token().0, now);
             }
-            self.connections
-                .retain(|_, connection| connection.is_answering());
+            self.connections.retain(|_, connection| connection.is_answering());
         }
     }
 }
@@ -351,9 +339,7 @@ fn connections_limit() -> usize {
     let raised = hard.min(soft.max(wanted as libc::rlim_t));
     let granted = setrlimit(Resource::RLIMIT_NOFILE, raised, hard).map_or(soft, |()| raised);
     let granted = usize::try_from(granted).unwrap_or(wanted);
-    granted
-        .saturating_sub(RESERVED_DESCRIPTORS)
-        .clamp(1, CONNECTIONS_LIMIT)
+    granted.saturating_sub(RESERVED_DESCRIPTORS).clamp(1, CONNECTIONS_LIMIT)
 }
 
 /// Whether a client that gave up is all that is wrong.

@@ -12,9 +12,7 @@ pub fn handle(process: Pid) -> Option<OwnedFd> {
 
     // SAFETY: the call takes two integers and touches no memory of ours.
     let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, process.as_raw(), 0) };
-    let descriptor = i32::try_from(descriptor)
-        .ok()
-        .filter(|descriptor| *descriptor >= 0)?;
+    let descriptor = i32::try_from(descriptor).ok().filter(|descriptor| *descriptor >= 0)?;
     // SAFETY: the kernel has just made this descriptor for us.
     Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
@@ -41,11 +39,7 @@ pub fn started_with(entry: &[u8]) -> Option<Pid> {
             environment.clear();
             File::open(format!("/proc/{pid}/environ"))
                 .and_then(|mut file| file.read_to_end(&mut environment))
-                .is_ok_and(|_| {
-                    environment
-                        .split(|byte| *byte == 0)
-                        .any(|each| each == entry)
-                })
+                .is_ok_and(|_| environment.split(|byte| *byte == 0).any(|each| each == entry))
         })
         .and_then(|pid| i32::try_from(pid).ok())
         .map(Pid::from_raw)

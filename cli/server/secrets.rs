@@ -36,11 +36,7 @@ pub fn kinds() -> Vec<Kind> {
 }
 
 fn kind(marks: &'static [&'static str], pattern: &str, kept: &'static str) -> Kind {
-    Kind {
-        marks,
-        pattern: format!("(?i-u){pattern}"),
-        kept,
-    }
+    Kind { marks, pattern: format!("(?i-u){pattern}"), kept }
 }
 
 /// A whole private key; and the beginning of one whose end is missing.
@@ -80,11 +76,7 @@ fn named() -> Vec<Kind> {
             &format!(r#"((?:^|[\s'"])--?(?:[a-z0-9]+[-_])*(?:{NAME}|pass)=){JOINED}"#),
             "${1}***",
         ),
-        kind(
-            NAME_MARKS,
-            &format!(r"(\b(?:[a-z0-9]+_)*{NAME}=){JOINED}"),
-            "${1}***",
-        ),
+        kind(NAME_MARKS, &format!(r"(\b(?:[a-z0-9]+_)*{NAME}=){JOINED}"), "${1}***"),
         kind(
             &["authorization"],
             &format!(r"(\b(?:proxy-)?authorization\s*:\s*(?:{SCHEME}\s+)?){FIELD}"),
@@ -97,11 +89,7 @@ fn named() -> Vec<Kind> {
             ),
             "${1}***",
         ),
-        kind(
-            &["bearer"],
-            r"(\bbearer\s+)[a-z._~+/=-]{0,64}[0-9][a-z0-9._~+/=-]{7,}",
-            "${1}***",
-        ),
+        kind(&["bearer"], r"(\bbearer\s+)[a-z._~+/=-]{0,64}[0-9][a-z0-9._~+/=-]{7,}", "${1}***"),
         kind(
             &["://"],
             r#"(\b[a-z][a-z0-9+.-]*://(?u:[^\s/:@'"]*):)(?u:[^\s/@'"$*][^\s/@'"]*)@"#,
@@ -120,16 +108,8 @@ fn flags_of_programs() -> Vec<Kind> {
             &format!(r"(\b(?:mysql[a-z]*|mariadb[a-z-]*){between}-p){JOINED}"),
             "${1}***",
         ),
-        kind(
-            &["sshpass"],
-            &format!(r"(\bsshpass\s+-p\s*){JOINED}"),
-            "${1}***",
-        ),
-        kind(
-            &["redis-cli"],
-            &format!(r"(\bredis-cli{between}-a\s*){JOINED}"),
-            "${1}***",
-        ),
+        kind(&["sshpass"], &format!(r"(\bsshpass\s+-p\s*){JOINED}"), "${1}***"),
+        kind(&["redis-cli"], &format!(r"(\bredis-cli{between}-a\s*){JOINED}"), "${1}***"),
         kind(
             &["login"],
             &format!(r"(\b(?:docker|podman)\s+login{between}-p\s*){JOINED}"),
@@ -140,11 +120,7 @@ fn flags_of_programs() -> Vec<Kind> {
             &format!(r#"(\b(?:curl|wget){between}(?:-u|--user)[\s=]*['"]?(?u:[^\s:'"]+):){FIELD}"#),
             "${1}***",
         ),
-        kind(
-            &["pass:"],
-            &format!(r#"(\s-pass(?:in|out)?\s+['"]?pass:){FIELD}"#),
-            "${1}***",
-        ),
+        kind(&["pass:"], &format!(r#"(\s-pass(?:in|out)?\s+['"]?pass:){FIELD}"#), "${1}***"),
     ]
 }
 
@@ -156,22 +132,13 @@ fn with_a_form_of_their_own() -> Vec<Kind> {
     };
     vec![
         exact(&["AKIA", "ASIA"], r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
-        exact(
-            &["gho_", "ghp_", "ghr_", "ghs_", "ghu_"],
-            r"\bgh[oprsu]_[A-Za-z0-9]{20,}",
-        ),
+        exact(&["gho_", "ghp_", "ghr_", "ghs_", "ghu_"], r"\bgh[oprsu]_[A-Za-z0-9]{20,}"),
         exact(&["github_pat_"], r"\bgithub_pat_[A-Za-z0-9_]{20,}"),
         exact(&["glpat-"], r"\bglpat-[A-Za-z0-9_-]{20,}"),
-        exact(
-            &["sk-"],
-            r"\bsk-(?:[A-Za-z]{2,8}[0-9]{0,2}-)*[A-Za-z0-9_]{16,}[A-Za-z0-9_-]*",
-        ),
+        exact(&["sk-"], r"\bsk-(?:[A-Za-z]{2,8}[0-9]{0,2}-)*[A-Za-z0-9_]{16,}[A-Za-z0-9_-]*"),
         exact(&["xox"], r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
         exact(&["AIza"], r"\bAIza[A-Za-z0-9_-]{35}"),
         exact(&["npm_", "hf_"], r"\b(?:npm|hf)_[A-Za-z0-9]{30,}"),
-        exact(
-            &["eyJ"],
-            r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*",
-        ),
+        exact(&["eyJ"], r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*"),
     ]
 }

@@ -60,10 +60,12 @@ fn all_checks_of_a_process_use_one_connection() {
 
 #[test]
 fn a_connection_that_is_announced_or_found_to_end_is_replaced() {
-    let closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 16\r\n\r\n{\"allowed\":true}";
+    let closing =
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 16\r\n\r\n{\"allowed\":true}";
     let old = b"HTTP/1.0 200 OK\r\nContent-Length: 16\r\n\r\n{\"allowed\":true}";
     let endless = b"HTTP/1.1 200 OK\r\n\r\n{\"allowed\":true}";
-    let chatty = b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"allowed\":true}HTTP/1.1 200 OK\r\n";
+    let chatty =
+        b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"allowed\":true}HTTP/1.1 200 OK\r\n";
     for transport in Transport::BOTH {
         for (name, answer) in
             [("close", &closing[..]), ("1.0", old), ("until close", endless), ("more", chatty)]

@@ -28,12 +28,8 @@ impl Waiting {
             "-c",
             "echo \"$RAMPART_URL\"; echo \"$RAMPART_TOKEN\"; echo; read x",
         ]);
-        let mut shell = world
-            .rampart(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut shell =
+            world.rampart(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         let mut out = shell.stdout.take().unwrap();
         while !said.ends_with("\n\n") {
@@ -42,17 +38,8 @@ impl Waiting {
             said.push(char::from(byte[0]));
         }
         let mut lines = said.lines();
-        let socket = lines
-            .next()
-            .unwrap()
-            .strip_prefix("unix://")
-            .unwrap()
-            .into();
-        Self {
-            shell,
-            socket,
-            token: lines.next().unwrap().to_owned(),
-        }
+        let socket = lines.next().unwrap().strip_prefix("unix://").unwrap().into();
+        Self { shell, socket, token: lines.next().unwrap().to_owned() }
     }
 
     fn ask(&self, command: &str, token: &str) -> crate::server::Answer {
@@ -72,27 +59,14 @@ fn the_embedded_server_decides_by_the_policy_and_knows_its_token() {
     let world = World::with_library();
     world.write("p.yaml", POLICY);
     let waiting = Waiting::start(&world, &["--policy", "p.yaml"]);
-    assert!(
-        waiting
-            .ask("forbidden", &waiting.token)
-            .body
-            .contains("\"allowed\":false")
-    );
-    assert!(
-        waiting
-            .ask("ls", &waiting.token)
-            .body
-            .contains("\"allowed\":true")
-    );
+    assert!(waiting.ask("forbidden", &waiting.token).body.contains("\"allowed\":false"));
+    assert!(waiting.ask("ls", &waiting.token).body.contains("\"allowed\":true"));
     assert_eq!(waiting.ask("ls", "wrong").status, 401);
     assert_eq!(world.audit().len(), 2);
     // A changed policy counts for a run that is under way, too.
     world.write("p.yaml", &POLICY.replace("forbidden*", "banned*"));
     wait_until("the new policy", || {
-        waiting
-            .ask("forbidden", &waiting.token)
-            .body
-            .contains("\"allowed\":true")
+        waiting.ask("forbidden", &waiting.token).body.contains("\"allowed\":true")
     });
     waiting.end();
     wait_until_gone(&world);
@@ -116,11 +90,7 @@ fn the_server_holds_nothing_open_that_somebody_waits_for() {
     // The child keeps the server alive, and no pipe of ours open.
     let output = guard(&world, &[], "sleep 4 >/dev/null 2>&1 </dev/null & echo hi");
     assert_eq!(stdout(&output), "hi\n");
-    assert!(
-        start.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -143,10 +113,7 @@ fn sigterm_ends_the_embedded_server_and_the_terminals_signals_do_not() {
     let waiting = Waiting::start(&world, &[]);
     let server = find_server(&waiting);
     let signal = |name: &str| {
-        let status = std::process::Command::new("kill")
-            .args([name, &server])
-            .status()
-            .unwrap();
+        let status = std::process::Command::new("kill").args([name, &server]).status().unwrap();
         assert!(status.success());
     };
     signal("-HUP");
@@ -166,9 +133,7 @@ fn find_server(waiting: &Waiting) -> String {
         let home = waiting.socket.parent()?.parent()?.to_str()?;
         let is_ours = String::from_utf8_lossy(&started).contains(home);
         let pid = path.file_name()?.to_str()?.to_owned();
-        let title = std::fs::read(path.join("cmdline"))
-            .ok()?
-            .starts_with(b"rampart-server of");
+        let title = std::fs::read(path.join("cmdline")).ok()?.starts_with(b"rampart-server of");
         (title && name.trim() == "rampart-server" && is_ours && pid != root).then_some(pid)
     });
     let found: Vec<String> = servers.collect();

@@ -20,9 +20,7 @@ pub fn guard(world: &World, flags: &[&str], script: &str) -> std::process::Outpu
 }
 
 pub fn wait_until_gone(world: &World) {
-    wait_until("the end of the embedded server", || {
-        world.private_directories().is_empty()
-    });
+    wait_until("the end of the embedded server", || world.private_directories().is_empty());
 }
 
 #[test]
@@ -30,18 +28,10 @@ fn the_command_takes_the_place_of_rampart_and_ends_as_it_does() {
     let world = World::with_library();
     assert_eq!(guard(&world, &[], "exit 7").status.code(), Some(7));
     assert_eq!(guard(&world, &[], "kill -9 $$").status.signal(), Some(9));
-    let mut child = world
-        .rampart(["preload", "sh", "-c", "echo $$"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        world.rampart(["preload", "sh", "-c", "echo $$"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut pid = String::new();
-    child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut pid)
-        .unwrap();
+    child.stdout.take().unwrap().read_to_string(&mut pid).unwrap();
     assert_eq!(pid.trim(), child.id().to_string());
     child.wait().unwrap();
 }
@@ -79,10 +69,7 @@ fn the_command_finds_everything_that_the_library_needs() {
         "--",
         "env",
     ]);
-    command
-        .env("RAMPART_ADDRESS", "1.2.3.4:5")
-        .env("RAMPART_NOTICE", "0")
-        .env("KEPT", "x");
+    command.env("RAMPART_ADDRESS", "1.2.3.4:5").env("RAMPART_NOTICE", "0").env("KEPT", "x");
     let output = finished(&mut command);
     let environment = stdout(&output);
     let value = |name: &str| {
@@ -103,10 +90,7 @@ fn the_command_finds_everything_that_the_library_needs() {
     assert_eq!(value("RAMPART_ADDRESS"), None);
     assert_eq!(value("RAMPART_TOKEN").map(|token| token.len()), Some(64));
     let url = value("RAMPART_URL").unwrap();
-    assert!(
-        url.starts_with(&format!("unix://{}/", world.runtime().display())),
-        "{url}"
-    );
+    assert!(url.starts_with(&format!("unix://{}/", world.runtime().display())), "{url}");
 
     let plain = stdout(&world.run(["preload", "--", "env"]));
     assert!(plain.contains("RAMPART_FAIL_OPEN=1\n"), "{plain}");
@@ -119,10 +103,7 @@ fn arguments_arrive_byte_for_byte() {
     let world = World::with_library();
     let odd = OsStr::from_bytes(b"a\xff \n'\"$x");
     let mut command = world.rampart(["preload", "--", "printf", "%s|"]);
-    let output = command
-        .args([odd, OsStr::new(""), OsStr::new("--mode")])
-        .output()
-        .unwrap();
+    let output = command.args([odd, OsStr::new(""), OsStr::new("--mode")]).output().unwrap();
     assert_eq!(output.stdout, b"a\xff \n'\"$x||--mode|");
 }
 
@@ -138,20 +119,14 @@ fn signals_and_closed_streams_are_inherited_as_they_were() {
         stdout(&finished(&mut shell))
     };
     let ignored = |text: &str| {
-        let mask = text
-            .lines()
-            .find_map(|line| line.strip_prefix("SigIgn:\t"))
-            .unwrap();
+        let mask = text.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).unwrap();
         u64::from_str_radix(mask.trim(), 16).unwrap()
     };
     assert_eq!(ignored(&run("cat /proc/self/status")) & SIGPIPE, 0);
     let nested = format!("trap '' PIPE; exec {rampart} preload -- cat /proc/self/status");
     assert_eq!(ignored(&run(&nested)) & SIGPIPE, SIGPIPE);
     let closed = format!("exec 0<&-; exec {rampart} preload -- ls /proc/self/fd");
-    assert!(
-        !run(&closed).lines().any(|line| line == "0 "),
-        "stdin is open"
-    );
+    assert!(!run(&closed).lines().any(|line| line == "0 "), "stdin is open");
     let closed = format!("exec 0<&-; exec {rampart} preload -- readlink /proc/self/fd/0; true");
     assert_eq!(run(&closed), "");
 }
@@ -172,64 +147,25 @@ fn what_is_not_usable_is_said_and_nothing_is_run() {
     let table: &[(&[&str], Option<&str>, i32, &str)] = &[
         (&["--policy", "bad.yaml"], None, 2, "bad.yaml:1:"),
         (&["--policy", "none.yaml"], None, 2, "none.yaml"),
-        (
-            &["--policy", "bad.yaml", "--port", "1"],
-            None,
-            2,
-            "cannot be used with",
-        ),
-        (
-            &["--policy", "bad.yaml", "--url", "http://h"],
-            None,
-            2,
-            "cannot be used with",
-        ),
-        (
-            &["--policy", "bad.yaml", "--token", "t"],
-            None,
-            2,
-            "cannot be used with",
-        ),
-        (
-            &["--url", "http://h", "--port", "1"],
-            None,
-            2,
-            "cannot be used with",
-        ),
+        (&["--policy", "bad.yaml", "--port", "1"], None, 2, "cannot be used with"),
+        (&["--policy", "bad.yaml", "--url", "http://h"], None, 2, "cannot be used with"),
+        (&["--policy", "bad.yaml", "--token", "t"], None, 2, "cannot be used with"),
+        (&["--url", "http://h", "--port", "1"], None, 2, "cannot be used with"),
         (&["--url", "https://h"], None, 2, "https"),
         (&["--url", "http://me:pw@h"], None, 2, "user info"),
-        (
-            &["--url", "http://no-such-host.invalid"],
-            None,
-            1,
-            "no-such-host.invalid",
-        ),
+        (&["--url", "http://no-such-host.invalid"], None, 1, "no-such-host.invalid"),
         (&["--port", "0"], None, 2, "--port"),
         (&["--mode", "lax"], None, 2, "lax"),
         (&["--fail-open=maybe"], None, 2, "maybe"),
         (&["--token", "a b", "--port", "1"], None, 2, "token"),
         (&[], Some("/no/librampart.so"), 2, "/no/librampart.so"),
-        (
-            &[],
-            Some(not_a_library.to_str().unwrap()),
-            2,
-            "not a shared library",
-        ),
+        (&[], Some(not_a_library.to_str().unwrap()), 2, "not a shared library"),
         (&[], Some("/bin"), 2, "not a file"),
     ];
     for (flags, library, status, words) in table {
         let output = run(flags, *library);
-        assert_eq!(
-            output.status.code(),
-            Some(*status),
-            "{flags:?}: {}",
-            stderr(&output)
-        );
-        assert!(
-            stderr(&output).contains(words),
-            "{flags:?}: {}",
-            stderr(&output)
-        );
+        assert_eq!(output.status.code(), Some(*status), "{flags:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{flags:?}: {}", stderr(&output));
     }
     assert!(!world.path("ran").exists());
     assert!(world.private_directories().is_empty());
@@ -237,11 +173,7 @@ fn what_is_not_usable_is_said_and_nothing_is_run() {
     let bare = World::new();
     let output = bare.run(["preload", "--", "touch", "ran"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(
-        stderr(&output).contains("rampart setup"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("rampart setup"), "{}", stderr(&output));
 }
 
 #[test]
@@ -276,22 +208,11 @@ fn a_server_that_is_there_is_used_with_the_token_that_is_known() {
     assert_eq!(stdout(&by_port), format!("{url} {TOKEN} \n"));
     assert_eq!(stderr(&by_port), "");
     // A server that is only named is not shown this user's own token.
-    assert_eq!(
-        stdout(&guard(&world, &["--url", &url], show)),
-        format!("{url}  \n")
-    );
-    let given = guard(
-        &world,
-        &["--url", &format!("{unix}/"), "--token", "t"],
-        show,
-    );
+    assert_eq!(stdout(&guard(&world, &["--url", &url], show)), format!("{url}  \n"));
+    let given = guard(&world, &["--url", &format!("{unix}/"), "--token", "t"], show);
     assert_eq!(stdout(&given), format!("{unix} t \n"));
     let mut command = world.rampart(["preload", "--", "sh", "-c", show]);
-    let inherited = command
-        .env("RAMPART_URL", &url)
-        .env("RAMPART_TOKEN", "e")
-        .output()
-        .unwrap();
+    let inherited = command.env("RAMPART_URL", &url).env("RAMPART_TOKEN", "e").output().unwrap();
     assert_eq!(stdout(&inherited), format!("{url} e \n"));
     assert!(world.private_directories().is_empty());
 }
@@ -299,10 +220,9 @@ fn a_server_that_is_there_is_used_with_the_token_that_is_known() {
 #[test]
 fn a_server_that_is_not_there_is_warned_of() {
     let world = World::with_library();
-    for (flag, words) in [
-        ("--fail-open=false", "everything is refused"),
-        ("--fail-open", "runs unchecked"),
-    ] {
+    for (flag, words) in
+        [("--fail-open=false", "everything is refused"), ("--fail-open", "runs unchecked")]
+    {
         let output = guard(&world, &["--port", "1", flag], "echo ran");
         assert_eq!(stdout(&output), "ran\n");
         assert!(stderr(&output).contains(words), "{}", stderr(&output));
@@ -312,11 +232,7 @@ fn a_server_that_is_not_there_is_warned_of() {
 #[test]
 fn nothing_is_started_where_nothing_is_asked() {
     let world = World::with_library();
-    let output = guard(
-        &world,
-        &["--mode", "disabled"],
-        "echo \"$RAMPART_MODE $RAMPART_URL\"",
-    );
+    let output = guard(&world, &["--mode", "disabled"], "echo \"$RAMPART_MODE $RAMPART_URL\"");
     assert_eq!(stdout(&output), "disabled \n");
     assert!(world.private_directories().is_empty());
 }
