@@ -7,5 +7,5 @@ mod server;
 
 pub use probe::{Compiler, library, probe};
 pub use run::{Finished, Run};
-pub use sandbox::Sandbox;
+pub use sandbox::{Sandbox, installed};
 pub use server::{ALLOWED, DENIED, Exchange, Server, Transport, json_answer};
