@@ -4,10 +4,13 @@ CARGO ?= cargo
 UNAME := $(shell uname -s)
 LIBRARY := librampart.$(if $(filter Darwin,$(UNAME)),dylib,so)
 RAMPART_HOME ?= $(HOME)/.rampart
+POLICY ?= $(or $(wildcard $(RAMPART_HOME)/policy.yaml),policy/starter.yaml)
+AGENT := python3 examples/agent.py
+export CMD
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := all
-.PHONY: all debug install test run clean help
+.PHONY: all debug install test bench run clean help
 
 all: ## build the library and the rampart command
 	$(CARGO) build --release --package rampart
@@ -30,14 +33,13 @@ test: all ## run every test, under the library just built
 	ci/needed test
 	$(CARGO) test --workspace --exclude librampart
 
+bench: all ## what being guarded costs, side by side with the machine's own floors
+	ci/needed bench
+	$(CARGO) run --release --quiet --package rampart-bench
+
 run: all ## run CMD='…' guarded by the embedded server; without CMD a sample agent
 	@ci/needed run
-	@if [ -n "$$CMD" ]; then \
-		exec $(TARGET)/release/rampart preload -- sh -c "$$CMD"; \
-	else \
-		exec examples/agent $(TARGET)/release/rampart; \
-	fi
-export CMD
+	@$(TARGET)/release/rampart preload --policy $(POLICY) -- $(if $(CMD),sh -c "$$CMD",$(AGENT))
 
 clean: ## remove everything that was built
 	$(CARGO) clean

@@ -7,7 +7,6 @@ use rampart_core::environ::{self, Guard, PRELOAD, Room, Survey};
 use rampart_core::settings::Variable;
 
 use crate::abi::Strings;
-use crate::os::Real;
 use crate::scratch::Scratch;
 
 /// An environment of so many pointers is put right on the stack.
@@ -36,14 +35,22 @@ pub unsafe fn with<R>(
     envp: Strings,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
-    // SAFETY: the caller's promise, here and below.
+    // SAFETY: the caller's promise.
     match unsafe { guard.survey(envp) } {
         Survey::Intact => Ok(run(envp)),
-        Survey::Broken(room)
-            if room.pointers <= POINTERS_ON_STACK && room.text <= TEXT_ON_STACK =>
-        unsafe { with_stack(guard, envp, run) },
-        Survey::Broken(room) => unsafe { with_scratch(guard, envp, room, run) },
+        Survey::Broken(room) if fits_stack(room) => {
+            // SAFETY: the caller's promise.
+            unsafe { with_stack(guard, envp, run) }
+        }
+        Survey::Broken(room) => {
+            // SAFETY: the caller's promise.
+            unsafe { with_scratch(guard, envp, room, run) }
+        }
     }
+}
+
+fn fits_stack(room: Room) -> bool {
+    room.pointers <= POINTERS_ON_STACK && room.text <= TEXT_ON_STACK
 }
 
 /// # Safety
@@ -84,18 +91,15 @@ unsafe fn with_scratch<R>(
 /// It is done by the C library's own `setenv(3)` and for good. A change for the time of
 /// the call only would pull the environment away under another thread's `getenv(3)`, and
 /// two such calls at once would undo each other.
-pub fn repair_own(guard: &Guard<'_>, real: &Real) -> Result<(), NoMemory> {
+pub fn repair_own(guard: &Guard<'_>) -> Result<(), NoMemory> {
     // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)).
     let Survey::Broken(room) = (unsafe { guard.survey(current()) }) else { return Ok(()) };
-    let (Some(setenv), Some(unsetenv)) = (real.setenv, real.unsetenv) else {
-        return Err(NoMemory);
-    };
     let set = |name: &CStr, entry: *const c_char| {
         // SAFETY: the entry is a string that begins with the name and `=`, and it is
         // copied. The variable goes first because it may be there twice.
         let status = unsafe {
-            unsetenv(name.as_ptr());
-            setenv(name.as_ptr(), entry.add(name.count_bytes() + 1), 1)
+            libc::unsetenv(name.as_ptr());
+            libc::setenv(name.as_ptr(), entry.add(name.count_bytes() + 1), 1)
         };
         if status == 0 { Ok(()) } else { Err(NoMemory) }
     };
@@ -108,7 +112,7 @@ pub fn repair_own(guard: &Guard<'_>, real: &Real) -> Result<(), NoMemory> {
         match wanted {
             Some(entry) => set(variable.name(), entry.as_ptr())?,
             // SAFETY: a string. That there is no such variable is fine.
-            None => drop(unsafe { unsetenv(variable.name().as_ptr()) }),
+            None => drop(unsafe { libc::unsetenv(variable.name().as_ptr()) }),
         }
     }
     Ok(())

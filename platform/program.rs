@@ -44,7 +44,7 @@ impl<'p> Program<'p> {
     }
 
     /// The error of a program that is certainly not there; the kernel would find the
-    /// same. Nobody need be asked: CPython tries every entry of PATH.
+    /// same. Nobody need be asked: `CPython` tries every entry of PATH.
     ///
     /// Other errors are left to the kernel, which may look with another user id.
     pub fn certain_error(&self) -> Option<c_int> {

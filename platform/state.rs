@@ -1,9 +1,8 @@
 //! What the library knows for the life of the process: read once at load, then
 //! read-only.
 
-use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use rampart_core::arena::Arena;
 use rampart_core::environ::Guard;
@@ -44,67 +43,64 @@ pub struct Equipment {
 /// For URL, token, agent, session, the preload list, and what is made of them.
 const MEMORY_BYTES: usize = 14 * 1024;
 
-/// The state and the text that it points to, on pages of their own.
-#[repr(C, align(4096))]
+/// The state and the text that it points to.
+///
+/// It has a mapping of its own because making a part of the library's data read-only
+/// would split that in three, which costs 6 µs at each start.
+#[repr(C)]
 struct Block {
-    state: UnsafeCell<MaybeUninit<State>>,
-    memory: UnsafeCell<[u8; MEMORY_BYTES]>,
+    state: MaybeUninit<State>,
+    memory: [u8; MEMORY_BYTES],
 }
 
-// SAFETY: written only by the one who moved STATUS from UNREAD to READING, read only
-// after READY.
-unsafe impl Sync for Block {}
+/// The state, once it was read.
+static STATE: AtomicPtr<State> = AtomicPtr::new(core::ptr::null_mut());
+/// Whether somebody reads it, or has.
+static IS_CLAIMED: AtomicBool = AtomicBool::new(false);
 
-static BLOCK: Block = Block {
-    state: UnsafeCell::new(MaybeUninit::uninit()),
-    memory: UnsafeCell::new([0; MEMORY_BYTES]),
-};
-
-static STATUS: AtomicU32 = AtomicU32::new(UNREAD);
-const UNREAD: u32 = 0;
-const READING: u32 = 1;
-const READY: u32 = 2;
-
-/// The state; read now if a hook runs before the constructor. `None` if another
-/// thread, or the one that a signal interrupted, does not come to the end of that.
+/// The state; read now if a hook runs before the constructor. `None` if there is no
+/// memory for it, or if another thread, or the one that a signal interrupted, does not
+/// come to the end of reading it.
 pub fn get() -> Option<&'static State> {
-    if STATUS.load(Ordering::Acquire) != READY {
-        make_ready()?;
-    }
-    // SAFETY: READY was stored after the state had been written, and nothing writes
-    // to it any more.
-    Some(unsafe { (*BLOCK.state.get()).assume_init_ref() })
+    let state = STATE.load(Ordering::Acquire);
+    // SAFETY: what is stored there was written before and is never written again.
+    unsafe { state.as_ref() }.or_else(read)
 }
 
 #[cold]
 #[inline(never)]
-fn make_ready() -> Option<()> {
-    match STATUS.compare_exchange(UNREAD, READING, Ordering::Acquire, Ordering::Acquire) {
-        Ok(_) => {
-            let errno = errno::Saved::new();
-            // SAFETY: whoever moved the status is alone with the block until READY.
-            let memory = unsafe { &mut *BLOCK.memory.get() };
-            let state = load::read(&mut Arena::new(memory));
-            // SAFETY: as above.
-            unsafe { (*BLOCK.state.get()).write(state) };
-            // SAFETY: the block has its pages to itself, and READY ends all writing.
-            unsafe { sys::make_read_only((&raw const BLOCK).cast(), size_of::<Block>()) };
-            STATUS.store(READY, Ordering::Release);
-            errno.restore();
-            Some(())
-        }
-        Err(READY) => Some(()),
-        Err(_) => wait_until_ready(),
+fn read() -> Option<&'static State> {
+    if IS_CLAIMED.swap(true, Ordering::Acquire) {
+        return wait_for_other();
     }
+    let Some(start) = sys::map(size_of::<Block>()) else {
+        IS_CLAIMED.store(false, Ordering::Release);
+        return None;
+    };
+    let block = start.cast::<Block>();
+    let errno = errno::Saved::new();
+    // SAFETY: the mapping is large enough, aligned, zeroed, and nobody else's.
+    let Block { state, memory } = unsafe { &mut *block };
+    let state: *mut State = state.write(load::read(&mut Arena::new(memory)));
+    // SAFETY: the mapping consists of whole pages, and this ends all writing.
+    unsafe { sys::make_read_only(block.cast(), size_of::<Block>()) };
+    STATE.store(state, Ordering::Release);
+    errno.restore();
+    // SAFETY: as in `get`.
+    unsafe { state.as_ref() }
 }
 
 /// Another thread is reading, which takes microseconds; or a signal handler of this
 /// one interrupted it, and waiting would be for ever.
-fn wait_until_ready() -> Option<()> {
+fn wait_for_other() -> Option<&'static State> {
     const LONGEST_WAIT_MS: u32 = 200;
     let mut patience = sys::Patience::new(LONGEST_WAIT_MS);
-    while STATUS.load(Ordering::Acquire) != READY {
+    loop {
+        let state = STATE.load(Ordering::Acquire);
+        if !state.is_null() {
+            // SAFETY: as in `get`.
+            return unsafe { state.as_ref() };
+        }
         patience.pause(1).ok()?;
     }
-    Some(())
 }

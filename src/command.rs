@@ -39,7 +39,9 @@ pub fn truthful_name<'a>(path: &'a [u8], argv0: Option<&'a [u8]>) -> &'a [u8] {
     }
 }
 
-fn last_component(path: &[u8]) -> &[u8] {
+/// What follows the last slash of a path.
+#[must_use]
+pub fn last_component(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }
 
@@ -186,19 +188,19 @@ pub(crate) mod tests {
 
     #[test]
     fn the_first_word_never_lies_about_the_program() {
-        let table: [(&[u8], Option<&[u8]>, &[u8]); 9] = [
-            (b"/usr/bin/git", Some(b"git"), b"git"),
-            (b"/usr/bin/git", Some(b"/usr/bin/git"), b"/usr/bin/git"),
-            (b"/usr/bin/git", Some(b"ls"), b"/usr/bin/git"),
-            (b"/bin/bash", Some(b"-bash"), b"/bin/bash"),
-            (b"git", Some(b"git"), b"git"),
-            (b"git", Some(b""), b"git"),
-            (b"./x/", Some(b""), b"./x/"),
-            (b"/usr/bin/git", Some(b"bin/git"), b"/usr/bin/git"),
-            (b"/usr/bin/git", None, b"/usr/bin/git"),
-        ];
-        for (path, argv0, name) in table {
-            assert_eq!(truthful_name(path, argv0), name, "{path:?} {argv0:?}");
+        for (path, argv0, name) in [
+            ("/usr/bin/git", Some("git"), "git"),
+            ("/usr/bin/git", Some("/usr/bin/git"), "/usr/bin/git"),
+            ("/usr/bin/git", Some("ls"), "/usr/bin/git"),
+            ("/bin/bash", Some("-bash"), "/bin/bash"),
+            ("git", Some("git"), "git"),
+            ("git", Some(""), "git"),
+            ("./x/", Some(""), "./x/"),
+            ("/usr/bin/git", Some("bin/git"), "/usr/bin/git"),
+            ("/usr/bin/git", None, "/usr/bin/git"),
+        ] {
+            let named = truthful_name(path.as_bytes(), argv0.map(str::as_bytes));
+            assert_eq!(named, name.as_bytes(), "{path} {argv0:?}");
         }
     }
 

@@ -186,10 +186,9 @@ impl Guard<'_> {
             match unsafe { classify(entry) } {
                 Entry::Others => put(entry)?,
                 Entry::Ours(variable, _) => {
-                    if seen.first(variable) {
-                        if let Some(Some(wanted)) = self.variables.get(variable as usize) {
-                            put(wanted.as_ptr())?;
-                        }
+                    let wanted = self.variables.get(variable as usize).copied().flatten();
+                    if let (true, Some(wanted)) = (seen.first(variable), wanted) {
+                        put(wanted.as_ptr())?;
                     }
                 }
                 Entry::Preload(value) => {

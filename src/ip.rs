@@ -51,7 +51,7 @@ pub fn parse_v6(text: &[u8]) -> Option<Ipv6Addr> {
 }
 
 /// What the last part of a run of groups may be.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Last {
     MayBeV4,
     IsAGroup,

@@ -222,9 +222,14 @@ impl Reader {
                 self.expects = if self.in_object() { Expects::Key } else { Expects::Value };
                 Ok(())
             }
-            (Expects::KeyOrEnd, b'}') | (Expects::ValueOrEnd, b']') => self.close(),
-            (Expects::CommaOrEnd, b'}') if self.in_object() => self.close(),
-            (Expects::CommaOrEnd, b']') if !self.in_object() => self.close(),
+            (Expects::KeyOrEnd, b'}') | (Expects::ValueOrEnd, b']') => {
+                self.close();
+                Ok(())
+            }
+            (Expects::CommaOrEnd, b'}' | b']') if self.in_object() == (byte == b'}') => {
+                self.close();
+                Ok(())
+            }
             (Expects::Value | Expects::ValueOrEnd, _) => self.begin_value(byte),
             _ => Err(NOT_JSON),
         }
@@ -254,10 +259,9 @@ impl Reader {
         Ok(())
     }
 
-    fn close(&mut self) -> Result<(), Fault> {
+    fn close(&mut self) {
         self.depth = self.depth.saturating_sub(1);
         self.expects = if self.depth == 0 { Expects::Nothing } else { Expects::CommaOrEnd };
-        Ok(())
     }
 
     fn begin_key(&mut self) {
@@ -341,13 +345,11 @@ impl Reader {
                     Text::Utf8 { left: left.saturating_sub(1), low: 0x80, high: 0xbf }
                 }
             }
-            Text::Escape => match byte {
-                b'u' => Text::Code { left: 4, value: 0, leading: None },
-                _ => {
-                    self.keep(&[unescape(byte)?]);
-                    Text::Plain
-                }
-            },
+            Text::Escape if byte == b'u' => Text::Code { left: 4, value: 0, leading: None },
+            Text::Escape => {
+                self.keep(&[unescape(byte)?]);
+                Text::Plain
+            }
             Text::Code { left, value, leading } => {
                 let value = value << 4 | hex_digit(byte)?;
                 if left > 1 {
@@ -521,8 +523,8 @@ mod tests {
             r#"{"allowed":true,}"#,
             r#"{,"allowed":true}"#,
             r#"{"allowed" true}"#,
-            r#"{allowed:true}"#,
-            r#"{'allowed':true}"#,
+            r"{allowed:true}",
+            r"{'allowed':true}",
             r#"{"a":[1,],"allowed":true}"#,
             r#"{"a":[1},"allowed":true}"#,
             r#"{"a":01,"allowed":true}"#,

@@ -1,7 +1,7 @@
 //! System calls as hooks need them: raw, so that they touch neither `errno` nor
 //! thread cancellation nor another library's hooks.
 
-use core::ffi::{CStr, c_int, c_void};
+use core::ffi::{CStr, c_int, c_long, c_void};
 use core::mem::MaybeUninit;
 use core::net::SocketAddr;
 
@@ -14,16 +14,17 @@ pub struct Errno(pub c_int);
 /// # Safety
 /// As for the call: pointers must be what the kernel takes them for.
 #[cfg(target_arch = "x86_64")]
-unsafe fn call(number: i64, arguments: [usize; 6]) -> Result<usize, Errno> {
-    let [a, b, c, d, e, f] = arguments;
-    let result: isize;
+unsafe fn call(number: c_long, arguments: [usize; 6]) -> Result<usize, Errno> {
+    let [first, second, third, fourth, fifth, sixth] = arguments;
+    let result: c_long;
     // SAFETY: syscall(2), "Architecture calling conventions": these registers hold the
     // arguments, and the kernel changes rax, rcx and r11 only.
     unsafe {
         core::arch::asm!(
             "syscall",
-            inlateout("rax") number as isize => result,
-            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
+            inlateout("rax") number => result,
+            in("rdi") first, in("rsi") second, in("rdx") third,
+            in("r10") fourth, in("r8") fifth, in("r9") sixth,
             lateout("rcx") _, lateout("r11") _,
             options(nostack, preserves_flags)
         );
@@ -36,17 +37,17 @@ unsafe fn call(number: i64, arguments: [usize; 6]) -> Result<usize, Errno> {
 /// # Safety
 /// As for the call: pointers must be what the kernel takes them for.
 #[cfg(target_arch = "aarch64")]
-unsafe fn call(number: i64, arguments: [usize; 6]) -> Result<usize, Errno> {
-    let [a, b, c, d, e, f] = arguments;
-    let result: isize;
+unsafe fn call(number: c_long, arguments: [usize; 6]) -> Result<usize, Errno> {
+    let [first, second, third, fourth, fifth, sixth] = arguments;
+    let result: c_long;
     // SAFETY: syscall(2), "Architecture calling conventions": these registers hold the
     // arguments, and the kernel changes x0 only.
     unsafe {
         core::arch::asm!(
             "svc 0",
             in("x8") number,
-            inlateout("x0") a as isize => result,
-            in("x1") b, in("x2") c, in("x3") d, in("x4") e, in("x5") f,
+            inlateout("x0") first => result,
+            in("x1") second, in("x2") third, in("x3") fourth, in("x4") fifth, in("x5") sixth,
             options(nostack, preserves_flags)
         );
     }
@@ -54,12 +55,12 @@ unsafe fn call(number: i64, arguments: [usize; 6]) -> Result<usize, Errno> {
 }
 
 /// The kernel reports an error as its number negated, 4095 being the largest.
-fn checked(result: isize) -> Result<usize, Errno> {
-    const LARGEST_ERRNO: isize = 4095;
+fn checked(result: c_long) -> Result<usize, Errno> {
+    const LARGEST_ERRNO: c_long = 4095;
     if (-LARGEST_ERRNO..0).contains(&result) {
         Err(Errno(c_int::try_from(result.wrapping_neg()).unwrap_or(libc::EIO)))
     } else {
-        Ok(result.cast_unsigned())
+        Ok(usize::try_from(result.cast_unsigned()).unwrap_or(0))
     }
 }
 
@@ -109,13 +110,13 @@ impl Address {
     pub fn tcp(address: SocketAddr) -> Self {
         match address {
             SocketAddr::V4(v4) => Self::new(libc::sockaddr_in {
-                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_family: family(libc::AF_INET),
                 sin_port: v4.port().to_be(),
                 sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
                 sin_zero: [0; 8],
             }),
             SocketAddr::V6(v6) => Self::new(libc::sockaddr_in6 {
-                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_family: family(libc::AF_INET6),
                 sin6_port: v6.port().to_be(),
                 sin6_flowinfo: v6.flowinfo(),
                 sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
@@ -126,10 +127,8 @@ impl Address {
 
     /// Of a Unix socket; `None` if the path is too long.
     pub fn unix(path: &[u8]) -> Option<Self> {
-        let mut address = libc::sockaddr_un {
-            sun_family: libc::AF_UNIX as libc::sa_family_t,
-            sun_path: [0; 108],
-        };
+        let mut address =
+            libc::sockaddr_un { sun_family: family(libc::AF_UNIX), sun_path: [0; 108] };
         // The last byte stays NUL.
         let (_, room) = address.sun_path.split_last_mut()?;
         let room = room.get_mut(..path.len())?;
@@ -158,6 +157,11 @@ impl Address {
     }
 }
 
+/// An address family as the structures hold it; all of them fit.
+fn family(number: c_int) -> libc::sa_family_t {
+    libc::sa_family_t::try_from(number).unwrap_or_default()
+}
+
 /// A stream socket for `address`, non-blocking and close-on-exec from birth.
 pub fn socket(address: &Address) -> Result<Descriptor, Errno> {
     let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
@@ -184,23 +188,6 @@ pub fn connect(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> 
     let arguments = [register(descriptor.0), pointer, address.length, 0, 0, 0];
     // SAFETY: an address of that length stands at the pointer.
     unsafe { call(libc::SYS_connect, arguments) }.map(|_| ())
-}
-
-/// How a connection that was begun has ended.
-pub fn connect_result(descriptor: &Descriptor) -> Result<(), Errno> {
-    let mut error: c_int = 0;
-    let mut length: libc::socklen_t = size_of::<c_int>() as libc::socklen_t;
-    let arguments = [
-        register(descriptor.0),
-        register(libc::SOL_SOCKET),
-        register(libc::SO_ERROR),
-        &raw mut error as usize,
-        &raw mut length as usize,
-        0,
-    ];
-    // SAFETY: both pointers are to live variables of the kernel's types.
-    unsafe { call(libc::SYS_getsockopt, arguments) }?;
-    if error == 0 { Ok(()) } else { Err(Errno(error)) }
 }
 
 /// Lets small pieces go out at once on TCP.
@@ -232,6 +219,16 @@ pub fn receive(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno>
     let arguments = [register(descriptor.0), room.as_mut_ptr() as usize, room.len(), flags, 0, 0];
     // SAFETY: the kernel writes to the slice only.
     unsafe { call(libc::SYS_recvfrom, arguments) }
+}
+
+/// Whether a connection is open and nothing has come that was not received yet.
+pub fn is_quiet(descriptor: &Descriptor) -> bool {
+    let mut byte = [0u8; 1];
+    let flags = register(libc::MSG_PEEK | libc::MSG_DONTWAIT);
+    let arguments = [register(descriptor.0), byte.as_mut_ptr() as usize, byte.len(), flags, 0, 0];
+    // SAFETY: the kernel writes to the array only.
+    let found = unsafe { call(libc::SYS_recvfrom, arguments) };
+    found == Err(Errno(libc::EAGAIN))
 }
 
 /// What can be waited for.
@@ -288,9 +285,9 @@ impl Patience {
         Ok(())
     }
 
-    fn poll(&mut self, mut descriptor: Option<&mut libc::pollfd>) -> Result<usize, Errno> {
+    fn poll(&mut self, descriptor: Option<&mut libc::pollfd>) -> Result<usize, Errno> {
         let count = usize::from(descriptor.is_some());
-        let pointer = descriptor.as_deref_mut().map_or(0, |poll| &raw mut *poll as usize);
+        let pointer = descriptor.map_or(0, |poll| core::ptr::from_mut(poll) as usize);
         loop {
             let arguments = [pointer, count, &raw mut self.0 as usize, 0, 0, 0];
             // SAFETY: `pointer` is to `count` pollfd, and the timespec is ours to write.
@@ -335,6 +332,13 @@ pub fn socket_identity(number: c_int) -> Option<u64> {
     (status.st_mode & libc::S_IFMT == libc::S_IFSOCK).then_some(status.st_ino)
 }
 
+/// Whether a number stands for an open descriptor.
+pub fn is_open(number: c_int) -> bool {
+    let arguments = [register(number), register(libc::F_GETFD), 0, 0, 0, 0];
+    // SAFETY: takes no pointer.
+    unsafe { call(libc::SYS_fcntl, arguments) }.is_ok()
+}
+
 /// Whether there is a file at `path`; the error if not.
 pub fn find(path: &CStr) -> Result<(), Errno> {
     let directory = register(libc::AT_FDCWD);
@@ -343,18 +347,27 @@ pub fn find(path: &CStr) -> Result<(), Errno> {
     unsafe { call(libc::SYS_faccessat, arguments) }.map(|_| ())
 }
 
-/// What a symbolic link points to; the inner `None` if there is no such link, the outer if
-/// it may not fit.
-pub fn read_link<'r>(path: &CStr, room: &'r mut [u8]) -> Option<Option<&'r [u8]>> {
+/// What a symbolic link points to.
+pub enum Link<'r> {
+    To(&'r [u8]),
+    /// There is no such link.
+    Missing,
+    /// It may not fit.
+    TooLong,
+}
+
+/// Reads a symbolic link.
+pub fn read_link<'r>(path: &CStr, room: &'r mut [u8]) -> Link<'r> {
     let directory = register(libc::AT_FDCWD);
     let arguments =
         [directory, path.as_ptr() as usize, room.as_mut_ptr() as usize, room.len(), 0, 0];
     // SAFETY: the kernel reads a string and writes to the slice only.
-    let Ok(length) = (unsafe { call(libc::SYS_readlinkat, arguments) }) else {
-        return Some(None);
-    };
-    // A link that fills the room may have been cut.
-    room.get(..length).filter(|_| length < room.len()).map(Some)
+    match unsafe { call(libc::SYS_readlinkat, arguments) } {
+        // A link that fills the room may have been cut.
+        Ok(length) if length < room.len() => room.get(..length).map_or(Link::TooLong, Link::To),
+        Ok(_) => Link::TooLong,
+        Err(_) => Link::Missing,
+    }
 }
 
 /// The working directory; `None` if it does not fit or cannot be reached.

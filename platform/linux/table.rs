@@ -17,6 +17,9 @@ type Attributes = *const posix_spawnattr_t;
 /// `wordexp_t`, which is only handed through.
 pub type WordExp = c_void;
 
+/// The type of `execveat(2)`.
+pub type Execveat = unsafe extern "C" fn(c_int, Text, MutStrings, MutStrings, c_int) -> c_int;
+
 /// Exports hooks under the C library's names.
 macro_rules! exported {
     ($(fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty = $hook:path;)*) => {$(
@@ -37,29 +40,46 @@ macro_rules! checked {
     )*};
 }
 
-/// Defines the pointers to the originals.
-macro_rules! called {
+/// Finds originals at load: a hook may run where the loader must not be asked, such as
+/// the forked child of a program that was loading a library in another thread.
+macro_rules! found_at_load {
     ($(fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty = $hook:path;)*) => {
-        /// The functions that the hooks call; `None` where the C library has none.
+        /// The functions that the hooks stand in front of.
         #[derive(Clone, Copy)]
         pub struct Real {
-            $(pub $name: Option<unsafe extern "C" fn($($type),*) -> $result>,)*
-            pub setenv: Option<unsafe extern "C" fn(Text, Text, c_int) -> c_int>,
-            pub unsetenv: Option<unsafe extern "C" fn(Text) -> c_int>,
+            $($name: Option<unsafe extern "C" fn($($type),*) -> $result>,)*
         }
 
         impl Real {
-            /// Finds them.
-            pub fn resolve() -> Self {
+            /// Finds those that are called much.
+            pub fn find() -> Self {
                 // SAFETY: each pointer is given the type that the function has.
-                unsafe {
-                    Self {
-                        $($name: next(concat!(stringify!($name), "\0")),)*
-                        setenv: next("setenv\0"),
-                        unsetenv: next("unsetenv\0"),
-                    }
-                }
+                unsafe { Self { $($name: next(concat!(stringify!($name), "\0")),)* } }
             }
+
+            $(
+                /// The original; `None` if the C library has none.
+                pub fn $name(&self) -> Option<unsafe extern "C" fn($($type),*) -> $result> {
+                    self.$name
+                }
+            )*
+        }
+    };
+}
+
+/// Finds originals when they are called. Their callers are ordinary code, and most C
+/// libraries do not have them all: looking in vain at each start would cost more than
+/// all the rest.
+macro_rules! found_at_call {
+    ($(fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty = $hook:path;)*) => {
+        impl Real {
+            $(
+                /// The original; `None` if the C library has none.
+                pub fn $name(&self) -> Option<unsafe extern "C" fn($($type),*) -> $result> {
+                    // SAFETY: the pointer is given the type that the function has.
+                    unsafe { next(concat!(stringify!($name), "\0")) }
+                }
+            )*
         }
     };
 }
@@ -67,19 +87,20 @@ macro_rules! called {
 /// Takes the table apart.
 macro_rules! hooks {
     (
-        called { $($called:tt)* }
-        called, unknown to the libc crate { $($unknown:tt)* }
-        forwarded { $($forwarded:tt)* }
+        common { $($common:tt)* }
+        rare, unknown to the libc crate { $($rare:tt)* }
+        forwarded to one of those { $($forwarded:tt)* }
     ) => {
-        exported! { $($called)* $($unknown)* $($forwarded)* }
-        checked! { $($called)* $($forwarded)* }
-        called! { $($called)* $($unknown)* }
+        exported! { $($common)* $($rare)* $($forwarded)* }
+        checked! { $($common)* $($forwarded)* }
+        found_at_load! { $($common)* }
+        found_at_call! { $($rare)* }
     };
 }
 
 #[rustfmt::skip]
 hooks! {
-    called {
+    common {
         fn execve(path: Text, argv: Strings, envp: Strings) -> c_int = exec::execve;
         fn execvpe(file: Text, argv: Strings, envp: Strings) -> c_int = exec::execvpe;
         fn fexecve(fd: c_int, argv: Strings, envp: Strings) -> c_int = exec::fexecve;
@@ -89,12 +110,12 @@ hooks! {
         fn system(command: Text) -> c_int = shell::system;
         fn popen(command: Text, mode: Text) -> *mut FILE = shell::popen;
     }
-    called, unknown to the libc crate {
+    rare, unknown to the libc crate {
         fn pidfd_spawn(pidfd: *mut c_int, path: Text, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = spawn::pidfd_spawn;
         fn pidfd_spawnp(pidfd: *mut c_int, file: Text, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = spawn::pidfd_spawnp;
         fn wordexp(words: Text, result: *mut WordExp, flags: c_int) -> c_int = shell::wordexp;
     }
-    forwarded {
+    forwarded to one of those {
         fn execv(path: Text, argv: Strings) -> c_int = exec::execv;
         fn execvp(file: Text, argv: Strings) -> c_int = exec::execvp;
     }
@@ -125,6 +146,11 @@ pub unsafe fn next<Function: Copy>(name: &'static str) -> Option<Function> {
     const { assert!(size_of::<Function>() == size_of::<*mut c_void>()) };
     // SAFETY: every name is a literal that ends with NUL.
     let pointer = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr().cast()) };
+    if pointer.is_null() {
+        // Else the program's own next dlerror(3) would tell of it.
+        // SAFETY: takes and keeps no pointer.
+        unsafe { libc::dlerror() };
+    }
     // SAFETY: a pointer from dlsym is the function's (dlsym(3)); the sizes are alike.
     (!pointer.is_null()).then(|| unsafe { core::mem::transmute_copy(&pointer) })
 }
