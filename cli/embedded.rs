@@ -1,6 +1,7 @@
 //! The policy server that belongs to one guarded run: it is started before the
 //! command, is no child of it, and ends after the last process of its tree.
 
+use std::ffi::CStr;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
@@ -23,9 +24,11 @@ use crate::failure::Failure;
 use crate::library;
 use crate::mode::Mode;
 use crate::policy_file::InForce;
-use crate::server::{Audit, Lifetime, Parts, Reload, Server, Tree, listen::Listener};
+use crate::server::{Audit, Lifetime, Parts, Reload, Server, Tree, listen::Listener, title};
 use crate::token::Token;
 
+/// The kernel shows the first 15 characters where there is less room.
+const TITLE: &CStr = c"rampart-server of a guarded run";
 const SOCKET: &str = "s.sock";
 const TEMPLATE: &str = "rampart-XXXXXX";
 /// Descriptors below this are closed where the system does not list them.
@@ -144,8 +147,7 @@ fn serve(kept: &[RawFd], parts: Parts, mut ready: io::PipeWriter) {
     let _ = SigSet::empty().thread_set_mask();
     // SAFETY: to ignore a signal is no handler of ours.
     let _ = unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) };
-    #[cfg(target_os = "linux")]
-    let _ = nix::sys::prctl::set_name(c"rampart-server");
+    title::set(TITLE);
     let server = match Server::new(parts) {
         Ok(server) => server,
         Err(failure) => {

@@ -37,7 +37,7 @@ audit.jsonl, lib/.";
 
 /// Runs agents under a policy that is asked before every program starts
 #[derive(Debug, Parser)]
-#[command(name = "rampart", version, after_help = AFTER_HELP)]
+#[command(name = "rampart", version, after_help = AFTER_HELP, max_term_width = 96)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -39,7 +39,10 @@ command line, the policy or the library is not usable, 1 if something else fails
 
 /// Run a command, and ask a policy before each program that it starts
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(
+    after_help = EXAMPLES,
+    override_usage = "rampart preload [OPTIONS] -- COMMAND [ARGS]..."
+)]
 pub struct Arguments {
     /// What a verdict leads to
     #[arg(long, value_enum, default_value = "enforce", help_heading = "Verdicts")]

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::failure::{Failure, say};
 use crate::home::Home;
 use crate::mode::Mode;
-use crate::policy_file::InForce;
+use crate::policy_file::{InForce, warnings};
 use crate::server::{Audit, Lifetime, Parts, Reload, Server, listen};
 use crate::token::Token;
 
@@ -86,6 +86,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         listeners.push(listen::Listener::unix(listener).map_err(cannot_listen)?);
         socket_file = Some(file);
         places = format!("{places} and unix://{}", path.display());
+    }
+    for warning in warnings(&policy.policies, &policy.file) {
+        say(warning);
     }
     let audit = Audit::open(&arguments.audit.clone().unwrap_or_else(|| home.audit()));
     let origin = policy.origin.to_string();

@@ -66,7 +66,18 @@ struct Report<'a> {
     decision: &'a str,
     message: &'a str,
     matched_policies: &'a [String],
+    because: Option<Reason<'a>>,
+    unparsed: Option<&'a str>,
     policy_file: &'a str,
+}
+
+/// The rule that decided.
+#[derive(Serialize)]
+struct Reason<'a> {
+    policy: &'a str,
+    rule: usize,
+    pattern: &'a str,
+    part: &'a str,
 }
 
 /// Writes the verdict, and gives whether the command may run.
@@ -97,6 +108,13 @@ pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
             decision: verdict_name(decision.action),
             message: &decision.message,
             matched_policies: &decision.matched,
+            because: decision.because.as_ref().map(|because| Reason {
+                policy: &because.policy,
+                rule: because.rule,
+                pattern: &because.pattern,
+                part: &because.part,
+            }),
+            unparsed: decision.unparsed.as_deref(),
             policy_file: &origin,
         })?;
     } else {
@@ -113,7 +131,20 @@ fn explain(command: &str, decision: &Decision, origin: &str) -> String {
         }
     };
     row("message", &decision.message);
-    row("policy", &decision.matched.join(", "));
+    match &decision.because {
+        Some(because) => {
+            row(
+                "policy",
+                &format!("{}, rule {}", because.policy, because.rule),
+            );
+            row("pattern", &because.pattern);
+            row("matched", &because.part);
+        }
+        None => row("policy", "no rule matches: the default action holds"),
+    }
+    let others = decision.matched.get(1..).unwrap_or_default();
+    row("also", &others.join(", "));
+    row("unparsed", decision.unparsed.as_deref().unwrap_or_default());
     row("from", origin);
     text
 }

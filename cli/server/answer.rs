@@ -129,7 +129,9 @@ impl Desk {
     }
 
     fn not_a_question(&mut self, error: &serde_json::Error) -> u16 {
-        let message = format!("{NOT_A_QUESTION}: {error}");
+        // Where, but not what: the error's own words may repeat the whole body.
+        let (line, column) = (error.line(), error.column());
+        let message = format!("{NOT_A_QUESTION} (line {line}, column {column})");
         json(
             &mut self.body,
             &Fault {
@@ -150,13 +152,7 @@ impl Desk {
         self.policy.look(Instant::now(), &mut self.audit);
         let start = Instant::now();
         let decision = match self.mode {
-            Mode::Disabled => Decision {
-                action: Action::Allow,
-                message: String::new(),
-                matched: Vec::new(),
-                because: None,
-                unparsed: None,
-            },
+            Mode::Disabled => unexplained(Action::Allow, ""),
             Mode::Enforce | Mode::Monitor => judge(|| self.policy.policies().evaluate(&call)),
         };
         let eval_duration_us = start.elapsed().as_micros();
@@ -213,13 +209,18 @@ pub fn refuse(refusal: Refusal, keep_alive: bool, out: &mut Vec<u8>) {
 
 /// The verdict, where the engine gives one: a command that makes it fail is refused.
 fn judge(evaluate: impl FnOnce() -> Decision) -> Decision {
-    catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| Decision {
-        action: Action::Deny,
-        message: FAULT.to_owned(),
+    catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| unexplained(Action::Deny, FAULT))
+}
+
+/// A decision that no rule made.
+fn unexplained(action: Action, message: &str) -> Decision {
+    Decision {
+        action,
+        message: message.to_owned(),
         matched: Vec::new(),
         because: None,
         unparsed: None,
-    })
+    }
 }
 
 /// The name of an action on the wire and in the audit.
@@ -253,9 +254,9 @@ fn json(out: &mut Vec<u8>, value: &impl Serialize) {
 
 #[cfg(test)]
 mod tests {
-    use rampart_policy::{Action, Decision};
+    use rampart_policy::Action;
 
-    use super::{Question, judge};
+    use super::{Question, judge, unexplained};
 
     #[test]
     fn a_policy_engine_that_panics_has_refused() {
@@ -269,11 +270,7 @@ mod tests {
 
     #[test]
     fn a_policy_engine_that_decides_is_left_alone() {
-        let watch = Decision {
-            action: Action::Watch,
-            message: "m".into(),
-            matched: vec!["p".into()],
-        };
+        let watch = unexplained(Action::Watch, "m");
         assert_eq!(judge(|| watch.clone()), watch);
     }
 

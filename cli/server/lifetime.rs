@@ -110,9 +110,8 @@ impl Tree {
                     return self.register(registry, slot).is_ok();
                 }
                 let pause = PAUSES.get(looks + 1);
-                if let Some(pause) = pause {
-                    self.watched = Watched::Nobody(looks + 1, now + *pause);
-                }
+                let next = now + *pause.unwrap_or(&POLL_PAUSE);
+                self.watched = Watched::Nobody(looks + 1, next);
                 pause.is_some()
             }
             _ => true,

@@ -11,7 +11,7 @@ use mio::event::Source;
 use nix::sys::socket::{Backlog, listen, setsockopt, sockopt};
 use nix::sys::stat::{Mode, umask};
 
-use super::connection::Stream;
+use super::stream::Stream;
 use crate::failure::Failure;
 
 /// A listening socket of either kind.

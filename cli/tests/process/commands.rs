@@ -156,19 +156,13 @@ fn setup_puts_everything_into_place_and_keeps_what_is_there() {
     );
 
     // The installed file is another one afterwards, not the old one written over.
-    let installed = fs::File::open(home.join("lib/librampart.so")).unwrap();
-    let before = fs::read(home.join("lib/librampart.so")).unwrap();
-    let mut longer = before.clone();
-    longer.push(0);
+    let installed = home.join("lib/librampart.so");
+    let mapped = fs::File::open(&installed).unwrap();
+    let longer = [fs::read(&library).unwrap().as_slice(), &[0]].concat();
     fs::write(&library, &longer).unwrap();
     assert!(setup().status.success());
-    assert_eq!(fs::read(home.join("lib/librampart.so")).unwrap(), longer);
-    assert_eq!(
-        std::io::read_to_string(installed)
-            .map(|text| text.len())
-            .unwrap_or(before.len()),
-        before.len()
-    );
+    assert_eq!(fs::read(&installed).unwrap(), longer);
+    assert_eq!(mapped.metadata().unwrap().len(), longer.len() as u64 - 1);
     assert_eq!(fs::read_dir(home.join("lib")).unwrap().count(), 1);
 }
 

@@ -105,8 +105,8 @@ fn a_stale_socket_is_replaced_and_nothing_else_is() {
 #[test]
 fn a_taken_port_is_named() {
     let world = World::new();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = holder.local_addr().unwrap();
     let output = world.run(["serve", "--port", &address.port().to_string()]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
@@ -127,8 +127,8 @@ fn a_token_is_made_once_and_kept_private() {
         "{}",
         stderr(&refused)
     );
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port().to_string();
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = holder.local_addr().unwrap().port().to_string();
     let first = world.run(["serve", "--port", &port]);
     assert!(
         stderr(&first).contains("made a new token"),

@@ -1,8 +1,9 @@
 //! What `rampart serve` says on the wire.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::server::{Server, body, head, question};
+use crate::server::{Client, Server, body, head, question};
 use crate::world::{POLICY, World};
 
 const LIMIT: usize = 16 * 1024 * 1024;
@@ -246,6 +247,33 @@ fn connections_that_stall_do_not_hold_up_others() {
         client.send(&request.as_bytes()[n % request.len()..]);
         assert_eq!(client.answer().status, 200);
     }
+}
+
+#[test]
+fn clients_that_connect_without_end_do_not_hold_up_a_kept_connection() {
+    let (_world, server) = serve();
+    let mut kept = server.over_unix();
+    let stop = AtomicBool::new(false);
+    let socket = &server.unix;
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    Client::over_unix(socket).ask("ls");
+                }
+            });
+        }
+        let start = Instant::now();
+        for _ in 0..200 {
+            assert_eq!(kept.ask("ls")["allowed"], true);
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            start.elapsed()
+        );
+    });
 }
 
 #[test]

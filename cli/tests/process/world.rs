@@ -76,18 +76,7 @@ impl World {
 
     pub fn compile_library(&self, to: &Path) {
         let source = self.write("empty.c", "int rampart_stands_in;\n");
-        self.compile(&source, to, &["-shared", "-fPIC"]);
-    }
-
-    pub fn compile(&self, source: &Path, to: &Path, flags: &[&str]) {
-        let status = Command::new("cc")
-            .args(flags)
-            .arg("-o")
-            .arg(to)
-            .arg(source)
-            .status()
-            .unwrap();
-        assert!(status.success());
+        compile(&source, to, &["-shared", "-fPIC"]);
     }
 
     /// The program, with nothing in its environment that the test did not put there.
@@ -122,6 +111,18 @@ impl World {
             .map(|entry| entry.unwrap().path())
             .collect()
     }
+}
+
+pub fn compile(source: &Path, to: &Path, flags: &[&str]) {
+    let mut compiler = Command::new("cc");
+    let status = compiler
+        .args(flags)
+        .arg("-o")
+        .arg(to)
+        .arg(source)
+        .status()
+        .unwrap();
+    assert!(status.success());
 }
 
 /// Runs a command to its end, which has to come.
