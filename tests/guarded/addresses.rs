@@ -18,7 +18,12 @@ fn a_url_in_every_form_that_is_fine_reaches_the_server() {
         (&tcp, format!("http://127.0.0.1:{port}"), format!("127.0.0.1:{port}"), ""),
         (&tcp, format!("http://127.0.0.1:{port}///"), format!("127.0.0.1:{port}"), ""),
         (&tcp, format!("HTTP://localhost:{port}"), format!("localhost:{port}"), ""),
-        (&tcp, format!("http://LocalHost:{port}/a/b%20c/"), format!("LocalHost:{port}"), "/a/b%20c"),
+        (
+            &tcp,
+            format!("http://LocalHost:{port}/a/b%20c/"),
+            format!("LocalHost:{port}"),
+            "/a/b%20c",
+        ),
         (&unix, format!("unix://{path}"), "localhost".to_owned(), ""),
         (&unix, format!("unix://{path}/"), "localhost".to_owned(), ""),
         (&unix, format!("UNIX://{path}"), "localhost".to_owned(), ""),
@@ -133,10 +138,11 @@ fn a_host_name_is_looked_up_by_the_first_process_only() {
     let address = server.url.strip_prefix("http://").expect("http");
     // Nobody can resolve this name: that the tree reaches the server is by inheritance.
     let url = "http://policy.invalid:1";
-    let finished = Run::guarded(&sandbox, url, &["sh", "-c", "sh -c 'env -i /bin/true; tool x'; true"])
-        .env("RAMPART_ADDRESS", address)
-        .finish()
-        .success();
+    let finished =
+        Run::guarded(&sandbox, url, &["sh", "-c", "sh -c 'env -i /bin/true; tool x'; true"])
+            .env("RAMPART_ADDRESS", address)
+            .finish()
+            .success();
     assert_eq!(sandbox.take_marks(), ["tool x"], "{finished:#?}");
     let questions = server.take_questions();
     assert_eq!(questions.len(), 4);

@@ -76,7 +76,8 @@ fn tamper(way: &str, value: &str, preload: &str) {
             continue; // setenv(3) is given the list in good order.
         }
         let words = [&text("tamper"), way, function, &text("dump"), value];
-        let run = |run: Run| run.env("RAMPART_SESSION", "s-1").env("RAMPART_TOKEN", "t0ken").finish();
+        let run =
+            |run: Run| run.env("RAMPART_SESSION", "s-1").env("RAMPART_TOKEN", "t0ken").finish();
         let bare = run(Run::bare(&sandbox, &words));
         let guarded = run(Run::guarded(&sandbox, &server.url, &words));
         let clean = |text: &str| text.replace("read ", "");
@@ -96,9 +97,18 @@ fn tamper(way: &str, value: &str, preload: &str) {
 #[test]
 fn children_keep_the_guard_whatever_was_done_to_the_environment() {
     let ours = library().to_str().expect("text").to_owned();
-    for way in
-        ["nothing", "empty", "null", "no preload", "poison", "poison behind", "only poison", "odd", "many", "cleared"]
-    {
+    for way in [
+        "nothing",
+        "empty",
+        "null",
+        "no preload",
+        "poison",
+        "poison behind",
+        "only poison",
+        "odd",
+        "many",
+        "cleared",
+    ] {
         tamper(way, "", &ours);
     }
 }
@@ -131,7 +141,8 @@ fn a_library_that_was_preloaded_with_this_one_stays_in_children_that_lost_the_li
         let (ours, _) = split(&finished.stdout);
         assert_eq!(ours[0], format!("LD_PRELOAD={}", list.replace(' ', ":")));
         let words = ["sh", "-c", "env -u LD_PRELOAD OTHER_SPEAKS=1 tool x"];
-        let finished = Run::guarded(&sandbox, &server.url, &words).env("LD_PRELOAD", &list).finish();
+        let finished =
+            Run::guarded(&sandbox, &server.url, &words).env("LD_PRELOAD", &list).finish();
         assert_eq!(finished.stdout, "other library loaded\nran tool\n");
     }
 }
@@ -184,9 +195,11 @@ fn what_was_read_at_load_counts_for_the_life_of_the_process() {
         ("LD_PRELOAD", ""),
     ] {
         let server = Server::denying();
-        let script =
-            format!("import os\nos.environ['{name}'] = '{value}'\nos.system('rm x')\n\
-                     os.environ.clear()\nos.system('rm x')\nos.execv('{}', ['rm', 'x'])", sandbox.text("bin/rm"));
+        let script = format!(
+            "import os\nos.environ['{name}'] = '{value}'\nos.system('rm x')\n\
+                     os.environ.clear()\nos.system('rm x')\nos.execv('{}', ['rm', 'x'])",
+            sandbox.text("bin/rm")
+        );
         let finished = Run::guarded(&sandbox, &server.url, &["python3", "-c", &script]).finish();
         assert_eq!(server.take_commands(), ["rm x"; 3], "{name}={value}: {finished:#?}");
         assert_eq!(sandbox.take_marks(), [""; 0], "{name}={value}");
@@ -197,9 +210,9 @@ fn what_was_read_at_load_counts_for_the_life_of_the_process() {
 fn the_session_is_that_of_the_first_process_in_the_whole_tree() {
     let sandbox = Sandbox::new();
     let server = Server::allowing();
-    let script = "echo $$; sh -c 'env -i /bin/sh -c \"/bin/true; /bin/true\"; true'; true; /bin/true";
-    let finished =
-        Run::guarded(&sandbox, &server.url, &["sh", "-c", script]).finish().success();
+    let script =
+        "echo $$; sh -c 'env -i /bin/sh -c \"/bin/true; /bin/true\"; true'; true; /bin/true";
+    let finished = Run::guarded(&sandbox, &server.url, &["sh", "-c", script]).finish().success();
     let session = format!("preload-{}", finished.stdout.trim());
     let questions = server.take_questions();
     assert_eq!(questions.len(), 6, "{questions:#?}");
@@ -225,7 +238,8 @@ fn disabled_leaves_everything_alone() {
                 .env("RAMPART_URL", &server.url)
                 .finish();
             let list = format!("LD_PRELOAD={}", library().display());
-            let lines: Vec<&str> = disabled.stdout.lines().filter(|it| !it.ends_with(&list)).collect();
+            let lines: Vec<&str> =
+                disabled.stdout.lines().filter(|it| !it.ends_with(&list)).collect();
             assert_eq!(lines, bare.stdout.lines().collect::<Vec<_>>(), "{way}, {function}");
         }
     }

@@ -64,9 +64,16 @@ fn a_line_is_asked_about_unchanged_whatever_it_holds() {
     let sandbox = Sandbox::new();
     let server = Server::allowing();
     let long = format!("true {}", "x".repeat(100_000));
-    for line in
-        ["", " ", "true 'a  b' \"c\"\t# é", "exit 7", "kill -TERM $$", "true\nfalse", "nonexistent", &long]
-    {
+    for line in [
+        "",
+        " ",
+        "true 'a  b' \"c\"\t# é",
+        "exit 7",
+        "kill -TERM $$",
+        "true\nfalse",
+        "nonexistent",
+        &long,
+    ] {
         for function in ["system", "popen"] {
             let words = start(&[], function, line);
             let bare = Run::bare(&sandbox, &words).finish();

@@ -66,7 +66,8 @@ fn a_descriptor_that_is_not_open_is_certainly_no_program() {
 fn a_relative_program_that_a_file_action_may_bring_into_reach_is_asked_about() {
     let sandbox = Sandbox::new();
     let relative = sandbox.text("bin/rm").trim_start_matches('/').to_owned();
-    for (function, allowed) in [("posix_spawn", true), ("posix_spawnp", true), ("posix_spawn", false)]
+    for (function, allowed) in
+        [("posix_spawn", true), ("posix_spawnp", true), ("posix_spawn", false)]
     {
         let server = if allowed { Server::allowing() } else { Server::denying() };
         let words = start(&["--chdir-action", function, &relative, "rm", "x"]);

@@ -39,13 +39,25 @@ fn a_tree_of_both_libraries_is_guarded_throughout() {
         return;
     }
     let start = |compiler| probe("start", compiler).to_str().expect("text").to_owned();
-    for (parent, child) in [(Compiler::System, Compiler::Musl), (Compiler::Musl, Compiler::System)] {
+    for (parent, child) in [(Compiler::System, Compiler::Musl), (Compiler::Musl, Compiler::System)]
+    {
         let sandbox = Sandbox::with_stand_ins(parent);
         let (outer, inner, rm) = (start(parent), start(child), sandbox.text("bin/rm"));
-        let words =
-            [&*outer, "--env=empty", "posix_spawn", &inner, &inner, "--in=vfork", "execve", &rm, "rm", "x"];
+        let words = [
+            &*outer,
+            "--env=empty",
+            "posix_spawn",
+            &inner,
+            &inner,
+            "--in=vfork",
+            "execve",
+            &rm,
+            "rm",
+            "x",
+        ];
         for allowed in [true, false] {
-            let server = Server::judging(Transport::Unix, move |command| allowed || command != "rm x");
+            let server =
+                Server::judging(Transport::Unix, move |command| allowed || command != "rm x");
             let finished = Run::guarded(&sandbox, &server.url, &words).finish().success();
             let questions = server.take_commands();
             assert_eq!(questions.len(), 2, "{parent:?}: {finished:#?}");

@@ -55,9 +55,7 @@ fn the_name_of_a_program_cannot_break_the_line_either() {
     let server = Server::denying();
     let start = probe("start", Compiler::System);
     let long = "n".repeat(300);
-    for (name, said) in
-        [("a\nb\u{1b}[2J", "a?b?[2J"), (&*long, &long[..120])]
-    {
+    for (name, said) in [("a\nb\u{1b}[2J", "a?b?[2J"), (&*long, &long[..120])] {
         let words = [start.to_str().expect("text"), "execvp", name, name];
         let finished = Run::guarded(&sandbox, &server.url, &words).finish();
         assert_eq!(finished.stderr, format!("rampart: blocked {said}: not here [test-policy]\n"));

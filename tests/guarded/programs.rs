@@ -33,8 +33,7 @@ pub fn check(sandbox: &Sandbox, case: &Case<'_>) -> Option<Finished> {
     assert!(server.take_commands().contains(&"tool x".to_owned()), "{words:?}");
 
     let server = server_without_tool();
-    let denied =
-        Run::guarded(sandbox, &server.url, words).env("RAMPART_NOTICE", "0").finish();
+    let denied = Run::guarded(sandbox, &server.url, words).env("RAMPART_NOTICE", "0").finish();
     assert_eq!(sandbox.take_marks(), [""; 0], "{words:?}: {denied:#?}");
     assert!(server.take_commands().contains(&"tool x".to_owned()), "{words:?}: {denied:#?}");
     // Of a program that may not be run zsh says 127, like of one that is not there.
@@ -120,10 +119,16 @@ fn small_programs_that_start_others_pass_the_refusal_on() {
         case(&["sh", "-c", "echo x x x | xargs -n 1 -P 3 tool"], 126),
         case(&["sh", "-c", "echo x | xargs tool"], 126),
         case(&["gawk", "BEGIN { exit system(\"tool x\") != 0 }"], 1),
-        case(&["gawk", "BEGIN { \"tool x\" | getline l; print l; exit close(\"tool x\") != 0 }"], 1),
+        case(
+            &["gawk", "BEGIN { \"tool x\" | getline l; print l; exit close(\"tool x\") != 0 }"],
+            1,
+        ),
         case(&["gawk", "BEGIN { c = \"cat; tool x\"; print \"in\" | c; exit close(c) != 0 }"], 1),
         case(&["mawk", "BEGIN { exit system(\"tool x\") != 0 }"], 1),
-        case(&["mawk", "BEGIN { \"tool x\" | getline l; print l; exit close(\"tool x\") != 0 }"], 1),
+        case(
+            &["mawk", "BEGIN { \"tool x\" | getline l; print l; exit close(\"tool x\") != 0 }"],
+            1,
+        ),
         case(&["busybox", "env", "tool", "x"], 126),
         case(&["busybox", "find", "/", "-maxdepth", "0", "-exec", "tool", "x", ";"], 0),
         case(&["perl", "-e", "exit(system('tool', 'x') == 0 ? 0 : 5)"], 5),
@@ -132,7 +137,10 @@ fn small_programs_that_start_others_pass_the_refusal_on() {
         case(&["perl", "-e", "my $o = `tool x`; print $o; exit($? ? 5 : 0)"], 5),
         case(&["perl", "-e", "exec 'tool', 'x'; exit 7"], 7),
         case(&["perl", "-e", "open(my $f, '-|', 'tool', 'x') or exit 6; print <$f>"], 6),
-        case(&["perl", "-e", "local %ENV = (PATH => $ENV{PATH}); exit(system('tool x') ? 5 : 0)"], 5),
+        case(
+            &["perl", "-e", "local %ENV = (PATH => $ENV{PATH}); exit(system('tool x') ? 5 : 0)"],
+            5,
+        ),
     ]);
 }
 
@@ -142,7 +150,20 @@ fn make_and_git_start_programs_in_their_own_ways() {
     sandbox.file("home/Makefile", "all: a b c\na b c:\n\t@tool x\nshell:\n\t@tool x; true\n");
     check(&sandbox, &case(&["make", "-s", "-j4"], 2));
     check(&sandbox, &case(&["make", "-s", "shell", "SHELL=/bin/bash"], 0));
-    check(&sandbox, &case(&["make", "-s", "-f", "/dev/null", "--eval", "x := $(shell tool x)\nx: ; @test -n '$(x)'"], 2));
+    check(
+        &sandbox,
+        &case(
+            &[
+                "make",
+                "-s",
+                "-f",
+                "/dev/null",
+                "--eval",
+                "x := $(shell tool x)\nx: ; @test -n '$(x)'",
+            ],
+            2,
+        ),
+    );
     check(&sandbox, &case(&["git", "-c", "alias.t=!tool x", "t"], 126));
     let quiet = "-c user.name=n -c user.email=e@x -c commit.gpgsign=false -c init.defaultBranch=m";
     let script = format!(
@@ -161,11 +182,23 @@ fn make_and_git_start_programs_in_their_own_ways() {
 fn node_reports_eperm() {
     let sandbox = Sandbox::new();
     for (script, denied) in [
-        ("const r = c.spawnSync('tool', ['x']); if (r.error) { console.error(r.error.code); process.exit(9) }", 9),
-        ("try { c.execFileSync('tool', ['x']) } catch (e) { console.error(e.code); process.exit(9) }", 9),
+        (
+            "const r = c.spawnSync('tool', ['x']); if (r.error) { console.error(r.error.code); process.exit(9) }",
+            9,
+        ),
+        (
+            "try { c.execFileSync('tool', ['x']) } catch (e) { console.error(e.code); process.exit(9) }",
+            9,
+        ),
         // Node throws an EPERM, and emits an ENOENT or EACCES only.
-        ("try { c.spawn('tool', ['x'], {stdio: 'inherit'}) } catch (e) { console.error(e.code); process.exit(9) }", 9),
-        ("try { c.execFile('tool', ['x'], {env: {PATH: process.env.PATH}}) } catch (e) { console.error(e.code); process.exit(9) }", 9),
+        (
+            "try { c.spawn('tool', ['x'], {stdio: 'inherit'}) } catch (e) { console.error(e.code); process.exit(9) }",
+            9,
+        ),
+        (
+            "try { c.execFile('tool', ['x'], {env: {PATH: process.env.PATH}}) } catch (e) { console.error(e.code); process.exit(9) }",
+            9,
+        ),
         ("c.exec('tool x', {cwd: '/'}, e => process.exit(e ? e.code : 0))", 126),
     ] {
         let script = format!("const c = require('child_process'); {script}");
@@ -173,8 +206,12 @@ fn node_reports_eperm() {
             assert_eq!(finished.stderr.trim(), if denied == 9 { "EPERM" } else { "" });
         }
     }
-    let child = sandbox.file("home/child.js", "require('child_process').execSync('tool x', {stdio: 'ignore'})");
-    let script = format!("require('child_process').fork('{}', {{silent: true}}).on('exit', s => process.exit(s))", child.display());
+    let child = sandbox
+        .file("home/child.js", "require('child_process').execSync('tool x', {stdio: 'ignore'})");
+    let script = format!(
+        "require('child_process').fork('{}', {{silent: true}}).on('exit', s => process.exit(s))",
+        child.display()
+    );
     check(&sandbox, &case(&["node", "-e", &script], 1));
 }
 
@@ -182,7 +219,10 @@ fn node_reports_eperm() {
 fn a_compiler_still_compiles() {
     let sandbox = Sandbox::new();
     let server = Server::allowing();
-    sandbox.file("home/hello.c", "#include <stdio.h>\nint main(void) { puts(\"hello\"); return 0; }\n");
+    sandbox.file(
+        "home/hello.c",
+        "#include <stdio.h>\nint main(void) { puts(\"hello\"); return 0; }\n",
+    );
     let words = ["gcc", "-O2", "-o", "hello", "hello.c"];
     Run::guarded(&sandbox, &server.url, &words).finish().success();
     let asked = server.take_commands();

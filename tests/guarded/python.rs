@@ -33,9 +33,15 @@ fn subprocess_raises_permission_error() {
             ("run(['tool', 'x'], start_new_session=True)", PERMISSION_ERROR),
             ("run(['tool', 'x'], stdin=subprocess.PIPE, capture_output=True)", PERMISSION_ERROR),
             ("subprocess._USE_VFORK = False\nrun(['tool', 'x'])", PERMISSION_ERROR),
-            ("subprocess._USE_POSIX_SPAWN = True\nrun(['tool', 'x'], executable=tool, close_fds=False)", PERMISSION_ERROR),
+            (
+                "subprocess._USE_POSIX_SPAWN = True\nrun(['tool', 'x'], executable=tool, close_fds=False)",
+                PERMISSION_ERROR,
+            ),
             ("for i in range(30):\n  run(['true'])\nrun(['tool', 'x'])", PERMISSION_ERROR),
-            ("p = subprocess.Popen(['tool', 'x'], stdout=subprocess.PIPE)\nprint(p.communicate())", PERMISSION_ERROR),
+            (
+                "p = subprocess.Popen(['tool', 'x'], stdout=subprocess.PIPE)\nprint(p.communicate())",
+                PERMISSION_ERROR,
+            ),
             ("os.execv(tool, ['tool', 'x'])", PERMISSION_ERROR),
             ("os.execve(tool, ['tool', 'x'], {})", PERMISSION_ERROR),
             ("os.execvp('tool', ['tool', 'x'])", PERMISSION_ERROR),
@@ -44,11 +50,26 @@ fn subprocess_raises_permission_error() {
             ("os.execve(os.open(tool, os.O_RDONLY), ['tool', 'x'], {})", PERMISSION_ERROR),
             ("os.waitpid(os.posix_spawn(tool, ['tool', 'x'], {}), 0)", PERMISSION_ERROR),
             ("os.waitpid(os.posix_spawnp('tool', ['tool', 'x'], os.environ), 0)", PERMISSION_ERROR),
-            ("os.waitpid(os.posix_spawn(tool, ['tool', 'x'], {}, file_actions=[(os.POSIX_SPAWN_DUP2, 1, 5)], setsigmask=[]), 0)", PERMISSION_ERROR),
-            ("async def f():\n  p = await asyncio.create_subprocess_exec('tool', 'x')\n  return await p.wait()\nsys.exit(asyncio.run(f()))", PERMISSION_ERROR),
-            ("m = multiprocessing.get_context('spawn').Process(target=run, args=(['tool', 'x'],))\nm.start()\nm.join()\nsys.exit(m.exitcode)", PERMISSION_ERROR),
-            ("m = multiprocessing.get_context('fork').Process(target=run, args=(['tool', 'x'],))\nm.start()\nm.join()\nsys.exit(m.exitcode)", PERMISSION_ERROR),
-            ("m = multiprocessing.get_context('forkserver').Process(target=run, args=(['tool', 'x'],))\nm.start()\nm.join()\nsys.exit(m.exitcode)", PERMISSION_ERROR),
+            (
+                "os.waitpid(os.posix_spawn(tool, ['tool', 'x'], {}, file_actions=[(os.POSIX_SPAWN_DUP2, 1, 5)], setsigmask=[]), 0)",
+                PERMISSION_ERROR,
+            ),
+            (
+                "async def f():\n  p = await asyncio.create_subprocess_exec('tool', 'x')\n  return await p.wait()\nsys.exit(asyncio.run(f()))",
+                PERMISSION_ERROR,
+            ),
+            (
+                "m = multiprocessing.get_context('spawn').Process(target=run, args=(['tool', 'x'],))\nm.start()\nm.join()\nsys.exit(m.exitcode)",
+                PERMISSION_ERROR,
+            ),
+            (
+                "m = multiprocessing.get_context('fork').Process(target=run, args=(['tool', 'x'],))\nm.start()\nm.join()\nsys.exit(m.exitcode)",
+                PERMISSION_ERROR,
+            ),
+            (
+                "m = multiprocessing.get_context('forkserver').Process(target=run, args=(['tool', 'x'],))\nm.start()\nm.join()\nsys.exit(m.exitcode)",
+                PERMISSION_ERROR,
+            ),
         ],
         "PermissionError: [Errno 1] Operation not permitted",
     );
@@ -59,13 +80,28 @@ fn shells_under_python_tell_their_status() {
     snippets(
         &[
             ("sys.exit(run('tool x', shell=True).returncode)", 126),
-            ("sys.exit(run('tool x', shell=True, executable='/bin/bash', env={'PATH': os.environ['PATH']}).returncode)", 126),
-            ("os.environ.clear()\nsys.exit(run(f'PATH={os.path.dirname(tool)}; tool x', shell=True).returncode)", 126),
+            (
+                "sys.exit(run('tool x', shell=True, executable='/bin/bash', env={'PATH': os.environ['PATH']}).returncode)",
+                126,
+            ),
+            (
+                "os.environ.clear()\nsys.exit(run(f'PATH={os.path.dirname(tool)}; tool x', shell=True).returncode)",
+                126,
+            ),
             ("sys.exit(0 if os.system('tool x') == 0 else 5)", 5),
-            ("p = os.popen('tool x')\nprint(p.read())\nsys.exit(os.waitstatus_to_exitcode(p.close() or 0))", 126),
-            ("print(subprocess.getoutput('tool x; true').replace('sh: 1: tool: Operation not permitted', ''))", 0),
+            (
+                "p = os.popen('tool x')\nprint(p.read())\nsys.exit(os.waitstatus_to_exitcode(p.close() or 0))",
+                126,
+            ),
+            (
+                "print(subprocess.getoutput('tool x; true').replace('sh: 1: tool: Operation not permitted', ''))",
+                0,
+            ),
             ("sys.exit(os.spawnvp(os.P_WAIT, 'tool', ['tool', 'x']))", 127),
-            ("async def f():\n  p = await asyncio.create_subprocess_shell('tool x')\n  return await p.wait()\nsys.exit(asyncio.run(f()))", 126),
+            (
+                "async def f():\n  p = await asyncio.create_subprocess_shell('tool x')\n  return await p.wait()\nsys.exit(asyncio.run(f()))",
+                126,
+            ),
         ],
         "",
     );

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::support::{Compiler, Finished, Run, Sandbox, Server, Transport, installed, library, probe};
+use crate::support::{
+    Compiler, Finished, Run, Sandbox, Server, Transport, installed, library, probe,
+};
 
 fn text(name: &str) -> String {
     probe(name, Compiler::System).to_str().expect("text").to_owned()
@@ -20,9 +22,13 @@ const ALL_THE_SAME: &str =
 fn two_thousand_vforked_execs_leave_their_parent_as_it_was() {
     let sandbox = Sandbox::new();
     let server = Server::allowing();
-    for (place, environment) in
-        [("vfork", "own"), ("vfork", "empty"), ("vfork", "large"), ("clone", "own"), ("clone", "large")]
-    {
+    for (place, environment) in [
+        ("vfork", "own"),
+        ("vfork", "empty"),
+        ("vfork", "large"),
+        ("clone", "own"),
+        ("clone", "large"),
+    ] {
         let times = if (place, environment) == ("vfork", "own") { 2000 } else { 300 };
         let words = [
             &text("start"),
@@ -68,8 +74,15 @@ fn a_denied_vfork_child_leaves_its_parent_as_it_was() {
     for place in ["fork", "vfork", "clone"] {
         for function in ["execve", "execvp", "execl", "fexecve", "syscall_execve"] {
             let place = format!("--in={place}");
-            let words =
-                [&text("start"), "--audit", &place, "--times=50", function, &sandbox.text("bin/rm"), "rm"];
+            let words = [
+                &text("start"),
+                "--audit",
+                &place,
+                "--times=50",
+                function,
+                &sandbox.text("bin/rm"),
+                "rm",
+            ];
             let finished = Run::guarded(&sandbox, &server.url, &words)
                 .env("RAMPART_NOTICE", "0")
                 .finish()
@@ -90,13 +103,16 @@ fn checks_go_on_under_a_storm_of_signals() {
             let server = Server::scripted(transport, move |exchange| {
                 exchange.answer_all(|_| {
                     std::thread::sleep(std::time::Duration::from_millis(2));
-                    let answer = if allowed { crate::support::ALLOWED } else { crate::support::DENIED };
+                    let answer =
+                        if allowed { crate::support::ALLOWED } else { crate::support::DENIED };
                     crate::support::json_answer(answer)
                 });
             });
             let words = [&text("storm"), "60", &sandbox.text("bin/rm")];
-            let finished =
-                Run::guarded(&sandbox, &server.url, &words).env("RAMPART_NOTICE", "0").finish().success();
+            let finished = Run::guarded(&sandbox, &server.url, &words)
+                .env("RAMPART_NOTICE", "0")
+                .finish()
+                .success();
             let (ran, refused) = if allowed { (60, 0) } else { (0, 60) };
             let told = format!("ran {ran} refused {refused} other 0 alarms some deaths all\n");
             assert_eq!(finished.stdout.replace("ran rm\n", ""), told);
@@ -152,7 +168,11 @@ fn what_is_scarce_or_odd_but_enough_changes_nothing() {
                 let server = Server::judging(transport, move |_| allowed);
                 let finished = hostile(&sandbox, &server, way, "0");
                 let told = if allowed { "ran rm\nran\n" } else { "refused\n" };
-                let told = if way == "standard streams closed" { told.replace("ran rm\n", "") } else { told.into() };
+                let told = if way == "standard streams closed" {
+                    told.replace("ran rm\n", "")
+                } else {
+                    told.into()
+                };
                 assert_eq!(finished.stdout, told, "{way} over {transport:?}: {finished:#?}");
                 assert_eq!(finished.code(), 0, "{way}: {finished:#?}");
                 assert_eq!(sandbox.take_marks().len(), usize::from(allowed), "{way}");
@@ -195,7 +215,10 @@ fn a_constructor_that_starts_a_program_before_ours_is_checked_too() {
                 .env("LD_PRELOAD", &list)
                 .env("EARLY", sandbox.path("bin/rm"))
                 .env("RAMPART_NOTICE", "0")
-                .env("LD_LIBRARY_PATH", probe("early.so", Compiler::System).parent().expect("a directory"))
+                .env(
+                    "LD_LIBRARY_PATH",
+                    probe("early.so", Compiler::System).parent().expect("a directory"),
+                )
                 .finish();
             assert_eq!(server.take_commands(), ["rm early"], "{list}: {finished:#?}");
             assert_eq!(sandbox.take_marks().len(), mark, "{list}: {finished:#?}");
@@ -253,15 +276,15 @@ fn a_network_of_its_own_hides_tcp_but_not_a_unix_socket() {
     let sandbox = Sandbox::new();
     let unshare = installed("unshare").unwrap_or_default();
     let unshare = unshare.to_str().expect("text");
-    let works = !unshare.is_empty() && Run::bare(&sandbox, &[unshare, "-n", "true"]).finish().code() == 0;
+    let works =
+        !unshare.is_empty() && Run::bare(&sandbox, &[unshare, "-n", "true"]).finish().code() == 0;
     if !works {
         println!("skipped, for unshare -n is not permitted here");
         return;
     }
     for (transport, reached) in [(Transport::Tcp, false), (Transport::Unix, true)] {
         let server = Server::judging(transport, |_| true);
-        let words = [unshare, "-n", "tool", "x"];
-        Run::guarded(&sandbox, &server.url, &words).finish();
+        Run::guarded(&sandbox, &server.url, &[unshare, "-n", "tool", "x"]).finish();
         assert_eq!(sandbox.take_marks().len(), usize::from(reached));
         assert_eq!(server.take_questions().len(), usize::from(reached));
     }

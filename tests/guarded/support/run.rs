@@ -4,7 +4,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -58,12 +57,6 @@ impl Run {
     /// Removes a variable.
     pub fn without(mut self, name: &str) -> Self {
         self.command.env_remove(name);
-        self
-    }
-
-    /// Sets the working directory.
-    pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
-        self.command.current_dir(directory);
         self
     }
 
@@ -148,7 +141,7 @@ impl Finished {
     /// Demands success.
     #[track_caller]
     pub fn success(self) -> Self {
-        assert_eq!(self.code(), 0, "{self:#?}");
+        assert_eq!(self.code(), 0, "{}: {self:#?}", self.shown);
         self
     }
 }

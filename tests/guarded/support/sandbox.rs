@@ -16,11 +16,11 @@ const STAND_INS: [&str; 9] =
 /// The real programs that a test may run, where they are installed. PATH has no others:
 /// a shell that is denied one `rm` looks for the next.
 const TOOLS: [&str; 50] = [
-    "as", "awk", "bash", "basename", "busybox", "cat", "cc", "cut", "dash", "dirname", "echo", "ed",
-    "env", "expr", "false", "find", "gawk", "gcc", "git", "grep", "head", "java", "javac", "ld",
-    "make", "mawk", "mkdir", "mktemp", "nice", "node", "nohup", "perl", "printf", "pwd", "python3",
-    "sed", "setsid", "sh", "sleep", "sort", "stdbuf", "tail", "test", "timeout", "tr", "true",
-    "uname", "wc", "xargs", "zsh",
+    "as", "awk", "bash", "basename", "busybox", "cat", "cc", "cut", "dash", "dirname", "echo",
+    "ed", "env", "expr", "false", "find", "gawk", "gcc", "git", "grep", "head", "java", "javac",
+    "ld", "make", "mawk", "mkdir", "mktemp", "nice", "node", "nohup", "perl", "printf", "pwd",
+    "python3", "sed", "setsid", "sh", "sleep", "sort", "stdbuf", "tail", "test", "timeout", "tr",
+    "true", "uname", "wc", "xargs", "zsh",
 ];
 
 /// A temporary directory with a home and stand-ins first on PATH.
