@@ -17,6 +17,7 @@ mod exports;
 mod hooks;
 mod lines;
 mod lookup;
+mod matrix;
 mod musl;
 mod notices;
 mod programs;

@@ -1,13 +1,28 @@
 //! Places where a hook runs that leave almost nothing to stand on.
 
 use std::fs;
+use std::path::Path;
 
 use crate::support::{
-    Compiler, Finished, Run, Sandbox, Server, Transport, installed, library, probe,
+    Compiler, Finished, Run, Sandbox, Server, Transport, installed, library, linked_probe, probe,
 };
 
 fn text(name: &str) -> String {
     probe(name, Compiler::System).to_str().expect("text").to_owned()
+}
+
+#[test]
+fn a_program_starts_as_it_would_without_the_library() {
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    let bare = Run::bare(&sandbox, &[text("fresh")]).finish().success();
+    for (name, value) in [("RAMPART_MODE", "enforce"), ("RAMPART_DEBUG", "1"), ("RAMPART_URL", "?")]
+    {
+        let guarded =
+            Run::guarded(&sandbox, &server.url, &[text("fresh")]).env(name, value).finish();
+        assert_eq!(guarded.stdout, bare.stdout, "{name}={value}");
+    }
+    assert!(bare.stdout.starts_with("errno 0\ndescriptor 0\n"), "{bare:#?}");
 }
 
 /// The part of `start`'s output behind what the programs said.
@@ -203,11 +218,12 @@ fn a_constructor_that_starts_a_program_before_ours_is_checked_too() {
     let sandbox = Sandbox::new();
     let ours = library().to_str().expect("text").to_owned();
     let early = text("early.so");
-    let needing = text("needs_early");
+    let needing = linked_probe("needs_early", Compiler::System, Some(Path::new(&early)));
+    let needing = needing.to_str().expect("text");
     for (list, program) in [
         (format!("{ours}:{early}"), "/bin/true"),
         (format!("{early}:{ours}"), "/bin/true"),
-        (ours, &*needing),
+        (ours, needing),
     ] {
         for (allowed, mark) in [(true, 1), (false, 0)] {
             let server = Server::judging(Transport::Unix, move |_| allowed);
@@ -215,10 +231,6 @@ fn a_constructor_that_starts_a_program_before_ours_is_checked_too() {
                 .env("LD_PRELOAD", &list)
                 .env("EARLY", sandbox.path("bin/rm"))
                 .env("RAMPART_NOTICE", "0")
-                .env(
-                    "LD_LIBRARY_PATH",
-                    probe("early.so", Compiler::System).parent().expect("a directory"),
-                )
                 .finish();
             assert_eq!(server.take_commands(), ["rm early"], "{list}: {finished:#?}");
             assert_eq!(sandbox.take_marks().len(), mark, "{list}: {finished:#?}");
@@ -240,7 +252,7 @@ fn a_chroot_without_server_or_library_follows_fail_open() {
     }
     let loader = "lib64/ld-linux-x86-64.so.2";
     let libc = "lib/x86_64-linux-gnu/libc.so.6";
-    if !std::path::Path::new("/").join(loader).exists() {
+    if !Path::new("/").join(loader).exists() {
         println!("skipped, for the loader has another name here");
         return;
     }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+int early_is_here(void) { return 1; }
+
 __attribute__((constructor)) static void early(void) {
     char *argv[] = {"rm", "early", NULL};
     const char *program = getenv("EARLY");

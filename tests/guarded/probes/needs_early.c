@@ -1,4 +1,4 @@
-/* Depends on a library whose constructor starts a program: its code is early.c's. */
-#include "early.c"
+/* Is linked with a library whose constructor starts a program. */
+int early_is_here(void);
 
-int main(void) { return 1; }
+int main(void) { return early_is_here(); }
