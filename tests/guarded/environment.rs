@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::support::{Compiler, Run, Sandbox, Server, library, probe};
+use crate::support::{Compiler, Run, Sandbox, Server, assert_guarded, library, probe};
 
 const OURS: [&str; 11] = [
     "LD_PRELOAD=",
@@ -244,4 +244,5 @@ fn disabled_leaves_everything_alone() {
         }
     }
     assert_eq!(server.connections(), 0);
+    assert_guarded(&sandbox, &server);
 }

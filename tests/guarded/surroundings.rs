@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::{
-    Compiler, Finished, Run, Sandbox, Server, Transport, installed, library, linked_probe, probe,
+    Compiler, Finished, Run, Sandbox, Server, Transport, assert_guarded, installed, library,
+    linked_probe, probe,
 };
 
 fn text(name: &str) -> String {
@@ -22,6 +23,7 @@ fn a_program_starts_as_it_would_without_the_library() {
             Run::guarded(&sandbox, &server.url, &[text("fresh")]).env(name, value).finish();
         assert_eq!(guarded.stdout, bare.stdout, "{name}={value}");
     }
+    assert_guarded(&sandbox, &server);
     assert!(bare.stdout.starts_with("errno 0\ndescriptor 0\n"), "{bare:#?}");
 }
 

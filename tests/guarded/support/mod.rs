@@ -6,6 +6,6 @@ mod sandbox;
 mod server;
 
 pub use probe::{Compiler, library, linked_probe, probe};
-pub use run::{Finished, Run};
+pub use run::{Finished, Run, assert_guarded};
 pub use sandbox::{Sandbox, installed};
 pub use server::{ALLOWED, DENIED, Exchange, Server, Transport, json_answer};

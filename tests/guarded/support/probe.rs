@@ -46,7 +46,7 @@ pub fn linked_probe(name: &str, compiler: Compiler, library: Option<&Path>) -> P
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guarded/probes");
     let stem = name.strip_suffix(".so").unwrap_or(name);
     let source = sources.join(stem).with_extension("c");
-    let mut flags: Vec<&str> = vec!["-O1", "-g", "-Wall", "-Wno-nonnull", "-pthread", "-o"];
+    let mut flags: Vec<&str> = vec!["-O0", "-Wall", "-Wno-nonnull", "-pthread", "-o"];
     if name != stem {
         flags.splice(0..0, ["-shared", "-fPIC"]);
     }

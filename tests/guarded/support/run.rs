@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::probe::library;
 use super::sandbox::Sandbox;
+use super::server::Server;
 
 /// A program that runs longer is wedged.
 const LONGEST_RUN: Duration = Duration::from_secs(30);
@@ -115,6 +116,15 @@ fn content(mut file: File) -> String {
     file.seek(SeekFrom::Start(0)).expect("a file can be read again");
     file.read_to_end(&mut bytes).expect("a file can be read");
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Proves that `server` is asked at all by a program that may be asked about: for tests
+/// in which nothing else is.
+#[track_caller]
+pub fn assert_guarded(sandbox: &Sandbox, server: &Server) {
+    Run::guarded(sandbox, &server.url, &["sh", "-c", "curl proof"]).finish();
+    assert_eq!(server.take_commands(), ["curl proof"]);
+    sandbox.take_marks();
 }
 
 /// How a run ended.
