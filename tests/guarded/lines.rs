@@ -1,6 +1,6 @@
 //! The functions that hand a line to a shell, where they need no shell.
 
-use crate::support::{Compiler, Run, Sandbox, Server, probe};
+use crate::support::{Compiler, Run, Sandbox, Server, assert_guarded, probe};
 
 fn start(options: &[&str], function: &str, line: &str) -> Vec<String> {
     let mut words = vec![probe("start", Compiler::System).to_str().expect("text").to_owned()];
@@ -33,6 +33,7 @@ fn what_needs_no_shell_asks_nobody() {
         assert_eq!(server.take_commands(), [""; 0], "{words:?}");
         assert_eq!(sandbox.take_marks(), [""; 0], "{words:?}");
     }
+    assert_guarded(&sandbox, &server);
 }
 
 #[test]
