@@ -77,7 +77,8 @@ fn an_unsafe_url_is_refused_and_nobody_is_asked() {
                 .env("RAMPART_FAIL_OPEN", "1")
                 .finish();
             assert_eq!(sandbox.take_marks().len(), runs, "{url:?} {mode}: {finished:#?}");
-            let says = finished.stderr.starts_with("rampart: blocked rm: RAMPART_URL ");
+            let notice = "rampart: blocked rm: the policy server's URL ";
+            let says = finished.stderr.starts_with(notice);
             assert_eq!(says, mode == "enforce", "{url:?} {mode}: {finished:#?}");
         }
     }
