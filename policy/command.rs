@@ -9,8 +9,13 @@ use crate::wrappers::{self, Inner};
 
 /// How deep scripts may be nested in scripts.
 const MAX_DEPTH: usize = 12;
+/// How many wrappers below that are followed to the command in the end.
+const MAX_WRAPPERS: usize = 200;
 /// How large the spellings of one line may grow, in bytes.
 const MAX_TEXT: usize = 64 << 20;
+
+/// How large the options may grow that are repeated for each operand, in bytes.
+const MAX_OPTIONS: usize = 16 << 20;
 
 /// A simple command, its words read.
 #[derive(Debug, Default)]
@@ -185,6 +190,9 @@ impl Taker<'_> {
     /// The command by its words alone.
     fn bare(&mut self, words: &[&str], guessed: bool, place: Place<'_>) -> usize {
         let name = base_name(words[0]);
+        if self.is_too_large(words.len(), 0) {
+            return self.parts.begin(place.parent, Kind::Command);
+        }
         let Some(tool) = spelling::tool(name) else {
             let part = self.parts.begin(place.parent, Kind::Command);
             let normal: Vec<Cow<'_, str>> =
@@ -194,6 +202,10 @@ impl Taker<'_> {
         };
         let arguments = tool.arguments(&words[1..]);
         let deeds = deeds(tool, &arguments.operands);
+        let options: usize = arguments.written.iter().map(|word| word.len() + 1).sum();
+        if self.is_too_large(deeds.len(), options) {
+            return self.parts.begin(place.parent, Kind::Command);
+        }
         if let [only] = deeds.as_slice() {
             let part = self.parts.begin(place.parent, Kind::Command);
             let normal = normal_arguments(tool, &arguments.options, only);
@@ -225,6 +237,14 @@ impl Taker<'_> {
             self.spell(&plain, &normal, guessed, Some(tool), None);
         }
         part
+    }
+
+    /// Whether so many spellings would be too large, each longer by `bytes` and the
+    /// working directory.
+    fn is_too_large(&mut self, count: usize, bytes: usize) -> bool {
+        let cwd = self.cwd.as_ref().map_or(0, |cwd| cwd.len());
+        self.overflow |= count.saturating_mul(bytes) > MAX_OPTIONS || count.saturating_mul(cwd) > MAX_TEXT;
+        self.overflow
     }
 
     /// Spells the part begun last: `plain` is all its words, `normal` those behind the
@@ -391,19 +411,21 @@ impl Taker<'_> {
             .unparsed
             .get_or_insert_with(|| format!("nested deeper than {MAX_DEPTH} levels"));
         let mut waiting = inner;
-        while let Some(inner) = waiting.pop() {
-            match inner {
-                Inner::Words(words) => {
+        for _ in 0..MAX_WRAPPERS {
+            match waiting.pop() {
+                Some(Inner::Words(words)) => {
                     let deeper = wrappers::unwrap(&words);
                     if deeper.is_empty() {
                         self.bare(&words, true, place);
                     }
                     waiting.extend(deeper);
                 }
-                Inner::Script(text, _) => self.nested(&text, place),
-                Inner::Input => {}
+                Some(Inner::Script(text, _)) => self.nested(&text, place),
+                Some(Inner::Input) => {}
+                None => return,
             }
         }
+        self.overflow = true;
     }
 
     /// Follows `cd`, so that later relative paths are known.

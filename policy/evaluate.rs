@@ -9,6 +9,8 @@ use crate::rules::{Checked, Contained, Pattern, Policy, Rule, When};
 use crate::shell::{Taken, take_apart};
 use crate::{Action, Because, Call, Decision};
 
+/// From how many parts on the search is run for each part by itself.
+const MANY_PARTS: usize = 16;
 /// What is said of a line that is too large for any judgement.
 const TOO_LARGE: &str = "The command is too large to be judged; run it in smaller pieces";
 /// What is said where no rule matches and the default is to refuse.
@@ -81,17 +83,21 @@ impl Evaluator {
                 unparsed: Some("too large".to_string()),
             };
         }
-        let candidates = self.index.candidates(parts.text());
+        let candidates = Candidates {
+            line: self.index.candidates(parts.text()),
+            parts: (parts.len() > MANY_PARTS)
+                .then(|| (0..parts.len()).map(|part| self.index.candidates(parts.text_of(part))).collect()),
+        };
         let holding = self.holding(call, &parts, &candidates);
         self.decide(&holding, parts.unparsed.clone())
     }
 
     /// The first rule of each policy that holds, in the order of evaluation.
-    fn holding<'a>(&'a self, call: &Call<'a>, parts: &'a Parts, candidates: &'a Bits) -> Vec<Holding<'a>> {
+    fn holding<'a>(&'a self, call: &Call<'a>, parts: &'a Parts, candidates: &'a Candidates) -> Vec<Holding<'a>> {
         let mut holding: Vec<Holding<'a>> = Vec::new();
         let mut settled = usize::MAX;
         let mut seen = usize::MAX;
-        for condition in candidates.within(0..self.owners.len()) {
+        for condition in candidates.line.within(0..self.owners.len()) {
             let place = self.owners[condition];
             let Entry { policy: policy_index, rule: rule_index, .. } = self.rules[place];
             if place == seen || policy_index == settled {
@@ -153,6 +159,19 @@ impl Evaluator {
     }
 }
 
+/// The conditions that are worth a look.
+struct Candidates {
+    line: Bits,
+    /// For each part by itself, where there are many.
+    parts: Option<Vec<Bits>>,
+}
+
+impl Candidates {
+    fn of(&self, part: usize) -> &Bits {
+        self.parts.as_ref().map_or(&self.line, |parts| &parts[part])
+    }
+}
+
 /// A rule that holds.
 struct Holding<'a> {
     policy: &'a Policy,
@@ -173,7 +192,7 @@ struct Judge<'a> {
     /// The rules before it in its policy.
     earlier: &'a [Rule],
     /// The conditions that are worth a look, and which of them are this rule's.
-    worth: &'a Bits,
+    worth: &'a Candidates,
     patterns: Range<usize>,
     texts: Range<usize>,
     session: &'a str,
@@ -186,7 +205,7 @@ impl<'a> Judge<'a> {
             return None;
         }
         let hopeless = |conditions: &Range<usize>| {
-            !conditions.is_empty() && self.worth.within(conditions.clone()).next().is_none()
+            !conditions.is_empty() && self.worth.line.within(conditions.clone()).next().is_none()
         };
         if hopeless(&self.patterns) || hopeless(&self.texts) {
             return None;
@@ -268,7 +287,7 @@ impl<'a> Judge<'a> {
             None => None,
         };
         let Some(patterns) = &self.when.matches else { return contained };
-        self.worth.within(self.patterns.clone()).find_map(|condition| {
+        self.worth.of(part).within(self.patterns.clone()).find_map(|condition| {
             let pattern = &patterns[condition - self.patterns.start];
             let mut spellings = self.parts.spellings(part);
             let (text, _) = spellings.find(|(text, _)| pattern.matches(text))?;
@@ -277,7 +296,7 @@ impl<'a> Judge<'a> {
     }
 
     fn contained(&self, texts: &'a [Contained], part: usize) -> Option<Found<'a>> {
-        self.worth.within(self.texts.clone()).find_map(|condition| {
+        self.worth.of(part).within(self.texts.clone()).find_map(|condition| {
             let text = &texts[condition - self.texts.start];
             let (spelling, _) = self.parts.spellings(part).find(|(spelling, _)| text.is_in(spelling))?;
             Some(Found { pattern: &text.source, text: spelling })

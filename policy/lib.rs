@@ -16,6 +16,7 @@ mod format;
 mod glob;
 mod index;
 mod line;
+mod lint;
 mod parts;
 mod rules;
 mod shell;

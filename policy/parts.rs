@@ -124,6 +124,15 @@ impl Parts {
         &self.text
     }
 
+    /// All spellings of a part in one text.
+    pub(crate) fn text_of(&self, part: usize) -> &str {
+        let Part { first, end, .. } = self.parts[part];
+        match &self.spellings[first..end] {
+            [] => "",
+            [first, ..] => &self.text[first.start..self.spellings[end - 1].end],
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.parts.len()
     }

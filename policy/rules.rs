@@ -10,6 +10,7 @@ use crate::format::{
     self, ActionEntry, DefaultAction, Document, PolicyEntry, RuleEntry, Texts, WHEN_KEYS, WhenEntry,
 };
 use crate::glob::{Glob, collapse_blanks};
+use crate::lint;
 use crate::spelling::normal_pattern;
 
 /// The tool that an embedded server decides about.
@@ -244,6 +245,8 @@ pub(crate) fn check(document: Document, origin: &str) -> Result<Checked, PolicyE
         return Err(PolicyError::new(origin, checker.problems));
     }
     policies.sort_by_key(|policy| policy.priority);
+    checker.warnings.extend(lint::warnings(&policies));
+    checker.warnings.sort_by_key(|warning| (warning.line, warning.column));
     Ok(Checked {
         default_action: match document.default_action {
             Some(DefaultAction::Allow) => Action::Allow,
