@@ -126,8 +126,14 @@ fn explain(error: &YamlError) -> String {
                 format!("this is not a {ty}; correct the value")
             }
         }
-        YamlError::SerdeInvalidType { unexpected, expected, .. } => {
-            format!("{expected} is expected, and this is of another type ({unexpected}); correct it")
+        YamlError::SerdeInvalidType {
+            unexpected,
+            expected,
+            ..
+        } => {
+            format!(
+                "{expected} is expected, and this is of another type ({unexpected}); correct it"
+            )
         }
         YamlError::Eof { .. } => {
             "the file ends before it is complete; it needs at least the key `policies`".to_string()

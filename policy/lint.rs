@@ -12,10 +12,14 @@ pub(crate) fn warnings(policies: &[Policy]) -> Vec<Problem> {
 fn about(policy: &Policy) -> Vec<Problem> {
     let warn = |text: &str| Problem::new(policy.at, format!("the policy `{}` {text}", policy.name));
     if !policy.enabled {
-        return vec![warn("is switched off, so that no rule of it holds; remove `enabled: false` to use it")];
+        return vec![warn(
+            "is switched off, so that no rule of it holds; remove `enabled: false` to use it",
+        )];
     }
     if !policy.about_commands {
-        return vec![warn("is about other tools than `exec`, so that no command reaches it here")];
+        return vec![warn(
+            "is about other tools than `exec`, so that no command reaches it here",
+        )];
     }
     let mut found = Vec::new();
     let mut always: Option<usize> = None;
@@ -28,7 +32,10 @@ fn about(policy: &Policy) -> Vec<Problem> {
             );
             found.push(Problem::new(rule.at, text));
         } else if rule.when.foreign {
-            let text = format!("rule {number} of `{}` is about another tool, and holds for no command", policy.name);
+            let text = format!(
+                "rule {number} of `{}` is about another tool, and holds for no command",
+                policy.name
+            );
             found.push(Problem::new(rule.at, text));
         } else if rule.always_holds() {
             always = Some(number);
@@ -47,8 +54,10 @@ fn about(policy: &Policy) -> Vec<Problem> {
 impl Rule {
     fn always_holds(&self) -> bool {
         let when = &self.when;
-        let all = |patterns: &Vec<crate::rules::Pattern>| {
-            patterns.iter().any(|pattern| pattern.written.is_everything())
+        let all = |patterns: &Vec<crate::conditions::Pattern>| {
+            patterns
+                .iter()
+                .any(|pattern| pattern.written.is_everything())
         };
         !when.foreign
             && when.matches.as_ref().is_none_or(all)

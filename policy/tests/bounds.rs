@@ -6,7 +6,11 @@ use rampart_policy::{Action, Call, Decision, PolicySet};
 
 /// The longest argument list that Linux lets through, in bytes; less where nothing is
 /// optimised.
-const LONGEST: usize = if cfg!(debug_assertions) { 16 << 10 } else { 2 << 20 };
+const LONGEST: usize = if cfg!(debug_assertions) {
+    16 << 10
+} else {
+    2 << 20
+};
 /// What even the worst line may take on a busy machine.
 const BOUND: Duration = Duration::from_secs(10);
 /// The stack of the threads that judge, in bytes: half of what a thread has by default.
@@ -18,12 +22,20 @@ fn judged(lines: Vec<(String, String)>) -> Vec<(String, Decision)> {
         lines
             .into_iter()
             .map(|(name, command)| {
-                let call = Call { agent: "a", session: "s", command: &command, cwd: Some("/home/u") };
+                let call = Call {
+                    agent: "a",
+                    session: "s",
+                    command: &command,
+                    cwd: Some("/home/u"),
+                };
                 let start = Instant::now();
                 let decision = policies.evaluate(&call);
                 let took = start.elapsed();
                 if std::env::var_os("SHOW_TIMES").is_some() {
-                    println!("{took:>12.2?}  {:?} {name} {:?}", decision.action, decision.unparsed);
+                    println!(
+                        "{took:>12.2?}  {:?} {name} {:?}",
+                        decision.action, decision.unparsed
+                    );
                 }
                 assert!(took < BOUND, "{name} took {took:?}");
                 (name, decision)
@@ -31,7 +43,10 @@ fn judged(lines: Vec<(String, String)>) -> Vec<(String, Decision)> {
             .collect()
     };
     let thread = std::thread::Builder::new().stack_size(STACK).spawn(judge);
-    thread.expect("a thread starts").join().expect("no line panics or overflows the stack")
+    thread
+        .expect("a thread starts")
+        .join()
+        .expect("no line panics or overflows the stack")
 }
 
 /// Constructs that nest, opened and closed.
@@ -91,10 +106,16 @@ fn nests_of_any_depth_are_answered_in_time() {
         for depth in [3, 6, 12, 25, 50, 1_000, 100_000] {
             let depth = depth.min(LONGEST / (open.len() + close.len()));
             let opened = open.repeat(depth);
-            lines.push((format!("{depth} x {open:?} open"), format!("{opened}rm -rf /tmp/x")));
+            lines.push((
+                format!("{depth} x {open:?} open"),
+                format!("{opened}rm -rf /tmp/x"),
+            ));
             let closed = format!("{opened}echo x{}", close.repeat(depth));
             lines.push((format!("{depth} x {open:?} closed"), closed.clone()));
-            lines.push((format!("{depth} x {open:?} closed, then an error"), format!("{closed} fi )")));
+            lines.push((
+                format!("{depth} x {open:?} closed, then an error"),
+                format!("{closed} fi )"),
+            ));
         }
     }
     judged(lines);
@@ -108,7 +129,10 @@ fn the_longest_lines_are_answered_in_time() {
         ("spaces", fill(" ")),
         ("tabs and spaces", fill(" \t")),
         ("operands of rm", format!("rm -rf {}", fill("ab "))),
-        ("deep operands of rm", format!("rm -rf {}", fill("/tmp/a/../b "))),
+        (
+            "deep operands of rm",
+            format!("rm -rf {}", fill("/tmp/a/../b ")),
+        ),
         ("slashes", format!("rm -rf {}", fill("/"))),
         ("dots", format!("rm -rf /{}", fill("../"))),
         ("quotes", fill("'a' ")),
@@ -126,7 +150,12 @@ fn the_longest_lines_are_answered_in_time() {
         ("control characters", fill("\u{1}\u{7f}\0")),
         ("xargs input", format!("echo {} | xargs rm", fill("a "))),
     ];
-    judged(lines.into_iter().map(|(name, line)| (name.to_string(), line)).collect());
+    judged(
+        lines
+            .into_iter()
+            .map(|(name, line)| (name.to_string(), line))
+            .collect(),
+    );
 }
 
 #[test]
@@ -158,7 +187,12 @@ fn what_is_hidden_at_the_end_of_a_large_line_is_found() {
         format!("{}rm -rf /{}", "(".repeat(1_000), ")".repeat(1_000)),
         format!("rm -rf /{}", "tmp/../".repeat(many)),
     ];
-    for (_, decision) in judged(cases.into_iter().map(|line| (line[..20].to_string(), line)).collect()) {
+    for (_, decision) in judged(
+        cases
+            .into_iter()
+            .map(|line| (line[..20].to_string(), line))
+            .collect(),
+    ) {
         assert_eq!(decision.action, Action::Deny);
     }
 }

@@ -16,26 +16,106 @@ const WRONG: &[(&str, u64, u64, &str)] = &[
     ("- a\n", 1, 1, "a mapping"),
     ("default_action: maybe\npolicies: []\n", 1, 17, "`maybe`"),
     ("default_action: ask\npolicies: []\n", 1, 17, "`ask`"),
-    ("policies:\n  - rules: [{action: deny}]\n", 2, 5, "`name` is missing"),
+    (
+        "policies:\n  - rules: [{action: deny}]\n",
+        2,
+        5,
+        "`name` is missing",
+    ),
     ("policies:\n  - name: a\n", 2, 5, "`rules` is missing"),
     ("policies:\n  - name: a\n    rules: []\n", 3, 12, "no rules"),
-    ("policies:\n  - name: ''\n    rules: [{action: deny}]\n", 2, 11, "empty"),
+    (
+        "policies:\n  - name: ''\n    rules: [{action: deny}]\n",
+        2,
+        11,
+        "empty",
+    ),
     ("policies:\n  - name: [a]\n    rules: []\n", 2, 11, "a text"),
     ("policies:\n  - name:\n    rules: []\n", 2, 9, "nothing"),
-    ("policies:\n  - name: a\n    name: b\n    rules: []\n", 3, 5, "twice"),
-    ("policies:\n  - name: a\n    priorty: 1\n    rules: []\n", 3, 5, "`priorty`"),
-    ("policies:\n  - name: a\n    priority: high\n    rules: []\n", 3, 15, "whole number"),
-    ("policies:\n  - name: a\n    enabled: no\n    rules: []\n", 3, 14, "boolean"),
-    ("policies:\n  - name: a\n    enabled: 1\n    rules: []\n", 3, 14, "boolean"),
-    ("policies:\n  - name: a\n    rules: {action: deny}\n", 3, 12, "a list"),
-    ("policies:\n  - name: a\n    rules:\n      - action: forbid\n", 4, 17, "`forbid`"),
-    ("policies:\n  - name: a\n    rules:\n      - action: Deny\n", 4, 17, "`Deny`"),
-    ("policies:\n  - name: a\n    rules:\n      - message: x\n", 4, 9, "`action` is missing"),
-    ("policies:\n  - name: a\n    rules:\n      - action: deny\n        mesage: x\n", 5, 9, "`mesage`"),
-    ("policies:\n  - name: a\n    match: {tools: exec}\n    rules: []\n", 3, 13, "`tools`"),
-    ("policies:\n  - name: a\n    match: {tool: []}\n    rules: [{action: deny}]\n", 3, 19, "empty"),
-    ("policies:\n  - name: a\n    match: {agent: 'a[b'}\n    rules: [{action: deny}]\n", 3, 20, "class"),
-    ("policies:\n  - name: a\n    rules: [{action: deny}]\n  - name: a\n    rules: [{action: deny}]\n", 4, 11, "two policies"),
+    (
+        "policies:\n  - name: a\n    name: b\n    rules: []\n",
+        3,
+        5,
+        "twice",
+    ),
+    (
+        "policies:\n  - name: a\n    priorty: 1\n    rules: []\n",
+        3,
+        5,
+        "`priorty`",
+    ),
+    (
+        "policies:\n  - name: a\n    priority: high\n    rules: []\n",
+        3,
+        15,
+        "whole number",
+    ),
+    (
+        "policies:\n  - name: a\n    enabled: no\n    rules: []\n",
+        3,
+        14,
+        "boolean",
+    ),
+    (
+        "policies:\n  - name: a\n    enabled: 1\n    rules: []\n",
+        3,
+        14,
+        "boolean",
+    ),
+    (
+        "policies:\n  - name: a\n    rules: {action: deny}\n",
+        3,
+        12,
+        "a list",
+    ),
+    (
+        "policies:\n  - name: a\n    rules:\n      - action: forbid\n",
+        4,
+        17,
+        "`forbid`",
+    ),
+    (
+        "policies:\n  - name: a\n    rules:\n      - action: Deny\n",
+        4,
+        17,
+        "`Deny`",
+    ),
+    (
+        "policies:\n  - name: a\n    rules:\n      - message: x\n",
+        4,
+        9,
+        "`action` is missing",
+    ),
+    (
+        "policies:\n  - name: a\n    rules:\n      - action: deny\n        mesage: x\n",
+        5,
+        9,
+        "`mesage`",
+    ),
+    (
+        "policies:\n  - name: a\n    match: {tools: exec}\n    rules: []\n",
+        3,
+        13,
+        "`tools`",
+    ),
+    (
+        "policies:\n  - name: a\n    match: {tool: []}\n    rules: [{action: deny}]\n",
+        3,
+        19,
+        "empty",
+    ),
+    (
+        "policies:\n  - name: a\n    match: {agent: 'a[b'}\n    rules: [{action: deny}]\n",
+        3,
+        20,
+        "class",
+    ),
+    (
+        "policies:\n  - name: a\n    rules: [{action: deny}]\n  - name: a\n    rules: [{action: deny}]\n",
+        4,
+        11,
+        "two policies",
+    ),
     ("a: [b\n", 1, 1, "`a` is not known"),
     ("policies: [\n", 1, 11, "YAML"),
     ("policies: []\n---\npolicies: []\n", 3, 1, "second document"),
@@ -83,7 +163,9 @@ fn unexpected(source: &str, place: (u64, u64), said: &str) -> Option<String> {
         Err(error) => {
             let text = error.to_string();
             let start = format!("p.yaml:{}:{}: ", place.0, place.1);
-            let right = (error.line(), error.column()) == place && text.starts_with(&start) && text.contains(said);
+            let right = (error.line(), error.column()) == place
+                && text.starts_with(&start)
+                && text.contains(said);
             (!right).then(|| format!("{source:?}: {place:?} {said:?} expected, is {text}"))
         }
     }
@@ -91,14 +173,18 @@ fn unexpected(source: &str, place: (u64, u64), said: &str) -> Option<String> {
 
 #[test]
 fn every_error_names_file_line_and_column() {
-    let wrong = WRONG.iter().filter_map(|(source, line, column, said)| unexpected(source, (*line, *column), said));
+    let wrong = WRONG
+        .iter()
+        .filter_map(|(source, line, column, said)| unexpected(source, (*line, *column), said));
     let wrong: Vec<_> = wrong.collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
 fn every_error_in_a_condition_names_its_place() {
-    let wrong = WRONG_WHEN.iter().filter_map(|(when, column, said)| unexpected(&in_rule(when), (5, *column), said));
+    let wrong = WRONG_WHEN
+        .iter()
+        .filter_map(|(when, column, said)| unexpected(&in_rule(when), (5, *column), said));
     let wrong: Vec<_> = wrong.collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
@@ -108,7 +194,11 @@ fn several_errors_are_told_at_once_in_the_order_of_the_file() {
     let source = "policies:\n  - name: a\n    rules:\n      - action: deny\n        when:\n          \
                   command_matches: ['[a', 'ok', '**a**b**']\n  - name: a\n    rules: []\n";
     let error = PolicySet::parse(source, "p.yaml").expect_err("three errors");
-    let places: Vec<_> = error.problems().iter().map(|p| (p.line, p.column)).collect();
+    let places: Vec<_> = error
+        .problems()
+        .iter()
+        .map(|p| (p.line, p.column))
+        .collect();
     assert_eq!(places, [(6, 29), (6, 41), (7, 11), (8, 12)]);
     assert_eq!(error.to_string().lines().count(), 4);
 }
@@ -120,7 +210,7 @@ fn a_file_that_grows_by_its_aliases_is_refused_quickly() {
     source.push_str("- &a0 {name: x, rules: [{action: deny}]}\n");
     for level in 1..30 {
         let name = format!("a{level}");
-        source.push_str(&format!("- &{name} [*{last}, *{last}, *{last}]\n"));
+        source += &format!("- &{name} [*{last}, *{last}, *{last}]\n");
         last = name;
     }
     let start = std::time::Instant::now();
@@ -134,9 +224,18 @@ fn rules_of_other_tools_load_and_are_never_reached() {
                   - {action: deny, when: {path_matches: ['/etc/**'], whatever: 1}}\n- name: both\n  \
                   match: {tool: [exec, read]}\n  rules:\n  - {action: deny, when: {path_matches: ['**']}, message: m}\n";
     let policies = PolicySet::parse(source, "p.yaml").expect("a right file");
-    let call = Call { agent: "a", session: "s", command: "cat /etc/passwd", cwd: None };
+    let call = Call {
+        agent: "a",
+        session: "s",
+        command: "cat /etc/passwd",
+        cwd: None,
+    };
     assert_eq!(policies.evaluate(&call).action, Action::Allow);
-    let warned: Vec<_> = policies.warnings().iter().map(|p| (p.line, p.column)).collect();
+    let warned: Vec<_> = policies
+        .warnings()
+        .iter()
+        .map(|p| (p.line, p.column))
+        .collect();
     assert_eq!(warned, [(3, 9), (10, 14)]);
 }
 
@@ -146,7 +245,11 @@ fn what_is_hardly_meant_is_warned_about() {
                   - {action: allow}\n  - {action: deny, message: m}\n- name: c\n  rules:\n  \
                   - {action: deny, when: {command_matches: ''}}\n";
     let policies = PolicySet::parse(source, "p.yaml").expect("a right file");
-    let warned: Vec<_> = policies.warnings().iter().map(|p| (p.line, p.text.as_str())).collect();
+    let warned: Vec<_> = policies
+        .warnings()
+        .iter()
+        .map(|p| (p.line, p.text.as_str()))
+        .collect();
     let lines: Vec<u64> = warned.iter().map(|(line, _)| *line).collect();
     assert_eq!(lines, [1, 2, 8, 11, 11], "{warned:#?}");
 }
