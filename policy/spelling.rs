@@ -84,7 +84,6 @@ const TOOLS: &[Tool] = &[
         noise_long: &["verbose", "interactive", "no-clobber", "update"],
         values: "SmogZ",
         operands: Operands::EachBeforeLast,
-        ..PLAIN
     },
     Tool { names: &["find"], operands: Operands::EachBeforeOptions, ..PLAIN },
     Tool {
