@@ -1,0 +1,182 @@
+//! What is wrong with a policy file, where, and what to do about it.
+
+use std::fmt;
+
+use serde_saphyr::{Error as YamlError, Location};
+
+/// One thing that is wrong with a policy file, or, as a warning, looks wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Line in the file, from 1.
+    pub line: u64,
+    /// Column in the line, in characters, from 1.
+    pub column: u64,
+    /// What is wrong, and what to do.
+    pub text: String,
+}
+
+impl Problem {
+    pub(crate) fn new(at: Location, text: impl Into<String>) -> Self {
+        Self {
+            line: at.line(),
+            column: at.column(),
+            text: text.into(),
+        }
+    }
+}
+
+/// Why a policy file was not taken: at least one [`Problem`], in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyError {
+    origin: String,
+    problems: Vec<Problem>,
+}
+
+impl PolicyError {
+    /// `problems` holds at least one.
+    pub(crate) fn new(origin: &str, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        Self {
+            origin: origin.to_string(),
+            problems,
+        }
+    }
+
+    /// The errors of the reader, in the words of this crate.
+    pub(crate) fn from_yaml(origin: &str, error: &YamlError) -> Self {
+        // What has no place (a file that is not text, a limit) is about the whole.
+        let (line, column) = error
+            .location()
+            .map_or((1, 1), |at| (at.line(), at.column()));
+        Self::new(
+            origin,
+            vec![Problem {
+                line,
+                column,
+                text: explain(error.without_snippet()),
+            }],
+        )
+    }
+
+    /// All that is wrong, in the order of the file.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Name of the file, as given to [`parse`](crate::PolicySet::parse).
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Line of the first problem, from 1.
+    #[must_use]
+    pub fn line(&self) -> u64 {
+        self.problems.first().map_or(1, |problem| problem.line)
+    }
+
+    /// Column of the first problem, in characters, from 1.
+    #[must_use]
+    pub fn column(&self) -> u64 {
+        self.problems.first().map_or(1, |problem| problem.column)
+    }
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Problem { line, column, text }) in self.problems.iter().enumerate() {
+            let newline = if index == 0 { "" } else { "\n" };
+            write!(f, "{newline}{}:{line}:{column}: {text}", self.origin)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for PolicyError {}
+
+fn explain(error: &YamlError) -> String {
+    match error {
+        YamlError::SerdeUnknownField {
+            field, expected, ..
+        } => unknown_key(field, expected),
+        YamlError::SerdeUnknownVariant {
+            variant, expected, ..
+        } => {
+            format!(
+                "`{variant}` is not a value that is known here; use one of {}",
+                listed(expected)
+            )
+        }
+        YamlError::SerdeMissingField { field, .. } => {
+            format!("the key `{field}` is missing; add it")
+        }
+        YamlError::DuplicateMappingKey { key, .. } => {
+            let key = key.as_deref().unwrap_or("?");
+            format!("the key `{key}` is there twice; keep one")
+        }
+        YamlError::InvalidBooleanStrict { .. } => {
+            "this is not a boolean; write `true` or `false`".to_string()
+        }
+        YamlError::InvalidScalar { ty, .. } => {
+            let ty = ty.trim_start_matches(['i', 'u']);
+            if ty.starts_with(|c: char| c.is_ascii_digit()) {
+                "this is not a whole number; write one, such as 10".to_string()
+            } else {
+                format!("this is not a {ty}; correct the value")
+            }
+        }
+        YamlError::NullIntoString { .. } => {
+            "a text is expected, and this is nothing (an unquoted `~` is nothing, too); \
+             write the text in quotes"
+                .to_string()
+        }
+        YamlError::Unexpected { expected, .. } => {
+            let expected = match *expected {
+                "sequence start" => "a list (lines that start with `- `)",
+                "mapping start" => "a mapping (lines of the form `key: value`)",
+                "string scalar" => "a text",
+                other => other,
+            };
+            format!("this is of the wrong type; write {expected} here")
+        }
+        YamlError::MultipleDocuments { .. } => {
+            "the file goes on with a second document; keep one".to_string()
+        }
+        YamlError::UnknownAnchor { .. } => {
+            "this alias has no anchor (a text that starts with `*` needs quotes); \
+             put the text in quotes"
+                .to_string()
+        }
+        YamlError::Budget { .. }
+        | YamlError::AliasReplayLimitExceeded { .. }
+        | YamlError::AliasExpansionLimitExceeded { .. }
+        | YamlError::AliasReplayStackDepthExceeded { .. } => {
+            "the file is larger than any policy, or grows so by its aliases; write it out"
+                .to_string()
+        }
+        other => {
+            let text = other.to_string();
+            let text = text
+                .rsplit_once(" at line ")
+                .map_or(text.as_str(), |(text, _)| text);
+            format!("this is not YAML that can be read ({text}); correct it")
+        }
+    }
+}
+
+/// Says that `key` is not among `known`, and which was perhaps meant.
+pub(crate) fn unknown_key(key: &str, known: &[&str]) -> String {
+    format!(
+        "the key `{key}` is not known here; use one of {}",
+        listed(known)
+    )
+}
+
+fn listed(names: &[&str]) -> String {
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}

@@ -1,0 +1,341 @@
+//! The glob of policy files: which texts a pattern stands for.
+//!
+//! A pattern is compiled once. Three shapes cover nearly all of them without any
+//! search: a literal, a literal with a trailing star, and a list of pieces to be
+//! found in order. The rest is run as a set of states, character by character, so
+//! that no pattern makes a text cost more than its length times the pattern's.
+
+/// How often `**` may stand in one pattern.
+const MAX_CROSSING_STARS: usize = 2;
+
+/// One step of a compiled pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    Char(char),
+    /// `?`: any character but `/`.
+    One,
+    Class {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+    },
+    /// `*` or `**`; the latter crosses `/`.
+    Star {
+        crossing: bool,
+    },
+}
+
+#[derive(Debug, Clone)]
+enum Shape {
+    Nothing,
+    Everything,
+    /// Pieces to be found in order, anywhere in the text.
+    Pieces(Vec<Piece>),
+    Anchored {
+        /// Literal start of the text.
+        prefix: String,
+        /// What follows the prefix.
+        steps: Vec<Step>,
+        /// Whether anything may follow the steps.
+        open: bool,
+    },
+}
+
+/// A piece without stars: plain text, or text with `?` and classes.
+#[derive(Debug, Clone)]
+enum Piece {
+    Text(String),
+    Steps(Vec<Step>),
+}
+
+/// A compiled pattern.
+#[derive(Debug, Clone)]
+pub(crate) struct Glob {
+    shape: Shape,
+}
+
+impl Glob {
+    /// Compiles `pattern`.
+    ///
+    /// # Errors
+    /// What is wrong with the pattern, as the end of a sentence about it.
+    pub(crate) fn new(pattern: &str) -> Result<Self, String> {
+        let mut collapsed = pattern.to_string();
+        collapse_blanks(&mut collapsed, 0);
+        let mut steps = parse(&collapsed)?;
+        let stars = |steps: &[Step]| {
+            steps
+                .iter()
+                .filter(|step| matches!(step, Step::Star { crossing: true }))
+                .count()
+        };
+        if stars(&steps) > MAX_CROSSING_STARS {
+            return Err(format!(
+                "has `**` more than {MAX_CROSSING_STARS} times; use `*`"
+            ));
+        }
+        let shape = match steps.first() {
+            None => Shape::Nothing,
+            Some(Step::Star { .. }) if steps.len() == 1 => Shape::Everything,
+            Some(Step::Star { .. }) => Shape::Pieces(pieces(&steps)),
+            Some(_) => {
+                let open = matches!(steps.last(), Some(Step::Star { .. }));
+                if open {
+                    steps.pop();
+                }
+                let literal = steps
+                    .iter()
+                    .take_while(|step| matches!(step, Step::Char(_)))
+                    .count();
+                let prefix = text_of(&steps[..literal]);
+                Shape::Anchored {
+                    prefix,
+                    steps: steps.split_off(literal),
+                    open,
+                }
+            }
+        };
+        Ok(Self { shape })
+    }
+
+    /// The pattern that matches nothing.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            shape: Shape::Nothing,
+        }
+    }
+
+    /// Whether the pattern stands for `text`, in which runs of blanks are one.
+    pub(crate) fn matches(&self, text: &str) -> bool {
+        match &self.shape {
+            Shape::Nothing => false,
+            Shape::Everything => true,
+            Shape::Pieces(pieces) => {
+                let mut rest = text;
+                pieces.iter().all(|piece| match piece.end_of_first(rest) {
+                    Some(end) => {
+                        rest = &rest[end..];
+                        true
+                    }
+                    None => false,
+                })
+            }
+            Shape::Anchored {
+                prefix,
+                steps,
+                open,
+            } => text
+                .strip_prefix(prefix.as_str())
+                .is_some_and(|rest| run(steps, rest, *open)),
+        }
+    }
+
+    /// Whether every text matches.
+    pub(crate) fn is_everything(&self) -> bool {
+        matches!(self.shape, Shape::Everything)
+    }
+
+    /// Whether no text matches.
+    pub(crate) fn is_nothing(&self) -> bool {
+        matches!(self.shape, Shape::Nothing)
+    }
+
+    /// The one text that matches, where the pattern has no wildcard.
+    pub(crate) fn as_literal(&self) -> Option<&str> {
+        match &self.shape {
+            Shape::Anchored {
+                prefix,
+                steps,
+                open: false,
+            } if steps.is_empty() => Some(prefix),
+            _ => None,
+        }
+    }
+
+    /// The texts that every matching text contains.
+    pub(crate) fn literals(&self) -> Vec<String> {
+        let runs = |steps: &[Step]| -> Vec<String> {
+            let runs = steps.split(|step| !matches!(step, Step::Char(_)));
+            runs.filter(|run| !run.is_empty()).map(text_of).collect()
+        };
+        match &self.shape {
+            Shape::Nothing | Shape::Everything => Vec::new(),
+            Shape::Pieces(pieces) => pieces
+                .iter()
+                .flat_map(|piece| match piece {
+                    Piece::Text(text) => vec![text.clone()],
+                    Piece::Steps(steps) => runs(steps),
+                })
+                .collect(),
+            Shape::Anchored { prefix, steps, .. } => {
+                let prefix = (!prefix.is_empty()).then(|| prefix.clone());
+                prefix.into_iter().chain(runs(steps)).collect()
+            }
+        }
+    }
+}
+
+/// Makes every run of blanks in `text`, from the byte `start` on, one space.
+pub(crate) fn collapse_blanks(text: &mut String, start: usize) {
+    let bytes = &text.as_bytes()[start..];
+    if !bytes.contains(&b'\t') && !bytes.windows(2).any(|pair| pair == b"  ") {
+        return;
+    }
+    let tail = text.split_off(start);
+    let mut after_blank = false;
+    for c in tail.chars() {
+        let blank = matches!(c, ' ' | '\t');
+        if !blank {
+            text.push(c);
+        } else if !after_blank {
+            text.push(' ');
+        }
+        after_blank = blank;
+    }
+}
+
+fn parse(pattern: &str) -> Result<Vec<Step>, String> {
+    let mut steps = Vec::new();
+    let mut chars = pattern.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '*' => {
+                let crossing = chars.next_if_eq(&'*').is_some();
+                if crossing && chars.peek() == Some(&'*') {
+                    return Err("has three stars in a row; use `*` or `**`".into());
+                }
+                steps.push(Step::Star { crossing });
+            }
+            '?' => steps.push(Step::One),
+            '[' => steps.push(class(&mut chars)?),
+            plain => steps.push(Step::Char(plain)),
+        }
+    }
+    Ok(steps)
+}
+
+/// Reads a class behind its `[`. A `]` that stands first is one of its characters.
+fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Step, String> {
+    let negated = chars.next_if_eq(&'^').is_some();
+    let mut ranges = Vec::new();
+    loop {
+        let unclosed = || "has a class that is not closed; end it with `]`".to_string();
+        let from = chars.next().ok_or_else(unclosed)?;
+        if from == ']' && !ranges.is_empty() {
+            return Ok(Step::Class { negated, ranges });
+        }
+        let mut ahead = chars.clone();
+        if ahead.next() == Some('-') && ahead.next().is_some_and(|c| c != ']') {
+            chars.next();
+            let to = chars.next().ok_or_else(unclosed)?;
+            if to < from {
+                return Err(format!(
+                    "has the range `{from}-{to}`, which is the wrong way round"
+                ));
+            }
+            ranges.push((from, to));
+        } else {
+            ranges.push((from, from));
+        }
+    }
+}
+
+fn pieces(steps: &[Step]) -> Vec<Piece> {
+    steps
+        .split(|step| matches!(step, Step::Star { .. }))
+        .filter(|piece| !piece.is_empty())
+        .map(|piece| {
+            if piece.iter().all(|step| matches!(step, Step::Char(_))) {
+                Piece::Text(text_of(piece))
+            } else {
+                Piece::Steps(piece.to_vec())
+            }
+        })
+        .collect()
+}
+
+fn text_of(steps: &[Step]) -> String {
+    steps
+        .iter()
+        .filter_map(|step| {
+            if let Step::Char(c) = step {
+                Some(*c)
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+impl Piece {
+    /// Where the first occurrence in `text` ends.
+    fn end_of_first(&self, text: &str) -> Option<usize> {
+        match self {
+            Self::Text(piece) => text.find(piece.as_str()).map(|at| at + piece.len()),
+            Self::Steps(steps) => text.char_indices().find_map(|(at, _)| {
+                let mut chars = text[at..].char_indices();
+                let fits = steps
+                    .iter()
+                    .all(|step| chars.next().is_some_and(|(_, c)| step.takes(c)));
+                fits.then(|| at + chars.offset())
+            }),
+        }
+    }
+}
+
+impl Step {
+    fn takes(&self, c: char) -> bool {
+        match self {
+            Self::Char(own) => *own == c,
+            Self::One => c != '/',
+            Self::Class { negated, ranges } => {
+                ranges.iter().any(|&(from, to)| (from..=to).contains(&c)) != *negated
+            }
+            Self::Star { crossing } => *crossing || c != '/',
+        }
+    }
+}
+
+/// Whether `steps` match a start of `text` (`open`) or the whole of it.
+fn run(steps: &[Step], text: &str, open: bool) -> bool {
+    if steps.is_empty() {
+        return open || text.is_empty();
+    }
+    // The positions in `steps` that the text read so far can stand at, ascending.
+    let mut states = Vec::with_capacity(steps.len() + 1);
+    let mut next = Vec::with_capacity(steps.len() + 1);
+    enter(steps, 0, &mut states);
+    for c in text.chars() {
+        if open && states.last() == Some(&steps.len()) {
+            return true;
+        }
+        next.clear();
+        for &state in &states {
+            let Some(step) = steps.get(state) else {
+                continue;
+            };
+            if step.takes(c) {
+                let stays = matches!(step, Step::Star { .. });
+                enter(steps, if stays { state } else { state + 1 }, &mut next);
+            }
+        }
+        if next.is_empty() {
+            return false;
+        }
+        std::mem::swap(&mut states, &mut next);
+    }
+    states.last() == Some(&steps.len())
+}
+
+/// Adds `state`, and those reached from it by letting stars take nothing.
+fn enter(steps: &[Step], mut state: usize, states: &mut Vec<usize>) {
+    loop {
+        // States come in ascending order, so one comparison finds a repeated one.
+        if states.last().is_none_or(|&last| last < state) {
+            states.push(state);
+        }
+        if !matches!(steps.get(state), Some(Step::Star { .. })) {
+            return;
+        }
+        state += 1;
+    }
+}

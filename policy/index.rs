@@ -1,0 +1,108 @@
+//! Which conditions a command may meet at all, found in one pass over its text.
+//!
+//! Whatever a pattern matches contains the pattern's literal pieces. One search for one
+//! piece of every pattern leaves the few patterns that are worth a closer look, so that
+//! the cost of a verdict hardly grows with the number of rules.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
+
+/// Up to how many literals the search is built for speed at the cost of memory.
+const FAST_LITERALS: usize = 2_000;
+
+/// The conditions of all rules, each with a number, and what finds them.
+#[derive(Debug)]
+pub(crate) struct Index {
+    search: Option<AhoCorasick>,
+    /// For each literal the conditions that need it.
+    users: Vec<Vec<usize>>,
+    /// Conditions that need none.
+    always: Bits,
+}
+
+impl Index {
+    /// `conditions` holds for each condition its alternatives, and for each of these the
+    /// literals that it needs, all of them.
+    pub(crate) fn new(conditions: &[Vec<Vec<String>>]) -> Self {
+        let mut frequency: HashMap<&str, usize> = HashMap::new();
+        for literal in conditions.iter().flatten().flatten() {
+            *frequency.entry(literal).or_default() += 1;
+        }
+        // The search folds the case of ASCII alone.
+        let usable = |literal: &&String| !literal.is_empty() && literal.is_ascii();
+        let rarity = |literal: &&String| (usize::MAX - frequency[literal.as_str()], literal.len());
+        let mut ids: HashMap<&str, usize> = HashMap::new();
+        let mut literals: Vec<&str> = Vec::new();
+        let mut users: Vec<Vec<usize>> = Vec::new();
+        let mut always = Bits::new(conditions.len());
+        for (condition, alternatives) in conditions.iter().enumerate() {
+            for needed in alternatives {
+                let Some(literal) = needed.iter().filter(usable).max_by_key(rarity) else {
+                    always.set(condition);
+                    continue;
+                };
+                let id = *ids.entry(literal).or_insert_with(|| {
+                    literals.push(literal);
+                    users.push(Vec::new());
+                    literals.len() - 1
+                });
+                users[id].push(condition);
+            }
+        }
+        let fast = literals.len() <= FAST_LITERALS;
+        let kind = if fast { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
+        let mut builder = AhoCorasickBuilder::new();
+        let search = builder.ascii_case_insensitive(true).kind(Some(kind)).build(&literals).ok();
+        if search.is_none() {
+            // Without the search every condition is looked at, which is slow and right.
+            (0..conditions.len()).for_each(|condition| always.set(condition));
+        }
+        Self { search, users, always }
+    }
+
+    /// The conditions that something in `text` may meet.
+    pub(crate) fn candidates(&self, text: &str) -> Bits {
+        let mut found = self.always.clone();
+        let Some(search) = &self.search else { return found };
+        for literal in search.find_overlapping_iter(text) {
+            for &condition in &self.users[literal.pattern()] {
+                found.set(condition);
+            }
+        }
+        found
+    }
+}
+
+/// A set of small numbers.
+#[derive(Debug, Clone)]
+pub(crate) struct Bits(Vec<u64>);
+
+impl Bits {
+    fn new(len: usize) -> Self {
+        Self(vec![0; len.div_ceil(64)])
+    }
+
+    fn set(&mut self, number: usize) {
+        self.0[number / 64] |= 1 << (number % 64);
+    }
+
+    /// The numbers in the set that lie in `range`, ascending.
+    pub(crate) fn within(&self, range: Range<usize>) -> impl Iterator<Item = usize> {
+        let mut next = range.start;
+        std::iter::from_fn(move || {
+            while next < range.end {
+                let word = self.0[next / 64] >> (next % 64);
+                if word == 0 {
+                    next = (next / 64 + 1) * 64;
+                    continue;
+                }
+                let number = next + word.trailing_zeros() as usize;
+                next = number + 1;
+                return (number < range.end).then_some(number);
+            }
+            None
+        })
+    }
+}

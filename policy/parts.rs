@@ -1,0 +1,142 @@
+//! What a command line was taken apart into: a tree of parts, each with its spellings.
+
+use crate::glob::collapse_blanks;
+
+/// How a spelling may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Faith {
+    /// It is what will run, paths resolved: an exclusion may excuse by it.
+    pub(crate) excuses: bool,
+    /// It names the program as it was named: an allow may permit by it.
+    pub(crate) permits: bool,
+}
+
+impl Faith {
+    /// For restricting rules only.
+    pub(crate) const WIDE: Self = Self {
+        excuses: false,
+        permits: false,
+    };
+    /// For exclusions as well.
+    pub(crate) const EXCUSES: Self = Self {
+        excuses: true,
+        permits: false,
+    };
+    /// For every use.
+    pub(crate) const FULL: Self = Self {
+        excuses: true,
+        permits: true,
+    };
+}
+
+/// What a part is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A line, a pipeline or a list of operands: made of other parts.
+    Whole,
+    /// What runs: a simple command, or what it does to one of its operands.
+    Command,
+}
+
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) parent: Option<usize>,
+    pub(crate) kind: Kind,
+    /// Its spellings, in [`Parts::spellings`].
+    first: usize,
+    end: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Spelling {
+    start: usize,
+    end: usize,
+    faith: Faith,
+}
+
+/// The parts of one command line. A part comes before those it is made of.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    /// All spellings, one after the other with a NUL between.
+    text: String,
+    spellings: Vec<Spelling>,
+    parts: Vec<Part>,
+    /// Why the line, or something in it, could not be taken apart.
+    pub(crate) unparsed: Option<String>,
+}
+
+impl Parts {
+    pub(crate) fn with_capacity(line: usize) -> Self {
+        Self {
+            text: String::with_capacity(line * 2 + 64),
+            spellings: Vec::with_capacity(4),
+            parts: Vec::with_capacity(2),
+            unparsed: None,
+        }
+    }
+
+    /// Adds a part; the spellings that follow are its own.
+    pub(crate) fn begin(&mut self, parent: Option<usize>, kind: Kind) -> usize {
+        let first = self.spellings.len();
+        self.parts.push(Part {
+            parent,
+            kind,
+            first,
+            end: first,
+        });
+        self.parts.len() - 1
+    }
+
+    /// Adds a spelling of the part begun last: `words` with a blank between each.
+    pub(crate) fn spell<'w>(&mut self, faith: Faith, words: impl IntoIterator<Item = &'w str>) {
+        let start = self.text.len();
+        for (index, word) in words.into_iter().enumerate() {
+            if index > 0 {
+                self.text.push(' ');
+            }
+            self.text.push_str(word);
+        }
+        collapse_blanks(&mut self.text, start);
+        let Some(part) = self.parts.last_mut() else {
+            return;
+        };
+        let new = &self.text[start..];
+        let known = self.spellings[part.first..part.end]
+            .iter_mut()
+            .find(|spelling| &self.text[spelling.start..spelling.end] == new);
+        if let Some(known) = known {
+            known.faith.excuses |= faith.excuses;
+            known.faith.permits |= faith.permits;
+            self.text.truncate(start);
+            return;
+        }
+        self.spellings.push(Spelling {
+            start,
+            end: self.text.len(),
+            faith,
+        });
+        self.text.push('\0');
+        part.end = self.spellings.len();
+    }
+
+    /// All spellings in one text.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    pub(crate) fn part(&self, part: usize) -> &Part {
+        &self.parts[part]
+    }
+
+    /// The spellings of a part and what each may be used for.
+    pub(crate) fn spellings(&self, part: usize) -> impl Iterator<Item = (&str, Faith)> {
+        let Part { first, end, .. } = self.parts[part];
+        self.spellings[first..end]
+            .iter()
+            .map(|spelling| (&self.text[spelling.start..spelling.end], spelling.faith))
+    }
+}
