@@ -44,6 +44,18 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Boolean(boolean))
     }
 
+    fn visit_u64<E>(self, _: u64) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
     fn visit_str<E>(self, _: &str) -> Result<Value, E> {
         Ok(Value::Other)
     }
@@ -57,7 +69,8 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Other)
     }
 
-    // Numbers come this way too, as maps of one key (`arbitrary_precision`).
+    // Numbers that fit none of the above come this way too, as maps of one key
+    // (`arbitrary_precision`).
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut allowed = Vec::new();
         while let Some((key, value)) = members.next_entry::<String, Value>()? {

@@ -10,7 +10,7 @@ use rampart_fuzz::pieces::pieces;
 
 fuzz_target!(|wire: &[u8]| check(wire));
 
-/// What the reader keeps of a line: it may refuse a framing header that is longer.
+/// What the reader keeps of a line: it may refuse a name or a framing header that is longer.
 const LONGEST_LINE: usize = 96;
 /// Of all that is not body.
 const LONGEST_HEAD: usize = 32 * 1024;
@@ -140,7 +140,9 @@ impl Model {
         let lengths = values("Content-Length");
         let codings = values("Transfer-Encoding");
         let short = |value: &&[u8]| value.len() <= LONGEST_LINE / 2;
-        let plain = lengths.iter().chain(&codings).all(short);
+        let mut names = head.headers.iter().map(|header| header.name);
+        let plain = names.all(|name| name.len() < LONGEST_LINE);
+        let plain = plain && lengths.iter().chain(&codings).all(short);
         match (&lengths[..], &codings[..]) {
             ([], []) => Some(Self { body: rest.to_vec(), framing: start, plain }),
             ([length], []) => {
