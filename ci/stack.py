@@ -163,13 +163,13 @@ def deepest(functions, start, left_out):
     def use(address):
         function = functions[address]
         active.append(address)
-        found = (function.own_bytes, (function.name,))
+        found = (function.own_bytes, ((function.own_bytes, function.name),))
         for callee, depth in function.calls.items():
             if callee in active:
                 raise Unreadable(f"{function.name} calls itself by way of {functions[callee].name}")
             if callee in functions and functions[callee].name != left_out:
                 bytes_, path = use(callee)
-                found = max(found, (depth + bytes_, (function.name, *path)))
+                found = max(found, (depth + bytes_, ((depth, function.name), *path)))
         active.pop()
         return found
 
@@ -191,7 +191,9 @@ def main():
     print(f"{lazy} by itself: {max(deepest(functions, it.start, None)[0] for it in functions.values() if it.name == lazy)}")
     print(f"deepest: {worst[0]} bytes of {limit}")
     if worst[0] > limit:
-        print("too deep: " + "\n  > ".join(worst[1]), file=sys.stderr)
+        print("too deep:", file=sys.stderr)
+        for size, name in worst[1]:
+            print(f"  {size:5} {name}", file=sys.stderr)
         return 1
     return 0
 

@@ -94,8 +94,10 @@ fn check(input: &[u8]) {
     let Ok(line) = std::str::from_utf8(input) else { return };
     let decision = verdict(line);
     assert!(!decision.message.is_empty() || decision.action == Action::Allow, "{decision:?}");
-    // A script that begins so would be taken for an option of the shell.
-    if !decision.allowed() && !line.contains('\0') && !line.starts_with(['-', '+']) {
+    // A script that begins with a sign would be taken for an option of the shell. What cannot
+    // be parsed is refused on suspicion, more readily as a line than as an argument.
+    let is_script = !line.contains('\0') && !line.starts_with(['-', '+']);
+    if is_script && !decision.allowed() && decision.unparsed.is_none() {
         is_refused(&wrap("sh -c @", &quoted(line)));
     }
 }
