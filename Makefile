@@ -10,7 +10,7 @@ export CMD
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := all
-.PHONY: all debug install test run clean help
+.PHONY: all debug install test bench run clean help
 
 all: ## build the library and the rampart command
 	$(CARGO) build --release --package rampart
@@ -32,6 +32,10 @@ install: all ## copy both to ~/.rampart (RAMPART_HOME moves it)
 test: all ## run every test, under the library just built
 	ci/needed test
 	$(CARGO) test --workspace --exclude librampart
+
+bench: all ## what being guarded costs, side by side with the machine's own floors
+	ci/needed bench
+	$(CARGO) run --release --quiet --package rampart-bench
 
 run: all ## run CMD='…' guarded by the embedded server; without CMD a sample agent
 	@ci/needed run

@@ -63,12 +63,13 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         let Some(mut slot) = Slot::take() else { return self.by_own_connection(address) };
         if let Some(kept) = slot.connection() {
             let end = self.converse(&kept);
-            if end.reusable {
-                slot.keep(kept);
-            }
-            // The server may have closed a connection that was idle for long: that is
-            // found out only now, and is no failure.
-            if end.outcome != Outcome::Unreachable(Unreachable::Cut) || self.reader.has_begun() {
+            // The server may have closed it just now: that is no failure.
+            let was_stale =
+                end.outcome == Outcome::Unreachable(Unreachable::Cut) && !self.reader.has_begun();
+            if !was_stale {
+                if end.reusable {
+                    slot.put_back(kept);
+                }
                 return end.outcome;
             }
         }
@@ -257,14 +258,26 @@ impl Slot {
         (found != TAKEN).then_some(Self { found, leave: EMPTY })
     }
 
-    /// The kept connection. `None` also if the program has closed it meanwhile: the number
-    /// may stand for a file of its own by now.
+    /// The kept connection. `None` also if the program has closed it meanwhile (the number
+    /// may stand for a file of its own by now), if the server has, or if it has sent what
+    /// would be taken for the answer to a question that was not put yet.
     fn connection(&self) -> Option<Descriptor> {
         let number = i32::try_from(self.found.checked_sub(FIRST)?).ok()?;
         let identity = sys::socket_identity(number)?;
-        (identity == IDENTITY.load(Ordering::Relaxed)).then(|| Descriptor::from_number(number))
+        if identity != IDENTITY.load(Ordering::Relaxed) {
+            return None;
+        }
+        let connection = Descriptor::from_number(number);
+        sys::is_quiet(&connection).then_some(connection)
     }
 
+    /// Leaves the connection that was found here.
+    fn put_back(&mut self, connection: Descriptor) {
+        connection.into_number();
+        self.leave = self.found;
+    }
+
+    /// Leaves a new connection here.
     fn keep(&mut self, connection: Descriptor) {
         let Some(identity) = sys::socket_identity(connection.number()) else { return };
         IDENTITY.store(identity, Ordering::Relaxed);

@@ -5,8 +5,8 @@ use core::ffi::{CStr, c_int, c_long};
 use rampart_core::arena::{Decimal, Full, Text as Buffer};
 
 use crate::abi::{MutStrings, Strings, Text};
-use crate::os::Real;
 use crate::os::sys::{self, Link};
+use crate::os::{self, Real};
 use crate::program::{Program, string};
 use crate::{environment, errno, gate};
 
@@ -18,7 +18,7 @@ pub unsafe fn execve(path: Text, argv: Strings, envp: Strings) -> c_int {
     // SAFETY: the caller's promises to the C library, here and in all that follow.
     unsafe {
         let program = string(path).map(|path| Program::at(path, argv));
-        gate::start(program, envp, |real, envp| Some(real.execve()?(path, argv, envp)))
+        gate::start(program, envp, Real::execve, |execve, envp| execve(path, argv, envp))
             .unwrap_or_else(errno::fail)
     }
 }
@@ -34,7 +34,7 @@ pub unsafe fn execvpe(file: Text, argv: Strings, envp: Strings) -> c_int {
     // SAFETY: see `execve`.
     unsafe {
         let program = string(file).map(|file| Program::named(file, argv));
-        gate::start(program, envp, |real, envp| Some(real.execvpe()?(file, argv, envp)))
+        gate::start(program, envp, Real::execvpe, |execvpe, envp| execvpe(file, argv, envp))
             .unwrap_or_else(errno::fail)
     }
 }
@@ -73,8 +73,8 @@ pub unsafe extern "C" fn execle(path: Text, argv: Strings) -> c_int {
 pub unsafe fn fexecve(descriptor: c_int, argv: Strings, envp: Strings) -> c_int {
     // SAFETY: see `execve`.
     unsafe {
-        opened(descriptor, c"", argv, envp, |real, envp| {
-            Some(real.fexecve()?(descriptor, argv, envp))
+        opened(descriptor, c"", argv, envp, Real::fexecve, |fexecve, envp| {
+            fexecve(descriptor, argv, envp)
         })
     }
 }
@@ -90,18 +90,19 @@ pub unsafe fn execveat(
     let (argv, envp) = (argv.cast::<Text>(), envp.cast::<Text>());
     // SAFETY: see `execve`.
     unsafe {
-        let run = |real: &Real, envp: Strings| {
-            Some(real.execveat()?(directory, path, argv.cast(), envp.cast(), flags))
+        let find = Real::execveat;
+        let run = |execveat: os::Execveat, envp: Strings| {
+            execveat(directory, path, argv.cast(), envp.cast(), flags)
         };
         match string(path) {
             Some(relative) if is_relative_to(directory, relative) => {
-                opened(directory, relative, argv, envp, run)
+                opened(directory, relative, argv, envp, find, run)
             }
             path => {
                 let program = path.map(|path| Program::at(path, argv));
                 // With a flag, what is looked at may not be what is run.
                 let program = program.map(|it| if flags == 0 { it } else { it.uncertain() });
-                gate::start(program, envp, run).unwrap_or_else(errno::fail)
+                gate::start(program, envp, find, run).unwrap_or_else(errno::fail)
             }
         }
     }
@@ -114,49 +115,60 @@ fn is_relative_to(directory: c_int, path: &CStr) -> bool {
 /// Starts the program at `path` below an open directory, or for an empty `path` the opened
 /// file itself: a memfd and a deleted file have no other name than the kernel's.
 #[inline(never)]
-unsafe fn opened(
+unsafe fn opened<Function>(
     descriptor: c_int,
     path: &CStr,
     argv: Strings,
     envp: Strings,
-    run: impl FnOnce(&Real, Strings) -> Option<c_int>,
+    find: impl FnOnce(&Real) -> Option<Function>,
+    run: impl FnOnce(Function, Strings) -> c_int,
 ) -> c_int {
     let mut room = [0; LONGEST_OPENED_PATH];
-    // What cannot be named cannot be asked about.
-    let Some(name) = name_of(descriptor, path.to_bytes(), &mut room) else {
-        return errno::fail(libc::EPERM);
+    let program = match name_of(descriptor, path.to_bytes(), &mut room) {
+        // The name may lead elsewhere from here, or nowhere (chroot, deleted).
+        Ok(name) => Some(Program::at(name, argv).uncertain()),
+        // No descriptor is ever negative: there is nothing that could be run.
+        Err(libc::EBADF) if descriptor < 0 => None,
+        Err(errno) => return errno::fail(errno),
     };
-    // The name may lead elsewhere from here, or nowhere (chroot, deleted).
-    let program = Program::at(name, argv).uncertain();
     // SAFETY: see `execve`.
-    unsafe { gate::start(Some(program), envp, run) }.unwrap_or_else(errno::fail)
+    unsafe { gate::start(program, envp, find, run) }.unwrap_or_else(errno::fail)
 }
 
-fn name_of<'r>(descriptor: c_int, path: &[u8], room: &'r mut [u8]) -> Option<&'r CStr> {
-    let number = Decimal::new(u64::from(descriptor.unsigned_abs()));
-    let mut buffer = [0; 32];
-    let mut link = Buffer::new(&mut buffer);
-    for piece in [b"/proc/self/fd/", number.as_bytes(), b"\0"] {
-        link.push(piece).ok()?;
+/// The name of what a descriptor stands for, followed by `path`; `EBADF` if it is not
+/// open, `EPERM` if the name does not fit: what cannot be named cannot be asked about.
+fn name_of<'r>(descriptor: c_int, path: &[u8], room: &'r mut [u8]) -> Result<&'r CStr, c_int> {
+    if !sys::is_open(descriptor) {
+        return Err(libc::EBADF);
     }
-    let link = CStr::from_bytes_until_nul(link.as_bytes()).ok()?;
-    // Without /proc the link itself is the only name there is.
+    let mut buffer = [0; 32];
+    let link = descriptor_link(descriptor, &mut buffer).ok_or(libc::EPERM)?;
     let length = match sys::read_link(link, room) {
         Link::To(target) => target.len(),
-        Link::TooLong => return None,
+        Link::TooLong => return Err(libc::EPERM),
+        // Without /proc the link itself is the only name there is.
         Link::Missing => {
-            room.get_mut(..link.count_bytes())?.copy_from_slice(link.to_bytes());
+            let room = room.get_mut(..link.count_bytes()).ok_or(libc::EPERM)?;
+            room.copy_from_slice(link.to_bytes());
             link.count_bytes()
         }
     };
-    let mut rest = Buffer::new(room.get_mut(length..)?);
+    let mut rest = Buffer::new(room.get_mut(length..).ok_or(libc::EPERM)?);
     let separator: &[u8] = if path.is_empty() { b"" } else { b"/" };
-    [separator, path, b"\0"]
-        .iter()
-        .try_for_each(|piece| rest.push(piece))
-        .map_err(|Full| ())
-        .ok()?;
-    CStr::from_bytes_until_nul(room).ok()
+    for piece in [separator, path, b"\0"] {
+        rest.push(piece).map_err(|Full| libc::EPERM)?;
+    }
+    CStr::from_bytes_until_nul(room).map_err(|_| libc::EPERM)
+}
+
+/// `/proc/self/fd/N`
+fn descriptor_link(descriptor: c_int, buffer: &mut [u8]) -> Option<&CStr> {
+    let number = Decimal::new(u64::from(descriptor.unsigned_abs()));
+    let mut link = Buffer::new(buffer);
+    for piece in [b"/proc/self/fd/", number.as_bytes(), b"\0"] {
+        link.push(piece).ok()?;
+    }
+    CStr::from_bytes_until_nul(buffer).ok()
 }
 
 /// `syscall(2)` with `SYS_execve`

@@ -16,21 +16,23 @@ use crate::{connection, environment, report};
 /// A working directory that is longer is not told.
 const LONGEST_DIRECTORY: usize = 512;
 
-/// Starts a program by calling `run` with the environment that it is to have, if it may
-/// run; else gives the error number with which the function is to fail.
+/// Starts a program by calling `run` with the original function and the environment that
+/// the program is to have, if it may run; else gives the error number with which the hook
+/// is to fail.
 ///
-/// `program` is `None` if the function was given no path, which the original answers.
-/// `run` gives `None` if there is no original.
+/// `program` is `None` if the function was given none, which the original answers.
 ///
 /// # Safety
 /// `envp` is NULL or an array of strings that ends with NULL.
-pub unsafe fn start<R>(
+pub unsafe fn start<Function>(
     program: Option<Program<'_>>,
     envp: Strings,
-    run: impl FnOnce(&Real, Strings) -> Option<R>,
-) -> Result<R, c_int> {
+    find: impl FnOnce(&Real) -> Option<Function>,
+    run: impl FnOnce(Function, Strings) -> c_int,
+) -> Result<c_int, c_int> {
     let state = state::get().ok_or(libc::EPERM)?;
-    let run = |envp| run(&state.real, envp).ok_or(libc::ENOSYS);
+    let original = find(&state.real).ok_or(libc::ENOSYS)?;
+    let run = |envp| Ok(run(original, envp));
     let Some(program) = program.filter(|_| state.mode != Mode::Disabled) else {
         return run(envp);
     };
@@ -40,21 +42,26 @@ pub unsafe fn start<R>(
     if pass_program(state, &program) == Verdict::Refuse {
         return Err(libc::EPERM);
     }
-    match &state.equipment {
-        // SAFETY: the caller's promise.
-        Ok(equipment) => unsafe { environment::with(&equipment.guard, envp, run) }
-            .unwrap_or_else(|environment::NoMemory| Err(libc::EPERM)),
+    let Ok(equipment) = &state.equipment else {
         // In monitor mode; otherwise a fault is a refusal.
-        Err(_) => run(envp),
-    }
+        return run(envp);
+    };
+    // SAFETY: the caller's promise.
+    let result = unsafe { environment::with(&equipment.guard, envp, run) };
+    result.unwrap_or(Err(libc::EPERM))
 }
 
-/// Calls `run` if a shell may run `line`, with this process's own environment in order;
-/// `None` if it may not.
-pub fn start_shell<R>(line: Option<&[u8]>, run: impl FnOnce(&Real) -> Option<R>) -> Option<R> {
+/// Calls `run` with the original function if a shell may run `line`, with this process's
+/// own environment in order; `None` if it may not.
+pub fn start_shell<Function, R>(
+    line: Option<&[u8]>,
+    find: impl FnOnce(&Real) -> Option<Function>,
+    run: impl FnOnce(Function) -> R,
+) -> Option<R> {
     let state = state::get()?;
+    let original = find(&state.real)?;
     let Some(line) = line.filter(|_| state.mode != Mode::Disabled) else {
-        return run(&state.real);
+        return Some(run(original));
     };
     if pass_line(state, line) == Verdict::Refuse {
         return None;
@@ -62,7 +69,7 @@ pub fn start_shell<R>(line: Option<&[u8]>, run: impl FnOnce(&Real) -> Option<R>)
     if let Ok(equipment) = &state.equipment {
         environment::repair_own(&equipment.guard).ok()?;
     }
-    run(&state.real)
+    Some(run(original))
 }
 
 #[inline(never)]

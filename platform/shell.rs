@@ -6,6 +6,7 @@ use core::ffi::{CStr, c_int};
 use libc::FILE;
 
 use crate::abi::Text;
+use crate::os::Real;
 use crate::os::table::WordExp;
 use crate::program::string;
 use crate::{errno, gate};
@@ -15,7 +16,7 @@ pub unsafe fn system(command: Text) -> c_int {
     // SAFETY: the caller's promises to the C library, here and below.
     unsafe {
         let line = string(command).map(CStr::to_bytes);
-        gate::start_shell(line, |real| Some(real.system()?(command)))
+        gate::start_shell(line, Real::system, |system| system(command))
             .unwrap_or_else(|| errno::fail(libc::EPERM))
     }
 }
@@ -25,7 +26,7 @@ pub unsafe fn popen(command: Text, mode: Text) -> *mut FILE {
     // SAFETY: see `system`.
     unsafe {
         let line = string(command).map(CStr::to_bytes);
-        gate::start_shell(line, |real| Some(real.popen()?(command, mode))).unwrap_or_else(|| {
+        gate::start_shell(line, Real::popen, |popen| popen(command, mode)).unwrap_or_else(|| {
             errno::set(libc::EPERM);
             core::ptr::null_mut()
         })
@@ -43,7 +44,7 @@ pub unsafe fn wordexp(words: Text, result: *mut WordExp, flags: c_int) -> c_int 
     unsafe {
         let line = string(words).map(CStr::to_bytes);
         let line = line.filter(|line| flags & WRDE_NOCMD == 0 && has_command(line));
-        gate::start_shell(line, |real| Some(real.wordexp()?(words, result, flags)))
+        gate::start_shell(line, Real::wordexp, |wordexp| wordexp(words, result, flags))
             .unwrap_or(WRDE_CMDSUB)
     }
 }

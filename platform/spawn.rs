@@ -6,6 +6,7 @@ use libc::{pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 
 use crate::abi::{MutStrings, Strings, Text};
 use crate::gate;
+use crate::os::Real;
 use crate::program::{Program, string};
 
 /// Defines functions that differ in what they give of the child, and in where they look
@@ -27,9 +28,8 @@ macro_rules! spawn {
                 // A file action may change the directory; what is in them cannot be seen.
                 let program = program
                     .map(|it| if actions.is_null() { it } else { it.elsewhere() });
-                gate::start(program, envp.cast(), |real, envp: Strings| {
-                    let original = real.$name()?;
-                    Some(original($child, path, actions, attributes, argv, envp.cast()))
+                gate::start(program, envp.cast(), Real::$name, |original, envp: Strings| {
+                    original($child, path, actions, attributes, argv, envp.cast())
                 })
                 .unwrap_or_else(|errno| errno)
             }

@@ -6,7 +6,7 @@ pub mod table;
 mod variadic;
 
 pub use libc::__errno_location as errno_location;
-pub use table::Real;
+pub use table::{Execveat, Real};
 
 /// The thread pointer: one value for each thread, and a vfork child has that of the
 /// thread that it was made by.

@@ -221,6 +221,16 @@ pub fn receive(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno>
     unsafe { call(libc::SYS_recvfrom, arguments) }
 }
 
+/// Whether a connection is open and nothing has come that was not received yet.
+pub fn is_quiet(descriptor: &Descriptor) -> bool {
+    let mut byte = [0u8; 1];
+    let flags = register(libc::MSG_PEEK | libc::MSG_DONTWAIT);
+    let arguments = [register(descriptor.0), byte.as_mut_ptr() as usize, byte.len(), flags, 0, 0];
+    // SAFETY: the kernel writes to the array only.
+    let found = unsafe { call(libc::SYS_recvfrom, arguments) };
+    found == Err(Errno(libc::EAGAIN))
+}
+
 /// What can be waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
@@ -320,6 +330,13 @@ pub fn socket_identity(number: c_int) -> Option<u64> {
     // SAFETY: it did not fail.
     let status = unsafe { status.assume_init() };
     (status.st_mode & libc::S_IFMT == libc::S_IFSOCK).then_some(status.st_ino)
+}
+
+/// Whether a number stands for an open descriptor.
+pub fn is_open(number: c_int) -> bool {
+    let arguments = [register(number), register(libc::F_GETFD), 0, 0, 0, 0];
+    // SAFETY: takes no pointer.
+    unsafe { call(libc::SYS_fcntl, arguments) }.is_ok()
 }
 
 /// Whether there is a file at `path`; the error if not.

@@ -17,6 +17,9 @@ type Attributes = *const posix_spawnattr_t;
 /// `wordexp_t`, which is only handed through.
 pub type WordExp = c_void;
 
+/// The type of `execveat(2)`.
+pub type Execveat = unsafe extern "C" fn(c_int, Text, MutStrings, MutStrings, c_int) -> c_int;
+
 /// Exports hooks under the C library's names.
 macro_rules! exported {
     ($(fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty = $hook:path;)*) => {$(

@@ -77,7 +77,8 @@ macro_rules! collect {
 }
 
 /// Defines `syscall(number, …)`: `execve` and `execveat` go to the hooks, any other number
-/// to the original with all registers and the stack as they are.
+/// to the original with all registers and the stack as they are. Like the kernel it looks
+/// at the lower half of the number only.
 macro_rules! pass_through {
     (fn $name:ident($number:ident, ...) = $execve:path, $execveat:path;) => {
         // SAFETY: the symbol has the C library's name and calling convention.
@@ -87,9 +88,9 @@ macro_rules! pass_through {
         unsafe extern "C" fn $name() {
             core::arch::naked_asm!(
                 ".cfi_startproc",
-                "cmp rdi, {number_execve}",
+                "cmp edi, {number_execve}",
                 "je 2f",
-                "cmp rdi, {number_execveat}",
+                "cmp edi, {number_execveat}",
                 "je 3f",
                 "jmp qword ptr [rip + {original}]",
                 "2:",
@@ -120,9 +121,9 @@ macro_rules! pass_through {
         unsafe extern "C" fn $name() {
             core::arch::naked_asm!(
                 ".cfi_startproc",
-                "cmp x0, #{number_execve}",
+                "cmp w0, #{number_execve}",
                 "b.eq 2f",
-                "cmp x0, #{number_execveat}",
+                "cmp w0, #{number_execveat}",
                 "b.eq 3f",
                 "adrp x16, {original}",
                 "ldr x16, [x16, :lo12:{original}]",

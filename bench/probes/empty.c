@@ -1,0 +1,1 @@
+/* An empty library: what being preloaded costs at the least. */

@@ -1,0 +1,160 @@
+//! What the guarded command finds in its environment.
+
+use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
+
+use crate::library;
+use crate::mode::Mode;
+use crate::token::Token;
+
+/// The variable that names libraries to the loader.
+pub const PRELOAD: &str = if cfg!(target_os = "macos") {
+    "DYLD_INSERT_LIBRARIES"
+} else {
+    "LD_PRELOAD"
+};
+
+/// The variable by which a tree of processes is known.
+pub const URL: &str = "RAMPART_URL";
+
+/// What the library is to do in the guarded command and its descendants.
+pub struct Guard<'a> {
+    pub library: &'a Path,
+    /// None where nothing is asked.
+    pub url: Option<&'a str>,
+    pub token: Option<&'a Token>,
+    /// The address of a server that the URL has by name.
+    pub address: Option<SocketAddr>,
+    pub mode: Mode,
+    pub fail_open: bool,
+    pub agent: &'a OsStr,
+    pub session: &'a OsStr,
+    pub debug: bool,
+}
+
+/// One variable and its new value; without one it is removed.
+type Change = (&'static str, Option<OsString>);
+
+impl Guard<'_> {
+    /// Makes the changes in this process, right before the command takes over.
+    pub fn enter(&self) {
+        for (name, value) in self.changes(std::env::var_os(PRELOAD).as_deref()) {
+            // SAFETY: this process has a single thread.
+            unsafe {
+                // Where a variable is there twice, each reader picks its own.
+                std::env::remove_var(name);
+                if let Some(value) = value {
+                    std::env::set_var(name, value);
+                }
+            }
+        }
+    }
+
+    fn changes(&self, preloaded: Option<&OsStr>) -> Vec<Change> {
+        let mut changes = vec![
+            (PRELOAD, Some(preload_list(self.library, preloaded))),
+            ("RAMPART_MODE", Some(self.mode.name().into())),
+            (
+                "RAMPART_FAIL_OPEN",
+                Some(if self.fail_open { "1" } else { "0" }.into()),
+            ),
+            ("RAMPART_AGENT", Some(self.agent.to_owned())),
+            ("RAMPART_SESSION", Some(self.session.to_owned())),
+            (
+                "RAMPART_ADDRESS",
+                self.address.map(|address| address.to_string().into()),
+            ),
+        ];
+        if let Some(url) = self.url {
+            changes.push((URL, Some(url.into())));
+            changes.push((
+                "RAMPART_TOKEN",
+                self.token.map(|token| token.reveal().into()),
+            ));
+        }
+        if self.debug {
+            changes.push(("RAMPART_DEBUG", Some("1".into())));
+        }
+        changes
+    }
+}
+
+/// The library before all others, which stay; another copy of it goes.
+fn preload_list(library: &Path, before: Option<&OsStr>) -> OsString {
+    let name = library::file_name();
+    let is_rampart = |entry: &[u8]| {
+        Path::new(OsStr::from_bytes(entry)).file_name() == Some(OsStr::new(&name))
+            || entry == library.as_os_str().as_bytes()
+    };
+    let mut list = library.as_os_str().as_bytes().to_vec();
+    let before = before.unwrap_or_default().as_bytes();
+    let divides = |byte: &u8| *byte == b':' || (*byte == b' ' && PRELOAD == "LD_PRELOAD");
+    for entry in before
+        .split(divides)
+        .filter(|entry| !entry.is_empty() && !is_rampart(entry))
+    {
+        list.push(b':');
+        list.extend_from_slice(entry);
+    }
+    OsString::from_vec(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::path::Path;
+
+    use super::{Guard, preload_list};
+    use crate::mode::Mode;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_library_comes_first_and_once_and_others_stay() {
+        let library = "/l/librampart.so";
+        for (before, after) in [
+            (None, "/l/librampart.so"),
+            (Some(""), "/l/librampart.so"),
+            (Some("/x.so"), "/l/librampart.so:/x.so"),
+            (Some("/x.so /y.so"), "/l/librampart.so:/x.so:/y.so"),
+            (
+                Some("/x.so:/l/librampart.so:/y.so"),
+                "/l/librampart.so:/x.so:/y.so",
+            ),
+            (Some("/old/librampart.so"), "/l/librampart.so"),
+            (Some("librampart.so:/y.so"), "/l/librampart.so:/y.so"),
+            (Some(":/x.so::"), "/l/librampart.so:/x.so"),
+        ] {
+            let list = preload_list(Path::new(library), before.map(OsStr::new));
+            assert_eq!(list, after, "{before:?}");
+        }
+    }
+
+    #[test]
+    fn a_stale_address_and_a_foreign_token_are_removed() {
+        let guard = Guard {
+            library: Path::new("/l/librampart.so"),
+            url: Some("http://h"),
+            token: None,
+            address: None,
+            mode: Mode::Monitor,
+            fail_open: false,
+            agent: OsStr::new("a"),
+            session: OsStr::new("s"),
+            debug: false,
+        };
+        let changes = guard.changes(None);
+        let value = |name: &str| {
+            let change = changes.iter().find(|(changed, _)| *changed == name);
+            change.map(|(_, value)| value.as_deref().and_then(OsStr::to_str).map(str::to_owned))
+        };
+        let some = |text: &str| Some(Some(text.to_owned()));
+        assert_eq!(value("RAMPART_ADDRESS"), Some(None));
+        assert_eq!(value("RAMPART_TOKEN"), Some(None));
+        assert_eq!(value("RAMPART_URL"), some("http://h"));
+        assert_eq!(value("RAMPART_MODE"), some("monitor"));
+        assert_eq!(value("RAMPART_FAIL_OPEN"), some("0"));
+        assert_eq!(value("RAMPART_DEBUG"), None);
+    }
+}

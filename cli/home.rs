@@ -1,0 +1,81 @@
+//! Where Rampart keeps its files: `~/.rampart`, or what `RAMPART_HOME` says.
+
+use std::fs::{DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+
+/// The directory of Rampart's files; it need not exist.
+#[derive(Debug, Clone)]
+pub struct Home(PathBuf);
+
+impl Home {
+    /// Finds the directory from `RAMPART_HOME`, else from the user's home.
+    ///
+    /// # Errors
+    /// Neither is known.
+    pub fn locate() -> Result<Self, Failure> {
+        let named = std::env::var_os("RAMPART_HOME").filter(|value| !value.is_empty());
+        let directory = match named {
+            Some(directory) => PathBuf::from(directory),
+            None => std::env::home_dir()
+                .filter(|home| !home.as_os_str().is_empty())
+                .map(|home| home.join(".rampart"))
+                .ok_or_else(|| {
+                    Failure::new("your home directory is not known: set HOME or RAMPART_HOME")
+                })?,
+        };
+        std::path::absolute(&directory).map(Self).map_err(|error| {
+            Failure::new(format!(
+                "cannot make {} absolute: {error}",
+                directory.display()
+            ))
+        })
+    }
+
+    /// The directory itself.
+    pub fn directory(&self) -> &Path {
+        &self.0
+    }
+
+    /// The policy that is in force where no flag names one.
+    pub fn policy(&self) -> PathBuf {
+        self.0.join("policy.yaml")
+    }
+
+    /// The bearer token of the user's own server.
+    pub fn token(&self) -> PathBuf {
+        self.0.join("token")
+    }
+
+    /// What was decided, one JSON object a line.
+    pub fn audit(&self) -> PathBuf {
+        self.0.join("audit.jsonl")
+    }
+
+    /// Where the installed library is.
+    pub fn libraries(&self) -> PathBuf {
+        self.0.join("lib")
+    }
+}
+
+/// Makes a directory and its parents where missing, for its owner only.
+///
+/// # Errors
+/// As the system says.
+pub fn make_private_directory(directory: &Path) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+}
+
+/// Takes a directory away from everybody but its owner.
+///
+/// # Errors
+/// As the system says.
+pub fn keep_private(directory: &Path) -> io::Result<()> {
+    std::fs::set_permissions(directory, Permissions::from_mode(0o700))
+}

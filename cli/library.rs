@@ -1,0 +1,196 @@
+//! Finds the library that is preloaded, and makes sure that the loader will take
+//! it: a library that it does not take is ignored with a warning, and the command
+//! would run unguarded.
+
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::{FsFlags, statvfs};
+
+use crate::failure::Failure;
+use crate::home::Home;
+
+const SYSTEM_LIBRARIES: &str = "/usr/local/lib";
+
+/// The file name of the library on this system.
+pub fn file_name() -> String {
+    format!("{DLL_PREFIX}rampart{DLL_SUFFIX}")
+}
+
+/// The absolute path of a library that can be preloaded.
+///
+/// # Errors
+/// There is none, or the one that is found cannot be used.
+pub fn find(home: &Home) -> Result<PathBuf, Failure> {
+    let path = match named() {
+        Some(path) => path,
+        None => installed(home)?,
+    };
+    let path = std::path::absolute(&path)
+        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    check(&path).map_err(|fault| {
+        Failure::usage(format!(
+            "the library {} cannot be preloaded: {fault}; nothing was run",
+            path.display()
+        ))
+    })?;
+    Ok(path)
+}
+
+/// The library that is beside this program or that `RAMPART_LIBRARY` names: the
+/// one to be installed.
+///
+/// # Errors
+/// There is none, or it cannot be used.
+pub fn find_to_install() -> Result<PathBuf, Failure> {
+    let path = named().or_else(beside_program).ok_or_else(|| {
+        Failure::new(format!(
+            "there is no {} beside this program: build it, or name it in RAMPART_LIBRARY",
+            file_name()
+        ))
+    })?;
+    check(&path)
+        .map_err(|fault| Failure::new(format!("cannot install {}: {fault}", path.display())))?;
+    Ok(path)
+}
+
+fn named() -> Option<PathBuf> {
+    std::env::var_os("RAMPART_LIBRARY")
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+}
+
+fn installed(home: &Home) -> Result<PathBuf, Failure> {
+    let name = file_name();
+    let candidates = [
+        home.libraries().join(&name),
+        Path::new(SYSTEM_LIBRARIES).join(&name),
+    ];
+    candidates
+        .into_iter()
+        .find(|candidate| candidate.symlink_metadata().is_ok())
+        .or_else(beside_program)
+        .ok_or_else(|| {
+            Failure::usage(format!(
+                "cannot find {name} in {}, in {SYSTEM_LIBRARIES} or beside this program: \
+                 run `rampart setup`, or name it in RAMPART_LIBRARY; nothing was run",
+                home.libraries().display()
+            ))
+        })
+}
+
+fn beside_program() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let library = program.parent()?.join(file_name());
+    library.symlink_metadata().is_ok().then_some(library)
+}
+
+/// Whether the loader will take this file into programs like this one.
+fn check(path: &Path) -> Result<(), String> {
+    let read = |path: &Path| -> io::Result<Header> {
+        let mut header = Header::default();
+        File::open(path)?.read_exact(&mut header)?;
+        Ok(header)
+    };
+    let metadata = path.metadata().map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is not a file".to_owned());
+    }
+    let library = read(path).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it is not a shared library".to_owned(),
+        _ => error.to_string(),
+    })?;
+    let program = std::env::current_exe()
+        .and_then(|program| read(&program))
+        .map_err(|error| format!("cannot compare it with this program: {error}"))?;
+    fits(&library, &program)?;
+    let flags = statvfs(path).map_or(FsFlags::empty(), |system| system.flags());
+    if is_noexec(flags) {
+        return Err("its file system is mounted noexec; install it elsewhere".to_owned());
+    }
+    Ok(())
+}
+
+/// The beginning of an executable file, as far as it says what it is.
+type Header = [u8; 20];
+
+/// Whether a library is of the program's kind. Both formats begin with a magic
+/// number, the word size and the byte order.
+#[cfg(not(target_os = "macos"))]
+fn fits(library: &Header, program: &Header) -> Result<(), String> {
+    const SHARED_OBJECT: u16 = 3;
+    let half = |at: usize| u16::from_ne_bytes([library[at], library[at + 1]]);
+    if library[..4] != program[..4] {
+        return Err("it is not a shared library".to_owned());
+    }
+    // Word size, byte order, and the machine at 18.
+    if library[4..6] != program[4..6] || library[18..20] != program[18..20] {
+        return Err("it is built for another machine".to_owned());
+    }
+    if half(16) != SHARED_OBJECT {
+        return Err("it is an ELF file, and no shared library".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether a library is of the program's kind; a file for several machines has a
+/// magic number of its own.
+#[cfg(target_os = "macos")]
+fn fits(library: &Header, program: &Header) -> Result<(), String> {
+    const SEVERAL_MACHINES: [u8; 4] = [0xca, 0xfe, 0xba, 0xbe];
+    if library[..4] == SEVERAL_MACHINES || library[..8] == program[..8] {
+        Ok(())
+    } else {
+        Err("it is not a library for this machine".to_owned())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn is_noexec(flags: FsFlags) -> bool {
+    flags.contains(FsFlags::ST_NOEXEC)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_noexec(_flags: FsFlags) -> bool {
+    false
+}
+
+/// Whether the path can stand in the loader's list, where blanks and colons
+/// divide and a dollar sign begins a variable.
+pub fn can_be_listed(path: &Path) -> bool {
+    let divides = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b':' | b'$');
+    !path.as_os_str().as_bytes().iter().any(divides)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{can_be_listed, check};
+
+    #[test]
+    fn only_a_path_that_the_loader_cannot_misread_can_be_listed() {
+        for (path, can) in [
+            ("/home/me/.rampart/lib/librampart.so", true),
+            ("/home/j\u{fc}rgen/librampart.so", true),
+            ("/home/two words/librampart.so", false),
+            ("/a:b/librampart.so", false),
+            ("/$HOME/librampart.so", false),
+            ("/tab\there/librampart.so", false),
+        ] {
+            assert_eq!(can_be_listed(Path::new(path)), can, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_library_is_told_from_what_is_not_there() {
+        let program = std::env::current_exe().unwrap();
+        let directory = program.parent().unwrap();
+        assert!(check(Path::new("/nonexistent/librampart.so")).is_err());
+        assert_eq!(check(directory), Err("it is not a file".to_owned()));
+        assert!(check(Path::new("/etc/passwd")).is_err());
+    }
+}

@@ -1,0 +1,108 @@
+//! `rampart policy`: checks policy files, and shows the one in force.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::failure::{Failure, say};
+use crate::home::Home;
+use crate::output;
+use crate::policy_file::{InForce, Origin, compile};
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  rampart policy check ~/.rampart/policy.yaml
+  rampart policy check policies/*.yaml
+
+Each fault is one line FILE:LINE:COLUMN: WHAT. The status is 0 if every file can
+be used, 1 if one cannot.";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  rampart policy show
+  rampart policy show > ~/.rampart/policy.yaml     # the starter, to be changed
+  rampart policy show --json | jq -r .origin";
+
+/// Check policy files, or show the policy in force
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Say what is wrong with policy files, and where
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check {
+        /// Files to check
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Show the policy that `serve`, `preload` and `test` use
+    #[command(after_help = SHOW_EXAMPLES)]
+    Show {
+        /// Show this file instead, if it can be used
+        #[arg(long, value_name = "FILE")]
+        policy: Option<PathBuf>,
+        /// Write one JSON object with origin and text
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The policy in force, for a program to read.
+#[derive(Serialize)]
+struct Report<'a> {
+    origin: &'a str,
+    file: Option<&'a Path>,
+    source: &'a str,
+}
+
+/// Does what was asked; gives whether all is well.
+///
+/// # Errors
+/// The policy in force is not usable.
+pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
+    match &arguments.action {
+        Action::Check { files } => check(files),
+        Action::Show { policy, json } => show(policy.as_deref(), *json).map(|()| true),
+    }
+}
+
+fn check(files: &[PathBuf]) -> Result<bool, Failure> {
+    let mut good = true;
+    for file in files {
+        let checked = std::fs::read_to_string(file)
+            .map_err(|error| format!("{}: {error}", file.display()))
+            .and_then(|source| compile(&source, file));
+        match checked {
+            Ok(_) => output::line(format_args!("{}: ok", file.display()))?,
+            Err(faults) => {
+                good = false;
+                output::line(faults)?;
+            }
+        }
+    }
+    Ok(good)
+}
+
+fn show(named: Option<&Path>, json: bool) -> Result<(), Failure> {
+    let policy = InForce::load(named, &Home::locate()?)?;
+    let origin = policy.origin.to_string();
+    if json {
+        let file = match &policy.origin {
+            Origin::File(path) => Some(path.as_path()),
+            Origin::Starter => None,
+        };
+        return output::json(&Report {
+            origin: &origin,
+            file,
+            source: &policy.source,
+        });
+    }
+    // On stderr, so that the policy itself can be kept in a file.
+    say(format!("the policy in force is {origin}"));
+    output::text(&policy.source)
+}

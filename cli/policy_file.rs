@@ -1,0 +1,82 @@
+//! The policy in force: from the file that a flag names, from the user's own
+//! file, or the one that is built in.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rampart_policy::{PolicySet, STARTER};
+
+use crate::failure::Failure;
+use crate::home::Home;
+
+/// A policy, and where it came from.
+pub struct InForce {
+    /// The compiled policy.
+    pub policies: PolicySet,
+    /// Its text.
+    pub source: String,
+    /// Where the text is from.
+    pub origin: Origin,
+    /// The file whose changes are to be taken over; it need not exist.
+    pub file: PathBuf,
+}
+
+/// Where a policy is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// The program itself.
+    Starter,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Starter => f.write_str("the built-in starter"),
+        }
+    }
+}
+
+impl InForce {
+    /// Loads the named policy, else `~/.rampart/policy.yaml`, else the starter.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not a policy.
+    pub fn load(named: Option<&Path>, home: &Home) -> Result<Self, Failure> {
+        let file = named.map_or_else(|| home.policy(), Path::to_path_buf);
+        let file = std::path::absolute(&file).unwrap_or(file);
+        match std::fs::read_to_string(&file) {
+            Ok(source) => {
+                let policies = compile(&source, &file).map_err(Failure::usage)?;
+                Ok(Self {
+                    policies,
+                    source,
+                    origin: Origin::File(file.clone()),
+                    file,
+                })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(Self {
+                policies: PolicySet::starter(),
+                source: STARTER.to_owned(),
+                origin: Origin::Starter,
+                file,
+            }),
+            Err(error) => Err(Failure::usage(format!(
+                "cannot read the policy {}: {error}",
+                file.display()
+            ))),
+        }
+    }
+}
+
+/// Compiles a policy's text; what is wrong with it comes as lines that name
+/// file, line and column.
+///
+/// # Errors
+/// The text is not a policy.
+pub fn compile(source: &str, file: &Path) -> Result<PolicySet, String> {
+    PolicySet::parse(source, &file.to_string_lossy()).map_err(|error| format!("{error:?}"))
+}

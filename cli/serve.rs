@@ -1,0 +1,126 @@
+//! `rampart serve`: the policy server in the foreground.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+
+use crate::failure::{Failure, say};
+use crate::home::Home;
+use crate::mode::Mode;
+use crate::policy_file::InForce;
+use crate::server::{Audit, Lifetime, Parts, Reload, Server, listen};
+use crate::token::Token;
+
+const EXAMPLES: &str = "\
+Examples:
+  rampart serve
+  rampart serve --port 0 --policy team.yaml
+  rampart serve --unix ~/.rampart/server.sock --mode monitor
+
+The server answers POST /v1/preflight/exec to callers that show the token, and
+GET /healthz to everybody. SIGTERM and SIGINT end it. It reads the policy anew
+when the file changes; a policy that is wrong is not taken, and the old one stays.";
+
+/// Serve a policy to guarded programs on this machine
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Address to listen at
+    #[arg(
+        long,
+        value_name = "IP",
+        default_value = "127.0.0.1",
+        help_heading = "Where"
+    )]
+    addr: IpAddr,
+    /// Port to listen at; 0 takes a free one and says which
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 19090,
+        help_heading = "Where"
+    )]
+    port: u16,
+    /// Listen at this Unix socket too
+    #[arg(long, value_name = "PATH", help_heading = "Where")]
+    unix: Option<PathBuf>,
+
+    /// The policy [default: ~/.rampart/policy.yaml, else the built-in starter]
+    #[arg(long, value_name = "FILE", help_heading = "What")]
+    policy: Option<PathBuf>,
+    /// What a verdict leads to
+    #[arg(long, value_enum, default_value = "enforce", help_heading = "What")]
+    mode: Mode,
+
+    /// File with the token that callers have to show
+    /// [default: ~/.rampart/token, made if there is none]
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    token_file: Option<PathBuf>,
+    /// File that every decision is appended to [default: ~/.rampart/audit.jsonl]
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    audit: Option<PathBuf>,
+}
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// An address is taken, or a file cannot be used.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let home = Home::locate()?;
+    let policy = InForce::load(arguments.policy.as_deref(), &home)?;
+    let token = token(arguments, &home)?;
+    let tcp = listen::bind_tcp(SocketAddr::new(arguments.addr, arguments.port))?;
+    let mut places = tcp
+        .local_addr()
+        .map(|address| format!("http://{address}"))
+        .map_err(|error| Failure::new(format!("cannot tell the address: {error}")))?;
+    let cannot_listen = |error| Failure::new(format!("cannot listen: {error}"));
+    let mut listeners = vec![listen::Listener::tcp(tcp).map_err(cannot_listen)?];
+    let mut socket_file = None;
+    if let Some(path) = &arguments.unix {
+        let path = std::path::absolute(path)
+            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+        let (listener, file) = listen::bind_unix(&path)?;
+        listeners.push(listen::Listener::unix(listener).map_err(cannot_listen)?);
+        socket_file = Some(file);
+        places = format!("{places} and unix://{}", path.display());
+    }
+    let audit = Audit::open(&arguments.audit.clone().unwrap_or_else(|| home.audit()));
+    let origin = policy.origin.to_string();
+    let server = Server::new(Parts {
+        listeners,
+        token,
+        mode: arguments.mode,
+        policy: Reload::new(policy, Instant::now()),
+        audit,
+        lifetime: Lifetime::Endless,
+    })?;
+    if !arguments.addr.is_loopback() {
+        say(
+            "commands and the token cross the network unencrypted on an address that is not loopback",
+        );
+    }
+    say(format!(
+        "serving on {places} (policy {origin}, mode {})",
+        arguments.mode.name()
+    ));
+    let ran = server.run();
+    drop(socket_file);
+    ran.map_err(|error| Failure::new(format!("the server failed: {error}")))
+}
+
+fn token(arguments: &Arguments, home: &Home) -> Result<Token, Failure> {
+    if let Some(path) = &arguments.token_file {
+        return Token::read(path);
+    }
+    let path = home.token();
+    if let Some(token) = Token::read_if_there(&path)? {
+        return Ok(token);
+    }
+    let token = Token::random()?;
+    token.save(&path)?;
+    say(format!("made a new token in {}", path.display()));
+    Ok(token)
+}

@@ -1,0 +1,160 @@
+//! `rampart setup`: puts the library, a token and a policy into place.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use clap::{Args, ValueEnum};
+use rampart_policy::STARTER;
+
+use crate::command_line::command_line;
+use crate::failure::Failure;
+use crate::home::{Home, keep_private, make_private_directory};
+use crate::library;
+use crate::output;
+use crate::token::Token;
+
+const EXAMPLES: &str = "\
+Examples:
+  rampart setup
+  rampart setup --shell bash >> ~/.bashrc
+  RAMPART_LIBRARY=target/preload/librampart.so rampart setup
+
+It can be run again at any time: the library is replaced by the one beside this
+program (or the one in RAMPART_LIBRARY), programs that run go on with the old one,
+and a token and a policy that are there stay as they are.";
+
+/// Install the library, a token and a starter policy in ~/.rampart
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Change nothing; write the lines for this shell's start file
+    #[arg(long, value_enum, value_name = "SHELL")]
+    shell: Option<Shell>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+/// Puts everything into place, and says what was done.
+///
+/// # Errors
+/// There is no library to install, or a file cannot be written.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match arguments.shell {
+        Some(shell) => output::line(shell_lines(shell)?),
+        None => install(&Home::locate()?),
+    }
+}
+
+fn install(home: &Home) -> Result<(), Failure> {
+    let library = library::find_to_install()?;
+    let private = |directory: &Path| {
+        make_private_directory(directory)
+            .and_then(|()| keep_private(directory))
+            .map_err(|error| {
+                Failure::new(format!(
+                    "cannot make {} private: {error}",
+                    directory.display()
+                ))
+            })
+    };
+    private(home.directory())?;
+    private(&home.libraries())?;
+    let installed = home.libraries().join(library::file_name());
+    let changed = replace(&library, &installed).map_err(|error| {
+        Failure::new(format!(
+            "cannot install the library as {}: {error}",
+            installed.display()
+        ))
+    })?;
+    tell(changed, "installed", "library", &installed)?;
+    tell(make_token(&home.token())?, "made", "token", &home.token())?;
+    tell(
+        write_policy(&home.policy())?,
+        "wrote",
+        "starter policy",
+        &home.policy(),
+    )?;
+    output::line("Try it: rampart preload -- sh -c 'echo guarded'")
+}
+
+fn tell(changed: bool, done: &str, what: &str, path: &Path) -> Result<(), Failure> {
+    let path = path.display();
+    if changed {
+        output::line(format_args!("{done} the {what} {path}"))
+    } else {
+        output::line(format_args!("kept the {what} {path}"))
+    }
+}
+
+/// Copies a file over another so that who has the old one mapped keeps it whole.
+fn replace(from: &Path, to: &Path) -> io::Result<bool> {
+    let bytes = fs::read(from)?;
+    if fs::read(to).is_ok_and(|old| old == bytes) {
+        return Ok(false);
+    }
+    let temporary = to.with_extension(format!("new-{}", std::process::id()));
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o755)
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, to));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written.map(|()| true)
+}
+
+fn make_token(path: &Path) -> Result<bool, Failure> {
+    // Closed first: a token that others can read is made private, not only told of.
+    let _ = fs::set_permissions(path, Permissions::from_mode(0o600));
+    if Token::read_if_there(path)?.is_some() {
+        return Ok(false);
+    }
+    Token::random()?.save(path)?;
+    Ok(true)
+}
+
+fn write_policy(path: &Path) -> Result<bool, Failure> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match file.and_then(|mut file| file.write_all(STARTER.as_bytes())) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(Failure::new(format!(
+            "cannot write the policy {}: {error}",
+            path.display()
+        ))),
+    }
+}
+
+/// What lets a shell find this program, and run an agent under it by name.
+fn shell_lines(shell: Shell) -> Result<String, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::new(format!("cannot tell where this program is: {error}")))?;
+    let directory = program
+        .parent()
+        .unwrap_or(Path::new("/"))
+        .as_os_str()
+        .to_owned();
+    let directory = command_line(&[directory]);
+    let path = match shell {
+        Shell::Bash | Shell::Zsh => format!("export PATH={directory}:\"$PATH\""),
+        Shell::Fish => format!("fish_add_path {directory}"),
+    };
+    Ok(format!(
+        "{path}\n# To guard an agent whenever you start it, name it here:\n\
+         # alias claude='rampart preload --agent claude -- claude'"
+    ))
+}

@@ -1,0 +1,119 @@
+//! `rampart test`: what the policy says to a command, and why.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use rampart_policy::{Call, Decision};
+use serde::Serialize;
+
+use crate::command_line::command_line;
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::output;
+use crate::policy_file::InForce;
+use crate::server::verdict_name;
+
+const EXAMPLES: &str = "\
+Examples:
+  rampart test 'curl https://example.com | sh'
+  rampart test -- rm -rf \"$DIR\"
+  rampart test --policy team.yaml --agent claude --json 'git push'
+
+Nothing is run and no server is asked. The status is 0 if the command may run,
+1 if it is refused, 2 if the command line or the policy is not usable.";
+
+/// Say what the policy says to a command, and why
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, override_usage = "\
+rampart test [OPTIONS] 'COMMAND LINE'
+       rampart test [OPTIONS] -- ARGV...")]
+pub struct Arguments {
+    /// A command line, as for `sh -c`
+    #[arg(
+        value_name = "COMMAND LINE",
+        required_unless_present = "words",
+        conflicts_with = "words"
+    )]
+    line: Option<String>,
+    /// The arguments of a program, as it is started by another
+    #[arg(last = true, value_name = "ARGV")]
+    words: Vec<OsString>,
+
+    /// The policy [default: ~/.rampart/policy.yaml, else the built-in starter]
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Name of the agent
+    #[arg(long, value_name = "NAME", default_value = "preload")]
+    agent: String,
+    /// Name of the session
+    #[arg(long, value_name = "ID", default_value = "test")]
+    session: String,
+    /// Directory that the command runs in [default: this one]
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<String>,
+    /// Write one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// The verdict, for a program to read.
+#[derive(Serialize)]
+struct Report<'a> {
+    command: &'a str,
+    allowed: bool,
+    decision: &'a str,
+    message: &'a str,
+    matched_policies: &'a [String],
+    policy_file: &'a str,
+}
+
+/// Writes the verdict, and gives whether the command may run.
+///
+/// # Errors
+/// The policy is not usable.
+pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
+    let policy = InForce::load(arguments.policy.as_deref(), &Home::locate()?)?;
+    let command = arguments
+        .line
+        .clone()
+        .unwrap_or_else(|| command_line(&arguments.words));
+    let here = std::env::current_dir()
+        .ok()
+        .and_then(|here| here.into_os_string().into_string().ok());
+    let cwd = arguments.cwd.clone().or(here);
+    let decision = policy.policies.evaluate(&Call {
+        agent: &arguments.agent,
+        session: &arguments.session,
+        command: &command,
+        cwd: cwd.as_deref(),
+    });
+    let origin = policy.origin.to_string();
+    if arguments.json {
+        output::json(&Report {
+            command: &command,
+            allowed: decision.allowed(),
+            decision: verdict_name(decision.action),
+            message: &decision.message,
+            matched_policies: &decision.matched,
+            policy_file: &origin,
+        })?;
+    } else {
+        output::text(&explain(&command, &decision, &origin))?;
+    }
+    Ok(decision.allowed())
+}
+
+fn explain(command: &str, decision: &Decision, origin: &str) -> String {
+    let mut text = format!("{}: {command}\n", verdict_name(decision.action));
+    let mut row = |name: &str, value: &str| {
+        if !value.is_empty() {
+            let _ = writeln!(text, "  {name:<8} {value}");
+        }
+    };
+    row("message", &decision.message);
+    row("policy", &decision.matched.join(", "));
+    row("from", origin);
+    text
+}

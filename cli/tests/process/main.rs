@@ -1,0 +1,12 @@
+//! The `rampart` command as a process: what it answers, what it runs, what it
+//! leaves behind.
+//!
+//! Nothing here runs a program that could do harm: the commands that the policy is
+//! asked about are only ever words in a request.
+
+mod commands;
+mod preload;
+mod serve_files;
+mod serve_protocol;
+mod server;
+mod world;

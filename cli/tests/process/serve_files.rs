@@ -1,0 +1,228 @@
+//! The files of `rampart serve`: policy, sockets, token, audit.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+
+use crate::server::{Server, question};
+use crate::world::{POLICY, World, mode_of, stderr, wait_until};
+
+#[test]
+fn a_changed_policy_is_taken_over_and_a_broken_one_is_not() {
+    let world = World::new();
+    let policy = world.write("p.yaml", POLICY);
+    let server = Server::start(&world, &["--policy", "p.yaml"]);
+    assert_eq!(server.ask("forbidden")["allowed"], false);
+
+    fs::write(&policy, POLICY.replace("forbidden*", "banned*")).unwrap();
+    server.says("read anew");
+    assert_eq!(server.ask("forbidden")["allowed"], true);
+    assert_eq!(server.ask("banned")["allowed"], false);
+
+    fs::write(&policy, "version: \"1\"\npolicies: [{naem: x}]\n").unwrap();
+    let complaint = server.says("not taken");
+    assert!(complaint.contains("p.yaml:2:"), "{complaint}");
+    assert_eq!(server.ask("banned")["allowed"], false);
+
+    // Editors write another file and move it over the old one.
+    let new = world.write("p.yaml.new", POLICY);
+    fs::rename(new, &policy).unwrap();
+    server.says("read anew");
+    assert_eq!(server.ask("banned")["allowed"], true);
+
+    fs::remove_file(&policy).unwrap();
+    server.says("is gone");
+    assert_eq!(server.ask("forbidden")["allowed"], false);
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert!(server.is_silent());
+
+    let events: Vec<_> = world
+        .audit()
+        .into_iter()
+        .filter_map(|line| line["event"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(
+        events,
+        [
+            "policy-reloaded",
+            "policy-refused",
+            "policy-reloaded",
+            "policy-missing"
+        ]
+    );
+}
+
+#[test]
+fn a_policy_that_appears_takes_the_starters_place() {
+    let world = World::new();
+    let server = Server::start(&world, &[]);
+    assert_eq!(server.ask("forbidden")["allowed"], true);
+    world.write(".rampart/policy.yaml", POLICY);
+    server.says("read anew");
+    assert_eq!(server.ask("forbidden")["allowed"], false);
+}
+
+#[test]
+fn a_signal_ends_it_cleanly_and_takes_the_socket_away() {
+    for signal in ["-TERM", "-INT"] {
+        let world = World::new();
+        let mut server = Server::start(&world, &[]);
+        let mut client = server.over_unix();
+        client.ask("ls");
+        assert_eq!(mode_of(&server.unix), 0o600);
+        server.signal(signal);
+        assert_eq!(server.ended().code(), Some(0));
+        assert!(!server.unix.exists());
+        assert!(client.is_closed());
+    }
+}
+
+#[test]
+fn a_stale_socket_is_replaced_and_nothing_else_is() {
+    let world = World::new();
+    drop(UnixListener::bind(world.path("s.sock")).unwrap());
+    let server = Server::start(&world, &[]);
+    assert_eq!(server.ask("ls")["allowed"], true);
+
+    let serve = ["serve", "--port", "0", "--unix", "s.sock"];
+    let second = world.run(serve);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(
+        stderr(&second).contains("listens at"),
+        "{}",
+        stderr(&second)
+    );
+    assert_eq!(server.ask("ls")["allowed"], true);
+    drop(server);
+
+    let file = world.write("file", "mine");
+    let third = world.run(["serve", "--port", "0", "--unix", "file"]);
+    assert_eq!(third.status.code(), Some(1));
+    assert!(stderr(&third).contains("no socket"), "{}", stderr(&third));
+    assert_eq!(fs::read_to_string(file).unwrap(), "mine");
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let world = World::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let output = world.run(["serve", "--port", &address.port().to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains(&format!("{address} is taken")),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_token_is_made_once_and_kept_private() {
+    let world = World::new();
+    let policy = world.write("bad.yaml", "version: [");
+    let refused = world.run(["serve", "--port", "0", "--policy", policy.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+    assert!(
+        stderr(&refused).contains("bad.yaml:1:"),
+        "{}",
+        stderr(&refused)
+    );
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let first = world.run(["serve", "--port", &port]);
+    assert!(
+        stderr(&first).contains("made a new token"),
+        "{}",
+        stderr(&first)
+    );
+    let token = world.home().join("token");
+    assert_eq!(mode_of(&token), 0o600);
+    assert_eq!(mode_of(&world.home()), 0o700);
+    assert_eq!(fs::read_to_string(&token).unwrap().trim().len(), 64);
+    let second = world.run(["serve", "--port", &port]);
+    assert!(
+        !stderr(&second).contains("made a new token"),
+        "{}",
+        stderr(&second)
+    );
+}
+
+#[test]
+fn every_decision_is_a_line_in_the_audit_before_the_answer_comes() {
+    let world = World::new();
+    world.write(".rampart/policy.yaml", POLICY);
+    let server = Server::start(&world, &[]);
+    let answer = server.ask("forbidden --password=hunter2 x");
+    let lines = world.audit();
+    assert_eq!(lines.len(), 1);
+    let line = &lines[0];
+    assert_eq!(line["id"], answer["audit_id"]);
+    assert_eq!(line["agent"], "tester");
+    assert_eq!(line["session"], "s1");
+    assert_eq!(line["pid"], std::process::id());
+    assert_eq!(line["command"], "forbidden --password=*** x");
+    assert_eq!(line["verdict"], "deny");
+    assert_eq!(line["policy"], "no-forbidden");
+    assert_eq!(line["message"], "Do something else");
+    assert_eq!(line["mode"], "enforce");
+    let time = line["time"].as_str().unwrap();
+    assert!(
+        time.len() == 24 && time.ends_with('Z') && time.as_bytes()[19] == b'.',
+        "{time}"
+    );
+    assert_eq!(mode_of(&world.home().join("audit.jsonl")), 0o600);
+
+    let mut tcp = server.over_tcp();
+    tcp.ask("ls");
+    assert!(world.audit()[1]["pid"].is_null());
+
+    // Log rotation: the file is moved away, and a new one begins.
+    let audit = world.home().join("audit.jsonl");
+    fs::rename(&audit, world.path("old.jsonl")).unwrap();
+    wait_until("a new audit file", || audit.exists());
+    server.ask("ls");
+    assert_eq!(world.audit().len(), 1);
+}
+
+#[test]
+fn monitoring_allows_and_records_the_verdict_and_disabled_does_not_look() {
+    for (mode, verdict) in [("monitor", "deny"), ("disabled", "allow")] {
+        let world = World::new();
+        world.write(".rampart/policy.yaml", POLICY);
+        let server = Server::start(&world, &["--mode", mode]);
+        let answer = server.ask("forbidden");
+        assert_eq!(answer["allowed"], true, "{mode}");
+        assert_eq!(answer["decision"], verdict, "{mode}");
+        let line = &world.audit()[0];
+        assert_eq!(line["verdict"], verdict, "{mode}");
+        assert_eq!(line["mode"], mode);
+    }
+}
+
+#[test]
+fn an_audit_file_that_cannot_be_written_is_said_once_and_answers_go_on() {
+    let world = World::new();
+    let server = Server::start(&world, &["--audit", "/dev/full"]);
+    for _ in 0..3 {
+        assert_eq!(server.ask("ls")["allowed"], true);
+    }
+    server.says("cannot write the audit file /dev/full");
+    assert!(server.is_silent());
+}
+
+#[test]
+fn health_tells_the_mode_and_the_policy_to_everybody() {
+    let world = World::new();
+    let server = Server::start(&world, &["--mode", "monitor"]);
+    let mut client = server.over_tcp();
+    for path in ["/healthz", "/health"] {
+        client.send(format!("GET {path} HTTP/1.1\r\n\r\n"));
+        let health: serde_json::Value = serde_json::from_str(&client.answer().body).unwrap();
+        assert_eq!(health["status"], "ok");
+        assert_eq!(health["mode"], "monitor");
+        assert_eq!(health["policy"], "the built-in starter");
+        assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
+    }
+    client.send(question("ls"));
+    assert_eq!(client.answer().status, 200);
+}

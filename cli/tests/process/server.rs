@@ -1,0 +1,215 @@
+//! A running `rampart serve`, and raw connections to it.
+
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use crate::world::{PATIENCE, World, wait_until};
+
+pub const TOKEN: &str = "the-token";
+
+/// A server that is ended with this value.
+pub struct Server {
+    process: Child,
+    pub tcp: SocketAddr,
+    pub unix: PathBuf,
+    said: Receiver<String>,
+}
+
+impl Server {
+    pub fn start(world: &World, arguments: &[&str]) -> Self {
+        world.write("token", TOKEN);
+        let unix = world.path("s.sock");
+        let mut process = world
+            .rampart([
+                "serve",
+                "--port",
+                "0",
+                "--token-file",
+                "token",
+                "--unix",
+                "s.sock",
+            ])
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let (sender, said) = channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut server = Self {
+            process,
+            tcp: SocketAddr::from(([127, 0, 0, 1], 0)),
+            unix,
+            said,
+        };
+        let ready = server.says("serving on");
+        let address = ready
+            .split("http://")
+            .nth(1)
+            .unwrap()
+            .split(' ')
+            .next()
+            .unwrap();
+        server.tcp = address.parse().unwrap();
+        server
+    }
+
+    /// The next line on stderr that has these words.
+    pub fn says(&self, words: &str) -> String {
+        loop {
+            let line = self
+                .said
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|_| panic!("no {words:?}"));
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    /// Whether it has said nothing more by now.
+    pub fn is_silent(&self) -> bool {
+        self.said.try_recv().is_err()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let sent = std::process::Command::new("kill")
+            .args([name, &pid])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    pub fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the server's end", || {
+            status = self.process.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    pub fn over_tcp(&self) -> Client<TcpStream> {
+        let stream = TcpStream::connect(self.tcp).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Client::new(stream)
+    }
+
+    pub fn over_unix(&self) -> Client<UnixStream> {
+        Client::over_unix(&self.unix)
+    }
+
+    /// The answer to one question on a fresh connection.
+    pub fn ask(&self, command: &str) -> serde_json::Value {
+        self.over_unix().ask(command)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// An answer, taken apart.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+/// One connection.
+pub struct Client<S: Read + Write> {
+    stream: BufReader<S>,
+}
+
+impl Client<UnixStream> {
+    pub fn over_unix(path: &std::path::Path) -> Self {
+        let stream = UnixStream::connect(path).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self::new(stream)
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    fn new(stream: S) -> Self {
+        Self {
+            stream: BufReader::new(stream),
+        }
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.get_mut().write_all(bytes.as_ref()).unwrap();
+    }
+
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.stream.get_mut().write_all(bytes.as_ref());
+    }
+
+    pub fn answer(&mut self) -> Answer {
+        let head = self.head();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("Content-Length: "))
+            .map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).unwrap();
+        let status = head.split(' ').nth(1).unwrap_or_default().parse().unwrap();
+        Answer {
+            status,
+            head,
+            body: String::from_utf8(body).unwrap(),
+        }
+    }
+
+    fn head(&mut self) -> String {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            let read = self.stream.read_line(&mut head).unwrap();
+            assert!(read > 0, "the connection ended in {head:?}");
+        }
+        head
+    }
+
+    /// Whether the server has closed the connection, once it has.
+    pub fn is_closed(&mut self) -> bool {
+        matches!(self.stream.read(&mut [0]), Ok(0) | Err(_))
+    }
+
+    pub fn ask(&mut self, command: &str) -> serde_json::Value {
+        self.send(question(command));
+        let answer = self.answer();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        serde_json::from_str(&answer.body).unwrap()
+    }
+}
+
+pub fn body(command: &str) -> String {
+    serde_json::json!({
+        "agent": "tester", "session": "s1", "params": { "command": command }, "enforce": true
+    })
+    .to_string()
+}
+
+pub fn question(command: &str) -> String {
+    let body = body(command);
+    format!("{}Content-Length: {}\r\n\r\n{body}", head(), body.len())
+}
+
+/// A question's head up to the field that says how long it is.
+pub fn head() -> String {
+    format!("POST /v1/preflight/exec HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n")
+}

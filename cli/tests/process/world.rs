@@ -1,0 +1,164 @@
+//! A home of its own for each test, and the program to run in it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A policy that denies what begins with `forbidden`, and watches `watched`.
+pub const POLICY: &str = r#"version: "1"
+default_action: allow
+policies:
+  - name: no-forbidden
+    match: { tool: exec }
+    rules:
+      - action: deny
+        when: { command_matches: ["forbidden*"] }
+        message: "Do something else"
+  - name: watch-it
+    match: { tool: exec }
+    rules:
+      - action: watch
+        when: { command_matches: ["watched*"] }
+"#;
+
+/// How long anything in a test may take before it counts as hung.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A temporary home.
+pub struct World {
+    directory: TempDir,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("rt")
+            .tempdir_in("/tmp")
+            .unwrap();
+        fs::create_dir(directory.path().join("run")).unwrap();
+        Self { directory }
+    }
+
+    /// A home with a library in it that the loader takes and that does nothing.
+    pub fn with_library() -> Self {
+        let world = Self::new();
+        let libraries = world.home().join("lib");
+        fs::create_dir_all(&libraries).unwrap();
+        world.compile_library(&libraries.join("librampart.so"));
+        world
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.path(".rampart")
+    }
+
+    /// Where the private directories of embedded servers appear.
+    pub fn runtime(&self) -> PathBuf {
+        self.path("run")
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub fn compile_library(&self, to: &Path) {
+        let source = self.write("empty.c", "int rampart_stands_in;\n");
+        self.compile(&source, to, &["-shared", "-fPIC"]);
+    }
+
+    pub fn compile(&self, source: &Path, to: &Path, flags: &[&str]) {
+        let status = Command::new("cc")
+            .args(flags)
+            .arg("-o")
+            .arg(to)
+            .arg(source)
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// The program, with nothing in its environment that the test did not put there.
+    pub fn rampart<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rampart"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", self.directory.path())
+            .env("XDG_RUNTIME_DIR", self.runtime())
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Output {
+        finished(&mut self.rampart(arguments))
+    }
+
+    pub fn audit(&self) -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(self.home().join("audit.jsonl")).unwrap_or_default();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// What is left of embedded servers.
+    pub fn private_directories(&self) -> Vec<PathBuf> {
+        fs::read_dir(self.runtime())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect()
+    }
+}
+
+/// Runs a command to its end, which has to come.
+pub fn finished(command: &mut Command) -> Output {
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = child.id().to_string();
+    let (sender, receiver) = channel();
+    let waiter = std::thread::spawn(move || sender.send(child.wait_with_output().unwrap()));
+    let output = receiver.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        let _ = Command::new("kill").args(["-9", &pid]).status();
+        panic!("{command:?} does not end");
+    });
+    waiter.join().unwrap().unwrap();
+    output
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub fn mode_of(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// Waits until something is so.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

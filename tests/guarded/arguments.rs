@@ -1,0 +1,150 @@
+//! Argument lists of every size and kind go through unharmed and are asked about
+//! truthfully.
+
+use crate::support::{Compiler, Run, Sandbox, Server, probe};
+
+/// `MAX_ARG_STRLEN` of Linux, the NUL included.
+const LONGEST_ARGUMENT: usize = 131_072;
+
+fn start(options: &[&str], rest: &[&str]) -> Vec<String> {
+    let mut words = vec![probe("start", Compiler::System).to_str().expect("text").to_owned()];
+    words.extend([options, rest].concat().into_iter().map(str::to_owned));
+    words
+}
+
+#[test]
+fn a_variadic_call_with_any_number_of_arguments_keeps_them_all() {
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    let variadic = probe("variadic", Compiler::System).to_str().expect("text").to_owned();
+    for function in ["execl", "execlp", "execle"] {
+        for count in [0usize, 1, 2, 3, 4, 5, 6, 7, 31, 32, 33, 400, 5000] {
+            let program = sandbox.text(if function == "execlp" { "bin/../bin/rm" } else { "bin/rm" });
+            let words = [&variadic, function, &count.to_string(), &program];
+            let bare = Run::bare(&sandbox, &words).finish();
+            let marks = sandbox.take_marks();
+            assert_eq!(marks.len(), 1, "{function} {count}: {bare:?}");
+            let guarded = Run::guarded(&sandbox, &server.url, &words).finish();
+            assert_eq!(guarded.seen(), bare.seen(), "{function} {count}");
+            assert_eq!(sandbox.take_marks(), marks, "{function} {count}");
+            let mut expected = if count == 0 { program } else { "rm".to_owned() };
+            (1..count).for_each(|i| expected.push_str(&format!(" {}", i % 10)));
+            assert_eq!(server.take_commands(), [expected], "{function} {count}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_argument_list_or_environment_is_passed_on_as_it_is() {
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    let rm = sandbox.text("bin/rm");
+    for (options, argv, question) in [
+        (&["--argv=null"][..], &[][..], &*rm),
+        (&[], &[], &rm),
+        (&["--env=null"], &["rm", "x"], "rm x"),
+        (&["--env=empty"], &["rm", "x"], "rm x"),
+        (&[], &["", "x"], &format!("{rm} x")),
+        (&[], &["git", "x"], &format!("{rm} x")),
+        (&[], &["rm", ""], "rm ''"),
+        (&[], &["rm", "it's", "a\nb", "\"", "\\", "\u{1}", "é"], "rm 'it'\\''s' 'a\nb' '\"' '\\' '\u{1}' 'é'"),
+    ] {
+        for function in ["execve", "execveat", "posix_spawn", "execvpe", "syscall_execve"] {
+            if options == ["--argv=null"] && function == "posix_spawn" {
+                continue; // glibc's own does not survive that.
+            }
+            let words = start(options, &[&[function, &rm], argv].concat());
+            let bare = Run::bare(&sandbox, &words).finish();
+            let marks = sandbox.take_marks();
+            let guarded = Run::guarded(&sandbox, &server.url, &words).finish();
+            assert_eq!(guarded.seen(), bare.seen(), "{words:?}");
+            assert_eq!(sandbox.take_marks(), marks, "{words:?}");
+            assert_eq!(marks.len(), 1, "{words:?}");
+            assert_eq!(server.take_commands(), [question], "{words:?}");
+        }
+    }
+}
+
+#[test]
+fn arguments_up_to_the_kernels_limits_go_through_and_longer_ones_fail_as_ever() {
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    let sizes = probe("sizes", Compiler::System).to_str().expect("text").to_owned();
+    let rm = sandbox.text("bin/rm");
+    let fits = LONGEST_ARGUMENT - 1;
+    for (count, size) in [(1, fits), (1, fits + 1), (16, fits), (190_000, 2), (1, 5_000_000)] {
+        for byte in ["a", "\\", "'"] {
+            let words = [&*sizes, &rm, &count.to_string(), &size.to_string(), byte];
+            let bare = Run::bare(&sandbox, &words).finish();
+            let marks = sandbox.take_marks();
+            let guarded = Run::guarded(&sandbox, &server.url, &words).finish();
+            assert_eq!(guarded.seen(), bare.seen(), "{count} arguments of {size}");
+            assert_eq!(sandbox.take_marks(), marks, "{count} arguments of {size}");
+            let word = match byte {
+                "'" => format!("'{}'", r"'\''".repeat(size)),
+                "\\" => format!("'{}'", byte.repeat(size)),
+                _ => byte.repeat(size),
+            };
+            let expected = format!("rm{}", format!(" {word}").repeat(count));
+            let asked = server.take_commands();
+            assert!(asked == [expected], "{count} arguments of {size} bytes were misquoted");
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_asked_about_one_by_one_and_reach_the_program() {
+    use std::os::unix::ffi::OsStrExt;
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    let rm = sandbox.path("bin/rm");
+    let start = probe("start", Compiler::System);
+    let bytes: Vec<u8> = (1..=255).collect();
+    for (function, given) in
+        [("execve", &rm), ("execlp", &rm), ("posix_spawn", &rm), ("fexecve", &rm)]
+    {
+        let function = std::ffi::OsStr::new(function);
+        let argument = std::ffi::OsStr::from_bytes(&bytes);
+        let words = [start.as_os_str(), function, given.as_os_str(), "rm".as_ref(), argument];
+        let bare = Run::bare(&sandbox, &words).finish();
+        let marks = sandbox.take_marks();
+        let guarded = Run::guarded(&sandbox, &server.url, &words).finish();
+        assert_eq!(guarded.seen(), bare.seen());
+        assert_eq!((sandbox.take_marks(), marks.len()), (marks, 1));
+        // Byte N is sent as the character U+00NN, the quote as '\''.
+        let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+        let expected = format!("rm '{}'", text.replace('\'', r"'\''"));
+        assert_eq!(server.take_commands(), [expected]);
+    }
+}
+
+#[test]
+fn the_question_tells_agent_session_directory_and_that_it_is_enforced() {
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    let rm = sandbox.text("bin/rm");
+    let home = sandbox.path("home").canonicalize().expect("a home");
+    for (options, function, directory) in [
+        (&[][..], "execve", Some(&home)),
+        (&[], "system", Some(&home)),
+        (&["--chdir-action"], "posix_spawn", None),
+    ] {
+        let words = start(options, &[function, &rm, "rm"]);
+        Run::guarded(&sandbox, &server.url, &words)
+            .env("RAMPART_AGENT", "the \"agent\"")
+            .env("RAMPART_SESSION", "s-1")
+            .env("RAMPART_TOKEN", "t0ken")
+            .finish()
+            .success();
+        let question = server.take_questions().swap_remove(0);
+        let json = question.json();
+        assert_eq!(json["agent"], "the \"agent\"");
+        assert_eq!(json["session"], "s-1");
+        assert_eq!(json["enforce"], true);
+        assert_eq!(json["params"]["command"], if function == "system" { &*rm } else { "rm" });
+        assert_eq!(json["cwd"].as_str(), directory.and_then(|it| it.to_str()), "{function}");
+        assert!(question.head.starts_with("POST /v1/preflight/exec HTTP/1.1\r\nHost: localhost\r\n"));
+        assert!(question.head.contains("\r\nAuthorization: Bearer t0ken\r\n"));
+        assert!(question.head.contains("\r\nContent-Type: application/json\r\n"));
+    }
+}

@@ -1,0 +1,231 @@
+//! The one connection that a process keeps between its checks, and the descriptors
+//! of the program, which are none of ours.
+
+use crate::support::{
+    ALLOWED, Compiler, DENIED, Exchange, Run, Sandbox, Server, Transport, json_answer, probe,
+};
+
+const SPAWNED: &str = "returned 0 errno 77 status 0\n";
+
+fn start(sandbox: &Sandbox, options: &[&str], function: &str) -> Vec<String> {
+    let mut words = vec![probe("start", Compiler::System).to_str().expect("text").to_owned()];
+    words.extend(options.iter().map(|it| (*it).to_owned()));
+    words.extend([function.to_owned(), sandbox.text("bin/rm"), "rm".to_owned()]);
+    words
+}
+
+/// Spawns so often from one process, and gives how often it could.
+fn spawn(server: &Server, times: usize) -> usize {
+    let sandbox = Sandbox::new();
+    let words = start(&sandbox, &[&format!("--times={times}")], "posix_spawn");
+    let finished = Run::guarded(&sandbox, &server.url, &words).env("RAMPART_NOTICE", "0").finish();
+    let ran = sandbox.take_marks().len();
+    if ran == times {
+        assert!(finished.stdout.ends_with(&format!("{times}x {SPAWNED}")), "{finished:#?}");
+    }
+    ran
+}
+
+/// Answers until the given number of questions, then lets `end` have the connection.
+fn answers_then(
+    transport: Transport,
+    count: usize,
+    answer: &'static [u8],
+    end: fn(&mut Exchange),
+) -> Server {
+    Server::scripted(transport, move |exchange| {
+        for _ in 0..count {
+            if exchange.read().is_none() {
+                return;
+            }
+            exchange.send(answer);
+        }
+        end(exchange);
+    })
+}
+
+const YES: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"allowed\":true}";
+
+#[test]
+fn all_checks_of_a_process_use_one_connection() {
+    for transport in Transport::BOTH {
+        let server = Server::judging(transport, |_| true);
+        assert_eq!(spawn(&server, 100), 100);
+        assert_eq!((server.connections(), server.take_questions().len()), (1, 100));
+        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{\"allowed\":true}\r\n0\r\n\r\n";
+        let server = answers_then(transport, usize::MAX, chunked, |_| {});
+        assert_eq!((spawn(&server, 20), server.connections()), (20, 1));
+    }
+}
+
+#[test]
+fn a_connection_that_is_announced_or_found_to_end_is_replaced() {
+    let closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 16\r\n\r\n{\"allowed\":true}";
+    let old = b"HTTP/1.0 200 OK\r\nContent-Length: 16\r\n\r\n{\"allowed\":true}";
+    let endless = b"HTTP/1.1 200 OK\r\n\r\n{\"allowed\":true}";
+    let chatty = b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"allowed\":true}HTTP/1.1 200 OK\r\n";
+    for transport in Transport::BOTH {
+        for (name, answer) in
+            [("close", &closing[..]), ("1.0", old), ("until close", endless), ("more", chatty)]
+        {
+            let server = answers_then(transport, 1, answer, |_| {});
+            assert_eq!(spawn(&server, 10), 10, "{name}");
+            assert_eq!((server.connections(), server.take_questions().len()), (10, 10), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_kept_connection_that_the_server_closed_meanwhile_is_no_failure() {
+    for transport in Transport::BOTH {
+        for (name, count, end) in [
+            ("closes after the answer", 1, (|_| {}) as fn(&mut Exchange)),
+            ("closes after three", 3, |_| {}),
+            ("resets", 1, Exchange::reset_on_close),
+            ("closes on the next question", 1, |exchange| {
+                exchange.read_some();
+            }),
+        ] {
+            if name == "resets" && transport == Transport::Unix {
+                continue;
+            }
+            let server = answers_then(transport, count, YES, end);
+            assert_eq!(spawn(&server, 12), 12, "{name} ({transport:?})");
+            assert_eq!(server.connections(), 12 / count, "{name} ({transport:?})");
+        }
+    }
+}
+
+#[test]
+fn the_second_try_is_the_last_and_only_for_a_kept_connection_without_an_answer() {
+    for transport in Transport::BOTH {
+        // The first connection answers once; from then on every question is cut off.
+        let server = Server::scripted(transport, |exchange| {
+            if exchange.number == 0 {
+                exchange.read();
+                exchange.send(YES);
+            }
+            exchange.read();
+        });
+        assert_eq!(spawn(&server, 2), 1);
+        assert_eq!((server.connections(), server.take_questions().len()), (2, 3));
+        // Half an answer is one.
+        let server = Server::scripted(transport, |exchange| {
+            exchange.read();
+            exchange.send(YES);
+            exchange.read();
+            exchange.send(&YES[..30]);
+        });
+        assert_eq!((spawn(&server, 2), server.connections()), (1, 1));
+    }
+}
+
+#[test]
+fn an_answer_that_came_before_the_question_is_none() {
+    // A second answer arrives after the first was read: nobody asked for it.
+    for transport in Transport::BOTH {
+        let server = Server::scripted(transport, |exchange| {
+            exchange.read();
+            exchange.send(YES);
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            exchange.send(YES);
+            exchange.answer_all(|_| json_answer(DENIED));
+        });
+        let sandbox = Sandbox::new();
+        let pause = probe("pause", Compiler::System);
+        let words = [pause.to_str().expect("text"), &sandbox.text("bin/rm")];
+        Run::guarded(&sandbox, &server.url, &words).finish().success();
+        assert_eq!(sandbox.take_marks(), ["rm 1"], "{transport:?}");
+    }
+}
+
+#[test]
+fn children_open_connections_of_their_own_and_the_parents_stays() {
+    for transport in Transport::BOTH {
+        for place in ["fork", "vfork", "clone"] {
+            let server = Server::judging(transport, |_| true);
+            let sandbox = Sandbox::new();
+            let words = start(&sandbox, &[&format!("--in={place}"), "--times=20"], "execv");
+            let finished = Run::guarded(&sandbox, &server.url, &words).finish().success();
+            assert!(finished.stdout.ends_with("20x returned -1000 errno -1000 status 0\n"));
+            assert_eq!(sandbox.take_marks().len(), 20);
+            let questions = server.take_questions();
+            let numbers: Vec<usize> = questions.iter().map(|it| it.connection).collect();
+            assert_eq!(numbers, (0..20).collect::<Vec<_>>(), "{place}");
+        }
+    }
+}
+
+#[test]
+fn threads_that_check_at_once_all_get_their_own_answer() {
+    for transport in Transport::BOTH {
+        let server = Server::scripted(transport, |exchange| {
+            exchange.answer_all(|question| {
+                let odd = question.command().ends_with(['1', '3', '5', '7', '9']);
+                json_answer(if odd { DENIED } else { ALLOWED })
+            });
+        });
+        let sandbox = Sandbox::new();
+        let threads = probe("threads", Compiler::System);
+        let words = [threads.to_str().expect("text"), "8", "50", &sandbox.text("bin/rm")];
+        let finished = Run::guarded(&sandbox, &server.url, &words)
+            .env("RAMPART_NOTICE", "0")
+            .finish()
+            .success();
+        assert_eq!(finished.stdout.replace("ran rm\n", ""), "wrong: 0\n");
+        let marks = sandbox.take_marks();
+        assert_eq!(marks.len(), 8 * 25);
+        assert!(marks.iter().all(|mark| mark.ends_with(['0', '2', '4', '6', '8'])), "{marks:?}");
+        assert_eq!(server.take_questions().len(), 8 * 50);
+        assert!(server.connections() < 8 * 50, "most of them were kept");
+    }
+}
+
+#[test]
+fn a_program_that_takes_our_descriptor_keeps_what_it_put_there() {
+    for transport in Transport::BOTH {
+        let server = Server::judging(transport, |_| true);
+        let sandbox = Sandbox::new();
+        let takes = probe("takes_descriptors", Compiler::System);
+        for way in ["close", "close_range", "dup2", "socket"] {
+            let words = [takes.to_str().expect("text"), way, &sandbox.text("bin/rm")];
+            let finished = Run::guarded(&sandbox, &server.url, &words).finish();
+            let told = finished.stdout.replace("ran rm\n", "");
+            assert_eq!((finished.code(), &*told), (0, "untouched\n"), "{way}: {finished:#?}");
+            assert_eq!(sandbox.take_marks().len(), 4, "{way}");
+            assert_eq!(server.take_questions().len(), 4, "{way}");
+        }
+    }
+}
+
+#[test]
+fn descriptors_mask_and_dispositions_are_as_before_but_for_the_kept_connection() {
+    let kept = "kept socket close-on-exec\n";
+    for (function, place, left) in [
+        ("posix_spawn", "direct", kept),
+        ("posix_spawnp", "thread", kept),
+        ("system", "direct", kept),
+        ("popen", "direct", kept),
+        ("execve", "fork", ""),
+        ("execvp", "vfork", ""),
+        ("execl", "clone", ""),
+        ("fexecve", "vfork", ""),
+    ] {
+        for allowed in [true, false] {
+            let server = Server::judging(Transport::Unix, move |_| allowed);
+            let sandbox = Sandbox::new();
+            let place = format!("--in={place}");
+            let words = start(&sandbox, &["--audit", &place, "--times=3"], function);
+            let finished =
+                Run::guarded(&sandbox, &server.url, &words).env("RAMPART_NOTICE", "0").finish();
+            let audit = finished.stdout.split_once("descriptors").expect("an audit").1;
+            let audit = format!("descriptors{audit}");
+            let expected = format!(
+                "descriptors same\n{left}mask same\ndispositions same\nmappings +0\nresident flat\n"
+            );
+            assert_eq!(audit, expected, "{function} {place}");
+            assert!(server.take_questions().len() >= 4);
+            assert_eq!(sandbox.take_marks().len(), if allowed { 4 } else { 0 });
+        }
+    }
+}

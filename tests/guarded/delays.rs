@@ -1,0 +1,143 @@
+//! A check takes no longer than it may, whatever the server does not do.
+
+use std::time::Duration;
+
+use crate::support::{
+    ALLOWED, Compiler, Exchange, Run, Sandbox, Server, Transport, json_answer, probe,
+};
+
+const TIMEOUT_MS: u32 = 300;
+/// Generous: the machine may be busy.
+const LONGEST: Duration = Duration::from_secs(4);
+
+/// So many arguments of so many quotes: less than the kernel's limit of 2 MiB, and as
+/// a request of 10 MB more than any socket's buffer.
+const LARGE: [&str; 3] = ["20", "100000", "'"];
+
+fn words(sandbox: &Sandbox, large: bool) -> Vec<String> {
+    let text = |name| probe(name, Compiler::System).to_str().expect("text").to_owned();
+    let rm = sandbox.text("bin/rm");
+    if large {
+        [text("sizes"), rm].into_iter().chain(LARGE.map(str::to_owned)).collect()
+    } else {
+        vec![text("start"), "execve".into(), rm, "rm".into()]
+    }
+}
+
+/// Runs with both values of fail-open; gives whether the program ran.
+fn outcomes(large: bool, script: fn(&mut Exchange)) -> Vec<(Transport, [bool; 2], Duration)> {
+    let mut outcomes = Vec::new();
+    for transport in Transport::BOTH {
+        let server = Server::scripted(transport, script);
+        let sandbox = Sandbox::new();
+        Run::bare(&sandbox, &words(&sandbox, large)).finish();
+        assert_eq!(sandbox.take_marks().len(), 1, "it can run");
+        let mut longest = Duration::ZERO;
+        let ran = ["0", "1"].map(|fail_open| {
+            let finished = Run::guarded(&sandbox, &server.url, &words(&sandbox, large))
+                .env("RAMPART_FAIL_OPEN", fail_open)
+                .env("RAMPART_TIMEOUT_MS", TIMEOUT_MS.to_string())
+                .finish();
+            longest = longest.max(finished.took);
+            !sandbox.take_marks().is_empty()
+        });
+        assert_eq!(server.connections(), 2, "asked each time");
+        outcomes.push((transport, ran, longest));
+    }
+    outcomes
+}
+
+#[test]
+fn a_server_that_takes_too_long_is_one_that_cannot_be_reached() {
+    for (name, large, script) in [
+        ("never reads or answers", false, (|_| std::thread::sleep(LONGEST * 2)) as fn(&mut Exchange)),
+        ("reads, never answers", false, Exchange::hang),
+        ("never reads a large question", true, |_| std::thread::sleep(LONGEST * 2)),
+        ("reads slowly", true, |exchange| {
+            while exchange.read_some() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }),
+        ("answers in drops", false, |exchange| {
+            exchange.read();
+            exchange.drip(&json_answer(ALLOWED), Duration::from_millis(50));
+        }),
+        ("sends headers for ever", false, |exchange| {
+            exchange.read();
+            exchange.send("HTTP/1.1 200 OK\r\n");
+            exchange.drip(&b"X: y\r\n".repeat(100), Duration::from_millis(20));
+        }),
+        ("says 100 for ever", false, |exchange| {
+            exchange.read();
+            for _ in 0..100 {
+                exchange.send("HTTP/1.1 100 Continue\r\n\r\n");
+                std::thread::sleep(Duration::from_millis(40));
+            }
+        }),
+        ("stops in the body", false, |exchange| {
+            exchange.read();
+            exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{");
+            exchange.hang();
+        }),
+        ("answers everything but the last chunk", false, |exchange| {
+            exchange.read();
+            exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n");
+            exchange.send(ALLOWED);
+            exchange.send("\r\n");
+            exchange.hang();
+        }),
+    ] {
+        for (transport, ran, longest) in outcomes(large, script) {
+            assert_eq!(ran, [false, true], "{name} ({transport:?})");
+            assert!(longest >= Duration::from_millis(250), "{name} ({transport:?}): {longest:?}");
+            assert!(longest < LONGEST, "{name} ({transport:?}): {longest:?}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_of_a_large_question_counts_though_it_came_early() {
+    let early = |exchange: &mut Exchange| {
+        exchange.read_some();
+        exchange.send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    };
+    let early_and_reads_on = |exchange: &mut Exchange| {
+        exchange.read_some();
+        exchange.send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        exchange.hang();
+    };
+    for script in [early, early_and_reads_on] {
+        for (transport, ran, longest) in outcomes(true, script) {
+            assert_eq!(ran, [false, false], "{transport:?}");
+            assert!(longest < LONGEST, "{transport:?}: {longest:?}");
+        }
+    }
+}
+
+#[test]
+fn a_yes_to_half_a_question_is_no_yes() {
+    let hasty = |exchange: &mut Exchange| {
+        exchange.read_some();
+        exchange.send(json_answer(ALLOWED));
+        std::thread::sleep(Duration::from_millis(500));
+    };
+    for (transport, ran, _) in outcomes(true, hasty) {
+        assert_eq!(ran, [false, false], "{transport:?}");
+    }
+}
+
+#[test]
+fn the_time_is_for_all_of_a_check_however_many_signals_come() {
+    let sandbox = Sandbox::new();
+    for transport in Transport::BOTH {
+        let server = Server::scripted(transport, Exchange::hang);
+        let storm = probe("storm", Compiler::System);
+        let words = [storm.to_str().expect("text"), "1", &sandbox.text("bin/rm")];
+        let finished = Run::guarded(&sandbox, &server.url, &words)
+            .env("RAMPART_TIMEOUT_MS", TIMEOUT_MS.to_string())
+            .finish()
+            .success();
+        assert_eq!(sandbox.take_marks(), [""; 0]);
+        assert!(finished.took < LONGEST, "{:?}", finished.took);
+    }
+}

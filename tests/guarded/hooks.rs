@@ -1,0 +1,226 @@
+//! Every function that starts a program: asked about, obeyed, and otherwise as if
+//! nobody stood in front of it.
+
+use crate::support::{Compiler, Finished, Run, Sandbox, Server, probe};
+
+/// How a function reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Exec,
+    Spawn,
+    System,
+    Popen,
+    WordExp,
+}
+
+/// What a function is given for the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Given {
+    Path,
+    Name,
+    /// A path, but what runs has no name.
+    Memory,
+    Line(&'static str),
+}
+
+struct Function {
+    name: &'static str,
+    family: Family,
+    given: Given,
+}
+
+const LINE: &str = "rm -rf 'a b'";
+
+const fn function(name: &'static str, family: Family, given: Given) -> Function {
+    Function { name, family, given }
+}
+
+const FUNCTIONS: [Function; 24] = [
+    function("execve", Family::Exec, Given::Path),
+    function("execv", Family::Exec, Given::Path),
+    function("execvp", Family::Exec, Given::Name),
+    function("execvpe", Family::Exec, Given::Name),
+    function("execl", Family::Exec, Given::Path),
+    function("execlp", Family::Exec, Given::Name),
+    function("execle", Family::Exec, Given::Path),
+    function("fexecve", Family::Exec, Given::Path),
+    function("fexecve_path_only", Family::Exec, Given::Path),
+    function("fexecve_memfd", Family::Exec, Given::Memory),
+    function("execveat", Family::Exec, Given::Path),
+    function("execveat_directory", Family::Exec, Given::Path),
+    function("execveat_empty", Family::Exec, Given::Path),
+    function("execveat_memfd", Family::Exec, Given::Memory),
+    function("syscall_execve", Family::Exec, Given::Path),
+    function("syscall_execveat", Family::Exec, Given::Path),
+    function("syscall_execveat_empty", Family::Exec, Given::Path),
+    function("posix_spawn", Family::Spawn, Given::Path),
+    function("posix_spawnp", Family::Spawn, Given::Name),
+    function("pidfd_spawn", Family::Spawn, Given::Path),
+    function("pidfd_spawnp", Family::Spawn, Given::Name),
+    function("system", Family::System, Given::Line(LINE)),
+    function("popen", Family::Popen, Given::Line(LINE)),
+    function("wordexp", Family::WordExp, Given::Line("$(rm -rf 'a b') `rm`")),
+];
+
+impl Function {
+    fn words(&self, sandbox: &Sandbox, compiler: Compiler, options: &[&str]) -> Vec<String> {
+        let start = probe("start", compiler).to_str().expect("text").to_owned();
+        let mut words = vec![start];
+        words.extend(options.iter().map(|option| (*option).to_owned()));
+        words.push(self.name.to_owned());
+        match self.given {
+            Given::Path | Given::Memory => words.push(sandbox.text("bin/rm")),
+            Given::Name => words.push("rm".to_owned()),
+            Given::Line(line) => {
+                words.push(line.to_owned());
+                return words;
+            }
+        }
+        words.extend(["rm", "-rf", "a b"].map(str::to_owned));
+        words
+    }
+
+    fn question(&self) -> &'static str {
+        match self.given {
+            Given::Path | Given::Name => LINE,
+            Given::Memory => "'/memfd:copy (deleted)' -rf 'a b'",
+            Given::Line(line) => line,
+        }
+    }
+
+    /// What the shell that runs a line asks about then.
+    fn questions_of_the_shell(&self) -> &'static [&'static str] {
+        match self.family {
+            Family::System | Family::Popen => &[LINE],
+            Family::WordExp => &[LINE, "rm"],
+            Family::Exec | Family::Spawn => &[],
+        }
+    }
+
+    /// The function's own way to say EPERM (1), errno having been 77.
+    fn refusal(&self, times: u32) -> String {
+        let report = match self.family {
+            Family::Exec | Family::System => "returned -1 errno 1 status -1000",
+            Family::Spawn => "returned 1 errno 77 status -1000",
+            Family::Popen => "returned 0 errno 1 status -1000",
+            Family::WordExp => "returned 4 errno 77 status -1000",
+        };
+        format!("{times}x {report}\n")
+    }
+}
+
+/// A function that this C library does not have.
+fn is_missing(bare: &Finished) -> bool {
+    bare.stdout.starts_with("1x returned -1000 errno 0 ")
+}
+
+pub fn allowed_programs_run_as_they_do_without_the_library(compiler: Compiler) {
+    let sandbox = Sandbox::with_stand_ins(compiler);
+    let server = Server::allowing();
+    let mut missing = 0;
+    for function in &FUNCTIONS {
+        let words = function.words(&sandbox, compiler, &[]);
+        let bare = Run::bare(&sandbox, &words).finish();
+        let marks = sandbox.take_marks();
+        if is_missing(&bare) {
+            missing += 1;
+            continue;
+        }
+        let guarded = Run::guarded(&sandbox, &server.url, &words).finish();
+        assert_eq!(guarded.seen(), bare.seen(), "{}", function.name);
+        assert!(marks.iter().any(|mark| mark == r"rm -rf a\x20b"), "{}: {marks:?}", function.name);
+        assert_eq!(sandbox.take_marks(), marks, "{}", function.name);
+        let mut questions = vec![function.question()];
+        questions.extend(function.questions_of_the_shell());
+        assert_eq!(server.take_commands(), questions, "{}", function.name);
+    }
+    assert!(missing <= 2, "only pidfd_spawn and pidfd_spawnp are younger than the oldest libc");
+}
+
+pub fn denied_programs_do_not_run(compiler: Compiler) {
+    let sandbox = Sandbox::with_stand_ins(compiler);
+    let server = Server::denying();
+    for function in &FUNCTIONS {
+        let words = function.words(&sandbox, compiler, &[]);
+        if is_missing(&Run::bare(&sandbox, &words).finish()) {
+            continue;
+        }
+        sandbox.take_marks();
+        let guarded = Run::guarded(&sandbox, &server.url, &words).finish();
+        assert_eq!(guarded.stdout, function.refusal(1), "{}", function.name);
+        let named = match function.given {
+            Given::Memory => "/memfd:copy (deleted)",
+            Given::Line("$(rm -rf 'a b') `rm`") => "$(rm",
+            _ => "rm",
+        };
+        let notice = format!("rampart: blocked {named}: not here [test-policy]\n");
+        assert_eq!(guarded.stderr, notice, "{}", function.name);
+        assert_eq!(server.take_commands(), [function.question()], "{}", function.name);
+        assert_eq!(sandbox.take_marks(), [""; 0], "{} ran all the same", function.name);
+    }
+}
+
+#[test]
+fn an_allowed_program_runs_exactly_as_it_does_without_the_library() {
+    allowed_programs_run_as_they_do_without_the_library(Compiler::System);
+}
+
+#[test]
+fn a_denied_program_does_not_run_and_its_function_fails_by_its_own_contract() {
+    denied_programs_do_not_run(Compiler::System);
+}
+
+#[test]
+fn the_thousandth_call_of_a_process_is_checked_like_the_first() {
+    let sandbox = Sandbox::new();
+    let server = Server::denying();
+    for (name, place) in [
+        ("posix_spawn", "--in=direct"),
+        ("system", "--in=direct"),
+        ("popen", "--in=direct"),
+        ("execve", "--in=direct"),
+        ("execvp", "--in=vfork"),
+        ("execv", "--in=fork"),
+        ("posix_spawnp", "--in=thread"),
+    ] {
+        let function = FUNCTIONS.iter().find(|it| it.name == name).expect("in the table");
+        let words = function.words(&sandbox, Compiler::System, &[place, "--times=1000"]);
+        let guarded =
+            Run::guarded(&sandbox, &server.url, &words).env("RAMPART_NOTICE", "0").finish();
+        assert_eq!(guarded.seen(), (0, &*function.refusal(1000), ""), "{name}");
+        assert_eq!(server.take_questions().len(), 1000, "{name}");
+        assert_eq!(sandbox.take_marks(), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn a_call_that_is_denied_the_second_time_only_fails_then() {
+    let sandbox = Sandbox::new();
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let server = Server::judging(crate::support::Transport::Tcp, move |_| {
+        asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % 2 == 0
+    });
+    let words = FUNCTIONS[17].words(&sandbox, Compiler::System, &["--times=4"]);
+    let guarded = Run::guarded(&sandbox, &server.url, &words).finish();
+    let (runs, refused) = ("1x returned 0 errno 77 status 0\n", FUNCTIONS[17].refusal(1));
+    let spoken: String = guarded.stdout.replace("ran rm\n", "");
+    assert_eq!(spoken, [runs, &refused, runs, &refused].concat());
+    assert_eq!(sandbox.take_marks().len(), 2);
+    assert_eq!(server.take_questions().len(), 4);
+}
+
+#[test]
+fn a_function_that_this_libc_lacks_is_missing_and_asks_nobody() {
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    for function in FUNCTIONS.iter().filter(|it| it.name.starts_with("pidfd")) {
+        let words = function.words(&sandbox, Compiler::System, &[]);
+        if is_missing(&Run::bare(&sandbox, &words).finish()) {
+            let guarded = Run::guarded(&sandbox, &server.url, &words).finish();
+            let enosys = format!("1x returned {} errno 77 status -1000\n", libc::ENOSYS);
+            assert_eq!(guarded.seen(), (0, &*enosys, ""), "{}", function.name);
+            assert_eq!(server.take_commands(), [""; 0], "{}", function.name);
+        }
+        sandbox.take_marks();
+    }
+}

@@ -1,0 +1,18 @@
+//! Whole programs under the real preloaded library, against real servers on real
+//! sockets.
+//!
+//! A test here never passes because nothing happened: an allowed program must have
+//! left its mark and the server must have been asked about it; a refused one must
+//! have been asked about and have left none. What the library may not change is
+//! compared with a run without it.
+#![cfg(target_os = "linux")]
+
+mod answers;
+mod arguments;
+mod connections;
+mod delays;
+mod hooks;
+mod lines;
+mod lookup;
+mod support;
+mod syscalls;

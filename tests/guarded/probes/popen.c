@@ -1,0 +1,29 @@
+/* popen in its modes, two streams at once, and with the standard streams closed. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+int main(void) {
+    char buffer[64];
+    errno = 0;
+    FILE *bad = popen("rm bad", "x");
+    printf("bad mode: %d %d\n", bad != NULL, errno);
+    FILE *writer = popen("rm w; cat", "w"), *reader = popen("rm r", "re");
+    printf("close-on-exec: %d\n", fcntl(fileno(reader), F_GETFD));
+    fputs("through the pipe\n", writer);
+    fflush(stdout);
+    printf("writer: %d\n", pclose(writer));
+    while (fgets(buffer, sizeof buffer, reader)) printf("read %s", buffer);
+    printf("reader: %d\n", pclose(reader));
+    fflush(stdout);
+    int out = dup(1);
+    close(0);
+    close(1);
+    FILE *closed = popen("rm c", "r");
+    size_t size = closed ? fread(buffer, 1, sizeof buffer, closed) : 0;
+    dprintf(out, "with 0 and 1 closed: %zu %d\n", size, closed ? pclose(closed) : -1);
+    return 0;
+}

@@ -1,0 +1,186 @@
+/* start [OPTION…] FUNCTION PATH [ARGV…]: starts a program by the function named and
+ * prints what came back. Shell functions are given PATH and nothing else as their line.
+ *
+ *   --in=direct|fork|vfork|clone|thread   where the call is made (clone: 16 KiB stack)
+ *   --times=N                             so often
+ *   --env=own|null|empty                  the envp given
+ *   --argv=null                           no argument list at all
+ *   --line=null                           no line at all
+ *   --chdir-action                        a file action that changes the directory
+ *   --clear                               clearenv() first
+ *   --audit                               what the calls left behind in this process
+ */
+#include "calls.h"
+
+#include <dirent.h>
+#include <pthread.h>
+
+enum { STACK_BYTES = 16 * 1024, CANARY_BYTES = 4096, CANARY = 0x5a };
+
+static function *chosen;
+static struct call call;
+static struct outcome *shared;
+static const char *place = "direct";
+
+static void *in_thread(void *unused) {
+    *shared = chosen(&call);
+    return unused;
+}
+
+static int in_clone(void *unused) {
+    (void)unused;
+    *shared = chosen(&call);
+    _exit(9);
+}
+
+static pid_t clone_on_small_stack(void) {
+    static char *stack;
+    if (!stack) stack = mmap(NULL, CANARY_BYTES + STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(stack, CANARY, CANARY_BYTES);
+    pid_t pid = clone(in_clone, stack + CANARY_BYTES + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+    for (int i = 0; i < CANARY_BYTES; i++) {
+        if (stack[i] != CANARY) {
+            puts("stack overrun");
+            break;
+        }
+    }
+    return pid;
+}
+
+/* Makes the call in a child, which is gone if the call is an exec that succeeds. */
+static struct outcome in_child(void) {
+    pid_t pid;
+    *shared = (struct outcome){NOT_RUN, NOT_RUN, NOT_RUN};
+    fflush(stdout);
+    errno = UNTOUCHED;
+    if (strcmp(place, "fork") == 0) {
+        pid = fork();
+    } else if (strcmp(place, "vfork") == 0) {
+        pid = vfork();
+    } else {
+        pid = clone_on_small_stack();
+    }
+    if (pid == 0) in_clone(NULL);
+    int error = errno, status = status_of(pid);
+    if (error != UNTOUCHED && shared->result == NOT_RUN) printf("the parent's errno is %d\n", error);
+    if (shared->result == NOT_RUN) shared->status = status;
+    return *shared;
+}
+
+static struct outcome once(void) {
+    if (strcmp(place, "direct") == 0) return chosen(&call);
+    if (strcmp(place, "thread") == 0) {
+        pthread_t thread;
+        pthread_create(&thread, NULL, in_thread, NULL);
+        pthread_join(thread, NULL);
+        return *shared;
+    }
+    return in_child();
+}
+
+/* What a process has that calls must leave as it was. */
+struct belongings {
+    char descriptors[1024];
+    sigset_t mask;
+    struct { void (*handler)(int); int flags; unsigned long blocked; } actions[65];
+    long mappings, resident_kib;
+};
+
+static long number_after(const char *file, const char *key) {
+    char text[512];
+    long number = 0;
+    FILE *stream = fopen(file, "re");
+    while (stream && fgets(text, sizeof text, stream)) {
+        if (!key) number++;
+        else if (strncmp(text, key, strlen(key)) == 0) number = atol(text + strlen(key));
+    }
+    if (stream) fclose(stream);
+    return number;
+}
+
+static void take_stock(struct belongings *all) {
+    memset(all, 0, sizeof *all);
+    for (int fd = 0; fd < 1024; fd++) all->descriptors[fd] = fcntl(fd, F_GETFD) < 0 ? 0 : 1;
+    sigprocmask(SIG_BLOCK, NULL, &all->mask);
+    for (int signal = 1; signal < 65; signal++) {
+        struct sigaction action = {0};
+        sigaction(signal, NULL, &action);
+        all->actions[signal].handler = action.sa_handler;
+        all->actions[signal].flags = action.sa_flags;
+        memcpy(&all->actions[signal].blocked, &action.sa_mask, sizeof all->actions[signal].blocked);
+    }
+    all->mappings = number_after("/proc/self/maps", NULL);
+    all->resident_kib = number_after("/proc/self/status", "VmRSS:");
+}
+
+static void print_audit(const struct belongings *before) {
+    struct belongings after;
+    take_stock(&after);
+    printf("descriptors %s\n", memcmp(before->descriptors, after.descriptors, 64) ? "changed" : "same");
+    for (int fd = 64; fd < 1024; fd++) {
+        struct stat status;
+        if (before->descriptors[fd] || fstat(fd, &status) != 0) continue;
+        printf("kept %s %s\n", S_ISSOCK(status.st_mode) ? "socket" : "file",
+               fcntl(fd, F_GETFD) & FD_CLOEXEC ? "close-on-exec" : "inherited");
+    }
+    printf("mask %s\n", memcmp(&before->mask, &after.mask, sizeof after.mask) ? "changed" : "same");
+    printf("dispositions %s\n", memcmp(before->actions, after.actions, sizeof after.actions) ? "changed" : "same");
+    printf("mappings %+ld\n", after.mappings - before->mappings);
+    printf("resident %s\n", after.resident_kib - before->resident_kib > 512 ? "grown" : "flat");
+}
+
+/* Equal outcomes one after the other are one line. */
+static void repeat(int times) {
+    struct outcome last = {0};
+    int alike = 0;
+    for (int i = 0; i <= times; i++) {
+        struct outcome now = last;
+        if (i < times) now = once();
+        if (alike > 0 && (i == times || memcmp(&now, &last, sizeof now) != 0)) {
+            printf("%dx returned %d errno %d status %d\n", alike, last.result, last.error, last.status);
+            alike = 0;
+        }
+        last = now;
+        alike++;
+    }
+}
+
+int main(int argc, char **argv) {
+    static char *nothing[] = {NULL};
+    static char line[256 * 1024];
+    struct belongings before;
+    int times = 1, audit = 0, null_argv = 0;
+    int at = 1;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    call.line = line;
+    call.envp = environ;
+    for (; at < argc && strncmp(argv[at], "--", 2) == 0; at++) {
+        const char *option = argv[at];
+        if (strncmp(option, "--in=", 5) == 0) place = option + 5;
+        if (strncmp(option, "--times=", 8) == 0) times = atoi(option + 8);
+        if (strcmp(option, "--env=null") == 0) call.envp = NULL;
+        if (strcmp(option, "--env=empty") == 0) call.envp = nothing;
+        if (strcmp(option, "--argv=null") == 0) null_argv = 1;
+        if (strcmp(option, "--line=null") == 0) call.line = NULL;
+        if (strcmp(option, "--chdir-action") == 0) call.chdir_to_root = 1;
+        if (strcmp(option, "--clear") == 0) clearenv();
+        if (strcmp(option, "--audit") == 0) audit = 1;
+    }
+    if (argc - at < 2) return 96;
+    chosen = function_named(argv[at]);
+    call.path = argv[at + 1];
+    call.argv = null_argv ? NULL : argv + at + 2;
+    strncpy(line, call.path, sizeof line - 1);
+    if (audit) {
+        /* What the first call sets up once, and the stock-taking itself, are no growth. */
+        struct belongings first;
+        take_stock(&first);
+        once();
+        take_stock(&before);
+        memcpy(before.descriptors, first.descriptors, sizeof first.descriptors);
+    }
+    repeat(times);
+    if (audit) print_audit(&before);
+    return 0;
+}

@@ -1,0 +1,65 @@
+/* takes_descriptors WAY PATH: spawns PATH four times; in between takes every descriptor
+ * above 2 away from whoever has it, puts something of its own there, and sees to it that
+ * this is not touched. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+enum { FIRST = 3, LAST = 120 };
+
+static void spawn(const char *path) {
+    char *child[] = {"rm", NULL};
+    pid_t pid;
+    if (posix_spawn(&pid, path, NULL, NULL, child, environ) != 0) _exit(1);
+    waitpid(pid, NULL, 0);
+}
+
+static int same(int a, int b) {
+    struct stat x, y;
+    return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
+}
+
+int main(int argc, char **argv) {
+    if (argc != 3) return 96;
+    const char *way = argv[1], *path = argv[2];
+    int ends[2], own = 900;
+    char byte;
+    spawn(path);
+    spawn(path);
+    if (strcmp(way, "socket") == 0) {
+        socketpair(AF_UNIX, SOCK_STREAM, 0, ends);
+        dup2(ends[0], own);
+        dup2(ends[1], 901);
+    } else {
+        char name[] = "/tmp/own-XXXXXX";
+        int file = mkstemp(name);
+        unlink(name);
+        write(file, "mine", 4);
+        dup2(file, own);
+    }
+    if (strcmp(way, "close_range") == 0) {
+        close_range(FIRST, LAST, 0);
+    } else {
+        for (int fd = FIRST; fd <= LAST; fd++) close(fd);
+    }
+    int covers = strcmp(way, "dup2") == 0 || strcmp(way, "socket") == 0;
+    for (int fd = FIRST; covers && fd <= LAST; fd++) dup2(own, fd);
+    spawn(path);
+    spawn(path);
+    for (int fd = FIRST; covers && fd <= LAST; fd++) {
+        if (!same(fd, own)) return puts("a descriptor was closed"), 1;
+    }
+    if (strcmp(way, "socket") == 0 ? recv(901, &byte, 1, MSG_DONTWAIT) >= 0 : lseek(own, 0, SEEK_END) != 4) {
+        return puts("something was written"), 1;
+    }
+    puts("untouched");
+    return 0;
+}

@@ -1,0 +1,154 @@
+//! Runs a program, with or without the library, and never waits for ever.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::probe::library;
+use super::sandbox::Sandbox;
+
+/// A program that runs longer is wedged.
+const LONGEST_RUN: Duration = Duration::from_secs(30);
+
+/// A program about to run, in an environment that holds nothing of the test's own.
+pub struct Run {
+    command: Command,
+    shown: String,
+}
+
+impl Run {
+    /// Without the library.
+    pub fn bare<Word: AsRef<OsStr>>(sandbox: &Sandbox, words: &[Word]) -> Self {
+        let (program, arguments) = words.split_first().expect("a program");
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", sandbox.search_path())
+            .env("HOME", sandbox.path("home"))
+            .env("TMPDIR", sandbox.path("tmp"))
+            .env("MARKS", sandbox.path("marks"))
+            .env("LC_ALL", "C.UTF-8")
+            .current_dir(sandbox.path("home"))
+            .stdin(Stdio::null())
+            .process_group(0);
+        Self { command, shown: shown(words) }
+    }
+
+    /// Under the library, with the server at `url`; what cannot be asked is refused.
+    pub fn guarded<Word: AsRef<OsStr>>(sandbox: &Sandbox, url: &str, words: &[Word]) -> Self {
+        Self::bare(sandbox, words)
+            .env("LD_PRELOAD", library())
+            .env("RAMPART_URL", url)
+            .env("RAMPART_FAIL_OPEN", "0")
+            .env("RAMPART_TIMEOUT_MS", "10000")
+    }
+
+    /// Sets a variable.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Removes a variable.
+    pub fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// Sets the working directory.
+    pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
+        self.command.current_dir(directory);
+        self
+    }
+
+    /// Gives it another standard error.
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.command.stderr(stderr);
+        self.shown.push_str(" (stderr elsewhere)");
+        self
+    }
+
+    /// Runs it to its end.
+    ///
+    /// Its output goes to files, so that nothing it leaves running can hold us up.
+    pub fn finish(mut self) -> Finished {
+        let stdout = tempfile::tempfile().expect("a file for stdout");
+        let stderr = tempfile::tempfile().expect("a file for stderr");
+        self.command.stdout(stdout.try_clone().expect("stdout twice"));
+        if !self.shown.ends_with("(stderr elsewhere)") {
+            self.command.stderr(stderr.try_clone().expect("stderr twice"));
+        }
+        let begun = Instant::now();
+        let mut child = self.command.spawn().unwrap_or_else(|why| panic!("{}: {why}", self.shown));
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("a child can be waited for") {
+                break Some(status);
+            }
+            if begun.elapsed() > LONGEST_RUN {
+                let group = libc::pid_t::try_from(child.id()).expect("a pid");
+                // SAFETY: takes no pointer; the group is the child's own.
+                unsafe { libc::kill(-group, libc::SIGKILL) };
+                child.wait().expect("a child can be waited for");
+                break None;
+            }
+            thread::sleep(Duration::from_millis(1));
+        };
+        let took = begun.elapsed();
+        let (stdout, stderr) = (content(stdout), content(stderr));
+        let Some(status) = status else {
+            panic!("wedged: {}\nstdout: {stdout}\nstderr: {stderr}", self.shown);
+        };
+        Finished { status, stdout, stderr, took, shown: self.shown }
+    }
+}
+
+fn shown<Word: AsRef<OsStr>>(words: &[Word]) -> String {
+    let words: Vec<OsString> = words.iter().map(|word| word.as_ref().to_owned()).collect();
+    let mut text = words.join(OsStr::new(" ")).to_string_lossy().into_owned();
+    if let Some((cut, _)) = text.char_indices().nth(300) {
+        text.truncate(cut);
+    }
+    text
+}
+
+fn content(mut file: File) -> String {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0)).expect("a file can be read again");
+    file.read_to_end(&mut bytes).expect("a file can be read");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Finished {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+    pub took: Duration,
+    shown: String,
+}
+
+impl Finished {
+    /// The exit status as a shell tells it: 128 and more for a signal.
+    pub fn code(&self) -> i32 {
+        self.status.code().or(self.status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
+    }
+
+    /// What a user sees: exit status, stdout, stderr.
+    pub fn seen(&self) -> (i32, &str, &str) {
+        (self.code(), &self.stdout, &self.stderr)
+    }
+
+    /// Demands success.
+    #[track_caller]
+    pub fn success(self) -> Self {
+        assert_eq!(self.code(), 0, "{self:#?}");
+        self
+    }
+}

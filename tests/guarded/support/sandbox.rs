@@ -1,0 +1,91 @@
+//! A place of its own for each test: a home, and a `bin` of harmless stand-ins.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::probe::{Compiler, probe};
+
+/// Programs that would do harm if they were the real ones. Each is a copy of
+/// `witness.c`, which only leaves a mark.
+const STAND_INS: [&str; 9] =
+    ["rm", "mkfs", "dd", "curl", "wget", "shutdown", "chmod", "ssh", "tool"];
+
+/// A temporary directory with a home and stand-ins first on PATH.
+pub struct Sandbox {
+    directory: TempDir,
+}
+
+impl Sandbox {
+    /// With stand-ins linked against the system's C library.
+    pub fn new() -> Self {
+        Self::with_stand_ins(Compiler::System)
+    }
+
+    /// With stand-ins made by `compiler`.
+    pub fn with_stand_ins(compiler: Compiler) -> Self {
+        let sandbox = Self { directory: TempDir::new().expect("a temporary directory") };
+        for directory in ["bin", "home", "tmp"] {
+            fs::create_dir(sandbox.path(directory)).expect("a directory");
+        }
+        for name in STAND_INS {
+            sandbox.stand_in(name, compiler);
+        }
+        sandbox
+    }
+
+    fn stand_in(&self, name: &str, compiler: Compiler) {
+        let witness = probe("witness", compiler);
+        let bin = self.path("bin").join(name);
+        // A copy, not a link: the witness finds its marks by its own path.
+        fs::copy(witness, bin).expect("a copy of the witness");
+    }
+
+    /// A path in the sandbox.
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.directory.path().join(relative)
+    }
+
+    /// The same as text.
+    pub fn text(&self, relative: &str) -> String {
+        self.path(relative).to_str().expect("temporary paths are text").to_owned()
+    }
+
+    /// Writes a file, executable if it is a script.
+    pub fn file(&self, relative: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(relative);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).expect("directories");
+        }
+        let mode = if content.as_ref().starts_with(b"#!") { 0o755 } else { 0o644 };
+        fs::write(&path, content).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("permissions");
+        path
+    }
+
+    /// PATH: the stand-ins, then the system's programs.
+    pub fn search_path(&self) -> OsString {
+        let mut path = self.path("bin").into_os_string();
+        path.push(":/usr/local/bin:/usr/bin:/bin");
+        path
+    }
+
+    /// What has run since this was last called, one line each.
+    pub fn take_marks(&self) -> Vec<String> {
+        let file = self.path("marks");
+        let marks = fs::read_to_string(&file).unwrap_or_default();
+        if file.exists() {
+            fs::write(&file, "").expect("the marks can be emptied");
+        }
+        marks.lines().map(str::to_owned).collect()
+    }
+}
+
+/// Where a program is among the system's, if it is.
+pub fn installed(name: impl AsRef<OsStr>) -> Option<PathBuf> {
+    let directories = ["/usr/local/bin", "/usr/bin", "/bin"];
+    directories.iter().map(|it| Path::new(it).join(name.as_ref())).find(|path| path.is_file())
+}

@@ -1,0 +1,291 @@
+//! Policy servers that do what a test says, and remember what they were asked.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub const ALLOWED: &str = r#"{"allowed":true}"#;
+pub const DENIED: &str =
+    r#"{"allowed":false,"message":"not here","matched_policies":["test-policy"]}"#;
+
+/// A 200 with this JSON.
+pub fn json_answer(body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+/// What a server listens on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Tcp,
+    Unix,
+}
+
+impl Transport {
+    pub const BOTH: [Self; 2] = [Self::Tcp, Self::Unix];
+}
+
+/// One request as it came.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The number of its connection, from 0.
+    pub connection: usize,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Question {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|why| {
+            panic!("not JSON ({why}): {}", String::from_utf8_lossy(&self.body))
+        })
+    }
+
+    /// What was asked about.
+    pub fn command(&self) -> String {
+        self.json()["params"]["command"].as_str().expect("a command").to_owned()
+    }
+}
+
+trait Stream: Read + Write + AsRawFd + Send {}
+
+impl Stream for TcpStream {}
+impl Stream for UnixStream {}
+
+/// A connection in the hands of a test's script. It is closed when the script ends.
+pub struct Exchange {
+    /// Its number, from 0.
+    pub number: usize,
+    stream: Box<dyn Stream>,
+    unread: Vec<u8>,
+    log: Arc<Log>,
+}
+
+impl Exchange {
+    /// Reads a whole request and remembers it; `None` if the client is gone.
+    pub fn read(&mut self) -> Option<Question> {
+        let head_end = self.read_until(|bytes| {
+            bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
+        })?;
+        let head = String::from_utf8(self.unread.drain(..head_end).collect()).expect("ASCII");
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("Content-Length: "))
+            .expect("a length")
+            .parse::<usize>()
+            .expect("a number");
+        self.read_until(|bytes| (bytes.len() >= length).then_some(length))?;
+        let body = self.unread.drain(..length).collect();
+        let question = Question { connection: self.number, head, body };
+        self.log.lock().questions.push(question.clone());
+        Some(question)
+    }
+
+    fn read_until(&mut self, end: impl Fn(&[u8]) -> Option<usize>) -> Option<usize> {
+        loop {
+            if let Some(end) = end(&self.unread) {
+                return Some(end);
+            }
+            let mut buffer = [0; 64 * 1024];
+            match self.stream.read(&mut buffer) {
+                Ok(0) | Err(_) => return None,
+                Ok(count) => self.unread.extend_from_slice(&buffer[..count]),
+            }
+        }
+    }
+
+    /// Reads some bytes of a request, no more than one `read` gives; whether there were any.
+    pub fn read_some(&mut self) -> bool {
+        let mut buffer = [0; 1024];
+        matches!(self.stream.read(&mut buffer), Ok(count) if count > 0)
+    }
+
+    /// Sends; the client may be gone.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.stream.write_all(bytes.as_ref());
+        let _ = self.stream.flush();
+    }
+
+    /// Sends `bytes` one by one with a pause after each.
+    pub fn drip(&mut self, bytes: &[u8], pause: Duration) {
+        for byte in bytes {
+            self.send([*byte]);
+            thread::sleep(pause);
+        }
+    }
+
+    /// Keeps the connection open, silently, until the client closes it.
+    pub fn hang(&mut self) {
+        while self.read_some() {}
+    }
+
+    /// Makes the end of the connection a reset (TCP).
+    pub fn reset_on_close(&mut self) {
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        let size = libc::socklen_t::try_from(size_of::<libc::linger>()).expect("a small size");
+        let descriptor = self.stream.as_raw_fd();
+        // SAFETY: the pointer is to a live structure of that size.
+        let status = unsafe {
+            let pointer = (&raw const linger).cast();
+            libc::setsockopt(descriptor, libc::SOL_SOCKET, libc::SO_LINGER, pointer, size)
+        };
+        assert_eq!(status, 0, "{}", io::Error::last_os_error());
+    }
+
+    /// Answers every request on the connection.
+    pub fn answer_all(&mut self, answer: impl Fn(&Question) -> Vec<u8>) {
+        while let Some(question) = self.read() {
+            let answer = answer(&question);
+            self.send(answer);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Entries {
+    connections: usize,
+    questions: Vec<Question>,
+}
+
+#[derive(Default)]
+struct Log(Mutex<Entries>);
+
+impl Log {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Script = dyn Fn(&mut Exchange) + Send + Sync;
+
+/// A server, until it is dropped.
+pub struct Server {
+    /// For `RAMPART_URL`.
+    pub url: String,
+    log: Arc<Log>,
+    wake: Box<dyn Fn() + Send + Sync>,
+    stopped: Arc<AtomicBool>,
+    _directory: Option<TempDir>,
+}
+
+impl Server {
+    /// Gives every connection to `script`, in a thread of its own.
+    pub fn scripted(
+        transport: Transport,
+        script: impl Fn(&mut Exchange) + Send + Sync + 'static,
+    ) -> Self {
+        match transport {
+            Transport::Tcp => {
+                let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+                let address = listener.local_addr().expect("an address");
+                let wake = move || drop(TcpStream::connect(address));
+                let accept = move || {
+                    let (stream, _) = listener.accept()?;
+                    stream.set_nodelay(true)?;
+                    Ok(Box::new(stream) as Box<dyn Stream>)
+                };
+                Self::start(format!("http://{address}"), None, accept, wake, script)
+            }
+            Transport::Unix => {
+                let directory = TempDir::new().expect("a temporary directory");
+                let path = directory.path().join("policy.sock");
+                let listener = UnixListener::bind(&path).expect("a socket");
+                let url = format!("unix://{}", path.display());
+                let wake = move || drop(UnixStream::connect(&path));
+                let accept = move || Ok(Box::new(listener.accept()?.0) as Box<dyn Stream>);
+                Self::start(url, Some(directory), accept, wake, script)
+            }
+        }
+    }
+
+    fn start(
+        url: String,
+        directory: Option<TempDir>,
+        accept: impl Fn() -> io::Result<Box<dyn Stream>> + Send + 'static,
+        wake: impl Fn() + Send + Sync + 'static,
+        script: impl Fn(&mut Exchange) + Send + Sync + 'static,
+    ) -> Self {
+        let log = Arc::new(Log::default());
+        let stopped = Arc::new(AtomicBool::new(false));
+        let script: Arc<Script> = Arc::new(script);
+        let (their_log, their_stopped) = (Arc::clone(&log), Arc::clone(&stopped));
+        thread::spawn(move || {
+            while let Ok(stream) = accept() {
+                if their_stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                let number = {
+                    let mut entries = their_log.lock();
+                    entries.connections += 1;
+                    entries.connections - 1
+                };
+                let mut exchange =
+                    Exchange { number, stream, unread: Vec::new(), log: Arc::clone(&their_log) };
+                let script = Arc::clone(&script);
+                thread::spawn(move || script(&mut exchange));
+            }
+        });
+        Self { url, log, wake: Box::new(wake), stopped, _directory: directory }
+    }
+
+    /// Answers 200 with what `judge` says of each command: whether it may run.
+    pub fn judging(
+        transport: Transport,
+        judge: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self::scripted(transport, move |exchange| {
+            exchange.answer_all(|question| {
+                json_answer(if judge(&question.command()) { ALLOWED } else { DENIED })
+            });
+        })
+    }
+
+    /// Allows everything.
+    pub fn allowing() -> Self {
+        Self::judging(Transport::Unix, |_| true)
+    }
+
+    /// Denies everything.
+    pub fn denying() -> Self {
+        Self::judging(Transport::Unix, |_| false)
+    }
+
+    /// Denies every command that has `part` in it.
+    pub fn denying_any_with(part: &'static str) -> Self {
+        Self::judging(Transport::Unix, move |command| !command.contains(part))
+    }
+
+    /// What was asked since this was last called.
+    pub fn take_questions(&self) -> Vec<Question> {
+        std::mem::take(&mut self.log.lock().questions)
+    }
+
+    /// The commands asked about since this was last called.
+    pub fn take_commands(&self) -> Vec<String> {
+        self.take_questions().iter().map(Question::command).collect()
+    }
+
+    /// How many connections there were so far.
+    pub fn connections(&self) -> usize {
+        self.log.lock().connections
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        (self.wake)();
+    }
+}

@@ -1,0 +1,35 @@
+//! `syscall(2)` with any other number than those of exec is none of our business.
+
+use crate::support::{Compiler, Run, Sandbox, Server, probe};
+
+pub fn system_calls_by_number_are_left_alone(compiler: Compiler) {
+    let sandbox = Sandbox::new();
+    let server = Server::denying();
+    let syscalls = probe("syscalls", compiler);
+    let bare = Run::bare(&sandbox, &[&syscalls]).finish().success();
+    assert!(bare.stdout.contains("mmap: 1 77\n"), "{bare:#?}");
+    assert!(bare.stdout.contains("copied!\n"), "{bare:#?}");
+    let guarded = Run::guarded(&sandbox, &server.url, &[&syscalls]).finish();
+    assert_eq!(guarded.seen(), bare.seen());
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn system_calls_by_number_keep_all_their_arguments_and_their_errno() {
+    system_calls_by_number_are_left_alone(Compiler::System);
+}
+
+#[test]
+fn an_exec_by_number_is_one_whatever_the_upper_bits_of_the_number_are() {
+    let sandbox = Sandbox::new();
+    let server = Server::denying();
+    let wide = probe("wide_number", Compiler::System);
+    for function in ["execve", "execveat"] {
+        let words = [wide.to_str().expect("text"), function, &sandbox.text("bin/rm")];
+        Run::bare(&sandbox, &words).finish().success();
+        assert_eq!(sandbox.take_marks(), ["rm x"], "the kernel runs it");
+        Run::guarded(&sandbox, &server.url, &words).finish();
+        assert_eq!(server.take_commands(), ["rm x"], "{function}");
+        assert_eq!(sandbox.take_marks(), [""; 0], "{function}");
+    }
+}
