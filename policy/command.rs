@@ -106,7 +106,7 @@ impl Taker<'_> {
             Faith::FULL
         };
         let clothes = |normal: bool, cwd: Option<&str>| {
-            let read = |word: &str| match cwd.and_then(|cwd| absolute_word(word, cwd, true)) {
+            let read = |word: &str| match cwd.and_then(|cwd| absolute_word(word, cwd, Some(true))) {
                 Some(absolute) => absolute,
                 None if normal => normal_word(word).into_owned(),
                 None => word.to_string(),
@@ -174,7 +174,7 @@ impl Taker<'_> {
             if let Some(absolute) = self
                 .cwd
                 .as_deref()
-                .and_then(|cwd| absolute_word(target, cwd, true))
+                .and_then(|cwd| absolute_word(target, cwd, Some(true)))
             {
                 self.parts.spell(faith, [operator, &absolute]);
             }
@@ -189,7 +189,7 @@ impl Taker<'_> {
             let part = self.parts.begin(place.parent, Kind::Command);
             let normal: Vec<Cow<'_, str>> =
                 words[1..].iter().map(|word| normal_word(word)).collect();
-            self.spell(words, &normal, guessed, false, place.sent);
+            self.spell(words, &normal, guessed, None, place.sent);
             return part;
         };
         let arguments = tool.arguments(&words[1..]);
@@ -197,7 +197,7 @@ impl Taker<'_> {
         if let [only] = deeds.as_slice() {
             let part = self.parts.begin(place.parent, Kind::Command);
             let normal = normal_arguments(tool, &arguments.options, only);
-            self.spell(words, &normal, guessed, true, place.sent);
+            self.spell(words, &normal, guessed, Some(tool), place.sent);
             return part;
         }
         let part = self.parts.begin(place.parent, Kind::Whole);
@@ -222,7 +222,7 @@ impl Taker<'_> {
                 plain.extend(&deed);
             }
             let normal = normal_arguments(tool, &arguments.options, &deed);
-            self.spell(&plain, &normal, guessed, true, None);
+            self.spell(&plain, &normal, guessed, Some(tool), None);
         }
         part
     }
@@ -234,7 +234,7 @@ impl Taker<'_> {
         plain: &[&str],
         normal: &[Cow<'_, str>],
         guessed: bool,
-        tool: bool,
+        tool: Option<&Tool>,
         sent: Option<&str>,
     ) {
         let program = plain[0];
@@ -282,10 +282,9 @@ impl Taker<'_> {
         let Some(cwd) = self.cwd.as_deref() else {
             return;
         };
-        let absolute: Vec<Option<String>> = normal
-            .iter()
-            .map(|word| absolute_word(word, cwd, tool))
-            .collect();
+        let is_path = |index| tool.map(|tool| tool.is_path(index, normal.len()));
+        let made_absolute = |(index, word): (usize, &Cow<'_, str>)| absolute_word(word, cwd, is_path(index));
+        let absolute: Vec<Option<String>> = normal.iter().enumerate().map(made_absolute).collect();
         if absolute.iter().any(Option::is_some) {
             let words = absolute
                 .iter()
@@ -422,7 +421,7 @@ impl Taker<'_> {
             Some(Cow::Owned(target.into_owned()))
         } else {
             let cwd = self.cwd.as_deref();
-            cwd.and_then(|cwd| absolute_word(&target, cwd, true))
+            cwd.and_then(|cwd| absolute_word(&target, cwd, Some(true)))
                 .map(Cow::Owned)
         };
     }

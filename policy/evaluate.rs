@@ -29,9 +29,11 @@ pub(crate) struct Evaluator {
 struct Entry {
     policy: usize,
     rule: usize,
-    /// The numbers of its conditions: the patterns of `command_matches`, else the texts
-    /// of `command_contains`, else one that is always worth a look.
-    conditions: Range<usize>,
+    /// The numbers of its conditions: the patterns of `command_matches`, ...
+    patterns: Range<usize>,
+    /// ... and the texts of `command_contains`; a rule without either has one of its own
+    /// that is always worth a look.
+    texts: Range<usize>,
 }
 
 impl Evaluator {
@@ -45,12 +47,21 @@ impl Evaluator {
             }
             for (rule_index, rule) in policy.rules.iter().enumerate() {
                 let first = conditions.len();
-                conditions.extend(needs(&rule.when));
+                let When { matches, contains, .. } = &rule.when;
+                let of_globs = |pattern: &Pattern| pattern.globs().map(Glob::literals).collect();
+                conditions.extend(matches.iter().flatten().map(of_globs));
+                let middle = conditions.len();
+                conditions.extend(contains.iter().flatten().map(|text| vec![vec![text.lower.clone()]]));
+                let end = conditions.len();
+                if matches.is_none() && contains.is_none() {
+                    conditions.push(vec![Vec::new()]);
+                }
                 owners.resize(conditions.len(), rules.len());
                 rules.push(Entry {
                     policy: policy_index,
                     rule: rule_index,
-                    conditions: first..conditions.len(),
+                    patterns: first..middle,
+                    texts: middle..end,
                 });
             }
         }
@@ -96,7 +107,8 @@ impl Evaluator {
                 when: &rule.when,
                 earlier: &policy.rules[..rule_index],
                 worth: candidates,
-                conditions: self.rules[place].conditions.clone(),
+                patterns: self.rules[place].patterns.clone(),
+                texts: self.rules[place].texts.clone(),
                 session: call.session,
                 parts,
             };
@@ -141,18 +153,6 @@ impl Evaluator {
     }
 }
 
-/// For each condition of `when` that may let it hold, its alternatives, and the literals
-/// that each needs.
-fn needs(when: &When) -> Vec<Vec<Vec<String>>> {
-    match (&when.matches, &when.contains) {
-        (Some(patterns), _) => {
-            patterns.iter().map(|pattern| pattern.globs().map(Glob::literals).collect()).collect()
-        }
-        (None, Some(texts)) => texts.iter().map(|text| vec![vec![text.lower.clone()]]).collect(),
-        (None, None) => vec![vec![Vec::new()]],
-    }
-}
-
 /// A rule that holds.
 struct Holding<'a> {
     policy: &'a Policy,
@@ -174,7 +174,8 @@ struct Judge<'a> {
     earlier: &'a [Rule],
     /// The conditions that are worth a look, and which of them are this rule's.
     worth: &'a Bits,
-    conditions: Range<usize>,
+    patterns: Range<usize>,
+    texts: Range<usize>,
     session: &'a str,
     parts: &'a Parts,
 }
@@ -182,6 +183,12 @@ struct Judge<'a> {
 impl<'a> Judge<'a> {
     fn holds(&self, action: Action) -> Option<Found<'a>> {
         if self.when.foreign || !fits_session(self.when, self.session) {
+            return None;
+        }
+        let hopeless = |conditions: &Range<usize>| {
+            !conditions.is_empty() && self.worth.within(conditions.clone()).next().is_none()
+        };
+        if hopeless(&self.patterns) || hopeless(&self.texts) {
             return None;
         }
         if matches!(action, Action::Deny | Action::Ask) { self.restricts() } else { self.permits() }
@@ -261,8 +268,8 @@ impl<'a> Judge<'a> {
             None => None,
         };
         let Some(patterns) = &self.when.matches else { return contained };
-        self.worth.within(self.conditions.clone()).find_map(|condition| {
-            let pattern = &patterns[condition - self.conditions.start];
+        self.worth.within(self.patterns.clone()).find_map(|condition| {
+            let pattern = &patterns[condition - self.patterns.start];
             let mut spellings = self.parts.spellings(part);
             let (text, _) = spellings.find(|(text, _)| pattern.matches(text))?;
             Some(Found { pattern: &pattern.source, text })
@@ -270,7 +277,8 @@ impl<'a> Judge<'a> {
     }
 
     fn contained(&self, texts: &'a [Contained], part: usize) -> Option<Found<'a>> {
-        texts.iter().find_map(|text| {
+        self.worth.within(self.texts.clone()).find_map(|condition| {
+            let text = &texts[condition - self.texts.start];
             let (spelling, _) = self.parts.spellings(part).find(|(spelling, _)| text.is_in(spelling))?;
             Some(Found { pattern: &text.source, text: spelling })
         })

@@ -134,11 +134,6 @@ impl Glob {
         matches!(self.shape, Shape::Everything)
     }
 
-    /// Whether no text matches.
-    pub(crate) fn is_nothing(&self) -> bool {
-        matches!(self.shape, Shape::Nothing)
-    }
-
     /// The one text that matches, where the pattern has no wildcard.
     pub(crate) fn as_literal(&self) -> Option<&str> {
         match &self.shape {

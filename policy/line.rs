@@ -124,6 +124,11 @@ pub(crate) fn is_assignment(word: &str) -> bool {
     })
 }
 
+/// Whether a word stands before a command and is none.
+pub(crate) fn is_no_command(word: &str) -> bool {
+    is_assignment(word) || RESERVED.contains(&word)
+}
+
 /// Parses a script.
 ///
 /// # Errors

@@ -109,7 +109,7 @@ impl<'c> Taker<'c> {
         for piece in line::crude_pieces(text) {
             let words = piece
                 .split_whitespace()
-                .skip_while(|word| line::is_assignment(word));
+                .skip_while(|word| line::is_no_command(word));
             let words: Vec<_> = words.map(Cow::Borrowed).collect();
             if !words.is_empty() {
                 self.command(

@@ -92,6 +92,18 @@ const TOOLS: &[Tool] = &[
         ..PLAIN
     },
     Tool {
+        names: &["grep", "egrep", "fgrep", "rg", "sed", "awk", "gawk"],
+        values: "eABCmFvD",
+        operands: Operands::EachAfterFirst,
+        ..PLAIN
+    },
+    Tool {
+        names: &["tee"],
+        noise: "aip",
+        noise_long: &["append", "ignore-interrupts"],
+        ..PLAIN
+    },
+    Tool {
         names: &["head", "tail", "cut"],
         values: "ncdfbs",
         ..PLAIN
@@ -108,7 +120,7 @@ const TOOLS: &[Tool] = &[
     },
     Tool {
         names: &[
-            "rmdir", "unlink", "srm", "wipefs", "tee", "touch", "dd", "kill", "killall", "cat",
+            "rmdir", "unlink", "srm", "wipefs", "touch", "dd", "kill", "killall", "cat",
             "tac", "nl", "less", "more", "bat", "base64", "base32", "sort", "uniq", "wc", "rev",
         ],
         ..PLAIN
@@ -184,6 +196,15 @@ impl Tool {
                 .insert(0, std::iter::once('-').chain(letters).collect());
         }
         sorted
+    }
+
+    /// Whether the argument at `index` of `len` of one deed, in normal order, is a path.
+    pub(crate) fn is_path(&self, index: usize, len: usize) -> bool {
+        match self.operands {
+            Operands::Each | Operands::EachBeforeLast => true,
+            Operands::EachAfterFirst => index + 1 == len,
+            Operands::EachBeforeOptions => index == 0,
+        }
     }
 
     fn letter(&self, letter: char, letters: &mut Vec<char>) {
@@ -262,12 +283,12 @@ pub(crate) fn normal_word(word: &str) -> Cow<'_, str> {
     }
 }
 
-/// A word with the relative path in it made absolute, where there is one. Only the words
-/// of a known tool are taken for paths where they hold no slash.
-pub(crate) fn absolute_word(word: &str, cwd: &str, known_tool: bool) -> Option<String> {
+/// A word with the relative path in it made absolute, where there is one. `is_path` says
+/// whether the word is a path; if it is not known, one with a slash or a dot in front is.
+pub(crate) fn absolute_word(word: &str, cwd: &str, is_path: Option<bool>) -> Option<String> {
     let (head, path) = path_in(word)?;
     let relative = !path.is_empty() && !path.starts_with(['/', '~', '$', '-']);
-    let is_path = known_tool || path.contains('/') || path.starts_with('.');
+    let is_path = is_path.unwrap_or_else(|| path.contains('/') || path.starts_with('.'));
     (relative && is_path).then(|| format!("{head}{}", normal_path(&format!("{cwd}/{path}"))))
 }
 

@@ -376,26 +376,16 @@ impl Wrapper {
         while operands > 0 {
             let word = arguments.get(at)?;
             at += 1;
-            if self
-                .script
-                .iter()
-                .any(|name| word.strip_prefix('-') == Some(name))
-            {
-                return self.script(arguments.get(at)?, &[]);
+            if let (value, true) = self.value(word, arguments.get(at).copied()) {
+                return self.script(value?, &[]);
             }
             operands -= 1;
         }
-        // `su USER -c …`: the user stands where others have the command.
         let rest = arguments.get(at..).filter(|rest| !rest.is_empty())?;
-        if !self.script.is_empty() && !self.assignments {
-            let flag = rest.iter().position(|word| self.value(word, None).1);
-            if let Some(flag) = flag {
-                let (value, _) = self.value(rest[flag], rest.get(flag + 1).copied());
-                return self.script(value?, &[]);
-            }
-            if self.names.contains(&"su") {
-                return None;
-            }
+        // `flock FILE -c …`, `runuser USER -c …`.
+        if !self.assignments && let Some(flag) = rest.iter().position(|word| self.value(word, None).1) {
+            let (value, _) = self.value(rest[flag], rest.get(flag + 1).copied());
+            return self.script(value?, &[]);
         }
         if self.joined {
             return Some(Inner::Script(rest.join(" "), Vec::new()));
