@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rampart_policy::{Call, PolicyError, PolicySet};
+use rampart_policy::{Call, Policy, PolicyError, PolicySet};
 
 fuzz_target!(|text: &[u8]| check(text));
 
@@ -25,7 +25,7 @@ fn check_use(policies: &PolicySet) {
             assert_eq!(decision.action, policies.default_action(), "{command}");
         }
     }
-    let names = policies.policies().iter().map(|policy| policy.name());
+    let names = policies.policies().iter().map(Policy::name);
     let mut names: Vec<_> = names.collect();
     names.sort_unstable();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "a name that is there twice");
