@@ -126,6 +126,18 @@ fn explain(error: &YamlError) -> String {
                 format!("this is not a {ty}; correct the value")
             }
         }
+        YamlError::SerdeInvalidType {
+            unexpected,
+            expected,
+            ..
+        } => {
+            format!(
+                "{expected} is expected, and this is of another type ({unexpected}); correct it"
+            )
+        }
+        YamlError::Eof { .. } => {
+            "the file ends before it is complete; it needs at least the key `policies`".to_string()
+        }
         YamlError::NullIntoString { .. } => {
             "a text is expected, and this is nothing (an unquoted `~` is nothing, too); \
              write the text in quotes"

@@ -295,6 +295,14 @@ fn run(steps: &[Step], text: &str, open: bool) -> bool {
     if steps.is_empty() {
         return open || text.is_empty();
     }
+    // Most texts fail at their end already.
+    if !open
+        && !steps
+            .last()
+            .is_some_and(|step| text.chars().next_back().is_some_and(|c| step.takes(c)))
+    {
+        return steps.iter().all(|step| matches!(step, Step::Star { .. })) && text.is_empty();
+    }
     // The positions in `steps` that the text read so far can stand at, ascending.
     let mut states = Vec::with_capacity(steps.len() + 1);
     let mut next = Vec::with_capacity(steps.len() + 1);

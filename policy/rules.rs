@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use serde_saphyr::Location;
 
 use crate::Action;
+use crate::conditions::{Contained, Pattern, When};
 use crate::error::{PolicyError, Problem, unknown_key};
 use crate::format::{
     self, ActionEntry, DefaultAction, Document, PolicyEntry, RuleEntry, Texts, WHEN_KEYS, WhenEntry,
 };
-use crate::glob::{Glob, collapse_blanks};
-use crate::spelling::normal_pattern;
+use crate::glob::Glob;
+use crate::lint;
 
 /// The tool that an embedded server decides about.
 const TOOL: &str = "exec";
@@ -128,77 +129,6 @@ impl Rule {
     }
 }
 
-/// The conditions of a rule; an absent one holds.
-#[derive(Debug, Default)]
-pub(crate) struct When {
-    pub(crate) matches: Option<Vec<Pattern>>,
-    pub(crate) not_matches: Vec<Pattern>,
-    pub(crate) contains: Option<Vec<Contained>>,
-    pub(crate) sessions: Option<Vec<Pattern>>,
-    pub(crate) not_sessions: Vec<Pattern>,
-    /// Whether a condition belongs to another tool, so that no command can meet it.
-    pub(crate) foreign: bool,
-}
-
-/// A pattern, as written and in normal spelling.
-#[derive(Debug)]
-pub(crate) struct Pattern {
-    pub(crate) source: String,
-    pub(crate) written: Glob,
-    pub(crate) normal: Option<Glob>,
-}
-
-impl Pattern {
-    fn new(source: &str) -> Result<Self, String> {
-        let written = Glob::new(source)?;
-        let normal = normal_pattern(source).and_then(|normal| Glob::new(&normal).ok());
-        Ok(Self {
-            source: source.to_string(),
-            written,
-            normal,
-        })
-    }
-
-    pub(crate) fn globs(&self) -> impl Iterator<Item = &Glob> {
-        std::iter::once(&self.written).chain(&self.normal)
-    }
-
-    pub(crate) fn matches(&self, text: &str) -> bool {
-        self.globs().any(|glob| glob.matches(text))
-    }
-}
-
-/// A text to be found in a command, whatever the case of its letters.
-#[derive(Debug)]
-pub(crate) struct Contained {
-    pub(crate) source: String,
-    pub(crate) lower: String,
-}
-
-impl Contained {
-    fn new(source: &str) -> Self {
-        let mut lower = source.to_lowercase();
-        collapse_blanks(&mut lower, 0);
-        Self {
-            source: source.to_string(),
-            lower,
-        }
-    }
-
-    pub(crate) fn is_in(&self, text: &str) -> bool {
-        let (needle, bytes) = (self.lower.as_bytes(), text.as_bytes());
-        if needle.is_empty() {
-            return false;
-        }
-        if self.lower.is_ascii() && text.is_ascii() {
-            return bytes
-                .windows(needle.len())
-                .any(|window| window.eq_ignore_ascii_case(needle));
-        }
-        text.to_lowercase().contains(&self.lower)
-    }
-}
-
 /// What a policy file says.
 #[derive(Debug)]
 pub(crate) struct Checked {
@@ -244,6 +174,10 @@ pub(crate) fn check(document: Document, origin: &str) -> Result<Checked, PolicyE
         return Err(PolicyError::new(origin, checker.problems));
     }
     policies.sort_by_key(|policy| policy.priority);
+    checker.warnings.extend(lint::warnings(&policies));
+    checker
+        .warnings
+        .sort_by_key(|warning| (warning.line, warning.column));
     Ok(Checked {
         default_action: match document.default_action {
             Some(DefaultAction::Allow) => Action::Allow,
@@ -316,15 +250,17 @@ impl Checker {
             ActionEntry::Webhook => (Action::Ask, WEBHOOK_MESSAGE),
         };
         let at = entry.action.referenced;
-        let when = match entry.when {
+        let when = match entry
+            .when
+            .as_ref()
+            .map(|when| (&when.value, when.referenced))
+        {
             None => When::default(),
-            Some(when) => match when.value {
-                Some(entry) => self.when(entry, when.referenced, about_commands, only_commands),
-                None => {
-                    self.empty_when(when.referenced);
-                    When::default()
-                }
-            },
+            Some((Some(entry), at)) => self.when(entry, at, about_commands, only_commands),
+            Some((None, at)) => {
+                self.empty_when(at);
+                When::default()
+            }
         };
         Rule {
             action,
@@ -341,7 +277,7 @@ impl Checker {
 
     fn when(
         &mut self,
-        entry: WhenEntry,
+        entry: &WhenEntry,
         at: Location,
         about_commands: bool,
         only_commands: bool,
@@ -435,12 +371,14 @@ impl Checker {
                 "this pattern is empty and matches nothing; remove it or use `*`",
             ));
         }
-        compile(text)
-            .map_err(|why| {
+        match compile(text) {
+            Ok(compiled) => Some(compiled),
+            Err(why) => {
                 self.problems
-                    .push(Problem::new(at, format!("the pattern `{text}` {why}")))
-            })
-            .ok()
+                    .push(Problem::new(at, format!("the pattern `{text}` {why}")));
+                None
+            }
+        }
     }
 }
 

@@ -84,7 +84,6 @@ const TOOLS: &[Tool] = &[
         noise_long: &["verbose", "interactive", "no-clobber", "update"],
         values: "SmogZ",
         operands: Operands::EachBeforeLast,
-        ..PLAIN
     },
     Tool {
         names: &["find"],
@@ -120,8 +119,8 @@ const TOOLS: &[Tool] = &[
     },
     Tool {
         names: &[
-            "rmdir", "unlink", "srm", "wipefs", "touch", "dd", "kill", "killall", "cat",
-            "tac", "nl", "less", "more", "bat", "base64", "base32", "sort", "uniq", "wc", "rev",
+            "rmdir", "unlink", "srm", "wipefs", "touch", "dd", "kill", "killall", "cat", "tac",
+            "nl", "less", "more", "bat", "base64", "base32", "sort", "uniq", "wc", "rev",
         ],
         ..PLAIN
     },

@@ -1,7 +1,7 @@
 //! The programs that run what they are given, and how to find it in their arguments.
 
+use crate::line::is_assignment;
 use crate::spelling::{base_name, is_option};
-use crate::word::unescaped;
 
 /// What a wrapper runs.
 #[derive(Debug, PartialEq, Eq)]
@@ -287,15 +287,6 @@ const SHELLS: &[&str] = &[
     "fish",
 ];
 
-/// Whether `name`, a last path component, runs what it reads in a language of its own.
-pub(crate) fn is_interpreter(name: &str) -> bool {
-    let name = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-    matches!(
-        name,
-        "python" | "perl" | "ruby" | "node" | "nodejs" | "php" | "lua" | "deno" | "bun" | "tclsh"
-    )
-}
-
 /// Whether `name`, a last path component, is a shell.
 fn is_shell(name: &str) -> bool {
     SHELLS.contains(&name)
@@ -357,7 +348,7 @@ impl Wrapper {
             if is_option(word) {
                 let (value, script) = self.value(word, arguments.get(at).copied());
                 if script {
-                    return self.script(value?, &arguments[at..]);
+                    return Some(self.script(value?, &arguments[at..]));
                 }
                 // A value that is a word of its own is that of the next place.
                 at += usize::from(value.is_some_and(|value| {
@@ -377,15 +368,17 @@ impl Wrapper {
             let word = arguments.get(at)?;
             at += 1;
             if let (value, true) = self.value(word, arguments.get(at).copied()) {
-                return self.script(value?, &[]);
+                return Some(self.script(value?, &[]));
             }
             operands -= 1;
         }
         let rest = arguments.get(at..).filter(|rest| !rest.is_empty())?;
         // `flock FILE -c …`, `runuser USER -c …`.
-        if !self.assignments && let Some(flag) = rest.iter().position(|word| self.value(word, None).1) {
+        if !self.assignments
+            && let Some(flag) = rest.iter().position(|word| self.value(word, None).1)
+        {
             let (value, _) = self.value(rest[flag], rest.get(flag + 1).copied());
-            return self.script(value?, &[]);
+            return Some(self.script(value?, &[]));
         }
         if self.joined {
             return Some(Inner::Script(rest.join(" "), Vec::new()));
@@ -425,25 +418,15 @@ impl Wrapper {
     }
 
     /// `env -S` takes words and lets more follow; the others take a script.
-    fn script<'a>(&self, script: &str, rest: &[&'a str]) -> Option<Inner<'a>> {
+    fn script<'a>(&self, script: &str, rest: &[&'a str]) -> Inner<'a> {
         if !self.assignments {
-            return Some(Inner::Script(script.to_string(), Vec::new()));
+            return Inner::Script(script.to_string(), Vec::new());
         }
         let rest = rest.iter().skip_while(|word| **word == script).copied();
         let line: Vec<&str> = std::iter::once(script).chain(rest).collect();
         let line = line.join(" ");
-        Some(Inner::Script(format!("env {line}"), Vec::new()))
+        Inner::Script(format!("env {line}"), Vec::new())
     }
-}
-
-fn is_assignment(word: &str) -> bool {
-    word.split_once('=').is_some_and(|(name, _)| {
-        let mut chars = name.chars();
-        chars
-            .next()
-            .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-            && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
-    })
 }
 
 /// What a shell with these arguments runs, where that can be seen.
@@ -456,7 +439,8 @@ fn shell<'a>(arguments: &[&'a str]) -> Option<Inner<'a>> {
             at += 1;
             break;
         }
-        if !is_option(word) && !(word.len() > 1 && word.starts_with('+')) {
+        let flag = is_option(word) || (word.len() > 1 && word.starts_with('+'));
+        if !flag {
             break;
         }
         at += 1;
@@ -519,61 +503,4 @@ fn after_any<'a>(arguments: &[&'a str], flags: &[&str]) -> Vec<Inner<'a>> {
     at.map(|at| Inner::Words(arguments[at + 1..].to_vec()))
         .into_iter()
         .collect()
-}
-
-/// What a command surely writes to its standard output, where that can be seen.
-pub(crate) fn output(words: &[&str]) -> Option<String> {
-    let (program, arguments) = words.split_first()?;
-    match base_name(program) {
-        "echo" => {
-            let flag = |word: &&&str| {
-                word.len() > 1
-                    && word.starts_with('-')
-                    && word[1..].chars().all(|c| "neE".contains(c))
-            };
-            let flags = arguments.iter().take_while(flag).count();
-            Some(unescaped(&arguments[flags..].join(" ")))
-        }
-        "printf" => {
-            let arguments = if arguments.first() == Some(&"--") {
-                &arguments[1..]
-            } else {
-                arguments
-            };
-            let (format, values) = arguments.split_first()?;
-            Some(formatted(&unescaped(format), values))
-        }
-        _ => None,
-    }
-}
-
-/// The format of `printf` with its values put in; what is left over follows.
-fn formatted(format: &str, values: &[&str]) -> String {
-    let mut values = values.iter();
-    let mut out = String::new();
-    let mut pieces = format.split('%');
-    out.push_str(pieces.next().unwrap_or_default());
-    for piece in pieces {
-        let width = piece.len()
-            - piece
-                .trim_start_matches(|c: char| "-+ #.0123456789".contains(c))
-                .len();
-        let mut rest = piece[width..].chars();
-        if rest.next().is_some() {
-            out.push_str(
-                &values
-                    .next()
-                    .map(|value| unescaped(value))
-                    .unwrap_or_default(),
-            );
-        } else {
-            out.push('%');
-        }
-        out.push_str(rest.as_str());
-    }
-    for value in values {
-        out.push('\n');
-        out.push_str(value);
-    }
-    out
 }

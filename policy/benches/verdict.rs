@@ -8,16 +8,27 @@ use rampart_policy::{Call, PolicySet};
 
 const LINES: &[(&str, &str)] = &[
     ("plain", "git status"),
-    ("plain with arguments", "cargo test --workspace --all-features -p rampart-policy"),
+    (
+        "plain with arguments",
+        "cargo test --workspace --all-features -p rampart-policy",
+    ),
     ("a file removed", "rm -f target/debug/build.log"),
     ("a quoted word", "git commit -m 'say what this is for'"),
-    ("sh -c", "sh -c 'cd /srv/app && git status | head -n 5 > out.txt; echo done'"),
+    (
+        "sh -c",
+        "sh -c 'cd /srv/app && git status | head -n 5 > out.txt; echo done'",
+    ),
     ("sh -c in short", "sh -c 'make test 2>&1 | tail -n 20'"),
     ("refused", "rm -rf /"),
 ];
 
 fn call(command: &str) -> Call<'_> {
-    Call { agent: "preload", session: "bench", command, cwd: None }
+    Call {
+        agent: "preload",
+        session: "bench",
+        command,
+        cwd: None,
+    }
 }
 
 fn by_line(criterion: &mut Criterion) {
@@ -28,7 +39,10 @@ fn by_line(criterion: &mut Criterion) {
             bench.iter(|| policies.evaluate(&call(black_box(command))));
         });
     }
-    let here = Call { cwd: Some("/home/user/project"), ..call("git add src/lib.rs") };
+    let here = Call {
+        cwd: Some("/home/user/project"),
+        ..call("git add src/lib.rs")
+    };
     group.bench_function("with a directory", |bench| {
         bench.iter(|| policies.evaluate(black_box(&here)));
     });

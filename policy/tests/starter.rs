@@ -711,17 +711,32 @@ const WATCHED: &[&str] = &[
 ];
 
 fn verdict(policies: &PolicySet, cwd: Option<&str>, command: &str) -> (Action, String) {
-    let call = Call { agent: "preload", session: "s", command, cwd };
+    let call = Call {
+        agent: "preload",
+        session: "s",
+        command,
+        cwd,
+    };
     let decision = policies.evaluate(&call);
-    let because = decision.because.map(|because| format!("{} ~ {}", because.pattern, because.part));
-    (decision.action, format!("{command:?} in {cwd:?}: {because:?} {:?}", decision.unparsed))
+    let because = decision
+        .because
+        .map(|because| format!("{} ~ {}", because.pattern, because.part));
+    (
+        decision.action,
+        format!(
+            "{command:?} in {cwd:?}: {because:?} {:?}",
+            decision.unparsed
+        ),
+    )
 }
 
 #[test]
 fn the_starter_policy_refuses_what_is_destructive_or_gives_secrets_away() {
     let policies = PolicySet::starter();
     let anywhere = DENIED.iter().map(|command| (None, *command));
-    let there = DENIED_IN.iter().map(|(cwd, command)| (Some(*cwd), *command));
+    let there = DENIED_IN
+        .iter()
+        .map(|(cwd, command)| (Some(*cwd), *command));
     let wrong: Vec<_> = anywhere
         .chain(there)
         .map(|(cwd, command)| verdict(&policies, cwd, command))
@@ -734,7 +749,9 @@ fn the_starter_policy_refuses_what_is_destructive_or_gives_secrets_away() {
 fn the_starter_policy_lets_ordinary_work_run() {
     let policies = PolicySet::starter();
     let anywhere = ALLOWED.iter().map(|command| (None, *command));
-    let there = ALLOWED_IN.iter().map(|(cwd, command)| (Some(*cwd), *command));
+    let there = ALLOWED_IN
+        .iter()
+        .map(|(cwd, command)| (Some(*cwd), *command));
     let wrong: Vec<_> = anywhere
         .chain(there)
         .map(|(cwd, command)| verdict(&policies, cwd, command))
@@ -776,9 +793,18 @@ fn every_refused_line_is_refused_through_a_shell_as_well() {
 #[test]
 fn every_rule_of_the_starter_policy_says_what_to_do_instead() {
     for policy in PolicySet::starter().policies() {
-        assert!(!policy.description().is_empty(), "{} has no description", policy.name());
+        assert!(
+            !policy.description().is_empty(),
+            "{} has no description",
+            policy.name()
+        );
         for rule in policy.rules() {
-            assert!(rule.message().len() > 20, "{}: {}", policy.name(), rule.message());
+            assert!(
+                rule.message().len() > 20,
+                "{}: {}",
+                policy.name(),
+                rule.message()
+            );
         }
     }
     assert!(PolicySet::starter().warnings().is_empty());
