@@ -14,7 +14,7 @@ use crate::state::{self, State};
 use crate::{connection, environment, report};
 
 /// A working directory that is longer is not told.
-const LONGEST_DIRECTORY: usize = 512;
+const LONGEST_DIRECTORY: usize = 384;
 
 /// Starts a program by calling `run` with the original function and the environment that
 /// the program is to have, if it may run; else gives the error number with which the hook

@@ -163,7 +163,7 @@ impl Taker<'_> {
             match waiting.pop() {
                 Some(Inner::Words(words)) => {
                     let deeper = wrappers::unwrap(&words);
-                    if deeper.is_empty() {
+                    if deeper.is_empty() && !words.is_empty() {
                         self.bare(&words, true, place);
                     }
                     waiting.extend(deeper);

@@ -20,25 +20,32 @@ pub(crate) fn stage_spelling(command: &Command<'_>) -> Vec<String> {
 
 /// Whether the command is, in the end, a shell that reads its script.
 fn reads_script(words: &[&str]) -> bool {
-    let mut words = words.to_vec();
-    loop {
-        match wrappers::unwrap(&words).into_iter().next() {
-            Some(Inner::Input) => return true,
-            Some(Inner::Words(inner)) if inner.len() < words.len() => words = inner,
-            Some(_) => return false,
-            None => {
-                return is_interpreter(base_name(words[0])) && matches!(words[1..], [] | ["-"]);
-            }
-        }
+    let words = innermost(words.to_vec());
+    match wrappers::unwrap(&words).into_iter().next() {
+        Some(inner) => matches!(inner, Inner::Input),
+        None => words.split_first().is_some_and(|(program, arguments)| {
+            is_interpreter(base_name(program)) && matches!(arguments, [] | ["-"])
+        }),
     }
 }
 
 /// What a command of a pipeline surely hands to the next.
 pub(crate) fn output(command: &Command<'_>) -> Option<String> {
     let words: Vec<&str> = command.words.iter().map(AsRef::as_ref).collect();
+    let words = innermost(words);
     match base_name(words.first()?) {
         "cat" | "tee" if words.len() == 1 || words[1..] == ["-"] => command.input.clone(),
         _ => written(&words),
+    }
+}
+
+/// What is run in the end by wrappers such as `env` and `nice`.
+fn innermost(mut words: Vec<&str>) -> Vec<&str> {
+    loop {
+        match wrappers::unwrap(&words).into_iter().next() {
+            Some(Inner::Words(inner)) if inner.len() < words.len() => words = inner,
+            _ => return words,
+        }
     }
 }
 

@@ -196,7 +196,18 @@ impl Taker<'_> {
     fn compound(&mut self, compound: &CompoundCommand, place: Place<'_>, input: Option<&str>) {
         match compound {
             CompoundCommand::Arithmetic(arithmetic) => {
-                self.expression(&arithmetic.expr.value, place);
+                let text = &arithmetic.expr.value;
+                self.expression(text, place);
+                // A shell that knows no arithmetic commands takes `((` for two subshells, and
+                // so does every shell where a blank stands between, which the parser does not
+                // mind.
+                if let Ok(program) = line::parse(text) {
+                    self.apart(|taker| {
+                        for list in &program.complete_commands {
+                            taker.list(list, place, input);
+                        }
+                    });
+                }
             }
             CompoundCommand::ArithmeticForClause(clause) => {
                 for part in

@@ -80,9 +80,13 @@ impl Reader<'_> {
     fn dollar(&mut self, rest: &str, quoted: bool, text: &mut String) -> usize {
         let after = &rest[1..];
         if after.starts_with('(') {
-            let length = 1 + closing(after, '(', ')');
+            let mut length = 1 + closing(after, '(', ')');
+            if has_open_case(&rest[2..length]) {
+                // The bracket that was found belongs to a pattern.
+                length = rest.rfind(')').map_or(length, |last| last + 1);
+            }
             let inner = rest[2..length].strip_suffix(')').unwrap_or(&rest[2..length]);
-            if inner.starts_with('(') && inner.ends_with(')') {
+            if inner.starts_with('(') && closing(inner, '(', ')') == inner.len() {
                 // Arithmetic, in which only the substitutions run anything.
                 self.read(inner, true, &mut String::new());
             } else {
@@ -250,6 +254,12 @@ pub(crate) fn unescaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     undo_escapes(text, None, &mut out);
     out
+}
+
+/// Whether a script ends inside of a `case`, whose patterns end with a bracket.
+fn has_open_case(script: &str) -> bool {
+    let count = |word| script.split(|c: char| !is_name_char(c)).filter(|it| *it == word).count();
+    count("case") > count("esac")
 }
 
 /// Length of the construct that opens at the start of `text`, quotes regarded.

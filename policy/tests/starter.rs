@@ -4,6 +4,15 @@ use rampart_policy::{Action, Call, PolicySet};
 
 /// Commands that the starter policy refuses.
 const DENIED: &[&str] = &[
+    // What fuzzing got past an earlier version.
+    "env A=1 echo 'rm -rf /' | sh",
+    "timeout 5 echo 'rm -rf /' | sh",
+    "( ( rm -rf / ) )",
+    "((rm -rf /))",
+    "( ( 'r'm -r\\f \"/\" && true ) )",
+    "cd /tmp && ! 'r'm -r\\f \"/\" && true",
+    "echo \"$( case x in x) rm -rf /\nesac )\"",
+    "echo $((rm -rf /); (true))",
     // Recursive removal, in its spellings.
     "rm -rf /",
     "rm -fr /",
