@@ -9,7 +9,9 @@ use std::time::Instant;
 use rampart_policy::{Call, PolicySet};
 
 use crate::figures::{Measure, Row, Samples};
-use crate::setup::{CLIENT_CORE, OTHER_CORE, Server, Setup, free_port, tcp_url, unix_url};
+use crate::setup::{
+    CLIENT_CORE, OTHER_CORE, Server, Setup, free_port, record_answer, tcp_url, unix_url,
+};
 
 /// Batches of each side of a row.
 const ROUNDS: usize = 12;
@@ -23,7 +25,7 @@ pub fn measure(setup: &Setup) -> Result<Vec<Row>, String> {
     let request_file = setup.path("request");
     std::fs::write(&request_file, &request).map_err(|error| error.to_string())?;
     let answer_file = setup.path("answer");
-    std::fs::write(&answer_file, setup.record_answer(&server, &request)?)
+    std::fs::write(&answer_file, record_answer(&server, &request)?)
         .map_err(|error| error.to_string())?;
 
     spawns(setup, &server, &mut rows)?;

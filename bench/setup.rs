@@ -53,7 +53,8 @@ impl Drop for Server {
 
 impl Setup {
     pub fn new() -> Result<Self, String> {
-        let directory = TempDir::with_prefix("rampart-bench-").map_err(text)?;
+        let directory =
+            TempDir::with_prefix("rampart-bench-").map_err(|error| error.to_string())?;
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
         let here = fs::canonicalize(target.join("release"))
             .map_err(|error| format!("{}: {error}; run `make` first", target.display()))?;
@@ -68,8 +69,8 @@ impl Setup {
             setup.compile(probe, &["-O2", "-Wall"], probe)?;
         }
         setup.compile("empty", &["-shared", "-fPIC"], "empty.so")?;
-        fs::write(setup.path("policy.yaml"), POLICY).map_err(text)?;
-        fs::write(setup.path("token"), &setup.token).map_err(text)?;
+        fs::write(setup.path("policy.yaml"), POLICY).map_err(|error| error.to_string())?;
+        fs::write(setup.path("token"), &setup.token).map_err(|error| error.to_string())?;
         Ok(setup)
     }
 
@@ -120,26 +121,20 @@ impl Setup {
     /// The bytes of the request that `check` makes the library send.
     pub fn record_request(&self) -> Result<Vec<u8>, String> {
         let socket = self.path("record.sock");
-        let listener = UnixListener::bind(&socket).map_err(text)?;
+        let listener = UnixListener::bind(&socket).map_err(|error| error.to_string())?;
         let mut check = self.guarded(CLIENT_CORE, "check", &unix_url(&socket));
-        let mut child = check.args(["kept", "1"]).stderr(Stdio::null()).spawn().map_err(text)?;
-        let (mut connection, _) = listener.accept().map_err(text)?;
+        let mut child = check
+            .args(["kept", "1"])
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| error.to_string())?;
+        let (mut connection, _) = listener.accept().map_err(|error| error.to_string())?;
         let mut request = vec![0; 64 * 1024];
-        let length = connection.read(&mut request).map_err(text)?;
+        let length = connection.read(&mut request).map_err(|error| error.to_string())?;
         request.truncate(length);
         drop(connection);
         let _ = child.wait();
         Ok(request)
-    }
-
-    /// What the real server answers to it.
-    pub fn record_answer(&self, server: &Server, request: &[u8]) -> Result<Vec<u8>, String> {
-        let mut connection = UnixStream::connect(&server.socket).map_err(text)?;
-        connection.write_all(request).map_err(text)?;
-        let mut answer = vec![0; 64 * 1024];
-        let length = connection.read(&mut answer).map_err(text)?;
-        answer.truncate(length);
-        Ok(answer)
     }
 
     /// A probe under the library, which asks at `url`.
@@ -180,14 +175,18 @@ fn pinned(core: &str, program: impl AsRef<OsStr>) -> Command {
 
 /// A port that was free a moment ago.
 pub fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(text)?;
-    listener.local_addr().map(|address| address.port()).map_err(text)
+    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| error.to_string())?;
+    listener.local_addr().map(|address| address.port()).map_err(|error| error.to_string())
 }
 
 fn start(mut command: Command, socket: PathBuf, port: u16) -> Result<Server, String> {
     const PATIENCE: Duration = Duration::from_secs(5);
     let _ = fs::remove_file(&socket);
-    let process = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().map_err(text)?;
+    let process = command
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(|error| error.to_string())?;
     let server = Server { process, socket, port };
     let begun = Instant::now();
     while UnixStream::connect(&server.socket).is_err() {
@@ -199,6 +198,12 @@ fn start(mut command: Command, socket: PathBuf, port: u16) -> Result<Server, Str
     Ok(server)
 }
 
-fn text(error: std::io::Error) -> String {
-    error.to_string()
+/// What a server answers to a request.
+pub fn record_answer(server: &Server, request: &[u8]) -> Result<Vec<u8>, String> {
+    let mut connection = UnixStream::connect(&server.socket).map_err(|error| error.to_string())?;
+    connection.write_all(request).map_err(|error| error.to_string())?;
+    let mut answer = vec![0; 64 * 1024];
+    let length = connection.read(&mut answer).map_err(|error| error.to_string())?;
+    answer.truncate(length);
+    Ok(answer)
 }
