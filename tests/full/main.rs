@@ -1,0 +1,13 @@
+//! What takes minutes: every function in every kind of child, hours of a server's
+//! life in one minute, and other people's own test suites.
+//!
+//! `make test-full` runs it; a plain `make test` only compiles it.
+#![cfg(target_os = "linux")]
+
+mod flat;
+mod matrix;
+mod probes;
+#[path = "../guarded/support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "made for the other tests, which use the rest")]
+mod support;
+mod watched;
