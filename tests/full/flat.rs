@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use crate::matrix::cells;
+use crate::matrix::{cells, runs_of};
 use crate::probes::{self, Linked};
 use crate::support::{Compiler, Run, Sandbox, Server};
 
@@ -32,8 +32,8 @@ fn check(compiler: Compiler, times: usize, options: &[&str], wanted: impl Fn(&st
     let (flat, nothing) = (text(flat), text(nothing));
     let begun = Instant::now();
     let mut grown = Vec::new();
-    for (cell, ..) in cells().iter().filter(|(cell, ..)| wanted(cell)) {
-        let times = times.to_string();
+    for (cell, family, _) in cells().iter().filter(|(cell, ..)| wanted(cell)) {
+        let times = (times / runs_of(*family)).to_string();
         let mut words = vec![&*flat, &*nothing, "nothing", cell, &*times];
         words.extend(options);
         let run = Run::guarded(&sandbox, &server.url, &words).finish().success();

@@ -30,7 +30,7 @@ static pid_t clone_on_small_stack(void) {
 }
 
 /* How deep the last child on the small stack went; more than STACK_BYTES is an overrun. */
-static int stack_depth(void) {
+__attribute__((unused)) static int stack_depth(void) {
     int untouched = 0;
     while (untouched < CANARY_BYTES + STACK_BYTES && stack[untouched] == CANARY) untouched++;
     return CANARY_BYTES + STACK_BYTES - untouched;

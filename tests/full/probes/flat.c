@@ -38,15 +38,18 @@ static int repeat(const char *kind, int times) {
     char **own = environ;
     int failures = 0, is_shell = calls[0].line != NULL;
     for (int i = 0; i < ENTRIES; i++) large[i] = entry;
+    for (int i = 0; own[i]; i++) {
+        if (strncmp(own[i], "PATH=", 5) == 0) large[0] = own[i];
+    }
     for (int i = 0; i < times; i++) {
         /* A shell's function repairs the environment of its process for good. */
-        environ = i % 2 && !is_shell ? large : own;
+        if (!is_shell) environ = i % 2 ? large : own;
         for (int call = 0; call < CALLS; call++) calls[call].envp = environ;
         struct ending end = in_child(kind);
         const struct outcome *first = &seen->outcomes[0];
         if (first->result == NOT_RUN ? end.status != 0 : first->result != success) failures++;
     }
-    environ = own;
+    if (!is_shell) environ = own;
     return failures;
 }
 
