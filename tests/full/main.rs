@@ -8,6 +8,7 @@ mod flat;
 mod matrix;
 mod probes;
 mod soak;
+mod suites;
 #[path = "../guarded/support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "made for the other tests, which use the rest")]
 mod support;
