@@ -103,6 +103,13 @@ fn sorted(text: &str) -> String {
     lines.join("\n")
 }
 
+/// Keeps an output for a person to look at.
+fn keep(what: &str, run: &str, output: &str) -> PathBuf {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{what} {run}.txt"));
+    fs::write(&file, output).expect("a file");
+    file
+}
+
 /// In which order the lines of an output come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
@@ -132,7 +139,10 @@ fn demand_same(what: &str, order: Order, script: &str) {
         let (with, without) =
             (telling(&guarded, &first, &second), telling(&first, &first, &second));
         let changed: Vec<_> = with.iter().zip(&without).filter(|(a, b)| a != b).take(9).collect();
-        assert!(changed.is_empty(), "{what}, with and without: {changed:#?}");
+        if !changed.is_empty() {
+            let kept = [keep(what, "without", &first), keep(what, "with", &guarded)];
+            panic!("{what}, with and without: {changed:#?}\nall of it: {kept:?}");
+        }
         assert_eq!(with.len(), without.len(), "{what}: {guarded}");
         let varying = without.iter().filter(|line| **line == "(varies)").count();
         println!("{what}: {} lines alike, {varying} vary by themselves", with.len() - varying);
@@ -167,4 +177,14 @@ fn a_c_project_configures_and_builds_in_parallel_to_the_same_bytes_as_without() 
     }
     demand_same("configure", Order::Fixed, include_str!("scripts/configure.sh"));
     demand_same("make -j4", Order::ByChance, include_str!("scripts/make.sh"));
+}
+
+#[test]
+#[ignore = "takes minutes: make test-full"]
+fn perls_own_tests_of_what_starts_programs_end_as_without() {
+    if !sources().join("perl/t").exists() {
+        println!("skipped: the sources of Perl were not fetched (ci/test-full does)");
+    } else if has("perl") {
+        demand_same("perl", Order::Fixed, include_str!("scripts/perl.sh"));
+    }
 }
