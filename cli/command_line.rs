@@ -1,35 +1,30 @@
 //! Puts an argument list together to the one line that the policy is asked about,
-//! by the same rule as the library does.
+//! as the library does.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 
-/// The command line of an argument list. Every argument stays apart: a word with
-/// other characters than `[A-Za-z0-9_@%+=:,./-]` is quoted. Bytes that are not
-/// UTF-8 stand for the characters with their numbers.
+use rampart_core::command::{Sink, write_words};
+
+/// The command line of an argument list.
 pub fn command_line(words: &[OsString]) -> String {
-    let quoted: Vec<String> = words
-        .iter()
-        .map(|word| quote(&text(word.as_bytes())))
-        .collect();
-    quoted.join(" ")
+    let mut json = Json(b"\"".to_vec());
+    let Ok(()) = write_words(words.iter().map(|word| word.as_bytes()), &mut json);
+    json.0.push(b'"');
+    // What the library puts on the wire is always valid JSON.
+    serde_json::from_slice(&json.0).unwrap_or_default()
 }
 
-fn quote(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
+struct Json(Vec<u8>);
 
-fn text(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|byte| char::from(*byte)));
+impl Sink for Json {
+    type Stop = Infallible;
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
     }
-    text
 }
 
 #[cfg(test)]
@@ -43,10 +38,7 @@ mod tests {
     fn every_argument_stays_apart() {
         let table: &[(&[&[u8]], &str)] = &[
             (&[b"ls"], "ls"),
-            (
-                &[b"/bin/ls", b"-la", b"a=b", b"x@y:1,2%+."],
-                "/bin/ls -la a=b x@y:1,2%+.",
-            ),
+            (&[b"/bin/ls", b"-la", b"a=b", b"x@y:1,2%+."], "/bin/ls -la a=b x@y:1,2%+."),
             (&[b"echo", b""], "echo ''"),
             (&[b"echo", b"a b", b"$HOME", b"*"], "echo 'a b' '$HOME' '*'"),
             (&[b"echo", b"it's"], r"echo 'it'\''s'"),
@@ -55,10 +47,8 @@ mod tests {
             (&[b"echo", b"\xff\xfe"], "echo '\u{ff}\u{fe}'"),
         ];
         for (words, line) in table {
-            let words: Vec<_> = words
-                .iter()
-                .map(|word| OsString::from_vec(word.to_vec()))
-                .collect();
+            let words: Vec<_> =
+                words.iter().map(|word| OsString::from_vec(word.to_vec())).collect();
             assert_eq!(command_line(&words), *line);
         }
     }

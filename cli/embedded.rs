@@ -1,6 +1,7 @@
 //! The policy server that belongs to one guarded run: it is started before the
 //! command, is no child of it, and ends after the last process of its tree.
 
+use std::ffi::CStr;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
@@ -17,15 +18,18 @@ use nix::unistd::{
     ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, mkdtemp, setsid,
 };
 
-use crate::endpoint::SOCKET_PATH_LIMIT;
+use rampart_core::url::LONGEST_SOCKET_PATH;
+
 use crate::environment;
 use crate::failure::Failure;
 use crate::library;
 use crate::mode::Mode;
 use crate::policy_file::InForce;
-use crate::server::{Audit, Lifetime, Parts, Reload, Server, Tree, listen::Listener};
+use crate::server::{Audit, Lifetime, Parts, Reload, Server, Tree, listen::Listener, title};
 use crate::token::Token;
 
+/// The kernel shows the first 15 characters where there is less room.
+const TITLE: &CStr = c"rampart-server of a guarded run";
 const SOCKET: &str = "s.sock";
 const TEMPLATE: &str = "rampart-XXXXXX";
 /// Descriptors below this are closed where the system does not list them.
@@ -63,11 +67,7 @@ pub fn start(
     let url = format!("unix://{}", socket.display());
     let token = Token::random()?;
     let now = Instant::now();
-    let tree = Tree::new(
-        getpid(),
-        format!("{}={url}", environment::URL).into_bytes(),
-        now,
-    );
+    let tree = Tree::new(getpid(), format!("{}={url}", environment::URL).into_bytes(), now);
     let audit = Audit::open(audit);
     kept.extend(tree.descriptor().map(AsRawFd::as_raw_fd));
     kept.extend(audit.file().map(AsRawFd::as_raw_fd));
@@ -80,16 +80,10 @@ pub fn start(
         lifetime: Lifetime::Tree(tree),
     };
     if !become_parent(&kept, parts, &directory)? {
-        return Err(Failure::new(
-            "the embedded server did not start; nothing was run",
-        ));
+        return Err(Failure::new("the embedded server did not start; nothing was run"));
     }
     directory.leave_to_server();
-    Ok(Embedded {
-        url,
-        token,
-        library,
-    })
+    Ok(Embedded { url, token, library })
 }
 
 /// Forks twice, so that the server is nobody's child: a command that waits for all
@@ -144,8 +138,7 @@ fn serve(kept: &[RawFd], parts: Parts, mut ready: io::PipeWriter) {
     let _ = SigSet::empty().thread_set_mask();
     // SAFETY: to ignore a signal is no handler of ours.
     let _ = unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) };
-    #[cfg(target_os = "linux")]
-    let _ = nix::sys::prctl::set_name(c"rampart-server");
+    title::set(TITLE);
     let server = match Server::new(parts) {
         Ok(server) => server,
         Err(failure) => {
@@ -172,10 +165,7 @@ fn ended_well(child: Pid) -> bool {
 }
 
 fn silence() -> io::Result<()> {
-    let null = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null")?;
+    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;
     dup2_stderr(&null)?;
@@ -238,10 +228,7 @@ impl PrivateDirectory {
         }
         let link = self.path.join(library::file_name());
         symlink(library, &link).map(|()| link).map_err(|error| {
-            Failure::new(format!(
-                "cannot make a link to {}: {error}",
-                library.display()
-            ))
+            Failure::new(format!("cannot make a link to {}: {error}", library.display()))
         })
     }
 
@@ -263,9 +250,7 @@ impl Drop for PrivateDirectory {
 
 /// Where a private directory can be made, the best place first.
 fn parents() -> impl Iterator<Item = PathBuf> {
-    let named = ["XDG_RUNTIME_DIR", "TMPDIR"]
-        .into_iter()
-        .filter_map(std::env::var_os);
+    let named = ["XDG_RUNTIME_DIR", "TMPDIR"].into_iter().filter_map(std::env::var_os);
     let absolute = named.map(PathBuf::from).filter(|path| path.is_absolute());
     absolute.chain([PathBuf::from("/tmp")])
 }
@@ -274,26 +259,22 @@ fn fits_a_url(socket: &Path) -> Result<(), &'static str> {
     let Some(text) = socket.to_str() else {
         return Err("its name is not UTF-8");
     };
-    if text.len() > SOCKET_PATH_LIMIT {
+    if text.len() > LONGEST_SOCKET_PATH {
         return Err("its name is too long for a socket");
     }
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=,~".contains(&byte);
-    if text.bytes().all(is_safe) {
-        Ok(())
-    } else {
-        Err("its name cannot stand in a URL")
-    }
+    if text.bytes().all(is_safe) { Ok(()) } else { Err("its name cannot stand in a URL") }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::fits_a_url;
+    use super::{LONGEST_SOCKET_PATH, fits_a_url};
 
     #[test]
     fn only_a_path_that_is_short_and_plain_becomes_a_socket() {
-        let long = format!("/{}", "x".repeat(103));
+        let long = format!("/{}", "x".repeat(LONGEST_SOCKET_PATH));
         for (path, fits) in [
             ("/run/user/1000/rampart-XXXXXX/s.sock", true),
             ("/tmp/two words/s.sock", false),

@@ -10,11 +10,8 @@ use crate::mode::Mode;
 use crate::token::Token;
 
 /// The variable that names libraries to the loader.
-pub const PRELOAD: &str = if cfg!(target_os = "macos") {
-    "DYLD_INSERT_LIBRARIES"
-} else {
-    "LD_PRELOAD"
-};
+pub const PRELOAD: &str =
+    if cfg!(target_os = "macos") { "DYLD_INSERT_LIBRARIES" } else { "LD_PRELOAD" };
 
 /// The variable by which a tree of processes is known.
 pub const URL: &str = "RAMPART_URL";
@@ -56,23 +53,14 @@ impl Guard<'_> {
         let mut changes = vec![
             (PRELOAD, Some(preload_list(self.library, preloaded))),
             ("RAMPART_MODE", Some(self.mode.name().into())),
-            (
-                "RAMPART_FAIL_OPEN",
-                Some(if self.fail_open { "1" } else { "0" }.into()),
-            ),
+            ("RAMPART_FAIL_OPEN", Some(if self.fail_open { "1" } else { "0" }.into())),
             ("RAMPART_AGENT", Some(self.agent.to_owned())),
             ("RAMPART_SESSION", Some(self.session.to_owned())),
-            (
-                "RAMPART_ADDRESS",
-                self.address.map(|address| address.to_string().into()),
-            ),
+            ("RAMPART_ADDRESS", self.address.map(|address| address.to_string().into())),
         ];
         if let Some(url) = self.url {
             changes.push((URL, Some(url.into())));
-            changes.push((
-                "RAMPART_TOKEN",
-                self.token.map(|token| token.reveal().into()),
-            ));
+            changes.push(("RAMPART_TOKEN", self.token.map(|token| token.reveal().into())));
         }
         if self.debug {
             changes.push(("RAMPART_DEBUG", Some("1".into())));
@@ -91,10 +79,7 @@ fn preload_list(library: &Path, before: Option<&OsStr>) -> OsString {
     let mut list = library.as_os_str().as_bytes().to_vec();
     let before = before.unwrap_or_default().as_bytes();
     let divides = |byte: &u8| *byte == b':' || (*byte == b' ' && PRELOAD == "LD_PRELOAD");
-    for entry in before
-        .split(divides)
-        .filter(|entry| !entry.is_empty() && !is_rampart(entry))
-    {
+    for entry in before.split(divides).filter(|entry| !entry.is_empty() && !is_rampart(entry)) {
         list.push(b':');
         list.extend_from_slice(entry);
     }
@@ -118,10 +103,7 @@ mod tests {
             (Some(""), "/l/librampart.so"),
             (Some("/x.so"), "/l/librampart.so:/x.so"),
             (Some("/x.so /y.so"), "/l/librampart.so:/x.so:/y.so"),
-            (
-                Some("/x.so:/l/librampart.so:/y.so"),
-                "/l/librampart.so:/x.so:/y.so",
-            ),
+            (Some("/x.so:/l/librampart.so:/y.so"), "/l/librampart.so:/x.so:/y.so"),
             (Some("/old/librampart.so"), "/l/librampart.so"),
             (Some("librampart.so:/y.so"), "/l/librampart.so:/y.so"),
             (Some(":/x.so::"), "/l/librampart.so:/x.so"),

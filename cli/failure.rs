@@ -21,34 +21,22 @@ pub struct Failure {
 impl Failure {
     /// Something in the world is not as it has to be: status 1.
     pub fn new(sentence: impl Into<String>) -> Self {
-        Self {
-            status: 1,
-            sentence: sentence.into(),
-        }
+        Self { status: 1, sentence: sentence.into() }
     }
 
     /// The user has to write something else: status 2.
     pub fn usage(sentence: impl Into<String>) -> Self {
-        Self {
-            status: USAGE,
-            sentence: sentence.into(),
-        }
+        Self { status: USAGE, sentence: sentence.into() }
     }
 
     /// The command to run is there and cannot be run: status 126.
     pub fn cannot_run(sentence: impl Into<String>) -> Self {
-        Self {
-            status: CANNOT_RUN,
-            sentence: sentence.into(),
-        }
+        Self { status: CANNOT_RUN, sentence: sentence.into() }
     }
 
     /// The command to run is not there: status 127.
     pub fn not_found(sentence: impl Into<String>) -> Self {
-        Self {
-            status: NOT_FOUND,
-            sentence: sentence.into(),
-        }
+        Self { status: NOT_FOUND, sentence: sentence.into() }
     }
 
     /// Says it on stderr, and gives the status to exit with.

@@ -28,10 +28,7 @@ impl Home {
                 })?,
         };
         std::path::absolute(&directory).map(Self).map_err(|error| {
-            Failure::new(format!(
-                "cannot make {} absolute: {error}",
-                directory.display()
-            ))
+            Failure::new(format!("cannot make {} absolute: {error}", directory.display()))
         })
     }
 
@@ -66,10 +63,7 @@ impl Home {
 /// # Errors
 /// As the system says.
 pub fn make_private_directory(directory: &Path) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 /// Takes a directory away from everybody but its owner.

@@ -58,17 +58,12 @@ pub fn find_to_install() -> Result<PathBuf, Failure> {
 }
 
 fn named() -> Option<PathBuf> {
-    std::env::var_os("RAMPART_LIBRARY")
-        .filter(|path| !path.is_empty())
-        .map(PathBuf::from)
+    std::env::var_os("RAMPART_LIBRARY").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 fn installed(home: &Home) -> Result<PathBuf, Failure> {
     let name = file_name();
-    let candidates = [
-        home.libraries().join(&name),
-        Path::new(SYSTEM_LIBRARIES).join(&name),
-    ];
+    let candidates = [home.libraries().join(&name), Path::new(SYSTEM_LIBRARIES).join(&name)];
     candidates
         .into_iter()
         .find(|candidate| candidate.symlink_metadata().is_ok())

@@ -37,7 +37,7 @@ audit.jsonl, lib/.";
 
 /// Runs agents under a policy that is asked before every program starts
 #[derive(Debug, Parser)]
-#[command(name = "rampart", version, after_help = AFTER_HELP)]
+#[command(name = "rampart", version, after_help = AFTER_HELP, max_term_width = 96)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -54,20 +54,14 @@ enum Command {
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|fault| {
-        say(format!(
-            "a fault of rampart itself, please report it: {fault}"
-        ));
+        say(format!("a fault of rampart itself, please report it: {fault}"));
     }));
     run(&Cli::parse().command).unwrap_or_else(|failure| failure.report())
 }
 
 fn run(command: &Command) -> Result<ExitCode, Failure> {
     let status = |good: bool| {
-        if good {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
+        if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     };
     match command {
         Command::Preload(arguments) => match preload::run(arguments)? {},

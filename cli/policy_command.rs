@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::failure::{Failure, say};
 use crate::home::Home;
 use crate::output;
-use crate::policy_file::{InForce, Origin, compile};
+use crate::policy_file::{InForce, Origin, compile, warnings};
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -78,7 +78,12 @@ fn check(files: &[PathBuf]) -> Result<bool, Failure> {
             .map_err(|error| format!("{}: {error}", file.display()))
             .and_then(|source| compile(&source, file));
         match checked {
-            Ok(_) => output::line(format_args!("{}: ok", file.display()))?,
+            Ok(policies) => {
+                for warning in warnings(&policies, file) {
+                    output::line(warning)?;
+                }
+                output::line(format_args!("{}: ok", file.display()))?;
+            }
             Err(faults) => {
                 good = false;
                 output::line(faults)?;
@@ -96,11 +101,7 @@ fn show(named: Option<&Path>, json: bool) -> Result<(), Failure> {
             Origin::File(path) => Some(path.as_path()),
             Origin::Starter => None,
         };
-        return output::json(&Report {
-            origin: &origin,
-            file,
-            source: &policy.source,
-        });
+        return output::json(&Report { origin: &origin, file, source: &policy.source });
     }
     // On stderr, so that the policy itself can be kept in a file.
     say(format!("the policy in force is {origin}"));

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rampart_policy::{PolicySet, STARTER};
+use rampart_policy::{PolicySet, Problem, STARTER};
 
 use crate::failure::Failure;
 use crate::home::Home;
@@ -51,12 +51,7 @@ impl InForce {
         match std::fs::read_to_string(&file) {
             Ok(source) => {
                 let policies = compile(&source, &file).map_err(Failure::usage)?;
-                Ok(Self {
-                    policies,
-                    source,
-                    origin: Origin::File(file.clone()),
-                    file,
-                })
+                Ok(Self { policies, source, origin: Origin::File(file.clone()), file })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(Self {
                 policies: PolicySet::starter(),
@@ -64,10 +59,9 @@ impl InForce {
                 origin: Origin::Starter,
                 file,
             }),
-            Err(error) => Err(Failure::usage(format!(
-                "cannot read the policy {}: {error}",
-                file.display()
-            ))),
+            Err(error) => {
+                Err(Failure::usage(format!("cannot read the policy {}: {error}", file.display())))
+            }
         }
     }
 }
@@ -78,5 +72,12 @@ impl InForce {
 /// # Errors
 /// The text is not a policy.
 pub fn compile(source: &str, file: &Path) -> Result<PolicySet, String> {
-    PolicySet::parse(source, &file.to_string_lossy()).map_err(|error| format!("{error:?}"))
+    PolicySet::parse(source, &file.to_string_lossy()).map_err(|error| error.to_string())
+}
+
+/// What looks wrong in a policy that can be used, a line each.
+pub fn warnings(policies: &PolicySet, file: &Path) -> impl Iterator<Item = String> {
+    policies.warnings().iter().map(move |Problem { line, column, text }| {
+        format!("{}:{line}:{column}: warning: {text}", file.display())
+    })
 }

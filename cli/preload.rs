@@ -39,7 +39,10 @@ command line, the policy or the library is not usable, 1 if something else fails
 
 /// Run a command, and ask a policy before each program that it starts
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(
+    after_help = EXAMPLES,
+    override_usage = "rampart preload [OPTIONS] -- COMMAND [ARGS]..."
+)]
 pub struct Arguments {
     /// What a verdict leads to
     #[arg(long, value_enum, default_value = "enforce", help_heading = "Verdicts")]
@@ -58,12 +61,7 @@ pub struct Arguments {
     fail_open: bool,
 
     /// Name of the agent, for the policy and the audit
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = "preload",
-        help_heading = "Names"
-    )]
+    #[arg(long, value_name = "NAME", default_value = "preload", help_heading = "Names")]
     agent: OsString,
     /// Name of this run, for the policy and the audit [default: preload-<pid>]
     #[arg(long, value_name = "ID", help_heading = "Names")]
@@ -155,12 +153,7 @@ struct Server {
 
 impl Server {
     fn unasked(library: PathBuf) -> Result<Self, Failure> {
-        Ok(Self {
-            url: None,
-            token: None,
-            address: None,
-            library: listable(library)?,
-        })
+        Ok(Self { url: None, token: None, address: None, library: listable(library)? })
     }
 
     fn external(
@@ -183,17 +176,9 @@ impl Server {
             } else {
                 "everything is refused"
             };
-            say(format!(
-                "no server answers at {}: until one does, {consequence}",
-                endpoint.url()
-            ));
+            say(format!("no server answers at {}: until one does, {consequence}", endpoint.url()));
         }
-        Ok(Self {
-            url: Some(endpoint.url().to_owned()),
-            token,
-            address,
-            library,
-        })
+        Ok(Self { url: Some(endpoint.url().to_owned()), token, address, library })
     }
 
     fn embedded(arguments: &Arguments, home: &Home, library: &Path) -> Result<Self, Failure> {
@@ -229,9 +214,7 @@ fn external(arguments: &Arguments) -> Result<Option<Endpoint>, Failure> {
 fn named_token(arguments: &Arguments) -> Result<Option<Token>, Failure> {
     match &arguments.token {
         Some(token) => Token::new(token).map(Some),
-        None => variable("RAMPART_TOKEN")?
-            .map(|token| Token::new(&token))
-            .transpose(),
+        None => variable("RAMPART_TOKEN")?.map(|token| Token::new(&token)).transpose(),
     }
 }
 
@@ -264,10 +247,8 @@ fn listable(library: PathBuf) -> Result<PathBuf, Failure> {
 /// Runs the command in this process. Returns only if that fails.
 fn replace_process(command: &[OsString]) -> Result<std::convert::Infallible, Failure> {
     let program = command.first().map_or(OsStr::new(""), OsString::as_os_str);
-    let words: Result<Vec<CString>, _> = command
-        .iter()
-        .map(|word| CString::new(word.clone().into_vec()))
-        .collect();
+    let words: Result<Vec<CString>, _> =
+        command.iter().map(|word| CString::new(word.clone().into_vec())).collect();
     let words = words.map_err(|_| Failure::usage("an argument has a NUL byte in it"))?;
     let name = CString::new(program.as_bytes())
         .map_err(|_| Failure::usage("the command has a NUL byte in it"))?;

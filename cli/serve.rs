@@ -9,7 +9,7 @@ use clap::Args;
 use crate::failure::{Failure, say};
 use crate::home::Home;
 use crate::mode::Mode;
-use crate::policy_file::InForce;
+use crate::policy_file::{InForce, warnings};
 use crate::server::{Audit, Lifetime, Parts, Reload, Server, listen};
 use crate::token::Token;
 
@@ -28,20 +28,10 @@ when the file changes; a policy that is wrong is not taken, and the old one stay
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Address to listen at
-    #[arg(
-        long,
-        value_name = "IP",
-        default_value = "127.0.0.1",
-        help_heading = "Where"
-    )]
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1", help_heading = "Where")]
     addr: IpAddr,
     /// Port to listen at; 0 takes a free one and says which
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 19090,
-        help_heading = "Where"
-    )]
+    #[arg(long, value_name = "N", default_value_t = 19090, help_heading = "Where")]
     port: u16,
     /// Listen at this Unix socket too
     #[arg(long, value_name = "PATH", help_heading = "Where")]
@@ -87,6 +77,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         socket_file = Some(file);
         places = format!("{places} and unix://{}", path.display());
     }
+    for warning in warnings(&policy.policies, &policy.file) {
+        say(warning);
+    }
     let audit = Audit::open(&arguments.audit.clone().unwrap_or_else(|| home.audit()));
     let origin = policy.origin.to_string();
     let server = Server::new(Parts {
@@ -102,10 +95,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             "commands and the token cross the network unencrypted on an address that is not loopback",
         );
     }
-    say(format!(
-        "serving on {places} (policy {origin}, mode {})",
-        arguments.mode.name()
-    ));
+    say(format!("serving on {places} (policy {origin}, mode {})", arguments.mode.name()));
     let ran = server.run();
     drop(socket_file);
     ran.map_err(|error| Failure::new(format!("the server failed: {error}")))

@@ -55,32 +55,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn install(home: &Home) -> Result<(), Failure> {
     let library = library::find_to_install()?;
     let private = |directory: &Path| {
-        make_private_directory(directory)
-            .and_then(|()| keep_private(directory))
-            .map_err(|error| {
-                Failure::new(format!(
-                    "cannot make {} private: {error}",
-                    directory.display()
-                ))
-            })
+        make_private_directory(directory).and_then(|()| keep_private(directory)).map_err(|error| {
+            Failure::new(format!("cannot make {} private: {error}", directory.display()))
+        })
     };
     private(home.directory())?;
     private(&home.libraries())?;
     let installed = home.libraries().join(library::file_name());
     let changed = replace(&library, &installed).map_err(|error| {
-        Failure::new(format!(
-            "cannot install the library as {}: {error}",
-            installed.display()
-        ))
+        Failure::new(format!("cannot install the library as {}: {error}", installed.display()))
     })?;
     tell(changed, "installed", "library", &installed)?;
     tell(make_token(&home.token())?, "made", "token", &home.token())?;
-    tell(
-        write_policy(&home.policy())?,
-        "wrote",
-        "starter policy",
-        &home.policy(),
-    )?;
+    tell(write_policy(&home.policy())?, "wrote", "starter policy", &home.policy())?;
     output::line("Try it: rampart preload -- sh -c 'echo guarded'")
 }
 
@@ -124,18 +111,13 @@ fn make_token(path: &Path) -> Result<bool, Failure> {
 }
 
 fn write_policy(path: &Path) -> Result<bool, Failure> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match file.and_then(|mut file| file.write_all(STARTER.as_bytes())) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(Failure::new(format!(
-            "cannot write the policy {}: {error}",
-            path.display()
-        ))),
+        Err(error) => {
+            Err(Failure::new(format!("cannot write the policy {}: {error}", path.display())))
+        }
     }
 }
 
@@ -143,11 +125,7 @@ fn write_policy(path: &Path) -> Result<bool, Failure> {
 fn shell_lines(shell: Shell) -> Result<String, Failure> {
     let program = std::env::current_exe()
         .map_err(|error| Failure::new(format!("cannot tell where this program is: {error}")))?;
-    let directory = program
-        .parent()
-        .unwrap_or(Path::new("/"))
-        .as_os_str()
-        .to_owned();
+    let directory = program.parent().unwrap_or(Path::new("/")).as_os_str().to_owned();
     let directory = command_line(&[directory]);
     let path = match shell {
         Shell::Bash | Shell::Zsh => format!("export PATH={directory}:\"$PATH\""),

@@ -66,7 +66,18 @@ struct Report<'a> {
     decision: &'a str,
     message: &'a str,
     matched_policies: &'a [String],
+    because: Option<Reason<'a>>,
+    unparsed: Option<&'a str>,
     policy_file: &'a str,
+}
+
+/// The rule that decided.
+#[derive(Serialize)]
+struct Reason<'a> {
+    policy: &'a str,
+    rule: usize,
+    pattern: &'a str,
+    part: &'a str,
 }
 
 /// Writes the verdict, and gives whether the command may run.
@@ -75,13 +86,9 @@ struct Report<'a> {
 /// The policy is not usable.
 pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let policy = InForce::load(arguments.policy.as_deref(), &Home::locate()?)?;
-    let command = arguments
-        .line
-        .clone()
-        .unwrap_or_else(|| command_line(&arguments.words));
-    let here = std::env::current_dir()
-        .ok()
-        .and_then(|here| here.into_os_string().into_string().ok());
+    let command = arguments.line.clone().unwrap_or_else(|| command_line(&arguments.words));
+    let here =
+        std::env::current_dir().ok().and_then(|here| here.into_os_string().into_string().ok());
     let cwd = arguments.cwd.clone().or(here);
     let decision = policy.policies.evaluate(&Call {
         agent: &arguments.agent,
@@ -97,6 +104,13 @@ pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
             decision: verdict_name(decision.action),
             message: &decision.message,
             matched_policies: &decision.matched,
+            because: decision.because.as_ref().map(|because| Reason {
+                policy: &because.policy,
+                rule: because.rule,
+                pattern: &because.pattern,
+                part: &because.part,
+            }),
+            unparsed: decision.unparsed.as_deref(),
             policy_file: &origin,
         })?;
     } else {
@@ -113,7 +127,17 @@ fn explain(command: &str, decision: &Decision, origin: &str) -> String {
         }
     };
     row("message", &decision.message);
-    row("policy", &decision.matched.join(", "));
+    match &decision.because {
+        Some(because) => {
+            row("policy", &format!("{}, rule {}", because.policy, because.rule));
+            row("pattern", &because.pattern);
+            row("matched", &because.part);
+        }
+        None => row("policy", "no rule matches: the default action holds"),
+    }
+    let others = decision.matched.get(1..).unwrap_or_default();
+    row("also", &others.join(", "));
+    row("unparsed", decision.unparsed.as_deref().unwrap_or_default());
     row("from", origin);
     text
 }

@@ -85,23 +85,13 @@ impl Token {
     /// # Errors
     /// As the system says; a file that exists is not touched.
     pub fn save(&self, path: &Path) -> Result<(), Failure> {
-        let written = path
-            .parent()
-            .map_or(Ok(()), home::make_private_directory)
-            .and_then(|()| {
-                let mut options = OpenOptions::new();
-                let mut file = options
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(path)?;
-                writeln!(file, "{}", self.0)
-            });
+        let written = path.parent().map_or(Ok(()), home::make_private_directory).and_then(|()| {
+            let mut options = OpenOptions::new();
+            let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
+            writeln!(file, "{}", self.0)
+        });
         written.map_err(|error| {
-            Failure::new(format!(
-                "cannot write the token file {}: {error}",
-                path.display()
-            ))
+            Failure::new(format!("cannot write the token file {}: {error}", path.display()))
         })
     }
 
@@ -122,10 +112,7 @@ fn warn_if_others_can_read(path: &Path) {
         return;
     };
     if metadata.permissions().mode() & 0o077 != 0 {
-        say(format!(
-            "others can read the token file {0}: run `chmod 600 {0}`",
-            path.display()
-        ));
+        say(format!("others can read the token file {0}: run `chmod 600 {0}`", path.display()));
     }
 }
 
@@ -136,13 +123,9 @@ mod tests {
     #[test]
     fn only_the_same_bytes_are_the_token() {
         let token = Token::new("abc").unwrap();
-        for (shown, same) in [
-            ("abc", true),
-            ("abd", false),
-            ("ab", false),
-            ("abcd", false),
-            ("", false),
-        ] {
+        for (shown, same) in
+            [("abc", true), ("abd", false), ("ab", false), ("abcd", false), ("", false)]
+        {
             assert_eq!(token.is(shown.as_bytes()), same, "{shown}");
         }
     }

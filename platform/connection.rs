@@ -255,7 +255,8 @@ impl Slot {
     /// `None` if another thread has it, or this one had when a signal came.
     fn take() -> Option<Self> {
         let found = PLACE.swap(TAKEN, Ordering::Acquire);
-        (found != TAKEN).then_some(Self { found, leave: EMPTY })
+        // Only who has taken it may make a value that gives it back.
+        (found != TAKEN).then(|| Self { found, leave: EMPTY })
     }
 
     /// The kept connection. `None` also if the program has closed it meanwhile (the number

@@ -11,7 +11,7 @@ use crate::program::{Program, string};
 use crate::{environment, errno, gate};
 
 /// A program that was opened is named by a path of up to so many bytes.
-const LONGEST_OPENED_PATH: usize = 768;
+const LONGEST_OPENED_PATH: usize = 512;
 
 /// `execve(2)`
 pub unsafe fn execve(path: Text, argv: Strings, envp: Strings) -> c_int {
@@ -90,7 +90,7 @@ pub unsafe fn execveat(
     let (argv, envp) = (argv.cast::<Text>(), envp.cast::<Text>());
     // SAFETY: see `execve`.
     unsafe {
-        let find = Real::execveat;
+        let find = |real: &Real| Some(real.execveat().unwrap_or(os::execveat));
         let run = |execveat: os::Execveat, envp: Strings| {
             execveat(directory, path, argv.cast(), envp.cast(), flags)
         };

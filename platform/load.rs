@@ -4,6 +4,7 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use rampart_core::arena::{Arena, Decimal, Full};
+use rampart_core::command;
 use rampart_core::environ::{self, Found, Guard};
 use rampart_core::request::{Asker, Preamble, PreambleError};
 use rampart_core::settings::{Mode, Settings, Variable};
@@ -14,6 +15,9 @@ use crate::os::Real;
 use crate::os::sys::{self, Address};
 use crate::state::{Equipment, State};
 use crate::{report, resolver};
+
+/// Handed to children, so that they do not look in vain as well.
+const UNRESOLVED: &[u8] = b"unresolved";
 
 const TOO_LONG: &str = "the RAMPART_* variables and the preload list are too long";
 
@@ -69,7 +73,8 @@ fn equipment(
         Server::Unix(path) => (Address::unix(path), None),
         Server::Name { host, port } => {
             let text = settings.address.or_else(|| resolver::resolve(host, port, arena));
-            (text.and_then(url::parse_address).map(Address::tcp), text)
+            let text = text.unwrap_or(UNRESOLVED);
+            (url::parse_address(text).map(Address::tcp), Some(text))
         }
     };
     let settings = Settings { session: Some(session), address: resolved, ..*settings };
@@ -124,9 +129,8 @@ fn library(
     arena: &mut Arena<'static>,
 ) -> Result<(&'static [u8], &'static [u8]), Full> {
     let name = loaded_from().ok_or(Full)?;
-    let file = |path: &'static [u8]| path.rsplit(|byte| *byte == b'/').next();
-    let file = file(name).unwrap_or(name);
-    let given = environ::libraries(preload).find(|given| given.ends_with(file));
+    let mut given = environ::libraries(preload);
+    let given = given.find(|given| command::last_component(given) == command::last_component(name));
     let given = arena.join(&[given.unwrap_or(name)])?;
     if name.starts_with(b"/") {
         return Ok((name, given));

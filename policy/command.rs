@@ -2,15 +2,17 @@
 
 use std::borrow::Cow;
 
-use crate::parts::{Faith, Kind, Parts};
-use crate::spelling::{self, Operands, Tool, absolute_word, base_name, normal_word};
+use crate::parts::Parts;
+use crate::spelling::{self, absolute_word, base_name, normal_word};
 use crate::word::{self, Variables};
 use crate::wrappers::{self, Inner};
 
 /// How deep scripts may be nested in scripts.
 const MAX_DEPTH: usize = 12;
+/// How many wrappers below that are followed to the command in the end.
+const MAX_WRAPPERS: usize = 200;
 /// How large the spellings of one line may grow, in bytes.
-const MAX_TEXT: usize = 64 << 20;
+pub(crate) const MAX_TEXT: usize = 64 << 20;
 
 /// A simple command, its words read.
 #[derive(Debug, Default)]
@@ -55,11 +57,7 @@ pub(crate) struct Place<'s> {
 
 impl Place<'_> {
     pub(crate) fn inside(part: usize, depth: usize) -> Self {
-        Self {
-            parent: Some(part),
-            depth,
-            sent: None,
-        }
+        Self { parent: Some(part), depth, sent: None }
     }
 }
 
@@ -94,211 +92,6 @@ impl Taker<'_> {
         }
     }
 
-    /// The command with its assignments and redirections.
-    fn clothed(&mut self, command: &Command<'_>, place: Place<'_>) -> usize {
-        let part = self.parts.begin(place.parent, Kind::Command);
-        if let Some(sent) = place.sent {
-            self.parts.spell(Faith::WIDE, [sent]);
-        }
-        let faith = if command.guessed {
-            Faith::WIDE
-        } else {
-            Faith::FULL
-        };
-        let clothes = |normal: bool, cwd: Option<&str>| {
-            let read = |word: &str| match cwd.and_then(|cwd| absolute_word(word, cwd, true)) {
-                Some(absolute) => absolute,
-                None if normal => normal_word(word).into_owned(),
-                None => word.to_string(),
-            };
-            let mut words: Vec<String> = command
-                .assignments
-                .iter()
-                .map(ToString::to_string)
-                .collect();
-            words.extend(
-                command
-                    .words
-                    .iter()
-                    .enumerate()
-                    .map(|(index, word)| match index {
-                        0 if normal => base_name(word).to_string(),
-                        0 => word.to_string(),
-                        _ if normal => normal_word(word).into_owned(),
-                        _ => word.to_string(),
-                    }),
-            );
-            for Redirection { operator, target } in &command.redirections {
-                let writes = normal && operator.contains('>');
-                words.push(if writes { ">" } else { operator }.to_string());
-                words.push(read(target));
-            }
-            words
-        };
-        let plain = clothes(false, None);
-        let normal = clothes(true, None);
-        let faithful = command
-            .redirections
-            .iter()
-            .all(|to| normal_word(&to.target) == to.target);
-        self.parts.spell(
-            if faithful { faith } else { Faith::WIDE },
-            plain.iter().map(String::as_str),
-        );
-        self.parts.spell(
-            Faith {
-                permits: false,
-                ..faith
-            },
-            normal.iter().map(String::as_str),
-        );
-        if let Some(cwd) = self.cwd.as_deref() {
-            let absolute = clothes(true, Some(cwd));
-            self.parts.spell(
-                Faith {
-                    permits: false,
-                    ..faith
-                },
-                absolute.iter().map(String::as_str),
-            );
-        }
-        let alone = command.redirections.len() == 1 && !command.guessed;
-        let faith = if alone { Faith::EXCUSES } else { Faith::WIDE };
-        for Redirection { operator, target } in &command.redirections {
-            let operator = if operator.contains('>') {
-                ">"
-            } else {
-                operator
-            };
-            self.parts.spell(faith, [operator, &normal_word(target)]);
-            if let Some(absolute) = self
-                .cwd
-                .as_deref()
-                .and_then(|cwd| absolute_word(target, cwd, true))
-            {
-                self.parts.spell(faith, [operator, &absolute]);
-            }
-        }
-        part
-    }
-
-    /// The command by its words alone.
-    fn bare(&mut self, words: &[&str], guessed: bool, place: Place<'_>) -> usize {
-        let name = base_name(words[0]);
-        let Some(tool) = spelling::tool(name) else {
-            let part = self.parts.begin(place.parent, Kind::Command);
-            let normal: Vec<Cow<'_, str>> =
-                words[1..].iter().map(|word| normal_word(word)).collect();
-            self.spell(words, &normal, guessed, false, place.sent);
-            return part;
-        };
-        let arguments = tool.arguments(&words[1..]);
-        let deeds = deeds(tool, &arguments.operands);
-        if let [only] = deeds.as_slice() {
-            let part = self.parts.begin(place.parent, Kind::Command);
-            let normal = normal_arguments(tool, &arguments.options, only);
-            self.spell(words, &normal, guessed, true, place.sent);
-            return part;
-        }
-        let part = self.parts.begin(place.parent, Kind::Whole);
-        if let Some(sent) = place.sent {
-            self.parts.spell(Faith::WIDE, [sent]);
-        }
-        self.parts.spell(Faith::WIDE, words.iter().copied());
-        let all = normal_arguments(tool, &arguments.options, &arguments.operands);
-        self.parts.spell(
-            Faith::WIDE,
-            std::iter::once(name).chain(all.iter().map(AsRef::as_ref)),
-        );
-        for deed in deeds {
-            self.parts.begin(Some(part), Kind::Command);
-            let mut plain = vec![words[0]];
-            let before = tool.operands == Operands::EachBeforeOptions;
-            if before {
-                plain.extend(&deed);
-            }
-            plain.extend(&arguments.written);
-            if !before {
-                plain.extend(&deed);
-            }
-            let normal = normal_arguments(tool, &arguments.options, &deed);
-            self.spell(&plain, &normal, guessed, true, None);
-        }
-        part
-    }
-
-    /// Spells the part begun last: `plain` is all its words, `normal` those behind the
-    /// program in normal spelling.
-    fn spell(
-        &mut self,
-        plain: &[&str],
-        normal: &[Cow<'_, str>],
-        guessed: bool,
-        tool: bool,
-        sent: Option<&str>,
-    ) {
-        let program = plain[0];
-        let name = base_name(program);
-        let faith = if guessed { Faith::WIDE } else { Faith::FULL };
-        let excuses = Faith {
-            permits: false,
-            ..faith
-        };
-        let resolved = plain[1..]
-            .iter()
-            .all(|word| matches!(normal_word(word), Cow::Borrowed(_)));
-        // A program's name with a blank in it reads like a program and an argument.
-        let as_written = if resolved && !program.contains(' ') {
-            faith
-        } else {
-            Faith::WIDE
-        };
-        if let Some(sent) = sent {
-            self.parts.spell(as_written, [sent]);
-        }
-        self.parts.spell(as_written, plain.iter().copied());
-        let same = plain[1..]
-            .iter()
-            .copied()
-            .eq(normal.iter().map(AsRef::as_ref));
-        if !same || name.len() != program.len() {
-            let words = |first| std::iter::once(first).chain(normal.iter().map(AsRef::as_ref));
-            self.parts.spell(
-                if program.contains(' ') {
-                    excuses
-                } else {
-                    faith
-                },
-                words(program),
-            );
-            self.parts.spell(excuses, words(name));
-        }
-        if name.len() != program.len() {
-            self.parts.spell(
-                Faith::WIDE,
-                std::iter::once(name).chain(plain[1..].iter().copied()),
-            );
-        }
-        let Some(cwd) = self.cwd.as_deref() else {
-            return;
-        };
-        let absolute: Vec<Option<String>> = normal
-            .iter()
-            .map(|word| absolute_word(word, cwd, tool))
-            .collect();
-        if absolute.iter().any(Option::is_some) {
-            let words = absolute
-                .iter()
-                .zip(normal)
-                .map(|(absolute, normal)| match absolute {
-                    Some(absolute) => absolute.as_str(),
-                    None => normal.as_ref(),
-                });
-            self.parts
-                .spell(excuses, std::iter::once(name).chain(words));
-        }
-    }
-
     /// Adds what the command runs in turn.
     fn runs(&mut self, words: &[&str], command: &Command<'_>, place: Place<'_>) {
         let mut inner = wrappers::unwrap(words);
@@ -324,30 +117,14 @@ impl Taker<'_> {
                         guessed: command.guessed,
                         ..Command::default()
                     };
-                    self.command(
-                        &command,
-                        Place {
-                            depth: place.depth + 1,
-                            sent: None,
-                            ..place
-                        },
-                    );
+                    self.command(&command, Place { depth: place.depth + 1, sent: None, ..place });
                 }
                 Inner::Script(text, _) if words[0] == "eval" => {
-                    self.script(
-                        &text,
-                        Place {
-                            depth: place.depth + 1,
-                            sent: None,
-                            ..place
-                        },
-                    );
+                    self.script(&text, Place { depth: place.depth + 1, sent: None, ..place });
                 }
                 Inner::Script(text, arguments) => self.apart(|taker| {
                     for (index, argument) in arguments.iter().enumerate().take(10) {
-                        taker
-                            .variables
-                            .insert(index.to_string(), (*argument).to_string());
+                        taker.variables.insert(index.to_string(), (*argument).to_string());
                     }
                     let all = word::several(arguments.get(1..).unwrap_or_default());
                     taker.variables.insert("@".to_string(), all.clone());
@@ -374,37 +151,29 @@ impl Taker<'_> {
             }
             return;
         }
-        self.apart(|taker| {
-            taker.script(
-                script,
-                Place {
-                    depth: place.depth + 1,
-                    sent: None,
-                    ..place
-                },
-            )
-        });
+        let inside = Place { depth: place.depth + 1, sent: None, ..place };
+        self.apart(|taker| taker.script(script, inside));
     }
 
     /// Follows wrappers to what they run in the end.
     fn too_deep(&mut self, inner: Vec<Inner<'_>>, place: Place<'_>) {
-        self.parts
-            .unparsed
-            .get_or_insert_with(|| format!("nested deeper than {MAX_DEPTH} levels"));
+        self.parts.unparsed.get_or_insert_with(|| format!("nested deeper than {MAX_DEPTH} levels"));
         let mut waiting = inner;
-        while let Some(inner) = waiting.pop() {
-            match inner {
-                Inner::Words(words) => {
+        for _ in 0..MAX_WRAPPERS {
+            match waiting.pop() {
+                Some(Inner::Words(words)) => {
                     let deeper = wrappers::unwrap(&words);
                     if deeper.is_empty() {
                         self.bare(&words, true, place);
                     }
                     waiting.extend(deeper);
                 }
-                Inner::Script(text, _) => self.nested(&text, place),
-                Inner::Input => {}
+                Some(Inner::Script(text, _)) => self.nested(&text, place),
+                Some(Inner::Input) => {}
+                None => return,
             }
         }
+        self.overflow = true;
     }
 
     /// Follows `cd`, so that later relative paths are known.
@@ -412,48 +181,14 @@ impl Taker<'_> {
         if !matches!(words[0], "cd" | "pushd") {
             return;
         }
-        let target = words[1..]
-            .iter()
-            .find(|word| !spelling::is_option(word))
-            .copied()
-            .unwrap_or("~");
+        let target =
+            words[1..].iter().find(|word| !spelling::is_option(word)).copied().unwrap_or("~");
         let target = normal_word(target);
         self.cwd = if target.starts_with(['/', '~']) {
             Some(Cow::Owned(target.into_owned()))
         } else {
             let cwd = self.cwd.as_deref();
-            cwd.and_then(|cwd| absolute_word(&target, cwd, true))
-                .map(Cow::Owned)
+            cwd.and_then(|cwd| absolute_word(&target, cwd, Some(true))).map(Cow::Owned)
         };
-    }
-}
-
-/// The operands of each thing that the command does.
-fn deeds<'a>(tool: &Tool, operands: &[&'a str]) -> Vec<Vec<&'a str>> {
-    match (tool.operands, operands) {
-        (Operands::Each | Operands::EachBeforeOptions, [_, _, ..]) => {
-            operands.iter().map(|operand| vec![*operand]).collect()
-        }
-        (Operands::EachAfterFirst, [first, rest @ ..]) if rest.len() > 1 => {
-            rest.iter().map(|operand| vec![*first, *operand]).collect()
-        }
-        (Operands::EachBeforeLast, [rest @ .., last]) if rest.len() > 1 => {
-            rest.iter().map(|operand| vec![*operand, *last]).collect()
-        }
-        _ => vec![operands.to_vec()],
-    }
-}
-
-fn normal_arguments<'a>(
-    tool: &Tool,
-    options: &'a [String],
-    operands: &[&'a str],
-) -> Vec<Cow<'a, str>> {
-    let options = options.iter().map(|option| normal_word(option));
-    let operands = operands.iter().map(|operand| normal_word(operand));
-    if tool.operands == Operands::EachBeforeOptions {
-        operands.chain(options).collect()
-    } else {
-        options.chain(operands).collect()
     }
 }

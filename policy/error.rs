@@ -17,11 +17,7 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn new(at: Location, text: impl Into<String>) -> Self {
-        Self {
-            line: at.line(),
-            column: at.column(),
-            text: text.into(),
-        }
+        Self { line: at.line(), column: at.column(), text: text.into() }
     }
 }
 
@@ -36,26 +32,14 @@ impl PolicyError {
     /// `problems` holds at least one.
     pub(crate) fn new(origin: &str, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| (problem.line, problem.column));
-        Self {
-            origin: origin.to_string(),
-            problems,
-        }
+        Self { origin: origin.to_string(), problems }
     }
 
     /// The errors of the reader, in the words of this crate.
     pub(crate) fn from_yaml(origin: &str, error: &YamlError) -> Self {
         // What has no place (a file that is not text, a limit) is about the whole.
-        let (line, column) = error
-            .location()
-            .map_or((1, 1), |at| (at.line(), at.column()));
-        Self::new(
-            origin,
-            vec![Problem {
-                line,
-                column,
-                text: explain(error.without_snippet()),
-            }],
-        )
+        let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
+        Self::new(origin, vec![Problem { line, column, text: explain(error.without_snippet()) }])
     }
 
     /// All that is wrong, in the order of the file.
@@ -97,12 +81,8 @@ impl std::error::Error for PolicyError {}
 
 fn explain(error: &YamlError) -> String {
     match error {
-        YamlError::SerdeUnknownField {
-            field, expected, ..
-        } => unknown_key(field, expected),
-        YamlError::SerdeUnknownVariant {
-            variant, expected, ..
-        } => {
+        YamlError::SerdeUnknownField { field, expected, .. } => unknown_key(field, expected),
+        YamlError::SerdeUnknownVariant { variant, expected, .. } => {
             format!(
                 "`{variant}` is not a value that is known here; use one of {}",
                 listed(expected)
@@ -125,6 +105,14 @@ fn explain(error: &YamlError) -> String {
             } else {
                 format!("this is not a {ty}; correct the value")
             }
+        }
+        YamlError::SerdeInvalidType { unexpected, expected, .. } => {
+            format!(
+                "{expected} is expected, and this is of another type ({unexpected}); correct it"
+            )
+        }
+        YamlError::Eof { .. } => {
+            "the file ends before it is complete; it needs at least the key `policies`".to_string()
         }
         YamlError::NullIntoString { .. } => {
             "a text is expected, and this is nothing (an unquoted `~` is nothing, too); \
@@ -157,9 +145,7 @@ fn explain(error: &YamlError) -> String {
         }
         other => {
             let text = other.to_string();
-            let text = text
-                .rsplit_once(" at line ")
-                .map_or(text.as_str(), |(text, _)| text);
+            let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
             format!("this is not YAML that can be read ({text}); correct it")
         }
     }
@@ -167,16 +153,9 @@ fn explain(error: &YamlError) -> String {
 
 /// Says that `key` is not among `known`, and which was perhaps meant.
 pub(crate) fn unknown_key(key: &str, known: &[&str]) -> String {
-    format!(
-        "the key `{key}` is not known here; use one of {}",
-        listed(known)
-    )
+    format!("the key `{key}` is not known here; use one of {}", listed(known))
 }
 
 fn listed(names: &[&str]) -> String {
-    names
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

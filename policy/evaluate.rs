@@ -2,13 +2,17 @@
 
 use std::ops::Range;
 
+use crate::conditions::{Pattern, When};
 use crate::glob::Glob;
-use crate::index::{Bits, Index};
-use crate::parts::{Faith, Kind, Parts};
-use crate::rules::{Checked, Contained, Pattern, Policy, Rule, When};
+use crate::index::Index;
+use crate::judge::{Candidates, Found, Judge};
+use crate::parts::Parts;
+use crate::rules::{Checked, Policy, Rule};
 use crate::shell::{Taken, take_apart};
 use crate::{Action, Because, Call, Decision};
 
+/// From how many parts on the search is run for each part by itself.
+const MANY_PARTS: usize = 16;
 /// What is said of a line that is too large for any judgement.
 const TOO_LARGE: &str = "The command is too large to be judged; run it in smaller pieces";
 /// What is said where no rule matches and the default is to refuse.
@@ -29,9 +33,11 @@ pub(crate) struct Evaluator {
 struct Entry {
     policy: usize,
     rule: usize,
-    /// The numbers of its conditions: the patterns of `command_matches`, else the texts
-    /// of `command_contains`, else one that is always worth a look.
-    conditions: Range<usize>,
+    /// The numbers of its conditions: the patterns of `command_matches`, ...
+    patterns: Range<usize>,
+    /// ... and the texts of `command_contains`; a rule without either has one of its own
+    /// that is always worth a look.
+    texts: Range<usize>,
 }
 
 impl Evaluator {
@@ -45,12 +51,22 @@ impl Evaluator {
             }
             for (rule_index, rule) in policy.rules.iter().enumerate() {
                 let first = conditions.len();
-                conditions.extend(needs(&rule.when));
+                let When { matches, contains, .. } = &rule.when;
+                let of_globs = |pattern: &Pattern| pattern.globs().map(Glob::literals).collect();
+                conditions.extend(matches.iter().flatten().map(of_globs));
+                let middle = conditions.len();
+                conditions
+                    .extend(contains.iter().flatten().map(|text| vec![vec![text.lower.clone()]]));
+                let end = conditions.len();
+                if matches.is_none() && contains.is_none() {
+                    conditions.push(vec![Vec::new()]);
+                }
                 owners.resize(conditions.len(), rules.len());
                 rules.push(Entry {
                     policy: policy_index,
                     rule: rule_index,
-                    conditions: first..conditions.len(),
+                    patterns: first..middle,
+                    texts: middle..end,
                 });
             }
         }
@@ -70,17 +86,27 @@ impl Evaluator {
                 unparsed: Some("too large".to_string()),
             };
         }
-        let candidates = self.index.candidates(parts.text());
+        let candidates = Candidates {
+            line: self.index.candidates(parts.text()),
+            parts: (parts.len() > MANY_PARTS).then(|| {
+                (0..parts.len()).map(|part| self.index.candidates(parts.text_of(part))).collect()
+            }),
+        };
         let holding = self.holding(call, &parts, &candidates);
         self.decide(&holding, parts.unparsed.clone())
     }
 
     /// The first rule of each policy that holds, in the order of evaluation.
-    fn holding<'a>(&'a self, call: &Call<'a>, parts: &'a Parts, candidates: &'a Bits) -> Vec<Holding<'a>> {
+    fn holding<'a>(
+        &'a self,
+        call: &Call<'a>,
+        parts: &'a Parts,
+        candidates: &'a Candidates,
+    ) -> Vec<Holding<'a>> {
         let mut holding: Vec<Holding<'a>> = Vec::new();
         let mut settled = usize::MAX;
         let mut seen = usize::MAX;
-        for condition in candidates.within(0..self.owners.len()) {
+        for condition in candidates.line.within(0..self.owners.len()) {
             let place = self.owners[condition];
             let Entry { policy: policy_index, rule: rule_index, .. } = self.rules[place];
             if place == seen || policy_index == settled {
@@ -96,7 +122,8 @@ impl Evaluator {
                 when: &rule.when,
                 earlier: &policy.rules[..rule_index],
                 worth: candidates,
-                conditions: self.rules[place].conditions.clone(),
+                patterns: self.rules[place].patterns.clone(),
+                texts: self.rules[place].texts.clone(),
                 session: call.session,
                 parts,
             };
@@ -141,181 +168,10 @@ impl Evaluator {
     }
 }
 
-/// For each condition of `when` that may let it hold, its alternatives, and the literals
-/// that each needs.
-fn needs(when: &When) -> Vec<Vec<Vec<String>>> {
-    match (&when.matches, &when.contains) {
-        (Some(patterns), _) => {
-            patterns.iter().map(|pattern| pattern.globs().map(Glob::literals).collect()).collect()
-        }
-        (None, Some(texts)) => texts.iter().map(|text| vec![vec![text.lower.clone()]]).collect(),
-        (None, None) => vec![vec![Vec::new()]],
-    }
-}
-
 /// A rule that holds.
 struct Holding<'a> {
     policy: &'a Policy,
     rule: &'a Rule,
     number: usize,
     found: Found<'a>,
-}
-
-/// What made a rule hold.
-struct Found<'a> {
-    pattern: &'a str,
-    text: &'a str,
-}
-
-/// One rule before one command.
-struct Judge<'a> {
-    when: &'a When,
-    /// The rules before it in its policy.
-    earlier: &'a [Rule],
-    /// The conditions that are worth a look, and which of them are this rule's.
-    worth: &'a Bits,
-    conditions: Range<usize>,
-    session: &'a str,
-    parts: &'a Parts,
-}
-
-impl<'a> Judge<'a> {
-    fn holds(&self, action: Action) -> Option<Found<'a>> {
-        if self.when.foreign || !fits_session(self.when, self.session) {
-            return None;
-        }
-        if matches!(action, Action::Deny | Action::Ask) { self.restricts() } else { self.permits() }
-    }
-
-    /// A restricting rule holds if a part meets it that nothing excuses. Where a part and
-    /// a part of that part meet it, the inner one has to be excused.
-    fn restricts(&self) -> Option<Found<'a>> {
-        if self.is_about_all() && self.when.contains.is_none() {
-            return self.restricts_all();
-        }
-        let mut met_inside = vec![false; self.parts.len()];
-        // From the last to the first: what a part is made of comes before the part.
-        for part in (0..self.parts.len()).rev() {
-            let met = self.met(part);
-            if let Some(parent) = self.parts.part(part).parent {
-                met_inside[parent] |= met_inside[part] || met.is_some();
-            }
-            if met.is_some() && !met_inside[part] && !self.excused(part) {
-                return met;
-            }
-        }
-        None
-    }
-
-    /// A rule about every command has every command to be excused, wrappers as well.
-    fn restricts_all(&self) -> Option<Found<'a>> {
-        let mut commands = self.commands().peekable();
-        let excusable = !self.when.not_matches.is_empty() || !self.earlier.is_empty();
-        let part = if commands.peek().is_some() && excusable {
-            commands.find(|part| !self.excused(*part))?
-        } else {
-            0
-        };
-        let (text, _) = self.parts.spellings(part).next()?;
-        Some(Found { pattern: first_pattern(self.when), text })
-    }
-
-    /// A permitting rule holds if it permits every command in the line.
-    fn permits(&self) -> Option<Found<'a>> {
-        let found = || {
-            let (text, _) = self.parts.spellings(0).next()?;
-            Some(Found { pattern: first_pattern(self.when), text })
-        };
-        let all = self.is_about_all() && self.when.not_matches.is_empty() && self.when.contains.is_none();
-        if all || self.is_literally() {
-            return found();
-        }
-        let mut commands = self.commands().peekable();
-        let readable = self.parts.unparsed.is_none() && commands.peek().is_some();
-        if readable && commands.all(|part| permitted(self.when, self.parts, part)) { found() } else { None }
-    }
-
-    fn commands(&self) -> impl Iterator<Item = usize> {
-        (0..self.parts.len()).filter(|part| self.parts.part(*part).kind == Kind::Command)
-    }
-
-    /// Whether the rule's patterns leave out no command.
-    fn is_about_all(&self) -> bool {
-        let patterns = self.when.matches.as_deref();
-        patterns.is_none_or(|patterns| patterns.iter().any(|pattern| pattern.written.is_everything()))
-    }
-
-    /// Whether a pattern without wildcards is the line as sent, whatever is in it.
-    fn is_literally(&self) -> bool {
-        let sent = self.parts.spellings(0).next().map(|(text, _)| text);
-        let literal = |pattern: &Pattern| sent.is_some() && pattern.written.as_literal() == sent;
-        self.when.contains.is_none()
-            && self.when.not_matches.is_empty()
-            && self.when.matches.iter().flatten().any(literal)
-    }
-
-    /// Whether a part, in any spelling, meets the conditions on commands.
-    fn met(&self, part: usize) -> Option<Found<'a>> {
-        let contained = match &self.when.contains {
-            Some(texts) => Some(self.contained(texts, part)?),
-            None => None,
-        };
-        let Some(patterns) = &self.when.matches else { return contained };
-        self.worth.within(self.conditions.clone()).find_map(|condition| {
-            let pattern = &patterns[condition - self.conditions.start];
-            let mut spellings = self.parts.spellings(part);
-            let (text, _) = spellings.find(|(text, _)| pattern.matches(text))?;
-            Some(Found { pattern: &pattern.source, text })
-        })
-    }
-
-    fn contained(&self, texts: &'a [Contained], part: usize) -> Option<Found<'a>> {
-        texts.iter().find_map(|text| {
-            let (spelling, _) = self.parts.spellings(part).find(|(spelling, _)| text.is_in(spelling))?;
-            Some(Found { pattern: &text.source, text: spelling })
-        })
-    }
-
-    /// Whether an exclusion, or a permitting rule that comes before, excuses the part.
-    fn excused(&self, part: usize) -> bool {
-        // The star of an exclusion for one command does not reach over a pipe.
-        let whole = self.parts.part(part).kind == Kind::Whole;
-        let exclusions = self.when.not_matches.iter();
-        let mut exclusions = exclusions.filter(|pattern| !whole || pattern.source.contains('|'));
-        let as_it_runs = || self.parts.spellings(part).filter(|(_, faith)| faith.excuses);
-        exclusions.any(|pattern| as_it_runs().any(|(text, _)| pattern.matches(text)))
-            || self.earlier.iter().any(|rule| {
-                matches!(rule.action, Action::Allow | Action::Watch)
-                    && !rule.when.foreign
-                    && fits_session(&rule.when, self.session)
-                    && permitted(&rule.when, self.parts, part)
-            })
-    }
-}
-
-fn fits_session(when: &When, session: &str) -> bool {
-    let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.written.matches(session));
-    when.sessions.as_deref().is_none_or(any) && !any(&when.not_sessions)
-}
-
-fn first_pattern(when: &When) -> &str {
-    match (&when.matches, &when.contains) {
-        (Some(patterns), _) => patterns.first().map_or("*", |pattern| &pattern.source),
-        (None, Some(texts)) => texts.first().map_or("*", |text| &text.source),
-        (None, None) => "*",
-    }
-}
-
-/// Whether a part is permitted: as it will run it meets the conditions, and in no
-/// spelling an exclusion.
-fn permitted(when: &When, parts: &Parts, part: usize) -> bool {
-    let excluded = |(text, _): (&str, Faith)| when.not_matches.iter().any(|pattern| pattern.matches(text));
-    let meets = |(text, faith): (&str, Faith)| {
-        let matches = |patterns: &Vec<Pattern>| patterns.iter().any(|pattern| pattern.matches(text));
-        let contains = |texts: &Vec<Contained>| texts.iter().any(|contained| contained.is_in(text));
-        faith.permits
-            && when.matches.as_ref().is_none_or(matches)
-            && when.contains.as_ref().is_none_or(contains)
-    };
-    !parts.spellings(part).any(excluded) && parts.spellings(part).any(meets)
 }

@@ -115,10 +115,9 @@ pub(crate) fn read(source: &str, origin: &str) -> Result<Document, PolicyError> 
 pub(crate) fn each(texts: &Texts) -> Vec<(&str, serde_saphyr::Location)> {
     match &texts.value {
         OneOrMany::One(text) => vec![(text.as_str(), texts.referenced)],
-        OneOrMany::Many(many) => many
-            .iter()
-            .map(|text| (text.value.as_str(), text.referenced))
-            .collect(),
+        OneOrMany::Many(many) => {
+            many.iter().map(|text| (text.value.as_str(), text.referenced)).collect()
+        }
     }
 }
 

@@ -63,15 +63,10 @@ impl Glob {
         collapse_blanks(&mut collapsed, 0);
         let mut steps = parse(&collapsed)?;
         let stars = |steps: &[Step]| {
-            steps
-                .iter()
-                .filter(|step| matches!(step, Step::Star { crossing: true }))
-                .count()
+            steps.iter().filter(|step| matches!(step, Step::Star { crossing: true })).count()
         };
         if stars(&steps) > MAX_CROSSING_STARS {
-            return Err(format!(
-                "has `**` more than {MAX_CROSSING_STARS} times; use `*`"
-            ));
+            return Err(format!("has `**` more than {MAX_CROSSING_STARS} times; use `*`"));
         }
         let shape = match steps.first() {
             None => Shape::Nothing,
@@ -82,16 +77,9 @@ impl Glob {
                 if open {
                     steps.pop();
                 }
-                let literal = steps
-                    .iter()
-                    .take_while(|step| matches!(step, Step::Char(_)))
-                    .count();
+                let literal = steps.iter().take_while(|step| matches!(step, Step::Char(_))).count();
                 let prefix = text_of(&steps[..literal]);
-                Shape::Anchored {
-                    prefix,
-                    steps: steps.split_off(literal),
-                    open,
-                }
+                Shape::Anchored { prefix, steps: steps.split_off(literal), open }
             }
         };
         Ok(Self { shape })
@@ -99,9 +87,7 @@ impl Glob {
 
     /// The pattern that matches nothing.
     pub(crate) fn nothing() -> Self {
-        Self {
-            shape: Shape::Nothing,
-        }
+        Self { shape: Shape::Nothing }
     }
 
     /// Whether the pattern stands for `text`, in which runs of blanks are one.
@@ -119,13 +105,9 @@ impl Glob {
                     None => false,
                 })
             }
-            Shape::Anchored {
-                prefix,
-                steps,
-                open,
-            } => text
-                .strip_prefix(prefix.as_str())
-                .is_some_and(|rest| run(steps, rest, *open)),
+            Shape::Anchored { prefix, steps, open } => {
+                text.strip_prefix(prefix.as_str()).is_some_and(|rest| run(steps, rest, *open))
+            }
         }
     }
 
@@ -134,19 +116,10 @@ impl Glob {
         matches!(self.shape, Shape::Everything)
     }
 
-    /// Whether no text matches.
-    pub(crate) fn is_nothing(&self) -> bool {
-        matches!(self.shape, Shape::Nothing)
-    }
-
     /// The one text that matches, where the pattern has no wildcard.
     pub(crate) fn as_literal(&self) -> Option<&str> {
         match &self.shape {
-            Shape::Anchored {
-                prefix,
-                steps,
-                open: false,
-            } if steps.is_empty() => Some(prefix),
+            Shape::Anchored { prefix, steps, open: false } if steps.is_empty() => Some(prefix),
             _ => None,
         }
     }
@@ -228,9 +201,7 @@ fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Step, S
             chars.next();
             let to = chars.next().ok_or_else(unclosed)?;
             if to < from {
-                return Err(format!(
-                    "has the range `{from}-{to}`, which is the wrong way round"
-                ));
+                return Err(format!("has the range `{from}-{to}`, which is the wrong way round"));
             }
             ranges.push((from, to));
         } else {
@@ -254,16 +225,7 @@ fn pieces(steps: &[Step]) -> Vec<Piece> {
 }
 
 fn text_of(steps: &[Step]) -> String {
-    steps
-        .iter()
-        .filter_map(|step| {
-            if let Step::Char(c) = step {
-                Some(*c)
-            } else {
-                None
-            }
-        })
-        .collect()
+    steps.iter().filter_map(|step| if let Step::Char(c) = step { Some(*c) } else { None }).collect()
 }
 
 impl Piece {
@@ -273,9 +235,8 @@ impl Piece {
             Self::Text(piece) => text.find(piece.as_str()).map(|at| at + piece.len()),
             Self::Steps(steps) => text.char_indices().find_map(|(at, _)| {
                 let mut chars = text[at..].char_indices();
-                let fits = steps
-                    .iter()
-                    .all(|step| chars.next().is_some_and(|(_, c)| step.takes(c)));
+                let fits =
+                    steps.iter().all(|step| chars.next().is_some_and(|(_, c)| step.takes(c)));
                 fits.then(|| at + chars.offset())
             }),
         }
@@ -299,6 +260,12 @@ impl Step {
 fn run(steps: &[Step], text: &str, open: bool) -> bool {
     if steps.is_empty() {
         return open || text.is_empty();
+    }
+    // Most texts fail at their end already.
+    if !open
+        && !steps.last().is_some_and(|step| text.chars().next_back().is_some_and(|c| step.takes(c)))
+    {
+        return steps.iter().all(|step| matches!(step, Step::Star { .. })) && text.is_empty();
     }
     // The positions in `steps` that the text read so far can stand at, ascending.
     let mut states = Vec::with_capacity(steps.len() + 1);

@@ -12,6 +12,9 @@ use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 /// Up to how many literals the search is built for speed at the cost of memory.
 const FAST_LITERALS: usize = 2_000;
 
+/// From which length on, in bytes, a literal is preferred for being rare alone.
+const TELLING_LEN: usize = 3;
+
 /// The conditions of all rules, each with a number, and what finds them.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -32,7 +35,10 @@ impl Index {
         }
         // The search folds the case of ASCII alone.
         let usable = |literal: &&String| !literal.is_empty() && literal.is_ascii();
-        let rarity = |literal: &&String| (usize::MAX - frequency[literal.as_str()], literal.len());
+        let rarity = |literal: &&String| {
+            let len = literal.len();
+            (len.min(TELLING_LEN), usize::MAX - frequency[literal.as_str()], len)
+        };
         let mut ids: HashMap<&str, usize> = HashMap::new();
         let mut literals: Vec<&str> = Vec::new();
         let mut users: Vec<Vec<usize>> = Vec::new();
@@ -65,7 +71,9 @@ impl Index {
     /// The conditions that something in `text` may meet.
     pub(crate) fn candidates(&self, text: &str) -> Bits {
         let mut found = self.always.clone();
-        let Some(search) = &self.search else { return found };
+        let Some(search) = &self.search else {
+            return found;
+        };
         for literal in search.find_overlapping_iter(text) {
             for &condition in &self.users[literal.pattern()] {
                 found.set(condition);

@@ -4,22 +4,75 @@
 //! use rampart_policy::{Action, Call, PolicySet};
 //!
 //! let policies = PolicySet::starter();
-//! let call = Call { agent: "preload", session: "s", command: "ls", cwd: None };
-//! assert_eq!(policies.evaluate(&call).action, Action::Allow);
+//! let verdict = |command| {
+//!     policies.evaluate(&Call { agent: "preload", session: "s", command, cwd: None })
+//! };
+//! assert_eq!(verdict("ls").action, Action::Allow);
+//! assert_eq!(verdict("cd /tmp && sudo rm -fr //etc").action, Action::Deny);
+//! assert_eq!(verdict("git commit -m 'rm -rf / is bad'").action, Action::Allow);
 //! ```
+//!
+//! # How a verdict comes about
+//!
+//! A line is taken apart into a tree of *parts* (`shell`, `command`): the line as sent,
+//! its pipelines, its simple commands with their assignments and redirections, the bare
+//! commands, what each does to each of its operands, and the same again for whatever a
+//! command runs in turn (`wrappers`). Every part has *spellings* (`spells`, `spelling`):
+//! as it was sent, with quotes undone, with the program by its last component, with
+//! options and paths in normal form, with relative paths made absolute. One pass over
+//! all of them finds the patterns that may match (`index`); the rules that own those are
+//! looked at in the order of evaluation (`evaluate`, `judge`).
+//!
+//! # What a rule means
+//!
+//! - A **restricting** rule (`deny`, `ask`, `webhook`) holds if one part in one of its
+//!   spellings meets all of its conditions on commands.
+//! - An **exclusion** excuses the part that it matches, by a spelling that says what will
+//!   run: `rm -rf /tmp/../etc` is `rm -rf /etc`. What has to be excused is the innermost
+//!   part that meets the rule, so `cd x && rm -rf /tmp/y` is excused with its second
+//!   command, and `rm -rf /tmp/y /etc` is not excused with its first operand. A star of
+//!   an exclusion does not reach over a pipe, and nothing that rests on the value of a
+//!   variable is excused.
+//! - A **permitting** rule (`allow`, `watch`) holds if it matches every command in the
+//!   line, wrappers and what they run alike, as written, assignments and redirections
+//!   included; what is sent to `/dev/null` or to another descriptor is no redirection.
+//!   Its exclusions are restricting and look at every spelling. A pattern without a
+//!   wildcard that is the line as sent permits all of it.
+//! - In a policy the first rule that holds decides. A permitting rule that holds for a
+//!   part of the line only, excuses that part from the restricting rules after it.
+//! - A rule whose patterns are `*`, or that has none, is about every command: each has to
+//!   be excused by itself, wrappers as well.
+//! - `ask` and `webhook` are refused: there is no human and no webhook to wait for.
+//! - Without a `default_action`, what no rule is about is denied.
+//!
+//! # What cannot be read
+//!
+//! A line that no shell would take, that is nested too deep or that is longer than the
+//! parser is given is not refused for that. It is split at every operator, with quotes
+//! undone and at the quotes as well, and a restricting rule holds if a piece meets it; no
+//! exclusion excuses such a piece, and only a rule about everything permits the line.
+//! [`Decision::unparsed`] says why. A line whose spellings would outgrow all bounds is
+//! denied. A line may be of any size and make: the work is bounded, the recursion is, and
+//! a parser that panics is one that cannot read the line.
 #![forbid(unsafe_code)]
 
 mod command;
+mod conditions;
 mod error;
 mod evaluate;
 mod format;
 mod glob;
 mod index;
+mod judge;
 mod line;
+mod lint;
 mod parts;
+mod pipe;
 mod rules;
 mod shell;
+mod simple;
 mod spelling;
+mod spells;
 mod word;
 mod wrappers;
 
@@ -110,9 +163,7 @@ impl PolicySet {
     /// Whatever is wrong with the text, with line and column.
     pub fn parse(source: &str, origin: &str) -> Result<Self, PolicyError> {
         let checked = rules::check(format::read(source, origin)?, origin)?;
-        Ok(Self {
-            evaluator: Arc::new(Evaluator::new(checked)),
-        })
+        Ok(Self { evaluator: Arc::new(Evaluator::new(checked)) })
     }
 
     /// The built-in policy.

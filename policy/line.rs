@@ -13,9 +13,7 @@ const MAX_NESTING: usize = 24;
 /// How deep `(` and `case` may be nested; the parser tries several ways at each.
 const MAX_GROUPS: usize = 5;
 /// Words that open a compound command.
-const OPENERS: &[&str] = &[
-    "if", "while", "until", "for", "select", "case", "{", "[[", "coproc",
-];
+const OPENERS: &[&str] = &["if", "while", "until", "for", "select", "case", "{", "[[", "coproc"];
 /// Words that close one.
 const CLOSERS: &[&str] = &["fi", "done", "esac", "}", "]]"];
 /// Words that mean something else than a command where a command may start.
@@ -49,9 +47,7 @@ pub(crate) fn quick_words(line: &str) -> Option<Vec<Cow<'_, str>>> {
         at = quoted_word(line, at, &mut word)?;
         words.push(Cow::Owned(word));
     }
-    let reserved = words
-        .first()
-        .is_none_or(|word| RESERVED.contains(&word.as_ref()));
+    let reserved = words.first().is_none_or(|word| RESERVED.contains(&word.as_ref()));
     (!reserved).then_some(words)
 }
 
@@ -122,6 +118,11 @@ pub(crate) fn is_assignment(word: &str) -> bool {
         name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     })
+}
+
+/// Whether a word stands before a command and is none.
+pub(crate) fn is_no_command(word: &str) -> bool {
+    is_assignment(word) || RESERVED.contains(&word)
 }
 
 /// Parses a script.
@@ -214,11 +215,8 @@ fn groups(tokens: &[Token]) -> Option<usize> {
 pub(crate) fn crude_pieces(script: &str) -> impl Iterator<Item = String> {
     const OPERATORS: &[char] = &[';', '|', '&', '(', ')', '<', '>', '\n', '`', '{', '}', '$'];
     const QUOTES: &[char] = &['\'', '"', '\\'];
-    let undone = script
-        .split(OPERATORS)
-        .map(|piece| piece.replace(QUOTES, ""));
-    let apart = script
-        .split(|c: char| OPERATORS.contains(&c) || QUOTES.contains(&c))
-        .map(str::to_string);
+    let undone = script.split(OPERATORS).map(|piece| piece.replace(QUOTES, ""));
+    let apart =
+        script.split(|c: char| OPERATORS.contains(&c) || QUOTES.contains(&c)).map(str::to_string);
     undone.chain(apart).filter(|piece| !piece.trim().is_empty())
 }

@@ -13,20 +13,11 @@ pub(crate) struct Faith {
 
 impl Faith {
     /// For restricting rules only.
-    pub(crate) const WIDE: Self = Self {
-        excuses: false,
-        permits: false,
-    };
+    pub(crate) const WIDE: Self = Self { excuses: false, permits: false };
     /// For exclusions as well.
-    pub(crate) const EXCUSES: Self = Self {
-        excuses: true,
-        permits: false,
-    };
+    pub(crate) const EXCUSES: Self = Self { excuses: true, permits: false };
     /// For every use.
-    pub(crate) const FULL: Self = Self {
-        excuses: true,
-        permits: true,
-    };
+    pub(crate) const FULL: Self = Self { excuses: true, permits: true };
 }
 
 /// What a part is.
@@ -60,7 +51,7 @@ pub(crate) struct Parts {
     /// All spellings, one after the other with a NUL between.
     text: String,
     spellings: Vec<Spelling>,
-    parts: Vec<Part>,
+    tree: Vec<Part>,
     /// Why the line, or something in it, could not be taken apart.
     pub(crate) unparsed: Option<String>,
 }
@@ -70,7 +61,7 @@ impl Parts {
         Self {
             text: String::with_capacity(line * 2 + 64),
             spellings: Vec::with_capacity(4),
-            parts: Vec::with_capacity(2),
+            tree: Vec::with_capacity(2),
             unparsed: None,
         }
     }
@@ -78,13 +69,8 @@ impl Parts {
     /// Adds a part; the spellings that follow are its own.
     pub(crate) fn begin(&mut self, parent: Option<usize>, kind: Kind) -> usize {
         let first = self.spellings.len();
-        self.parts.push(Part {
-            parent,
-            kind,
-            first,
-            end: first,
-        });
-        self.parts.len() - 1
+        self.tree.push(Part { parent, kind, first, end: first });
+        self.tree.len() - 1
     }
 
     /// Adds a spelling of the part begun last: `words` with a blank between each.
@@ -97,7 +83,7 @@ impl Parts {
             self.text.push_str(word);
         }
         collapse_blanks(&mut self.text, start);
-        let Some(part) = self.parts.last_mut() else {
+        let Some(part) = self.tree.last_mut() else {
             return;
         };
         let new = &self.text[start..];
@@ -110,11 +96,7 @@ impl Parts {
             self.text.truncate(start);
             return;
         }
-        self.spellings.push(Spelling {
-            start,
-            end: self.text.len(),
-            faith,
-        });
+        self.spellings.push(Spelling { start, end: self.text.len(), faith });
         self.text.push('\0');
         part.end = self.spellings.len();
     }
@@ -124,17 +106,26 @@ impl Parts {
         &self.text
     }
 
+    /// All spellings of a part in one text.
+    pub(crate) fn text_of(&self, part: usize) -> &str {
+        let Part { first, end, .. } = self.tree[part];
+        match &self.spellings[first..end] {
+            [] => "",
+            [first, ..] => &self.text[first.start..self.spellings[end - 1].end],
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
-        self.parts.len()
+        self.tree.len()
     }
 
     pub(crate) fn part(&self, part: usize) -> &Part {
-        &self.parts[part]
+        &self.tree[part]
     }
 
     /// The spellings of a part and what each may be used for.
     pub(crate) fn spellings(&self, part: usize) -> impl Iterator<Item = (&str, Faith)> {
-        let Part { first, end, .. } = self.parts[part];
+        let Part { first, end, .. } = self.tree[part];
         self.spellings[first..end]
             .iter()
             .map(|spelling| (&self.text[spelling.start..spelling.end], spelling.faith))

@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use serde_saphyr::Location;
 
 use crate::Action;
+use crate::conditions::{Contained, Pattern, When};
 use crate::error::{PolicyError, Problem, unknown_key};
 use crate::format::{
     self, ActionEntry, DefaultAction, Document, PolicyEntry, RuleEntry, Texts, WHEN_KEYS, WhenEntry,
 };
-use crate::glob::{Glob, collapse_blanks};
-use crate::spelling::normal_pattern;
+use crate::glob::Glob;
+use crate::lint;
 
 /// The tool that an embedded server decides about.
 const TOOL: &str = "exec";
@@ -102,14 +103,7 @@ impl Rule {
 
     /// Its conditions, as key and pattern; none if it always holds.
     pub fn conditions(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let When {
-            matches,
-            not_matches,
-            contains,
-            sessions,
-            not_sessions,
-            ..
-        } = &self.when;
+        let When { matches, not_matches, contains, sessions, not_sessions, .. } = &self.when;
         let patterns = [
             ("command_matches", matches.as_deref().unwrap_or_default()),
             ("command_not_matches", not_matches),
@@ -119,83 +113,7 @@ impl Rule {
         let patterns = patterns
             .into_iter()
             .flat_map(|(key, list)| list.iter().map(move |pattern| (key, &*pattern.source)));
-        patterns.chain(
-            contains
-                .iter()
-                .flatten()
-                .map(|text| ("command_contains", &*text.source)),
-        )
-    }
-}
-
-/// The conditions of a rule; an absent one holds.
-#[derive(Debug, Default)]
-pub(crate) struct When {
-    pub(crate) matches: Option<Vec<Pattern>>,
-    pub(crate) not_matches: Vec<Pattern>,
-    pub(crate) contains: Option<Vec<Contained>>,
-    pub(crate) sessions: Option<Vec<Pattern>>,
-    pub(crate) not_sessions: Vec<Pattern>,
-    /// Whether a condition belongs to another tool, so that no command can meet it.
-    pub(crate) foreign: bool,
-}
-
-/// A pattern, as written and in normal spelling.
-#[derive(Debug)]
-pub(crate) struct Pattern {
-    pub(crate) source: String,
-    pub(crate) written: Glob,
-    pub(crate) normal: Option<Glob>,
-}
-
-impl Pattern {
-    fn new(source: &str) -> Result<Self, String> {
-        let written = Glob::new(source)?;
-        let normal = normal_pattern(source).and_then(|normal| Glob::new(&normal).ok());
-        Ok(Self {
-            source: source.to_string(),
-            written,
-            normal,
-        })
-    }
-
-    pub(crate) fn globs(&self) -> impl Iterator<Item = &Glob> {
-        std::iter::once(&self.written).chain(&self.normal)
-    }
-
-    pub(crate) fn matches(&self, text: &str) -> bool {
-        self.globs().any(|glob| glob.matches(text))
-    }
-}
-
-/// A text to be found in a command, whatever the case of its letters.
-#[derive(Debug)]
-pub(crate) struct Contained {
-    pub(crate) source: String,
-    pub(crate) lower: String,
-}
-
-impl Contained {
-    fn new(source: &str) -> Self {
-        let mut lower = source.to_lowercase();
-        collapse_blanks(&mut lower, 0);
-        Self {
-            source: source.to_string(),
-            lower,
-        }
-    }
-
-    pub(crate) fn is_in(&self, text: &str) -> bool {
-        let (needle, bytes) = (self.lower.as_bytes(), text.as_bytes());
-        if needle.is_empty() {
-            return false;
-        }
-        if self.lower.is_ascii() && text.is_ascii() {
-            return bytes
-                .windows(needle.len())
-                .any(|window| window.eq_ignore_ascii_case(needle));
-        }
-        text.to_lowercase().contains(&self.lower)
+        patterns.chain(contains.iter().flatten().map(|text| ("command_contains", &*text.source)))
     }
 }
 
@@ -213,30 +131,19 @@ pub(crate) fn check(document: Document, origin: &str) -> Result<Checked, PolicyE
     let mut checker = Checker::default();
     if let Some(version) = document.version.filter(|version| version.value != "1") {
         let text = format!("version `{}` is not known here; write \"1\"", version.value);
-        checker
-            .problems
-            .push(Problem::new(version.referenced, text));
+        checker.problems.push(Problem::new(version.referenced, text));
     }
     if document.default_action.is_none() {
         let text =
             "there is no `default_action`, so what no rule is about is denied; say which you mean";
-        checker.warnings.push(Problem {
-            line: 1,
-            column: 1,
-            text: text.to_string(),
-        });
+        checker.warnings.push(Problem { line: 1, column: 1, text: text.to_string() });
     }
     let mut names = HashSet::new();
     let mut policies = Vec::with_capacity(document.policies.len());
     for entry in document.policies {
         if !names.insert(entry.name.value.clone()) {
-            let text = format!(
-                "there are two policies named `{}`; rename one",
-                entry.name.value
-            );
-            checker
-                .problems
-                .push(Problem::new(entry.name.referenced, text));
+            let text = format!("there are two policies named `{}`; rename one", entry.name.value);
+            checker.problems.push(Problem::new(entry.name.referenced, text));
         }
         policies.push(checker.policy(entry));
     }
@@ -244,6 +151,8 @@ pub(crate) fn check(document: Document, origin: &str) -> Result<Checked, PolicyE
         return Err(PolicyError::new(origin, checker.problems));
     }
     policies.sort_by_key(|policy| policy.priority);
+    checker.warnings.extend(lint::warnings(&policies));
+    checker.warnings.sort_by_key(|warning| (warning.line, warning.column));
     Ok(Checked {
         default_action: match document.default_action {
             Some(DefaultAction::Allow) => Action::Allow,
@@ -264,26 +173,15 @@ impl Checker {
     fn policy(&mut self, entry: PolicyEntry) -> Policy {
         if entry.name.value.trim().is_empty() {
             let text = "the name of this policy is empty; give it one";
-            self.problems
-                .push(Problem::new(entry.name.referenced, text));
+            self.problems.push(Problem::new(entry.name.referenced, text));
         }
         let applies = entry.applies.unwrap_or_default();
-        let tools = applies
-            .tool
-            .as_ref()
-            .map(|tools| self.patterns(tools))
-            .unwrap_or_default();
+        let tools = applies.tool.as_ref().map(|tools| self.patterns(tools)).unwrap_or_default();
         let about_commands = applies.tool.is_none() || tools.iter().any(|tool| tool.matches(TOOL));
         let only_commands = !tools.is_empty() && tools.iter().all(|tool| tool.source == TOOL);
-        let agent_pattern = applies
-            .agent
-            .as_ref()
-            .map_or("*", |agent| &agent.value)
-            .to_string();
-        let agent_at = applies
-            .agent
-            .as_ref()
-            .map_or(entry.name.referenced, |agent| agent.referenced);
+        let agent_pattern = applies.agent.as_ref().map_or("*", |agent| &agent.value).to_string();
+        let agent_at =
+            applies.agent.as_ref().map_or(entry.name.referenced, |agent| agent.referenced);
         let agent = self.glob(&agent_pattern, agent_at, Glob::new);
         let mut rules = Vec::with_capacity(entry.rules.value.len());
         for rule in entry.rules.value {
@@ -291,8 +189,7 @@ impl Checker {
         }
         if rules.is_empty() {
             let text = "this policy has no rules; add one or remove it";
-            self.problems
-                .push(Problem::new(entry.rules.referenced, text));
+            self.problems.push(Problem::new(entry.rules.referenced, text));
         }
         Policy {
             name: entry.name.value,
@@ -316,22 +213,15 @@ impl Checker {
             ActionEntry::Webhook => (Action::Ask, WEBHOOK_MESSAGE),
         };
         let at = entry.action.referenced;
-        let when = match entry.when {
+        let when = match entry.when.as_ref().map(|when| (&when.value, when.referenced)) {
             None => When::default(),
-            Some(when) => match when.value {
-                Some(entry) => self.when(entry, when.referenced, about_commands, only_commands),
-                None => {
-                    self.empty_when(when.referenced);
-                    When::default()
-                }
-            },
+            Some((Some(entry), at)) => self.when(entry, at, about_commands, only_commands),
+            Some((None, at)) => {
+                self.empty_when(at);
+                When::default()
+            }
         };
-        Rule {
-            action,
-            message: entry.message.unwrap_or_else(|| fallback.to_string()),
-            when,
-            at,
-        }
+        Rule { action, message: entry.message.unwrap_or_else(|| fallback.to_string()), when, at }
     }
 
     fn empty_when(&mut self, at: Location) {
@@ -341,7 +231,7 @@ impl Checker {
 
     fn when(
         &mut self,
-        entry: WhenEntry,
+        entry: &WhenEntry,
         at: Location,
         about_commands: bool,
         only_commands: bool,
@@ -353,10 +243,8 @@ impl Checker {
             }
             let other_tool = OTHER_TOOLS_KEYS.contains(&key.value.as_str());
             if !other_tool {
-                self.problems.push(Problem::new(
-                    key.referenced,
-                    unknown_key(&key.value, &WHEN_KEYS),
-                ));
+                self.problems
+                    .push(Problem::new(key.referenced, unknown_key(&key.value, &WHEN_KEYS)));
             } else if only_commands {
                 let text = format!(
                     "`{}` is no condition for commands; use one of `command_matches`, `command_contains`",
@@ -366,10 +254,7 @@ impl Checker {
             }
         }
         let when = When {
-            matches: entry
-                .command_matches
-                .as_ref()
-                .map(|texts| self.patterns(texts)),
+            matches: entry.command_matches.as_ref().map(|texts| self.patterns(texts)),
             not_matches: entry
                 .command_not_matches
                 .as_ref()
@@ -377,15 +262,9 @@ impl Checker {
                 .unwrap_or_default(),
             contains: entry.command_contains.as_ref().map(|texts| {
                 self.not_empty(texts);
-                format::each(texts)
-                    .into_iter()
-                    .map(|(text, _)| Contained::new(text))
-                    .collect()
+                format::each(texts).into_iter().map(|(text, _)| Contained::new(text)).collect()
             }),
-            sessions: entry
-                .session_matches
-                .as_ref()
-                .map(|texts| self.patterns(texts)),
+            sessions: entry.session_matches.as_ref().map(|texts| self.patterns(texts)),
             not_sessions: entry
                 .session_not_matches
                 .as_ref()
@@ -411,9 +290,7 @@ impl Checker {
     fn patterns(&mut self, texts: &Texts) -> Vec<Pattern> {
         self.not_empty(texts);
         let each = format::each(texts);
-        each.into_iter()
-            .filter_map(|(text, at)| self.glob(text, at, Pattern::new))
-            .collect()
+        each.into_iter().filter_map(|(text, at)| self.glob(text, at, Pattern::new)).collect()
     }
 
     fn not_empty(&mut self, texts: &Texts) {
@@ -435,12 +312,13 @@ impl Checker {
                 "this pattern is empty and matches nothing; remove it or use `*`",
             ));
         }
-        compile(text)
-            .map_err(|why| {
-                self.problems
-                    .push(Problem::new(at, format!("the pattern `{text}` {why}")))
-            })
-            .ok()
+        match compile(text) {
+            Ok(compiled) => Some(compiled),
+            Err(why) => {
+                self.problems.push(Problem::new(at, format!("the pattern `{text}` {why}")));
+                None
+            }
+        }
     }
 }
 

@@ -5,20 +5,15 @@
 
 use std::borrow::Cow;
 
-use brush_parser::ast::{
-    self, CommandPrefixOrSuffixItem as Item, CompoundCommand, CompoundListItem, IoFileRedirectKind,
-    IoFileRedirectTarget, IoRedirect,
-};
+use brush_parser::ast::{self, CompoundCommand, CompoundListItem};
 
-use crate::command::{Command, Place, Redirection, Taker};
+use crate::command::{Command, Place, Taker};
 use crate::line;
 use crate::parts::{Faith, Kind, Parts};
-use crate::spelling::base_name;
+use crate::pipe::{output, stage_spelling};
+use crate::simple::Stage;
 use crate::word::{self, Reading, Variables};
-use crate::wrappers::{self, Inner};
 
-/// What is written into these is lost or shown, and changes nothing.
-const SINKS: &[&str] = &["/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"];
 /// How every function that pipes itself into itself is spelled.
 const FORK_BOMB: &str = ":(){ :|:& };:";
 
@@ -38,46 +33,23 @@ pub(crate) fn take_apart(line: &str, cwd: Option<&str>) -> Taken {
         overflow: false,
     };
     if let Some(command) = quick_command(line) {
-        taker.command(
-            &command,
-            Place {
-                parent: None,
-                depth: 0,
-                sent: Some(line),
-            },
-        );
+        taker.command(&command, Place { parent: None, depth: 0, sent: Some(line) });
     } else {
         let root = taker.parts.begin(None, Kind::Whole);
         taker.parts.spell(Faith::WIDE, [line]);
         taker.script(line, Place::inside(root, 0));
     }
-    Taken {
-        parts: taker.parts,
-        overflow: taker.overflow,
-    }
+    Taken { parts: taker.parts, overflow: taker.overflow }
 }
 
 fn quick_command(line: &str) -> Option<Command<'_>> {
     let mut words = line::quick_words(line)?;
-    let assignments = words
-        .iter()
-        .take_while(|word| line::is_assignment(word))
-        .count();
+    let assignments = words.iter().take_while(|word| line::is_assignment(word)).count();
     let rest = words.split_off(assignments);
-    Some(Command {
-        assignments: words,
-        words: rest,
-        ..Command::default()
-    })
+    Some(Command { assignments: words, words: rest, ..Command::default() })
 }
 
-/// One command of a pipeline, as far as it is read.
-enum Stage<'a> {
-    Simple(Command<'static>, Vec<&'a ast::CompoundList>),
-    Other(&'a ast::Command),
-}
-
-impl<'c> Taker<'c> {
+impl Taker<'_> {
     /// Adds all commands of a script.
     pub(crate) fn script(&mut self, text: &str, place: Place<'_>) {
         if let Some(command) = quick_command(text) {
@@ -107,21 +79,12 @@ impl<'c> Taker<'c> {
     /// Adds what a script that cannot be parsed may run.
     pub(crate) fn crude(&mut self, text: &str, place: Place<'_>) {
         for piece in line::crude_pieces(text) {
-            let words = piece
-                .split_whitespace()
-                .skip_while(|word| line::is_assignment(word));
+            let words = piece.split_whitespace().skip_while(|word| line::is_no_command(word));
             let words: Vec<_> = words.map(Cow::Borrowed).collect();
             if !words.is_empty() {
                 self.command(
-                    &Command {
-                        words,
-                        guessed: true,
-                        ..Command::default()
-                    },
-                    Place {
-                        depth: usize::MAX,
-                        ..place
-                    },
+                    &Command { words, guessed: true, ..Command::default() },
+                    Place { depth: usize::MAX, ..place },
                 );
             }
         }
@@ -136,11 +99,8 @@ impl<'c> Taker<'c> {
     }
 
     fn pipeline(&mut self, pipeline: &ast::Pipeline, place: Place<'_>, input: Option<&str>) {
-        let stages: Vec<Stage<'_>> = pipeline
-            .seq
-            .iter()
-            .map(|command| self.stage(command))
-            .collect();
+        let stages: Vec<Stage<'_>> =
+            pipeline.seq.iter().map(|command| self.stage(command)).collect();
         let mut place = place;
         if stages.len() > 1 {
             place = Place::inside(self.joined(&stages, place), place.depth);
@@ -185,140 +145,9 @@ impl<'c> Taker<'c> {
         let own = |word: &Cow<'_, str>| word.to_string();
         let plain = spelled(&|command| command.words.iter().map(own).collect());
         let normal = spelled(&|command| stage_spelling(command));
-        self.parts
-            .spell(Faith::FULL, plain.iter().map(String::as_str));
-        self.parts
-            .spell(Faith::EXCUSES, normal.iter().map(String::as_str));
+        self.parts.spell(Faith::FULL, plain.iter().map(String::as_str));
+        self.parts.spell(Faith::EXCUSES, normal.iter().map(String::as_str));
         part
-    }
-
-    fn stage<'a>(&mut self, command: &'a ast::Command) -> Stage<'a> {
-        let ast::Command::Simple(simple) = command else {
-            return Stage::Other(command);
-        };
-        let mut read = Command::default();
-        let mut substitutions = Vec::new();
-        for item in simple.prefix.iter().flat_map(|prefix| &prefix.0) {
-            match item {
-                Item::AssignmentWord(_, word) => {
-                    let texts = self.read(&word.value, &mut read);
-                    read.assignments.extend(texts.into_iter().map(Cow::Owned));
-                }
-                other => self.item(other, &mut read, &mut substitutions),
-            }
-        }
-        if let Some(name) = &simple.word_or_name {
-            let texts = self.read(&name.value, &mut read);
-            read.words.extend(texts.into_iter().map(Cow::Owned));
-        }
-        for item in simple.suffix.iter().flat_map(|suffix| &suffix.0) {
-            self.item(item, &mut read, &mut substitutions);
-        }
-        Stage::Simple(read, substitutions)
-    }
-
-    fn item<'a>(
-        &mut self,
-        item: &'a Item,
-        read: &mut Command<'static>,
-        substitutions: &mut Vec<&'a ast::CompoundList>,
-    ) {
-        match item {
-            Item::Word(word) | Item::AssignmentWord(_, word) => {
-                let texts = self.read(&word.value, read);
-                read.words.extend(texts.into_iter().map(Cow::Owned));
-            }
-            Item::IoRedirect(redirect) => self.redirect(redirect, read, substitutions),
-            Item::ProcessSubstitution(kind, inner) => {
-                read.words
-                    .push(Cow::Owned(format!("{kind}({})", inner.list)));
-                substitutions.push(&inner.list);
-            }
-        }
-    }
-
-    /// Reads a word of `command`, and notes what is in it.
-    fn read(&self, raw: &str, command: &mut Command<'_>) -> Vec<String> {
-        let Reading {
-            texts,
-            scripts,
-            guessed,
-        } = word::read(raw, &self.variables);
-        command.scripts.extend(scripts);
-        command.guessed |= guessed;
-        texts
-    }
-
-    fn redirect<'a>(
-        &mut self,
-        redirect: &'a IoRedirect,
-        read: &mut Command<'static>,
-        substitutions: &mut Vec<&'a ast::CompoundList>,
-    ) {
-        let (operator, raw) = match redirect {
-            IoRedirect::File(_, kind, target) => {
-                let operator = match kind {
-                    IoFileRedirectKind::Read | IoFileRedirectKind::DuplicateInput => "<",
-                    IoFileRedirectKind::Append => ">>",
-                    IoFileRedirectKind::Write
-                    | IoFileRedirectKind::ReadAndWrite
-                    | IoFileRedirectKind::Clobber
-                    | IoFileRedirectKind::DuplicateOutput => ">",
-                };
-                match target {
-                    IoFileRedirectTarget::Filename(word) => (operator, &word.value),
-                    // `>&file` names a file, `2>&1` and `>&-` do not.
-                    IoFileRedirectTarget::Duplicate(word)
-                        if !word
-                            .value
-                            .starts_with(|c: char| c.is_ascii_digit() || c == '-') =>
-                    {
-                        (operator, &word.value)
-                    }
-                    IoFileRedirectTarget::ProcessSubstitution(_, inner) => {
-                        substitutions.push(&inner.list);
-                        return;
-                    }
-                    IoFileRedirectTarget::Fd(_) | IoFileRedirectTarget::Duplicate(_) => return,
-                }
-            }
-            IoRedirect::OutputAndError(word, _) => (">", &word.value),
-            IoRedirect::HereString(_, word) => {
-                let text = self.read(&word.value, read).join(" ");
-                read.input = Some(text.clone());
-                read.redirections.push(Redirection {
-                    operator: "<<<",
-                    target: text,
-                });
-                return;
-            }
-            IoRedirect::HereDocument(_, document) => {
-                let raw = &document.doc.value;
-                let text = if document.requires_expansion {
-                    let Reading {
-                        texts,
-                        scripts,
-                        guessed,
-                    } = word::read_document(raw, &self.variables);
-                    read.scripts.extend(scripts);
-                    read.guessed |= guessed;
-                    texts.concat()
-                } else {
-                    raw.clone()
-                };
-                read.input = Some(text.clone());
-                read.redirections.push(Redirection {
-                    operator: "<<",
-                    target: text,
-                });
-                return;
-            }
-        };
-        for target in self.read(raw, read) {
-            if !SINKS.contains(&target.as_str()) {
-                read.redirections.push(Redirection { operator, target });
-            }
-        }
     }
 
     /// Adds a command that is not a simple one.
@@ -367,12 +196,11 @@ impl<'c> Taker<'c> {
     fn compound(&mut self, compound: &CompoundCommand, place: Place<'_>, input: Option<&str>) {
         match compound {
             CompoundCommand::Arithmetic(arithmetic) => {
-                self.expression(&arithmetic.expr.value, place)
+                self.expression(&arithmetic.expr.value, place);
             }
             CompoundCommand::ArithmeticForClause(clause) => {
-                for part in [&clause.initializer, &clause.condition, &clause.updater]
-                    .into_iter()
-                    .flatten()
+                for part in
+                    [&clause.initializer, &clause.condition, &clause.updater].into_iter().flatten()
                 {
                     self.expression(&part.value, place);
                 }
@@ -380,23 +208,15 @@ impl<'c> Taker<'c> {
             }
             CompoundCommand::BraceGroup(group) => self.list(&group.list, place, input),
             CompoundCommand::Subshell(group) => {
-                self.apart(|taker| taker.list(&group.list, place, input))
+                self.apart(|taker| taker.list(&group.list, place, input));
             }
             CompoundCommand::ForClause(clause) => {
                 let mut read = Command::default();
                 let words = clause.values.iter().flatten();
-                let values: Vec<String> = words
-                    .flat_map(|word| self.read(&word.value, &mut read))
-                    .collect();
-                self.command(
-                    &Command {
-                        scripts: read.scripts,
-                        ..Command::default()
-                    },
-                    place,
-                );
-                self.variables
-                    .insert(clause.variable_name.clone(), word::several(&values));
+                let values: Vec<String> =
+                    words.flat_map(|word| self.read(&word.value, &mut read)).collect();
+                self.command(&Command { scripts: read.scripts, ..Command::default() }, place);
+                self.variables.insert(clause.variable_name.clone(), word::several(&values));
                 self.list(&clause.body.list, place, input);
             }
             CompoundCommand::CaseClause(clause) => {
@@ -441,53 +261,6 @@ impl<'c> Taker<'c> {
     /// Adds the scripts in a text that runs nothing itself.
     fn expression(&mut self, text: &str, place: Place<'_>) {
         let Reading { scripts, .. } = word::read(text, &self.variables);
-        self.command(
-            &Command {
-                scripts,
-                ..Command::default()
-            },
-            place,
-        );
-    }
-}
-
-/// A command of a pipeline in short: a shell that reads its script is `sh -s`, whatever
-/// it is called, started by, or given as options.
-fn stage_spelling(command: &Command<'_>) -> Vec<String> {
-    let words: Vec<&str> = command.words.iter().map(AsRef::as_ref).collect();
-    let Some((program, rest)) = words.split_first() else {
-        return Vec::new();
-    };
-    if reads_script(&words) {
-        return vec!["sh".to_string(), "-s".to_string()];
-    }
-    std::iter::once(base_name(program))
-        .chain(rest.iter().copied())
-        .map(str::to_string)
-        .collect()
-}
-
-/// Whether the command is, in the end, a shell that reads its script.
-fn reads_script(words: &[&str]) -> bool {
-    let mut words = words.to_vec();
-    loop {
-        match wrappers::unwrap(&words).into_iter().next() {
-            Some(Inner::Input) => return true,
-            Some(Inner::Words(inner)) if inner.len() < words.len() => words = inner,
-            Some(_) => return false,
-            None => {
-                return wrappers::is_interpreter(base_name(words[0]))
-                    && matches!(words[1..], [] | ["-"]);
-            }
-        }
-    }
-}
-
-/// What a command of a pipeline surely hands to the next.
-fn output(command: &Command<'_>) -> Option<String> {
-    let words: Vec<&str> = command.words.iter().map(AsRef::as_ref).collect();
-    match base_name(words.first()?) {
-        "cat" | "tee" if words.len() == 1 || words[1..] == ["-"] => command.input.clone(),
-        _ => wrappers::output(&words),
+        self.command(&Command { scripts, ..Command::default() }, place);
     }
 }

@@ -84,32 +84,22 @@ const TOOLS: &[Tool] = &[
         noise_long: &["verbose", "interactive", "no-clobber", "update"],
         values: "SmogZ",
         operands: Operands::EachBeforeLast,
-        ..PLAIN
     },
+    Tool { names: &["find"], operands: Operands::EachBeforeOptions, ..PLAIN },
     Tool {
-        names: &["find"],
-        operands: Operands::EachBeforeOptions,
+        names: &["grep", "egrep", "fgrep", "rg", "sed", "awk", "gawk"],
+        values: "eABCmFvD",
+        operands: Operands::EachAfterFirst,
         ..PLAIN
     },
-    Tool {
-        names: &["head", "tail", "cut"],
-        values: "ncdfbs",
-        ..PLAIN
-    },
-    Tool {
-        names: &["shred", "truncate", "split"],
-        values: "nsblCa",
-        ..PLAIN
-    },
-    Tool {
-        names: &["xxd", "od", "hexdump", "strings"],
-        values: "lscgjNtAwnoe",
-        ..PLAIN
-    },
+    Tool { names: &["tee"], noise: "aip", noise_long: &["append", "ignore-interrupts"], ..PLAIN },
+    Tool { names: &["head", "tail", "cut"], values: "ncdfbs", ..PLAIN },
+    Tool { names: &["shred", "truncate", "split"], values: "nsblCa", ..PLAIN },
+    Tool { names: &["xxd", "od", "hexdump", "strings"], values: "lscgjNtAwnoe", ..PLAIN },
     Tool {
         names: &[
-            "rmdir", "unlink", "srm", "wipefs", "tee", "touch", "dd", "kill", "killall", "cat",
-            "tac", "nl", "less", "more", "bat", "base64", "base32", "sort", "uniq", "wc", "rev",
+            "rmdir", "unlink", "srm", "wipefs", "touch", "dd", "kill", "killall", "cat", "tac",
+            "nl", "less", "more", "bat", "base64", "base32", "sort", "uniq", "wc", "rev",
         ],
         ..PLAIN
     },
@@ -134,16 +124,10 @@ impl Tool {
     /// Sorts `words`, all behind the program, into options and operands.
     pub(crate) fn arguments<'a>(&self, words: &[&'a str]) -> Arguments<'a> {
         if self.operands == Operands::EachBeforeOptions {
-            let paths = words
-                .iter()
-                .take_while(|word| !is_find_expression(word))
-                .count();
+            let paths = words.iter().take_while(|word| !is_find_expression(word)).count();
             return Arguments {
                 written: words[paths..].to_vec(),
-                options: words[paths..]
-                    .iter()
-                    .map(|word| (*word).to_string())
-                    .collect(),
+                options: words[paths..].iter().map(|word| (*word).to_string()).collect(),
                 operands: words[..paths].to_vec(),
             };
         }
@@ -179,11 +163,18 @@ impl Tool {
         letters.sort_unstable();
         letters.dedup();
         if !letters.is_empty() {
-            sorted
-                .options
-                .insert(0, std::iter::once('-').chain(letters).collect());
+            sorted.options.insert(0, std::iter::once('-').chain(letters).collect());
         }
         sorted
+    }
+
+    /// Whether the argument at `index` of `len` of one deed, in normal order, is a path.
+    pub(crate) fn is_path(&self, index: usize, len: usize) -> bool {
+        match self.operands {
+            Operands::Each | Operands::EachBeforeLast => true,
+            Operands::EachAfterFirst => index + 1 == len,
+            Operands::EachBeforeOptions => index == 0,
+        }
     }
 
     fn letter(&self, letter: char, letters: &mut Vec<char>) {
@@ -227,12 +218,7 @@ pub(crate) fn normal_pattern(pattern: &str) -> Option<String> {
         Some(tool) => {
             let arguments = tool.arguments(arguments);
             normal.extend(arguments.options);
-            normal.extend(
-                arguments
-                    .operands
-                    .iter()
-                    .map(|word| normal_word(word).into_owned()),
-            );
+            normal.extend(arguments.operands.iter().map(|word| normal_word(word).into_owned()));
         }
         None => normal.extend(arguments.iter().map(|word| normal_word(word).into_owned())),
     }
@@ -255,19 +241,15 @@ pub(crate) fn normal_word(word: &str) -> Cow<'_, str> {
         return Cow::Borrowed(word);
     };
     let normal = normal_path(path);
-    if normal == path {
-        Cow::Borrowed(word)
-    } else {
-        Cow::Owned(format!("{head}{normal}"))
-    }
+    if normal == path { Cow::Borrowed(word) } else { Cow::Owned(format!("{head}{normal}")) }
 }
 
-/// A word with the relative path in it made absolute, where there is one. Only the words
-/// of a known tool are taken for paths where they hold no slash.
-pub(crate) fn absolute_word(word: &str, cwd: &str, known_tool: bool) -> Option<String> {
+/// A word with the relative path in it made absolute, where there is one. `is_path` says
+/// whether the word is a path; if it is not known, one with a slash or a dot in front is.
+pub(crate) fn absolute_word(word: &str, cwd: &str, is_path: Option<bool>) -> Option<String> {
     let (head, path) = path_in(word)?;
     let relative = !path.is_empty() && !path.starts_with(['/', '~', '$', '-']);
-    let is_path = known_tool || path.contains('/') || path.starts_with('.');
+    let is_path = is_path.unwrap_or_else(|| path.contains('/') || path.starts_with('.'));
     (relative && is_path).then(|| format!("{head}{}", normal_path(&format!("{cwd}/{path}"))))
 }
 
@@ -293,17 +275,13 @@ fn path_in(word: &str) -> Option<(&str, &str)> {
 }
 
 fn normal_path(path: &str) -> Cow<'_, str> {
-    let home = ["$HOME", "${HOME}"]
-        .iter()
-        .find_map(|home| path.strip_prefix(home));
+    let home = ["$HOME", "${HOME}"].iter().find_map(|home| path.strip_prefix(home));
     let path = match home {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => Cow::Owned(format!("~{rest}")),
         _ => Cow::Borrowed(path),
     };
     let bytes = path.as_bytes();
-    let odd = bytes
-        .windows(3)
-        .any(|three| matches!(three, b"/./" | b"/.."))
+    let odd = bytes.windows(3).any(|three| matches!(three, b"/./" | b"/.."))
         || bytes.windows(2).any(|two| two == b"//")
         || bytes.starts_with(b"./")
         || (bytes.len() > 1 && (bytes.ends_with(b"/") || bytes.ends_with(b"/.")));

@@ -32,11 +32,7 @@ pub(crate) fn read(raw: &str, variables: &Variables) -> Reading {
     let mut reading = Reading::default();
     for word in expand_braces(raw) {
         let mut text = String::with_capacity(word.len());
-        Reader {
-            variables,
-            reading: &mut reading,
-        }
-        .read(&word, false, &mut text);
+        Reader { variables, reading: &mut reading }.read(&word, false, &mut text);
         if text.contains(SPLIT) {
             let words = text.split(SPLIT).filter(|word| !word.is_empty());
             reading.texts.extend(words.map(str::to_string));
@@ -51,11 +47,7 @@ pub(crate) fn read(raw: &str, variables: &Variables) -> Reading {
 pub(crate) fn read_document(raw: &str, variables: &Variables) -> Reading {
     let mut reading = Reading::default();
     let mut text = String::with_capacity(raw.len());
-    Reader {
-        variables,
-        reading: &mut reading,
-    }
-    .read(raw, true, &mut text);
+    Reader { variables, reading: &mut reading }.read(raw, true, &mut text);
     reading.texts.push(text);
     reading
 }
@@ -96,9 +88,7 @@ impl Reader<'_> {
         let after = &rest[1..];
         if after.starts_with('(') {
             let length = 1 + closing(after, '(', ')');
-            let inner = rest[2..length]
-                .strip_suffix(')')
-                .unwrap_or(&rest[2..length]);
+            let inner = rest[2..length].strip_suffix(')').unwrap_or(&rest[2..length]);
             if inner.starts_with('(') && inner.ends_with(')') {
                 // Arithmetic, in which only the substitutions run anything.
                 self.read(inner, true, &mut String::new());
@@ -110,9 +100,7 @@ impl Reader<'_> {
         }
         if after.starts_with('{') {
             let length = 1 + closing(after, '{', '}');
-            let inner = rest[2..length]
-                .strip_suffix('}')
-                .unwrap_or(&rest[2..length]);
+            let inner = rest[2..length].strip_suffix('}').unwrap_or(&rest[2..length]);
             self.parameter(inner, &rest[..length], quoted, text);
             return length;
         }
@@ -131,12 +119,9 @@ impl Reader<'_> {
         let (name, operation) = inner.split_at(end);
         let mut argument = String::new();
         self.read(operation, quoted, &mut argument);
-        let default = ["-", "="].iter().find_map(|op| {
-            argument
-                .strip_prefix(':')
-                .unwrap_or(&argument)
-                .strip_prefix(op)
-        });
+        let default = ["-", "="]
+            .iter()
+            .find_map(|op| argument.strip_prefix(':').unwrap_or(&argument).strip_prefix(op));
         match default {
             Some(default) if !name.is_empty() && !self.variables.contains_key(name) => {
                 self.reading.guessed = true;
@@ -239,11 +224,7 @@ fn undo_escapes(rest: &str, end: Option<char>, text: &mut String) -> usize {
             text.push(control(kind));
             continue;
         }
-        let mut value = if radix == 8 {
-            kind.to_digit(8).unwrap_or(0)
-        } else {
-            0
-        };
+        let mut value = if radix == 8 { kind.to_digit(8).unwrap_or(0) } else { 0 };
         for _ in 0..digits {
             let Some(digit) = chars.peek().and_then(|(_, c)| c.to_digit(radix)) else {
                 break;
@@ -338,11 +319,8 @@ fn first_braces(raw: &str) -> Option<Vec<String>> {
             _ if quote == Some(c) => quote = None,
             _ if quote.is_some() => {}
             '$' if raw[at..].starts_with("${") || raw[at..].starts_with("$(") => {
-                let (open, close) = if raw[at + 1..].starts_with('{') {
-                    ('{', '}')
-                } else {
-                    ('(', ')')
-                };
+                let (open, close) =
+                    if raw[at + 1..].starts_with('{') { ('{', '}') } else { ('(', ')') };
                 let end = at + 1 + closing(&raw[at + 1..], open, close);
                 while chars.offset() < end && chars.next().is_some() {}
             }

@@ -1,7 +1,7 @@
 //! The programs that run what they are given, and how to find it in their arguments.
 
+use crate::line::is_assignment;
 use crate::spelling::{base_name, is_option};
-use crate::word::unescaped;
 
 /// What a wrapper runs.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,16 +74,8 @@ const WRAPPERS: &[Wrapper] = &[
         values: "gsf",
         ..PLAIN
     },
-    Wrapper {
-        names: &["command"],
-        only_asks: &["-v", "-V"],
-        ..PLAIN
-    },
-    Wrapper {
-        names: &["exec"],
-        values: "a",
-        ..PLAIN
-    },
+    Wrapper { names: &["command"], only_asks: &["-v", "-V"], ..PLAIN },
+    Wrapper { names: &["exec"], values: "a", ..PLAIN },
     Wrapper {
         names: &["sudo", "sudoedit"],
         values: "ugpCchrRtTUD",
@@ -103,12 +95,7 @@ const WRAPPERS: &[Wrapper] = &[
         assignments: true,
         ..PLAIN
     },
-    Wrapper {
-        names: &["doas"],
-        values: "uCa",
-        assignments: true,
-        ..PLAIN
-    },
+    Wrapper { names: &["doas"], values: "uCa", assignments: true, ..PLAIN },
     Wrapper {
         names: &["env"],
         values: "uCaP",
@@ -117,29 +104,15 @@ const WRAPPERS: &[Wrapper] = &[
         script: &["S", "split-string"],
         ..PLAIN
     },
-    Wrapper {
-        names: &["nice"],
-        values: "n",
-        long_values: &["adjustment"],
-        ..PLAIN
-    },
+    Wrapper { names: &["nice"], values: "n", long_values: &["adjustment"], ..PLAIN },
     Wrapper {
         names: &["ionice"],
         values: "cnpPu",
         long_values: &["class", "classdata", "pid", "pgid", "uid"],
         ..PLAIN
     },
-    Wrapper {
-        names: &["chrt"],
-        values: "pTPD",
-        operands: 1,
-        ..PLAIN
-    },
-    Wrapper {
-        names: &["taskset"],
-        operands: 1,
-        ..PLAIN
-    },
+    Wrapper { names: &["chrt"], values: "pTPD", operands: 1, ..PLAIN },
+    Wrapper { names: &["taskset"], operands: 1, ..PLAIN },
     Wrapper {
         names: &["timeout", "gtimeout"],
         values: "sk",
@@ -159,11 +132,7 @@ const WRAPPERS: &[Wrapper] = &[
         long_values: &["format", "output"],
         ..PLAIN
     },
-    Wrapper {
-        names: &["chroot"],
-        operands: 1,
-        ..PLAIN
-    },
+    Wrapper { names: &["chroot"], operands: 1, ..PLAIN },
     Wrapper {
         names: &["unshare", "nsenter"],
         values: "SGRwtlC",
@@ -218,13 +187,7 @@ const WRAPPERS: &[Wrapper] = &[
     Wrapper {
         names: &["su", "runuser"],
         values: "guGsTw",
-        long_values: &[
-            "group",
-            "user",
-            "supp-group",
-            "shell",
-            "whitelist-environment",
-        ],
+        long_values: &["group", "user", "supp-group", "shell", "whitelist-environment"],
         script: &["c", "command", "session-command"],
         ..PLAIN
     },
@@ -236,13 +199,7 @@ const WRAPPERS: &[Wrapper] = &[
         operands: usize::MAX,
         ..PLAIN
     },
-    Wrapper {
-        names: &["flock"],
-        values: "wE",
-        script: &["c", "command"],
-        operands: 1,
-        ..PLAIN
-    },
+    Wrapper { names: &["flock"], values: "wE", script: &["c", "command"], operands: 1, ..PLAIN },
     Wrapper {
         names: &["gosu", "su-exec", "setuidgid", "chpst"],
         values: "u",
@@ -252,21 +209,10 @@ const WRAPPERS: &[Wrapper] = &[
     Wrapper {
         names: &["systemd-run"],
         values: "MHpuE",
-        long_values: &[
-            "unit",
-            "property",
-            "setenv",
-            "uid",
-            "gid",
-            "slice",
-            "working-directory",
-        ],
+        long_values: &["unit", "property", "setenv", "uid", "gid", "slice", "working-directory"],
         ..PLAIN
     },
-    Wrapper {
-        names: &["setpriv", "prlimit", "numactl", "capsh", "firejail"],
-        ..PLAIN
-    },
+    Wrapper { names: &["setpriv", "prlimit", "numactl", "capsh", "firejail"], ..PLAIN },
     Wrapper {
         names: &["ld-linux.so", "ld-musl.so"],
         long_values: &[
@@ -287,15 +233,6 @@ const SHELLS: &[&str] = &[
     "fish",
 ];
 
-/// Whether `name`, a last path component, runs what it reads in a language of its own.
-pub(crate) fn is_interpreter(name: &str) -> bool {
-    let name = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-    matches!(
-        name,
-        "python" | "perl" | "ruby" | "node" | "nodejs" | "php" | "lua" | "deno" | "bun" | "tclsh"
-    )
-}
-
 /// Whether `name`, a last path component, is a shell.
 fn is_shell(name: &str) -> bool {
     SHELLS.contains(&name)
@@ -312,11 +249,7 @@ pub(crate) fn unwrap<'a>(words: &[&'a str]) -> Vec<Inner<'a>> {
     }
     match name {
         "eval" => {
-            let words = if arguments.first() == Some(&"--") {
-                &arguments[1..]
-            } else {
-                arguments
-            };
+            let words = if arguments.first() == Some(&"--") { &arguments[1..] } else { arguments };
             return vec![Inner::Script(words.join(" "), Vec::new())];
         }
         "trap" => {
@@ -333,10 +266,7 @@ pub(crate) fn unwrap<'a>(words: &[&'a str]) -> Vec<Inner<'a>> {
     }
     let loader = name.starts_with("ld-linux") || name.starts_with("ld-musl") || name == "ld.so";
     let name = if loader { "ld-linux.so" } else { name };
-    match WRAPPERS
-        .iter()
-        .find(|wrapper| wrapper.names.contains(&name))
-    {
+    match WRAPPERS.iter().find(|wrapper| wrapper.names.contains(&name)) {
         Some(wrapper) => wrapper.inner(arguments).into_iter().collect(),
         None => Vec::new(),
     }
@@ -357,13 +287,11 @@ impl Wrapper {
             if is_option(word) {
                 let (value, script) = self.value(word, arguments.get(at).copied());
                 if script {
-                    return self.script(value?, &arguments[at..]);
+                    return Some(self.script(value?, &arguments[at..]));
                 }
                 // A value that is a word of its own is that of the next place.
                 at += usize::from(value.is_some_and(|value| {
-                    arguments
-                        .get(at)
-                        .is_some_and(|next| std::ptr::eq(value, *next))
+                    arguments.get(at).is_some_and(|next| std::ptr::eq(value, *next))
                 }));
                 continue;
             }
@@ -376,26 +304,18 @@ impl Wrapper {
         while operands > 0 {
             let word = arguments.get(at)?;
             at += 1;
-            if self
-                .script
-                .iter()
-                .any(|name| word.strip_prefix('-') == Some(name))
-            {
-                return self.script(arguments.get(at)?, &[]);
+            if let (value, true) = self.value(word, arguments.get(at).copied()) {
+                return Some(self.script(value?, &[]));
             }
             operands -= 1;
         }
-        // `su USER -c …`: the user stands where others have the command.
         let rest = arguments.get(at..).filter(|rest| !rest.is_empty())?;
-        if !self.script.is_empty() && !self.assignments {
-            let flag = rest.iter().position(|word| self.value(word, None).1);
-            if let Some(flag) = flag {
-                let (value, _) = self.value(rest[flag], rest.get(flag + 1).copied());
-                return self.script(value?, &[]);
-            }
-            if self.names.contains(&"su") {
-                return None;
-            }
+        // `flock FILE -c …`, `runuser USER -c …`.
+        if !self.assignments
+            && let Some(flag) = rest.iter().position(|word| self.value(word, None).1)
+        {
+            let (value, _) = self.value(rest[flag], rest.get(flag + 1).copied());
+            return Some(self.script(value?, &[]));
         }
         if self.joined {
             return Some(Inner::Script(rest.join(" "), Vec::new()));
@@ -421,39 +341,22 @@ impl Wrapper {
             let script = self.script.iter().any(|name| name.chars().eq([letter]));
             if script || self.values.contains(letter) {
                 let attached = &word[at + letter.len_utf8()..];
-                return (
-                    if attached.is_empty() {
-                        next
-                    } else {
-                        Some(attached)
-                    },
-                    script,
-                );
+                return (if attached.is_empty() { next } else { Some(attached) }, script);
             }
         }
         (None, false)
     }
 
     /// `env -S` takes words and lets more follow; the others take a script.
-    fn script<'a>(&self, script: &str, rest: &[&'a str]) -> Option<Inner<'a>> {
+    fn script<'a>(&self, script: &str, rest: &[&'a str]) -> Inner<'a> {
         if !self.assignments {
-            return Some(Inner::Script(script.to_string(), Vec::new()));
+            return Inner::Script(script.to_string(), Vec::new());
         }
         let rest = rest.iter().skip_while(|word| **word == script).copied();
         let line: Vec<&str> = std::iter::once(script).chain(rest).collect();
         let line = line.join(" ");
-        Some(Inner::Script(format!("env {line}"), Vec::new()))
+        Inner::Script(format!("env {line}"), Vec::new())
     }
-}
-
-fn is_assignment(word: &str) -> bool {
-    word.split_once('=').is_some_and(|(name, _)| {
-        let mut chars = name.chars();
-        chars
-            .next()
-            .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-            && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
-    })
 }
 
 /// What a shell with these arguments runs, where that can be seen.
@@ -466,7 +369,8 @@ fn shell<'a>(arguments: &[&'a str]) -> Option<Inner<'a>> {
             at += 1;
             break;
         }
-        if !is_option(word) && !(word.len() > 1 && word.starts_with('+')) {
+        let flag = is_option(word) || (word.len() > 1 && word.starts_with('+'));
+        if !flag {
             break;
         }
         at += 1;
@@ -500,22 +404,14 @@ fn find<'a>(arguments: &[&'a str]) -> Vec<Inner<'a>> {
         .collect();
     let mut commands = Vec::new();
     let mut rest = arguments;
-    while let Some(at) = rest
-        .iter()
-        .position(|word| matches!(*word, "-exec" | "-execdir" | "-ok" | "-okdir"))
+    while let Some(at) =
+        rest.iter().position(|word| matches!(*word, "-exec" | "-execdir" | "-ok" | "-okdir"))
     {
         rest = &rest[at + 1..];
-        let end = rest
-            .iter()
-            .position(|word| matches!(*word, ";" | "+"))
-            .unwrap_or(rest.len());
+        let end = rest.iter().position(|word| matches!(*word, ";" | "+")).unwrap_or(rest.len());
         let words = rest[..end].iter().copied();
         let words = words.flat_map(|word| {
-            if word == "{}" && !paths.is_empty() {
-                paths.clone()
-            } else {
-                vec![word]
-            }
+            if word == "{}" && !paths.is_empty() { paths.clone() } else { vec![word] }
         });
         commands.push(Inner::Words(words.collect()));
         rest = &rest[end..];
@@ -526,64 +422,5 @@ fn find<'a>(arguments: &[&'a str]) -> Vec<Inner<'a>> {
 /// What stands behind the first of `flags`.
 fn after_any<'a>(arguments: &[&'a str], flags: &[&str]) -> Vec<Inner<'a>> {
     let at = arguments.iter().position(|word| flags.contains(word));
-    at.map(|at| Inner::Words(arguments[at + 1..].to_vec()))
-        .into_iter()
-        .collect()
-}
-
-/// What a command surely writes to its standard output, where that can be seen.
-pub(crate) fn output(words: &[&str]) -> Option<String> {
-    let (program, arguments) = words.split_first()?;
-    match base_name(program) {
-        "echo" => {
-            let flag = |word: &&&str| {
-                word.len() > 1
-                    && word.starts_with('-')
-                    && word[1..].chars().all(|c| "neE".contains(c))
-            };
-            let flags = arguments.iter().take_while(flag).count();
-            Some(unescaped(&arguments[flags..].join(" ")))
-        }
-        "printf" => {
-            let arguments = if arguments.first() == Some(&"--") {
-                &arguments[1..]
-            } else {
-                arguments
-            };
-            let (format, values) = arguments.split_first()?;
-            Some(formatted(&unescaped(format), values))
-        }
-        _ => None,
-    }
-}
-
-/// The format of `printf` with its values put in; what is left over follows.
-fn formatted(format: &str, values: &[&str]) -> String {
-    let mut values = values.iter();
-    let mut out = String::new();
-    let mut pieces = format.split('%');
-    out.push_str(pieces.next().unwrap_or_default());
-    for piece in pieces {
-        let width = piece.len()
-            - piece
-                .trim_start_matches(|c: char| "-+ #.0123456789".contains(c))
-                .len();
-        let mut rest = piece[width..].chars();
-        if rest.next().is_some() {
-            out.push_str(
-                &values
-                    .next()
-                    .map(|value| unescaped(value))
-                    .unwrap_or_default(),
-            );
-        } else {
-            out.push('%');
-        }
-        out.push_str(rest.as_str());
-    }
-    for value in values {
-        out.push('\n');
-        out.push_str(value);
-    }
-    out
+    at.map(|at| Inner::Words(arguments[at + 1..].to_vec())).into_iter().collect()
 }

@@ -150,10 +150,8 @@ impl Reader {
 
     fn read_header(&mut self, line: &Line) -> Result<(), &'static str> {
         let kept = line.kept();
-        let Some(colon) = kept.iter().position(|byte| *byte == b':') else {
-            // The colon may stand in what was cut off a long line.
-            return if line.is_cut() { Ok(()) } else { Err(NOT_HTTP) };
-        };
+        // No header that a policy server sends has a name that would be cut.
+        let colon = kept.iter().position(|byte| *byte == b':').ok_or(NOT_HTTP)?;
         let (name, value) = kept.split_at_checked(colon).unwrap_or_default();
         if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
             return Err(NOT_HTTP);
@@ -240,8 +238,12 @@ impl Reader {
 
     fn read_chunk_size(&mut self, line: &Line) -> Result<(), &'static str> {
         let kept = line.kept();
-        // A chunk extension may follow the size.
-        let end = kept.iter().position(|byte| *byte == b';').unwrap_or(kept.len());
+        // A chunk extension may follow the size, and be cut; the size may not.
+        let end = match kept.iter().position(|byte| *byte == b';') {
+            Some(end) => end,
+            None if line.is_cut() => return Err(BAD_CHUNK),
+            None => kept.len(),
+        };
         let digits = kept.get(..end).unwrap_or_default().trim_ascii();
         if digits.is_empty() {
             return Err(BAD_CHUNK);
@@ -437,6 +439,8 @@ mod tests {
             counted(YES).replace("OK", "OK\r\nno colon"),
             counted(YES).replace("OK", "OK\r\n folded: x"),
             counted(YES).replace("OK", "OK\r\nX : y"),
+            counted(YES).replace("OK", &format!("OK\r\n{}", "x".repeat(200))),
+            counted(YES).replace("OK", &format!("OK\r\n {}", "x".repeat(200))),
             length("Content-Length: 16\r\nContent-Length: 16"),
             length("Content-Length: 16\r\nTransfer-Encoding: chunked"),
             length("Transfer-Encoding: gzip"),
@@ -447,6 +451,7 @@ mod tests {
             length("Content-Length: 15"),
             format!("{chunked}\r\n"),
             format!("{chunked}x\r\n"),
+            format!("{chunked}10\r\n{YES}\r\n{}1\r\n\r\n", "0".repeat(200)),
             format!("{chunked}-10\r\n{YES}\r\n0\r\n\r\n"),
             format!("{chunked}ffffffffffffffffff\r\n{YES}"),
             format!("{chunked}f\r\n{YES}\r\n0\r\n\r\n"),

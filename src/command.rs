@@ -39,7 +39,9 @@ pub fn truthful_name<'a>(path: &'a [u8], argv0: Option<&'a [u8]>) -> &'a [u8] {
     }
 }
 
-fn last_component(path: &[u8]) -> &[u8] {
+/// What follows the last slash of a path.
+#[must_use]
+pub fn last_component(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }
 

@@ -36,13 +36,23 @@ pub fn write_blocked(program: &[u8], outcome: Outcome, answer: &Answer, text: &m
 fn push_printable(bytes: &[u8], text: &mut Text<'_>) {
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
-            let shown = if character.is_control() { '?' } else { character };
+            let shown = if moves_text(character) { '?' } else { character };
             text.push_lossy(shown.encode_utf8(&mut [0; 4]).as_bytes());
         }
         if !chunk.invalid().is_empty() {
             text.push_lossy(b"?");
         }
     }
+}
+
+/// Whether a character is not shown but acts: control characters, and those that turn
+/// the direction of writing (Unicode TR 9, "Directional Formatting Characters").
+fn moves_text(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
 }
 
 #[cfg(test)]
@@ -79,6 +89,7 @@ mod tests {
                 said,
                 "rampart: blocked ls: the policy server failed (HTTP 503)\n",
             ),
+            ("a\u{202e}b".as_bytes(), Outcome::Fault("why"), said, "rampart: blocked a?b: why\n"),
             (b"ls", Outcome::Fault("why"), said, "rampart: blocked ls: why\n"),
         ] {
             assert_eq!(line(program, outcome, body), expected);

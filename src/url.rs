@@ -52,19 +52,25 @@ impl<'u> Url<'u> {
     /// [`UrlError`] for whatever is unsafe or more than a socket can do.
     pub fn parse(url: &'u [u8]) -> Result<Self, UrlError> {
         if !url.iter().all(u8::is_ascii_graphic) {
-            return Err(UrlError("RAMPART_URL holds white space or a byte that is not ASCII"));
+            return Err(UrlError(
+                "the policy server's URL holds white space or a byte that is not ASCII",
+            ));
         }
         if url.iter().any(|byte| b"?#\\".contains(byte)) {
-            return Err(UrlError("RAMPART_URL holds a query, a fragment or a backslash"));
+            return Err(UrlError(
+                "the policy server's URL holds a query, a fragment or a backslash",
+            ));
         }
         if let Some(rest) = strip_scheme(url, b"http://") {
             parse_http(rest)
         } else if let Some(path) = strip_scheme(url, b"unix://") {
             parse_unix(path)
         } else if strip_scheme(url, b"https://").is_some() {
-            Err(UrlError("RAMPART_URL is https, which needs `rampart preload --url`"))
+            Err(UrlError(
+                "the policy server's URL is https, which the library does not speak (use http:// or unix://)",
+            ))
         } else {
-            Err(UrlError("RAMPART_URL is neither http://HOST[:PORT] nor unix:///PATH"))
+            Err(UrlError("the policy server's URL is neither http://HOST[:PORT] nor unix:///PATH"))
         }
     }
 }
@@ -84,10 +90,12 @@ fn strip_trailing_slashes(mut path: &[u8]) -> &[u8] {
 fn parse_unix(path: &[u8]) -> Result<Url<'_>, UrlError> {
     let path = strip_trailing_slashes(path);
     if !path.starts_with(b"/") {
-        return Err(UrlError("RAMPART_URL names no absolute path (unix:///PATH)"));
+        return Err(UrlError("the policy server's URL names no absolute path (unix:///PATH)"));
     }
     if path.len() > LONGEST_SOCKET_PATH {
-        return Err(UrlError("RAMPART_URL names a path that is too long for a Unix socket"));
+        return Err(UrlError(
+            "the policy server's URL names a path that is too long for a Unix socket",
+        ));
     }
     Ok(Url { server: Server::Unix(path), authority: b"localhost", prefix: b"" })
 }
@@ -96,7 +104,7 @@ fn parse_http(rest: &[u8]) -> Result<Url<'_>, UrlError> {
     let slash = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
     let (authority, prefix) = rest.split_at_checked(slash).unwrap_or((rest, b""));
     if authority.contains(&b'@') {
-        return Err(UrlError("RAMPART_URL holds user info (use RAMPART_TOKEN)"));
+        return Err(UrlError("the policy server's URL holds user info (use RAMPART_TOKEN)"));
     }
     let (host, port) = split_port(authority)?;
     Ok(Url { server: server(host, port)?, authority, prefix: strip_trailing_slashes(prefix) })
@@ -114,7 +122,7 @@ fn split_port(authority: &[u8]) -> Result<(&[u8], u16), UrlError> {
     }
     match Decimal::parse(digits).and_then(|port| u16::try_from(port).ok()) {
         Some(port) if port > 0 => Ok((host, port)),
-        _ => Err(UrlError("RAMPART_URL names a port that is not 1 to 65535")),
+        _ => Err(UrlError("the policy server's URL names a port that is not 1 to 65535")),
     }
 }
 
@@ -123,7 +131,7 @@ fn server(host: &[u8], port: u16) -> Result<Server<'_>, UrlError> {
     if let Some(inner) = host.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) {
         return match ip::parse_v6(inner) {
             Some(ip) => address(IpAddr::V6(ip)),
-            None => Err(UrlError("RAMPART_URL holds a bad IPv6 address")),
+            None => Err(UrlError("the policy server's URL holds a bad IPv6 address")),
         };
     }
     if let Some(ip) = ip::parse_v4(host) {
@@ -134,7 +142,7 @@ fn server(host: &[u8], port: u16) -> Result<Server<'_>, UrlError> {
     }
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_".contains(byte);
     if host.is_empty() || !host.iter().all(is_name) {
-        return Err(UrlError("RAMPART_URL names no host"));
+        return Err(UrlError("the policy server's URL names no host"));
     }
     Ok(Server::Name { host, port })
 }

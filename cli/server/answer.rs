@@ -85,15 +85,7 @@ pub struct Desk {
 impl Desk {
     /// `run` has to differ from run to run.
     pub fn new(mode: Mode, policy: Reload, audit: Audit, run: String) -> Self {
-        Self {
-            mode,
-            policy,
-            audit,
-            run,
-            count: 0,
-            id: Vec::new(),
-            body: Vec::new(),
-        }
+        Self { mode, policy, audit, run, count: 0, id: Vec::new(), body: Vec::new() }
     }
 
     /// Appends the answer to a whole request.
@@ -129,14 +121,10 @@ impl Desk {
     }
 
     fn not_a_question(&mut self, error: &serde_json::Error) -> u16 {
-        let message = format!("{NOT_A_QUESTION}: {error}");
-        json(
-            &mut self.body,
-            &Fault {
-                error: phrase(400),
-                message: &message,
-            },
-        );
+        // Where, but not what: the error's own words may repeat the whole body.
+        let (line, column) = (error.line(), error.column());
+        let message = format!("{NOT_A_QUESTION} (line {line}, column {column})");
+        json(&mut self.body, &Fault { error: phrase(400), message: &message });
         400
     }
 
@@ -150,13 +138,7 @@ impl Desk {
         self.policy.look(Instant::now(), &mut self.audit);
         let start = Instant::now();
         let decision = match self.mode {
-            Mode::Disabled => Decision {
-                action: Action::Allow,
-                message: String::new(),
-                matched: Vec::new(),
-                because: None,
-                unparsed: None,
-            },
+            Mode::Disabled => unexplained(Action::Allow, ""),
             Mode::Enforce | Mode::Monitor => judge(|| self.policy.policies().evaluate(&call)),
         };
         let eval_duration_us = start.elapsed().as_micros();
@@ -194,13 +176,7 @@ impl Desk {
 /// Appends the answer to a request that is not acceptable.
 pub fn refuse(refusal: Refusal, keep_alive: bool, out: &mut Vec<u8>) {
     let mut body = Vec::new();
-    json(
-        &mut body,
-        &Fault {
-            error: phrase(refusal.status),
-            message: refusal.reason,
-        },
-    );
+    json(&mut body, &Fault { error: phrase(refusal.status), message: refusal.reason });
     let field = match refusal.status {
         401 => "WWW-Authenticate: Bearer\r\n",
         405 if refusal.reason.contains("POST") => "Allow: POST\r\n",
@@ -213,13 +189,18 @@ pub fn refuse(refusal: Refusal, keep_alive: bool, out: &mut Vec<u8>) {
 
 /// The verdict, where the engine gives one: a command that makes it fail is refused.
 fn judge(evaluate: impl FnOnce() -> Decision) -> Decision {
-    catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| Decision {
-        action: Action::Deny,
-        message: FAULT.to_owned(),
+    catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| unexplained(Action::Deny, FAULT))
+}
+
+/// A decision that no rule made.
+fn unexplained(action: Action, message: &str) -> Decision {
+    Decision {
+        action,
+        message: message.to_owned(),
         matched: Vec::new(),
         because: None,
         unparsed: None,
-    })
+    }
 }
 
 /// The name of an action on the wire and in the audit.
@@ -233,11 +214,7 @@ pub fn name(action: Action) -> &'static str {
 }
 
 fn head(status: u16, length: usize, keep_alive: bool, field: &str, out: &mut Vec<u8>) {
-    let connection = if keep_alive {
-        ""
-    } else {
-        "Connection: close\r\n"
-    };
+    let connection = if keep_alive { "" } else { "Connection: close\r\n" };
     let _ = write!(
         out,
         "HTTP/1.1 {status} {}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
@@ -253,9 +230,9 @@ fn json(out: &mut Vec<u8>, value: &impl Serialize) {
 
 #[cfg(test)]
 mod tests {
-    use rampart_policy::{Action, Decision};
+    use rampart_policy::Action;
 
-    use super::{Question, judge};
+    use super::{Question, judge, unexplained};
 
     #[test]
     fn a_policy_engine_that_panics_has_refused() {
@@ -269,11 +246,7 @@ mod tests {
 
     #[test]
     fn a_policy_engine_that_decides_is_left_alone() {
-        let watch = Decision {
-            action: Action::Watch,
-            message: "m".into(),
-            matched: vec!["p".into()],
-        };
+        let watch = unexplained(Action::Watch, "m");
         assert_eq!(judge(|| watch.clone()), watch);
     }
 
@@ -285,10 +258,7 @@ mod tests {
                 r#"{"agent":"a","session":"s","params":{"command":"ls","x":[1]},"enforce":true}"#,
                 Some("ls"),
             ),
-            (
-                r#"{"agent":null,"cwd":null,"params":{"command":""},"more":{"y":2}}"#,
-                Some(""),
-            ),
+            (r#"{"agent":null,"cwd":null,"params":{"command":""},"more":{"y":2}}"#, Some("")),
             (r#"{"params":{"command":"a\u00ff\n"}}"#, Some("a\u{ff}\n")),
             ("", None),
             ("{}", None),
@@ -298,18 +268,12 @@ mod tests {
             (r#"{"params":{"command":1}}"#, None),
             (r#"{"agent":1,"params":{"command":"ls"}}"#, None),
             (r#"{"params":{"command":"ls"}} x"#, None),
-            (
-                r#"{"params":{"command":"ls"},"params":{"command":"ls"}}"#,
-                None,
-            ),
+            (r#"{"params":{"command":"ls"},"params":{"command":"ls"}}"#, None),
             (r#"{"params":{"command":"\ud800"}}"#, None),
         ] {
             let question = serde_json::from_str::<Question<'_>>(body);
             assert_eq!(
-                question
-                    .ok()
-                    .map(|question| question.params.command.into_owned())
-                    .as_deref(),
+                question.ok().map(|question| question.params.command.into_owned()).as_deref(),
                 command,
                 "{body}"
             );

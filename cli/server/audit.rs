@@ -18,6 +18,9 @@ use super::mask::mask;
 use crate::failure::say;
 use crate::home;
 
+/// The room for a line that stays allocated between two lines.
+const LINE_BYTES_KEPT: usize = 64 * 1024;
+
 /// One decision, as it is written.
 #[derive(Serialize)]
 pub struct Record<'a> {
@@ -76,8 +79,13 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Opens the file, and makes it for its owner only where it is missing.
+    /// Opens the file, and makes it and its directory for their owner only where
+    /// they are missing.
     pub fn open(path: &Path) -> Self {
+        if let Some(directory) = path.parent() {
+            // What is wrong with it shows when the file is opened.
+            let _ = home::make_private_directory(directory);
+        }
         let mut audit = Self {
             path: path.to_path_buf(),
             file: None,
@@ -109,11 +117,7 @@ impl Audit {
     /// Follows a file that was moved or removed, as log rotation does.
     pub fn follow(&mut self) {
         let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
-        let open = self
-            .file
-            .as_ref()
-            .and_then(|file| file.metadata().ok())
-            .map(identity);
+        let open = self.file.as_ref().and_then(|file| file.metadata().ok()).map(identity);
         let named = std::fs::metadata(&self.path).ok().map(identity);
         if open.is_none() || open != named {
             self.reopen();
@@ -135,10 +139,7 @@ impl Audit {
         if self.torn {
             self.line.push(b'\n');
         }
-        let line = Line {
-            time: Time(SystemTime::now()),
-            what,
-        };
+        let line = Line { time: Time(SystemTime::now()), what };
         if serde_json::to_writer(&mut self.line, &line).is_err() {
             return;
         }
@@ -149,8 +150,11 @@ impl Audit {
                 written => break written,
             }
         };
+        let length = self.line.len();
+        self.line.clear();
+        self.line.shrink_to(LINE_BYTES_KEPT);
         match written {
-            Ok(count) if count == self.line.len() => {
+            Ok(count) if count == length => {
                 self.torn = false;
                 self.complained = false;
             }
@@ -174,18 +178,11 @@ impl Audit {
 }
 
 fn open_for_append(path: &Path) -> io::Result<File> {
-    let open = || {
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(path)
-    };
-    open().or_else(|error| match (error.kind(), path.parent()) {
-        (io::ErrorKind::NotFound, Some(directory)) => {
-            home::make_private_directory(directory)?;
-            open()
-        }
-        _ => Err(error),
-    })
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        // Not to wait where it is a pipe that nobody reads.
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
 }

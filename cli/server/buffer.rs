@@ -63,20 +63,17 @@ pub struct Store {
 
 impl Store {
     pub fn new() -> Self {
-        Self {
-            spare: Vec::new(),
-            left: BUDGET_BYTES,
-        }
+        Self { spare: Vec::new(), left: BUDGET_BYTES }
     }
 
     /// Makes room in the buffer, at least one byte. `false`: the budget is spent.
     #[must_use]
     pub fn make_room(&mut self, buffer: &mut Buffer) -> bool {
         if buffer.bytes.is_empty() {
-            *buffer = self.spare.pop().unwrap_or_else(|| Buffer {
-                bytes: vec![0; COMMON_BYTES],
-                filled: 0..0,
-            });
+            *buffer = self
+                .spare
+                .pop()
+                .unwrap_or_else(|| Buffer { bytes: vec![0; COMMON_BYTES], filled: 0..0 });
         }
         if buffer.filled.end < buffer.bytes.len() {
             return true;

@@ -51,11 +51,7 @@ impl Chunks {
                         if size > BODY_LIMIT - self.decoded {
                             return Err(TOO_LARGE);
                         }
-                        self.stage = if size == 0 {
-                            Stage::Trailer
-                        } else {
-                            Stage::Data(size)
-                        };
+                        self.stage = if size == 0 { Stage::Trailer } else { Stage::Data(size) };
                     }
                     Ok(Parsed::Partial) if rest.len() <= CHUNK_LINE_LIMIT => break,
                     _ => return Err(BAD_CHUNK),
@@ -81,19 +77,14 @@ impl Chunks {
                 },
                 Stage::Trailer => match trailer(rest)? {
                     Some(length) => {
-                        return Ok(Decoded::Whole {
-                            body: self.decoded,
-                            wire: next + length,
-                        });
+                        return Ok(Decoded::Whole { body: self.decoded, wire: next + length });
                     }
                     None => break,
                 },
             }
         }
         bytes.copy_within(next.., self.decoded);
-        Ok(Decoded::Partial {
-            kept: self.decoded + bytes.len() - next,
-        })
+        Ok(Decoded::Partial { kept: self.decoded + bytes.len() - next })
     }
 }
 
@@ -102,10 +93,7 @@ fn trailer(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
     if bytes.starts_with(b"\r\n") {
         return Ok(Some(2));
     }
-    let end = bytes
-        .windows(4)
-        .take(TRAILER_LIMIT)
-        .position(|window| window == b"\r\n\r\n");
+    let end = bytes.windows(4).take(TRAILER_LIMIT).position(|window| window == b"\r\n\r\n");
     match end {
         Some(end) => Ok(Some(end + 4)),
         None if bytes.len() <= TRAILER_LIMIT => Ok(None),
@@ -143,11 +131,7 @@ mod tests {
         let wire = b"4\r\nRust\r\nB;x=y\r\n and HTTP/1\r\n0\r\nTrailer: z\r\n\r\nGET";
         for piece in 1..=wire.len() {
             let decoded = decode(wire, piece).unwrap().unwrap();
-            assert_eq!(
-                decoded,
-                (b"Rust and HTTP/1".to_vec(), b"GET".to_vec()),
-                "{piece}"
-            );
+            assert_eq!(decoded, (b"Rust and HTTP/1".to_vec(), b"GET".to_vec()), "{piece}");
         }
     }
 

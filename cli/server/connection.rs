@@ -2,20 +2,17 @@
 //! never waits for it.
 
 use std::cell::OnceCell;
-use std::io::{self, Read, Write};
+use std::io;
 use std::mem;
-use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
-use mio::event::Source;
-use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token as Slot};
 
 use super::answer::{Desk, refuse};
 use super::buffer::{Buffer, Store};
 use super::chunks::{Chunks, Decoded};
 use super::http::{CONTINUE, Framing, Head, Refusal, TOO_MANY, TOO_SLOW, read_head};
-use super::peer;
+use super::stream::Stream;
 use crate::token::Token;
 
 /// A request that was begun has to be whole, and its answer taken, in this time.
@@ -24,42 +21,6 @@ const REQUEST_TIME: Duration = Duration::from_secs(10);
 const IDLE_TIME: Duration = Duration::from_secs(120);
 /// Reads and answers that one connection gets before the others have their turn.
 const STEPS_A_TURN: usize = 32;
-
-/// A connected socket of either kind.
-pub enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Stream {
-    fn source(&mut self) -> &mut dyn Source {
-        match self {
-            Self::Tcp(stream) => stream,
-            Self::Unix(stream) => stream,
-        }
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-        }
-    }
-
-    fn finish_writing(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
-        }
-    }
-}
 
 /// What the whole server lends to the connection whose turn it is.
 pub struct Shared {
@@ -102,11 +63,7 @@ enum Stop {
 
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::WouldBlock {
-            Self::Blocked
-        } else {
-            Self::Gone
-        }
+        if error.kind() == io::ErrorKind::WouldBlock { Self::Blocked } else { Self::Gone }
     }
 }
 
@@ -245,27 +202,19 @@ impl Connection {
                 return true;
             }
         };
-        let body = match head
-            .endpoint
-            .and(head.framing)
-            .and_then(|framing| self.body(head, framing))
-        {
-            Ok(Some(body)) => body,
-            Ok(None) => return self.ask_to_continue(head, shared),
-            Err(refusal) => {
-                self.refuse(refusal, head, shared, now);
-                return true;
-            }
-        };
+        let body =
+            match head.endpoint.and(head.framing).and_then(|framing| self.body(head, framing)) {
+                Ok(Some(body)) => body,
+                Ok(None) => return self.ask_to_continue(head, shared),
+                Err(refusal) => {
+                    self.refuse(refusal, head, shared, now);
+                    return true;
+                }
+            };
         if let Ok(endpoint) = head.endpoint {
-            let pid = *self.pid.get_or_init(|| match &self.stream {
-                Stream::Tcp(_) => None,
-                Stream::Unix(stream) => peer::pid(stream),
-            });
+            let pid = *self.pid.get_or_init(|| self.stream.peer());
             let bytes = &self.input.filled()[head.bytes..head.bytes + body.length];
-            shared
-                .desk
-                .answer(endpoint, bytes, pid, head.keep_alive, &mut shared.out);
+            shared.desk.answer(endpoint, bytes, pid, head.keep_alive, &mut shared.out);
         }
         self.next_request(head.bytes + body.wire, shared, now);
         if !head.keep_alive {
@@ -280,10 +229,7 @@ impl Connection {
         match framing {
             Framing::Length(length) => {
                 let whole = input.len() - head.bytes >= length;
-                Ok(whole.then_some(Body {
-                    length,
-                    wire: length,
-                }))
+                Ok(whole.then_some(Body { length, wire: length }))
             }
             Framing::Chunked => {
                 let chunks = self.chunks.get_or_insert_default();
@@ -347,7 +293,7 @@ impl Connection {
         }
         let room = self.input.room();
         let asked = room.len();
-        let count = match read_retried(&mut self.stream, room) {
+        let count = match self.stream.read(room) {
             Ok(0) => return Err(Stop::Gone),
             Ok(count) => count,
             Err(error) => {
@@ -376,8 +322,7 @@ impl Connection {
     /// Sends what was put together; what the socket does not take is kept.
     fn send(&mut self, out: &mut Vec<u8>, now: Instant) -> Result<(), Stop> {
         mem::swap(&mut self.output, out);
-        self.flush()
-            .inspect_err(|_| self.deadline = now + REQUEST_TIME)?;
+        self.flush().inspect_err(|_| self.deadline = now + REQUEST_TIME)?;
         mem::swap(&mut self.output, out);
         Ok(())
     }
@@ -387,7 +332,6 @@ impl Connection {
             match self.stream.write(&self.output[self.sent..]) {
                 Ok(0) => return Err(Stop::Gone),
                 Ok(count) => self.sent += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -409,7 +353,7 @@ impl Connection {
         if !shared.store.make_room(&mut self.input) {
             return Err(Stop::Gone);
         }
-        match read_retried(&mut self.stream, self.input.room())? {
+        match self.stream.read(self.input.room())? {
             0 => Err(Stop::Gone),
             _ => Ok(()),
         }
@@ -420,13 +364,4 @@ impl Connection {
 struct Body {
     length: usize,
     wire: usize,
-}
-
-fn read_retried(stream: &mut Stream, room: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match stream.read(room) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            read => return read,
-        }
-    }
 }

@@ -33,10 +33,8 @@ const BAD_LENGTH: Refusal = refusal(400, "Content-Length is not a number");
 /// A chunked body is not one.
 pub const BAD_CHUNK: Refusal = refusal(400, "the chunked body is malformed");
 const NO_TOKEN: Refusal = refusal(401, "the bearer token is missing or wrong");
-const NOT_FOUND: Refusal = refusal(
-    404,
-    "there is only /v1/preflight/exec, /healthz and /health here",
-);
+const NOT_FOUND: Refusal =
+    refusal(404, "there is only /v1/preflight/exec, /healthz and /health here");
 const MUST_POST: Refusal = refusal(405, "this takes POST only");
 const MUST_GET: Refusal = refusal(405, "this takes GET only");
 /// A request was begun and not finished in time.
@@ -117,11 +115,7 @@ fn route(
     match (path, method) {
         ("/v1/preflight/exec", "POST") => {
             let shown = fields.bearer.ok_or(NO_TOKEN)?;
-            if token.is(shown) {
-                Ok(Endpoint::Preflight)
-            } else {
-                Err(NO_TOKEN)
-            }
+            if token.is(shown) { Ok(Endpoint::Preflight) } else { Err(NO_TOKEN) }
         }
         ("/v1/preflight/exec", _) => Err(MUST_POST),
         ("/healthz" | "/health", "GET") => Ok(Endpoint::Health),
@@ -132,9 +126,9 @@ fn route(
 
 /// The path of a target, which may be a whole URL and may have a query.
 fn path_of(target: &str) -> &str {
-    let origin = target.strip_prefix("http://").map_or(target, |rest| {
-        rest.find('/').map_or("/", |slash| &rest[slash..])
-    });
+    let origin = target
+        .strip_prefix("http://")
+        .map_or(target, |rest| rest.find('/').map_or("/", |slash| &rest[slash..]));
     origin.split('?').next().unwrap_or(origin)
 }
 
@@ -156,11 +150,7 @@ impl<'a> Fields<'a> {
             let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
             if is("content-length") {
                 let length = decimal(value).ok_or(BAD_LENGTH)?;
-                if fields
-                    .length
-                    .replace(length)
-                    .is_some_and(|earlier| earlier != length)
-                {
+                if fields.length.replace(length).is_some_and(|earlier| earlier != length) {
                     return Err(AMBIGUOUS);
                 }
             } else if is("transfer-encoding") {
@@ -216,9 +206,7 @@ fn decimal(value: &[u8]) -> Option<u64> {
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked("Bearer ".len())?;
-    scheme
-        .eq_ignore_ascii_case(b"bearer ")
-        .then(|| token.trim_ascii())
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
 }
 
 /// The words that go with a status.
@@ -268,10 +256,7 @@ mod tests {
         let long = format!("X: {}\r\n", "y".repeat(20_000));
         let table: &[(u16, &str)] = &[
             (200, &format!("{EXEC}Content-Length: 2\r\n\r\n")),
-            (
-                200,
-                &format!("{EXEC}content-length: 2\r\nCONTENT-LENGTH: 2\r\n\r\n"),
-            ),
+            (200, &format!("{EXEC}content-length: 2\r\nCONTENT-LENGTH: 2\r\n\r\n")),
             (200, &format!("{EXEC}Transfer-Encoding: Chunked\r\n\r\n")),
             (200, "GET /healthz HTTP/1.1\r\n\r\n"),
             (200, "GET /health?x=1 HTTP/1.0\r\n\r\n"),
@@ -280,50 +265,26 @@ mod tests {
             (0, ""),
             (400, "hello\r\n\r\n"),
             (400, "\u{16}\u{3}\u{1}"),
-            (
-                400,
-                &format!("{EXEC}Content-Length: 2\r\nContent-Length: 3\r\n\r\n"),
-            ),
+            (400, &format!("{EXEC}Content-Length: 2\r\nContent-Length: 3\r\n\r\n")),
             (400, &format!("{EXEC}Content-Length: +2\r\n\r\n")),
             (400, &format!("{EXEC}Content-Length:\r\n\r\n")),
-            (
-                400,
-                &format!("{EXEC}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"),
-            ),
-            (
-                401,
-                "POST /v1/preflight/exec HTTP/1.1\r\nContent-Length: 2\r\n\r\n",
-            ),
-            (
-                401,
-                "POST /v1/preflight/exec HTTP/1.1\r\nAuthorization: Bearer x\r\n\r\n",
-            ),
-            (
-                401,
-                "POST /v1/preflight/exec HTTP/1.1\r\nAuthorization: Basic t\r\n\r\n",
-            ),
-            (
-                401,
-                "POST /v1/preflight/exec HTTP/1.1\r\nAuthorization: Bearer\r\n\r\n",
-            ),
+            (400, &format!("{EXEC}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n")),
+            (401, "POST /v1/preflight/exec HTTP/1.1\r\nContent-Length: 2\r\n\r\n"),
+            (401, "POST /v1/preflight/exec HTTP/1.1\r\nAuthorization: Bearer x\r\n\r\n"),
+            (401, "POST /v1/preflight/exec HTTP/1.1\r\nAuthorization: Basic t\r\n\r\n"),
+            (401, "POST /v1/preflight/exec HTTP/1.1\r\nAuthorization: Bearer\r\n\r\n"),
             (404, "GET / HTTP/1.1\r\n\r\n"),
             (404, "GET /v1/preflight/exec/x HTTP/1.1\r\n\r\n"),
             (405, "GET /v1/preflight/exec HTTP/1.1\r\n\r\n"),
             (405, "POST /healthz HTTP/1.1\r\nContent-Length: 0\r\n\r\n"),
             (411, &format!("{EXEC}\r\n")),
             (413, &format!("{EXEC}Content-Length: 16777217\r\n\r\n")),
-            (
-                413,
-                &format!("{EXEC}Content-Length: 99999999999999999999999\r\n\r\n"),
-            ),
+            (413, &format!("{EXEC}Content-Length: 99999999999999999999999\r\n\r\n")),
             (417, &format!("{EXEC}Expect: the-unexpected\r\n\r\n")),
             (431, &format!("{EXEC}{many}\r\n")),
             (431, &format!("{EXEC}{long}")),
             (431, &format!("{EXEC}{long}\r\n")),
-            (
-                501,
-                &format!("{EXEC}Transfer-Encoding: gzip, chunked\r\n\r\n"),
-            ),
+            (501, &format!("{EXEC}Transfer-Encoding: gzip, chunked\r\n\r\n")),
         ];
         for (expected, text) in table {
             assert_eq!(status(text), *expected, "{text}");
@@ -335,15 +296,9 @@ mod tests {
         for (text, kept) in [
             ("GET /health HTTP/1.1\r\n\r\n", true),
             ("GET /health HTTP/1.1\r\nConnection: close\r\n\r\n", false),
-            (
-                "GET /health HTTP/1.1\r\nConnection: foo, Close\r\n\r\n",
-                false,
-            ),
+            ("GET /health HTTP/1.1\r\nConnection: foo, Close\r\n\r\n", false),
             ("GET /health HTTP/1.0\r\n\r\n", false),
-            (
-                "GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-                true,
-            ),
+            ("GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true),
         ] {
             let head = head(text).unwrap().unwrap();
             assert_eq!(head.keep_alive, kept, "{text}");

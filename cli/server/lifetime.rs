@@ -54,10 +54,7 @@ impl Tree {
     /// The tree of a process, whose descendants have this entry in their
     /// environment.
     pub fn new(root: Pid, entry: Vec<u8>, now: Instant) -> Self {
-        Self {
-            entry,
-            watched: Watched::new(root, now),
-        }
+        Self { entry, watched: Watched::new(root, now) }
     }
 
     /// The descriptor that has to stay open where the server goes on in another
@@ -110,9 +107,8 @@ impl Tree {
                     return self.register(registry, slot).is_ok();
                 }
                 let pause = PAUSES.get(looks + 1);
-                if let Some(pause) = pause {
-                    self.watched = Watched::Nobody(looks + 1, now + *pause);
-                }
+                let next = now + *pause.unwrap_or(&POLL_PAUSE);
+                self.watched = Watched::Nobody(looks + 1, next);
                 pause.is_some()
             }
             _ => true,

@@ -11,7 +11,7 @@ use mio::event::Source;
 use nix::sys::socket::{Backlog, listen, setsockopt, sockopt};
 use nix::sys::stat::{Mode, umask};
 
-use super::connection::Stream;
+use super::stream::Stream;
 use crate::failure::Failure;
 
 /// A listening socket of either kind.
@@ -109,19 +109,10 @@ pub fn bind_unix(path: &Path) -> Result<(UnixListener, SocketFile), Failure> {
         .and_then(|listener| {
             std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
             let identity = identity(&std::fs::symlink_metadata(path)?);
-            Ok((
-                listener,
-                SocketFile {
-                    path: path.to_path_buf(),
-                    identity,
-                },
-            ))
+            Ok((listener, SocketFile { path: path.to_path_buf(), identity }))
         })
         .map_err(|error| {
-            Failure::new(format!(
-                "cannot make the socket {}: {error}",
-                path.display()
-            ))
+            Failure::new(format!("cannot make the socket {}: {error}", path.display()))
         })
 }
 
@@ -141,9 +132,7 @@ fn make_way(path: &Path) -> Result<(), Failure> {
                 Failure::new(format!("cannot replace the stale socket {shown}: {error}"))
             })
         }
-        Err(error) => Err(Failure::new(format!(
-            "cannot tell who is at {shown}: {error}"
-        ))),
+        Err(error) => Err(Failure::new(format!("cannot tell who is at {shown}: {error}"))),
         Ok(_) => Err(Failure::new(format!(
             "a server listens at {shown} already: stop that one, or choose another --unix path"
         ))),

@@ -6,117 +6,58 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use regex::{Regex, RegexSet};
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use regex::Regex;
 
-/// One kind of secret: where it is, and what is left of it.
-struct Kind {
-    pattern: String,
-    kept: &'static str,
-}
-
-/// The rest of a shell word: quoted, or up to where an unquoted one ends. A value
-/// that is a variable or a substitution is no secret itself.
-const VALUE: &str = r#"(?u:'[^']+'(?:\\''[^']*')*|"[^"$`\\](?:[^"\\]|\\.)*"|[^\s'"$`;|&<>()*\\-](?:[^\s'";|&<>()\\]|\\.)*)"#;
-/// The same, where a dash at the beginning is not the next flag.
-const JOINED: &str = r#"(?u:'[^']+'(?:\\''[^']*')*|"[^"$`\\](?:[^"\\]|\\.)*"|[^\s'"$`;|&<>()*\\](?:[^\s'";|&<>()\\]|\\.)*)"#;
-/// The last part of the name of something secret.
-const NAME: &str =
-    r"(?:password|passwd|passphrase|token|secret|api[-_]?key|access[-_]?key|secret[-_]?key)";
-
-fn kinds() -> Vec<Kind> {
-    let kind = |pattern: String, kept| Kind {
-        pattern: format!("(?i-u){pattern}"),
-        kept,
-    };
-    let exact = |pattern: &str| Kind {
-        pattern: format!("(?-u){pattern}"),
-        kept: "***",
-    };
-    vec![
-        // A whole key; and the beginning of one whose end is missing.
-        Kind {
-            pattern: r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)[A-Za-z0-9+/=\s\\:,.-]*?(-----END)".into(),
-            kept: "${1}***${2}",
-        },
-        Kind {
-            pattern: r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)(?:(?:\s|\\n)*[A-Za-z0-9+/=]{16,})+".into(),
-            kept: "${1}***",
-        },
-        // '--password=a b' and 'PASSWORD=a b': the quotes are around name and value.
-        kind(format!(r"'((?:--?)?(?:[a-z0-9]+[-_])*{NAME}=)(?u:[^'$`*][^']*)'"), "'${1}***'"),
-        kind(format!(r#""((?:--?)?(?:[a-z0-9]+[-_])*{NAME}=)(?u:[^"$`*][^"]*)""#), "\"${1}***\""),
-        kind(format!(r#"((?:^|[\s'"])--?(?:[a-z0-9]+[-_])*(?:{NAME}|pass)\s+){VALUE}"#), "${1}***"),
-        kind(format!(r#"((?:^|[\s'"])--?(?:[a-z0-9]+[-_])*(?:{NAME}|pass)=){JOINED}"#), "${1}***"),
-        kind(format!(r"(\b(?:[a-z0-9]+_)*{NAME}=){JOINED}"), "${1}***"),
-        kind(
-            r#"(\b(?:proxy-)?authorization\s*:\s*(?:(?:basic|bearer|token|digest|negotiate|apikey|aws4-hmac-sha256)\s+)?)(?u:[^\s'"$`*][^\s'"]*)"#.into(),
-            "${1}***",
-        ),
-        kind(
-            r#"(\b(?:x-[a-z-]*(?:key|token|secret)|private-token|job-token)\s*:\s*)(?u:[^\s'"$`*][^\s'"]*)"#.into(),
-            "${1}***",
-        ),
-        kind(r"(\bbearer\s+)[a-z._~+/=-]{0,64}[0-9][a-z0-9._~+/=-]{7,}".into(), "${1}***"),
-        kind(r#"(\b[a-z][a-z0-9+.-]*://(?u:[^\s/:@'"]*):)(?u:[^\s/@'"$*][^\s/@'"]*)@"#.into(), "${1}***@"),
-        // Flags that are secrets with these programs only.
-        kind(
-            format!(r"(\b(?:mysql[a-z]*|mariadb[a-z-]*)\s(?u:(?:[^;|&\n]*?\s)?)-p){JOINED}"),
-            "${1}***",
-        ),
-        kind(format!(r"(\bsshpass\s+-p\s*){JOINED}"), "${1}***"),
-        kind(format!(r"(\bredis-cli\s(?u:(?:[^;|&\n]*?\s)?)-a\s*){JOINED}"), "${1}***"),
-        kind(format!(r"(\b(?:docker|podman)\s+login\s(?u:(?:[^;|&\n]*?\s)?)-p\s*){JOINED}"), "${1}***"),
-        kind(
-            r#"(\b(?:curl|wget|http)\s(?u:(?:[^;|&\n]*?\s)?)(?:-u|--user)[\s=]*['"]?(?u:[^\s:'"]+):)(?u:[^\s'"$*][^\s'"]*)"#.into(),
-            "${1}***",
-        ),
-        kind(r#"(\s-pass(?:in|out)?\s+['"]?pass:)(?u:[^\s'"$*][^\s'"]*)"#.into(), "${1}***"),
-        // Secrets that are known by their own form.
-        exact(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
-        exact(r"\bgh[oprsu]_[A-Za-z0-9]{20,}"),
-        exact(r"\bgithub_pat_[A-Za-z0-9_]{20,}"),
-        exact(r"\bglpat-[A-Za-z0-9_-]{20,}"),
-        exact(r"\bsk-(?:[A-Za-z]{2,8}[0-9]{0,2}-)*[A-Za-z0-9_]{16,}[A-Za-z0-9_-]*"),
-        exact(r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
-        exact(r"\bAIza[A-Za-z0-9_-]{35}"),
-        exact(r"\b(?:npm|hf)_[A-Za-z0-9]{30,}"),
-        exact(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*"),
-    ]
-}
+use super::secrets::{Kind, kinds};
 
 struct Masker {
-    /// Tells in one pass which kinds are there at all: most commands have none.
-    any: RegexSet,
-    kinds: Vec<(LazyLock<Option<Regex>, Compile>, &'static str)>,
+    /// Finds in one pass which kinds there can be: most commands have none.
+    marks: Option<AhoCorasick>,
+    /// The kind that each mark belongs to.
+    owners: Vec<usize>,
+    kinds: Vec<Compiled>,
+}
+
+struct Compiled {
+    /// Compiled when it is needed: all of them would delay the first command.
+    regex: LazyLock<Option<Regex>, Compile>,
+    kept: &'static str,
 }
 
 type Compile = Box<dyn FnOnce() -> Option<Regex> + Send>;
 
 static MASKER: LazyLock<Masker> = LazyLock::new(|| {
     let kinds = kinds();
-    // A pattern that does not compile is a fault of this file, found by its tests.
-    let any = RegexSet::new(kinds.iter().map(|kind| &kind.pattern)).unwrap_or_default();
-    let kinds = kinds
-        .into_iter()
-        .map(|Kind { pattern, kept }| {
-            let compile: Compile = Box::new(move || Regex::new(&pattern).ok());
-            (LazyLock::new(compile), kept)
-        })
-        .collect();
-    Masker { any, kinds }
+    let marks = kinds.iter().enumerate();
+    let marks = marks.flat_map(|(index, kind)| kind.marks.iter().map(move |mark| (index, *mark)));
+    let (owners, marks): (Vec<usize>, Vec<&str>) = marks.unzip();
+    let marks = AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .kind(Some(AhoCorasickKind::ContiguousNFA))
+        .build(marks)
+        .ok();
+    let kinds = kinds.into_iter().map(|Kind { pattern, kept, .. }| {
+        let compile: Compile = Box::new(move || Regex::new(&pattern).ok());
+        Compiled { regex: LazyLock::new(compile), kept }
+    });
+    Masker { marks, owners, kinds: kinds.collect() }
 });
 
-/// Compiles the patterns, so that the first command does not wait for it.
+/// Gets ready, so that the first command does not wait for it.
 pub fn prepare() {
     LazyLock::force(&MASKER);
 }
 
 /// The text with `***` in place of what looks like a secret.
 pub fn mask(text: &str) -> Cow<'_, str> {
-    let Masker { any, kinds } = &*MASKER;
+    let Masker { marks, owners, kinds } = &*MASKER;
+    let mut possible = vec![marks.is_none(); kinds.len()];
+    for mark in marks.iter().flat_map(|marks| marks.find_overlapping_iter(text)) {
+        possible[owners[mark.pattern().as_usize()]] = true;
+    }
     let mut masked = Cow::Borrowed(text);
-    for index in any.matches(text) {
-        let (regex, kept) = &kinds[index];
+    for (Compiled { regex, kept }, _) in kinds.iter().zip(possible).filter(|(_, is)| *is) {
         if let Some(regex) = regex.as_ref()
             && let Cow::Owned(changed) = regex.replace_all(&masked, *kept)
         {
@@ -131,7 +72,8 @@ mod tests {
     use std::borrow::Cow;
     use std::time::{Duration, Instant};
 
-    use super::{kinds, mask};
+    use super::mask;
+    use crate::server::secrets::kinds;
 
     #[test]
     fn every_pattern_compiles() {
@@ -155,64 +97,28 @@ mod tests {
             ("tool --api-key k --x", "tool --api-key *** --x"),
             ("tool --token=abc; rm -rf /x", "tool --token=***; rm -rf /x"),
             ("tool --token=abc&&rm -rf /x", "tool --token=***&&rm -rf /x"),
-            (
-                "sh -c 'tool --token=abc && rm x'",
-                "sh -c 'tool --token=*** && rm x'",
-            ),
-            (
-                "sh -c 'tool --token \"a b\" && rm x'",
-                "sh -c 'tool --token *** && rm x'",
-            ),
+            ("sh -c 'tool --token=abc && rm x'", "sh -c 'tool --token=*** && rm x'"),
+            ("sh -c 'tool --token \"a b\" && rm x'", "sh -c 'tool --token *** && rm x'"),
             ("PASSWORD=hunter2 run", "PASSWORD=*** run"),
             ("env GITHUB_TOKEN=x1 gh", "env GITHUB_TOKEN=*** gh"),
             ("env 'CLIENT_SECRET=a b' x", "env 'CLIENT_SECRET=***' x"),
-            (
-                "export AWS_SECRET_ACCESS_KEY=abc/+",
-                "export AWS_SECRET_ACCESS_KEY=***",
-            ),
-            (
-                "curl 'http://h/?api_key=abc&x=1'",
-                "curl 'http://h/?api_key=***&x=1'",
-            ),
-            (
-                "curl -H 'Authorization: Bearer abc.def' u",
-                "curl -H 'Authorization: Bearer ***' u",
-            ),
-            (
-                "curl -H 'authorization: abc' u",
-                "curl -H 'authorization: ***' u",
-            ),
-            (
-                "curl -H \"Authorization: Basic YTpi\" u",
-                "curl -H \"Authorization: Basic ***\" u",
-            ),
+            ("export AWS_SECRET_ACCESS_KEY=abc/+", "export AWS_SECRET_ACCESS_KEY=***"),
+            ("curl 'http://h/?api_key=abc&x=1'", "curl 'http://h/?api_key=***&x=1'"),
+            ("curl -H 'Authorization: Bearer abc.def' u", "curl -H 'Authorization: Bearer ***' u"),
+            ("curl -H 'authorization: abc' u", "curl -H 'authorization: ***' u"),
+            ("curl -H \"Authorization: Basic YTpi\" u", "curl -H \"Authorization: Basic ***\" u"),
             ("curl -H 'X-Api-Key: abc' u", "curl -H 'X-Api-Key: ***' u"),
-            (
-                "curl -H 'PRIVATE-TOKEN: abc' u",
-                "curl -H 'PRIVATE-TOKEN: ***' u",
-            ),
+            ("curl -H 'PRIVATE-TOKEN: abc' u", "curl -H 'PRIVATE-TOKEN: ***' u"),
             ("say bearer abcdef0123456789", "say bearer ***"),
-            (
-                "git clone https://me:pw@host/x",
-                "git clone https://me:***@host/x",
-            ),
-            (
-                "psql postgres://u:p%40w@db:5432/x",
-                "psql postgres://u:***@db:5432/x",
-            ),
+            ("git clone https://me:pw@host/x", "git clone https://me:***@host/x"),
+            ("psql postgres://u:p%40w@db:5432/x", "psql postgres://u:***@db:5432/x"),
             ("mysql -u root -phunter2 db", "mysql -u root -p*** db"),
             ("mysqldump -phunter2", "mysqldump -p***"),
             ("sshpass -p hunter2 ssh h", "sshpass -p *** ssh h"),
             ("redis-cli -h h -a pw ping", "redis-cli -h h -a *** ping"),
-            (
-                "docker login -u me -p pw reg",
-                "docker login -u me -p *** reg",
-            ),
+            ("docker login -u me -p pw reg", "docker login -u me -p *** reg"),
             ("curl -u me:pw http://h", "curl -u me:*** http://h"),
-            (
-                "openssl rsa -passin pass:pw -in k",
-                "openssl rsa -passin pass:*** -in k",
-            ),
+            ("openssl rsa -passin pass:pw -in k", "openssl rsa -passin pass:*** -in k"),
             ("x AKIAIOSFODNN7EXAMPLE y", "x *** y"),
             ("x ghp_abcdefghijklmnopqrstuvwxyz012345 y", "x *** y"),
             ("x gho_abcdefghijklmnopqrstuvwxyz012345", "x ***"),
@@ -273,16 +179,9 @@ mod tests {
 
     #[test]
     fn masking_twice_changes_nothing_more() {
-        for command in [
-            "tool --token abc",
-            "PASSWORD=x y",
-            "curl -u a:b http://c:d@e",
-        ] {
+        for command in ["tool --token abc", "PASSWORD=x y", "curl -u a:b http://c:d@e"] {
             let once = mask(command).into_owned();
-            assert!(
-                matches!(mask(&once), Cow::Borrowed(_)) || mask(&once) == once,
-                "{once}"
-            );
+            assert!(matches!(mask(&once), Cow::Borrowed(_)) || mask(&once) == once, "{once}");
         }
     }
 
@@ -304,11 +203,7 @@ mod tests {
             let command = piece.repeat(BYTES / piece.len());
             let start = Instant::now();
             std::hint::black_box(mask(&command));
-            assert!(
-                start.elapsed() < Duration::from_secs(20),
-                "{piece}: {:?}",
-                start.elapsed()
-            );
+            assert!(start.elapsed() < Duration::from_secs(20), "{piece}: {:?}", start.elapsed());
         }
     }
 }

@@ -35,12 +35,7 @@ pub struct Reload {
 impl Reload {
     /// Starts from a policy that was just loaded.
     pub fn new(policy: InForce, now: Instant) -> Self {
-        let InForce {
-            policies,
-            source,
-            origin,
-            file,
-        } = policy;
+        let InForce { policies, source, origin, file } = policy;
         Self {
             policies,
             name: origin.to_string(),
@@ -107,10 +102,7 @@ impl Reload {
                 self.policies = policies;
                 self.source = source;
                 self.name = file.to_string();
-                audit.event(
-                    "policy-reloaded",
-                    &format!("the policy {file} was read anew"),
-                );
+                audit.event("policy-reloaded", &format!("the policy {file} was read anew"));
             }
             Err(fault) => {
                 let message =
@@ -122,21 +114,8 @@ impl Reload {
 }
 
 fn fingerprint(file: &Metadata) -> Fingerprint {
-    let changed = (
-        file.mtime(),
-        file.mtime_nsec(),
-        file.ctime(),
-        file.ctime_nsec(),
-    );
-    (
-        file.dev(),
-        file.ino(),
-        file.size(),
-        changed.0,
-        changed.1,
-        changed.2,
-        changed.3,
-    )
+    let changed = (file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec());
+    (file.dev(), file.ino(), file.size(), changed.0, changed.1, changed.2, changed.3)
 }
 
 /// Whether the last write is a moment ago. A time in the future says nothing.

@@ -14,7 +14,7 @@ pub struct Errno(pub c_int);
 /// # Safety
 /// As for the call: pointers must be what the kernel takes them for.
 #[cfg(target_arch = "x86_64")]
-unsafe fn call(number: c_long, arguments: [usize; 6]) -> Result<usize, Errno> {
+pub unsafe fn call(number: c_long, arguments: [usize; 6]) -> Result<usize, Errno> {
     let [first, second, third, fourth, fifth, sixth] = arguments;
     let result: c_long;
     // SAFETY: syscall(2), "Architecture calling conventions": these registers hold the
@@ -37,7 +37,7 @@ unsafe fn call(number: c_long, arguments: [usize; 6]) -> Result<usize, Errno> {
 /// # Safety
 /// As for the call: pointers must be what the kernel takes them for.
 #[cfg(target_arch = "aarch64")]
-unsafe fn call(number: c_long, arguments: [usize; 6]) -> Result<usize, Errno> {
+pub unsafe fn call(number: c_long, arguments: [usize; 6]) -> Result<usize, Errno> {
     let [first, second, third, fourth, fifth, sixth] = arguments;
     let result: c_long;
     // SAFETY: syscall(2), "Architecture calling conventions": these registers hold the
@@ -65,7 +65,7 @@ fn checked(result: c_long) -> Result<usize, Errno> {
 }
 
 /// A descriptor or another small number as a register wants it.
-fn register(number: c_int) -> usize {
+pub fn register(number: c_int) -> usize {
     (number as isize).cast_unsigned()
 }
 
@@ -392,15 +392,6 @@ pub fn map(length: usize) -> Option<*mut c_void> {
     // SAFETY: a new mapping where the kernel likes changes no other memory.
     let start = unsafe { call(libc::SYS_mmap, arguments) }.ok()?;
     Some(start as *mut c_void)
-}
-
-/// Gives memory back.
-///
-/// # Safety
-/// It must be a whole mapping that nothing points into any more.
-pub unsafe fn unmap(start: *mut c_void, length: usize) {
-    // SAFETY: the caller's promise. Nothing can be done about an error.
-    let _ = unsafe { call(libc::SYS_munmap, [start as usize, length, 0, 0, 0, 0]) };
 }
 
 /// Makes memory read-only, where the system lets us.

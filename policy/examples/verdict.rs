@@ -5,12 +5,7 @@ fn main() {
             Some((c, l)) => (Some(c), l),
             None => (None, line.as_str()),
         };
-        let d = set.evaluate(&rampart_policy::Call {
-            agent: "a",
-            session: "s",
-            command,
-            cwd,
-        });
+        let d = set.evaluate(&rampart_policy::Call { agent: "a", session: "s", command, cwd });
         println!(
             "{:?} {command}  {:?} {:?}",
             d.action,

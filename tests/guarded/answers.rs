@@ -119,23 +119,42 @@ fn whole_answers_decide() {
         (
             "chunked",
             Runs,
-            says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10;x=y\r\n", ALLOWED, "\r\n0\r\nT: r\r\n\r\n"),
+            says!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10;x=y\r\n",
+                ALLOWED,
+                "\r\n0\r\nT: r\r\n\r\n"
+            ),
         ),
         (
             "in many chunks",
             Refused,
-            says!("HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n1\r\n{\r\n0010\r\n\"allowed\" : fals\r\n2\r\ne}\r\n0\r\n\r\n"),
+            says!(
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n1\r\n{\r\n0010\r\n\"allowed\" : fals\r\n2\r\ne}\r\n0\r\n\r\n"
+            ),
         ),
         ("100-continue", Runs, says!("HTTP/1.1 100 Continue\r\n\r\n", json_answer(ALLOWED))),
-        ("early hints", Refused, says!("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", json_answer(DENIED))),
+        (
+            "early hints",
+            Refused,
+            says!("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", json_answer(DENIED)),
+        ),
         ("until close", Runs, says!("HTTP/1.0 200 OK\r\n\r\n", ALLOWED)),
         ("until close, denied", Refused, says!("HTTP/1.1 200 OK\r\n\r\n", DENIED)),
-        ("close announced", Runs, says!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 16\r\n\r\n", ALLOWED)),
+        (
+            "close announced",
+            Runs,
+            says!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 16\r\n\r\n", ALLOWED),
+        ),
         ("bare line feeds", Runs, says!("HTTP/1.1 200\nContent-Length: 16\n\n", ALLOWED)),
         (
             "many long headers",
             Runs,
-            says!("HTTP/1.1 200 OK\r\n", format!("X-Y: {}\r\n", "z".repeat(2000)).repeat(10), "Content-Length: 16\r\n\r\n", ALLOWED),
+            says!(
+                "HTTP/1.1 200 OK\r\n",
+                format!("X-Y: {}\r\n", "z".repeat(2000)).repeat(10),
+                "Content-Length: 16\r\n\r\n",
+                ALLOWED
+            ),
         ),
         ("byte by byte", Runs, |exchange| {
             exchange.read();
@@ -148,7 +167,11 @@ fn whole_answers_decide() {
 fn other_statuses_are_failures_or_refusals() {
     rows(&[
         ("500", FailOpen, says!("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n")),
-        ("503 that allows", FailOpen, says!("HTTP/1.1 503 Busy\r\nContent-Length: 16\r\n\r\n", ALLOWED)),
+        (
+            "503 that allows",
+            FailOpen,
+            says!("HTTP/1.1 503 Busy\r\nContent-Length: 16\r\n\r\n", ALLOWED),
+        ),
         ("401", Refused, says!("HTTP/1.1 401 Unauthorized\r\nContent-Length: 16\r\n\r\n", ALLOWED)),
         ("403", Refused, says!("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")),
         ("404", Refused, says!("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")),
@@ -168,7 +191,8 @@ fn a_redirect_is_not_followed() {
         let location = location.clone();
         let server = Server::scripted(Transport::Tcp, move |exchange| {
             exchange.read();
-            let line = format!("HTTP/1.1 {status} Over There\r\nLocation: {location}/v1/preflight/exec");
+            let line =
+                format!("HTTP/1.1 {status} Over There\r\nLocation: {location}/v1/preflight/exec");
             exchange.send(line + "\r\nContent-Length: 0\r\n\r\n");
             exchange.hang();
         });
@@ -187,9 +211,21 @@ fn what_ends_before_a_whole_answer_is_a_failure() {
         ("half a status line", FailOpen, says!("HTTP/1.")),
         ("half a head", FailOpen, says!("HTTP/1.1 200 OK\r\nContent-Le")),
         ("no body", FailOpen, says!("HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n")),
-        ("half a body", FailOpen, says!("HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"allowed\":")),
-        ("one byte short", FailOpen, says!("HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n", ALLOWED)),
-        ("no last chunk", FailOpen, says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n", ALLOWED, "\r\n")),
+        (
+            "half a body",
+            FailOpen,
+            says!("HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"allowed\":"),
+        ),
+        (
+            "one byte short",
+            FailOpen,
+            says!("HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n", ALLOWED),
+        ),
+        (
+            "no last chunk",
+            FailOpen,
+            says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n", ALLOWED, "\r\n"),
+        ),
         ("only 100-continue", FailOpen, says!("HTTP/1.1 100 Continue\r\n\r\n")),
         ("reset", FailOpen, |exchange| {
             exchange.reset_on_close();
@@ -242,12 +278,48 @@ fn what_cannot_be_a_verdict_is_refused() {
             exchange.send("HTTP/1.1 200 OK\r\n");
             (0..40).for_each(|_| exchange.send("X: y\r\n".repeat(1000)));
         }),
-        ("two lengths", Refused, says!("HTTP/1.1 200 OK\r\nContent-Length: 16\r\nContent-Length: 16\r\n\r\n", ALLOWED)),
-        ("length and chunks", Refused, says!("HTTP/1.1 200 OK\r\nContent-Length: 16\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n", ALLOWED, "\r\n0\r\n\r\n")),
-        ("another coding", Refused, says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n10\r\n", ALLOWED, "\r\n0\r\n\r\n")),
-        ("a bad chunk size", Refused, says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-10\r\n", ALLOWED)),
-        ("a chunk without an end", Refused, says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n", ALLOWED, "0\r\n\r\n")),
-        ("a negative length", Refused, says!("HTTP/1.1 200 OK\r\nContent-Length: -16\r\n\r\n", ALLOWED)),
+        (
+            "two lengths",
+            Refused,
+            says!("HTTP/1.1 200 OK\r\nContent-Length: 16\r\nContent-Length: 16\r\n\r\n", ALLOWED),
+        ),
+        (
+            "length and chunks",
+            Refused,
+            says!(
+                "HTTP/1.1 200 OK\r\nContent-Length: 16\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n",
+                ALLOWED,
+                "\r\n0\r\n\r\n"
+            ),
+        ),
+        (
+            "another coding",
+            Refused,
+            says!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n10\r\n",
+                ALLOWED,
+                "\r\n0\r\n\r\n"
+            ),
+        ),
+        (
+            "a bad chunk size",
+            Refused,
+            says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-10\r\n", ALLOWED),
+        ),
+        (
+            "a chunk without an end",
+            Refused,
+            says!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n",
+                ALLOWED,
+                "0\r\n\r\n"
+            ),
+        ),
+        (
+            "a negative length",
+            Refused,
+            says!("HTTP/1.1 200 OK\r\nContent-Length: -16\r\n\r\n", ALLOWED),
+        ),
     ]);
     // 64 KiB exactly is not too much.
     row("64 KiB", Runs, |exchange| {

@@ -60,10 +60,12 @@ fn all_checks_of_a_process_use_one_connection() {
 
 #[test]
 fn a_connection_that_is_announced_or_found_to_end_is_replaced() {
-    let closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 16\r\n\r\n{\"allowed\":true}";
+    let closing =
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 16\r\n\r\n{\"allowed\":true}";
     let old = b"HTTP/1.0 200 OK\r\nContent-Length: 16\r\n\r\n{\"allowed\":true}";
     let endless = b"HTTP/1.1 200 OK\r\n\r\n{\"allowed\":true}";
-    let chatty = b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"allowed\":true}HTTP/1.1 200 OK\r\n";
+    let chatty =
+        b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"allowed\":true}HTTP/1.1 200 OK\r\n";
     for transport in Transport::BOTH {
         for (name, answer) in
             [("close", &closing[..]), ("1.0", old), ("until close", endless), ("more", chatty)]
@@ -125,10 +127,12 @@ fn an_answer_that_came_before_the_question_is_none() {
     // A second answer arrives after the first was read: nobody asked for it.
     for transport in Transport::BOTH {
         let server = Server::scripted(transport, |exchange| {
-            exchange.read();
-            exchange.send(YES);
-            std::thread::sleep(std::time::Duration::from_millis(50));
-            exchange.send(YES);
+            if exchange.number == 0 {
+                exchange.read();
+                exchange.send(YES);
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                exchange.send(YES);
+            }
             exchange.answer_all(|_| json_answer(DENIED));
         });
         let sandbox = Sandbox::new();

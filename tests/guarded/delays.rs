@@ -50,7 +50,11 @@ fn outcomes(large: bool, script: fn(&mut Exchange)) -> Vec<(Transport, [bool; 2]
 #[test]
 fn a_server_that_takes_too_long_is_one_that_cannot_be_reached() {
     for (name, large, script) in [
-        ("never reads or answers", false, (|_| std::thread::sleep(LONGEST * 2)) as fn(&mut Exchange)),
+        (
+            "never reads or answers",
+            false,
+            (|_| std::thread::sleep(LONGEST * 2)) as fn(&mut Exchange),
+        ),
         ("reads, never answers", false, Exchange::hang),
         ("never reads a large question", true, |_| std::thread::sleep(LONGEST * 2)),
         ("reads slowly", true, |exchange| {
@@ -99,11 +103,15 @@ fn a_server_that_takes_too_long_is_one_that_cannot_be_reached() {
 fn a_refusal_of_a_large_question_counts_though_it_came_early() {
     let early = |exchange: &mut Exchange| {
         exchange.read_some();
-        exchange.send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        exchange.send(
+            "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        );
     };
     let early_and_reads_on = |exchange: &mut Exchange| {
         exchange.read_some();
-        exchange.send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        exchange.send(
+            "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        );
         exchange.hang();
     };
     for script in [early, early_and_reads_on] {

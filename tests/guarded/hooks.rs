@@ -198,7 +198,7 @@ fn a_call_that_is_denied_the_second_time_only_fails_then() {
     let sandbox = Sandbox::new();
     let asked = std::sync::atomic::AtomicUsize::new(0);
     let server = Server::judging(crate::support::Transport::Tcp, move |_| {
-        asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % 2 == 0
+        asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst).is_multiple_of(2)
     });
     let words = FUNCTIONS[17].words(&sandbox, Compiler::System, &["--times=4"]);
     let guarded = Run::guarded(&sandbox, &server.url, &words).finish();

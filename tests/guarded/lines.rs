@@ -1,6 +1,6 @@
 //! The functions that hand a line to a shell, where they need no shell.
 
-use crate::support::{Compiler, Run, Sandbox, Server, probe};
+use crate::support::{Compiler, Run, Sandbox, Server, assert_guarded, probe};
 
 fn start(options: &[&str], function: &str, line: &str) -> Vec<String> {
     let mut words = vec![probe("start", Compiler::System).to_str().expect("text").to_owned()];
@@ -33,6 +33,7 @@ fn what_needs_no_shell_asks_nobody() {
         assert_eq!(server.take_commands(), [""; 0], "{words:?}");
         assert_eq!(sandbox.take_marks(), [""; 0], "{words:?}");
     }
+    assert_guarded(&sandbox, &server);
 }
 
 #[test]
@@ -64,9 +65,16 @@ fn a_line_is_asked_about_unchanged_whatever_it_holds() {
     let sandbox = Sandbox::new();
     let server = Server::allowing();
     let long = format!("true {}", "x".repeat(100_000));
-    for line in
-        ["", " ", "true 'a  b' \"c\"\t# é", "exit 7", "kill -TERM $$", "true\nfalse", "nonexistent", &long]
-    {
+    for line in [
+        "",
+        " ",
+        "true 'a  b' \"c\"\t# é",
+        "exit 7",
+        "kill -TERM $$",
+        "true\nfalse",
+        "nonexistent",
+        &long,
+    ] {
         for function in ["system", "popen"] {
             let words = start(&[], function, line);
             let bare = Run::bare(&sandbox, &words).finish();

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use crate::support::{Compiler, Finished, Run, Sandbox, Server, probe};
+use crate::support::{Compiler, Finished, Run, Sandbox, Server, assert_guarded, probe};
 
 fn start(rest: &[&str]) -> Vec<String> {
     let mut words = vec![probe("start", Compiler::System).to_str().expect("text").to_owned()];
@@ -49,6 +49,7 @@ fn a_program_that_is_not_there_fails_with_its_own_error_and_asks_nobody() {
             assert_eq!(server.take_commands(), [""; 0], "{words:?}");
         }
     }
+    assert_guarded(&sandbox, &server);
 }
 
 #[test]
@@ -60,13 +61,15 @@ fn a_descriptor_that_is_not_open_is_certainly_no_program() {
     let guarded = Run::guarded(&sandbox, &server.url, &[&descriptors]).finish();
     assert_eq!(guarded.seen(), bare.seen());
     assert_eq!(server.take_commands(), [""; 0]);
+    assert_guarded(&sandbox, &server);
 }
 
 #[test]
 fn a_relative_program_that_a_file_action_may_bring_into_reach_is_asked_about() {
     let sandbox = Sandbox::new();
     let relative = sandbox.text("bin/rm").trim_start_matches('/').to_owned();
-    for (function, allowed) in [("posix_spawn", true), ("posix_spawnp", true), ("posix_spawn", false)]
+    for (function, allowed) in
+        [("posix_spawn", true), ("posix_spawnp", true), ("posix_spawn", false)]
     {
         let server = if allowed { Server::allowing() } else { Server::denying() };
         let words = start(&["--chdir-action", function, &relative, "rm", "x"]);

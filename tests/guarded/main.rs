@@ -7,12 +7,21 @@
 //! compared with a run without it.
 #![cfg(target_os = "linux")]
 
+mod addresses;
 mod answers;
 mod arguments;
 mod connections;
 mod delays;
+mod environment;
+mod exports;
 mod hooks;
 mod lines;
 mod lookup;
+mod matrix;
+mod musl;
+mod notices;
+mod programs;
+mod python;
 mod support;
+mod surroundings;
 mod syscalls;

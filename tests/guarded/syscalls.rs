@@ -1,6 +1,6 @@
 //! `syscall(2)` with any other number than those of exec is none of our business.
 
-use crate::support::{Compiler, Run, Sandbox, Server, probe};
+use crate::support::{Compiler, Run, Sandbox, Server, assert_guarded, probe};
 
 pub fn system_calls_by_number_are_left_alone(compiler: Compiler) {
     let sandbox = Sandbox::new();
@@ -12,6 +12,7 @@ pub fn system_calls_by_number_are_left_alone(compiler: Compiler) {
     let guarded = Run::guarded(&sandbox, &server.url, &[&syscalls]).finish();
     assert_eq!(guarded.seen(), bare.seen());
     assert_eq!(server.connections(), 0);
+    assert_guarded(&sandbox, &server);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! asked about are only ever words in a request.
 
 mod commands;
+mod embedded;
 mod preload;
 mod serve_files;
 mod serve_protocol;

@@ -1,28 +1,26 @@
 //! What `rampart preload` becomes, and what it leaves behind.
 
 use std::ffi::OsStr;
-use std::io::{Read as _, Write as _};
+use std::fs::Permissions;
+use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
 
-use crate::server::{Client, Server, TOKEN};
-use crate::world::{POLICY, World, finished, stderr, stdout, wait_until};
+use crate::server::{Server, TOKEN};
+use crate::world::{World, finished, stderr, stdout, wait_until};
 
 /// Runs a shell script under guard.
-fn guard(world: &World, flags: &[&str], script: &str) -> std::process::Output {
+pub fn guard(world: &World, flags: &[&str], script: &str) -> std::process::Output {
     let mut words = vec!["preload"];
     words.extend(flags);
     words.extend(["--", "sh", "-c", script]);
     world.run(words)
 }
 
-fn wait_until_gone(world: &World) {
-    wait_until("the end of the embedded server", || {
-        world.private_directories().is_empty()
-    });
+pub fn wait_until_gone(world: &World) {
+    wait_until("the end of the embedded server", || world.private_directories().is_empty());
 }
 
 #[test]
@@ -30,18 +28,10 @@ fn the_command_takes_the_place_of_rampart_and_ends_as_it_does() {
     let world = World::with_library();
     assert_eq!(guard(&world, &[], "exit 7").status.code(), Some(7));
     assert_eq!(guard(&world, &[], "kill -9 $$").status.signal(), Some(9));
-    let mut child = world
-        .rampart(["preload", "sh", "-c", "echo $$"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        world.rampart(["preload", "sh", "-c", "echo $$"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut pid = String::new();
-    child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut pid)
-        .unwrap();
+    child.stdout.take().unwrap().read_to_string(&mut pid).unwrap();
     assert_eq!(pid.trim(), child.id().to_string());
     child.wait().unwrap();
 }
@@ -79,10 +69,7 @@ fn the_command_finds_everything_that_the_library_needs() {
         "--",
         "env",
     ]);
-    command
-        .env("RAMPART_ADDRESS", "1.2.3.4:5")
-        .env("RAMPART_NOTICE", "0")
-        .env("KEPT", "x");
+    command.env("RAMPART_ADDRESS", "1.2.3.4:5").env("RAMPART_NOTICE", "0").env("KEPT", "x");
     let output = finished(&mut command);
     let environment = stdout(&output);
     let value = |name: &str| {
@@ -103,10 +90,7 @@ fn the_command_finds_everything_that_the_library_needs() {
     assert_eq!(value("RAMPART_ADDRESS"), None);
     assert_eq!(value("RAMPART_TOKEN").map(|token| token.len()), Some(64));
     let url = value("RAMPART_URL").unwrap();
-    assert!(
-        url.starts_with(&format!("unix://{}/", world.runtime().display())),
-        "{url}"
-    );
+    assert!(url.starts_with(&format!("unix://{}/", world.runtime().display())), "{url}");
 
     let plain = stdout(&world.run(["preload", "--", "env"]));
     assert!(plain.contains("RAMPART_FAIL_OPEN=1\n"), "{plain}");
@@ -119,138 +103,12 @@ fn arguments_arrive_byte_for_byte() {
     let world = World::with_library();
     let odd = OsStr::from_bytes(b"a\xff \n'\"$x");
     let mut command = world.rampart(["preload", "--", "printf", "%s|"]);
-    let output = command
-        .args([odd, OsStr::new(""), OsStr::new("--mode")])
-        .output()
-        .unwrap();
+    let output = command.args([odd, OsStr::new(""), OsStr::new("--mode")]).output().unwrap();
     assert_eq!(output.stdout, b"a\xff \n'\"$x||--mode|");
 }
 
-/// A guarded shell that waits, and its server.
-struct Waiting {
-    shell: Child,
-    socket: PathBuf,
-    token: String,
-}
-
-impl Waiting {
-    fn start(world: &World, flags: &[&str]) -> Self {
-        let mut words = vec!["preload"];
-        words.extend(flags);
-        words.extend([
-            "--",
-            "sh",
-            "-c",
-            "echo \"$RAMPART_URL\"; echo \"$RAMPART_TOKEN\"; echo; read x",
-        ]);
-        let mut shell = world
-            .rampart(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = String::new();
-        let mut out = shell.stdout.take().unwrap();
-        while !said.ends_with("\n\n") {
-            let mut byte = [0];
-            out.read_exact(&mut byte).unwrap();
-            said.push(char::from(byte[0]));
-        }
-        let mut lines = said.lines();
-        let socket = lines
-            .next()
-            .unwrap()
-            .strip_prefix("unix://")
-            .unwrap()
-            .into();
-        Self {
-            shell,
-            socket,
-            token: lines.next().unwrap().to_owned(),
-        }
-    }
-
-    fn ask(&self, command: &str, token: &str) -> crate::server::Answer {
-        let mut client = Client::over_unix(&self.socket);
-        client.send(crate::server::question(command).replace(TOKEN, token));
-        client.answer()
-    }
-
-    fn end(mut self) {
-        self.shell.stdin.take().unwrap().write_all(b"\n").unwrap();
-        self.shell.wait().unwrap();
-    }
-}
-
-#[test]
-fn the_embedded_server_decides_by_the_policy_and_knows_its_token() {
-    let world = World::with_library();
-    world.write("p.yaml", POLICY);
-    let waiting = Waiting::start(&world, &["--policy", "p.yaml"]);
-    assert!(
-        waiting
-            .ask("forbidden", &waiting.token)
-            .body
-            .contains("\"allowed\":false")
-    );
-    assert!(
-        waiting
-            .ask("ls", &waiting.token)
-            .body
-            .contains("\"allowed\":true")
-    );
-    assert_eq!(waiting.ask("ls", "wrong").status, 401);
-    assert_eq!(world.audit().len(), 2);
-    // A changed policy counts for a run that is under way, too.
-    world.write("p.yaml", &POLICY.replace("forbidden*", "banned*"));
-    wait_until("the new policy", || {
-        waiting
-            .ask("forbidden", &waiting.token)
-            .body
-            .contains("\"allowed\":true")
-    });
-    waiting.end();
-    wait_until_gone(&world);
-}
-
-#[test]
-fn the_server_lives_as_long_as_one_process_of_the_tree() {
-    let world = World::with_library();
-    let script = "(sleep 3; echo done > late) >/dev/null 2>&1 </dev/null & exit 0";
-    assert!(guard(&world, &[], script).status.success());
-    std::thread::sleep(Duration::from_millis(2000));
-    assert_eq!(world.private_directories().len(), 1);
-    wait_until_gone(&world);
-    assert!(world.path("late").exists());
-}
-
-#[test]
-fn the_server_holds_nothing_open_that_somebody_waits_for() {
-    let world = World::with_library();
-    let start = Instant::now();
-    // The child keeps the server alive, and no pipe of ours open.
-    let output = guard(&world, &[], "sleep 4 >/dev/null 2>&1 </dev/null & echo hi");
-    assert_eq!(stdout(&output), "hi\n");
-    assert!(
-        start.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        start.elapsed()
-    );
-}
-
-#[test]
-fn a_command_that_waits_for_all_its_children_does_not_wait_for_the_server() {
-    let world = World::with_library();
-    let source = world.write(
-        "wait.c",
-        "#include <sys/wait.h>\n#include <errno.h>\n\
-         int main(void) { int n = 0; while (wait(0) > 0) n++; return errno == ECHILD ? n : 99; }\n",
-    );
-    let program = world.path("wait-all");
-    world.compile(&source, &program, &[]);
-    let output = world.run([OsStr::new("preload"), OsStr::new("--"), program.as_os_str()]);
-    assert_eq!(output.status.code(), Some(0));
-}
+/// Its bit in the masks of `/proc/PID/status`.
+const SIGPIPE: u64 = 1 << 12;
 
 #[test]
 fn signals_and_closed_streams_are_inherited_as_they_were() {
@@ -261,21 +119,14 @@ fn signals_and_closed_streams_are_inherited_as_they_were() {
         stdout(&finished(&mut shell))
     };
     let ignored = |text: &str| {
-        let mask = text
-            .lines()
-            .find_map(|line| line.strip_prefix("SigIgn:\t"))
-            .unwrap();
+        let mask = text.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).unwrap();
         u64::from_str_radix(mask.trim(), 16).unwrap()
     };
-    const SIGPIPE: u64 = 1 << 12;
     assert_eq!(ignored(&run("cat /proc/self/status")) & SIGPIPE, 0);
     let nested = format!("trap '' PIPE; exec {rampart} preload -- cat /proc/self/status");
     assert_eq!(ignored(&run(&nested)) & SIGPIPE, SIGPIPE);
     let closed = format!("exec 0<&-; exec {rampart} preload -- ls /proc/self/fd");
-    assert!(
-        !run(&closed).lines().any(|line| line == "0 "),
-        "stdin is open"
-    );
+    assert!(!run(&closed).lines().any(|line| line == "0 "), "stdin is open");
     let closed = format!("exec 0<&-; exec {rampart} preload -- readlink /proc/self/fd/0; true");
     assert_eq!(run(&closed), "");
 }
@@ -296,64 +147,25 @@ fn what_is_not_usable_is_said_and_nothing_is_run() {
     let table: &[(&[&str], Option<&str>, i32, &str)] = &[
         (&["--policy", "bad.yaml"], None, 2, "bad.yaml:1:"),
         (&["--policy", "none.yaml"], None, 2, "none.yaml"),
-        (
-            &["--policy", "bad.yaml", "--port", "1"],
-            None,
-            2,
-            "cannot be used with",
-        ),
-        (
-            &["--policy", "bad.yaml", "--url", "http://h"],
-            None,
-            2,
-            "cannot be used with",
-        ),
-        (
-            &["--policy", "bad.yaml", "--token", "t"],
-            None,
-            2,
-            "cannot be used with",
-        ),
-        (
-            &["--url", "http://h", "--port", "1"],
-            None,
-            2,
-            "cannot be used with",
-        ),
+        (&["--policy", "bad.yaml", "--port", "1"], None, 2, "cannot be used with"),
+        (&["--policy", "bad.yaml", "--url", "http://h"], None, 2, "cannot be used with"),
+        (&["--policy", "bad.yaml", "--token", "t"], None, 2, "cannot be used with"),
+        (&["--url", "http://h", "--port", "1"], None, 2, "cannot be used with"),
         (&["--url", "https://h"], None, 2, "https"),
         (&["--url", "http://me:pw@h"], None, 2, "user info"),
-        (
-            &["--url", "http://no-such-host.invalid"],
-            None,
-            1,
-            "no-such-host.invalid",
-        ),
+        (&["--url", "http://no-such-host.invalid"], None, 1, "no-such-host.invalid"),
         (&["--port", "0"], None, 2, "--port"),
         (&["--mode", "lax"], None, 2, "lax"),
         (&["--fail-open=maybe"], None, 2, "maybe"),
         (&["--token", "a b", "--port", "1"], None, 2, "token"),
         (&[], Some("/no/librampart.so"), 2, "/no/librampart.so"),
-        (
-            &[],
-            Some(not_a_library.to_str().unwrap()),
-            2,
-            "not a shared library",
-        ),
+        (&[], Some(not_a_library.to_str().unwrap()), 2, "not a shared library"),
         (&[], Some("/bin"), 2, "not a file"),
     ];
     for (flags, library, status, words) in table {
         let output = run(flags, *library);
-        assert_eq!(
-            output.status.code(),
-            Some(*status),
-            "{flags:?}: {}",
-            stderr(&output)
-        );
-        assert!(
-            stderr(&output).contains(words),
-            "{flags:?}: {}",
-            stderr(&output)
-        );
+        assert_eq!(output.status.code(), Some(*status), "{flags:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{flags:?}: {}", stderr(&output));
     }
     assert!(!world.path("ran").exists());
     assert!(world.private_directories().is_empty());
@@ -361,11 +173,7 @@ fn what_is_not_usable_is_said_and_nothing_is_run() {
     let bare = World::new();
     let output = bare.run(["preload", "--", "touch", "ran"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(
-        stderr(&output).contains("rampart setup"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("rampart setup"), "{}", stderr(&output));
 }
 
 #[test]
@@ -389,7 +197,8 @@ fn a_library_in_a_path_with_blanks_is_preloaded_by_a_link() {
 #[test]
 fn a_server_that_is_there_is_used_with_the_token_that_is_known() {
     let world = World::with_library();
-    world.write(".rampart/token", TOKEN);
+    let token = world.write(".rampart/token", TOKEN);
+    std::fs::set_permissions(token, Permissions::from_mode(0o600)).unwrap();
     let server = Server::start(&world, &[]);
     let url = format!("http://{}", server.tcp);
     let port = server.tcp.port().to_string();
@@ -399,22 +208,11 @@ fn a_server_that_is_there_is_used_with_the_token_that_is_known() {
     assert_eq!(stdout(&by_port), format!("{url} {TOKEN} \n"));
     assert_eq!(stderr(&by_port), "");
     // A server that is only named is not shown this user's own token.
-    assert_eq!(
-        stdout(&guard(&world, &["--url", &url], show)),
-        format!("{url}  \n")
-    );
-    let given = guard(
-        &world,
-        &["--url", &format!("{unix}/"), "--token", "t"],
-        show,
-    );
+    assert_eq!(stdout(&guard(&world, &["--url", &url], show)), format!("{url}  \n"));
+    let given = guard(&world, &["--url", &format!("{unix}/"), "--token", "t"], show);
     assert_eq!(stdout(&given), format!("{unix} t \n"));
     let mut command = world.rampart(["preload", "--", "sh", "-c", show]);
-    let inherited = command
-        .env("RAMPART_URL", &url)
-        .env("RAMPART_TOKEN", "e")
-        .output()
-        .unwrap();
+    let inherited = command.env("RAMPART_URL", &url).env("RAMPART_TOKEN", "e").output().unwrap();
     assert_eq!(stdout(&inherited), format!("{url} e \n"));
     assert!(world.private_directories().is_empty());
 }
@@ -422,10 +220,9 @@ fn a_server_that_is_there_is_used_with_the_token_that_is_known() {
 #[test]
 fn a_server_that_is_not_there_is_warned_of() {
     let world = World::with_library();
-    for (flag, words) in [
-        ("--fail-open=false", "everything is refused"),
-        ("--fail-open", "runs unchecked"),
-    ] {
+    for (flag, words) in
+        [("--fail-open=false", "everything is refused"), ("--fail-open", "runs unchecked")]
+    {
         let output = guard(&world, &["--port", "1", flag], "echo ran");
         assert_eq!(stdout(&output), "ran\n");
         assert!(stderr(&output).contains(words), "{}", stderr(&output));
@@ -435,49 +232,7 @@ fn a_server_that_is_not_there_is_warned_of() {
 #[test]
 fn nothing_is_started_where_nothing_is_asked() {
     let world = World::with_library();
-    let output = guard(
-        &world,
-        &["--mode", "disabled"],
-        "echo \"$RAMPART_MODE $RAMPART_URL\"",
-    );
+    let output = guard(&world, &["--mode", "disabled"], "echo \"$RAMPART_MODE $RAMPART_URL\"");
     assert_eq!(stdout(&output), "disabled \n");
     assert!(world.private_directories().is_empty());
-}
-
-#[test]
-fn sigterm_ends_the_embedded_server_and_the_terminals_signals_do_not() {
-    let world = World::with_library();
-    let waiting = Waiting::start(&world, &[]);
-    let server = find_server(&waiting);
-    let signal = |name: &str| {
-        let status = std::process::Command::new("kill")
-            .args([name, &server])
-            .status()
-            .unwrap();
-        assert!(status.success());
-    };
-    signal("-HUP");
-    assert_eq!(waiting.ask("ls", &waiting.token).status, 200);
-    signal("-TERM");
-    wait_until_gone(&world);
-    waiting.end();
-}
-
-/// The process at the other end of the socket.
-fn find_server(waiting: &Waiting) -> String {
-    let root = waiting.shell.id().to_string();
-    let servers = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let path = entry.ok()?.path();
-        let name = std::fs::read_to_string(path.join("comm")).ok()?;
-        let environment = std::fs::read(path.join("cwd/environ")).ok();
-        let _ = environment;
-        let started = std::fs::read(path.join("environ")).ok()?;
-        let home = waiting.socket.parent()?.parent()?.to_str()?;
-        let is_ours = String::from_utf8_lossy(&started).contains(home);
-        let pid = path.file_name()?.to_str()?.to_owned();
-        (name.trim() == "rampart-server" && is_ours && pid != root).then_some(pid)
-    });
-    let found: Vec<String> = servers.collect();
-    assert_eq!(found.len(), 1, "{found:?}");
-    found.into_iter().next().unwrap()
 }

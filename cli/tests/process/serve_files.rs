@@ -41,15 +41,7 @@ fn a_changed_policy_is_taken_over_and_a_broken_one_is_not() {
         .into_iter()
         .filter_map(|line| line["event"].as_str().map(str::to_owned))
         .collect();
-    assert_eq!(
-        events,
-        [
-            "policy-reloaded",
-            "policy-refused",
-            "policy-reloaded",
-            "policy-missing"
-        ]
-    );
+    assert_eq!(events, ["policy-reloaded", "policy-refused", "policy-reloaded", "policy-missing"]);
 }
 
 #[test]
@@ -87,11 +79,7 @@ fn a_stale_socket_is_replaced_and_nothing_else_is() {
     let serve = ["serve", "--port", "0", "--unix", "s.sock"];
     let second = world.run(serve);
     assert_eq!(second.status.code(), Some(1));
-    assert!(
-        stderr(&second).contains("listens at"),
-        "{}",
-        stderr(&second)
-    );
+    assert!(stderr(&second).contains("listens at"), "{}", stderr(&second));
     assert_eq!(server.ask("ls")["allowed"], true);
     drop(server);
 
@@ -105,15 +93,11 @@ fn a_stale_socket_is_replaced_and_nothing_else_is() {
 #[test]
 fn a_taken_port_is_named() {
     let world = World::new();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = holder.local_addr().unwrap();
     let output = world.run(["serve", "--port", &address.port().to_string()]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        stderr(&output).contains(&format!("{address} is taken")),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains(&format!("{address} is taken")), "{}", stderr(&output));
 }
 
 #[test]
@@ -122,29 +106,17 @@ fn a_token_is_made_once_and_kept_private() {
     let policy = world.write("bad.yaml", "version: [");
     let refused = world.run(["serve", "--port", "0", "--policy", policy.to_str().unwrap()]);
     assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
-    assert!(
-        stderr(&refused).contains("bad.yaml:1:"),
-        "{}",
-        stderr(&refused)
-    );
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port().to_string();
+    assert!(stderr(&refused).contains("bad.yaml:1:"), "{}", stderr(&refused));
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = holder.local_addr().unwrap().port().to_string();
     let first = world.run(["serve", "--port", &port]);
-    assert!(
-        stderr(&first).contains("made a new token"),
-        "{}",
-        stderr(&first)
-    );
+    assert!(stderr(&first).contains("made a new token"), "{}", stderr(&first));
     let token = world.home().join("token");
     assert_eq!(mode_of(&token), 0o600);
     assert_eq!(mode_of(&world.home()), 0o700);
     assert_eq!(fs::read_to_string(&token).unwrap().trim().len(), 64);
     let second = world.run(["serve", "--port", &port]);
-    assert!(
-        !stderr(&second).contains("made a new token"),
-        "{}",
-        stderr(&second)
-    );
+    assert!(!stderr(&second).contains("made a new token"), "{}", stderr(&second));
 }
 
 #[test]
@@ -166,10 +138,7 @@ fn every_decision_is_a_line_in_the_audit_before_the_answer_comes() {
     assert_eq!(line["message"], "Do something else");
     assert_eq!(line["mode"], "enforce");
     let time = line["time"].as_str().unwrap();
-    assert!(
-        time.len() == 24 && time.ends_with('Z') && time.as_bytes()[19] == b'.',
-        "{time}"
-    );
+    assert!(time.len() == 24 && time.ends_with('Z') && time.as_bytes()[19] == b'.', "{time}");
     assert_eq!(mode_of(&world.home().join("audit.jsonl")), 0o600);
 
     let mut tcp = server.over_tcp();

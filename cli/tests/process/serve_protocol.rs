@@ -1,8 +1,9 @@
 //! What `rampart serve` says on the wire.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::server::{Server, body, head, question};
+use crate::server::{Client, Server, body, head, question};
 use crate::world::{POLICY, World};
 
 const LIMIT: usize = 16 * 1024 * 1024;
@@ -25,30 +26,15 @@ fn each_kind_of_request_has_its_status_on_both_transports() {
         (400, "nonsense\r\n\r\n".to_owned()),
         (400, format!("{}Content-Length: 3\r\n\r\n{{]}}", head())),
         (400, format!("{}Content-Length: 2\r\n\r\n{{}}", head())),
-        (
-            400,
-            format!(
-                "{}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}",
-                head()
-            ),
-        ),
-        (
-            400,
-            format!("{}Transfer-Encoding: chunked\r\n\r\nzz\r\n", head()),
-        ),
+        (400, format!("{}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}", head())),
+        (400, format!("{}Transfer-Encoding: chunked\r\n\r\nzz\r\n", head())),
         (401, ok.replace("Bearer the-token", "Bearer wrong")),
         (401, ok.replace("Authorization: Bearer the-token\r\n", "")),
         (404, "GET / HTTP/1.1\r\n\r\n".to_owned()),
-        (
-            405,
-            "PUT /v1/preflight/exec HTTP/1.1\r\nContent-Length: 0\r\n\r\n".to_owned(),
-        ),
+        (405, "PUT /v1/preflight/exec HTTP/1.1\r\nContent-Length: 0\r\n\r\n".to_owned()),
         (405, "DELETE /healthz HTTP/1.1\r\n\r\n".to_owned()),
         (411, format!("{}\r\n", head())),
-        (
-            413,
-            format!("{}Content-Length: {}\r\n\r\n", head(), LIMIT + 1),
-        ),
+        (413, format!("{}Content-Length: {}\r\n\r\n", head(), LIMIT + 1)),
         (417, format!("{}Expect: a-miracle\r\n\r\n", head())),
         (431, format!("{}X: {}\r\n\r\n", head(), "x".repeat(20_000))),
         (501, format!("{}Transfer-Encoding: gzip\r\n\r\n", head())),
@@ -69,13 +55,7 @@ fn the_answer_says_what_was_decided_and_why() {
     let (_world, server) = serve();
     for (command, allowed, decision, message, policy) in [
         ("ls", true, "allow", "", None),
-        (
-            "forbidden x",
-            false,
-            "deny",
-            "Do something else",
-            Some("no-forbidden"),
-        ),
+        ("forbidden x", false, "deny", "Do something else", Some("no-forbidden")),
         ("watched x", true, "watch", "", Some("watch-it")),
     ] {
         let answer = server.ask(command);
@@ -84,10 +64,7 @@ fn the_answer_says_what_was_decided_and_why() {
         assert_eq!(answer["message"], message, "{answer}");
         assert_eq!(answer["matched_policies"][0].as_str(), policy, "{answer}");
         assert!(answer["eval_duration_us"].is_u64(), "{answer}");
-        assert!(
-            answer["audit_id"].as_str().is_some_and(|id| !id.is_empty()),
-            "{answer}"
-        );
+        assert!(answer["audit_id"].as_str().is_some_and(|id| !id.is_empty()), "{answer}");
     }
 }
 
@@ -109,20 +86,9 @@ fn pipelined_requests_are_answered_in_order() {
     let (_world, server) = serve();
     let mut client = server.over_unix();
     let commands: Vec<String> = (0..200)
-        .map(|n| {
-            if n % 3 == 0 {
-                format!("forbidden {n}")
-            } else {
-                n.to_string()
-            }
-        })
+        .map(|n| if n % 3 == 0 { format!("forbidden {n}") } else { n.to_string() })
         .collect();
-    client.send(
-        commands
-            .iter()
-            .map(|command| question(command))
-            .collect::<String>(),
-    );
+    client.send(commands.iter().map(|command| question(command)).collect::<String>());
     for command in commands {
         let answer = client.answer();
         assert_eq!(
@@ -151,13 +117,8 @@ fn a_request_may_come_in_any_pieces() {
 }
 
 fn chunks(body: &str, size: usize) -> String {
-    let chunk = |piece: &[u8]| {
-        format!(
-            "{:x}\r\n{}\r\n",
-            piece.len(),
-            std::str::from_utf8(piece).unwrap()
-        )
-    };
+    let chunk =
+        |piece: &[u8]| format!("{:x}\r\n{}\r\n", piece.len(), std::str::from_utf8(piece).unwrap());
     body.as_bytes().chunks(size).map(chunk).collect::<String>() + "0\r\n\r\n"
 }
 
@@ -174,11 +135,7 @@ fn a_client_that_waits_for_leave_to_send_its_body_gets_it() {
     assert_eq!(client.answer().status, 100);
     client.send(body);
     assert_eq!(client.answer().status, 200);
-    client.send(format!(
-        "{}Expect: 100-continue\r\nContent-Length: {}\r\n\r\n",
-        head(),
-        LIMIT + 1
-    ));
+    client.send(format!("{}Expect: 100-continue\r\nContent-Length: {}\r\n\r\n", head(), LIMIT + 1));
     assert_eq!(client.answer().status, 413);
 }
 
@@ -210,10 +167,7 @@ fn a_body_of_16_mebibytes_is_read_and_one_byte_more_is_not() {
     assert_eq!(client.answer().status, 200);
 
     // The refusal reaches even a client that sends everything before it reads.
-    for length in [
-        format!("Content-Length: {}", LIMIT + 1),
-        "Transfer-Encoding: chunked".into(),
-    ] {
+    for length in [format!("Content-Length: {}", LIMIT + 1), "Transfer-Encoding: chunked".into()] {
         let mut client = server.over_tcp();
         client.send(format!("{}{length}\r\n\r\n", head()));
         client.try_send(chunks(&(whole.clone() + " "), 1 << 20));
@@ -236,16 +190,35 @@ fn connections_that_stall_do_not_hold_up_others() {
     for _ in 0..100 {
         assert_eq!(server.ask("ls")["allowed"], true);
     }
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     // And they go on where they were.
     for (n, client) in stalled.iter_mut().enumerate() {
         client.send(&request.as_bytes()[n % request.len()..]);
         assert_eq!(client.answer().status, 200);
     }
+}
+
+#[test]
+fn clients_that_connect_without_end_do_not_hold_up_a_kept_connection() {
+    let (_world, server) = serve();
+    let mut kept = server.over_unix();
+    let stop = AtomicBool::new(false);
+    let socket = &server.unix;
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    Client::over_unix(socket).ask("ls");
+                }
+            });
+        }
+        let start = Instant::now();
+        for _ in 0..200 {
+            assert_eq!(kept.ask("ls")["allowed"], true);
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    });
 }
 
 #[test]
@@ -255,11 +228,7 @@ fn a_request_that_is_not_finished_in_time_is_told_so() {
     client.send(head());
     let start = Instant::now();
     assert_eq!(client.answer().status, 408);
-    assert!(
-        start.elapsed() > Duration::from_secs(9),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() > Duration::from_secs(9), "{:?}", start.elapsed());
     assert!(client.is_closed());
 }
 

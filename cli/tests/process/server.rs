@@ -24,15 +24,7 @@ impl Server {
         world.write("token", TOKEN);
         let unix = world.path("s.sock");
         let mut process = world
-            .rampart([
-                "serve",
-                "--port",
-                "0",
-                "--token-file",
-                "token",
-                "--unix",
-                "s.sock",
-            ])
+            .rampart(["serve", "--port", "0", "--token-file", "token", "--unix", "s.sock"])
             .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
@@ -46,20 +38,9 @@ impl Server {
                 }
             }
         });
-        let mut server = Self {
-            process,
-            tcp: SocketAddr::from(([127, 0, 0, 1], 0)),
-            unix,
-            said,
-        };
+        let mut server = Self { process, tcp: SocketAddr::from(([127, 0, 0, 1], 0)), unix, said };
         let ready = server.says("serving on");
-        let address = ready
-            .split("http://")
-            .nth(1)
-            .unwrap()
-            .split(' ')
-            .next()
-            .unwrap();
+        let address = ready.split("http://").nth(1).unwrap().split(' ').next().unwrap();
         server.tcp = address.parse().unwrap();
         server
     }
@@ -67,10 +48,7 @@ impl Server {
     /// The next line on stderr that has these words.
     pub fn says(&self, words: &str) -> String {
         loop {
-            let line = self
-                .said
-                .recv_timeout(PATIENCE)
-                .unwrap_or_else(|_| panic!("no {words:?}"));
+            let line = self.said.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no {words:?}"));
             if line.contains(words) {
                 return line;
             }
@@ -84,10 +62,7 @@ impl Server {
 
     pub fn signal(&self, name: &str) {
         let pid = self.process.id().to_string();
-        let sent = std::process::Command::new("kill")
-            .args([name, &pid])
-            .status()
-            .unwrap();
+        let sent = std::process::Command::new("kill").args([name, &pid]).status().unwrap();
         assert!(sent.success());
     }
 
@@ -146,9 +121,7 @@ impl Client<UnixStream> {
 
 impl<S: Read + Write> Client<S> {
     fn new(stream: S) -> Self {
-        Self {
-            stream: BufReader::new(stream),
-        }
+        Self { stream: BufReader::new(stream) }
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -168,11 +141,7 @@ impl<S: Read + Write> Client<S> {
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).unwrap();
         let status = head.split(' ').nth(1).unwrap_or_default().parse().unwrap();
-        Answer {
-            status,
-            head,
-            body: String::from_utf8(body).unwrap(),
-        }
+        Answer { status, head, body: String::from_utf8(body).unwrap() }
     }
 
     fn head(&mut self) -> String {

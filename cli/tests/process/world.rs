@@ -37,10 +37,7 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        let directory = tempfile::Builder::new()
-            .prefix("rt")
-            .tempdir_in("/tmp")
-            .unwrap();
+        let directory = tempfile::Builder::new().prefix("rt").tempdir_in("/tmp").unwrap();
         fs::create_dir(directory.path().join("run")).unwrap();
         Self { directory }
     }
@@ -76,18 +73,7 @@ impl World {
 
     pub fn compile_library(&self, to: &Path) {
         let source = self.write("empty.c", "int rampart_stands_in;\n");
-        self.compile(&source, to, &["-shared", "-fPIC"]);
-    }
-
-    pub fn compile(&self, source: &Path, to: &Path, flags: &[&str]) {
-        let status = Command::new("cc")
-            .args(flags)
-            .arg("-o")
-            .arg(to)
-            .arg(source)
-            .status()
-            .unwrap();
-        assert!(status.success());
+        compile(&source, to, &["-shared", "-fPIC"]);
     }
 
     /// The program, with nothing in its environment that the test did not put there.
@@ -110,27 +96,24 @@ impl World {
 
     pub fn audit(&self) -> Vec<serde_json::Value> {
         let text = fs::read_to_string(self.home().join("audit.jsonl")).unwrap_or_default();
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// What is left of embedded servers.
     pub fn private_directories(&self) -> Vec<PathBuf> {
-        fs::read_dir(self.runtime())
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect()
+        fs::read_dir(self.runtime()).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
+}
+
+pub fn compile(source: &Path, to: &Path, flags: &[&str]) {
+    let mut compiler = Command::new("cc");
+    let status = compiler.args(flags).arg("-o").arg(to).arg(source).status().unwrap();
+    assert!(status.success());
 }
 
 /// Runs a command to its end, which has to come.
 pub fn finished(command: &mut Command) -> Output {
-    let child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = child.id().to_string();
     let (sender, receiver) = channel();
     let waiter = std::thread::spawn(move || sender.send(child.wait_with_output().unwrap()));

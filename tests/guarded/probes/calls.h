@@ -157,7 +157,9 @@ static struct outcome call_popen(const struct call *c) {
     FILE *stream = popen(c->line, "r");
     struct outcome o = {stream ? 1 : 0, errno, NOT_RUN};
     if (!stream) return o;
-    while (fgets(buffer, sizeof buffer, stream)) printf("read %s", buffer);
+    for (int fresh = 1; fgets(buffer, sizeof buffer, stream); fresh = strchr(buffer, '\n') != NULL) {
+        printf(fresh ? "read %s" : "%s", buffer);
+    }
     o.status = pclose(stream);
     return o;
 }

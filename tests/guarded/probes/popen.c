@@ -11,11 +11,12 @@ int main(void) {
     errno = 0;
     FILE *bad = popen("rm bad", "x");
     printf("bad mode: %d %d\n", bad != NULL, errno);
-    FILE *writer = popen("rm w; cat", "w"), *reader = popen("rm r", "re");
-    printf("close-on-exec: %d\n", fcntl(fileno(reader), F_GETFD));
-    fputs("through the pipe\n", writer);
     fflush(stdout);
+    FILE *writer = popen("rm w; cat", "w"), *reader = popen("rm r", "re");
+    int flag = fcntl(fileno(reader), F_GETFD);
+    fputs("through the pipe\n", writer);
     printf("writer: %d\n", pclose(writer));
+    printf("close-on-exec: %d\n", flag);
     while (fgets(buffer, sizeof buffer, reader)) printf("read %s", buffer);
     printf("reader: %d\n", pclose(reader));
     fflush(stdout);

@@ -3,11 +3,12 @@
  *
  *   --in=direct|fork|vfork|clone|thread   where the call is made (clone: 16 KiB stack)
  *   --times=N                             so often
- *   --env=own|null|empty                  the envp given
+ *   --env=own|null|empty|large            the envp given (large: 5,000 entries, none of ours)
  *   --argv=null                           no argument list at all
  *   --line=null                           no line at all
  *   --chdir-action                        a file action that changes the directory
  *   --clear                               clearenv() first
+ *   --other-thread-first                  another thread makes the call once before
  *   --audit                               what the calls left behind in this process
  */
 #include "calls.h"
@@ -67,6 +68,8 @@ static struct outcome in_child(void) {
     return *shared;
 }
 
+static volatile int other_is_done;
+
 static struct outcome once(void) {
     if (strcmp(place, "direct") == 0) return chosen(&call);
     if (strcmp(place, "thread") == 0) {
@@ -76,6 +79,23 @@ static struct outcome once(void) {
         return *shared;
     }
     return in_child();
+}
+
+static void *calls_and_stays(void *unused) {
+    once();
+    other_is_done = 1;
+    pause();
+    return unused;
+}
+
+static char **large_environment(void) {
+    enum { ENTRIES = 5000 };
+    char **list = calloc(ENTRIES + 1, sizeof *list);
+    for (int i = 0; i < ENTRIES; i++) {
+        list[i] = malloc(32);
+        snprintf(list[i], 32, "ENTRY_%d=%d", i, i);
+    }
+    return list;
 }
 
 /* What a process has that calls must leave as it was. */
@@ -149,7 +169,7 @@ int main(int argc, char **argv) {
     static char *nothing[] = {NULL};
     static char line[256 * 1024];
     struct belongings before;
-    int times = 1, audit = 0, null_argv = 0;
+    int times = 1, audit = 0, null_argv = 0, other_first = 0;
     int at = 1;
     setvbuf(stdout, NULL, _IOLBF, 0);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -161,6 +181,8 @@ int main(int argc, char **argv) {
         if (strncmp(option, "--times=", 8) == 0) times = atoi(option + 8);
         if (strcmp(option, "--env=null") == 0) call.envp = NULL;
         if (strcmp(option, "--env=empty") == 0) call.envp = nothing;
+        if (strcmp(option, "--env=large") == 0) call.envp = large_environment();
+        if (strcmp(option, "--other-thread-first") == 0) other_first = 1;
         if (strcmp(option, "--argv=null") == 0) null_argv = 1;
         if (strcmp(option, "--line=null") == 0) call.line = NULL;
         if (strcmp(option, "--chdir-action") == 0) call.chdir_to_root = 1;
@@ -172,6 +194,11 @@ int main(int argc, char **argv) {
     call.path = argv[at + 1];
     call.argv = null_argv ? NULL : argv + at + 2;
     strncpy(line, call.path, sizeof line - 1);
+    if (other_first) {
+        pthread_t thread;
+        pthread_create(&thread, NULL, calls_and_stays, NULL);
+        while (!other_is_done) usleep(1000);
+    }
     if (audit) {
         /* What the first call sets up once, and the stock-taking itself, are no growth. */
         struct belongings first;

@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,6 +12,9 @@
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+
+/* linux/futex.h, which musl does not bring. */
+enum { FUTEX_WAIT = 0, FUTEX_CMP_REQUEUE = 4 };
 
 static void tell(const char *what, long result) {
     printf("%s: %ld %d\n", what, result, errno);

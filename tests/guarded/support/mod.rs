@@ -5,7 +5,7 @@ mod run;
 mod sandbox;
 mod server;
 
-pub use probe::{Compiler, library, probe};
-pub use run::{Finished, Run};
-pub use sandbox::Sandbox;
+pub use probe::{Compiler, library, linked_probe, probe};
+pub use run::{Finished, Run, assert_guarded};
+pub use sandbox::{Sandbox, installed};
 pub use server::{ALLOWED, DENIED, Exchange, Server, Transport, json_answer};

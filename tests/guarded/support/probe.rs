@@ -38,15 +38,20 @@ fn built_library() -> PathBuf {
 
 /// The C program (or for `NAME.so` the library) made of `probes/NAME.c`.
 pub fn probe(name: &str, compiler: Compiler) -> PathBuf {
+    linked_probe(name, compiler, None)
+}
+
+/// The same, which the loader must load `library` for.
+pub fn linked_probe(name: &str, compiler: Compiler, library: Option<&Path>) -> PathBuf {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guarded/probes");
     let stem = name.strip_suffix(".so").unwrap_or(name);
     let source = sources.join(stem).with_extension("c");
-    let mut flags: Vec<&str> = vec!["-O1", "-g", "-Wall", "-Wno-nonnull", "-pthread", "-o"];
+    let mut flags: Vec<&str> = vec!["-O0", "-Wall", "-Wno-nonnull", "-pthread", "-o"];
     if name != stem {
         flags.splice(0..0, ["-shared", "-fPIC"]);
     }
     let mut hasher = DefaultHasher::new();
-    (compiler.command(), &flags).hash(&mut hasher);
+    (compiler.command(), &flags, library).hash(&mut hasher);
     for file in [&source, &sources.join("calls.h")] {
         fs::read(file).expect("the probe's source").hash(&mut hasher);
     }
@@ -58,7 +63,7 @@ pub fn probe(name: &str, compiler: Compiler) -> PathBuf {
         // last rename wins.
         let own = tempfile::Builder::new().tempfile_in(&kept).expect("a file").into_temp_path();
         let mut compile = Command::new(compiler.command());
-        compile.args(&flags).arg(&own).arg(&source).arg("-ldl");
+        compile.args(&flags).arg(&own).arg(&source).args(library).arg("-ldl");
         let made = compile.output().expect("a C compiler (cc) is needed");
         let said = String::from_utf8_lossy(&made.stderr).into_owned();
         assert!(made.status.success() && said.is_empty(), "{}: {said}", source.display());

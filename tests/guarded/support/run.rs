@@ -4,13 +4,13 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::probe::library;
 use super::sandbox::Sandbox;
+use super::server::Server;
 
 /// A program that runs longer is wedged.
 const LONGEST_RUN: Duration = Duration::from_secs(30);
@@ -58,12 +58,6 @@ impl Run {
     /// Removes a variable.
     pub fn without(mut self, name: &str) -> Self {
         self.command.env_remove(name);
-        self
-    }
-
-    /// Sets the working directory.
-    pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
-        self.command.current_dir(directory);
         self
     }
 
@@ -124,6 +118,15 @@ fn content(mut file: File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Proves that `server` is asked at all by a program that may be asked about: for tests
+/// in which nothing else is.
+#[track_caller]
+pub fn assert_guarded(sandbox: &Sandbox, server: &Server) {
+    Run::guarded(sandbox, &server.url, &["sh", "-c", "curl proof"]).finish();
+    assert_eq!(server.take_commands(), ["curl proof"]);
+    sandbox.take_marks();
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Finished {
@@ -148,7 +151,7 @@ impl Finished {
     /// Demands success.
     #[track_caller]
     pub fn success(self) -> Self {
-        assert_eq!(self.code(), 0, "{self:#?}");
+        assert_eq!(self.code(), 0, "{}: {self:#?}", self.shown);
         self
     }
 }

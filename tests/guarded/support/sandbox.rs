@@ -1,8 +1,7 @@
 //! A place of its own for each test: a home, and a `bin` of harmless stand-ins.
 
-use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -13,6 +12,16 @@ use super::probe::{Compiler, probe};
 /// `witness.c`, which only leaves a mark.
 const STAND_INS: [&str; 9] =
     ["rm", "mkfs", "dd", "curl", "wget", "shutdown", "chmod", "ssh", "tool"];
+
+/// The real programs that a test may run, where they are installed. PATH has no others:
+/// a shell that is denied one `rm` looks for the next.
+const TOOLS: [&str; 50] = [
+    "as", "awk", "bash", "basename", "busybox", "cat", "cc", "cut", "dash", "dirname", "echo",
+    "ed", "env", "expr", "false", "find", "gawk", "gcc", "git", "grep", "head", "java", "javac",
+    "ld", "make", "mawk", "mkdir", "mktemp", "nice", "node", "nohup", "perl", "printf", "pwd",
+    "python3", "sed", "setsid", "sh", "sleep", "sort", "stdbuf", "tail", "test", "timeout", "tr",
+    "true", "uname", "wc", "xargs", "zsh",
+];
 
 /// A temporary directory with a home and stand-ins first on PATH.
 pub struct Sandbox {
@@ -28,8 +37,13 @@ impl Sandbox {
     /// With stand-ins made by `compiler`.
     pub fn with_stand_ins(compiler: Compiler) -> Self {
         let sandbox = Self { directory: TempDir::new().expect("a temporary directory") };
-        for directory in ["bin", "home", "tmp"] {
+        for directory in ["bin", "home", "tmp", "tools"] {
             fs::create_dir(sandbox.path(directory)).expect("a directory");
+        }
+        for name in TOOLS {
+            if let Some(tool) = installed(name) {
+                symlink(tool, sandbox.path("tools").join(name)).expect("a link");
+            }
         }
         for name in STAND_INS {
             sandbox.stand_in(name, compiler);
@@ -66,11 +80,9 @@ impl Sandbox {
         path
     }
 
-    /// PATH: the stand-ins, then the system's programs.
-    pub fn search_path(&self) -> OsString {
-        let mut path = self.path("bin").into_os_string();
-        path.push(":/usr/local/bin:/usr/bin:/bin");
-        path
+    /// PATH: the stand-ins, then the tools.
+    pub fn search_path(&self) -> String {
+        format!("{}:{}", self.text("bin"), self.text("tools"))
     }
 
     /// What has run since this was last called, one line each.
@@ -85,7 +97,7 @@ impl Sandbox {
 }
 
 /// Where a program is among the system's, if it is.
-pub fn installed(name: impl AsRef<OsStr>) -> Option<PathBuf> {
+pub fn installed(name: &str) -> Option<PathBuf> {
     let directories = ["/usr/local/bin", "/usr/bin", "/bin"];
-    directories.iter().map(|it| Path::new(it).join(name.as_ref())).find(|path| path.is_file())
+    directories.iter().map(|it| Path::new(it).join(name)).find(|path| path.is_file())
 }

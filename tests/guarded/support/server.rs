@@ -98,7 +98,7 @@ impl Exchange {
             if let Some(end) = end(&self.unread) {
                 return Some(end);
             }
-            let mut buffer = [0; 64 * 1024];
+            let mut buffer = [0; 8 * 1024];
             match self.stream.read(&mut buffer) {
                 Ok(0) | Err(_) => return None,
                 Ok(count) => self.unread.extend_from_slice(&buffer[..count]),

@@ -1,0 +1,142 @@
+//! The server of a guarded run: what it decides, how long it lives, what it keeps
+//! from being in the way.
+
+use std::ffi::OsStr;
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::preload::{guard, wait_until_gone};
+use crate::server::{Client, TOKEN};
+use crate::world::{POLICY, World, compile, stdout, wait_until};
+
+/// A guarded shell that waits, and its server.
+struct Waiting {
+    shell: Child,
+    socket: PathBuf,
+    token: String,
+}
+
+impl Waiting {
+    fn start(world: &World, flags: &[&str]) -> Self {
+        let mut words = vec!["preload"];
+        words.extend(flags);
+        words.extend([
+            "--",
+            "sh",
+            "-c",
+            "echo \"$RAMPART_URL\"; echo \"$RAMPART_TOKEN\"; echo; read x",
+        ]);
+        let mut shell =
+            world.rampart(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        let mut out = shell.stdout.take().unwrap();
+        while !said.ends_with("\n\n") {
+            let mut byte = [0];
+            out.read_exact(&mut byte).unwrap();
+            said.push(char::from(byte[0]));
+        }
+        let mut lines = said.lines();
+        let socket = lines.next().unwrap().strip_prefix("unix://").unwrap().into();
+        Self { shell, socket, token: lines.next().unwrap().to_owned() }
+    }
+
+    fn ask(&self, command: &str, token: &str) -> crate::server::Answer {
+        let mut client = Client::over_unix(&self.socket);
+        client.send(crate::server::question(command).replace(TOKEN, token));
+        client.answer()
+    }
+
+    fn end(mut self) {
+        self.shell.stdin.take().unwrap().write_all(b"\n").unwrap();
+        self.shell.wait().unwrap();
+    }
+}
+
+#[test]
+fn the_embedded_server_decides_by_the_policy_and_knows_its_token() {
+    let world = World::with_library();
+    world.write("p.yaml", POLICY);
+    let waiting = Waiting::start(&world, &["--policy", "p.yaml"]);
+    assert!(waiting.ask("forbidden", &waiting.token).body.contains("\"allowed\":false"));
+    assert!(waiting.ask("ls", &waiting.token).body.contains("\"allowed\":true"));
+    assert_eq!(waiting.ask("ls", "wrong").status, 401);
+    assert_eq!(world.audit().len(), 2);
+    // A changed policy counts for a run that is under way, too.
+    world.write("p.yaml", &POLICY.replace("forbidden*", "banned*"));
+    wait_until("the new policy", || {
+        waiting.ask("forbidden", &waiting.token).body.contains("\"allowed\":true")
+    });
+    waiting.end();
+    wait_until_gone(&world);
+}
+
+#[test]
+fn the_server_lives_as_long_as_one_process_of_the_tree() {
+    let world = World::with_library();
+    let script = "(sleep 3; echo done > late) >/dev/null 2>&1 </dev/null & exit 0";
+    assert!(guard(&world, &[], script).status.success());
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(world.private_directories().len(), 1);
+    wait_until_gone(&world);
+    assert!(world.path("late").exists());
+}
+
+#[test]
+fn the_server_holds_nothing_open_that_somebody_waits_for() {
+    let world = World::with_library();
+    let start = Instant::now();
+    // The child keeps the server alive, and no pipe of ours open.
+    let output = guard(&world, &[], "sleep 4 >/dev/null 2>&1 </dev/null & echo hi");
+    assert_eq!(stdout(&output), "hi\n");
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_command_that_waits_for_all_its_children_does_not_wait_for_the_server() {
+    let world = World::with_library();
+    let source = world.write(
+        "wait.c",
+        "#include <sys/wait.h>\n#include <errno.h>\n\
+         int main(void) { int n = 0; while (wait(0) > 0) n++; return errno == ECHILD ? n : 99; }\n",
+    );
+    let program = world.path("wait-all");
+    compile(&source, &program, &[]);
+    let output = world.run([OsStr::new("preload"), OsStr::new("--"), program.as_os_str()]);
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn sigterm_ends_the_embedded_server_and_the_terminals_signals_do_not() {
+    let world = World::with_library();
+    let waiting = Waiting::start(&world, &[]);
+    let server = find_server(&waiting);
+    let signal = |name: &str| {
+        let status = std::process::Command::new("kill").args([name, &server]).status().unwrap();
+        assert!(status.success());
+    };
+    signal("-HUP");
+    assert_eq!(waiting.ask("ls", &waiting.token).status, 200);
+    signal("-TERM");
+    wait_until_gone(&world);
+    waiting.end();
+}
+
+/// The process at the other end of the socket.
+fn find_server(waiting: &Waiting) -> String {
+    let root = waiting.shell.id().to_string();
+    let servers = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let name = std::fs::read_to_string(path.join("comm")).ok()?;
+        let started = std::fs::read(path.join("environ")).ok()?;
+        let home = waiting.socket.parent()?.parent()?.to_str()?;
+        let is_ours = String::from_utf8_lossy(&started).contains(home);
+        let pid = path.file_name()?.to_str()?.to_owned();
+        let title = std::fs::read(path.join("cmdline")).ok()?.starts_with(b"rampart-server of");
+        (title && name.trim() == "rampart-server" && is_ours && pid != root).then_some(pid)
+    });
+    let found: Vec<String> = servers.collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.into_iter().next().unwrap()
+}

@@ -1,0 +1,65 @@
+//! What is no error in a policy file, and still hardly what its author meant.
+
+use crate::Action;
+use crate::error::Problem;
+use crate::rules::{Policy, Rule};
+
+/// Warnings about `policies`, which are in the order of evaluation.
+pub(crate) fn warnings(policies: &[Policy]) -> Vec<Problem> {
+    policies.iter().flat_map(about).collect()
+}
+
+fn about(policy: &Policy) -> Vec<Problem> {
+    let warn = |text: &str| Problem::new(policy.at, format!("the policy `{}` {text}", policy.name));
+    if !policy.enabled {
+        return vec![warn(
+            "is switched off, so that no rule of it holds; remove `enabled: false` to use it",
+        )];
+    }
+    if !policy.about_commands {
+        return vec![warn("is about other tools than `exec`, so that no command reaches it here")];
+    }
+    let mut found = Vec::new();
+    let mut always: Option<usize> = None;
+    for (index, rule) in policy.rules.iter().enumerate() {
+        let number = index + 1;
+        if let Some(first) = always {
+            let text = format!(
+                "rule {number} of `{}` is never reached, because rule {first} always holds; move it up",
+                policy.name
+            );
+            found.push(Problem::new(rule.at, text));
+        } else if rule.when.foreign {
+            let text = format!(
+                "rule {number} of `{}` is about another tool, and holds for no command",
+                policy.name
+            );
+            found.push(Problem::new(rule.at, text));
+        } else if rule.always_holds() {
+            always = Some(number);
+        }
+        if rule.action >= Action::Ask && rule.message.is_empty() {
+            let text = format!(
+                "rule {number} of `{}` has no message; say what to do instead, so that an agent does not try again",
+                policy.name
+            );
+            found.push(Problem::new(rule.at, text));
+        }
+    }
+    found
+}
+
+impl Rule {
+    fn always_holds(&self) -> bool {
+        let when = &self.when;
+        let all = |patterns: &Vec<crate::conditions::Pattern>| {
+            patterns.iter().any(|pattern| pattern.written.is_everything())
+        };
+        !when.foreign
+            && when.matches.as_ref().is_none_or(all)
+            && when.contains.is_none()
+            && when.sessions.as_ref().is_none_or(all)
+            && when.not_matches.is_empty()
+            && when.not_sessions.is_empty()
+    }
+}

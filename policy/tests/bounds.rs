@@ -1,0 +1,170 @@
+//! No line, however made, takes long, recurses without end or panics.
+
+use std::time::{Duration, Instant};
+
+use rampart_policy::{Action, Call, Decision, PolicySet};
+
+/// The longest argument list that Linux lets through, in bytes; less where nothing is
+/// optimised.
+const LONGEST: usize = if cfg!(debug_assertions) { 16 << 10 } else { 2 << 20 };
+/// What even the worst line may take on a busy machine.
+const BOUND: Duration = Duration::from_secs(10);
+/// The stack of the threads that judge, in bytes: half of what a thread has by default.
+const STACK: usize = 1 << 20;
+
+fn judged(lines: Vec<(String, String)>) -> Vec<(String, Decision)> {
+    let judge = move || {
+        let policies = PolicySet::starter();
+        lines
+            .into_iter()
+            .map(|(name, command)| {
+                let call =
+                    Call { agent: "a", session: "s", command: &command, cwd: Some("/home/u") };
+                let start = Instant::now();
+                let decision = policies.evaluate(&call);
+                let took = start.elapsed();
+                if std::env::var_os("SHOW_TIMES").is_some() {
+                    println!("{took:>12.2?}  {:?} {name} {:?}", decision.action, decision.unparsed);
+                }
+                assert!(took < BOUND, "{name} took {took:?}");
+                (name, decision)
+            })
+            .collect()
+    };
+    let thread = std::thread::Builder::new().stack_size(STACK).spawn(judge);
+    thread.expect("a thread starts").join().expect("no line panics or overflows the stack")
+}
+
+/// Constructs that nest, opened and closed.
+const NESTS: &[(&str, &str)] = &[
+    ("(", ")"),
+    ("((", "))"),
+    ("( ", " )"),
+    ("{ ", "; }"),
+    ("$(", ")"),
+    ("\"$(", ")\""),
+    ("`", "`"),
+    ("${x:-", "}"),
+    ("$((", "))"),
+    ("$[", "]"),
+    ("<(", ")"),
+    ("if ", "; then :; fi"),
+    ("while ", "; do :; done"),
+    ("for x in a; do ", "; done"),
+    ("case x in x) ", ";; esac"),
+    ("case x in (x) ", ";; esac"),
+    ("f() ", ""),
+    ("f() { ", "; }"),
+    ("[[ ", " ]]"),
+    ("[[ ( ", " ) ]]"),
+    ("! ", ""),
+    ("[[ ! ", " ]]"),
+    ("coproc ", ""),
+    ("time ", ""),
+    ("a=(", ")"),
+    ("x[", "]"),
+    ("@(", ")"),
+    ("{a,", "}"),
+    ("sh -c '", "'"),
+    ("eval ", ""),
+    ("sudo ", ""),
+    ("env -S ", ""),
+    ("bash <<< ", ""),
+    ("cat <<A\n", "\nA\n"),
+    ("'", "'"),
+    ("\"", "\""),
+    ("\\", ""),
+    ("a | ", ""),
+    ("a && ", ""),
+    ("a; ", ""),
+    ("a\n", ""),
+    ("> f ", ""),
+    ("A=1 ", ""),
+    ("[", "]"),
+    ("#", ""),
+    ("x ", ""),
+];
+
+#[test]
+fn nests_of_any_depth_are_answered_in_time() {
+    let mut lines = Vec::new();
+    for (open, close) in NESTS {
+        for depth in [3, 6, 12, 25, 50, 1_000, 100_000] {
+            let depth = depth.min(LONGEST / (open.len() + close.len()));
+            let opened = open.repeat(depth);
+            lines.push((format!("{depth} x {open:?} open"), format!("{opened}rm -rf /tmp/x")));
+            let closed = format!("{opened}echo x{}", close.repeat(depth));
+            lines.push((format!("{depth} x {open:?} closed"), closed.clone()));
+            lines.push((
+                format!("{depth} x {open:?} closed, then an error"),
+                format!("{closed} fi )"),
+            ));
+        }
+    }
+    judged(lines);
+}
+
+#[test]
+fn the_longest_lines_are_answered_in_time() {
+    let fill = |text: &str| text.repeat(LONGEST / text.len());
+    let lines = vec![
+        ("one word", fill("a")),
+        ("spaces", fill(" ")),
+        ("tabs and spaces", fill(" \t")),
+        ("operands of rm", format!("rm -rf {}", fill("ab "))),
+        ("deep operands of rm", format!("rm -rf {}", fill("/tmp/a/../b "))),
+        ("slashes", format!("rm -rf {}", fill("/"))),
+        ("dots", format!("rm -rf /{}", fill("../"))),
+        ("quotes", fill("'a' ")),
+        ("words of rm", fill("rm -rf /x ")),
+        ("curl", fill("curl ")),
+        ("stars", format!("find / {}", fill("*"))),
+        ("near misses", format!("find / {}", fill("-delet"))),
+        ("commands", fill("a;")),
+        ("commands to refuse", fill("rm -rf x;")),
+        ("a quoted script", format!("sh -c '{}'", fill("ls; "))),
+        ("braces", format!("echo {}", fill("{a,b}"))),
+        ("dollars", fill("$x ")),
+        ("heredoc", format!("cat <<E > f\n{}\nE\n", fill("line\n"))),
+        ("letters that are not ASCII", fill("é")),
+        ("control characters", fill("\u{1}\u{7f}\0")),
+        ("xargs input", format!("echo {} | xargs rm", fill("a "))),
+    ];
+    judged(lines.into_iter().map(|(name, line)| (name.to_string(), line)).collect());
+}
+
+#[test]
+fn a_line_that_cannot_be_parsed_is_refused_for_what_it_may_run_and_nothing_else() {
+    let cases = [
+        ("echo \"rm -rf /", Action::Deny),
+        ("rm -rf / )", Action::Deny),
+        ("echo 'never ended", Action::Allow),
+        ("ls )", Action::Allow),
+        ("if true; then ls", Action::Allow),
+    ];
+    for (line, action) in cases {
+        let [(_, decision)] = &judged(vec![(line.to_string(), line.to_string())])[..] else {
+            panic!("one line has one verdict")
+        };
+        assert_eq!(decision.action, action, "{line}");
+        assert!(decision.unparsed.is_some(), "{line}");
+    }
+}
+
+#[test]
+fn what_is_hidden_at_the_end_of_a_large_line_is_found() {
+    let many = LONGEST / 20;
+    let cases = [
+        format!("{}rm -rf /", "sudo ".repeat(many)),
+        format!("rm -rf {}/", "a ".repeat(many)),
+        format!("{}rm -rf /", "a; ".repeat(many)),
+        format!("{}rm -rf /{}", "$(".repeat(1_000), ")".repeat(1_000)),
+        format!("{}rm -rf /{}", "(".repeat(1_000), ")".repeat(1_000)),
+        format!("rm -rf /{}", "tmp/../".repeat(many)),
+    ];
+    for (_, decision) in
+        judged(cases.into_iter().map(|line| (line[..20].to_string(), line)).collect())
+    {
+        assert_eq!(decision.action, Action::Deny);
+    }
+}

@@ -1,0 +1,248 @@
+//! Children are guarded like their parent, whatever was done to the environment, and
+//! get everything else in it as it was.
+
+use std::fs;
+
+use crate::support::{Compiler, Run, Sandbox, Server, assert_guarded, library, probe};
+
+const OURS: [&str; 11] = [
+    "LD_PRELOAD=",
+    "RAMPART_URL=",
+    "RAMPART_TOKEN=",
+    "RAMPART_MODE=",
+    "RAMPART_FAIL_OPEN=",
+    "RAMPART_AGENT=",
+    "RAMPART_SESSION=",
+    "RAMPART_DEBUG=",
+    "RAMPART_NOTICE=",
+    "RAMPART_TIMEOUT_MS=",
+    "RAMPART_ADDRESS=",
+];
+
+const WITH_ENVP: [&str; 9] = [
+    "execve",
+    "execvpe",
+    "execle",
+    "fexecve",
+    "execveat",
+    "syscall_execve",
+    "syscall_execveat",
+    "posix_spawn",
+    "posix_spawnp",
+];
+const WITH_ENVIRON: [&str; 6] = ["execv", "execvp", "execl", "execlp", "system", "popen"];
+
+fn text(name: &str) -> String {
+    probe(name, Compiler::System).to_str().expect("text").to_owned()
+}
+
+/// The entries of a dump that are the library's business, sorted, and the others as
+/// they stand.
+fn split(dump: &str) -> (Vec<&str>, Vec<&str>) {
+    let (mut ours, others): (Vec<_>, Vec<_>) =
+        dump.lines().partition(|line| OURS.iter().any(|name| line.starts_with(name)));
+    ours.sort_unstable();
+    (ours, others)
+}
+
+/// What every child of the tests below must have.
+fn wanted(url: &str, preload: &str) -> Vec<String> {
+    let mut wanted = vec![
+        format!("LD_PRELOAD={preload}"),
+        "RAMPART_AGENT=preload".to_owned(),
+        "RAMPART_DEBUG=0".to_owned(),
+        "RAMPART_FAIL_OPEN=0".to_owned(),
+        "RAMPART_MODE=enforce".to_owned(),
+        "RAMPART_NOTICE=1".to_owned(),
+        "RAMPART_SESSION=s-1".to_owned(),
+        "RAMPART_TIMEOUT_MS=10000".to_owned(),
+        "RAMPART_TOKEN=t0ken".to_owned(),
+        format!("RAMPART_URL={url}"),
+    ];
+    wanted.sort_unstable();
+    wanted
+}
+
+/// Starts `dump` by every function with an environment tampered with in this `way`.
+fn tamper(way: &str, value: &str, preload: &str) {
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    for function in WITH_ENVP.iter().chain(&WITH_ENVIRON) {
+        let is_shell = matches!(*function, "system" | "popen");
+        if matches!(way, "null" | "cleared") && *function == "fexecve" {
+            continue; // glibc's own refuses NULL there, which is no environment to keep.
+        }
+        if is_shell && value.contains("::") {
+            continue; // setenv(3) is given the list in good order.
+        }
+        let words = [&text("tamper"), way, function, &text("dump"), value];
+        let run =
+            |run: Run| run.env("RAMPART_SESSION", "s-1").env("RAMPART_TOKEN", "t0ken").finish();
+        let bare = run(Run::bare(&sandbox, &words));
+        let guarded = run(Run::guarded(&sandbox, &server.url, &words));
+        let clean = |text: &str| text.replace("read ", "");
+        let (bare_dump, dump) = (clean(&bare.stdout), clean(&guarded.stdout));
+        let ((_, others_bare), (ours, others)) = (split(&bare_dump), split(&dump));
+        assert_eq!(ours, wanted(&server.url, preload), "{way}, {function}: {guarded:#?}");
+        // A shell keeps what it can make variables of, and in an order of its own.
+        if !is_shell {
+            assert_eq!(others, others_bare, "{way}, {function}");
+        }
+        assert_eq!(guarded.stderr, "", "{way}, {function}");
+        let asked = server.take_commands();
+        assert_eq!(asked, vec![text("dump"); 1 + usize::from(is_shell)], "{way}, {function}");
+    }
+}
+
+#[test]
+fn children_keep_the_guard_whatever_was_done_to_the_environment() {
+    let ours = library().to_str().expect("text").to_owned();
+    for way in [
+        "nothing",
+        "empty",
+        "null",
+        "no preload",
+        "poison",
+        "poison behind",
+        "only poison",
+        "odd",
+        "many",
+        "cleared",
+    ] {
+        tamper(way, "", &ours);
+    }
+}
+
+#[test]
+fn other_preloaded_libraries_are_kept_and_this_one_is_there_once() {
+    let ours = library().to_str().expect("text").to_owned();
+    let other = text("other.so");
+    for (given, kept) in [
+        (String::new(), ours.clone()),
+        (other.clone(), format!("{ours}:{other}")),
+        (format!("{other} {other}"), format!("{ours}:{other}:{other}")),
+        (format!("{other}:{ours}"), format!("{other}:{ours}")),
+        (format!(" :{ours}:: {other}"), format!(r"\x20:{ours}::\x20{other}")),
+    ] {
+        tamper("preload", &format!("LD_PRELOAD={given}"), &kept);
+    }
+}
+
+#[test]
+fn a_library_that_was_preloaded_with_this_one_stays_in_children_that_lost_the_list() {
+    let ours = library().to_str().expect("text").to_owned();
+    let other = text("other.so");
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    for list in [format!("{ours}:{other}"), format!("{other} {ours}")] {
+        let words = [&text("tamper"), "empty", "execve", &text("dump")];
+        let finished =
+            Run::guarded(&sandbox, &server.url, &words).env("LD_PRELOAD", &list).finish().success();
+        let (ours, _) = split(&finished.stdout);
+        assert_eq!(ours[0], format!("LD_PRELOAD={}", list.replace(' ', ":")));
+        let words = ["sh", "-c", "env -u LD_PRELOAD OTHER_SPEAKS=1 tool x"];
+        let finished =
+            Run::guarded(&sandbox, &server.url, &words).env("LD_PRELOAD", &list).finish();
+        assert_eq!(finished.stdout, "other library loaded\nran tool\n");
+    }
+}
+
+#[test]
+fn another_library_whose_name_ends_alike_is_not_taken_for_this_one() {
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    let ours = library().to_str().expect("text").to_owned();
+    let alike = sandbox.text("tmp/notlibrampart.so");
+    fs::copy(probe("other.so", Compiler::System), &alike).expect("a copy");
+    let list = format!("{alike}:{ours}");
+    let words = [&text("tamper"), "empty", "execve", &text("dump")];
+    let finished =
+        Run::guarded(&sandbox, &server.url, &words).env("LD_PRELOAD", &list).finish().success();
+    assert_eq!(split(&finished.stdout).0[0], format!("LD_PRELOAD={list}"));
+}
+
+#[test]
+fn a_relative_preload_path_is_absolute_in_children() {
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    fs::copy(library(), sandbox.path("home/librampart.so")).expect("a copy");
+    let home = sandbox.path("home").canonicalize().expect("a home");
+    for given in ["./librampart.so", "../home/librampart.so", "././librampart.so"] {
+        // The second program is started elsewhere, and the third by the second.
+        let dump = text("dump");
+        let script = format!("cd / && sh -c 'rm x && {dump}'");
+        let finished = Run::guarded(&sandbox, &server.url, &["sh", "-c", &script])
+            .env("LD_PRELOAD", given)
+            .finish()
+            .success();
+        assert_eq!(finished.stderr, "", "{given}: the loader found it everywhere");
+        assert_eq!(server.take_commands().len(), 3, "{given}");
+        let (ours, _) = split(&finished.stdout);
+        let list = ours[0].strip_prefix("LD_PRELOAD=").expect("a preload list");
+        let path = std::path::Path::new(list).canonicalize().expect("one library");
+        assert_eq!(path, home.join("librampart.so"));
+    }
+}
+
+#[test]
+fn what_was_read_at_load_counts_for_the_life_of_the_process() {
+    let sandbox = Sandbox::new();
+    for (name, value) in [
+        ("RAMPART_MODE", "disabled"),
+        ("RAMPART_MODE", "monitor"),
+        ("RAMPART_URL", "unix:///nonexistent"),
+        ("RAMPART_FAIL_OPEN", "1"),
+        ("LD_PRELOAD", ""),
+    ] {
+        let server = Server::denying();
+        let script = format!(
+            "import os\nos.environ['{name}'] = '{value}'\nos.system('rm x')\n\
+                     os.environ.clear()\nos.system('rm x')\nos.execv('{}', ['rm', 'x'])",
+            sandbox.text("bin/rm")
+        );
+        let finished = Run::guarded(&sandbox, &server.url, &["python3", "-c", &script]).finish();
+        assert_eq!(server.take_commands(), ["rm x"; 3], "{name}={value}: {finished:#?}");
+        assert_eq!(sandbox.take_marks(), [""; 0], "{name}={value}");
+    }
+}
+
+#[test]
+fn the_session_is_that_of_the_first_process_in_the_whole_tree() {
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    let script =
+        "echo $$; sh -c 'env -i /bin/sh -c \"/bin/true; /bin/true\"; true'; true; /bin/true";
+    let finished = Run::guarded(&sandbox, &server.url, &["sh", "-c", script]).finish().success();
+    let session = format!("preload-{}", finished.stdout.trim());
+    let questions = server.take_questions();
+    assert_eq!(questions.len(), 6, "{questions:#?}");
+    for question in questions {
+        assert_eq!(question.json()["session"], *session);
+    }
+}
+
+#[test]
+fn disabled_leaves_everything_alone() {
+    let sandbox = Sandbox::new();
+    let server = Server::denying();
+    for function in WITH_ENVP.iter().chain(&WITH_ENVIRON) {
+        for way in ["empty", "poison", "no preload", "odd"] {
+            let words = [&text("tamper"), way, function, &text("dump")];
+            let bare = Run::bare(&sandbox, &words)
+                .env("RAMPART_MODE", "disabled")
+                .env("RAMPART_URL", &server.url)
+                .finish();
+            let disabled = Run::bare(&sandbox, &words)
+                .env("LD_PRELOAD", library())
+                .env("RAMPART_MODE", "disabled")
+                .env("RAMPART_URL", &server.url)
+                .finish();
+            let list = format!("LD_PRELOAD={}", library().display());
+            let lines: Vec<&str> =
+                disabled.stdout.lines().filter(|it| !it.ends_with(&list)).collect();
+            assert_eq!(lines, bare.stdout.lines().collect::<Vec<_>>(), "{way}, {function}");
+        }
+    }
+    assert_eq!(server.connections(), 0);
+    assert_guarded(&sandbox, &server);
+}

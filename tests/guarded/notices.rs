@@ -1,0 +1,168 @@
+//! What the library says on stderr, and that it never hangs or dies of saying it.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use crate::support::{Compiler, Run, Sandbox, Server, Transport, json_answer, probe};
+
+/// Tries to run `rm --password=hunter2` by a spawn, an exec and a line.
+fn words(sandbox: &Sandbox) -> Vec<String> {
+    let start = probe("start", Compiler::System).to_str().expect("text").to_owned();
+    let rm = sandbox.text("bin/rm");
+    let words = [&start, "--times=2", "posix_spawn", &rm, "rm", "--password=hunter2"];
+    words.map(str::to_owned).to_vec()
+}
+
+fn answering(body: &'static str) -> Server {
+    Server::scripted(Transport::Unix, move |exchange| {
+        exchange.answer_all(|_| json_answer(body));
+    })
+}
+
+#[test]
+fn a_refusal_is_one_line_that_no_answer_can_make_more_of() {
+    let sandbox = Sandbox::new();
+    let long = format!(r#"{{"allowed":false,"message":"{}"}}"#, "m".repeat(3000));
+    let long: &'static str = Box::leak(long.into_boxed_str());
+    for (body, said) in [
+        (r#"{"allowed":false}"#, "the policy does not allow it".to_owned()),
+        (r#"{"allowed":false,"message":""}"#, "the policy does not allow it".to_owned()),
+        (r#"{"allowed":false,"message":"no"}"#, "no".to_owned()),
+        (r#"{"message":"no","matched_policies":["a","b"],"allowed":false}"#, "no [a]".to_owned()),
+        (r#"{"allowed":false,"message":"é☃"}"#, "é☃".to_owned()),
+        (
+            r#"{"allowed":false,"message":"a\nb\u001b[31mc\r\u0007\u009bd\u0000e","matched_policies":["p\n"]}"#,
+            "a?b?[31mc???d?e [p?]".to_owned(),
+        ),
+        (long, "m".repeat(200)),
+    ] {
+        let server = answering(body);
+        let finished = Run::guarded(&sandbox, &server.url, &words(&sandbox)).finish();
+        assert_eq!(finished.stderr, format!("rampart: blocked rm: {said}\n").repeat(2));
+        assert_eq!(server.take_questions().len(), 2);
+    }
+    let server = Server::denying();
+    let finished =
+        Run::guarded(&sandbox, &server.url, &words(&sandbox)).env("RAMPART_NOTICE", "0").finish();
+    assert_eq!((finished.stderr.as_str(), server.take_questions().len()), ("", 2));
+    assert_eq!(sandbox.take_marks(), [""; 0]);
+}
+
+#[test]
+fn the_name_of_a_program_cannot_break_the_line_either() {
+    let sandbox = Sandbox::new();
+    let server = Server::denying();
+    let start = probe("start", Compiler::System);
+    let long = "n".repeat(300);
+    for (name, said) in [("a\nb\u{1b}[2J", "a?b?[2J"), (&*long, &long[..120])] {
+        let words = [start.to_str().expect("text"), "execvp", name, name];
+        let finished = Run::guarded(&sandbox, &server.url, &words).finish();
+        assert_eq!(finished.stderr, format!("rampart: blocked {said}: not here [test-policy]\n"));
+    }
+}
+
+#[test]
+fn debug_tells_of_load_and_checks_but_never_of_arguments_or_token() {
+    let sandbox = Sandbox::new();
+    for server in [Server::allowing(), Server::denying()] {
+        let finished = Run::guarded(&sandbox, &server.url, &words(&sandbox))
+            .env("RAMPART_DEBUG", "1")
+            .env("RAMPART_TOKEN", "s3cret-token")
+            .env("RAMPART_NOTICE", "0")
+            .finish();
+        let lines: Vec<&str> = finished.stderr.lines().collect();
+        assert!(lines.iter().all(|line| line.starts_with("[rampart] ")), "{finished:#?}");
+        assert_eq!(lines.iter().filter(|line| line.contains("check")).count(), 2);
+        assert!(lines[0].starts_with("[rampart] loaded pid="), "{finished:#?}");
+        for secret in ["hunter2", "password", "s3cret"] {
+            assert!(!finished.stderr.contains(secret), "{finished:#?}");
+        }
+    }
+    sandbox.take_marks();
+}
+
+#[test]
+fn what_was_not_understood_is_said_once_in_a_tree() {
+    let sandbox = Sandbox::new();
+    for (name, value, said, runs) in [
+        ("RAMPART_MODE", "enforced", "rampart: RAMPART_MODE counts as enforce", false),
+        ("RAMPART_MODE", "Monitor", "rampart: RAMPART_MODE counts as enforce", false),
+        ("RAMPART_FAIL_OPEN", "yes", "rampart: RAMPART_FAIL_OPEN counts as 0", false),
+        ("RAMPART_TIMEOUT_MS", "soon", "rampart: RAMPART_TIMEOUT_MS counts as 2000", false),
+        ("RAMPART_TIMEOUT_MS", "0", "rampart: RAMPART_TIMEOUT_MS counts as 2000", false),
+        ("RAMPART_MODE", "", "", false),
+        ("RAMPART_MODE", "monitor", "", true),
+    ] {
+        let server = Server::denying_any_with("rm");
+        let words = ["sh", "-c", "sh -c 'sh -c true; true'; rm x"];
+        let finished = Run::guarded(&sandbox, &server.url, &words)
+            .env("RAMPART_NOTICE", "0")
+            .env(name, value)
+            .finish();
+        let ours: Vec<&str> =
+            finished.stderr.lines().filter(|line| line.starts_with("rampart")).collect();
+        let times = usize::from(!said.is_empty());
+        assert_eq!(ours.len(), times, "{name}={value}: {finished:#?}");
+        assert!(ours.iter().all(|line| line.starts_with(said)), "{name}={value}: {ours:?}");
+        assert_eq!(sandbox.take_marks().len(), usize::from(runs), "{name}={value}");
+        assert!(server.take_commands().contains(&"rm x".to_owned()));
+    }
+}
+
+fn pipe() -> (File, OwnedFd) {
+    let mut ends = [-1; 2];
+    // SAFETY: the array takes two descriptors, which nobody else owns then.
+    unsafe {
+        assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
+        (File::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
+    }
+}
+
+#[test]
+fn a_stderr_that_takes_nothing_neither_holds_up_nor_kills() {
+    let sandbox = Sandbox::new();
+    let server = Server::denying();
+    let refused = "2x returned 1 errno 77 status -1000\n";
+    for kind in ["full", "broken", "dev-full"] {
+        let (mut reader, writer) = pipe();
+        let stderr: OwnedFd = match kind {
+            "full" => {
+                // SAFETY: takes no pointer but the constant's; the descriptor is ours.
+                let size = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_GETPIPE_SZ) };
+                let mut file = File::from(writer);
+                let filling = vec![b'x'; usize::try_from(size).expect("a size")];
+                std::io::Write::write_all(&mut file, &filling).expect("it fits");
+                file.into()
+            }
+            "broken" => {
+                drop(std::mem::replace(&mut reader, File::open("/dev/null").expect("null")));
+                writer
+            }
+            _ => {
+                drop(writer);
+                File::options().write(true).open("/dev/full").expect("a device").into()
+            }
+        };
+        for debug in ["0", "1"] {
+            let stderr = stderr.try_clone().expect("another descriptor");
+            let finished = Run::guarded(&sandbox, &server.url, &words(&sandbox))
+                .env("RAMPART_DEBUG", debug)
+                .env("RAMPART_MODE", "enforce")
+                .stderr(stderr)
+                .finish();
+            assert_eq!((finished.code(), &*finished.stdout), (0, refused), "{kind}");
+            assert_eq!(server.take_questions().len(), 2, "{kind}");
+        }
+        drop(stderr);
+        let mut left = Vec::new();
+        reader.read_to_end(&mut left).expect("what is in the pipe");
+        assert!(left.iter().all(|byte| *byte == b'x'), "{kind}: nothing was added");
+    }
+    // No stderr at all, and whatever stands at its number then is not written to.
+    let closed = ["sh", "-c", "exec 2>&-; rm x; exec 2>home-file; exec 2>&-; rm y; echo end"];
+    let finished = Run::guarded(&sandbox, &server.url, &closed).finish();
+    assert_eq!((finished.code(), &*finished.stdout, &*finished.stderr), (0, "end\n", ""));
+    assert_eq!(server.take_commands(), ["rm x", "rm y"]);
+    assert_eq!(sandbox.take_marks(), [""; 0]);
+}
