@@ -186,9 +186,8 @@ struct Report {
 impl Stage {
     fn new(parent: Compiler, child: Compiler) -> Self {
         let built = TempDir::new().expect("a temporary directory");
-        let compiled = |name, compiler| {
-            probes::compiled(built.path(), name, compiler, Linked::Dynamically)
-        };
+        let compiled =
+            |name, compiler| probes::compiled(built.path(), name, compiler, Linked::Dynamically);
         let probe = compiled("matrix", parent);
         let sandbox = Sandbox::new();
         // A copy, not a link: it finds its marks by its own path.
@@ -234,8 +233,7 @@ impl Stage {
 /// As often the probe goes through the cells, the second time with a kept connection.
 const ROUNDS: usize = 2;
 /// What a call may leave behind in the process that made it.
-const LEFT_ALONE: &str =
-    "none descriptors same mask same actions same pipes 0 stack fits";
+const LEFT_ALONE: &str = "none descriptors same mask same actions same pipes 0 stack fits";
 
 /// How many programs a child starts: it makes each call twice, unless the first replaced it.
 pub fn runs_of(family: Family) -> usize {
@@ -282,8 +280,11 @@ fn compare(stage: &Stage, bare: &Report, behaviour: &Behaviour) {
         .env("RAMPART_TIMEOUT_MS", behaviour.timeout_ms.to_string());
     let report = stage.report(run);
     if behaviour.runs {
-        let differing: Vec<_> =
-            bare.lines.iter().filter(|(cell, line)| report.lines.get(*cell) != Some(line)).collect();
+        let differing: Vec<_> = bare
+            .lines
+            .iter()
+            .filter(|(cell, line)| report.lines.get(*cell) != Some(line))
+            .collect();
         let instead: Vec<_> = differing.iter().map(|(cell, _)| report.lines.get(*cell)).collect();
         assert!(differing.is_empty(), "{what}: {differing:#?} became {instead:#?}");
         assert_eq!(report.marks, bare.marks, "{what}");
@@ -348,8 +349,7 @@ fn check(parent: Compiler, child: Compiler, behaviours: &[Behaviour]) {
 #[test]
 #[ignore = "takes minutes: make test-full"]
 fn a_program_of_the_systems_c_library_notices_nothing_but_refusals() {
-    for ((name, family), child) in
-        FUNCTIONS.iter().flat_map(|it| CHILDREN.map(|child| (it, child)))
+    for ((name, family), child) in FUNCTIONS.iter().flat_map(|it| CHILDREN.map(|child| (it, child)))
     {
         if let Some(why) = impossible(*family, child) {
             println!("does not apply: {name}/{child}: {why}");

@@ -110,7 +110,7 @@ fn kill_and_restart(directory: &Path, port: u16, until: Instant) -> u32 {
 /// A port that is free, and that nobody is given by chance while the server is dead.
 fn port() -> u16 {
     const BELOW_THE_EPHEMERAL: std::ops::Range<u16> = 21_000..29_000;
-    let mut candidates = BELOW_THE_EPHEMERAL.skip(usize::from(std::process::id() as u16 % 7000));
+    let mut candidates = BELOW_THE_EPHEMERAL;
     candidates.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
@@ -185,9 +185,8 @@ fn descriptors(mark: &str) -> &str {
 
 fn soak(fail_open: bool, seconds: u64) {
     let directory = TempDir::new().expect("a temporary directory");
-    let probe = |name| {
-        probes::compiled(directory.path(), name, Compiler::System, Linked::Dynamically)
-    };
+    let probe =
+        |name| probes::compiled(directory.path(), name, Compiler::System, Linked::Dynamically);
     let soak: PathBuf = probe("soak");
     let sandbox = Sandbox::new();
     fs::copy(probe("arrival"), sandbox.path("bin/arrival")).expect("a copy");

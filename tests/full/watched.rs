@@ -36,7 +36,7 @@ impl Watched {
             .process_group(0)
             .spawn()
             .unwrap_or_else(|why| panic!("{command:?}: {why}"));
-        let shown = format!("{:?} {:?}", command.get_program(), command.get_args());
+        let shown = format!("{command:?}");
         Self { child, shown, until: Instant::now() + patience, output }
     }
 
