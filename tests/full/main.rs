@@ -8,6 +8,7 @@ mod cpython;
 mod flat;
 mod matrix;
 mod probes;
+mod signals;
 mod soak;
 mod suites;
 #[path = "../guarded/support/mod.rs"]

@@ -91,7 +91,7 @@ fn hang(exchange: &mut Exchange) {
     exchange.hang();
 }
 
-fn dawdle(exchange: &mut Exchange) {
+pub fn dawdle(exchange: &mut Exchange) {
     exchange.answer_all(|_| {
         std::thread::sleep(Duration::from_millis(15));
         json_answer(ALLOWED)
@@ -179,8 +179,8 @@ struct Report {
     /// What the programs that ran say, sorted.
     marks: Vec<String>,
     stderr: String,
-    /// Bytes of the small stack.
-    deepest: usize,
+    /// How many bytes of the small stack a function needs.
+    depths: BTreeMap<String, usize>,
 }
 
 impl Stage {
@@ -204,17 +204,18 @@ impl Stage {
 
     fn report(&self, run: Run) -> Report {
         let finished = run.finish().success();
-        let mut lines: BTreeMap<String, String> = finished
-            .stdout
-            .lines()
-            .filter_map(|line| line.split_once(' '))
-            .map(|(name, rest)| (name.to_owned(), rest.to_owned()))
-            .collect();
-        let deepest = lines.remove("deepest").and_then(|bytes| bytes.parse().ok());
+        assert!(finished.stdout.ends_with("\nend\n"), "no end: {}", finished.stdout);
+        let (mut lines, mut depths) = (BTreeMap::new(), BTreeMap::new());
+        for (name, rest) in finished.stdout.lines().filter_map(|line| line.split_once(' ')) {
+            if let Some(function) = name.strip_prefix("stack/") {
+                depths.insert(function.to_owned(), rest.parse().expect("a number of bytes"));
+            } else {
+                lines.insert(name.to_owned(), rest.to_owned());
+            }
+        }
         let mut marks = self.sandbox.take_marks();
         marks.sort();
-        let deepest = deepest.unwrap_or_else(|| panic!("no end: {}", finished.stdout));
-        Report { lines, marks, stderr: finished.stderr, deepest }
+        Report { lines, marks, stderr: finished.stderr, depths }
     }
 
     fn bare(&self) -> Report {
@@ -232,6 +233,8 @@ impl Stage {
 
 /// As often the probe goes through the cells, the second time with a kept connection.
 const ROUNDS: usize = 2;
+/// What a hook may add to what a call needs of the stack, in bytes.
+const STACK_OF_A_HOOK: usize = 4096;
 /// What a call may leave behind in the process that made it.
 const LEFT_ALONE: &str = "none descriptors same mask same actions same pipes 0 stack fits";
 
@@ -303,8 +306,12 @@ fn compare(stage: &Stage, bare: &Report, behaviour: &Behaviour) {
     if let Some(server) = server {
         check_questions(&server, behaviour, &what);
     }
-    let (took, deeper) = (begun.elapsed(), report.deepest.saturating_sub(bare.deepest));
-    println!("{what}: {took:.1?}, at most {deeper} bytes more of the small stack");
+    let deeper = report.depths.iter().map(|(function, depth)| {
+        (depth.saturating_sub(bare.depths.get(function).copied().unwrap_or_default()), function)
+    });
+    let (bytes, function) = deeper.max().expect("a function that was called on a small stack");
+    assert!(bytes <= STACK_OF_A_HOOK, "{what}: {function} needs {bytes} bytes more of its stack");
+    println!("{what}: {:.1?}, {function} needs {bytes} bytes more of its stack", begun.elapsed());
 }
 
 /// An address where nobody listens.
