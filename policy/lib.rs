@@ -62,6 +62,7 @@ mod error;
 mod evaluate;
 mod format;
 mod glob;
+mod heredoc;
 mod index;
 mod judge;
 mod line;

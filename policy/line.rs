@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::panic::catch_unwind;
 
+use crate::heredoc;
+
 use brush_parser::{ParserOptions, Token, ast, parse_tokens, uncached_tokenize_str};
 
 /// The longest script that the parser is given, in bytes: more than an argument can hold.
@@ -133,6 +135,7 @@ pub(crate) fn parse(script: &str) -> Result<ast::Program, String> {
     if script.len() > MAX_SCRIPT {
         return Err(format!("a script longer than {} KiB", MAX_SCRIPT >> 10));
     }
+    let script = &*heredoc::rewrite(script)?;
     if nesting(script) > MAX_NESTING {
         return Err(format!("nested deeper than {MAX_NESTING} levels"));
     }
@@ -184,7 +187,8 @@ fn nesting(script: &str) -> usize {
     deepest
 }
 
-/// How deep `(` and `case` are nested at most; `None` if they do not match.
+/// How deep `(` and `case` are nested at most; `None` if they do not match, which
+/// takes the parser long to find out.
 fn groups(tokens: &[Token]) -> Option<usize> {
     let mut open = Vec::new();
     let mut deepest = 0;
@@ -207,7 +211,7 @@ fn groups(tokens: &[Token]) -> Option<usize> {
         }
         deepest = deepest.max(open.len());
     }
-    Some(deepest)
+    open.is_empty().then_some(deepest)
 }
 
 /// The pieces of a script that cannot be parsed: split at every operator, once with

@@ -109,21 +109,8 @@ impl Taker<'_> {
                 read.redirections.push(Redirection { operator: "<<<", target: text });
                 return;
             }
-            IoRedirect::HereDocument(_, document) => {
-                let raw = &document.doc.value;
-                let text = if document.requires_expansion {
-                    let Reading { texts, scripts, guessed } =
-                        word::read_document(raw, &self.variables);
-                    read.scripts.extend(scripts);
-                    read.guessed |= guessed;
-                    texts.concat()
-                } else {
-                    raw.clone()
-                };
-                read.input = Some(text.clone());
-                read.redirections.push(Redirection { operator: "<<", target: text });
-                return;
-            }
+            // Rewritten before the line is parsed.
+            IoRedirect::HereDocument(..) => return,
         };
         for target in self.read(raw, read) {
             if !SINKS.contains(&target.as_str()) {

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::heredoc::unmarked;
+
 /// How many words the braces of one word may make.
 const MAX_BRACE_WORDS: usize = 64;
 /// Stands for an unquoted `$IFS` until the word is split there.
@@ -30,7 +32,7 @@ pub(crate) struct Reading {
 /// Reads the word `raw`.
 pub(crate) fn read(raw: &str, variables: &Variables) -> Reading {
     let mut reading = Reading::default();
-    for word in expand_braces(raw) {
+    for word in expand_braces(&unmarked(raw)) {
         let mut text = String::with_capacity(word.len());
         Reader { variables, reading: &mut reading }.read(&word, false, &mut text);
         if text.contains(SPLIT) {
@@ -40,15 +42,6 @@ pub(crate) fn read(raw: &str, variables: &Variables) -> Reading {
             reading.texts.push(text);
         }
     }
-    reading
-}
-
-/// Reads a text in which only `$` and backquotes are special: a here-document.
-pub(crate) fn read_document(raw: &str, variables: &Variables) -> Reading {
-    let mut reading = Reading::default();
-    let mut text = String::with_capacity(raw.len());
-    Reader { variables, reading: &mut reading }.read(raw, true, &mut text);
-    reading.texts.push(text);
     reading
 }
 
@@ -260,7 +253,7 @@ pub(crate) fn unescaped(text: &str) -> String {
 }
 
 /// Length of the construct that opens at the start of `text`, quotes regarded.
-fn closing(text: &str, open: char, close: char) -> usize {
+pub(crate) fn closing(text: &str, open: char, close: char) -> usize {
     let mut depth = 0_usize;
     let mut quote = None;
     let mut chars = text.char_indices();

@@ -168,3 +168,18 @@ fn what_is_hidden_at_the_end_of_a_large_line_is_found() {
         assert_eq!(decision.action, Action::Deny);
     }
 }
+
+#[test]
+fn lines_on_which_the_parser_loses_its_way_are_answered() {
+    let lines = [
+        "<<$[  ",
+        "$(a dofi|<< < esac<( <<E # `<(",
+        "<< \"x $(( <<Ethen coproc <<-E|${ ",
+        "<<-E|| =coproc \\ $[ $(\t))[[\t \nE\n",
+        "||a $(|| \\<<< ;; for ",
+        "\nE\n${ \\<<<done$[ ] ",
+        "@(')<<$[  '",
+        "fi in eval} | ||^I else until <<E\" coprocdone ||a=(& $[   |&[[$(>( time in $x ",
+    ];
+    judged(lines.iter().map(|line| (line.to_string(), line.to_string())).collect());
+}

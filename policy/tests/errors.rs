@@ -146,7 +146,7 @@ fn a_file_that_grows_by_its_aliases_is_refused_quickly() {
     source.push_str("- &a0 {name: x, rules: [{action: deny}]}\n");
     for level in 1..30 {
         let name = format!("a{level}");
-        source += &format!("- &{name} [*{last}, *{last}, *{last}]\n");
+        source.extend([format!("- &{name} [*{last}, *{last}, *{last}]\n")]);
         last = name;
     }
     let start = std::time::Instant::now();

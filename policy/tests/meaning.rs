@@ -424,3 +424,33 @@ fn a_line_that_cannot_be_read_says_why() {
     );
     assert!(decide(&policies, "ls").unparsed.is_none());
 }
+
+#[test]
+fn here_documents_are_read_as_what_they_are() {
+    let rules = "  - {action: deny, when: {command_matches: 'rm -rf /'}}\n";
+    let policies = policy("allow", rules);
+    for (line, action) in [
+        (
+            "git commit -m \"$(cat <<'EOF'\nnever rm -rf /\n\nit's \"bad\" $(rm -rf /)\nEOF\n)\"",
+            Allow,
+        ),
+        ("cat > x <<EOF\nrm -rf /\n\"quoted\" \\\"and\\\" <<x\nEOF\nls", Allow),
+        ("cat <<A <<'B'\nx\nA\n$(rm -rf /)\nB\n", Allow),
+        ("echo $((1 << 2)); echo '<<EOF'; # <<EOF", Allow),
+        ("cat <<-EOF\n\trm -rf /\n\tEOF\nls", Allow),
+        ("cat <<-EOF\n\tx\n\tEOF\nrm -rf /", Deny),
+        ("cat <<EOF\nx\nEOF\nrm -rf /", Deny),
+        ("cat <<EOF; rm -rf /\nx\nEOF\n", Deny),
+        ("cat <<EOF\n$(rm -rf /)\nEOF", Deny),
+        ("cat <<EOF\n\"$(echo \"$(rm -rf /)\")\"\nEOF", Deny),
+        ("cat <<EOF\n`rm -rf /`\nEOF", Deny),
+        ("bash <<'EOF'\nls\nrm -rf /\nEOF", Deny),
+        ("bash <<EOF\nls\nrm -rf /", Deny),
+        ("(bash <<EOF\nrm -rf /\nEOF\n)", Deny),
+        ("\"$(bash <<EOF\nrm -rf /\nEOF\n)\"", Deny),
+    ] {
+        let decision = decide(&policies, line);
+        assert_eq!(decision.action, action, "{line}\n{decision:#?}");
+        assert_eq!(decision.unparsed, None, "{line}");
+    }
+}

@@ -519,6 +519,8 @@ const ALLOWED: &[&str] = &[
     "cat <<'EOF' > notes.txt\nrm -rf /\nEOF",
     "cat <<EOF\nrm -rf /\nEOF",
     "echo 'rm -rf /' > notes.txt",
+    "git commit -m \"$(cat <<'EOF'\nRefuse rm -rf /\n\nIt's \"bad\"; see $(docs).\nEOF\n)\"",
+    "cat > run.sh <<EOF\n#!/bin/sh\nrm -rf /\nEOF",
     "echo 'rm -rf /' | cat",
     "echo 'rm -rf /' | grep rm",
     "echo 'echo x > /dev/sda'",

@@ -1,0 +1,5 @@
+//! What several fuzz targets share.
+
+pub mod oracle;
+pub mod pieces;
+pub mod wire;

@@ -1,0 +1,83 @@
+//! What `serde_json` makes of an answer's body.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// The verdict in `body`: it is one object with exactly one `allowed`, a boolean.
+#[must_use]
+pub fn verdict(body: &[u8]) -> Option<bool> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object { allowed }) => match allowed[..] {
+            [Value::Boolean(allowed)] => Some(allowed),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A JSON value, of which only that is kept which makes a verdict. Unlike
+/// `serde_json::Value` it notices keys that are there twice.
+enum Value {
+    Boolean(bool),
+    Object { allowed: Vec<Value> },
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, boolean: bool) -> Result<Value, E> {
+        Ok(Value::Boolean(boolean))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        while items.next_element::<Value>()?.is_some() {}
+        Ok(Value::Other)
+    }
+
+    // Numbers that fit none of the above come this way too, as maps of one key
+    // (`arbitrary_precision`).
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut allowed = Vec::new();
+        while let Some((key, value)) = members.next_entry::<String, Value>()? {
+            if key == "allowed" {
+                allowed.push(value);
+            }
+        }
+        Ok(Value::Object { allowed })
+    }
+}
