@@ -10,7 +10,7 @@ export CMD
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := all
-.PHONY: all debug install test bench run clean help
+.PHONY: all debug install test test-full bench run clean help
 
 all: ## build the library and the rampart command
 	$(CARGO) build --release --package rampart
@@ -33,6 +33,9 @@ test: all ## run every test, under the library just built
 	ci/needed test
 	$(CARGO) test --workspace --exclude librampart
 
+test-full: all ## what takes a quarter of an hour: every way to start a program, a soak, others' own tests
+	ci/test-full
+
 bench: all ## what being guarded costs, side by side with the machine's own floors
 	ci/needed bench
 	$(CARGO) run --release --quiet --package rampart-bench
@@ -46,4 +49,4 @@ clean: ## remove everything that was built
 	rm -f librampart.so librampart.dylib
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20

@@ -1,0 +1,381 @@
+//! Every function that starts a program, called in every kind of child, under every
+//! behaviour of the server, in programs of both C libraries.
+//!
+//! One probe process makes all the calls of one behaviour. Every call has a name of
+//! its own, which the program it starts writes into the marks and the server finds in
+//! the question, so that nothing can run unseen or be asked about in vain.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::probes::{self, Linked};
+use crate::support::{
+    ALLOWED, Compiler, DENIED, Exchange, Run, Sandbox, Server, Transport, json_answer,
+};
+
+/// How a function reports, and what that makes of it in a child that shares memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    Exec,
+    Spawn,
+    Shell,
+}
+
+const FUNCTIONS: [(&str, Family); 13] = [
+    ("execve", Family::Exec),
+    ("execv", Family::Exec),
+    ("execvp", Family::Exec),
+    ("execvpe", Family::Exec),
+    ("execl", Family::Exec),
+    ("execlp", Family::Exec),
+    ("execle", Family::Exec),
+    ("fexecve", Family::Exec),
+    ("execveat", Family::Exec),
+    ("posix_spawn", Family::Spawn),
+    ("posix_spawnp", Family::Spawn),
+    ("system", Family::Shell),
+    ("popen", Family::Shell),
+];
+
+const CHILDREN: [&str; 4] = ["fork", "vfork", "clone", "direct"];
+
+/// Why a function is not called in a kind of child; `None` if it is.
+fn impossible(family: Family, child: &str) -> Option<&'static str> {
+    match (family, child) {
+        (Family::Exec, "direct") => Some("it would replace the probe"),
+        (Family::Shell, "vfork" | "clone") => {
+            Some("not legal C: it allocates and locks in its parent's memory")
+        }
+        _ => None,
+    }
+}
+
+/// The cells there are, as the probe takes them.
+pub fn cells() -> Vec<(String, Family, &'static str)> {
+    let all = FUNCTIONS.iter().flat_map(|it| CHILDREN.map(|child| (it, child)));
+    all.filter(|((_, family), child)| impossible(*family, child).is_none())
+        .map(|((name, family), child)| (format!("{name}/{child}"), *family, child))
+        .collect()
+}
+
+/// What a server does, and what is to come of it.
+struct Behaviour {
+    name: &'static str,
+    transport: Transport,
+    script: Option<fn(&mut Exchange)>,
+    fail_open: bool,
+    runs: bool,
+    timeout_ms: u32,
+}
+
+/// A check that runs into it means that the machine hangs, not the server.
+const AMPLE_MS: u32 = 20_000;
+/// What a hanging server costs each time.
+const SHORT_MS: u32 = 40;
+
+fn allow(exchange: &mut Exchange) {
+    exchange.answer_all(|_| json_answer(ALLOWED));
+}
+
+fn deny(exchange: &mut Exchange) {
+    exchange.answer_all(|_| json_answer(DENIED));
+}
+
+fn hang(exchange: &mut Exchange) {
+    exchange.read();
+    exchange.hang();
+}
+
+pub fn dawdle(exchange: &mut Exchange) {
+    exchange.answer_all(|_| {
+        std::thread::sleep(Duration::from_millis(15));
+        json_answer(ALLOWED)
+    });
+}
+
+fn reset(exchange: &mut Exchange) {
+    exchange.read();
+    exchange.reset_on_close();
+}
+
+fn break_off(exchange: &mut Exchange) {
+    exchange.read();
+    let answer = json_answer(ALLOWED);
+    exchange.send(&answer[..answer.len() - 1]);
+}
+
+fn talk_garbage(exchange: &mut Exchange) {
+    exchange.read();
+    exchange.send([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 0, b'\r', b'\n', b'\r', b'\n']);
+}
+
+fn answer_garbage(exchange: &mut Exchange) {
+    exchange.answer_all(|_| json_answer(r#"{"allowed":true}{"allowed":true}"#));
+}
+
+/// A behaviour that leaves `RAMPART_FAIL_OPEN` nothing to decide: it is set the other way.
+fn behaviour(
+    name: &'static str,
+    transport: Transport,
+    script: fn(&mut Exchange),
+    runs: bool,
+) -> Behaviour {
+    let script = Some(script);
+    Behaviour { name, transport, script, fail_open: !runs, runs, timeout_ms: AMPLE_MS }
+}
+
+/// The behaviours whose outcome `RAMPART_FAIL_OPEN` decides, decided one way.
+fn failures(fail_open: bool) -> [Behaviour; 5] {
+    use Transport::{Tcp, Unix};
+    let failing = |name, transport, script, timeout_ms| Behaviour {
+        name,
+        transport,
+        script,
+        fail_open,
+        runs: fail_open,
+        timeout_ms,
+    };
+    [
+        failing("dead", Tcp, None, AMPLE_MS),
+        failing("dead (Unix)", Unix, None, AMPLE_MS),
+        failing("hangs", Unix, Some(hang), SHORT_MS),
+        failing("resets", Tcp, Some(reset), AMPLE_MS),
+        failing("breaks off", Unix, Some(break_off), AMPLE_MS),
+    ]
+}
+
+fn behaviours() -> Vec<Behaviour> {
+    use Transport::{Tcp, Unix};
+    let mut all = vec![
+        behaviour("allows", Tcp, allow, true),
+        behaviour("allows (Unix)", Unix, allow, true),
+        behaviour("denies", Tcp, deny, false),
+        behaviour("denies (Unix)", Unix, deny, false),
+        behaviour("is slow", Unix, dawdle, true),
+        behaviour("talks garbage", Tcp, talk_garbage, false),
+        behaviour("answers garbage", Unix, answer_garbage, false),
+    ];
+    all.extend(failures(true));
+    all.extend(failures(false));
+    all
+}
+
+/// A probe, and what it starts.
+struct Stage {
+    sandbox: Sandbox,
+    probe: PathBuf,
+    _built: TempDir,
+}
+
+/// What came of all calls.
+struct Report {
+    /// What the probe says of a cell in a round.
+    lines: BTreeMap<String, String>,
+    /// What the programs that ran say, sorted.
+    marks: Vec<String>,
+    stderr: String,
+    /// How many bytes of the small stack a function needs.
+    depths: BTreeMap<String, usize>,
+}
+
+impl Stage {
+    fn new(parent: Compiler, child: Compiler) -> Self {
+        let built = TempDir::new().expect("a temporary directory");
+        let compiled =
+            |name, compiler| probes::compiled(built.path(), name, compiler, Linked::Dynamically);
+        let probe = compiled("matrix", parent);
+        let sandbox = Sandbox::new();
+        // A copy, not a link: it finds its marks by its own path.
+        fs::copy(compiled("arrival", child), sandbox.path("bin/arrival")).expect("a copy");
+        Self { sandbox, probe, _built: built }
+    }
+
+    fn words(&self) -> Vec<String> {
+        let mut words = vec![self.probe.to_str().expect("text").to_owned()];
+        words.extend([self.sandbox.text("bin/arrival"), "arrival".to_owned()]);
+        words.extend(cells().into_iter().map(|(cell, ..)| cell));
+        words
+    }
+
+    fn report(&self, run: Run) -> Report {
+        let finished = run.finish().success();
+        assert!(finished.stdout.ends_with("\nend\n"), "no end: {}", finished.stdout);
+        let (mut lines, mut depths) = (BTreeMap::new(), BTreeMap::new());
+        for (name, rest) in finished.stdout.lines().filter_map(|line| line.split_once(' ')) {
+            if let Some(function) = name.strip_prefix("stack/") {
+                depths.insert(function.to_owned(), rest.parse().expect("a number of bytes"));
+            } else {
+                lines.insert(name.to_owned(), rest.to_owned());
+            }
+        }
+        let mut marks = self.sandbox.take_marks();
+        marks.sort();
+        Report { lines, marks, stderr: finished.stderr, depths }
+    }
+
+    fn bare(&self) -> Report {
+        let report = self.report(Run::bare(&self.sandbox, &self.words()));
+        assert_eq!(report.lines.len(), ROUNDS * cells().len(), "{:?}", report.lines);
+        let arrivals: usize = cells().iter().map(|(_, family, _)| ROUNDS * runs_of(*family)).sum();
+        assert_eq!(report.marks.len(), arrivals, "{:?}", report.marks);
+        for (cell, line) in &report.lines {
+            let (_, left) = line.split_once(" children ").expect("what it left");
+            assert_eq!(left, LEFT_ALONE, "{cell} without the library");
+        }
+        report
+    }
+}
+
+/// As often the probe goes through the cells, the second time with a kept connection.
+const ROUNDS: usize = 2;
+/// What a hook may add to what a call needs of the stack, in bytes.
+const STACK_OF_A_HOOK: usize = 4096;
+/// What a call may leave behind in the process that made it.
+const LEFT_ALONE: &str = "none descriptors same mask same actions same pipes 0 stack fits";
+
+/// How many programs a child starts: it makes each call twice, unless the first replaced it.
+pub fn runs_of(family: Family) -> usize {
+    if family == Family::Exec { 1 } else { 2 }
+}
+
+/// What the probe is to say of a cell whose calls are all refused.
+fn refusal(name: &str, family: Family, child: &str) -> String {
+    let outcome = match (family, name.split('/').next()) {
+        (Family::Spawn, _) => "1:77:-1000",
+        (_, Some("popen")) => "0:1:-1000",
+        _ => "-1:1:-1000",
+    };
+    let status = if child == "direct" { 0 } else { 9 << 8 };
+    // Only a function that reports by errno sets it, and only in the memory it runs in.
+    let is_set = family != Family::Spawn && child != "fork";
+    let errno = if is_set { libc::EPERM } else { 77 };
+    format!("{outcome} {outcome} child {status} errno {errno} children {LEFT_ALONE}")
+}
+
+/// How often each call is asked about.
+fn questions(runs: bool) -> BTreeMap<String, usize> {
+    let mut all = BTreeMap::new();
+    for (cell, family, _) in cells() {
+        for round in 1..=ROUNDS {
+            // The shell that runs a line asks about what the line starts.
+            let times = if runs && family == Family::Shell { 2 } else { 1 };
+            all.insert(format!("arrival {cell}/{round}"), times);
+            if !(runs && family == Family::Exec) {
+                all.insert(format!("arrival {cell}/{round}+"), times);
+            }
+        }
+    }
+    all
+}
+
+fn compare(stage: &Stage, bare: &Report, behaviour: &Behaviour) {
+    let what = format!("the server {}, fail-open {}", behaviour.name, behaviour.fail_open);
+    let begun = Instant::now();
+    let server = behaviour.script.map(|script| Server::scripted(behaviour.transport, script));
+    let url = server.as_ref().map_or_else(|| dead_end(behaviour.transport), |it| it.url.clone());
+    let run = Run::guarded(&stage.sandbox, &url, &stage.words())
+        .env("RAMPART_FAIL_OPEN", if behaviour.fail_open { "1" } else { "0" })
+        .env("RAMPART_TIMEOUT_MS", behaviour.timeout_ms.to_string());
+    let report = stage.report(run);
+    if behaviour.runs {
+        let differing: Vec<_> = bare
+            .lines
+            .iter()
+            .filter(|(cell, line)| report.lines.get(*cell) != Some(line))
+            .collect();
+        let instead: Vec<_> = differing.iter().map(|(cell, _)| report.lines.get(*cell)).collect();
+        assert!(differing.is_empty(), "{what}: {differing:#?} became {instead:#?}");
+        assert_eq!(report.marks, bare.marks, "{what}");
+        assert_eq!(report.stderr, bare.stderr, "{what}");
+    } else {
+        for (cell, family, child) in cells() {
+            for round in 1..=ROUNDS {
+                let line = report.lines.get(&format!("{cell}/{round}")).map_or("", |it| it);
+                assert_eq!(line, refusal(&cell, family, child), "{cell}/{round}: {what}");
+            }
+        }
+        assert_eq!(report.marks, [""; 0], "{what}");
+        let blocked = report.stderr.matches("rampart: blocked ").count();
+        assert_eq!(blocked, ROUNDS * 2 * cells().len(), "{what}: {}", report.stderr);
+    }
+    if let Some(server) = server {
+        check_questions(&server, behaviour, &what);
+    }
+    let deeper = report.depths.iter().map(|(function, depth)| {
+        (depth.saturating_sub(bare.depths.get(function).copied().unwrap_or_default()), function)
+    });
+    let (bytes, function) = deeper.max().expect("a function that was called on a small stack");
+    assert!(bytes <= STACK_OF_A_HOOK, "{what}: {function} needs {bytes} bytes more of its stack");
+    println!("{what}: {:.1?}, {function} needs {bytes} bytes more of its stack", begun.elapsed());
+}
+
+/// An address where nobody listens.
+fn dead_end(transport: Transport) -> String {
+    match transport {
+        Transport::Tcp => {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            format!("http://{}", listener.local_addr().expect("an address"))
+        }
+        Transport::Unix => "unix:///nonexistent/policy.sock".to_owned(),
+    }
+}
+
+fn check_questions(server: &Server, behaviour: &Behaviour, what: &str) {
+    let mut asked: BTreeMap<String, usize> = BTreeMap::new();
+    let mut connections: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for question in server.take_questions() {
+        let command = question.command();
+        *asked.entry(command.clone()).or_default() += 1;
+        connections.entry(question.connection).or_default().push(command);
+    }
+    assert_eq!(asked, questions(behaviour.runs), "{what}");
+    // Only the process that loaded the library keeps a connection, and it keeps one.
+    let shared: Vec<_> = connections.values().filter(|commands| commands.len() > 1).collect();
+    assert!(shared.len() <= 1, "{what}: {shared:?}");
+    let are_its_own = shared.iter().all(|it| it.iter().all(|command| command.contains("/direct/")));
+    assert!(are_its_own, "{what}: {shared:?}");
+}
+
+fn check(parent: Compiler, child: Compiler, behaviours: &[Behaviour]) {
+    if !(probes::has(parent) && probes::has(child)) {
+        return;
+    }
+    println!("{parent:?} program starting {child:?} programs:");
+    let stage = Stage::new(parent, child);
+    let bare = stage.bare();
+    for behaviour in behaviours {
+        compare(&stage, &bare, behaviour);
+    }
+}
+
+#[test]
+#[ignore = "takes minutes: make test-full"]
+fn a_program_of_the_systems_c_library_notices_nothing_but_refusals() {
+    for ((name, family), child) in FUNCTIONS.iter().flat_map(|it| CHILDREN.map(|child| (it, child)))
+    {
+        if let Some(why) = impossible(*family, child) {
+            println!("does not apply: {name}/{child}: {why}");
+        }
+    }
+    check(Compiler::System, Compiler::System, &behaviours());
+}
+
+#[test]
+#[ignore = "takes minutes: make test-full"]
+fn a_program_of_musl_notices_nothing_but_refusals() {
+    check(Compiler::Musl, Compiler::Musl, &behaviours());
+}
+
+#[test]
+#[ignore = "takes minutes: make test-full"]
+fn programs_of_one_c_library_start_those_of_the_other() {
+    let behaviours = behaviours();
+    let decided = behaviours.get(..3).unwrap_or_default();
+    check(Compiler::System, Compiler::Musl, decided);
+    check(Compiler::Musl, Compiler::System, decided);
+}

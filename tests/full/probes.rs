@@ -1,0 +1,49 @@
+//! The C programs of these tests, compiled when first needed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::Compiler;
+
+/// How a probe is linked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Linked {
+    Dynamically,
+    /// Without the dynamic loader, so that nothing is preloaded into it.
+    Statically,
+}
+
+fn command(compiler: Compiler) -> &'static str {
+    match compiler {
+        Compiler::System => "cc",
+        Compiler::Musl => "musl-gcc",
+    }
+}
+
+/// Whether this machine has the compiler; says so if not.
+pub fn has(compiler: Compiler) -> bool {
+    let answer = Command::new(command(compiler)).arg("--version").output();
+    let found = answer.is_ok_and(|it| it.status.success());
+    if !found {
+        println!("skipped: {} is not installed (Debian: musl-tools)", command(compiler));
+    }
+    found
+}
+
+/// The program made of `probes/NAME.c`, compiled into `directory`.
+pub fn compiled(directory: &Path, name: &str, compiler: Compiler, linked: Linked) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/full/probes").join(name);
+    let built = directory.join(name);
+    fs::create_dir_all(directory).expect("a directory for probes");
+    let mut compile = Command::new(command(compiler));
+    compile.args(["-O1", "-g", "-Wall", "-Wno-nonnull", "-pthread", "-o"]);
+    compile.arg(&built).arg(source.with_extension("c"));
+    if linked == Linked::Statically {
+        compile.arg("-static");
+    }
+    let made = compile.output().expect("a C compiler is needed");
+    let said = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success() && said.is_empty(), "{}: {said}", source.display());
+    built
+}

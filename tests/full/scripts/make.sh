@@ -1,0 +1,7 @@
+# A build with four jobs at a time, and what came of it.
+tar -xf "$SOURCES/hello.tar" --strip-components=1
+./configure --quiet CFLAGS='-O1 -g'
+make -j4
+make -j4 install DESTDIR="$PWD/installed" prefix=/usr
+./hello --greeting='built and run'
+find installed -type f -exec sha256sum {} +

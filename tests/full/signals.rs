@@ -1,0 +1,34 @@
+//! A parent's signal handler in its vfork child, which runs in the parent's memory.
+
+use tempfile::TempDir;
+
+use crate::matrix::dawdle;
+use crate::probes::{self, Linked};
+use crate::support::{Compiler, Run, Sandbox, Server, Transport};
+
+const TIMES: usize = 40;
+
+#[test]
+#[ignore = "belongs to make test-full"]
+fn a_check_in_a_vfork_child_is_not_interrupted_by_its_parents_handlers() {
+    let built = TempDir::new().expect("a temporary directory");
+    let compiled = |name, linked| {
+        let path = probes::compiled(built.path(), name, Compiler::System, linked);
+        path.to_str().expect("text").to_owned()
+    };
+    let signals = compiled("signals", Linked::Dynamically);
+    let nothing = compiled("nothing", Linked::Statically);
+    let sandbox = Sandbox::new();
+    let server = Server::scripted(Transport::Unix, dawdle);
+    let words = [signals, nothing, TIMES.to_string()];
+    let run = Run::guarded(&sandbox, &server.url, &words).finish().success();
+    let words: Vec<_> = run.stdout.split_whitespace().collect();
+    let &["failures", "0", "in-children", count, "in-parent", "some"] = &words[..] else {
+        panic!("{run:?}");
+    };
+    // Dozens come during each check; they are one when it is over, and another may come
+    // before the program is there, as without the library.
+    let count: usize = count.parse().expect("a number");
+    assert!(count <= 2 * TIMES, "{count} handlers ran during {TIMES} checks");
+    println!("{count} handlers ran after {TIMES} checks");
+}
