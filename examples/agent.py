@@ -2,8 +2,9 @@
 """A sample agent: does by turns what agents do, and says what ran and what was blocked.
 
 It is safe with the guard off as well. Every destructive program that it names (rm,
-dd, mkfs.ext4, curl) is a stub in a temporary directory, first on PATH, that only
-leaves a mark and says so.
+dd, mkfs.ext4, curl) is a stub in a temporary directory that only leaves a mark and
+says so. PATH leads to the stubs and to a few harmless tools, and nowhere else: who is
+refused one program of a name may try the next one on PATH.
 """
 
 import os
@@ -13,25 +14,36 @@ import sys
 import tempfile
 
 STUBS = ("rm", "dd", "mkfs.ext4", "curl")
+TOOLS = ("sh", "env", "ls", "tr", "uname", "node")
 STUB = """#!/bin/sh
 echo "$0 $*" >> {marks}
-echo "   (this was the harmless stub $0)"
+echo "   (this was the harmless stub $0)" >&2
 """
 
 
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="rampart-agent-") as directory:
         marks = os.path.join(directory, "marks")
-        for name in STUBS:
-            stub = os.path.join(directory, name)
-            with open(stub, "w", encoding="utf-8") as file:
-                file.write(STUB.format(marks=marks))
-            os.chmod(stub, 0o755)
-        os.environ["PATH"] = directory + os.pathsep + os.environ["PATH"]
+        os.environ["PATH"] = make_programs(os.path.join(directory, "bin"), marks)
         print("Every destructive program here is a stub: safe with the guard off as well.\n")
         for title, act in acts():
             perform(title, act)
         return report(marks)
+
+
+def make_programs(directory: str, marks: str) -> str:
+    """Makes the stubs and links to the tools; gives their directory."""
+    os.mkdir(directory)
+    for name in STUBS:
+        stub = os.path.join(directory, name)
+        with open(stub, "w", encoding="utf-8") as file:
+            file.write(STUB.format(marks=marks))
+        os.chmod(stub, 0o755)
+    for name in TOOLS:
+        tool = shutil.which(name)
+        if tool:
+            os.symlink(os.path.realpath(tool), os.path.join(directory, name))
+    return directory
 
 
 def acts():
