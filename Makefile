@@ -33,7 +33,7 @@ test: all ## run every test, under the library just built
 	ci/needed test
 	$(CARGO) test --workspace --exclude librampart
 
-test-full: all ## what takes a quarter of an hour: every way to start a program, a soak, others' own tests
+test-full: all ## what takes ten minutes: every way to start a program, a soak, others' own tests
 	ci/test-full
 
 bench: all ## what being guarded costs, side by side with the machine's own floors

@@ -6,6 +6,7 @@
 
 mod cpython;
 mod flat;
+mod load;
 mod matrix;
 mod probes;
 mod signals;

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use crate::matrix::dawdle;
 use crate::probes::{self, Linked};
-use crate::support::{Compiler, Run, Sandbox, Server, Transport};
+use crate::support::{Compiler, Run, Sandbox, Server, Transport, probe};
 
 const TIMES: usize = 40;
 
@@ -31,4 +31,25 @@ fn a_check_in_a_vfork_child_is_not_interrupted_by_its_parents_handlers() {
     let count: usize = count.parse().expect("a number");
     assert!(count <= 2 * TIMES, "{count} handlers ran during {TIMES} checks");
     println!("{count} handlers ran after {TIMES} checks");
+}
+
+#[test]
+#[ignore = "belongs to make test-full"]
+fn a_server_that_hangs_up_amid_a_large_question_sends_nobody_a_sigpipe() {
+    /// More than a socket takes at once.
+    const PARTS: usize = 10;
+    let sandbox = Sandbox::new();
+    let start = probe("start", Compiler::System).to_str().expect("text").to_owned();
+    let part = "x".repeat(100_000);
+    for transport in Transport::BOTH {
+        let server = Server::scripted(transport, |exchange| {
+            exchange.read_some();
+        });
+        let tool = sandbox.text("bin/tool");
+        let mut words = vec![&*start, "posix_spawn", &*tool, "tool"];
+        words.extend([&*part; PARTS]);
+        let run = Run::guarded(&sandbox, &server.url, &words).finish();
+        assert_eq!((run.code(), &*run.stdout), (0, "1x returned 1 errno 77 status -1000\n"));
+        assert_eq!(sandbox.take_marks(), [""; 0]);
+    }
 }
