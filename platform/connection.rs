@@ -18,6 +18,9 @@ use crate::state::{Equipment, State};
 const LOWEST_DESCRIPTOR: i32 = 64;
 /// What the program itself takes to be its standard streams.
 const FIRST_FREE_DESCRIPTOR: i32 = 3;
+/// A forked child in a new pid namespace has this number, as its parent may have in an
+/// outer one (`pid_namespaces(7)`): it does not tell one from the other.
+const FIRST_OF_NAMESPACE: i32 = 1;
 /// For request and answer, one after the other, on the stack.
 const BUFFER_BYTES: usize = 1024;
 
@@ -38,7 +41,8 @@ pub fn ask<'q>(
     };
     let mut exchange =
         Exchange { equipment, question, reader, patience: Patience::new(state.timeout_ms) };
-    if sys::getpid() == state.pid {
+    let pid = sys::getpid();
+    if pid == state.pid && pid != FIRST_OF_NAMESPACE {
         exchange.by_kept_connection(address)
     } else {
         // A handler of the parent's would run in its memory here (vfork(2), "Caveats"). The
