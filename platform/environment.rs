@@ -3,6 +3,7 @@
 use core::ffi::{CStr, c_char};
 
 use rampart_core::arena::Full;
+use rampart_core::coverage::Coverage;
 use rampart_core::environ::{self, Guard, PRELOAD, Room, Survey};
 use rampart_core::settings::Variable;
 
@@ -26,25 +27,27 @@ pub fn current() -> Strings {
     unsafe { (&raw const environ).read_volatile() }
 }
 
-/// Calls `run` with `envp` if that is intact, else with what it should have been.
+/// Calls `run` with `envp` if that is what a program of this coverage is to have, else with
+/// what it should have been.
 ///
 /// # Safety
 /// `envp` is NULL or an array of strings that ends with NULL.
 pub unsafe fn with<R>(
     guard: &Guard<'_>,
     envp: Strings,
+    coverage: Coverage,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
     // SAFETY: the caller's promise.
-    match unsafe { guard.survey(envp) } {
+    match unsafe { guard.survey(envp, coverage) } {
         Survey::Intact => Ok(run(envp)),
         Survey::Broken(room) if fits_stack(room) => {
             // SAFETY: the caller's promise.
-            unsafe { with_stack(guard, envp, run) }
+            unsafe { with_stack(guard, envp, coverage, run) }
         }
         Survey::Broken(room) => {
             // SAFETY: the caller's promise.
-            unsafe { with_scratch(guard, envp, room, run) }
+            unsafe { with_scratch(guard, envp, coverage, room, run) }
         }
     }
 }
@@ -59,12 +62,13 @@ fn fits_stack(room: Room) -> bool {
 unsafe fn with_stack<R>(
     guard: &Guard<'_>,
     envp: Strings,
+    coverage: Coverage,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
     let mut pointers = [core::ptr::null(); POINTERS_ON_STACK];
     let mut text = [0; TEXT_ON_STACK];
     // SAFETY: the caller's promise.
-    unsafe { guard.repair(envp, &mut pointers, &mut text) }.map_err(|Full| NoMemory)?;
+    unsafe { guard.repair(envp, coverage, &mut pointers, &mut text) }.map_err(|Full| NoMemory)?;
     Ok(run(pointers.as_ptr()))
 }
 
@@ -74,6 +78,7 @@ unsafe fn with_stack<R>(
 unsafe fn with_scratch<R>(
     guard: &Guard<'_>,
     envp: Strings,
+    coverage: Coverage,
     room: Room,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
@@ -81,7 +86,7 @@ unsafe fn with_scratch<R>(
     let mut scratch = Scratch::claim(bytes.saturating_add(room.text)).ok_or(NoMemory)?;
     let (pointers, text) = scratch.split(room.pointers).ok_or(NoMemory)?;
     // SAFETY: the caller's promise.
-    unsafe { guard.repair(envp, pointers, text) }.map_err(|Full| NoMemory)?;
+    unsafe { guard.repair(envp, coverage, pointers, text) }.map_err(|Full| NoMemory)?;
     Ok(run(pointers.as_ptr()))
 }
 
@@ -93,7 +98,9 @@ unsafe fn with_scratch<R>(
 /// two such calls at once would undo each other.
 pub fn repair_own(guard: &Guard<'_>) -> Result<(), NoMemory> {
     // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)).
-    let Survey::Broken(room) = (unsafe { guard.survey(current()) }) else { return Ok(()) };
+    let Survey::Broken(room) = (unsafe { guard.survey(current(), Coverage::Full) }) else {
+        return Ok(());
+    };
     let set = |name: &CStr, entry: *const c_char| {
         // SAFETY: the entry is a string that begins with the name and `=`, and it is
         // copied. The variable goes first because it may be there twice.

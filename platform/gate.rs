@@ -3,6 +3,7 @@
 use core::ffi::c_int;
 
 use rampart_core::answer::Reader;
+use rampart_core::coverage::Coverage;
 use rampart_core::request::Question;
 use rampart_core::settings::Mode;
 use rampart_core::verdict::{Outcome, Verdict, verdict};
@@ -36,10 +37,8 @@ pub unsafe fn start<Function>(
     let Some(program) = program.filter(|_| state.mode != Mode::Disabled) else {
         return run(envp);
     };
-    if let Some(errno) = program.certain_error() {
-        return Err(errno);
-    }
-    if pass_program(state, &program) == Verdict::Refuse {
+    let coverage = program.look()?;
+    if pass_program(state, &program, coverage) == Verdict::Refuse {
         return Err(libc::EPERM);
     }
     let Ok(equipment) = &state.equipment else {
@@ -47,7 +46,7 @@ pub unsafe fn start<Function>(
         return run(envp);
     };
     // SAFETY: the caller's promise.
-    let result = unsafe { environment::with(&equipment.guard, envp, run) };
+    let result = unsafe { environment::with(&equipment.guard, envp, coverage, run) };
     result.unwrap_or(Err(libc::EPERM))
 }
 
@@ -73,8 +72,8 @@ pub fn start_shell<Function, R>(
 }
 
 #[inline(never)]
-fn pass_program(state: &State, program: &Program<'_>) -> Verdict {
-    pass(state, &program.question(&mut [0; LONGEST_DIRECTORY]))
+fn pass_program(state: &State, program: &Program<'_>, coverage: Coverage) -> Verdict {
+    pass(state, &program.question(coverage, &mut [0; LONGEST_DIRECTORY]))
 }
 
 #[inline(never)]

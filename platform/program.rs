@@ -3,6 +3,7 @@
 use core::ffi::{CStr, c_int};
 
 use rampart_core::command::truthful_name;
+use rampart_core::coverage::{Coverage, HEAD_BYTES};
 use rampart_core::request::{Command, Question};
 
 use crate::abi::{Strings, Text};
@@ -43,19 +44,23 @@ impl<'p> Program<'p> {
         Self { is_certain: false, ..self }
     }
 
-    /// The error of a program that is certainly not there; the kernel would find the
-    /// same. Nobody need be asked: `CPython` tries every entry of PATH.
+    /// Looks at the file: what can be followed of it, or the error of a program that is
+    /// certainly not there. The kernel would find the same, and nobody need be asked:
+    /// `CPython` tries every entry of PATH.
     ///
-    /// Other errors are left to the kernel, which may look with another user id.
-    pub fn certain_error(&self) -> Option<c_int> {
+    /// Other errors are left to the kernel, which may look with another user id, and reads
+    /// what can only be executed.
+    pub fn look(&self) -> Result<Coverage, c_int> {
         if !self.is_certain {
-            return None;
+            return Ok(Coverage::Full);
         }
-        match sys::find(self.path) {
+        let mut head = [0; HEAD_BYTES];
+        match sys::read_head(self.path, &mut head) {
+            Ok(head) => Ok(Coverage::of(head)),
             Err(Errno(
                 errno @ (libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG),
-            )) => Some(errno),
-            _ => None,
+            )) => Err(errno),
+            Err(_) => Ok(Coverage::Full),
         }
     }
 
@@ -63,12 +68,13 @@ impl<'p> Program<'p> {
     /// it is longer.
     pub fn question<'q>(
         &'q self,
+        coverage: Coverage,
         room: &'q mut [u8],
     ) -> Question<'q, impl Iterator<Item = &'q [u8]> + Clone> {
         let cwd = if self.starts_here { sys::working_directory(room) } else { None };
         let mut arguments = Arguments { next: self.argv, list: core::marker::PhantomData };
         let name = truthful_name(self.path.to_bytes(), arguments.next());
-        Question { command: Command::Program { name, arguments }, cwd }
+        Question { command: Command::Program { name, arguments }, cwd, coverage }
     }
 }
 

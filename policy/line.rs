@@ -214,11 +214,18 @@ fn groups(tokens: &[Token]) -> Option<usize> {
     open.is_empty().then_some(deepest)
 }
 
+const OPERATORS: &[char] = &[';', '|', '&', '(', ')', '<', '>', '\n', '`', '{', '}', '$'];
+const QUOTES: &[char] = &['\'', '"', '\\'];
+
+/// What may be the pipelines of a script that cannot be parsed, without quotes.
+pub(crate) fn crude_pipelines(script: &str) -> impl Iterator<Item = String> {
+    let pieces = script.split(|c: char| c != '|' && OPERATORS.contains(&c));
+    pieces.map(|piece| piece.replace(QUOTES, "")).filter(|piece| piece.contains('|'))
+}
+
 /// The pieces of a script that cannot be parsed: split at every operator, once with
 /// quotes and backslashes taken away and once split at the quotes as well.
 pub(crate) fn crude_pieces(script: &str) -> impl Iterator<Item = String> {
-    const OPERATORS: &[char] = &[';', '|', '&', '(', ')', '<', '>', '\n', '`', '{', '}', '$'];
-    const QUOTES: &[char] = &['\'', '"', '\\'];
     let undone = script.split(OPERATORS).map(|piece| piece.replace(QUOTES, ""));
     let apart =
         script.split(|c: char| OPERATORS.contains(&c) || QUOTES.contains(&c)).map(str::to_string);

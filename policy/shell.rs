@@ -42,6 +42,11 @@ pub(crate) fn take_apart(line: &str, cwd: Option<&str>) -> Taken {
     Taken { parts: taker.parts, overflow: taker.overflow }
 }
 
+fn crude_command(piece: &str) -> Command<'_> {
+    let words = piece.split_whitespace().skip_while(|word| line::is_no_command(word));
+    Command { words: words.map(Cow::Borrowed).collect(), guessed: true, ..Command::default() }
+}
+
 fn quick_command(line: &str) -> Option<Command<'_>> {
     let mut words = line::quick_words(line)?;
     let assignments = words.iter().take_while(|word| line::is_assignment(word)).count();
@@ -79,14 +84,16 @@ impl Taker<'_> {
     /// Adds what a script that cannot be parsed may run.
     pub(crate) fn crude(&mut self, text: &str, place: Place<'_>) {
         for piece in line::crude_pieces(text) {
-            let words = piece.split_whitespace().skip_while(|word| line::is_no_command(word));
-            let words: Vec<_> = words.map(Cow::Borrowed).collect();
-            if !words.is_empty() {
-                self.command(
-                    &Command { words, guessed: true, ..Command::default() },
-                    Place { depth: usize::MAX, ..place },
-                );
+            let command = crude_command(&piece);
+            if !command.words.is_empty() {
+                self.command(&command, Place { depth: usize::MAX, ..place });
             }
+        }
+        for pipeline in line::crude_pipelines(text) {
+            let stages = pipeline.split('|').map(|stage| stage_spelling(&crude_command(stage)));
+            let words: Vec<String> = stages.collect::<Vec<_>>().join(&"|".to_string());
+            self.parts.begin(place.parent, Kind::Whole);
+            self.parts.spell(Faith::WIDE, words.iter().map(String::as_str));
         }
     }
 

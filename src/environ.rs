@@ -8,6 +8,7 @@
 use core::ffi::{CStr, c_char};
 
 use crate::arena::{Full, Text};
+use crate::coverage::Coverage;
 use crate::settings::Variable;
 
 /// The variable that makes the loader load the library.
@@ -116,12 +117,12 @@ impl Seen {
 }
 
 impl Guard<'_> {
-    /// Whether `envp` holds what a child needs.
+    /// Whether `envp` holds what a child of this coverage needs.
     ///
     /// # Safety
     /// `envp` is NULL or an array of strings that ends with NULL, as for `execve(2)`.
     #[must_use]
-    pub unsafe fn survey(&self, envp: *const *const c_char) -> Survey {
+    pub unsafe fn survey(&self, envp: *const *const c_char, coverage: Coverage) -> Survey {
         let mut seen = Seen::default();
         let mut intact = true;
         let mut pointers = 0usize;
@@ -139,7 +140,8 @@ impl Guard<'_> {
                     intact &= first && self.variables.get(variable as usize) == Some(&Some(text));
                 }
                 Entry::Preload(value) => {
-                    intact &= !core::mem::replace(&mut seen.preload, true) && self.is_in(value);
+                    let fits = self.is_in(value) == (coverage == Coverage::Full);
+                    intact &= !core::mem::replace(&mut seen.preload, true) && fits;
                     longest_preload = longest_preload.max(value.len());
                 }
             }
@@ -148,7 +150,7 @@ impl Guard<'_> {
             // What was seen and is not wanted has made `intact` false already.
             wanted.is_none() || !seen.first(*variable)
         });
-        if intact && complete && seen.preload {
+        if intact && complete && (seen.preload || coverage != Coverage::Full) {
             return Survey::Intact;
         }
         Survey::Broken(Room {
@@ -173,6 +175,7 @@ impl Guard<'_> {
     pub unsafe fn repair(
         &self,
         envp: *const *const c_char,
+        coverage: Coverage,
         pointers: &mut [*const c_char],
         text: &mut [u8],
     ) -> Result<(), Full> {
@@ -192,8 +195,13 @@ impl Guard<'_> {
                     }
                 }
                 Entry::Preload(value) => {
-                    if !core::mem::replace(&mut seen.preload, true) {
-                        let text = text.take().unwrap_or_default();
+                    let first = !core::mem::replace(&mut seen.preload, true);
+                    let text = text.take().unwrap_or_default();
+                    if first && coverage != Coverage::Full {
+                        if let Some(entry) = self.preload_of_others(value, entry, text)? {
+                            put(entry)?;
+                        }
+                    } else if first {
                         put(if self.is_in(value) {
                             entry
                         } else {
@@ -208,7 +216,7 @@ impl Guard<'_> {
                 put(wanted.as_ptr())?;
             }
         }
-        if !seen.preload {
+        if !seen.preload && coverage == Coverage::Full {
             put(self.preload.as_ptr())?;
         }
         put(core::ptr::null())
@@ -226,6 +234,30 @@ impl Guard<'_> {
         let start = memory.as_ptr();
         write_preload(list, self.library, self.library_as_given, &mut Text::new(memory))?;
         Ok(start.cast())
+    }
+
+    /// The entry for a program that cannot load the library: the list without it, `None` if
+    /// nothing is left.
+    fn preload_of_others(
+        &self,
+        list: &[u8],
+        entry: *const c_char,
+        memory: &mut [u8],
+    ) -> Result<Option<*const c_char>, Full> {
+        let is_ours = |name: &[u8]| name == self.library || name == self.library_as_given;
+        if !libraries(list).any(is_ours) {
+            return Ok(Some(entry));
+        }
+        let start = memory.as_ptr();
+        let mut text = Text::new(memory);
+        text.push(PRELOAD.to_bytes())?;
+        let mut separator: &[u8] = b"=";
+        for name in libraries(list).filter(|name| !is_ours(name)) {
+            text.push(core::mem::replace(&mut separator, b":"))?;
+            text.push(name)?;
+        }
+        text.push(b"\0")?;
+        Ok((separator != b"=").then_some(start.cast()))
     }
 
     fn is_in(&self, list: &[u8]) -> bool {
@@ -335,16 +367,23 @@ mod tests {
 
     /// What becomes of an environment; `None` if it is handed on as it is.
     fn repaired(environment: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
+        repaired_for(Coverage::Full, environment)
+    }
+
+    fn repaired_for(coverage: Coverage, environment: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
         let owned: Vec<CString> =
             environment.iter().map(|entry| CString::new(*entry).expect("no NUL")).collect();
         let mut envp: Vec<*const c_char> = owned.iter().map(|entry| entry.as_ptr()).collect();
         envp.push(core::ptr::null());
         // SAFETY: an array of strings that ends with NULL.
-        let Survey::Broken(room) = (unsafe { guard().survey(envp.as_ptr()) }) else { return None };
+        let Survey::Broken(room) = (unsafe { guard().survey(envp.as_ptr(), coverage) }) else {
+            return None;
+        };
         let mut pointers = vec![core::ptr::dangling(); room.pointers];
         let mut text = vec![b'?'; room.text];
         // SAFETY: as above.
-        unsafe { guard().repair(envp.as_ptr(), &mut pointers, &mut text) }.expect("room enough");
+        unsafe { guard().repair(envp.as_ptr(), coverage, &mut pointers, &mut text) }
+            .expect("room enough");
         let copy = |entry: *const c_char| {
             // SAFETY: a repair writes pointers to strings.
             unsafe { CStr::from_ptr(entry) }.to_bytes().to_vec()
@@ -424,6 +463,28 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_cannot_load_the_library_is_not_told_to() {
+        let url = "RAMPART_URL=unix:///s";
+        let mode = "RAMPART_MODE=enforce";
+        let table: [(&[&[u8]], &[&str]); 4] = [
+            (&[b"LD_PRELOAD=/opt/r/librampart.so", b"A=1"], &["A=1", url, mode]),
+            (
+                &[b"LD_PRELOAD=a.so:/opt/r/librampart.so b.so", b"A=1"],
+                &["LD_PRELOAD=a.so:b.so", "A=1", url, mode],
+            ),
+            (&[b"LD_PRELOAD=./librampart.so"], &[url, mode]),
+            (&[b"RAMPART_MODE=disabled", b"LD_PRELOAD=a.so"], &[mode, "LD_PRELOAD=a.so", url]),
+        ];
+        for (environment, expected) in table {
+            let expected: Vec<Vec<u8>> = expected.iter().map(|it| it.as_bytes().to_vec()).collect();
+            let repaired = repaired_for(Coverage::OtherArchitecture, environment);
+            assert_eq!(repaired, Some(expected));
+        }
+        let intact: [&[u8]; 2] = [url.as_bytes(), mode.as_bytes()];
+        assert_eq!(repaired_for(Coverage::OtherArchitecture, &intact), None);
+    }
+
+    #[test]
     fn the_first_of_several_values_counts_at_load() {
         let envp = [
             c"RAMPART_MODE=monitor".as_ptr(),
@@ -442,11 +503,12 @@ mod tests {
     #[test]
     fn no_environment_at_all_counts_as_an_empty_one() {
         // SAFETY: NULL is permitted.
-        let survey = unsafe { guard().survey(core::ptr::null()) };
+        let survey = unsafe { guard().survey(core::ptr::null(), Coverage::Full) };
         assert!(matches!(survey, Survey::Broken(_)));
         let mut pointers = [core::ptr::dangling(); 16];
         // SAFETY: NULL is permitted.
-        let done = unsafe { guard().repair(core::ptr::null(), &mut pointers, &mut []) };
+        let done =
+            unsafe { guard().repair(core::ptr::null(), Coverage::Full, &mut pointers, &mut []) };
         assert_eq!(done, Ok(()));
         assert!(pointers[3].is_null());
     }
@@ -457,12 +519,15 @@ mod tests {
         for size in 0..5 {
             let mut pointers = vec![core::ptr::dangling(); size];
             // SAFETY: an array of strings that ends with NULL.
-            let done = unsafe { guard().repair(owned.as_ptr(), &mut pointers, &mut [0; 64]) };
+            let done = unsafe {
+                guard().repair(owned.as_ptr(), Coverage::Full, &mut pointers, &mut [0; 64])
+            };
             assert_eq!(done, Err(Full));
         }
         // SAFETY: as above.
-        let done =
-            unsafe { guard().repair(owned.as_ptr(), &mut [core::ptr::null(); 9], &mut [0; 9]) };
+        let done = unsafe {
+            guard().repair(owned.as_ptr(), Coverage::Full, &mut [core::ptr::null(); 9], &mut [0; 9])
+        };
         assert_eq!(done, Err(Full));
     }
 }

@@ -11,13 +11,15 @@
 //! 2. [`command`] and [`request`] put the question on the wire;
 //! 3. [`answer`] (with [`json`]) reads what comes back, in whatever pieces;
 //! 4. [`verdict`] makes of it, the mode and fail-open: run or refuse;
-//! 5. [`environ`] finds out what the child's environment lacks;
+//! 5. [`environ`] finds out what the child's environment lacks ([`coverage`]: whether the
+//!    child can load the library at all);
 //! 6. [`notice`] words the line that tells a person why.
 #![cfg_attr(not(test), no_std)]
 
 pub mod answer;
 pub mod arena;
 pub mod command;
+pub mod coverage;
 pub mod environ;
 pub mod ip;
 pub mod json;

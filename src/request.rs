@@ -2,6 +2,7 @@
 
 use crate::arena::{Arena, Decimal, Full, Text};
 use crate::command::{self, Count, Sink};
+use crate::coverage::Coverage;
 use crate::url::Url;
 
 /// What every request of a process begins with, made once.
@@ -106,6 +107,8 @@ pub struct Question<'q, Arguments> {
     pub command: Command<'q, Arguments>,
     /// Working directory, where it is known for certain.
     pub cwd: Option<&'q [u8]>,
+    /// Whether the program can be followed.
+    pub coverage: Coverage,
 }
 
 /// Why a request was not sent whole.
@@ -121,7 +124,7 @@ impl<'q> Question<'q, core::iter::Empty<&'q [u8]>> {
     /// About a line that the C library hands to a shell.
     #[must_use]
     pub fn about_line(line: &'q [u8], cwd: Option<&'q [u8]>) -> Self {
-        Self { command: Command::Line(line), cwd }
+        Self { command: Command::Line(line), cwd, coverage: Coverage::Full }
     }
 }
 
@@ -161,7 +164,13 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Question<'q, Arguments> {
             }
             Command::Line(line) => command::write_text(line, sink)?,
         }
-        sink.put(br#""}"#)?;
+        sink.put(br#"""#)?;
+        if let Some(word) = self.coverage.word() {
+            sink.put(br#","coverage":""#)?;
+            sink.put(word.as_bytes())?;
+            sink.put(br#"""#)?;
+        }
+        sink.put(b"}")?;
         if let Some(cwd) = self.cwd {
             sink.put(br#","cwd":""#)?;
             command::write_text(cwd, sink)?;
@@ -194,7 +203,7 @@ mod tests {
     const ASKER: Asker<'static> =
         Asker { agent: b"my \"agent\"", session: b"s-1", token: Some(b"secret") };
 
-    fn request_of(url: &str, asker: &Asker<'_>, cwd: Option<&[u8]>) -> String {
+    fn request_of(url: &str, asker: &Asker<'_>, cwd: Option<&[u8]>, coverage: Coverage) -> String {
         let mut memory = [0; 1024];
         let url = Url::parse(url.as_bytes()).expect("a URL");
         let preamble =
@@ -202,7 +211,7 @@ mod tests {
         let arguments: [&[u8]; 2] = [b"-rf", b"a b"];
         let command = Command::Program { name: b"rm", arguments: arguments.into_iter() };
         let mut wire = Vec::new();
-        Question { command, cwd }.write(&preamble, &mut wire).expect("a request");
+        Question { command, cwd, coverage }.write(&preamble, &mut wire).expect("a request");
         String::from_utf8(wire).expect("UTF-8")
     }
 
@@ -210,7 +219,7 @@ mod tests {
     fn a_request_is_what_the_specification_says() {
         let body = r#"{"agent":"my \"agent\"","session":"s-1","params":{"command":"rm -rf 'a b'"},"cwd":"/tmp","enforce":true}"#;
         assert_eq!(
-            request_of("http://127.0.0.1:19090/base/", &ASKER, Some(b"/tmp")),
+            request_of("http://127.0.0.1:19090/base/", &ASKER, Some(b"/tmp"), Coverage::Full),
             format!(
                 "POST /base/v1/preflight/exec HTTP/1.1\r\nHost: 127.0.0.1:19090\r\n\
                  Authorization: Bearer secret\r\nContent-Type: application/json\r\n\
@@ -223,9 +232,18 @@ mod tests {
     #[test]
     fn without_a_token_there_is_no_authorization() {
         let asker = Asker { token: None, ..ASKER };
-        let request = request_of("unix:///run/s.sock", &asker, None);
+        let request = request_of("unix:///run/s.sock", &asker, None, Coverage::Full);
         assert!(!request.contains("Authorization"), "{request}");
         assert!(request.starts_with("POST /v1/preflight/exec HTTP/1.1\r\nHost: localhost\r\n"));
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_followed_is_asked_about_as_such() {
+        let request = request_of("http://127.0.0.1", &ASKER, None, Coverage::OtherArchitecture);
+        let body = request.split_once("\r\n\r\n").map(|(_, body)| body).expect("a body");
+        let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        assert_eq!(body["params"]["coverage"], "other-arch");
+        assert_eq!(body["params"]["command"], "rm -rf 'a b'");
     }
 
     #[test]
@@ -260,7 +278,8 @@ mod tests {
                 if passes.get() == 1 { first } else { second }
             });
             let command = Command::Program { name: b"x", arguments };
-            let sent = Question { command, cwd: None }.write(&preamble, &mut Vec::new());
+            let question = Question { command, cwd: None, coverage: Coverage::Full };
+            let sent = question.write(&preamble, &mut Vec::new());
             assert_eq!(sent, Err(SendError::Changed));
         }
     }

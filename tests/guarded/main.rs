@@ -9,6 +9,7 @@
 
 mod addresses;
 mod answers;
+mod architecture;
 mod arguments;
 mod connections;
 mod delays;
