@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::parts::Parts;
+use crate::parts::{Faith, Kind, Parts};
 use crate::spelling::{self, absolute_word, base_name, normal_word};
 use crate::word::{self, Variables};
 use crate::wrappers::{self, Inner};
@@ -151,8 +151,10 @@ impl Taker<'_> {
             }
             return;
         }
-        let inside = Place { depth: place.depth + 1, sent: None, ..place };
-        self.apart(|taker| taker.script(script, inside));
+        // A rule that would hold for the line by itself holds for it in here too.
+        let whole = self.parts.begin(place.parent, Kind::Whole);
+        self.parts.spell(Faith::WIDE, [script]);
+        self.apart(|taker| taker.script(script, Place::inside(whole, place.depth + 1)));
     }
 
     /// Follows wrappers to what they run in the end.
