@@ -18,8 +18,10 @@ all: ## build the library and the rampart command
 	install -m 755 $(TARGET)/preload/$(LIBRARY) $(TARGET)/release/$(LIBRARY)
 	install -m 755 $(TARGET)/preload/$(LIBRARY) $(LIBRARY)
 
-debug: ## the same, unoptimised and with symbols, in target/debug
-	$(CARGO) build --package rampart --package librampart
+debug: ## the same with symbols, in target/debug
+	$(CARGO) build --package rampart
+	$(CARGO) build --profile preload-debug --package librampart
+	install -m 755 $(TARGET)/preload-debug/$(LIBRARY) $(TARGET)/debug/$(LIBRARY)
 
 install: all ## copy both to ~/.rampart (RAMPART_HOME moves it)
 	install -d -m 700 $(RAMPART_HOME)
