@@ -6,6 +6,8 @@ LIBRARY := librampart.$(if $(filter Darwin,$(UNAME)),dylib,so)
 RAMPART_HOME ?= $(HOME)/.rampart
 POLICY ?= $(or $(wildcard $(RAMPART_HOME)/policy.yaml),policy/starter.yaml)
 AGENT := python3 examples/agent.py
+# As it was typed: make is not to look for its own `$` in it.
+override CMD := $(value CMD)
 export CMD
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
