@@ -8,6 +8,7 @@ use rampart_core::environ::{self, Guard, PRELOAD, Room, Survey};
 use rampart_core::settings::Variable;
 
 use crate::abi::Strings;
+use crate::errno;
 use crate::scratch::Scratch;
 
 /// An environment of so many pointers is put right on the stack.
@@ -101,6 +102,7 @@ pub fn repair_own(guard: &Guard<'_>) -> Result<(), NoMemory> {
     let Survey::Broken(room) = (unsafe { guard.survey(current(), Coverage::Full) }) else {
         return Ok(());
     };
+    let errno = errno::Saved::new();
     let set = |name: &CStr, entry: *const c_char| {
         // SAFETY: the entry is a string that begins with the name and `=`, and it is
         // copied. The variable goes first because it may be there twice.
@@ -122,5 +124,6 @@ pub fn repair_own(guard: &Guard<'_>) -> Result<(), NoMemory> {
             None => drop(unsafe { libc::unsetenv(variable.name().as_ptr()) }),
         }
     }
+    errno.restore();
     Ok(())
 }
