@@ -7,6 +7,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use rampart_core::answer::{End, Reader};
+use rampart_core::arena::copy_fitting;
 use rampart_core::command::Sink;
 use rampart_core::request::{Question, SendError};
 use rampart_core::verdict::{Outcome, Unreachable};
@@ -21,6 +22,9 @@ const FIRST_FREE_DESCRIPTOR: i32 = 3;
 /// A forked child in a new pid namespace has this number, as its parent may have in an
 /// outer one (`pid_namespaces(7)`): it does not tell one from the other.
 const FIRST_OF_NAMESPACE: i32 = 1;
+/// So long the kernel's own receive waits on the kept connection before it is polled with
+/// what is left of the time: nearly every answer comes within, and saves a call.
+const LONGEST_DWELL_MS: u32 = 50;
 /// For request and answer, one after the other, on the stack.
 const BUFFER_BYTES: usize = 1024;
 
@@ -43,7 +47,7 @@ pub fn ask<'q>(
         Exchange { equipment, question, reader, patience: Patience::new(state.timeout_ms) };
     let pid = sys::getpid();
     if pid == state.pid && pid != FIRST_OF_NAMESPACE {
-        exchange.by_kept_connection(address)
+        exchange.by_kept_connection(address, state.timeout_ms.min(LONGEST_DWELL_MS))
     } else {
         // A handler of the parent's would run in its memory here (vfork(2), "Caveats"). The
         // mask is inherited by the program, so it is put back.
@@ -63,10 +67,10 @@ struct Exchange<'x, 'q, Arguments> {
 }
 
 impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Arguments> {
-    fn by_kept_connection(&mut self, address: &Address) -> Outcome {
+    fn by_kept_connection(&mut self, address: &Address, dwell_ms: u32) -> Outcome {
         let Some(mut slot) = Slot::take() else { return self.by_own_connection(address) };
         if let Some(kept) = slot.connection() {
-            let end = self.converse(&kept);
+            let end = self.converse(&kept, Some(dwell_ms));
             // The server may have closed it just now: that is no failure.
             let was_stale =
                 end.outcome == Outcome::Unreachable(Unreachable::Cut) && !self.reader.has_begun();
@@ -79,9 +83,9 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         }
         match self.connect(address) {
             Ok(fresh) => {
-                let end = self.converse(&fresh);
+                let end = self.converse(&fresh, None);
                 if end.reusable {
-                    slot.keep(fresh);
+                    slot.keep(fresh, dwell_ms);
                 }
                 end.outcome
             }
@@ -91,17 +95,18 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
 
     fn by_own_connection(&mut self, address: &Address) -> Outcome {
         match self.connect(address) {
-            Ok(own) => self.converse(&own).outcome,
+            Ok(own) => self.converse(&own, None).outcome,
             Err(outcome) => outcome,
         }
     }
 
     fn connect(&mut self, address: &Address) -> Result<Descriptor, Outcome> {
-        let socket = sys::socket(address).map_err(outcome_of)?;
-        let socket = lift(socket)?;
-        if address.is_tcp() {
-            sys::set_no_delay(&socket);
+        // A tenth of what a socket costs that is made in vain.
+        if sys::is_missing(address) {
+            return Err(Outcome::Unreachable(Unreachable::NoServer));
         }
+        let socket = sys::socket(address).map_err(outcome_of)?;
+        let socket = clear_of_standard_streams(socket)?;
         loop {
             match sys::connect(&socket, address) {
                 // Whether a connection that was begun comes about is found out by sending.
@@ -113,7 +118,8 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         }
     }
 
-    fn converse(&mut self, socket: &Descriptor) -> End {
+    /// `dwell_ms` is how long a receive on this socket waits by itself, if it does.
+    fn converse(&mut self, socket: &Descriptor, dwell_ms: Option<u32>) -> End {
         let end = |outcome| End { outcome, reusable: false };
         let mut buffer = [0; BUFFER_BYTES];
         let mut outgoing =
@@ -129,20 +135,25 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
             Err(SendError::Stopped(Stop::Interrupted)) => false,
             Err(SendError::Stopped(Stop::Failed(errno))) => return end(outcome_of(errno)),
         };
-        let answer = self.receive(socket, &mut buffer);
+        let answer = self.receive(socket, dwell_ms, &mut buffer);
         match answer.outcome {
             Outcome::Allowed | Outcome::Denied if !whole => end(TOO_EARLY),
             _ => answer,
         }
     }
 
-    fn receive(&mut self, socket: &Descriptor, buffer: &mut [u8]) -> End {
+    fn receive(&mut self, socket: &Descriptor, dwell_ms: Option<u32>, buffer: &mut [u8]) -> End {
         let end = |outcome| End { outcome, reusable: false };
+        let mut dwell_ms = dwell_ms;
         loop {
-            if let Err(errno) = self.patience.wait(socket, Event::Readable) {
-                return end(outcome_of(errno));
-            }
-            match sys::receive(socket, buffer) {
+            let received = match dwell_ms.take() {
+                Some(ms) => self.receive_dwelling(socket, ms, buffer),
+                None => self
+                    .patience
+                    .wait(socket, Event::Readable)
+                    .and_then(|_| sys::receive(socket, buffer)),
+            };
+            match received {
                 Ok(0) => return self.reader.closed(),
                 Ok(count) => {
                     let received = buffer.get(..count).unwrap_or_default();
@@ -154,6 +165,19 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
                 Err(errno) => return end(outcome_of(errno)),
             }
         }
+    }
+
+    fn receive_dwelling(
+        &mut self,
+        socket: &Descriptor,
+        ms: u32,
+        buffer: &mut [u8],
+    ) -> Result<usize, Errno> {
+        let received = sys::receive_dwelling(socket, buffer);
+        if received == Err(Errno(libc::EAGAIN)) {
+            self.patience.spend(ms);
+        }
+        received
     }
 }
 
@@ -167,12 +191,9 @@ fn outcome_of(Errno(errno): Errno) -> Outcome {
     }
 }
 
-/// Moves a descriptor out of the way of the program's own.
-fn lift(socket: Descriptor) -> Result<Descriptor, Outcome> {
-    if let Ok(lifted) = sys::duplicate(&socket, LOWEST_DESCRIPTOR) {
-        return Ok(lifted);
-    }
-    // There may be fewer than 64 to be had (RLIMIT_NOFILE).
+/// Moves a descriptor that took the number of a closed standard stream: another thread may
+/// write there.
+fn clear_of_standard_streams(socket: Descriptor) -> Result<Descriptor, Outcome> {
     if socket.number() >= FIRST_FREE_DESCRIPTOR {
         return Ok(socket);
     }
@@ -200,15 +221,12 @@ impl Sink for Outgoing<'_> {
 
     fn put(&mut self, mut bytes: &[u8]) -> Result<(), Stop> {
         while !bytes.is_empty() {
-            let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
-            let fitting = bytes.len().min(room.len());
-            let (now, later) = bytes.split_at_checked(fitting).unwrap_or((bytes, b""));
-            for (to, from) in room.iter_mut().zip(now) {
-                *to = *from;
-            }
-            self.filled = self.filled.saturating_add(fitting);
-            bytes = later;
+            let taken = copy_fitting(self.buffer, self.filled, bytes);
+            self.filled = self.filled.saturating_add(taken);
+            bytes = bytes.get(taken..).unwrap_or_default();
             if !bytes.is_empty() {
+                // The last piece is not to wait for word that the others have come.
+                sys::set_no_delay(self.socket);
                 self.flush()?;
             }
         }
@@ -282,8 +300,13 @@ impl Slot {
         self.leave = self.found;
     }
 
-    /// Leaves a new connection here.
-    fn keep(&mut self, connection: Descriptor) {
+    /// Leaves a new connection here, out of the way of the program's own descriptors. There
+    /// may be fewer than that to be had (`RLIMIT_NOFILE`).
+    fn keep(&mut self, connection: Descriptor, dwell_ms: u32) {
+        let connection = sys::duplicate(&connection, LOWEST_DESCRIPTOR).unwrap_or(connection);
+        if sys::dwell(&connection, dwell_ms).is_err() {
+            return;
+        }
         let Some(identity) = sys::socket_identity(connection.number()) else { return };
         IDENTITY.store(identity, Ordering::Relaxed);
         self.leave = FIRST + u64::from(connection.into_number().unsigned_abs());

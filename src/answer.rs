@@ -1,7 +1,7 @@
 //! Reads an HTTP/1.1 answer in whatever pieces it comes (RFC 9112; spec:
 //! `protocol.md`, Answers).
 
-use crate::arena::Decimal;
+use crate::arena::{Decimal, copy_fitting};
 use crate::json;
 use crate::verdict::{Outcome, Unreachable};
 
@@ -288,12 +288,8 @@ impl Line {
             None => (Some(*bytes), None),
         };
         let line = line.unwrap_or_default();
-        for byte in line {
-            if let Some(room) = self.bytes.get_mut(self.length) {
-                *room = *byte;
-            }
-            self.length = self.length.saturating_add(1);
-        }
+        copy_fitting(&mut self.bytes, self.length, line);
+        self.length = self.length.saturating_add(line.len());
         *bytes = rest.unwrap_or_default();
         (line.len().saturating_add(usize::from(end.is_some())), end.is_some())
     }

@@ -43,6 +43,16 @@ impl<'m> Arena<'m> {
     }
 }
 
+/// Copies to `room`, from `position` on, what fits there of `bytes`; gives how many bytes.
+pub fn copy_fitting(room: &mut [u8], position: usize, bytes: &[u8]) -> usize {
+    let room = room.get_mut(position..).unwrap_or_default();
+    let fitting = bytes.len().min(room.len());
+    if let (Some(room), Some(bytes)) = (room.get_mut(..fitting), bytes.get(..fitting)) {
+        room.copy_from_slice(bytes);
+    }
+    fitting
+}
+
 /// Bytes appended to a buffer of fixed size.
 #[derive(Debug)]
 pub struct Text<'b> {
@@ -69,11 +79,7 @@ impl<'b> Text<'b> {
 
     /// Appends as much of `bytes` as there is room for.
     pub fn push_lossy(&mut self, bytes: &[u8]) {
-        let fitting = bytes.len().min(self.buffer.len().saturating_sub(self.length));
-        if let Some(bytes) = bytes.get(..fitting) {
-            // Cannot fail: it was cut to the room left.
-            let _ = self.push(bytes);
-        }
+        self.length = self.length.saturating_add(copy_fitting(self.buffer, self.length, bytes));
     }
 
     /// What was appended so far.

@@ -4,6 +4,8 @@
 //! `allowed` at the top exactly once and a boolean. Besides `allowed` it picks up what
 //! a notice may show.
 
+use crate::arena::copy_fitting;
+
 /// Nesting that is still read; deeper is refused, as `serde_json` does.
 const DEEPEST: u8 = 127;
 
@@ -24,12 +26,8 @@ impl<const ROOM: usize> Kept<ROOM> {
     }
 
     fn push(&mut self, text: &[u8]) {
-        for byte in text {
-            if let Some(room) = self.bytes.get_mut(self.length) {
-                *room = *byte;
-            }
-            self.length = self.length.saturating_add(1);
-        }
+        copy_fitting(&mut self.bytes, self.length, text);
+        self.length = self.length.saturating_add(text.len());
     }
 
     /// The beginning of the text.
@@ -170,8 +168,20 @@ impl Reader {
     ///
     /// # Errors
     /// As soon as the body can be no verdict any more.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        bytes.iter().try_for_each(|byte| self.step(*byte))
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
+        loop {
+            if let Expects::Text(Text::Plain) = self.expects {
+                // Most of an answer: taken in one piece, not byte by byte.
+                let length = bytes.iter().position(|byte| !is_plain(*byte));
+                let (plain, rest) =
+                    bytes.split_at_checked(length.unwrap_or(bytes.len())).unwrap_or_default();
+                self.keep(plain);
+                bytes = rest;
+            }
+            let Some((byte, rest)) = bytes.split_first() else { return Ok(()) };
+            self.step(*byte)?;
+            bytes = rest;
+        }
     }
 
     /// The verdict, when the body has ended.
@@ -324,11 +334,7 @@ impl Reader {
             Text::Plain => match byte {
                 b'"' => return self.end_text(),
                 b'\\' => Text::Escape,
-                0x00..=0x1f => return Err(NOT_JSON),
-                0x20..=0x7f => {
-                    self.keep(&[byte]);
-                    Text::Plain
-                }
+                // What is plain was taken by `feed`.
                 _ => {
                     self.keep(&[byte]);
                     first_of_character(byte)?
@@ -414,6 +420,11 @@ impl Reader {
             Ok(Field::Other)
         }
     }
+}
+
+/// Whether a byte stands for itself in a string (RFC 8259, section 7), alone.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, 0x20..=0x7f) && !matches!(byte, b'"' | b'\\')
 }
 
 /// The state after the first byte of a character of two to four bytes (RFC 3629).

@@ -2,7 +2,7 @@
 //! thread cancellation nor another library's hooks.
 
 use core::ffi::{CStr, c_int, c_long, c_void};
-use core::mem::MaybeUninit;
+use core::mem::{MaybeUninit, offset_of};
 use core::net::SocketAddr;
 
 /// An error number of the kernel.
@@ -150,11 +150,20 @@ impl Address {
     fn family(&self) -> c_int {
         c_int::from(self.bytes.ss_family)
     }
+}
 
-    /// Whether this is TCP.
-    pub fn is_tcp(&self) -> bool {
-        self.family() != libc::AF_UNIX
+/// Whether `address` is a path where nothing is, so that nobody can listen.
+pub fn is_missing(address: &Address) -> bool {
+    if address.family() != libc::AF_UNIX {
+        return false;
     }
+    let path = (&raw const address.bytes)
+        .cast::<u8>()
+        .wrapping_add(offset_of!(libc::sockaddr_un, sun_path));
+    let arguments = [register(libc::AT_FDCWD), path as usize, register(libc::F_OK), 0, 0, 0];
+    // SAFETY: the path of a Unix address ends with NUL; see `Address::unix`.
+    let found = unsafe { call(libc::SYS_faccessat, arguments) };
+    found == Err(Errno(libc::ENOENT))
 }
 
 /// An address family as the structures hold it; all of them fit.
@@ -190,19 +199,37 @@ pub fn connect(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> 
     unsafe { call(libc::SYS_connect, arguments) }.map(|_| ())
 }
 
-/// Lets small pieces go out at once on TCP.
+/// Lets small pieces go out at once on TCP; another socket does so anyway.
 pub fn set_no_delay(descriptor: &Descriptor) {
     let on: c_int = 1;
-    let arguments = [
-        register(descriptor.0),
-        register(libc::IPPROTO_TCP),
-        register(libc::TCP_NODELAY),
-        &raw const on as usize,
-        size_of::<c_int>(),
-        0,
-    ];
-    // SAFETY: the pointer is to a live int. Without the option it is merely slower.
-    let _ = unsafe { call(libc::SYS_setsockopt, arguments) };
+    // Without the option it is merely slower.
+    let _ = set_option(descriptor, libc::IPPROTO_TCP, libc::TCP_NODELAY, &on);
+}
+
+/// Lets [`receive_dwelling`] wait for up to `ms` milliseconds.
+pub fn dwell(descriptor: &Descriptor, ms: u32) -> Result<(), Errno> {
+    // SAFETY: takes no pointer. The socket has no other flags.
+    unsafe {
+        call(libc::SYS_fcntl, [register(descriptor.0), register(libc::F_SETFL), 0, 0, 0, 0])
+    }?;
+    let timeout = libc::timeval {
+        tv_sec: libc::time_t::from(ms / 1000),
+        tv_usec: libc::suseconds_t::from(ms % 1000) * 1000,
+    };
+    set_option(descriptor, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &timeout)
+}
+
+fn set_option<Value>(
+    descriptor: &Descriptor,
+    level: c_int,
+    option: c_int,
+    value: &Value,
+) -> Result<(), Errno> {
+    let value = core::ptr::from_ref(value) as usize;
+    let size = size_of::<Value>();
+    let arguments = [register(descriptor.0), register(level), register(option), value, size, 0];
+    // SAFETY: the pointer is to a live value of that size, which the kernel reads only.
+    unsafe { call(libc::SYS_setsockopt, arguments) }.map(|_| ())
 }
 
 /// Sends what the socket takes at once, never with SIGPIPE.
@@ -215,7 +242,16 @@ pub fn send(descriptor: &Descriptor, bytes: &[u8]) -> Result<usize, Errno> {
 
 /// Receives what is there; 0 at the end of the connection.
 pub fn receive(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno> {
-    let flags = register(libc::MSG_DONTWAIT);
+    receive_as(descriptor, room, libc::MSG_DONTWAIT)
+}
+
+/// Receives what is there or comes while the socket [dwells](dwell).
+pub fn receive_dwelling(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno> {
+    receive_as(descriptor, room, 0)
+}
+
+fn receive_as(descriptor: &Descriptor, room: &mut [u8], flags: c_int) -> Result<usize, Errno> {
+    let flags = register(flags);
     let arguments = [register(descriptor.0), room.as_mut_ptr() as usize, room.len(), flags, 0, 0];
     // SAFETY: the kernel writes to the slice only.
     unsafe { call(libc::SYS_recvfrom, arguments) }
@@ -223,11 +259,7 @@ pub fn receive(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno>
 
 /// Whether a connection is open and nothing has come that was not received yet.
 pub fn is_quiet(descriptor: &Descriptor) -> bool {
-    let mut byte = [0u8; 1];
-    let flags = register(libc::MSG_PEEK | libc::MSG_DONTWAIT);
-    let arguments = [register(descriptor.0), byte.as_mut_ptr() as usize, byte.len(), flags, 0, 0];
-    // SAFETY: the kernel writes to the array only.
-    let found = unsafe { call(libc::SYS_recvfrom, arguments) };
+    let found = receive_as(descriptor, &mut [0], libc::MSG_PEEK | libc::MSG_DONTWAIT);
     found == Err(Errno(libc::EAGAIN))
 }
 
@@ -277,12 +309,22 @@ impl Patience {
             return Err(Errno(libc::ETIMEDOUT));
         }
         nap.poll(None)?;
-        self.0.tv_nsec -= libc::c_long::from(ms) * 1_000_000;
+        self.spend(ms);
+        Ok(())
+    }
+
+    /// Takes off `ms` milliseconds that were waited elsewhere.
+    pub fn spend(&mut self, ms: u32) {
+        let spent = Self::new(ms);
+        self.0.tv_sec -= spent.0.tv_sec;
+        self.0.tv_nsec -= spent.0.tv_nsec;
         if self.0.tv_nsec < 0 {
             self.0.tv_sec -= 1;
             self.0.tv_nsec += 1_000_000_000;
         }
-        Ok(())
+        if self.0.tv_sec < 0 {
+            *self = Self::new(0);
+        }
     }
 
     fn poll(&mut self, descriptor: Option<&mut libc::pollfd>) -> Result<usize, Errno> {

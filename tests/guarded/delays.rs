@@ -138,14 +138,71 @@ fn a_yes_to_half_a_question_is_no_yes() {
 fn the_time_is_for_all_of_a_check_however_many_signals_come() {
     let sandbox = Sandbox::new();
     for transport in Transport::BOTH {
-        let server = Server::scripted(transport, Exchange::hang);
+        let server = Server::scripted(transport, |exchange| {
+            exchange.read();
+            exchange.send(json_answer(ALLOWED));
+            exchange.hang();
+        });
         let storm = probe("storm", Compiler::System);
-        let words = [storm.to_str().expect("text"), "1", &sandbox.text("bin/rm")];
+        let words = [storm.to_str().expect("text"), "2", &sandbox.text("bin/rm")];
         let finished = Run::guarded(&sandbox, &server.url, &words)
             .env("RAMPART_TIMEOUT_MS", TIMEOUT_MS.to_string())
             .finish()
             .success();
-        assert_eq!(sandbox.take_marks(), [""; 0]);
+        assert_eq!(sandbox.take_marks().len(), 1, "the first of two");
         assert!(finished.took < LONGEST, "{:?}", finished.took);
+    }
+}
+
+/// Spawns twice from one process, over a connection whose second question is left to `end`;
+/// gives how often the program ran.
+fn twice(
+    transport: Transport,
+    program: &[&str],
+    end: fn(&mut Exchange),
+) -> (usize, Duration, usize) {
+    let server = Server::scripted(transport, move |exchange| {
+        exchange.read();
+        exchange.send(json_answer(ALLOWED));
+        exchange.read();
+        end(exchange);
+    });
+    let sandbox = Sandbox::new();
+    let rm = sandbox.text("bin/rm");
+    let program = [program, &[&rm, "rm"]].concat();
+    let finished = Run::guarded(&sandbox, &server.url, &program)
+        .env("RAMPART_FAIL_OPEN", "0")
+        .env("RAMPART_TIMEOUT_MS", TIMEOUT_MS.to_string())
+        .finish();
+    (sandbox.take_marks().len(), finished.took, server.connections())
+}
+
+#[test]
+fn a_kept_connection_is_waited_for_as_long_as_a_new_one() {
+    let start = probe("start", Compiler::System);
+    let start = [start.to_str().expect("text"), "--times=2", "posix_spawn"];
+    for transport in Transport::BOTH {
+        for (name, runs, end) in [
+            ("at once", 2, (|exchange| exchange.send(json_answer(ALLOWED))) as fn(&mut Exchange)),
+            ("late", 2, |exchange| {
+                std::thread::sleep(Duration::from_millis(120));
+                exchange.send(json_answer(ALLOWED));
+            }),
+            ("in three pieces", 2, |exchange| {
+                for piece in json_answer(ALLOWED).chunks(30) {
+                    std::thread::sleep(Duration::from_millis(30));
+                    exchange.send(piece);
+                }
+            }),
+            ("never", 1, Exchange::hang),
+            ("in drops", 1, |exchange| {
+                exchange.drip(&json_answer(ALLOWED), Duration::from_millis(30));
+            }),
+        ] {
+            let (ran, took, connections) = twice(transport, &start, end);
+            assert_eq!((ran, connections), (runs, 1), "{name} ({transport:?})");
+            let shortest = Duration::from_millis(if runs == 1 { 250 } else { 0 });
+            assert!(took >= shortest && took < LONGEST, "{name} ({transport:?}): {took:?}");
+        }
     }
 }
