@@ -17,8 +17,8 @@ use crate::state::{Equipment, State};
 
 /// Below are the numbers that programs count on (0 to 2) and shells play with.
 const LOWEST_DESCRIPTOR: i32 = 64;
-/// What the program itself takes to be its standard streams.
-const FIRST_FREE_DESCRIPTOR: i32 = 3;
+/// What the program itself takes to be its standard streams, open or not.
+const STANDARD_STREAMS: [i32; 3] = [0, 1, 2];
 /// A forked child in a new pid namespace has this number, as its parent may have in an
 /// outer one (`pid_namespaces(7)`): it does not tell one from the other.
 const FIRST_OF_NAMESPACE: i32 = 1;
@@ -105,8 +105,12 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         if sys::is_missing(address) {
             return Err(Outcome::Unreachable(Unreachable::NoServer));
         }
+        // Another thread, or a handler, may write to a stream that it has closed: that is to
+        // fail as before, not to reach the server or, on a socket that is not connected yet,
+        // raise SIGPIPE.
+        let occupied = STANDARD_STREAMS.map(sys::occupy);
         let socket = sys::socket(address).map_err(outcome_of)?;
-        let socket = clear_of_standard_streams(socket)?;
+        drop(occupied);
         loop {
             match sys::connect(&socket, address) {
                 // Whether a connection that was begun comes about is found out by sending.
@@ -189,15 +193,6 @@ fn outcome_of(Errno(errno): Errno) -> Outcome {
         libc::ECONNRESET | libc::EPIPE => Outcome::Unreachable(Unreachable::Cut),
         _ => Outcome::Unreachable(Unreachable::NoServer),
     }
-}
-
-/// Moves a descriptor that took the number of a closed standard stream: another thread may
-/// write there.
-fn clear_of_standard_streams(socket: Descriptor) -> Result<Descriptor, Outcome> {
-    if socket.number() >= FIRST_FREE_DESCRIPTOR {
-        return Ok(socket);
-    }
-    sys::duplicate(&socket, FIRST_FREE_DESCRIPTOR).map_err(|_| NO_DESCRIPTOR)
 }
 
 /// Why not all of a request was sent.

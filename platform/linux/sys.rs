@@ -191,6 +191,18 @@ fn opened(result: Result<usize, Errno>) -> Result<Descriptor, Errno> {
     result.map(|number| Descriptor(c_int::try_from(number).unwrap_or(-1)))
 }
 
+/// Takes `number` if it is free, with what can be neither read nor written (`O_PATH`, open(2)):
+/// to whoever tries, it is as good as closed. The numbers below it must be taken.
+pub fn occupy(number: c_int) -> Option<Descriptor> {
+    if is_open(number) {
+        return None;
+    }
+    let flags = register(libc::O_PATH | libc::O_CLOEXEC);
+    let arguments = [register(libc::AT_FDCWD), c"/".as_ptr() as usize, flags, 0, 0, 0];
+    // SAFETY: the kernel reads a string.
+    opened(unsafe { call(libc::SYS_openat, arguments) }).ok()
+}
+
 /// Begins to connect, or connects; `EINPROGRESS` for the former.
 pub fn connect(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> {
     let pointer = &raw const address.bytes as usize;

@@ -233,3 +233,29 @@ fn descriptors_mask_and_dispositions_are_as_before_but_for_the_kept_connection()
         }
     }
 }
+
+#[test]
+fn what_a_program_writes_to_its_closed_streams_does_not_reach_the_server() {
+    let scribbles = probe("scribbles", Compiler::System);
+    for transport in Transport::BOTH {
+        // Two questions on a connection: the first on a new one, the second on a kept one.
+        let server = Server::scripted(transport, |exchange| {
+            for _ in 0..2 {
+                let Some(question) = exchange.read() else { return };
+                assert!(question.head.starts_with("POST "), "{}", question.head);
+                // Time for others to write to the connection, if they can.
+                std::thread::sleep(std::time::Duration::from_millis(30));
+                exchange.send(YES);
+            }
+        });
+        let sandbox = Sandbox::new();
+        let words = [scribbles.to_str().expect("text"), &sandbox.text("bin/rm")];
+        let finished =
+            Run::guarded(&sandbox, &server.url, &words).env("RAMPART_FAIL_OPEN", "0").finish();
+        assert_eq!(finished.status.code(), Some(3), "{finished:#?}");
+        assert_eq!(sandbox.take_marks().len(), 3);
+        for question in server.take_questions() {
+            assert_eq!(question.command(), "rm scribbled", "{transport:?}");
+        }
+    }
+}
