@@ -6,8 +6,9 @@ fn main() {
     }
     // No C start files: nothing in them is needed, and each start saves 3 µs.
     println!("cargo::rustc-cdylib-link-arg=-nostartfiles");
-    // One mapping for constants and code: one page fault and one mprotect fewer.
-    println!("cargo::rustc-cdylib-link-arg=-Wl,--no-rosegment");
+    // GNU ld would keep code apart from constants, which costs two mappings more and 9 µs; lld
+    // does not. RELRO costs 3 µs and stays: a stray write is not to reach the GOT.
+    println!("cargo::rustc-cdylib-link-arg=-Wl,-z,noseparate-code");
     // An undefined symbol is an error here, not in a stranger's process.
     println!("cargo::rustc-cdylib-link-arg=-Wl,-z,defs");
     println!("cargo::rustc-cdylib-link-arg=-lc");

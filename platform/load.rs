@@ -7,47 +7,45 @@ use rampart_core::arena::{Arena, Decimal, Full};
 use rampart_core::command;
 use rampart_core::environ::{self, Found, Guard};
 use rampart_core::request::{Asker, Preamble, PreambleError};
-use rampart_core::settings::{Mode, Settings, Variable};
+use rampart_core::settings::{Settings, Variable};
 use rampart_core::url::{self, Server, Url};
 
 use crate::environment;
 use crate::os::Real;
 use crate::os::sys::{self, Address};
+use crate::resolver;
 use crate::state::{Equipment, State};
-use crate::{report, resolver};
 
 /// Handed to children, so that they do not look in vain as well.
 const UNRESOLVED: &[u8] = b"unresolved";
 
 const TOO_LONG: &str = "the RAMPART_* variables and the preload list are too long";
 
-/// Reads the environment; what is made of it goes to `arena`.
-pub fn read(arena: &mut Arena<'static>) -> State {
+/// Reads the settings from the environment and calls `make` with them and the preload list.
+pub fn settings<R>(make: impl FnOnce(&Settings<'_>, &[u8]) -> R) -> R {
     // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)),
     // and what is kept of them is copied.
     let found: Found<'_> = unsafe { environ::read(environment::current()) };
     let settings = Settings::read(|variable| found.variable(variable));
+    make(&settings, found.preload.unwrap_or_default())
+}
+
+/// The state of a process that is guarded; what it points to goes to `arena`.
+///
+/// In a frame of its own: it is the largest, and nothing is to stand on it.
+#[inline(never)]
+pub fn state(settings: &Settings<'_>, preload: &[u8], arena: &mut Arena<'static>) -> State {
     let pid = sys::getpid();
-    let state = State {
+    State {
         mode: settings.mode,
         fail_open: settings.fail_open,
         debug: settings.debug,
         notice: settings.notice,
         timeout_ms: settings.timeout_ms,
         pid,
-        equipment: match settings.mode {
-            Mode::Disabled => Err("disabled"),
-            _ => equipment(&settings, found.preload.unwrap_or_default(), pid, arena),
-        },
+        equipment: equipment(settings, preload, pid, arena),
         real: Real::find(),
-    };
-    if state.mode != Mode::Disabled {
-        report::complaints(&settings);
     }
-    if state.debug {
-        report::load(&state, &settings);
-    }
-    state
 }
 
 fn equipment(

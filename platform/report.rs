@@ -4,7 +4,7 @@ use rampart_core::arena::{Decimal, Text};
 use rampart_core::json::Answer;
 use rampart_core::notice;
 use rampart_core::request::{Command, Question};
-use rampart_core::settings::Settings;
+use rampart_core::settings::{Mode, Settings};
 use rampart_core::verdict::{Outcome, Verdict};
 
 use crate::os::sys;
@@ -63,10 +63,19 @@ pub fn check<'q>(
     ]);
 }
 
-/// Tells what was read at load.
+/// Tells what was read at load, as far as anybody wants to know.
+pub fn load(state: &State, settings: &Settings<'_>) {
+    if state.mode != Mode::Disabled {
+        complaints(settings);
+    }
+    if settings.debug {
+        loaded(state, settings);
+    }
+}
+
 #[cold]
 #[inline(never)]
-pub fn load(state: &State, settings: &Settings<'_>) {
+fn loaded(state: &State, settings: &Settings<'_>) {
     let (key, value): (&[u8], &[u8]) = match &state.equipment {
         Ok(Equipment { server: None, .. }) => (b" unresolved=", settings.url),
         Ok(_) => (b" server=", settings.url),
@@ -74,13 +83,13 @@ pub fn load(state: &State, settings: &Settings<'_>) {
     };
     write(&[
         b"loaded pid=",
-        number(u64::from(state.pid.unsigned_abs())).as_bytes(),
+        number(u64::from(sys::getpid().unsigned_abs())).as_bytes(),
         b" mode=",
-        state.mode.as_str().as_bytes(),
+        settings.mode.as_str().as_bytes(),
         b" fail_open=",
-        if state.fail_open { b"1" } else { b"0" },
+        if settings.fail_open { b"1" } else { b"0" },
         b" timeout_ms=",
-        number(u64::from(state.timeout_ms)).as_bytes(),
+        number(u64::from(settings.timeout_ms)).as_bytes(),
         key,
         value,
     ]);
@@ -90,7 +99,7 @@ pub fn load(state: &State, settings: &Settings<'_>) {
 /// that it is said once in a tree.
 #[cold]
 #[inline(never)]
-pub fn complaints(settings: &Settings<'_>) {
+fn complaints(settings: &Settings<'_>) {
     for complaint in settings.complaints.iter().flatten() {
         let mut buffer = [0; 160];
         let mut text = Text::new(&mut buffer);

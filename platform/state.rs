@@ -11,7 +11,7 @@ use rampart_core::settings::Mode;
 
 use crate::os::Real;
 use crate::os::sys::{self, Address};
-use crate::{errno, load};
+use crate::{errno, load, report};
 
 /// Everything a hook needs.
 pub struct State {
@@ -23,7 +23,7 @@ pub struct State {
     pub timeout_ms: u32,
     /// The process that read it; its forked and vforked children have another number.
     pub pid: i32,
-    /// What a check needs, or why there can be none. Never used in disabled mode.
+    /// What a check needs, or why there can be none.
     pub equipment: Result<Equipment, &'static str>,
     /// The functions that the hooks stand in front of.
     pub real: Real,
@@ -53,6 +53,34 @@ struct Block {
     memory: [u8; MEMORY_BYTES],
 }
 
+impl Block {
+    /// A new block with what `make` makes; `None` if there is no memory for it.
+    fn fill(make: impl FnOnce(&mut Arena<'static>) -> State) -> Option<&'static State> {
+        let block = sys::map(size_of::<Self>())?.cast::<Self>();
+        // SAFETY: the mapping is large enough, aligned, zeroed, and nobody else's.
+        let Self { state, memory } = unsafe { &mut *block };
+        let state: *const State = state.write(make(&mut Arena::new(memory)));
+        // SAFETY: the mapping consists of whole pages, and this ends all writing. The state
+        // was written.
+        unsafe {
+            sys::make_read_only(block.cast(), size_of::<Self>());
+            state.as_ref()
+        }
+    }
+}
+
+/// The state of every process that is not guarded. It costs no memory and no look-up.
+static DISABLED: State = State {
+    mode: Mode::Disabled,
+    fail_open: true,
+    debug: false,
+    notice: false,
+    timeout_ms: 0,
+    pid: 0,
+    equipment: Err("disabled"),
+    real: Real::UNKNOWN,
+};
+
 /// The state, once it was read.
 static STATE: AtomicPtr<State> = AtomicPtr::new(core::ptr::null_mut());
 /// Whether somebody reads it, or has.
@@ -73,21 +101,21 @@ fn read() -> Option<&'static State> {
     if IS_CLAIMED.swap(true, Ordering::Acquire) {
         return wait_for_other();
     }
-    let Some(start) = sys::map(size_of::<Block>()) else {
-        IS_CLAIMED.store(false, Ordering::Release);
-        return None;
-    };
-    let block = start.cast::<Block>();
     let errno = errno::Saved::new();
-    // SAFETY: the mapping is large enough, aligned, zeroed, and nobody else's.
-    let Block { state, memory } = unsafe { &mut *block };
-    let state: *mut State = state.write(load::read(&mut Arena::new(memory)));
-    // SAFETY: the mapping consists of whole pages, and this ends all writing.
-    unsafe { sys::make_read_only(block.cast(), size_of::<Block>()) };
-    STATE.store(state, Ordering::Release);
+    let state = load::settings(|settings, preload| {
+        let state = match settings.mode {
+            Mode::Disabled => &DISABLED,
+            _ => Block::fill(|arena| load::state(settings, preload, arena))?,
+        };
+        report::load(state, settings);
+        Some(state)
+    });
     errno.restore();
-    // SAFETY: as in `get`.
-    unsafe { state.as_ref() }
+    match state {
+        Some(state) => STATE.store(core::ptr::from_ref(state).cast_mut(), Ordering::Release),
+        None => IS_CLAIMED.store(false, Ordering::Release),
+    }
+    state
 }
 
 /// Another thread is reading, which takes microseconds; or a signal handler of this

@@ -40,8 +40,9 @@ macro_rules! checked {
     )*};
 }
 
-/// Finds originals at load: a hook may run where the loader must not be asked, such as
-/// the forked child of a program that was loading a library in another thread.
+/// Finds originals at load: a hook may run where the loader should not be asked, such as
+/// a vfork child, or the forked child of a program that was loading a library in another
+/// thread.
 macro_rules! found_at_load {
     ($(fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty = $hook:path;)*) => {
         /// The functions that the hooks stand in front of.
@@ -51,7 +52,10 @@ macro_rules! found_at_load {
         }
 
         impl Real {
-            /// Finds those that are called much.
+            /// None found yet: each is looked for when it is called.
+            pub const UNKNOWN: Self = Self { $($name: None,)* };
+
+            /// Finds those that are called where the loader should not be asked.
             pub fn find() -> Self {
                 // SAFETY: each pointer is given the type that the function has.
                 unsafe { Self { $($name: next(concat!(stringify!($name), "\0")),)* } }
@@ -60,16 +64,16 @@ macro_rules! found_at_load {
             $(
                 /// The original; `None` if the C library has none.
                 pub fn $name(&self) -> Option<unsafe extern "C" fn($($type),*) -> $result> {
-                    self.$name
+                    // SAFETY: the pointer is given the type that the function has.
+                    self.$name.or_else(|| unsafe { next(concat!(stringify!($name), "\0")) })
                 }
             )*
         }
     };
 }
 
-/// Finds originals when they are called. Their callers are ordinary code, and most C
-/// libraries do not have them all: looking in vain at each start would cost more than
-/// all the rest.
+/// Finds originals when they are called. Their callers are ordinary code, and all of them
+/// at load would cost each process more (4 µs) than reading its environment does.
 macro_rules! found_at_call {
     ($(fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty = $hook:path;)*) => {
         impl Real {
@@ -87,22 +91,25 @@ macro_rules! found_at_call {
 /// Takes the table apart.
 macro_rules! hooks {
     (
-        common { $($common:tt)* }
-        rare, unknown to the libc crate { $($rare:tt)* }
+        found at load { $($at_load:tt)* }
+        found at call { $($at_call:tt)* }
+        found at call, unknown to the libc crate { $($unknown:tt)* }
         forwarded to one of those { $($forwarded:tt)* }
     ) => {
-        exported! { $($common)* $($rare)* $($forwarded)* }
-        checked! { $($common)* $($forwarded)* }
-        found_at_load! { $($common)* }
-        found_at_call! { $($rare)* }
+        exported! { $($at_load)* $($at_call)* $($unknown)* $($forwarded)* }
+        checked! { $($at_load)* $($at_call)* $($forwarded)* }
+        found_at_load! { $($at_load)* }
+        found_at_call! { $($at_call)* $($unknown)* }
     };
 }
 
 #[rustfmt::skip]
 hooks! {
-    common {
+    found at load {
         fn execve(path: Text, argv: Strings, envp: Strings) -> c_int = exec::execve;
         fn execvpe(file: Text, argv: Strings, envp: Strings) -> c_int = exec::execvpe;
+    }
+    found at call {
         fn fexecve(fd: c_int, argv: Strings, envp: Strings) -> c_int = exec::fexecve;
         fn execveat(dir: c_int, path: Text, argv: MutStrings, envp: MutStrings, flags: c_int) -> c_int = exec::execveat;
         fn posix_spawn(pid: *mut pid_t, path: Text, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = spawn::posix_spawn;
@@ -110,7 +117,7 @@ hooks! {
         fn system(command: Text) -> c_int = shell::system;
         fn popen(command: Text, mode: Text) -> *mut FILE = shell::popen;
     }
-    rare, unknown to the libc crate {
+    found at call, unknown to the libc crate {
         fn pidfd_spawn(pidfd: *mut c_int, path: Text, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = spawn::pidfd_spawn;
         fn pidfd_spawnp(pidfd: *mut c_int, file: Text, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = spawn::pidfd_spawnp;
         fn wordexp(words: Text, result: *mut WordExp, flags: c_int) -> c_int = shell::wordexp;
