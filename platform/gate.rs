@@ -32,8 +32,7 @@ pub unsafe fn start<Function>(
     run: impl FnOnce(Function, Strings) -> c_int,
 ) -> Result<c_int, c_int> {
     let state = state::get().ok_or(libc::EPERM)?;
-    let original = find(&state.real).ok_or(libc::ENOSYS)?;
-    let run = |envp| Ok(run(original, envp));
+    let run = |envp| Ok(run(find(&state.real).ok_or(libc::ENOSYS)?, envp));
     let Some(program) = program.filter(|_| state.mode != Mode::Disabled) else {
         return run(envp);
     };
@@ -58,17 +57,15 @@ pub fn start_shell<Function, R>(
     run: impl FnOnce(Function) -> R,
 ) -> Option<R> {
     let state = state::get()?;
-    let original = find(&state.real)?;
-    let Some(line) = line.filter(|_| state.mode != Mode::Disabled) else {
-        return Some(run(original));
-    };
+    let run = || Some(run(find(&state.real)?));
+    let Some(line) = line.filter(|_| state.mode != Mode::Disabled) else { return run() };
     if pass_line(state, line) == Verdict::Refuse {
         return None;
     }
     if let Ok(equipment) = &state.equipment {
         environment::repair_own(&equipment.guard).ok()?;
     }
-    Some(run(original))
+    run()
 }
 
 #[inline(never)]
