@@ -1,13 +1,17 @@
 //! What being guarded costs: every row is measured side by side with what the machine's
 //! own sockets and loader cost, in one run, and printed as a ratio with its goal.
 //!
-//! `make bench` builds everything and calls this. `BENCH_PEERS` may name other preload
-//! libraries to compare with; `BENCH_JSON` where to write the figures.
+//! `make bench` builds everything and calls this. `BENCH_ONLY` measures only the rows whose
+//! names have that text in them; `BENCH_PEERS` names other preload libraries to compare
+//! with; `BENCH_JSON` says where to write the figures.
 
-mod figures;
 mod machine;
 mod rows;
+mod samples;
+mod servers;
 mod setup;
+mod sides;
+mod table;
 
 use std::process::ExitCode;
 
@@ -23,12 +27,15 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), String> {
     let setup = setup::Setup::new()?;
-    let noise = machine::noise();
-    println!("{noise}");
-    let rows = rows::measure(&setup)?;
-    figures::print_table(&rows);
+    let before = machine::noise();
+    println!("{before}");
+    let mut table = table::Table::new(std::env::var("BENCH_ONLY").unwrap_or_default());
+    rows::measure(&setup, &mut table)?;
+    let after = machine::noise();
+    table.print();
+    println!("\nbefore: {before}\nafter:  {after}");
     let path = std::env::var("BENCH_JSON").unwrap_or_else(|_| "target/bench.json".into());
-    figures::write_json(&rows, &noise, &path)?;
-    println!("\nwritten to {path}");
+    table.write_json(&[before.to_string(), after.to_string()], &path)?;
+    println!("written to {path}");
     Ok(())
 }

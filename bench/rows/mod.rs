@@ -1,0 +1,30 @@
+//! The rows of the table.
+
+mod answers;
+mod checks;
+mod hook;
+mod policies;
+mod spawns;
+
+use crate::servers::Servers;
+use crate::setup::Setup;
+use crate::table::Table;
+
+/// What rows are measured with.
+pub struct World<'a> {
+    pub setup: &'a Setup,
+    pub servers: Servers,
+}
+
+/// Measures all rows that the table wants.
+///
+/// # Errors
+/// One of them could not be measured.
+pub fn measure(setup: &Setup, table: &mut Table) -> Result<(), String> {
+    let world = World { setup, servers: Servers::start(setup)? };
+    spawns::measure(&world, table)?;
+    checks::measure(&world, table)?;
+    hook::measure(&world, table)?;
+    answers::measure(&world, table)?;
+    policies::measure(table)
+}

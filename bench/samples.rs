@@ -1,0 +1,43 @@
+//! Samples of one thing, and what is said of them.
+
+/// Samples in nanoseconds, bytes or answers a second, kept by the round they are from.
+#[derive(Clone, Default)]
+pub struct Samples {
+    sorted: Vec<f64>,
+    /// The median of each round.
+    rounds: Vec<f64>,
+}
+
+impl Samples {
+    /// Sorts what was measured.
+    pub fn new(rounds: Vec<Vec<f64>>) -> Self {
+        let medians = rounds.iter().map(|round| quantile(&sorted(round.clone()), 1, 2)).collect();
+        Self { sorted: sorted(rounds.concat()), rounds: medians }
+    }
+
+    /// The median of all.
+    pub fn median(&self) -> f64 {
+        quantile(&self.sorted, 1, 2)
+    }
+
+    /// The 99th percentile of all.
+    pub fn p99(&self) -> f64 {
+        quantile(&self.sorted, 99, 100)
+    }
+
+    /// The median of what each round's ratio to the floor's same round is: what disturbs
+    /// the machine for a while disturbs both sides of a round.
+    pub fn ratio_by_round(&self, floor: &Self) -> f64 {
+        let ratios = self.rounds.iter().zip(&floor.rounds).map(|(ours, floor)| ours / floor);
+        quantile(&sorted(ratios.collect()), 1, 2)
+    }
+}
+
+fn sorted(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_unstable_by(f64::total_cmp);
+    values
+}
+
+fn quantile(sorted: &[f64], numerator: usize, denominator: usize) -> f64 {
+    sorted.get(sorted.len() * numerator / denominator).copied().unwrap_or(f64::NAN)
+}

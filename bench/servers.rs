@@ -1,0 +1,176 @@
+//! Starts the servers that are asked.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::setup::{CLIENT_CORE, OTHER_CORE, Setup};
+
+/// Who answers, and to what.
+pub struct Servers {
+    /// `rampart serve` on the core of those who ask, and on the other one.
+    pub here: Server,
+    pub beside: Server,
+    /// The echo server in C, on the core of those who ask.
+    pub echo: Server,
+    /// What a check of the library sends.
+    pub request: PathBuf,
+}
+
+impl Servers {
+    /// Starts all of them.
+    ///
+    /// # Errors
+    /// One of them does not answer.
+    pub fn start(setup: &Setup) -> Result<Self, String> {
+        let written = |name: &str, bytes: &[u8]| {
+            let path = setup.path(name);
+            fs::write(&path, bytes).map(|()| path).map_err(|error| error.to_string())
+        };
+        let here = setup.serve(CLIENT_CORE)?;
+        let beside = setup.serve(OTHER_CORE)?;
+        let request = setup.record_request()?;
+        let answer = written("answer", &record_answer(&here, &request)?)?;
+        let echo = setup.echo(CLIENT_CORE, &answer)?;
+        Ok(Self { here, beside, echo, request: written("request", &request)? })
+    }
+}
+
+/// A server that ends with this value.
+pub struct Server {
+    process: Child,
+    pub socket: PathBuf,
+    pub port: u16,
+}
+
+impl Server {
+    /// Its address on each transport: by name, as a URL, and as the probes take it.
+    pub fn addresses(&self) -> [Address; 2] {
+        let socket = self.socket.display().to_string();
+        let port = self.port.to_string();
+        [
+            Address { transport: "Unix", url: unix_url(&self.socket), plain: socket },
+            Address { transport: "TCP", url: tcp_url(self.port), plain: port },
+        ]
+    }
+}
+
+/// One address of a server.
+pub struct Address {
+    pub transport: &'static str,
+    /// For the library.
+    pub url: String,
+    /// For the probes.
+    pub plain: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Setup {
+    /// `rampart serve` on a Unix socket and on TCP.
+    pub fn serve(&self, core: &str) -> Result<Server, String> {
+        let mut command = pinned(core, &self.rampart);
+        let (socket, port) = (self.path(&format!("serve-{core}.sock")), free_port()?);
+        command
+            .arg("serve")
+            .arg("--port")
+            .arg(port.to_string())
+            .arg("--unix")
+            .arg(&socket)
+            .arg("--policy")
+            .arg(self.path("policy.yaml"))
+            .arg("--token-file")
+            .arg(self.path("token"))
+            .arg("--audit")
+            .arg(self.path("audit.jsonl"))
+            .env("RAMPART_HOME", self.path("home"));
+        start(command, socket, port)
+    }
+
+    /// The echo server in C.
+    pub fn echo(&self, core: &str, answer: &Path) -> Result<Server, String> {
+        let (socket, port) = (self.path(&format!("echo-{core}.sock")), free_port()?);
+        let mut command = pinned(core, self.path("echo"));
+        command.arg(&socket).arg(port.to_string()).arg(answer);
+        start(command, socket, port)
+    }
+
+    /// The bytes of the request that `check` makes the library send.
+    pub fn record_request(&self) -> Result<Vec<u8>, String> {
+        let socket = self.path("record.sock");
+        let listener = UnixListener::bind(&socket).map_err(|error| error.to_string())?;
+        let mut check = self.guarded(CLIENT_CORE, "check", &unix_url(&socket));
+        let mut child = check
+            .args(["kept", "1"])
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| error.to_string())?;
+        let (mut connection, _) = listener.accept().map_err(|error| error.to_string())?;
+        let mut request = vec![0; 64 * 1024];
+        let length = connection.read(&mut request).map_err(|error| error.to_string())?;
+        request.truncate(length);
+        drop(connection);
+        let _ = child.wait();
+        Ok(request)
+    }
+}
+
+pub fn unix_url(socket: &Path) -> String {
+    format!("unix://{}", socket.display())
+}
+
+pub fn tcp_url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+/// A server on a core. (The probes pin themselves: `taskset` would be guarded like them.)
+fn pinned(core: &str, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", core]).arg(program);
+    command
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> Result<u16, String> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| error.to_string())?;
+    listener.local_addr().map(|address| address.port()).map_err(|error| error.to_string())
+}
+
+fn start(mut command: Command, socket: PathBuf, port: u16) -> Result<Server, String> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let _ = fs::remove_file(&socket);
+    let process = command
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let server = Server { process, socket, port };
+    let begun = Instant::now();
+    while UnixStream::connect(&server.socket).is_err() {
+        if begun.elapsed() > PATIENCE {
+            return Err(format!("{command:?} does not listen"));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(server)
+}
+
+/// What a server answers to a request.
+pub fn record_answer(server: &Server, request: &[u8]) -> Result<Vec<u8>, String> {
+    let mut connection = UnixStream::connect(&server.socket).map_err(|error| error.to_string())?;
+    connection.write_all(request).map_err(|error| error.to_string())?;
+    let mut answer = vec![0; 64 * 1024];
+    let length = connection.read(&mut answer).map_err(|error| error.to_string())?;
+    answer.truncate(length);
+    Ok(answer)
+}

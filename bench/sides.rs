@@ -1,0 +1,62 @@
+//! Runs the two sides of a row by turns, batch by batch, so that what disturbs the machine
+//! disturbs both.
+
+use std::process::Command;
+
+use crate::samples::Samples;
+
+/// Batches of each side of a row.
+pub const ROUNDS: usize = 12;
+/// The first samples of a probe, in which everything is cold, do not count.
+const COLD: usize = 3;
+
+/// The samples of both sides of a row.
+pub struct Sides {
+    pub ours: Samples,
+    pub floor: Samples,
+}
+
+/// Measures the two by turns.
+///
+/// # Errors
+/// One of them could not be measured.
+pub fn by_turns(
+    mut ours: impl FnMut() -> Result<Vec<f64>, String>,
+    mut floor: impl FnMut() -> Result<Vec<f64>, String>,
+) -> Result<Sides, String> {
+    let (mut our_rounds, mut floor_rounds) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        our_rounds.push(ours()?);
+        floor_rounds.push(floor()?);
+    }
+    Ok(Sides { ours: Samples::new(our_rounds), floor: Samples::new(floor_rounds) })
+}
+
+/// Runs two probes by turns.
+///
+/// # Errors
+/// One of them failed.
+pub fn probes(
+    mut ours: impl FnMut() -> Command,
+    mut floor: impl FnMut() -> Command,
+) -> Result<Sides, String> {
+    by_turns(|| batch(ours()), || batch(floor()))
+}
+
+/// Runs a probe, and gives the samples that it prints.
+///
+/// # Errors
+/// It failed.
+pub fn batch(mut command: Command) -> Result<Vec<f64>, String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if !output.status.success() {
+        let why = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{command:?}: {}: {why}", output.status));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut samples: Vec<f64> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    if samples.len() > COLD {
+        samples.drain(..COLD);
+    }
+    Ok(samples)
+}
