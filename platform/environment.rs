@@ -36,7 +36,7 @@ pub fn current() -> Strings {
 pub unsafe fn with<R>(
     guard: &Guard<'_>,
     envp: Strings,
-    coverage: Coverage,
+    coverage: Option<Coverage>,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
     // SAFETY: the caller's promise.
@@ -63,7 +63,7 @@ fn fits_stack(room: Room) -> bool {
 unsafe fn with_stack<R>(
     guard: &Guard<'_>,
     envp: Strings,
-    coverage: Coverage,
+    coverage: Option<Coverage>,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
     let mut pointers = [core::ptr::null(); POINTERS_ON_STACK];
@@ -79,7 +79,7 @@ unsafe fn with_stack<R>(
 unsafe fn with_scratch<R>(
     guard: &Guard<'_>,
     envp: Strings,
-    coverage: Coverage,
+    coverage: Option<Coverage>,
     room: Room,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
@@ -99,7 +99,7 @@ unsafe fn with_scratch<R>(
 /// two such calls at once would undo each other.
 pub fn repair_own(guard: &Guard<'_>) -> Result<(), NoMemory> {
     // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)).
-    let Survey::Broken(room) = (unsafe { guard.survey(current(), Coverage::Full) }) else {
+    let Survey::Broken(room) = (unsafe { guard.survey(current(), None) }) else {
         return Ok(());
     };
     let errno = errno::Saved::new();

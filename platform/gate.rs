@@ -69,7 +69,7 @@ pub fn start_shell<Function, R>(
 }
 
 #[inline(never)]
-fn pass_program(state: &State, program: &Program<'_>, coverage: Coverage) -> Verdict {
+fn pass_program(state: &State, program: &Program<'_>, coverage: Option<Coverage>) -> Verdict {
     pass(state, &program.question(coverage, &mut [0; LONGEST_DIRECTORY]))
 }
 
