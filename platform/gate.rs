@@ -36,7 +36,7 @@ pub unsafe fn start<Function>(
     let Some(program) = program.filter(|_| state.mode != Mode::Disabled) else {
         return run(envp);
     };
-    let coverage = program.look()?;
+    let coverage = program.look(state)?;
     if pass_program(state, &program, coverage) == Verdict::Refuse {
         return Err(libc::EPERM);
     }

@@ -35,6 +35,7 @@ mod errno;
 mod exec;
 mod gate;
 mod load;
+mod look;
 mod panic;
 mod program;
 mod report;

@@ -3,11 +3,13 @@
 use core::ffi::{CStr, c_int};
 
 use rampart_core::command::truthful_name;
-use rampart_core::coverage::{Coverage, HEAD_BYTES, Host, Kind, Status, judge};
+use rampart_core::coverage::Coverage;
 use rampart_core::request::{Command, Question};
 
 use crate::abi::{Strings, Text};
+use crate::look::look;
 use crate::os::sys::{self, Errno};
+use crate::state::State;
 
 /// A program as a function is told to start it.
 pub struct Program<'p> {
@@ -51,23 +53,15 @@ impl<'p> Program<'p> {
     /// Other errors are left to the kernel, which may look with another user id, and reads
     /// what can only be executed.
     #[inline(never)]
-    pub fn look(&self) -> Result<Option<Coverage>, c_int> {
+    pub fn look(&self, state: &State) -> Result<Option<Coverage>, c_int> {
         if !self.is_certain {
             return Ok(None);
         }
-        let mut head = [0; HEAD_BYTES];
-        match sys::read_head(self.path, &mut head) {
-            Ok(head) => {
-                let path = self.path.to_bytes();
-                Ok(match judge(Host::HERE, path, Status::default(), head, head) {
-                    Kind::Program(coverage) => Some(coverage),
-                    Kind::Script(_) | Kind::Unknown => None,
-                })
-            }
+        match look(state, self.path) {
             Err(Errno(
                 errno @ (libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG),
             )) => Err(errno),
-            Err(_) => Ok(None),
+            found => Ok(found.ok().flatten()),
         }
     }
 

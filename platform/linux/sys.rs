@@ -5,6 +5,8 @@ use core::ffi::{CStr, c_int, c_long, c_void};
 use core::mem::{MaybeUninit, offset_of};
 use core::net::SocketAddr;
 
+use rampart_core::coverage::Status;
+
 /// An error number of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Errno(pub c_int);
@@ -377,12 +379,7 @@ pub fn getpid() -> c_int {
 /// Which socket a descriptor stands for: the number of its inode, which no other
 /// socket has as long as this one lives. `None` if it is closed or no socket.
 pub fn socket_identity(number: c_int) -> Option<u64> {
-    let mut status = MaybeUninit::<libc::stat>::uninit();
-    let arguments = [register(number), status.as_mut_ptr() as usize, 0, 0, 0, 0];
-    // SAFETY: the kernel writes a stat to the pointer, or fails.
-    unsafe { call(libc::SYS_fstat, arguments) }.ok()?;
-    // SAFETY: it did not fail.
-    let status = unsafe { status.assume_init() };
+    let status = stat(libc::SYS_fstat, |status| [register(number), status, 0, 0, 0, 0]).ok()?;
     (status.st_mode & libc::S_IFMT == libc::S_IFSOCK).then_some(status.st_ino)
 }
 
@@ -393,17 +390,72 @@ pub fn is_open(number: c_int) -> bool {
     unsafe { call(libc::SYS_fcntl, arguments) }.is_ok()
 }
 
-/// The first bytes of the file at `path`. Opening it waits for nothing and makes no terminal
-/// ours.
-pub fn read_head<'r>(path: &CStr, room: &'r mut [u8]) -> Result<&'r [u8], Errno> {
+/// Opens a file to be read. It waits for nothing and makes no terminal ours.
+pub fn open_to_read(path: &CStr) -> Result<Descriptor, Errno> {
     let flags = register(libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY);
     let arguments = [register(libc::AT_FDCWD), path.as_ptr() as usize, flags, 0, 0, 0];
     // SAFETY: the kernel reads a string.
-    let file = opened(unsafe { call(libc::SYS_openat, arguments) })?;
-    let arguments = [register(file.0), room.as_mut_ptr() as usize, room.len(), 0, 0, 0];
+    opened(unsafe { call(libc::SYS_openat, arguments) })
+}
+
+/// Reads what stands at `offset`; how many bytes that was.
+pub fn read_at(file: &Descriptor, offset: u64, room: &mut [u8]) -> usize {
+    let Ok(offset) = usize::try_from(offset) else { return 0 };
+    let arguments = [register(file.0), room.as_mut_ptr() as usize, room.len(), offset, 0, 0];
     // SAFETY: the kernel writes to the slice only.
-    let length = unsafe { call(libc::SYS_read, arguments) }?;
-    Ok(room.get(..length).unwrap_or_default())
+    unsafe { call(libc::SYS_pread64, arguments) }.unwrap_or(0)
+}
+
+/// What there is to know of a file without reading it.
+#[derive(Debug, Clone, Copy)]
+pub struct FileStatus {
+    /// Who may run it, and as whom.
+    pub rights: Status,
+    /// Numbers that no other file has, nor this one after a change.
+    pub identity: [u64; 6],
+}
+
+impl FileStatus {
+    fn of(status: &libc::stat) -> Self {
+        let time = |seconds: i64, nanoseconds: i64| {
+            seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds).cast_unsigned()
+        };
+        Self {
+            rights: Status { mode: status.st_mode, flags: 0 },
+            identity: [
+                status.st_dev,
+                status.st_ino,
+                u64::from(status.st_mode),
+                status.st_size.cast_unsigned(),
+                time(status.st_mtime, status.st_mtime_nsec),
+                time(status.st_ctime, status.st_ctime_nsec),
+            ],
+        }
+    }
+}
+
+/// The status of an open file.
+pub fn status(file: &Descriptor) -> Result<FileStatus, Errno> {
+    stat(libc::SYS_fstat, |status| [register(file.0), status, 0, 0, 0, 0])
+        .map(|status| FileStatus::of(&status))
+}
+
+/// The status of the file at `path`.
+pub fn status_at(path: &CStr) -> Result<FileStatus, Errno> {
+    let directory = register(libc::AT_FDCWD);
+    stat(libc::SYS_newfstatat, |status| [directory, path.as_ptr() as usize, status, 0, 0, 0])
+        .map(|status| FileStatus::of(&status))
+}
+
+/// Makes one of the calls that fill a `stat`, with the arguments for its address.
+fn stat(number: c_long, arguments: impl FnOnce(usize) -> [usize; 6]) -> Result<libc::stat, Errno> {
+    let mut status = MaybeUninit::<libc::stat>::uninit();
+    let arguments = arguments(status.as_mut_ptr() as usize);
+    // SAFETY: the kernel writes a stat to the pointer, or fails; the other arguments are a
+    // descriptor or a string.
+    unsafe { call(number, arguments) }?;
+    // SAFETY: it did not fail.
+    Ok(unsafe { status.assume_init() })
 }
 
 /// What a symbolic link points to.

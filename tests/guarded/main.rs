@@ -9,9 +9,9 @@
 
 mod addresses;
 mod answers;
-mod architecture;
 mod arguments;
 mod connections;
+mod coverage;
 mod delays;
 mod environment;
 mod exports;

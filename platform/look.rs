@@ -1,0 +1,101 @@
+//! Looks at the file of a program before it starts, and remembers what it was: a program
+//! that is started again and again is read once.
+
+use core::ffi::CStr;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use rampart_core::coverage::{Coverage, Files, Host, ReadAt, Status, follow};
+
+use crate::os::sys::{self, Descriptor, Errno, FileStatus};
+use crate::state::State;
+
+/// How much will be seen of the program at `path`; `None` where that is not known.
+pub fn look(state: &State, path: &CStr) -> Result<Option<Coverage>, Errno> {
+    if let Some(coverage) = remembered(path)? {
+        return Ok(Some(coverage));
+    }
+    let mut opened = Opened { first: None, count: 0 };
+    let coverage = follow(&mut opened, Host::HERE, path, None)?;
+    // What a script is depends on other files. A forked child would copy a page of memory to
+    // remember what it forgets by its exec.
+    if let (Some(coverage), Some(file), 1) = (coverage, opened.first, opened.count)
+        && sys::getpid() == state.pid
+    {
+        remember(&file, coverage);
+    }
+    Ok(coverage)
+}
+
+/// The files of a chain of scripts.
+struct Opened {
+    first: Option<FileStatus>,
+    count: usize,
+}
+
+impl Files for Opened {
+    type File = Descriptor;
+    type Error = Errno;
+
+    fn open(&mut self, path: &CStr) -> Result<(Descriptor, Status), Errno> {
+        let file = sys::open_to_read(path)?;
+        let status = sys::status(&file)?;
+        self.first.get_or_insert(status);
+        self.count = self.count.saturating_add(1);
+        Ok((file, status.rights))
+    }
+}
+
+impl ReadAt for Descriptor {
+    fn read_at(&self, offset: u64, room: &mut [u8]) -> usize {
+        sys::read_at(self, offset, room)
+    }
+}
+
+/// Each word stands for one file as it was, by [`digest`], and for what it is.
+static FILES: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+/// Whether any is remembered.
+static ANY: AtomicU64 = AtomicU64::new(0);
+
+const COVERAGE_BITS: u64 = 0b111;
+const _: () = assert!(Coverage::ALL.len() as u64 <= COVERAGE_BITS);
+
+/// What the file at `path` was found to be, if it is still the same.
+fn remembered(path: &CStr) -> Result<Option<Coverage>, Errno> {
+    if ANY.load(Ordering::Relaxed) == 0 {
+        return Ok(None);
+    }
+    let digest = digest(&sys::status_at(path)?);
+    let word = place(digest).map_or(0, |place| place.load(Ordering::Relaxed));
+    if word & !COVERAGE_BITS != digest {
+        return Ok(None);
+    }
+    let found = (word & COVERAGE_BITS).checked_sub(1).and_then(|at| usize::try_from(at).ok());
+    Ok(found.and_then(|at| Coverage::ALL.get(at)).copied())
+}
+
+fn remember(file: &FileStatus, coverage: Coverage) {
+    let digest = digest(file);
+    let at = Coverage::ALL.iter().position(|it| *it == coverage);
+    let code = at.and_then(|at| u64::try_from(at).ok()).map_or(0, |at| at.saturating_add(1));
+    if let Some(place) = place(digest) {
+        place.store(digest | code & COVERAGE_BITS, Ordering::Relaxed);
+        ANY.store(1, Ordering::Relaxed);
+    }
+}
+
+fn place(digest: u64) -> Option<&'static AtomicU64> {
+    let at = usize::try_from(digest >> 32).ok()? % FILES.len();
+    FILES.get(at)
+}
+
+/// Tells a file, and each state that it was in, from all others: whoever changes it changes
+/// the time of its change. The bits for the coverage are left free.
+fn digest(file: &FileStatus) -> u64 {
+    // An odd number without pattern, the fraction of the golden ratio.
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mixed = file.identity.iter().fold(0u64, |sum, number| {
+        let sum = (sum ^ number).wrapping_mul(SPREAD);
+        sum ^ (sum >> 29)
+    });
+    mixed & !COVERAGE_BITS
+}

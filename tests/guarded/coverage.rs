@@ -1,0 +1,127 @@
+//! How much will be seen of a program goes with the question about it. One for another
+//! architecture is not told to load the library, so that its loader has nothing to complain of.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Compiler, Run, Sandbox, Server, assert_guarded, probe};
+
+/// A 32-bit program that writes its environment; `None` where none can be made or run.
+fn foreign_program(sandbox: &Sandbox) -> Option<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guarded/probes/i386.c");
+    let program = sandbox.path("i386");
+    let mut cc = Command::new("cc");
+    cc.args(["-m32", "-nostdlib", "-static", "-O1", "-fno-stack-protector", "-o"]);
+    let built = cc.arg(&program).arg(source).output().is_ok_and(|output| output.status.success());
+    let runs = built && Command::new(&program).output().is_ok_and(|output| output.status.success());
+    runs.then_some(program)
+}
+
+fn coverages(server: &Server) -> Vec<serde_json::Value> {
+    let questions = server.take_questions();
+    questions.iter().map(|question| question.json()["params"]["coverage"].clone()).collect()
+}
+
+/// A dynamic and a static program that do nothing.
+fn idle_programs(sandbox: &Sandbox) -> [String; 2] {
+    let source = sandbox.text("idle.c");
+    std::fs::write(&source, "int main(void) { return 0; }").expect("a file");
+    [("dynamic", "-fPIE"), ("static", "-static")].map(|(name, kind)| {
+        let program = sandbox.text(name);
+        let built = Command::new("cc").args([kind, "-o", &program, &source]).status();
+        assert!(built.expect("a C compiler").success(), "{name}");
+        program
+    })
+}
+
+#[test]
+fn what_a_program_is_goes_with_the_question() {
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    let [dynamic, fixed] = idle_programs(&sandbox);
+    let script = sandbox.text("script");
+    std::fs::write(&script, format!("#!{fixed}\n")).expect("a file");
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("a mode");
+    let start = probe("start", Compiler::System);
+    let start = start.to_str().expect("text");
+    for (program, coverage) in [(&dynamic, "full"), (&fixed, "static"), (&script, "static")] {
+        for (function, times) in [("execve", 1), ("posix_spawn", 3)] {
+            let often = format!("--times={times}");
+            let words = [start, &often, function, program, "idle"];
+            Run::guarded(&sandbox, &server.url, &words).finish();
+            assert_eq!(coverages(&server), vec![coverage; times], "{program} {function}");
+        }
+    }
+}
+
+#[test]
+fn a_program_that_was_changed_meanwhile_is_looked_at_again() {
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    let [dynamic, fixed] = idle_programs(&sandbox);
+    let script = "import os, shutil, sys
+path, dynamic, fixed = sys.argv[1:]
+def spawn():
+    os.waitpid(os.posix_spawn(path, [path], os.environ), 0)
+shutil.copy(dynamic, path)
+spawn(); spawn()
+os.chmod(path, 0o4755)
+spawn(); spawn()
+with open(fixed, 'rb') as source, open(path, 'wb') as target:
+    shutil.copyfileobj(source, target)
+os.chmod(path, 0o755)
+spawn()
+os.rename(dynamic, path)
+spawn()
+os.unlink(path)
+try:
+    spawn()
+except FileNotFoundError:
+    print('missing')
+";
+    let path = sandbox.text("changing");
+    let words = ["/usr/bin/python3", "-c", script, &path, &dynamic, &fixed];
+    let finished = Run::guarded(&sandbox, &server.url, &words).finish();
+    assert_eq!(finished.stdout, "missing\n", "{finished:#?}");
+    assert_eq!(coverages(&server), ["full", "full", "setuid", "setuid", "static", "full"]);
+}
+
+#[test]
+fn a_32_bit_program_is_asked_about_as_such_and_not_told_to_load_the_library() {
+    let sandbox = Sandbox::new();
+    let Some(program) = foreign_program(&sandbox) else {
+        eprintln!("skipped: no 32-bit program can be made or run here");
+        return;
+    };
+    let server = Server::allowing();
+    assert_guarded(&sandbox, &server);
+    let start = probe("start", Compiler::System);
+    let (start, program) = (start.to_str().expect("text"), program.to_str().expect("text"));
+    for function in ["execve", "execv", "execl", "posix_spawn"] {
+        let finished =
+            Run::guarded(&sandbox, &server.url, &[start, function, program, "i386"]).finish();
+        let entries: Vec<&str> = finished.stdout.lines().collect();
+        assert!(entries.contains(&"RAMPART_MODE=enforce"), "{function}: {finished:#?}");
+        let preloads = entries.iter().any(|entry| entry.starts_with("LD_PRELOAD="));
+        assert!(!preloads, "{function}: {finished:#?}");
+        assert_eq!(finished.stderr, "", "{function}");
+        assert_eq!(coverages(&server), ["other-arch"], "{function}");
+    }
+}
+
+#[test]
+fn a_32_bit_program_that_is_denied_does_not_run() {
+    let sandbox = Sandbox::new();
+    let Some(program) = foreign_program(&sandbox) else {
+        eprintln!("skipped: no 32-bit program can be made or run here");
+        return;
+    };
+    let server = Server::denying();
+    let start = probe("start", Compiler::System);
+    let (start, program) = (start.to_str().expect("text"), program.to_str().expect("text"));
+    let finished =
+        Run::guarded(&sandbox, &server.url, &[start, "execve", program, "i386"]).finish();
+    assert!(!finished.stdout.contains("RAMPART_MODE"), "{finished:#?}");
+    assert_eq!(server.take_commands().len(), 1);
+}
