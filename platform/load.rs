@@ -10,9 +10,8 @@ use rampart_core::request::{Asker, Preamble, PreambleError};
 use rampart_core::settings::{Mode, Settings, Variable};
 use rampart_core::url::{self, Server, Url};
 
-use crate::environment;
-use crate::os::Real;
 use crate::os::sys::{self, Address};
+use crate::os::{self, Real};
 use crate::state::{Equipment, State};
 use crate::{report, resolver};
 
@@ -25,7 +24,7 @@ const TOO_LONG: &str = "the RAMPART_* variables and the preload list are too lon
 pub fn read(arena: &mut Arena<'static>) -> State {
     // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)),
     // and what is kept of them is copied.
-    let found: Found<'_> = unsafe { environ::read(environment::current()) };
+    let found: Found<'_> = unsafe { environ::read(os::environment()) };
     let settings = Settings::read(|variable| found.variable(variable));
     let pid = sys::getpid();
     let state = State {

@@ -39,11 +39,6 @@ impl<'p> Program<'p> {
         Self { is_certain, starts_here: false, ..self }
     }
 
-    /// The program, if `path` is only what stands for it.
-    pub fn uncertain(self) -> Self {
-        Self { is_certain: false, ..self }
-    }
-
     /// Looks at the file: what can be followed of it, or the error of a program that is
     /// certainly not there. The kernel would find the same, and nobody need be asked:
     /// `CPython` tries every entry of PATH.

@@ -1,0 +1,55 @@
+//! macOS: dyld puts the functions of a table in the place of the C library's, in every
+//! image but this one.
+
+pub mod exec;
+pub mod stderr;
+pub mod sys;
+mod table;
+
+pub use libc::__error as errno_location;
+pub use table::{Real, WordExp};
+
+use core::ffi::c_int;
+
+use rampart_core::coverage::Coverage;
+
+use crate::abi::Strings;
+
+/// There was a command although they are not to be run (`wordexp.h`).
+pub const WRDE_CMDSUB: c_int = 3;
+
+/// The environment of this process, as it is now.
+pub fn environment() -> Strings {
+    // SAFETY: the pointer to the C library's variable is always valid; it is read once.
+    unsafe { libc::_NSGetEnviron().cast::<Strings>().read_volatile() }
+}
+
+/// What can be followed of the shell that `system(3)` and its kin start.
+pub fn shell_coverage() -> Coverage {
+    Coverage::Full
+}
+
+/// Does what must not be broken off by the cancellation of the thread: nearly every function
+/// that makes a system call is a cancellation point, and the descriptor that it was about
+/// would stay open. (Those that are none, `…$NOCANCEL`, are private.)
+pub fn uncancelled<R>(work: impl FnOnce() -> R) -> R {
+    /// `PTHREAD_CANCEL_DISABLE` (`pthread.h`)
+    const DISABLE: c_int = 0;
+    unsafe extern "C" {
+        fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
+    }
+    let mut old = DISABLE;
+    // SAFETY: the pointer is to a live int. It cannot fail with such a state.
+    unsafe { pthread_setcancelstate(DISABLE, &raw mut old) };
+    let result = work();
+    // SAFETY: NULL is permitted: nobody wants to know.
+    unsafe { pthread_setcancelstate(old, core::ptr::null_mut()) };
+    result
+}
+
+/// The thread's own number: one value for each thread, and a child has that of the thread
+/// that it was made by.
+pub fn thread_pointer() -> usize {
+    // SAFETY: takes no pointer; it reads a register and cannot fail.
+    unsafe { libc::pthread_self() }
+}
