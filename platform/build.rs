@@ -17,6 +17,8 @@ fn main() {
             // An undefined symbol is an error here, not in a stranger's process.
             "-Wl,-undefined,error",
             "-lSystem",
+            // The libc crate names libiconv and libcharset as well.
+            "-Wl,-dead_strip_dylibs",
         ],
         _ => &[],
     };
