@@ -27,7 +27,7 @@ pub struct NoMemory;
 pub unsafe fn with<R>(
     guard: &Guard<'_>,
     envp: Strings,
-    coverage: Coverage,
+    coverage: Option<Coverage>,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
     // SAFETY: the caller's promise.
@@ -54,7 +54,7 @@ fn fits_stack(room: Room) -> bool {
 unsafe fn with_stack<R>(
     guard: &Guard<'_>,
     envp: Strings,
-    coverage: Coverage,
+    coverage: Option<Coverage>,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
     let mut pointers = [core::ptr::null(); POINTERS_ON_STACK];
@@ -70,7 +70,7 @@ unsafe fn with_stack<R>(
 unsafe fn with_scratch<R>(
     guard: &Guard<'_>,
     envp: Strings,
-    coverage: Coverage,
+    coverage: Option<Coverage>,
     room: Room,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
@@ -88,7 +88,7 @@ unsafe fn with_scratch<R>(
 /// It is done by the C library's own `setenv(3)` and for good. A change for the time of
 /// the call only would pull the environment away under another thread's `getenv(3)`, and
 /// two such calls at once would undo each other.
-pub fn repair_own(guard: &Guard<'_>, coverage: Coverage) -> Result<(), NoMemory> {
+pub fn repair_own(guard: &Guard<'_>, coverage: Option<Coverage>) -> Result<(), NoMemory> {
     // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)).
     let Survey::Broken(room) = (unsafe { guard.survey(os::environment(), coverage) }) else {
         return Ok(());

@@ -63,7 +63,7 @@ pub fn start_shell<Function, R>(
 /// this process's own is put in order before. `pass` is the check, if there is something to
 /// check.
 pub fn start_in_own_environment<Function, R>(
-    pass: Option<impl FnOnce(&State) -> Result<Coverage, c_int>>,
+    pass: Option<impl FnOnce(&State) -> Result<Option<Coverage>, c_int>>,
     find: impl FnOnce(&Real) -> Option<Function>,
     run: impl FnOnce(Function) -> R,
 ) -> Result<R, c_int> {
@@ -82,7 +82,7 @@ pub fn start_in_own_environment<Function, R>(
 
 /// Whether a program may run: its coverage, or the error number with which it may not.
 #[inline(never)]
-pub fn pass_program(state: &State, program: &Program<'_>) -> Result<Coverage, c_int> {
+pub fn pass_program(state: &State, program: &Program<'_>) -> Result<Option<Coverage>, c_int> {
     os::uncancelled(|| {
         let coverage = program.look()?;
         pass(state, &program.question(coverage, &mut [0; LONGEST_DIRECTORY]))?;
@@ -91,12 +91,13 @@ pub fn pass_program(state: &State, program: &Program<'_>) -> Result<Coverage, c_
 }
 
 #[inline(never)]
-fn pass_line(state: &State, line: &[u8]) -> Result<Coverage, c_int> {
+fn pass_line(state: &State, line: &[u8]) -> Result<Option<Coverage>, c_int> {
     os::uncancelled(|| {
         let mut room = [0; LONGEST_DIRECTORY];
         let cwd = sys::working_directory(&mut room);
-        pass(state, &Question::about_line(line, cwd))?;
-        Ok(os::shell_coverage())
+        let coverage = os::SHELL_COVERAGE;
+        pass(state, &Question { coverage, ..Question::about_line(line, cwd) })?;
+        Ok(coverage)
     })
 }
 

@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_int};
 
 use rampart_core::command::truthful_name;
-use rampart_core::coverage::{Coverage, HEAD_BYTES};
+use rampart_core::coverage::{Coverage, HEAD_BYTES, Host, Kind, Status, judge};
 use rampart_core::request::{Command, Question};
 
 use crate::abi::{Strings, Text};
@@ -45,17 +45,24 @@ impl<'p> Program<'p> {
     ///
     /// Other errors are left to the kernel, which may look with another user id, and reads
     /// what can only be executed.
-    pub fn look(&self) -> Result<Coverage, c_int> {
+    #[inline(never)]
+    pub fn look(&self) -> Result<Option<Coverage>, c_int> {
         if !self.is_certain {
-            return Ok(Coverage::Full);
+            return Ok(None);
         }
         let mut head = [0; HEAD_BYTES];
         match sys::read_head(self.path, &mut head) {
-            Ok(head) => Ok(Coverage::of(head)),
+            Ok(head) => {
+                let path = self.path.to_bytes();
+                Ok(match judge(Host::HERE, path, Status::default(), head, head) {
+                    Kind::Program(coverage) => Some(coverage),
+                    Kind::Script(_) | Kind::Unknown => None,
+                })
+            }
             Err(Errno(
                 errno @ (libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG),
             )) => Err(errno),
-            Err(_) => Ok(Coverage::Full),
+            Err(_) => Ok(None),
         }
     }
 
@@ -63,7 +70,7 @@ impl<'p> Program<'p> {
     /// it is longer.
     pub fn question<'q>(
         &'q self,
-        coverage: Coverage,
+        coverage: Option<Coverage>,
         room: &'q mut [u8],
     ) -> Question<'q, impl Iterator<Item = &'q [u8]> + Clone> {
         let cwd = if self.starts_here { sys::working_directory(room) } else { None };

@@ -8,7 +8,7 @@
 use core::ffi::{CStr, c_char};
 
 use crate::arena::{Full, Text};
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, Os};
 use crate::settings::Variable;
 
 /// The variable that makes the loader load the library.
@@ -116,13 +116,19 @@ impl Seen {
     }
 }
 
+/// Whether a child's preload list is to name the library.
+fn wants_library(coverage: Option<Coverage>) -> bool {
+    coverage.is_none_or(|coverage| !coverage.withholds_library(Os::HERE))
+}
+
 impl Guard<'_> {
     /// Whether `envp` holds what a child of this coverage needs.
     ///
     /// # Safety
     /// `envp` is NULL or an array of strings that ends with NULL, as for `execve(2)`.
     #[must_use]
-    pub unsafe fn survey(&self, envp: *const *const c_char, coverage: Coverage) -> Survey {
+    pub unsafe fn survey(&self, envp: *const *const c_char, coverage: Option<Coverage>) -> Survey {
+        let wants_library = wants_library(coverage);
         let mut seen = Seen::default();
         let mut intact = true;
         let mut pointers = 0usize;
@@ -140,7 +146,7 @@ impl Guard<'_> {
                     intact &= first && self.variables.get(variable as usize) == Some(&Some(text));
                 }
                 Entry::Preload(value) => {
-                    let fits = self.is_in(value) == (coverage == Coverage::Full);
+                    let fits = self.is_in(value) == wants_library;
                     intact &= !core::mem::replace(&mut seen.preload, true) && fits;
                     longest_preload = longest_preload.max(value.len());
                 }
@@ -150,7 +156,7 @@ impl Guard<'_> {
             // What was seen and is not wanted has made `intact` false already.
             wanted.is_none() || !seen.first(*variable)
         });
-        if intact && complete && (seen.preload || coverage != Coverage::Full) {
+        if intact && complete && (seen.preload || !wants_library) {
             return Survey::Intact;
         }
         Survey::Broken(Room {
@@ -175,10 +181,11 @@ impl Guard<'_> {
     pub unsafe fn repair(
         &self,
         envp: *const *const c_char,
-        coverage: Coverage,
+        coverage: Option<Coverage>,
         pointers: &mut [*const c_char],
         text: &mut [u8],
     ) -> Result<(), Full> {
+        let wants_library = wants_library(coverage);
         let mut seen = Seen::default();
         let mut out = pointers.iter_mut();
         let mut put = |entry: *const c_char| out.next().map(|slot| *slot = entry).ok_or(Full);
@@ -197,7 +204,7 @@ impl Guard<'_> {
                 Entry::Preload(value) => {
                     let first = !core::mem::replace(&mut seen.preload, true);
                     let text = text.take().unwrap_or_default();
-                    if first && coverage != Coverage::Full {
+                    if first && !wants_library {
                         if let Some(entry) = self.preload_of_others(value, entry, text)? {
                             put(entry)?;
                         }
@@ -216,7 +223,7 @@ impl Guard<'_> {
                 put(wanted.as_ptr())?;
             }
         }
-        if !seen.preload && coverage == Coverage::Full {
+        if !seen.preload && wants_library {
             put(self.preload.as_ptr())?;
         }
         put(core::ptr::null())
@@ -367,10 +374,10 @@ mod tests {
 
     /// What becomes of an environment; `None` if it is handed on as it is.
     fn repaired(environment: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
-        repaired_for(Coverage::Full, environment)
+        repaired_for(None, environment)
     }
 
-    fn repaired_for(coverage: Coverage, environment: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
+    fn repaired_for(coverage: Option<Coverage>, environment: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
         let owned: Vec<CString> =
             environment.iter().map(|entry| CString::new(*entry).expect("no NUL")).collect();
         let mut envp: Vec<*const c_char> = owned.iter().map(|entry| entry.as_ptr()).collect();
@@ -477,11 +484,11 @@ mod tests {
         ];
         for (environment, expected) in table {
             let expected: Vec<Vec<u8>> = expected.iter().map(|it| it.as_bytes().to_vec()).collect();
-            let repaired = repaired_for(Coverage::OtherArchitecture, environment);
+            let repaired = repaired_for(Some(Coverage::OtherArchitecture), environment);
             assert_eq!(repaired, Some(expected));
         }
         let intact: [&[u8]; 2] = [url.as_bytes(), mode.as_bytes()];
-        assert_eq!(repaired_for(Coverage::OtherArchitecture, &intact), None);
+        assert_eq!(repaired_for(Some(Coverage::OtherArchitecture), &intact), None);
     }
 
     #[test]
@@ -503,12 +510,11 @@ mod tests {
     #[test]
     fn no_environment_at_all_counts_as_an_empty_one() {
         // SAFETY: NULL is permitted.
-        let survey = unsafe { guard().survey(core::ptr::null(), Coverage::Full) };
+        let survey = unsafe { guard().survey(core::ptr::null(), None) };
         assert!(matches!(survey, Survey::Broken(_)));
         let mut pointers = [core::ptr::dangling(); 16];
         // SAFETY: NULL is permitted.
-        let done =
-            unsafe { guard().repair(core::ptr::null(), Coverage::Full, &mut pointers, &mut []) };
+        let done = unsafe { guard().repair(core::ptr::null(), None, &mut pointers, &mut []) };
         assert_eq!(done, Ok(()));
         assert!(pointers[3].is_null());
     }
@@ -519,14 +525,12 @@ mod tests {
         for size in 0..5 {
             let mut pointers = vec![core::ptr::dangling(); size];
             // SAFETY: an array of strings that ends with NULL.
-            let done = unsafe {
-                guard().repair(owned.as_ptr(), Coverage::Full, &mut pointers, &mut [0; 64])
-            };
+            let done = unsafe { guard().repair(owned.as_ptr(), None, &mut pointers, &mut [0; 64]) };
             assert_eq!(done, Err(Full));
         }
         // SAFETY: as above.
         let done = unsafe {
-            guard().repair(owned.as_ptr(), Coverage::Full, &mut [core::ptr::null(); 9], &mut [0; 9])
+            guard().repair(owned.as_ptr(), None, &mut [core::ptr::null(); 9], &mut [0; 9])
         };
         assert_eq!(done, Err(Full));
     }

@@ -107,8 +107,8 @@ pub struct Question<'q, Arguments> {
     pub command: Command<'q, Arguments>,
     /// Working directory, where it is known for certain.
     pub cwd: Option<&'q [u8]>,
-    /// Whether the program can be followed.
-    pub coverage: Coverage,
+    /// How much will be seen of the program, where it is known.
+    pub coverage: Option<Coverage>,
 }
 
 /// Why a request was not sent whole.
@@ -124,7 +124,7 @@ impl<'q> Question<'q, core::iter::Empty<&'q [u8]>> {
     /// About a line that the C library hands to a shell.
     #[must_use]
     pub fn about_line(line: &'q [u8], cwd: Option<&'q [u8]>) -> Self {
-        Self { command: Command::Line(line), cwd, coverage: Coverage::Full }
+        Self { command: Command::Line(line), cwd, coverage: None }
     }
 }
 
@@ -165,9 +165,9 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Question<'q, Arguments> {
             Command::Line(line) => command::write_text(line, sink)?,
         }
         sink.put(br#"""#)?;
-        if let Some(word) = self.coverage.word() {
+        if let Some(coverage) = self.coverage {
             sink.put(br#","coverage":""#)?;
-            sink.put(word.as_bytes())?;
+            sink.put(coverage.word().as_bytes())?;
             sink.put(br#"""#)?;
         }
         sink.put(b"}")?;
@@ -203,7 +203,12 @@ mod tests {
     const ASKER: Asker<'static> =
         Asker { agent: b"my \"agent\"", session: b"s-1", token: Some(b"secret") };
 
-    fn request_of(url: &str, asker: &Asker<'_>, cwd: Option<&[u8]>, coverage: Coverage) -> String {
+    fn request_of(
+        url: &str,
+        asker: &Asker<'_>,
+        cwd: Option<&[u8]>,
+        coverage: Option<Coverage>,
+    ) -> String {
         let mut memory = [0; 1024];
         let url = Url::parse(url.as_bytes()).expect("a URL");
         let preamble =
@@ -219,7 +224,7 @@ mod tests {
     fn a_request_is_what_the_specification_says() {
         let body = r#"{"agent":"my \"agent\"","session":"s-1","params":{"command":"rm -rf 'a b'"},"cwd":"/tmp","enforce":true}"#;
         assert_eq!(
-            request_of("http://127.0.0.1:19090/base/", &ASKER, Some(b"/tmp"), Coverage::Full),
+            request_of("http://127.0.0.1:19090/base/", &ASKER, Some(b"/tmp"), None),
             format!(
                 "POST /base/v1/preflight/exec HTTP/1.1\r\nHost: 127.0.0.1:19090\r\n\
                  Authorization: Bearer secret\r\nContent-Type: application/json\r\n\
@@ -232,18 +237,21 @@ mod tests {
     #[test]
     fn without_a_token_there_is_no_authorization() {
         let asker = Asker { token: None, ..ASKER };
-        let request = request_of("unix:///run/s.sock", &asker, None, Coverage::Full);
+        let request = request_of("unix:///run/s.sock", &asker, None, None);
         assert!(!request.contains("Authorization"), "{request}");
         assert!(request.starts_with("POST /v1/preflight/exec HTTP/1.1\r\nHost: localhost\r\n"));
     }
 
     #[test]
-    fn a_program_that_cannot_be_followed_is_asked_about_as_such() {
-        let request = request_of("http://127.0.0.1", &ASKER, None, Coverage::OtherArchitecture);
-        let body = request.split_once("\r\n\r\n").map(|(_, body)| body).expect("a body");
-        let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
-        assert_eq!(body["params"]["coverage"], "other-arch");
-        assert_eq!(body["params"]["command"], "rm -rf 'a b'");
+    fn how_much_will_be_seen_of_a_program_is_told_where_it_is_known() {
+        for coverage in Coverage::ALL.map(Some).into_iter().chain([None]) {
+            let request = request_of("http://127.0.0.1", &ASKER, None, coverage);
+            let body = request.split_once("\r\n\r\n").map(|(_, body)| body).expect("a body");
+            let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+            let word = body["params"].get("coverage").map(|word| word.as_str().expect("text"));
+            assert_eq!(word, coverage.map(Coverage::word));
+            assert_eq!(body["params"]["command"], "rm -rf 'a b'");
+        }
     }
 
     #[test]
@@ -278,7 +286,7 @@ mod tests {
                 if passes.get() == 1 { first } else { second }
             });
             let command = Command::Program { name: b"x", arguments };
-            let question = Question { command, cwd: None, coverage: Coverage::Full };
+            let question = Question { command, cwd: None, coverage: None };
             let sent = question.write(&preamble, &mut Vec::new());
             assert_eq!(sent, Err(SendError::Changed));
         }

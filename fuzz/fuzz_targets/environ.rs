@@ -8,7 +8,6 @@ use std::ffi::{CStr, CString, c_char};
 
 use libfuzzer_sys::fuzz_target;
 use rampart_core::arena::Text;
-use rampart_core::coverage::Coverage;
 use rampart_core::environ::{self, Guard, PRELOAD, Survey, libraries, value_of, write_preload};
 use rampart_core::settings::Variable;
 
@@ -41,20 +40,19 @@ fn check(input: &[u8]) {
         Guard { variables, preload: &preload, library: LIBRARY, library_as_given: AS_GIVEN };
 
     // SAFETY: an array of strings that ends with NULL.
-    let Survey::Broken(room) = (unsafe { guard.survey(given.as_ptr(), Coverage::Full) }) else {
+    let Survey::Broken(room) = (unsafe { guard.survey(given.as_ptr(), None) }) else {
         check_guarded(&bytes_of(&given));
         return;
     };
     let mut pointers = vec![std::ptr::dangling(); room.pointers];
     let mut text = vec![b'?'; room.text];
     // SAFETY: as above.
-    let repaired =
-        unsafe { guard.repair(given.as_ptr(), Coverage::Full, &mut pointers, &mut text) };
+    let repaired = unsafe { guard.repair(given.as_ptr(), None, &mut pointers, &mut text) };
     repaired.expect("the room that was asked for is enough");
     let end = pointers.iter().position(|entry| entry.is_null()).expect("a NULL at the end");
     pointers.truncate(end + 1);
     // SAFETY: a repair writes an array of strings that ends with NULL.
-    assert_eq!(unsafe { guard.survey(pointers.as_ptr(), Coverage::Full) }, Survey::Intact);
+    assert_eq!(unsafe { guard.survey(pointers.as_ptr(), None) }, Survey::Intact);
     check_guarded(&bytes_of(&pointers));
     check_read(&pointers);
     check_foreign(&given, &pointers);

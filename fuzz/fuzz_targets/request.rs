@@ -8,7 +8,6 @@
 use libfuzzer_sys::fuzz_target;
 use rampart_core::arena::Arena;
 use rampart_core::command::truthful_name;
-use rampart_core::coverage::Coverage;
 use rampart_core::request::{Asker, Command, Preamble, PreambleError, Question};
 use rampart_core::url::Url;
 use rampart_fuzz::wire::Wire;
@@ -54,7 +53,7 @@ fn check(input: &[u8]) {
 
     let name = name_of(path, argv0);
     let command = Command::Program { name, arguments: arguments.iter().copied() };
-    let body = body_of(&Question { command, cwd, coverage: Coverage::Full }, &preamble, token);
+    let body = body_of(&Question { command, cwd, coverage: None }, &preamble, token);
     let line = body["params"]["command"].as_str().expect("a command").to_owned();
     assert_eq!(body, envelope(&line));
     let words: Vec<String> = std::iter::once(name).chain(arguments).map(text).collect();

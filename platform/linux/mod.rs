@@ -31,10 +31,8 @@ pub fn environment() -> Strings {
     unsafe { (&raw const environ).read_volatile() }
 }
 
-/// What can be followed of the shell that `system(3)` and its kin start.
-pub fn shell_coverage() -> Coverage {
-    Coverage::Full
-}
+/// What can be followed of the shell that `system(3)` and its kin start: it is not looked at.
+pub const SHELL_COVERAGE: Option<Coverage> = None;
 
 /// Does what must not be broken off by the cancellation of the thread: here system calls are
 /// raw, and so no cancellation points (`pthreads(7)`).

@@ -24,10 +24,8 @@ pub fn environment() -> Strings {
     unsafe { libc::_NSGetEnviron().cast::<Strings>().read_volatile() }
 }
 
-/// What can be followed of the shell that `system(3)` and its kin start.
-pub fn shell_coverage() -> Coverage {
-    Coverage::Full
-}
+/// What can be followed of the shell that `system(3)` and its kin start: it is Apple's.
+pub const SHELL_COVERAGE: Option<Coverage> = Some(Coverage::Sip);
 
 /// Does what must not be broken off by the cancellation of the thread: nearly every function
 /// that makes a system call is a cancellation point, and the descriptor that it was about

@@ -1,0 +1,111 @@
+//! From a program's path to what the kernel will start in the end: the program, or the
+//! interpreter of a script.
+
+use core::ffi::CStr;
+
+use super::window::ReadAt;
+use super::{Coverage, HEAD_BYTES, Host, Kind, Os, Status, judge};
+use crate::arena::Text;
+
+/// A path that is longer is not followed.
+const LONGEST_PATH: usize = 512;
+
+/// The files of a machine.
+pub trait Files {
+    /// A file that was opened; dropping it closes it.
+    type File: ReadAt;
+    /// Why it could not be.
+    type Error;
+
+    /// Opens a file to be read.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn open(&mut self, path: &CStr) -> Result<(Self::File, Status), Self::Error>;
+
+    /// Is told of each file that was looked at, in the order in which the kernel does.
+    fn saw(&mut self, _seen: Seen<'_>) {}
+}
+
+/// A file that was looked at on the way.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'s> {
+    /// Its path.
+    pub path: &'s CStr,
+    /// What it is.
+    pub kind: Kind<'s>,
+}
+
+/// So many scripts may stand one behind the other: Linux stops at five programs in all; XNU
+/// runs no script whose interpreter is a script.
+const fn most_scripts(os: Os) -> usize {
+    match os {
+        Os::Linux => 4,
+        Os::MacOs => 1,
+    }
+}
+
+/// How much will be seen of the program at `path`, or of what runs it if it is a script;
+/// `None` where that is not known.
+///
+/// With `around_env`, the value of PATH, what `#!/usr/bin/env NAME` finds is judged and
+/// `env` is not. On macOS that is the truth only for who starts what was found without
+/// `env`: the system protects `env`, and what it starts is not followed.
+///
+/// # Errors
+/// What the system says if the file itself cannot be opened.
+pub fn follow<F: Files>(
+    files: &mut F,
+    host: Host,
+    path: &CStr,
+    around_env: Option<&[u8]>,
+) -> Result<Option<Coverage>, F::Error> {
+    let mut file = files.open(path)?;
+    let mut room = [0; LONGEST_PATH];
+    let mut path = path;
+    for _ in 0..=most_scripts(host.os) {
+        let mut head = [0; HEAD_BYTES];
+        let length = file.0.read_at(0, &mut head);
+        let head = head.get(..length).unwrap_or_default();
+        let kind = judge(host, path.to_bytes(), file.1, head, &file.0);
+        files.saw(Seen { path, kind });
+        let interpreter = match kind {
+            Kind::Program(coverage) => return Ok(Some(coverage)),
+            Kind::Unknown => return Ok(None),
+            Kind::Script(interpreter) => interpreter,
+        };
+        let name = interpreter.behind_env(host.os);
+        let next = match around_env.zip(name) {
+            Some((search, name)) => find(files, search, name, &mut room),
+            None => open(files, &[interpreter.path], &mut room),
+        };
+        let Some(next) = next else { return Ok(None) };
+        file = next;
+        path = CStr::from_bytes_until_nul(&room).unwrap_or_default();
+    }
+    Ok(None)
+}
+
+/// Opens the program of a name, looked for as `execvp(3)` does. Its path stays in `room`.
+fn find<F: Files>(
+    files: &mut F,
+    search: &[u8],
+    name: &[u8],
+    room: &mut [u8],
+) -> Option<(F::File, Status)> {
+    if name.contains(&b'/') {
+        return open(files, &[name], room);
+    }
+    search.split(|byte| *byte == b':').find_map(|directory| {
+        let slash = if directory.is_empty() { &b""[..] } else { b"/" };
+        open(files, &[directory, slash, name], room).filter(|(_, status)| status.is_program())
+    })
+}
+
+/// Opens the file of a path that is put together in `room`.
+fn open<F: Files>(files: &mut F, pieces: &[&[u8]], room: &mut [u8]) -> Option<(F::File, Status)> {
+    let mut text = Text::new(room);
+    pieces.iter().try_for_each(|piece| text.push(piece)).ok()?;
+    text.push(b"\0").ok()?;
+    files.open(CStr::from_bytes_until_nul(text.as_bytes()).ok()?).ok()
+}
