@@ -4,7 +4,7 @@ use core::ffi::{CStr, c_char};
 
 use rampart_core::arena::Full;
 use rampart_core::coverage::Coverage;
-use rampart_core::environ::{self, Guard, PRELOAD, Room, Survey};
+use rampart_core::environ::{self, Guard, Room, Survey};
 use rampart_core::settings::Variable;
 
 use crate::abi::Strings;
@@ -94,26 +94,23 @@ pub fn repair_own(guard: &Guard<'_>, coverage: Option<Coverage>) -> Result<(), N
         return Ok(());
     };
     let errno = errno::Saved::new();
-    let set = |name: &CStr, entry: *const c_char| {
-        // SAFETY: the entry is a string that begins with the name and `=`, and it is
-        // copied. The variable goes first because it may be there twice.
-        let status = unsafe {
-            libc::unsetenv(name.as_ptr());
-            libc::setenv(name.as_ptr(), entry.add(name.count_bytes() + 1), 1)
-        };
+    let set = |name: &CStr, entry: Option<*const c_char>| {
+        // SAFETY: a string. The variable goes first because it may be there twice; that there
+        // is no such variable is fine.
+        unsafe { libc::unsetenv(name.as_ptr()) };
+        let Some(entry) = entry else { return Ok(()) };
+        // SAFETY: the entry is a string that begins with the name and `=`, and it is copied.
+        let status = unsafe { libc::setenv(name.as_ptr(), entry.add(name.count_bytes() + 1), 1) };
         if status == 0 { Ok(()) } else { Err(NoMemory) }
     };
     let mut scratch = Scratch::claim(room.text).ok_or(NoMemory)?;
     let (_, text) = scratch.split(0).ok_or(NoMemory)?;
     // SAFETY: as above; the list is copied before the variable is changed.
-    let list = unsafe { environ::read(os::environment()) }.preload.unwrap_or_default();
-    set(PRELOAD, guard.preload_entry(list, text).map_err(|Full| NoMemory)?)?;
+    let list = unsafe { environ::read(guard.os, os::environment()) }.preload.unwrap_or_default();
+    let preload = guard.preload_entry(list, coverage, text).map_err(|Full| NoMemory)?;
+    set(guard.os.preload_variable(), preload)?;
     for (variable, wanted) in Variable::ALL.into_iter().zip(guard.variables) {
-        match wanted {
-            Some(entry) => set(variable.name(), entry.as_ptr())?,
-            // SAFETY: a string. That there is no such variable is fine.
-            None => drop(unsafe { libc::unsetenv(variable.name().as_ptr()) }),
-        }
+        set(variable.name(), wanted.map(CStr::as_ptr))?;
     }
     errno.restore();
     Ok(())

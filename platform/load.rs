@@ -5,6 +5,7 @@ use core::mem::MaybeUninit;
 
 use rampart_core::arena::{Arena, Decimal, Full};
 use rampart_core::command;
+use rampart_core::coverage::Os;
 use rampart_core::environ::{self, Found, Guard};
 use rampart_core::request::{Asker, Preamble, PreambleError};
 use rampart_core::settings::{Mode, Settings, Variable};
@@ -24,7 +25,7 @@ const TOO_LONG: &str = "the RAMPART_* variables and the preload list are too lon
 pub fn read(arena: &mut Arena<'static>) -> State {
     // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)),
     // and what is kept of them is copied.
-    let found: Found<'_> = unsafe { environ::read(os::environment()) };
+    let found: Found<'_> = unsafe { environ::read(Os::HERE, os::environment()) };
     let settings = Settings::read(|variable| found.variable(variable));
     let pid = sys::getpid();
     let state = State {
@@ -108,10 +109,11 @@ fn guard(
         }
     }
     let (library, library_as_given) = library(preload, arena)?;
+    let os = Os::HERE;
     let entry =
-        arena.write(|text| environ::write_preload(preload, library, library_as_given, text))?;
+        arena.write(|text| environ::write_preload(os, preload, library, library_as_given, text))?;
     let preload = CStr::from_bytes_with_nul(entry).map_err(|_| Full)?;
-    Ok(Guard { variables, preload, library, library_as_given })
+    Ok(Guard { os, variables, preload, library, library_as_given })
 }
 
 fn string(pieces: &[&[u8]], arena: &mut Arena<'static>) -> Result<&'static CStr, Full> {
@@ -128,7 +130,7 @@ fn library(
     arena: &mut Arena<'static>,
 ) -> Result<(&'static [u8], &'static [u8]), Full> {
     let name = loaded_from().ok_or(Full)?;
-    let mut given = environ::libraries(preload);
+    let mut given = Os::HERE.libraries(preload);
     let given = given.find(|given| command::last_component(given) == command::last_component(name));
     let given = arena.join(&[given.unwrap_or(name)])?;
     if name.starts_with(b"/") {
