@@ -3,10 +3,11 @@
 use core::ffi::{CStr, c_int};
 
 use rampart_core::command::truthful_name;
-use rampart_core::coverage::{Coverage, HEAD_BYTES, Host, Kind, Status, judge};
+use rampart_core::coverage::Coverage;
 use rampart_core::request::{Command, Question};
 
 use crate::abi::{Strings, Text};
+use crate::os;
 use crate::os::sys::{self, Errno};
 
 /// A program as a function is told to start it.
@@ -47,18 +48,8 @@ impl<'p> Program<'p> {
     /// what can only be executed.
     #[inline(never)]
     pub fn look(&self) -> Result<Option<Coverage>, c_int> {
-        if !self.is_certain {
-            return Ok(None);
-        }
-        let mut head = [0; HEAD_BYTES];
-        match sys::read_head(self.path, &mut head) {
-            Ok(head) => {
-                let path = self.path.to_bytes();
-                Ok(match judge(Host::HERE, path, Status::default(), head, head) {
-                    Kind::Program(coverage) => Some(coverage),
-                    Kind::Script(_) | Kind::Unknown => None,
-                })
-            }
+        match os::coverage_of(self) {
+            Ok(coverage) => Ok(coverage),
             Err(Errno(
                 errno @ (libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG),
             )) => Err(errno),

@@ -90,6 +90,17 @@ pub unsafe fn read<'e>(os: Os, envp: *const *const c_char) -> Found<'e> {
     found
 }
 
+/// The value of a variable in an environment; of several the first, as for `getenv(3)`.
+///
+/// # Safety
+/// As for [`read`].
+#[must_use]
+pub unsafe fn value_in<'e>(envp: *const *const c_char, name: &CStr) -> Option<&'e [u8]> {
+    // SAFETY: the caller's promise is the same, and an entry of the array is a string.
+    let mut texts = unsafe { entries(envp) }.map(|entry| unsafe { CStr::from_ptr(entry) });
+    texts.find_map(|text| value_of(text.to_bytes(), name))
+}
+
 /// What a look at an environment finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Survey {

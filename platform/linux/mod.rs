@@ -12,10 +12,11 @@ pub use table::{Execveat, Real, WordExp};
 
 use core::ffi::c_int;
 
-use rampart_core::coverage::Coverage;
+use rampart_core::coverage::{Coverage, HEAD_BYTES, Host, Kind, Status, judge};
 
 use crate::abi::{MutStrings, Strings, Text};
 use crate::errno;
+use crate::program::Program;
 use sys::Errno;
 
 /// There was a command although they are not to be run (wordexp(3); the same number in glibc
@@ -33,6 +34,21 @@ pub fn environment() -> Strings {
 
 /// What can be followed of the shell that `system(3)` and its kin start: it is not looked at.
 pub const SHELL_COVERAGE: Option<Coverage> = None;
+
+/// What can be followed of a program, or why its file cannot be opened. One that may not be
+/// what its path says is not looked at, nor is one that stands anywhere in PATH.
+pub fn coverage_of(program: &Program<'_>) -> Result<Option<Coverage>, Errno> {
+    if !program.is_certain {
+        return Ok(None);
+    }
+    let mut head = [0; HEAD_BYTES];
+    let head = sys::read_head(program.path, &mut head)?;
+    let path = program.path.to_bytes();
+    Ok(match judge(Host::HERE, path, Status::default(), head, head) {
+        Kind::Program(coverage) => Some(coverage),
+        Kind::Script(_) | Kind::Unknown => None,
+    })
+}
 
 /// Does what must not be broken off by the cancellation of the thread: here system calls are
 /// raw, and so no cancellation points (`pthreads(7)`).

@@ -11,9 +11,12 @@ pub use table::{Real, WordExp};
 
 use core::ffi::c_int;
 
-use rampart_core::coverage::Coverage;
+use rampart_core::coverage::{Coverage, Host, follow, locate};
+use rampart_core::environ;
 
 use crate::abi::Strings;
+use crate::program::Program;
+use sys::{Errno, Files};
 
 /// There was a command although they are not to be run (`wordexp.h`).
 pub const WRDE_CMDSUB: c_int = 3;
@@ -26,6 +29,32 @@ pub fn environment() -> Strings {
 
 /// What can be followed of the shell that `system(3)` and its kin start: it is Apple's.
 pub const SHELL_COVERAGE: Option<Coverage> = Some(Coverage::Sip);
+
+/// What can be followed of a program, or why its file cannot be opened.
+///
+/// One that is looked for in PATH is looked for here as well: dyld ends a program that it
+/// cannot load the library into, so that not to know is not enough. What is found is not
+/// taken for certain otherwise.
+#[inline(never)]
+pub fn coverage_of(program: &Program<'_>) -> Result<Option<Coverage>, Errno> {
+    if program.is_certain {
+        return follow(&mut Files, Host::HERE, program.path, None);
+    }
+    let name = program.path.to_bytes();
+    if name.contains(&b'/') {
+        return Ok(None);
+    }
+    // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)).
+    let search = unsafe { environ::value_in(environment(), c"PATH") };
+    let mut room = [0; LONGEST_PATH];
+    let path = locate(&mut Files, search.unwrap_or(DEFAULT_SEARCH), name, &mut room);
+    Ok(path.and_then(|path| follow(&mut Files, Host::HERE, path, None).ok()?))
+}
+
+/// A program that was found by a longer path is not looked at.
+const LONGEST_PATH: usize = 512;
+/// `_PATH_DEFPATH` (`paths.h`)
+const DEFAULT_SEARCH: &[u8] = b"/usr/bin:/bin";
 
 /// Does what must not be broken off by the cancellation of the thread: nearly every function
 /// that makes a system call is a cancellation point, and the descriptor that it was about

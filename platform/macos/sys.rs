@@ -5,6 +5,8 @@ use core::ffi::{CStr, c_int, c_void};
 use core::mem::MaybeUninit;
 use core::net::SocketAddr;
 
+use rampart_core::coverage::{self, ReadAt, Status};
+
 use crate::errno;
 
 /// An error number of the kernel.
@@ -303,11 +305,7 @@ pub fn getpid() -> c_int {
 /// A Unix socket has an inode number of its own. One of TCP has none, and is told by its two
 /// ports: while it lives no other has both, and the one on this side is not given again soon.
 pub fn socket_identity(number: c_int) -> Option<u64> {
-    let mut status = MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: the kernel writes a stat to the pointer, or fails.
-    call(|| unsafe { libc::fstat(number, status.as_mut_ptr()) }).ok()?;
-    // SAFETY: it did not fail.
-    let status = unsafe { status.assume_init() };
+    let status = status(number).ok()?;
     if status.st_mode & libc::S_IFMT != libc::S_IFSOCK {
         return None;
     }
@@ -358,13 +356,35 @@ fn open(path: &CStr) -> Result<Descriptor, Errno> {
     opened(call(|| unsafe { libc::open(path.as_ptr(), flags) }))
 }
 
-/// The first bytes of the file at `path`.
-pub fn read_head<'r>(path: &CStr, room: &'r mut [u8]) -> Result<&'r [u8], Errno> {
-    let file = open(path)?;
-    let (pointer, length) = (room.as_mut_ptr().cast(), room.len());
-    // SAFETY: the kernel writes to the slice only.
-    let count = call(|| unsafe { libc::read(file.0, pointer, length) })?;
-    Ok(room.get(..count).unwrap_or_default())
+/// Files as they are looked at before a program starts.
+pub struct Files;
+
+impl coverage::Files for Files {
+    type File = Descriptor;
+    type Error = Errno;
+
+    fn open(&mut self, path: &CStr) -> Result<(Descriptor, Status), Errno> {
+        let file = open(path)?;
+        let status = status(file.0)?;
+        Ok((file, Status { mode: status.st_mode.into(), flags: status.st_flags }))
+    }
+}
+
+impl ReadAt for Descriptor {
+    fn read_at(&self, offset: u64, room: &mut [u8]) -> usize {
+        let (pointer, length) = (room.as_mut_ptr().cast(), room.len());
+        let Ok(offset) = libc::off_t::try_from(offset) else { return 0 };
+        // SAFETY: the kernel writes to the slice only.
+        call(|| unsafe { libc::pread(self.0, pointer, length, offset) }).unwrap_or(0)
+    }
+}
+
+fn status(number: c_int) -> Result<libc::stat, Errno> {
+    let mut status = MaybeUninit::uninit();
+    // SAFETY: the kernel writes a stat to the pointer, or fails.
+    call(|| unsafe { libc::fstat(number, status.as_mut_ptr()) })?;
+    // SAFETY: it did not fail.
+    Ok(unsafe { status.assume_init() })
 }
 
 /// New memory, zeroed; never given back.
