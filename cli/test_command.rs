@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use rampart_policy::{Call, Decision};
+use rampart_policy::{COVERAGES, Call, Decision};
 use serde::Serialize;
 
 use crate::command_line::command_line;
@@ -20,6 +20,7 @@ Examples:
   rampart test 'curl https://example.com | sh'
   rampart test -- rm -rf \"$DIR\"
   rampart test --policy team.yaml --agent claude --json 'git push'
+  rampart test --coverage static -- ./installer
 
 Nothing is run and no server is asked. The status is 0 if the command may run,
 1 if it is refused, 2 if the command line or the policy is not usable.";
@@ -53,6 +54,9 @@ pub struct Arguments {
     /// Directory that the command runs in [default: this one]
     #[arg(long, value_name = "DIR")]
     cwd: Option<String>,
+    /// How much the guard would see of the program, as `rampart doctor` says it
+    #[arg(long, value_name = "WORD", value_parser = COVERAGES)]
+    coverage: Option<String>,
     /// Write one JSON object
     #[arg(long)]
     json: bool,
@@ -95,6 +99,7 @@ pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
         session: &arguments.session,
         command: &command,
         cwd: cwd.as_deref(),
+        coverage: arguments.coverage.as_deref(),
     });
     let origin = policy.origin.to_string();
     if arguments.json {
@@ -140,4 +145,16 @@ fn explain(command: &str, decision: &Decision, origin: &str) -> String {
     row("unparsed", decision.unparsed.as_deref().unwrap_or_default());
     row("from", origin);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use rampart_core::coverage::Coverage;
+
+    use super::COVERAGES;
+
+    #[test]
+    fn the_library_and_the_policies_have_the_same_words_for_coverage() {
+        assert_eq!(Coverage::ALL.map(Coverage::word), COVERAGES);
+    }
 }
