@@ -1,5 +1,6 @@
-//! A program for another architecture cannot load the library: it is asked about as such,
-//! and is not told to load it, so that its loader has nothing to complain of.
+//! How much will be seen of a program goes with the question. A program for another
+//! architecture cannot load the library, and is not told to, so that its loader has nothing
+//! to complain of.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -42,6 +43,38 @@ fn a_32_bit_program_is_asked_about_as_such_and_not_told_to_load_the_library() {
             .map(|question| question.json()["params"]["coverage"].clone())
             .collect();
         assert_eq!(coverages, ["other-arch"], "{function}");
+    }
+}
+
+/// A 64-bit program without a loader that ends at once; `None` where none can be made.
+fn static_program(sandbox: &Sandbox) -> Option<PathBuf> {
+    let source = sandbox.path("static.c");
+    std::fs::write(&source, "int main(void) { return 0; }\n").expect("a file");
+    let program = sandbox.path("static");
+    let built = Command::new("cc").arg("-static").arg("-o").arg(&program).arg(source).output();
+    built.is_ok_and(|output| output.status.success()).then_some(program)
+}
+
+#[test]
+fn how_much_will_be_seen_of_a_program_goes_with_the_question() {
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    assert_guarded(&sandbox, &server);
+    let start = probe("start", Compiler::System);
+    let start = start.to_str().expect("text");
+    let coverage = |program: &Path| {
+        let program = program.to_str().expect("text");
+        let finished =
+            Run::guarded(&sandbox, &server.url, &[start, "execve", program, "x"]).finish();
+        assert_eq!(finished.stderr, "", "{program}");
+        let questions = server.take_questions();
+        assert_eq!(questions.len(), 1, "{program}");
+        questions[0].json()["params"]["coverage"].as_str().map(str::to_owned)
+    };
+    assert_eq!(coverage(Path::new("/bin/true")).as_deref(), Some("full"));
+    match static_program(&sandbox) {
+        Some(program) => assert_eq!(coverage(&program).as_deref(), Some("static")),
+        None => eprintln!("skipped in part: no static program can be made here"),
     }
 }
 
