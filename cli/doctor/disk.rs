@@ -55,6 +55,11 @@ impl Files for Disk {
         Ok((Opened(file), status))
     }
 
+    fn status(&mut self, path: &CStr, _why: &io::Error) -> Option<Status> {
+        let metadata = Path::new(OsStr::from_bytes(path.to_bytes())).metadata().ok()?;
+        Some(Status { mode: metadata.mode(), flags: flags(&metadata) })
+    }
+
     fn saw(&mut self, seen: Seen<'_>) {
         let what = match seen.kind {
             Kind::Program(coverage) => What::Program(coverage),
