@@ -11,7 +11,7 @@ use nix::unistd::execvp;
 
 use crate::embedded;
 use crate::endpoint::{DEFAULT_URL, Endpoint};
-use crate::environment::{Guard, URL};
+use crate::environment::{Guard, URL, variable};
 use crate::failure::{Failure, say};
 use crate::home::Home;
 use crate::inherited;
@@ -115,7 +115,7 @@ pub struct Arguments {
 /// The command could not be run, or not be guarded.
 pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
     let home = Home::locate()?;
-    let library = library::find(&home)?;
+    let library = library::find(&home).map_err(|failure| failure.and("nothing was run"))?;
     let server = if arguments.mode == Mode::Disabled {
         Server::unasked(library)?
     } else {
@@ -220,15 +220,6 @@ fn named_token(arguments: &Arguments) -> Result<Option<Token>, Failure> {
 
 fn is_own(arguments: &Arguments, endpoint: &Endpoint) -> bool {
     arguments.port.is_some() || endpoint.url() == DEFAULT_URL
-}
-
-/// A variable; an empty one is as good as none.
-fn variable(name: &str) -> Result<Option<String>, Failure> {
-    std::env::var_os(name)
-        .filter(|value| !value.is_empty())
-        .map(OsString::into_string)
-        .transpose()
-        .map_err(|_| Failure::usage(format!("{name} is not UTF-8")))
 }
 
 /// Refuses a path that the loader would misread. Only a run with a directory of

@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use rampart_core::coverage::Coverage;
 use rampart_policy::{COVERAGES, Call, Decision};
 use serde::Serialize;
 
 use crate::command_line::command_line;
+use crate::doctor::coverage_of;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output;
@@ -54,7 +56,7 @@ pub struct Arguments {
     /// Directory that the command runs in [default: this one]
     #[arg(long, value_name = "DIR")]
     cwd: Option<String>,
-    /// How much the guard would see of the program, as `rampart doctor` says it
+    /// How much the guard would see of the program [default: found out of ARGV's]
     #[arg(long, value_name = "WORD", value_parser = COVERAGES)]
     coverage: Option<String>,
     /// Write one JSON object
@@ -66,6 +68,7 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Report<'a> {
     command: &'a str,
+    coverage: Option<&'a str>,
     allowed: bool,
     decision: &'a str,
     message: &'a str,
@@ -94,17 +97,20 @@ pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let here =
         std::env::current_dir().ok().and_then(|here| here.into_os_string().into_string().ok());
     let cwd = arguments.cwd.clone().or(here);
+    let found = || arguments.words.first().and_then(|name| coverage_of(name));
+    let coverage = arguments.coverage.as_deref().or_else(|| found().map(Coverage::word));
     let decision = policy.policies.evaluate(&Call {
         agent: &arguments.agent,
         session: &arguments.session,
         command: &command,
         cwd: cwd.as_deref(),
-        coverage: arguments.coverage.as_deref(),
+        coverage,
     });
     let origin = policy.origin.to_string();
     if arguments.json {
         output::json(&Report {
             command: &command,
+            coverage,
             allowed: decision.allowed(),
             decision: verdict_name(decision.action),
             message: &decision.message,
@@ -149,9 +155,7 @@ fn explain(command: &str, decision: &Decision, origin: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rampart_core::coverage::Coverage;
-
-    use super::COVERAGES;
+    use super::{COVERAGES, Coverage};
 
     #[test]
     fn the_library_and_the_policies_have_the_same_words_for_coverage() {

@@ -5,6 +5,7 @@
 //! asked about are only ever words in a request.
 
 mod commands;
+mod doctor;
 mod embedded;
 mod preload;
 mod serve_files;
