@@ -1,7 +1,7 @@
 //! The policy server that belongs to one guarded run.
 
 use std::ffi::CStr;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Instant;
 
@@ -18,15 +18,10 @@ const TITLE: &CStr = c"rampart-server of a guarded run";
 ///
 /// # Errors
 /// As [`own_server::start`].
-pub fn start(
-    policy: InForce,
-    mode: Mode,
-    audit: &Path,
-    library: &Path,
-) -> Result<Access, Failure> {
+pub fn start(policy: InForce, mode: Mode, audit: &Path, library: &Path) -> Result<Access, Failure> {
     let policy = Reload::new(policy, Instant::now());
     let audit = Audit::open(audit);
-    let file = audit.file().map(|file| file.as_raw_fd());
+    let file = audit.file().map(AsRawFd::as_raw_fd);
     own_server::start(TITLE, library, file, |Post { listener, token, tree }| {
         let listener = Listener::unix(listener)
             .map_err(|error| Failure::new(format!("cannot listen: {error}")))?;

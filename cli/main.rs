@@ -16,6 +16,7 @@ mod policy_command;
 mod policy_file;
 mod preload;
 mod private_directory;
+mod relay;
 mod serve;
 mod server;
 mod setup;

@@ -61,9 +61,8 @@ pub fn start<Run: FnOnce()>(
 ) -> Result<Access, Failure> {
     let directory = PrivateDirectory::make()?;
     let socket = directory.socket();
-    let listener = UnixListener::bind(&socket).map_err(|error| {
-        Failure::new(format!("cannot listen at {}: {error}", socket.display()))
-    })?;
+    let listener = UnixListener::bind(&socket)
+        .map_err(|error| Failure::new(format!("cannot listen at {}: {error}", socket.display())))?;
     let library = directory.listable(library)?;
     let url = format!("unix://{}", socket.display());
     let token = Token::random()?;
