@@ -10,6 +10,7 @@ use std::error::Error;
 use std::io;
 
 use http_body_util::LengthLimitError;
+use rustls::CertificateError;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ impl Fault {
         while let Some(cause) = cause(innermost, &mut untrusted) {
             innermost = cause;
         }
-        let why = innermost.to_string();
+        let why = sentence(innermost);
         if untrusted { Self::Untrusted(why) } else { Self::Unreachable(why) }
     }
 
@@ -41,6 +42,16 @@ impl Fault {
             Self::Late => "the policy server did not answer in time".to_owned(),
             Self::Untrusted(why) => format!("what answers is not a policy server to trust: {why}"),
         }
+    }
+}
+
+/// What to say about an error; the commonest is for the user to put right.
+fn sentence(error: &(dyn Error + 'static)) -> String {
+    match error.downcast_ref() {
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "its certificate is from a CA that is not trusted here (--ca names another)".to_owned()
+        }
+        _ => error.to_string(),
     }
 }
 
@@ -66,9 +77,7 @@ fn cause<'e>(
 mod tests {
     use std::io;
 
-    use rustls::CertificateError;
-
-    use super::Fault;
+    use super::{CertificateError, Fault};
 
     #[test]
     fn who_answers_and_how_is_told_from_whether_somebody_does() {

@@ -12,14 +12,18 @@ use crate::server::{Client, TOKEN};
 use crate::world::{POLICY, World, compile, stdout, wait_until};
 
 /// A guarded shell that waits, and its server.
-struct Waiting {
+pub struct Waiting {
     shell: Child,
-    socket: PathBuf,
-    token: String,
+    pub socket: PathBuf,
+    pub token: String,
 }
 
 impl Waiting {
     fn start(world: &World, flags: &[&str]) -> Self {
+        Self::start_with(world, flags, &[])
+    }
+
+    pub fn start_with(world: &World, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut words = vec!["preload"];
         words.extend(flags);
         words.extend([
@@ -28,8 +32,9 @@ impl Waiting {
             "-c",
             "echo \"$RAMPART_URL\"; echo \"$RAMPART_TOKEN\"; echo; read x",
         ]);
-        let mut shell =
-            world.rampart(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = world.rampart(words);
+        command.envs(variables.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut shell = command.spawn().unwrap();
         let mut said = String::new();
         let mut out = shell.stdout.take().unwrap();
         while !said.ends_with("\n\n") {
@@ -42,13 +47,13 @@ impl Waiting {
         Self { shell, socket, token: lines.next().unwrap().to_owned() }
     }
 
-    fn ask(&self, command: &str, token: &str) -> crate::server::Answer {
+    pub fn ask(&self, command: &str, token: &str) -> crate::server::Answer {
         let mut client = Client::over_unix(&self.socket);
         client.send(crate::server::question(command).replace(TOKEN, token));
         client.answer()
     }
 
-    fn end(mut self) {
+    pub fn end(mut self) {
         self.shell.stdin.take().unwrap().write_all(b"\n").unwrap();
         self.shell.wait().unwrap();
     }

@@ -7,6 +7,8 @@
 mod commands;
 mod embedded;
 mod preload;
+mod relay;
+mod remote;
 mod serve_files;
 mod serve_protocol;
 mod server;
