@@ -19,7 +19,7 @@ use crate::server::Endpoint;
 
 /// Questions that are on their way at once, each on a connection of its own. The
 /// others wait for their turn.
-const CONNECTIONS: usize = 32;
+pub const CONNECTIONS: usize = 32;
 /// Servers and what is before them close a connection that was idle for one to
 /// several minutes, not all of them audibly.
 const IDLE_TIME: Duration = Duration::from_secs(50);

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
@@ -33,10 +32,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Front {
     client: Client,
     token: Token,
-    open: AtomicUsize,
-    /// More connections than this are open only for a moment each.
-    kept_limit: usize,
+    /// One for each connection that may be open.
     places: Arc<Semaphore>,
+    connections_limit: usize,
     budget: Semaphore,
 }
 
@@ -46,9 +44,8 @@ impl Front {
         Self {
             client,
             token,
-            open: AtomicUsize::new(0),
-            kept_limit: connections_limit / 2,
             places: Arc::new(Semaphore::new(connections_limit)),
+            connections_limit,
             budget: Semaphore::new(BUDGET_BYTES),
         }
     }
@@ -60,7 +57,7 @@ impl Front {
 
     /// Whether somebody is connected.
     pub fn is_used(&self) -> bool {
-        self.open.load(Ordering::Relaxed) > 0
+        self.places.available_permits() < self.connections_limit
     }
 
     /// Serves all who connect.
@@ -74,9 +71,7 @@ impl Front {
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
             let front = Arc::clone(&self);
             tokio::spawn(async move {
-                front.open.fetch_add(1, Ordering::Relaxed);
                 front.converse(stream).await;
-                front.open.fetch_sub(1, Ordering::Relaxed);
                 drop(place);
             });
         }
@@ -100,7 +95,8 @@ impl Front {
         };
         let fields = response.headers_mut();
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if self.open.load(Ordering::Relaxed) > self.kept_limit {
+        // Kept connections must not take the places of those who have a question.
+        if self.places.available_permits() < self.connections_limit / 2 {
             fields.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -60,7 +60,7 @@ pub struct Order<'o> {
 }
 
 /// Starts a relay for the tree of processes that this process is about to become
-/// the root of. It has put one question by then: a server that cannot be reached is
+/// the root of. The server has been tried by then: one that cannot be reached is
 /// warned of, and one that is not to be trusted is an error.
 ///
 /// # Errors
@@ -98,26 +98,29 @@ impl Relay {
             .max_blocking_threads(RESOLVERS)
             .build()
             .map_err(|error| Failure::new(format!("cannot set up the relay: {error}")))?;
-        let front = Arc::new(Front::new(client, token, connections_limit()));
+        let connections_limit = connections_limit().saturating_sub(client::CONNECTIONS).max(1);
+        let front = Arc::new(Front::new(client, token, connections_limit));
         Ok(Self { runtime, front, listener, tree })
     }
 
-    /// Puts a first question, so that a fault is known before the command runs, and
-    /// a connection is there when it asks.
+    /// Asks for the server's health, so that a fault is known before the command runs,
+    /// and a connection is there when it asks.
     fn try_out(&self, consequence: &str) -> Result<(), Failure> {
         let client = self.front.client();
         let asked = client.in_time(client.ask(Endpoint::Health, Bytes::new()));
-        match self.runtime.block_on(asked) {
-            Ok(_) => Ok(()),
-            Err(fault @ Fault::Untrusted(_)) => {
-                Err(Failure::new(format!("{}: {}", client.url(), fault.reason())))
+        let fault = match self.runtime.block_on(asked) {
+            Ok(answer) if answer.status.is_server_error() => {
+                Fault::Unreachable(format!("it answers {}", answer.status))
             }
-            Err(fault) => {
-                let (url, reason) = (client.url(), fault.reason());
-                say(format!("{url}: {reason}; until it can, {consequence}"));
-                Ok(())
-            }
+            Ok(_) => return Ok(()),
+            Err(fault) => fault,
+        };
+        let sentence = format!("{}: {}", client.url(), fault.reason());
+        if matches!(fault, Fault::Untrusted(_)) {
+            return Err(Failure::new(sentence));
         }
+        say(format!("{sentence}; until it can, {consequence}"));
+        Ok(())
     }
 
     fn run(self) {
