@@ -25,7 +25,7 @@ use rampart_core::settings::{Settings, Variable};
 use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 pub use remote::{Proxy, Remote};
 
@@ -38,10 +38,12 @@ use connect::Connector;
 use fault::Fault;
 use front::Front;
 
-const TITLE: &CStr = c"rampart-relay of a guarded run";
+const TITLE: &CStr = c"rampart-relay: for a guarded run";
 /// The relay gives up before the library does, by a tenth of what that waits and at
 /// most so much, so that its answer still comes in time.
 const LONGEST_MARGIN: Duration = Duration::from_millis(200);
+/// How long the command is kept waiting for a server that may not be there.
+const TRIAL_TIME: Duration = Duration::from_secs(2);
 /// Threads that look names up.
 const RESOLVERS: usize = 4;
 /// How long the answers under way may take when the relay ends.
@@ -108,7 +110,8 @@ impl Relay {
     fn try_out(&self, consequence: &str) -> Result<(), Failure> {
         let client = self.front.client();
         let asked = client.in_time(client.ask(Endpoint::Health, Bytes::new()));
-        let fault = match self.runtime.block_on(asked) {
+        let tried = async { timeout(TRIAL_TIME, asked).await.unwrap_or(Err(Fault::Late)) };
+        let fault = match self.runtime.block_on(tried) {
             Ok(answer) if answer.status.is_server_error() => {
                 Fault::Unreachable(format!("it answers {}", answer.status))
             }

@@ -288,6 +288,30 @@ fn children_that_ask_at_once_are_all_answered() {
 }
 
 #[test]
+fn with_few_descriptors_some_wait_and_all_are_answered() {
+    let team = Team::new();
+    team.remote.answers(Manner::Late(Duration::from_millis(20)));
+    let script = format!(
+        "ulimit -n 80; exec {} preload --url {} --ca ca.pem --fail-open=false -- \
+         sh -c 'for n in $(seq 64); do \"$stub\" good & done; wait'",
+        env!("CARGO_BIN_EXE_rampart"),
+        team.remote.url()
+    );
+    let output = finished(
+        std::process::Command::new("sh")
+            .args(["-c", &script])
+            .current_dir(team.world.path(""))
+            .env("XDG_RUNTIME_DIR", team.world.runtime())
+            .env("RAMPART_HOME", team.world.home())
+            .env("RAMPART_LIBRARY", library())
+            .env("RAMPART_TOKEN", SECRET)
+            .env("RAMPART_TIMEOUT_MS", "10000")
+            .env("stub", &team.stub),
+    );
+    assert_eq!(team.marks("good"), 64, "{}", stderr(&output));
+}
+
+#[test]
 fn a_long_command_passes_whole() {
     let team = Team::new();
     let waiting = team.waiting();
