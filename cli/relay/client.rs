@@ -1,7 +1,7 @@
 //! Asks the policy server, over connections that are kept between the questions.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -33,12 +33,13 @@ pub struct Answer {
 /// One connection.
 pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    used: Instant,
+    /// By the clock that goes on while the machine sleeps.
+    used: SystemTime,
 }
 
 impl Connection {
     pub fn new(sender: SendRequest<Full<Bytes>>) -> Self {
-        Self { sender, used: Instant::now() }
+        Self { sender, used: SystemTime::now() }
     }
 
     async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Fault> {
@@ -46,7 +47,7 @@ impl Connection {
     }
 
     fn is_usable(&self) -> bool {
-        self.sender.is_ready() && self.used.elapsed() < IDLE_TIME
+        self.sender.is_ready() && self.used.elapsed().is_ok_and(|idle| idle < IDLE_TIME)
     }
 }
 
@@ -114,7 +115,7 @@ impl Client {
         let (mut connection, response) = self.send(endpoint, body).await?;
         let answer = read(response).await?;
         if connection.sender.ready().await.is_ok() {
-            connection.used = Instant::now();
+            connection.used = SystemTime::now();
             self.lock_kept().push(connection);
         }
         Ok(answer)

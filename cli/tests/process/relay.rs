@@ -1,7 +1,6 @@
 //! Runs that are guarded by a policy server behind TLS. The commands are stubs that
 //! leave a mark; the library is the real one.
 
-use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -128,11 +127,14 @@ fn each_answer_means_what_it_means_without_a_relay() {
     let cut = "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"allowed\":true}";
     let broken = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{\"allowed\":true}";
     let twice = format!("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n{}", &with_head(200, "{}")[15..]);
+    let until_end = format!("HTTP/1.0 200 OK\r\n\r\n{}", verdict(true));
     let moved = "HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n";
     // What answers, whether the command runs with fail-open 1 and 0, and a word on stderr.
     let table = [
         (say(with_head(200, &verdict(true))), true, true, ""),
         (say(with_head(200, &verdict(false))), false, false, "Ask the team"),
+        (say(until_end.clone()), true, true, ""),
+        (Manner::SayAndBreak(until_end), true, false, "HTTP 502"),
         (say(with_head(200, "{\"allowed\":true")), false, false, "blocked"),
         (say(with_head(200, "{}")), false, false, "blocked"),
         (say(with_head(200, &long)), false, false, "not a policy server to trust"),
@@ -432,8 +434,13 @@ fn the_url_and_the_ca_can_come_from_the_environment() {
         .env("stub", &team.stub);
     finished(&mut command);
     assert_eq!((team.marks("good"), team.marks("forbidden")), (1, 0));
-    // An empty one is as good as none, and this machine does not know our CA.
-    let output = finished(command.env("RAMPART_CA", OsStr::new("")));
-    assert_ne!(output.status.code(), Some(0));
+    // An empty one is as good as none: what this machine trusts counts.
+    command.env("RAMPART_CA", "");
+    finished(command.env("SSL_CERT_FILE", team.world.path("ca.pem")));
+    assert_eq!((team.marks("good"), team.marks("forbidden")), (1, 0));
+    let nothing = team.world.write("nothing.pem", "");
+    let output = finished(command.env("SSL_CERT_FILE", nothing));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("this machine trusts no CA"), "{}", stderr(&output));
     assert_eq!(team.marks("good"), 0);
 }

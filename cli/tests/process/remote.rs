@@ -75,6 +75,8 @@ pub enum Manner {
     Late(Duration),
     /// With these bytes, which need not be HTTP, and the end of the connection.
     Say(String),
+    /// The same, but TLS is not told of the end: somebody may have cut the rest off.
+    SayAndBreak(String),
 }
 
 struct Shared {
@@ -161,7 +163,7 @@ fn converse(stream: TcpStream, shared: &Shared) -> Option<()> {
             _ => {}
         }
         let answer = match &manner {
-            Manner::Say(bytes) => bytes.clone(),
+            Manner::Say(bytes) | Manner::SayAndBreak(bytes) => bytes.clone(),
             _ => decide(&request),
         };
         stream.write_all(answer.as_bytes()).ok()?;
@@ -170,6 +172,8 @@ fn converse(stream: TcpStream, shared: &Shared) -> Option<()> {
         if matches!(manner, Manner::Say(_) | Manner::DecideAndClose) {
             stream.conn.send_close_notify();
             stream.flush().ok()?;
+        }
+        if !matches!(manner, Manner::Decide | Manner::DecideOnce | Manner::Late(_)) {
             stream.sock.shutdown(Shutdown::Both).ok()?;
             return None;
         }
