@@ -5,14 +5,14 @@ use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::embedded::Waiting;
+use crate::embedded::{Waiting, find_server};
 use crate::preload::wait_until_gone;
 use crate::remote::{Authority, Manner, Proxy, Remote, SECRET, verdict, with_head};
 use crate::server::{Client, body, question};
-use crate::world::{World, finished, stderr, stdout};
+use crate::world::{World, finished, stderr, stdout, wait_until};
 
 /// Long enough for a slow machine, short enough for a test that waits for it.
 const TIMEOUT_MS: &str = "700";
@@ -300,7 +300,7 @@ fn with_few_descriptors_some_wait_and_all_are_answered() {
         team.remote.url()
     );
     let output = finished(
-        std::process::Command::new("sh")
+        Command::new("sh")
             .args(["-c", &script])
             .current_dir(team.world.path(""))
             .env("XDG_RUNTIME_DIR", team.world.runtime())
@@ -339,6 +339,21 @@ fn the_relay_answers_only_its_own_run_and_only_what_a_policy_server_does() {
     assert_eq!(get("/").status, 404);
     assert_eq!(get("/v1/preflight/exec").status, 405);
     assert!(team.remote.questions().is_empty());
+    waiting.end();
+}
+
+#[test]
+fn sigterm_ends_the_relay_after_the_answers_under_way() {
+    let team = Team::new();
+    team.remote.answers(Manner::Late(Duration::from_millis(500)));
+    let waiting = team.waiting();
+    let relay = find_server(&waiting, "rampart-relay");
+    let mut client = Client::over_unix(&waiting.socket);
+    client.send(question("ls").replace(crate::server::TOKEN, &waiting.token));
+    wait_until("the question", || !team.remote.questions().is_empty());
+    assert!(Command::new("kill").arg(relay).status().unwrap().success());
+    assert_eq!(client.answer().status, 200);
+    wait_until_gone(&team.world);
     waiting.end();
 }
 
