@@ -8,6 +8,8 @@ mod commands;
 mod doctor;
 mod embedded;
 mod preload;
+mod relay;
+mod remote;
 mod serve_files;
 mod serve_protocol;
 mod server;
