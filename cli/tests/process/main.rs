@@ -13,4 +13,5 @@ mod remote;
 mod serve_files;
 mod serve_protocol;
 mod server;
+mod team;
 mod world;
