@@ -25,7 +25,9 @@ use crate::failure::Failure;
 use crate::library;
 use crate::mode::Mode;
 use crate::policy_file::InForce;
-use crate::server::{Audit, Lifetime, Parts, Reload, Server, Tree, listen::Listener, title};
+use crate::server::{
+    Audit, Durability, Lifetime, Parts, Reload, Server, Tree, listen::Listener, title,
+};
 use crate::token::Token;
 
 /// The kernel shows the first 15 characters where there is less room.
@@ -53,6 +55,7 @@ pub fn start(
     policy: InForce,
     mode: Mode,
     audit: &Path,
+    durability: Durability,
     library: &Path,
 ) -> Result<Embedded, Failure> {
     let directory = PrivateDirectory::make()?;
@@ -68,7 +71,7 @@ pub fn start(
     let token = Token::random()?;
     let now = Instant::now();
     let tree = Tree::new(getpid(), format!("{}={url}", environment::URL).into_bytes(), now);
-    let audit = Audit::open(audit);
+    let audit = Audit::open(audit, durability);
     kept.extend(tree.descriptor().map(AsRawFd::as_raw_fd));
     kept.extend(audit.file().map(AsRawFd::as_raw_fd));
     let parts = Parts {

@@ -18,6 +18,7 @@ use crate::inherited;
 use crate::library;
 use crate::mode::Mode;
 use crate::policy_file::InForce;
+use crate::server::Durability;
 use crate::token::Token;
 
 const EXAMPLES: &str = "\
@@ -27,8 +28,8 @@ Examples:
   rampart preload --policy strict.yaml --agent claude -- claude
   rampart preload --url unix:///run/rampart.sock --fail-open=false -- make
 
-Which server is asked: with --policy one of this run's own; with --url, --port,
---token or RAMPART_URL that one; else the one at http://127.0.0.1:19090 if it
+Which server is asked: with --policy or --audit-sync one of this run's own; with
+--url, --port, --token or RAMPART_URL that one; else the one at http://127.0.0.1:19090 if it
 answers; else one of this run's own, with ~/.rampart/policy.yaml or the built-in
 starter policy. A server of this run's own ends after the last guarded process.
 
@@ -84,6 +85,10 @@ pub struct Arguments {
         help_heading = "Server"
     )]
     port: Option<u16>,
+    /// Use a server of this run's own, which has each decision on the disk before the
+    /// command may run; otherwise a crash may lose the audit's last moment
+    #[arg(long, conflicts_with_all = ["port", "url", "token"], help_heading = "Server")]
+    audit_sync: bool,
     #[arg(
         long,
         value_name = "URL",
@@ -183,7 +188,8 @@ impl Server {
 
     fn embedded(arguments: &Arguments, home: &Home, library: &Path) -> Result<Self, Failure> {
         let policy = InForce::load(arguments.policy.as_deref(), home)?;
-        let embedded = embedded::start(policy, arguments.mode, &home.audit(), library)?;
+        let durability = Durability::synced(arguments.audit_sync);
+        let embedded = embedded::start(policy, arguments.mode, &home.audit(), durability, library)?;
         Ok(Self {
             url: Some(embedded.url),
             token: Some(embedded.token),
@@ -195,7 +201,7 @@ impl Server {
 
 /// The server that is there already, if one is to be used.
 fn external(arguments: &Arguments) -> Result<Option<Endpoint>, Failure> {
-    if arguments.policy.is_some() {
+    if arguments.policy.is_some() || arguments.audit_sync {
         return Ok(None);
     }
     if let Some(port) = arguments.port {
