@@ -6,10 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use rampart_policy::{Action, Call, Decision, PolicySet};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::audit::{Audit, Lines, Record};
 use super::http::{Endpoint, Refusal, phrase};
+use super::json::Object;
 use super::reload::Reload;
 use crate::mode::Mode;
 
@@ -45,30 +46,6 @@ fn text<'a>(text: Option<&'a Text<'_>>) -> Option<&'a str> {
     text.map(|Text(text)| &**text)
 }
 
-#[derive(Serialize)]
-struct Answer<'a> {
-    allowed: bool,
-    decision: &'a str,
-    message: &'a str,
-    matched_policies: &'a [String],
-    eval_duration_us: u64,
-    audit_id: &'a str,
-}
-
-#[derive(Serialize)]
-struct Health<'a> {
-    status: &'a str,
-    version: &'a str,
-    mode: &'a str,
-    policy: &'a str,
-}
-
-#[derive(Serialize)]
-struct Fault<'a> {
-    error: &'a str,
-    message: &'a str,
-}
-
 /// What the answer to a question depends on besides the question.
 pub struct Case<'a> {
     pub policies: &'a PolicySet,
@@ -102,7 +79,7 @@ impl Case<'_> {
         };
         let eval_duration_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         let verdict = name(decision.action);
-        audit.add(&Record {
+        audit.record(&Record {
             id: self.id,
             agent: call.agent,
             session: call.session,
@@ -114,15 +91,14 @@ impl Case<'_> {
             message: &decision.message,
             mode: self.mode.name(),
         });
-        let told = Answer {
-            allowed: decision.allowed() || self.mode != Mode::Enforce,
-            decision: verdict,
-            message: &decision.message,
-            matched_policies: &decision.matched,
-            eval_duration_us,
-            audit_id: self.id,
-        };
-        json(answer, &told);
+        let mut told = Object::new(answer);
+        told.flag("allowed", decision.allowed() || self.mode != Mode::Enforce);
+        told.text("decision", verdict);
+        told.text("message", &decision.message);
+        told.texts("matched_policies", &decision.matched);
+        told.number("eval_duration_us", eval_duration_us);
+        told.text("audit_id", self.id);
+        told.end();
         200
     }
 }
@@ -185,13 +161,12 @@ impl Desk {
     }
 
     fn health(&mut self) -> u16 {
-        let health = Health {
-            status: "ok",
-            version: env!("CARGO_PKG_VERSION"),
-            mode: self.mode.name(),
-            policy: self.policy.name(),
-        };
-        json(&mut self.body, &health);
+        let mut health = Object::new(&mut self.body);
+        health.text("status", "ok");
+        health.text("version", env!("CARGO_PKG_VERSION"));
+        health.text("mode", self.mode.name());
+        health.text("policy", self.policy.name());
+        health.end();
         200
     }
 }
@@ -208,7 +183,7 @@ fn not_a_question(error: &serde_json::Error, answer: &mut Vec<u8>) -> u16 {
     // Where, but not what: the error's own words may repeat the whole body.
     let (line, column) = (error.line(), error.column());
     let message = format!("{NOT_A_QUESTION} (line {line}, column {column})");
-    json(answer, &Fault { error: phrase(400), message: &message });
+    fault(400, &message, answer);
     400
 }
 
@@ -216,7 +191,7 @@ fn not_a_question(error: &serde_json::Error, answer: &mut Vec<u8>) -> u16 {
 /// client run what it likes.
 pub fn failed(answer: &mut Vec<u8>) -> u16 {
     answer.clear();
-    json(answer, &Fault { error: phrase(400), message: FAULT });
+    fault(400, FAULT, answer);
     400
 }
 
@@ -229,7 +204,7 @@ pub fn whole(status: u16, keep_alive: bool, body: &[u8], out: &mut Vec<u8>) {
 /// Appends the answer to a request that is not acceptable.
 pub fn refuse(refusal: Refusal, keep_alive: bool, out: &mut Vec<u8>) {
     let mut body = Vec::new();
-    json(&mut body, &Fault { error: phrase(refusal.status), message: refusal.reason });
+    fault(refusal.status, refusal.reason, &mut body);
     let field = match refusal.status {
         401 => "WWW-Authenticate: Bearer\r\n",
         405 if refusal.reason.contains("POST") => "Allow: POST\r\n",
@@ -280,9 +255,11 @@ fn head(status: u16, length: usize, keep_alive: bool, field: &str, out: &mut Vec
     put(if keep_alive { "\r\n" } else { "Connection: close\r\n\r\n" });
 }
 
-/// Strings and numbers always serialise, and a vector takes every byte.
-fn json(out: &mut Vec<u8>, value: &impl Serialize) {
-    let _ = serde_json::to_writer(out, value);
+fn fault(status: u16, message: &str, out: &mut Vec<u8>) {
+    let mut fault = Object::new(out);
+    fault.text("error", phrase(status));
+    fault.text("message", message);
+    fault.end();
 }
 
 #[cfg(test)]

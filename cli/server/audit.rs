@@ -16,8 +16,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
+use super::json::Object;
 use super::mask::mask;
 use super::stamp::Stamp;
 use crate::failure::say;
@@ -40,7 +39,6 @@ pub enum Durability {
 }
 
 /// One decision, as it is written.
-#[derive(Serialize)]
 pub struct Record<'a> {
     /// The same as in the answer.
     pub id: &'a str,
@@ -49,7 +47,6 @@ pub struct Record<'a> {
     /// The process that asked, where the system tells it.
     pub pid: Option<i32>,
     /// The command line. Secrets in it are masked when it is written.
-    #[serde(serialize_with = "masked")]
     pub command: &'a str,
     pub cwd: Option<&'a str>,
     pub verdict: &'a str,
@@ -57,17 +54,6 @@ pub struct Record<'a> {
     pub policy: Option<&'a str>,
     pub message: &'a str,
     pub mode: &'a str,
-}
-
-/// Something that is not a decision.
-#[derive(Serialize)]
-struct Event<'a> {
-    event: &'a str,
-    message: &'a str,
-}
-
-fn masked<S: serde::Serializer>(command: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&mask(command))
 }
 
 impl Durability {
@@ -90,19 +76,39 @@ impl Lines {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Adds an object, whose first member becomes the time.
-    pub fn add(&mut self, object: &impl Serialize) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(b"{\"time\":\"");
-        self.bytes.extend_from_slice(self.stamp.now());
-        self.bytes.push(b'"');
-        let brace = self.bytes.len();
-        if serde_json::to_writer(&mut self.bytes, object).is_err() {
-            self.bytes.truncate(start);
-            return;
+    /// Adds a decision.
+    pub fn record(&mut self, record: &Record<'_>) {
+        let mut object = self.timed();
+        object.text("id", record.id);
+        object.text("agent", record.agent);
+        object.text("session", record.session);
+        match record.pid {
+            Some(pid) => object.number("pid", pid),
+            None => object.word("pid", "null"),
         }
-        self.bytes[brace] = b',';
+        object.text("command", &mask(record.command));
+        object.optional_text("cwd", record.cwd);
+        object.text("verdict", record.verdict);
+        object.optional_text("policy", record.policy);
+        object.text("message", record.message);
+        object.text("mode", record.mode);
+        object.end();
         self.bytes.push(b'\n');
+    }
+
+    /// Adds something that is not a decision.
+    fn event(&mut self, event: &str, message: &str) {
+        let mut object = self.timed();
+        object.text("event", event);
+        object.text("message", message);
+        object.end();
+        self.bytes.push(b'\n');
+    }
+
+    fn timed(&mut self) -> Object<'_> {
+        let mut object = Object::new(&mut self.bytes);
+        object.text("time", self.stamp.now());
+        object
     }
 }
 
@@ -173,7 +179,7 @@ impl Audit {
     /// Adds an event, and says it on stderr.
     pub fn event(&mut self, event: &str, message: &str) {
         say(message);
-        self.lines.add(&Event { event, message });
+        self.lines.event(event, message);
         self.settle();
     }
 

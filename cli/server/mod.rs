@@ -6,6 +6,7 @@ mod buffer;
 mod chunks;
 mod connection;
 mod http;
+mod json;
 mod large;
 mod lifetime;
 pub mod listen;
