@@ -61,6 +61,7 @@ impl<'a> Object<'a> {
     }
 
     fn name(&mut self, name: &'static str) {
+        self.out.reserve(name.len() + 4);
         self.out.push(self.separator);
         self.separator = b',';
         self.out.push(b'"');
@@ -73,6 +74,7 @@ fn string(text: &str, out: &mut Vec<u8>) {
     // Without a way out in the middle, the compiler looks at many bytes at once.
     let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
     if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+        out.reserve(text.len() + 2);
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
