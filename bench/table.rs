@@ -13,6 +13,16 @@ pub enum Unit {
     PerSecond,
 }
 
+impl Unit {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nanoseconds => "µs",
+            Self::Bytes => "KiB",
+            Self::PerSecond => "answers a second",
+        }
+    }
+}
+
 /// What a figure of a row is to be at the most.
 #[derive(Clone, Copy)]
 pub enum Goal {
@@ -25,7 +35,7 @@ pub enum Goal {
 }
 
 /// Rows with the same floor and unit.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Section {
     pub floor: &'static str,
     pub unit: Unit,
@@ -75,13 +85,17 @@ impl Table {
             "\n{:<44}{:>9}{:>9}{:>9}{:>7}{:>7}{:>7}{:>9}{:>9}{:>7}",
             "", "ours", "floor", "added", "ratio", "round", "goal", "p99", "floor", "ratio"
         );
-        let mut floor = "";
+        let mut sections: Vec<Section> = Vec::new();
         for row in &self.rows {
-            if row.section.floor != floor {
-                floor = row.section.floor;
-                println!("\nbeside {floor}, in {}", row.unit_name());
+            if !sections.contains(&row.section) {
+                sections.push(row.section);
             }
-            println!("{}", row.line());
+        }
+        for section in sections {
+            println!("\nbeside {}, in {}", section.floor, section.unit.name());
+            for row in self.rows.iter().filter(|row| row.section == section) {
+                println!("{}", row.line());
+            }
         }
         let missed: Vec<&Row> = self.rows.iter().filter(|row| row.is_missed()).collect();
         if !missed.is_empty() {
@@ -130,14 +144,6 @@ impl Row {
             Some(Goal::Median(most)) => self.ratio() > most,
             Some(Goal::Both(most)) => self.ratio().max(self.ratio_of_p99()) > most,
             Some(Goal::Added(most)) => self.added() > most,
-        }
-    }
-
-    fn unit_name(&self) -> &'static str {
-        match self.section.unit {
-            Unit::Nanoseconds => "µs",
-            Unit::Bytes => "KiB",
-            Unit::PerSecond => "answers a second",
         }
     }
 
