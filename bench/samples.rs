@@ -12,7 +12,7 @@ pub struct Samples {
 
 impl Samples {
     /// Sorts what was measured.
-    pub fn new(rounds: Vec<Vec<f64>>) -> Self {
+    pub fn new(rounds: &[Vec<f64>]) -> Self {
         let medians = rounds.iter().map(|round| quantile(&sorted(round.clone()), 1, 2)).collect();
         let means = rounds.iter().map(|round| mean(round)).collect();
         Self { sorted: sorted(rounds.concat()), rounds: medians, means }
@@ -20,7 +20,9 @@ impl Samples {
 
     /// What each round comes to in a second, done by so many at once.
     pub fn per_second(&self, by: u32) -> Self {
-        Self::new(self.means.iter().map(|mean| vec![f64::from(by) * 1e9 / mean]).collect())
+        let rounds: Vec<_> =
+            self.means.iter().map(|mean| vec![f64::from(by) * 1e9 / mean]).collect();
+        Self::new(&rounds)
     }
 
     /// The median of all.

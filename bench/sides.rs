@@ -19,7 +19,7 @@ pub struct Sides {
 impl Sides {
     /// One figure of each.
     pub fn of(ours: f64, floor: f64) -> Self {
-        Self { ours: Samples::new(vec![vec![ours]]), floor: Samples::new(vec![vec![floor]]) }
+        Self { ours: Samples::new(&[vec![ours]]), floor: Samples::new(&[vec![floor]]) }
     }
 
     /// Answers a second, where these are the times that so many clients waited for each
@@ -43,7 +43,7 @@ pub fn by_turns(
         our_rounds.push(ours()?);
         floor_rounds.push(floor()?);
     }
-    Ok(Sides { ours: Samples::new(our_rounds), floor: Samples::new(floor_rounds) })
+    Ok(Sides { ours: Samples::new(&our_rounds), floor: Samples::new(&floor_rounds) })
 }
 
 /// Runs two probes by turns.

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use crate::samples::Samples;
 use crate::sides::Sides;
 
+/// Figures as large as this have no fraction.
+const ROUND_FROM: f64 = 1000.0;
+
 /// What samples are of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
@@ -148,11 +151,13 @@ impl Row {
     }
 
     fn shown(&self, value: f64) -> String {
-        match self.section.unit {
-            Unit::Nanoseconds => format!("{:.2}", value / 1000.0),
-            Unit::Bytes => format!("{:.1}", value / 1024.0),
-            Unit::PerSecond => format!("{value:.0}"),
-        }
+        let (value, digits) = match self.section.unit {
+            Unit::Nanoseconds => (value / 1000.0, 2),
+            Unit::Bytes => (value / 1024.0, 1),
+            Unit::PerSecond => (value, 0),
+        };
+        let digits = if value.abs() < ROUND_FROM { digits } else { 0 };
+        format!("{value:.digits$}")
     }
 
     fn line(&self) -> String {

@@ -228,15 +228,17 @@ impl Connection {
             Phase::Open => {
                 if self.answer_next(shared, now) {
                     self.send(&mut shared.out, now)
-                } else {
+                } else if self.phase == Phase::Open {
                     self.read(shared, now)
+                } else {
+                    Err(Stop::Blocked)
                 }
             }
         }
     }
 
     /// Answers the request that the input begins with, if all of it is there.
-    /// `false`: more has to be read.
+    /// `false`: more has to be read, or the question is answered elsewhere.
     fn answer_next(&mut self, shared: &mut Shared, now: Instant) -> bool {
         if self.input.is_empty() {
             return false;

@@ -8,6 +8,7 @@ mod commands;
 mod embedded;
 mod preload;
 mod serve_files;
+mod serve_large;
 mod serve_protocol;
 mod server;
 mod world;
