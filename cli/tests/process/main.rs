@@ -11,6 +11,7 @@ mod preload;
 mod relay;
 mod remote;
 mod serve_files;
+mod serve_large;
 mod serve_protocol;
 mod server;
 mod team;
