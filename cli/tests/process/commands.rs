@@ -129,7 +129,7 @@ fn setup_puts_everything_into_place_and_keeps_what_is_there() {
 
 #[test]
 fn setup_writes_lines_for_a_shell_and_changes_nothing() {
-    let world = World::new();
+    let world = World::without_library();
     for (shell, words) in
         [("bash", "export PATH="), ("zsh", "export PATH="), ("fish", "fish_add_path")]
     {

@@ -64,7 +64,7 @@ fn a_home_that_lacks_nothing_is_well() {
 
 #[test]
 fn before_setup_it_says_to_run_setup() {
-    let world = World::new();
+    let world = World::without_library();
     let output = world.run(["doctor"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(stdout(&output).contains("problem  library"), "{output:?}");

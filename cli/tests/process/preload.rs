@@ -170,7 +170,7 @@ fn what_is_not_usable_is_said_and_nothing_is_run() {
     assert!(!world.path("ran").exists());
     assert!(world.private_directories().is_empty());
 
-    let bare = World::new();
+    let bare = World::without_library();
     let output = bare.run(["preload", "--", "touch", "ran"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("rampart setup"), "{}", stderr(&output));

@@ -33,13 +33,25 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A temporary home.
 pub struct World {
     directory: TempDir,
+    program: PathBuf,
 }
 
 impl World {
     pub fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("rt").tempdir_in("/tmp").unwrap();
         fs::create_dir(directory.path().join("run")).unwrap();
-        Self { directory }
+        Self { directory, program: env!("CARGO_BIN_EXE_rampart").into() }
+    }
+
+    /// A home with a program beside which there is no library, whatever was built.
+    pub fn without_library() -> Self {
+        let mut world = Self::new();
+        let program = world.path("rampart");
+        if fs::hard_link(&world.program, &program).is_err() {
+            fs::copy(&world.program, &program).unwrap();
+        }
+        world.program = program;
+        world
     }
 
     /// A home with a library in it that the loader takes and that does nothing.
@@ -78,7 +90,7 @@ impl World {
 
     /// The program, with nothing in its environment that the test did not put there.
     pub fn rampart<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rampart"));
+        let mut command = Command::new(&self.program);
         command
             .args(arguments)
             .env_clear()
