@@ -35,6 +35,8 @@ struct Question<'a> {
 struct Params<'a> {
     #[serde(borrow)]
     command: Cow<'a, str>,
+    #[serde(borrow, default)]
+    coverage: Option<Text<'a>>,
 }
 
 /// A string that is copied only if it has escapes; serde copies every
@@ -134,6 +136,7 @@ impl Desk {
             session: text(question.session.as_ref()).unwrap_or_default(),
             command: &question.params.command,
             cwd: text(question.cwd.as_ref()),
+            coverage: text(question.params.coverage.as_ref()),
         };
         self.policy.look(Instant::now(), &mut self.audit);
         let start = Instant::now();
@@ -266,6 +269,9 @@ mod tests {
             (r#"{"params":{}}"#, None),
             (r#"{"params":{"command":null}}"#, None),
             (r#"{"params":{"command":1}}"#, None),
+            (r#"{"params":{"command":"ls","coverage":"static"}}"#, Some("ls")),
+            (r#"{"params":{"command":"ls","coverage":null}}"#, Some("ls")),
+            (r#"{"params":{"command":"ls","coverage":7}}"#, None),
             (r#"{"agent":1,"params":{"command":"ls"}}"#, None),
             (r#"{"params":{"command":"ls"}} x"#, None),
             (r#"{"params":{"command":"ls"},"params":{"command":"ls"}}"#, None),

@@ -5,7 +5,7 @@ mod audit;
 mod buffer;
 mod chunks;
 mod connection;
-mod http;
+pub mod http;
 mod lifetime;
 pub mod listen;
 mod mask;
@@ -28,6 +28,7 @@ use slab::Slab;
 
 pub use answer::name as verdict_name;
 pub use audit::Audit;
+pub use http::{Endpoint, Refusal};
 pub use lifetime::{Lifetime, Tree};
 pub use reload::Reload;
 
@@ -320,7 +321,10 @@ impl Server {
 }
 
 /// A socket that becomes readable when a signal asks the process to end.
-fn ending_signals() -> io::Result<UnixStream> {
+///
+/// # Errors
+/// As the system says.
+pub fn ending_signals() -> io::Result<UnixStream> {
     let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
     reader.set_nonblocking(true)?;
     for signal in [libc::SIGTERM, libc::SIGINT] {
@@ -331,7 +335,7 @@ fn ending_signals() -> io::Result<UnixStream> {
 
 /// How many connections can be had, after the system was asked for as many as it
 /// gives.
-fn connections_limit() -> usize {
+pub fn connections_limit() -> usize {
     let wanted = CONNECTIONS_LIMIT + RESERVED_DESCRIPTORS;
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return CONNECTIONS_LIMIT;

@@ -12,14 +12,18 @@ use crate::server::{Client, TOKEN};
 use crate::world::{POLICY, World, compile, stdout, wait_until};
 
 /// A guarded shell that waits, and its server.
-struct Waiting {
+pub struct Waiting {
     shell: Child,
-    socket: PathBuf,
-    token: String,
+    pub socket: PathBuf,
+    pub token: String,
 }
 
 impl Waiting {
     fn start(world: &World, flags: &[&str]) -> Self {
+        Self::start_with(world, flags, &[])
+    }
+
+    pub fn start_with(world: &World, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut words = vec!["preload"];
         words.extend(flags);
         words.extend([
@@ -28,8 +32,9 @@ impl Waiting {
             "-c",
             "echo \"$RAMPART_URL\"; echo \"$RAMPART_TOKEN\"; echo; read x",
         ]);
-        let mut shell =
-            world.rampart(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = world.rampart(words);
+        command.envs(variables.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut shell = command.spawn().unwrap();
         let mut said = String::new();
         let mut out = shell.stdout.take().unwrap();
         while !said.ends_with("\n\n") {
@@ -42,13 +47,13 @@ impl Waiting {
         Self { shell, socket, token: lines.next().unwrap().to_owned() }
     }
 
-    fn ask(&self, command: &str, token: &str) -> crate::server::Answer {
+    pub fn ask(&self, command: &str, token: &str) -> crate::server::Answer {
         let mut client = Client::over_unix(&self.socket);
         client.send(crate::server::question(command).replace(TOKEN, token));
         client.answer()
     }
 
-    fn end(mut self) {
+    pub fn end(mut self) {
         self.shell.stdin.take().unwrap().write_all(b"\n").unwrap();
         self.shell.wait().unwrap();
     }
@@ -111,7 +116,7 @@ fn a_command_that_waits_for_all_its_children_does_not_wait_for_the_server() {
 fn sigterm_ends_the_embedded_server_and_the_terminals_signals_do_not() {
     let world = World::with_library();
     let waiting = Waiting::start(&world, &[]);
-    let server = find_server(&waiting);
+    let server = find_server(&waiting, "rampart-server");
     let signal = |name: &str| {
         let status = std::process::Command::new("kill").args([name, &server]).status().unwrap();
         assert!(status.success());
@@ -123,8 +128,8 @@ fn sigterm_ends_the_embedded_server_and_the_terminals_signals_do_not() {
     waiting.end();
 }
 
-/// The process at the other end of the socket.
-fn find_server(waiting: &Waiting) -> String {
+/// The process of this name at the other end of the socket.
+pub fn find_server(waiting: &Waiting, title: &str) -> String {
     let root = waiting.shell.id().to_string();
     let servers = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let path = entry.ok()?.path();
@@ -133,8 +138,8 @@ fn find_server(waiting: &Waiting) -> String {
         let home = waiting.socket.parent()?.parent()?.to_str()?;
         let is_ours = String::from_utf8_lossy(&started).contains(home);
         let pid = path.file_name()?.to_str()?.to_owned();
-        let title = std::fs::read(path.join("cmdline")).ok()?.starts_with(b"rampart-server of");
-        (title && name.trim() == "rampart-server" && is_ours && pid != root).then_some(pid)
+        let shows = std::fs::read(path.join("cmdline")).ok()?.starts_with(title.as_bytes());
+        (shows && name.starts_with(title) && is_ours && pid != root).then_some(pid)
     });
     let found: Vec<String> = servers.collect();
     assert_eq!(found.len(), 1, "{found:?}");

@@ -5,8 +5,11 @@
 //! asked about are only ever words in a request.
 
 mod commands;
+mod doctor;
 mod embedded;
 mod preload;
+mod relay;
+mod remote;
 mod serve_files;
 mod serve_protocol;
 mod server;

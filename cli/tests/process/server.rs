@@ -136,8 +136,9 @@ impl<S: Read + Write> Client<S> {
         let head = self.head();
         let length = head
             .lines()
-            .find_map(|line| line.strip_prefix("Content-Length: "))
-            .map_or(0, |length| length.parse().unwrap());
+            .filter_map(|line| line.split_once(": "))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+            .map_or(0, |(_, length)| length.parse().unwrap());
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).unwrap();
         let status = head.split(' ').nth(1).unwrap_or_default().parse().unwrap();
