@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::mode::Mode;
 use crate::own_server::{self, Access, Post};
 use crate::policy_file::InForce;
-use crate::server::{Audit, Lifetime, Parts, Reload, Server, listen::Listener};
+use crate::server::{Audit, Durability, Lifetime, Parts, Reload, Server, listen::Listener};
 
 const TITLE: &CStr = c"rampart-server of a guarded run";
 
@@ -18,9 +18,15 @@ const TITLE: &CStr = c"rampart-server of a guarded run";
 ///
 /// # Errors
 /// As [`own_server::start`].
-pub fn start(policy: InForce, mode: Mode, audit: &Path, library: &Path) -> Result<Access, Failure> {
+pub fn start(
+    policy: InForce,
+    mode: Mode,
+    audit: &Path,
+    durability: Durability,
+    library: &Path,
+) -> Result<Access, Failure> {
     let policy = Reload::new(policy, Instant::now());
-    let audit = Audit::open(audit);
+    let audit = Audit::open(audit, durability);
     let file = audit.file().map(AsRawFd::as_raw_fd);
     own_server::start(TITLE, library, file, |Post { listener, token, tree }| {
         let listener = Listener::unix(listener)

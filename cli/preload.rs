@@ -23,6 +23,7 @@ use crate::mode::Mode;
 use crate::own_server::Access;
 use crate::policy_file::InForce;
 use crate::relay::{self, Order, Proxy, Remote};
+use crate::server::Durability;
 use crate::token::Token;
 
 /// The variable that stands for `--ca`.
@@ -36,8 +37,8 @@ Examples:
   rampart preload --url unix:///run/rampart.sock --fail-open=false -- make
   RAMPART_TOKEN=… rampart preload --url https://policy.example -- python my_agent.py
 
-Which server is asked: with --policy one of this run's own; with --url, --port,
---token or RAMPART_URL that one; else the one at http://127.0.0.1:19090 if it
+Which server is asked: with --policy or --audit-sync one of this run's own; with
+--url, --port, --token or RAMPART_URL that one; else the one at http://127.0.0.1:19090 if it
 answers; else one of this run's own, with ~/.rampart/policy.yaml or the built-in
 starter policy. A server of this run's own ends after the last guarded process.
 
@@ -101,6 +102,10 @@ pub struct Arguments {
         help_heading = "Server"
     )]
     port: Option<u16>,
+    /// Use a server of this run's own, which has each decision on the disk before the
+    /// command may run; otherwise a crash may lose the audit's last moment
+    #[arg(long, conflicts_with_all = ["port", "url", "token"], help_heading = "Server")]
+    audit_sync: bool,
     #[arg(
         long,
         value_name = "URL",
@@ -248,7 +253,9 @@ impl Server {
 
     fn embedded(arguments: &Arguments, home: &Home, library: &Path) -> Result<Self, Failure> {
         let policy = InForce::load(arguments.policy.as_deref(), home)?;
-        embedded::start(policy, arguments.mode, &home.audit(), library).map(Self::own)
+        let durability = Durability::synced(arguments.audit_sync);
+        let audit = home.audit();
+        embedded::start(policy, arguments.mode, &audit, durability, library).map(Self::own)
     }
 
     fn relayed(remote: Remote, arguments: &Arguments, library: &Path) -> Result<Self, Failure> {
@@ -287,7 +294,7 @@ fn external(arguments: &Arguments) -> Result<Option<Named>, Failure> {
 }
 
 fn named_server(arguments: &Arguments) -> Result<Option<Named>, Failure> {
-    if arguments.policy.is_some() {
+    if arguments.policy.is_some() || arguments.audit_sync {
         return Ok(None);
     }
     if let Some(port) = arguments.port {

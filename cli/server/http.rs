@@ -1,7 +1,9 @@
 //! HTTP/1.1 as far as a policy server has to understand it: where a request
 //! ends, what it asks for, and what to say if it is not acceptable.
 
-use httparse::{EMPTY_HEADER, Header, Status as Parsed};
+use std::mem::MaybeUninit;
+
+use httparse::{Header, Status as Parsed};
 
 use crate::token::Token;
 
@@ -87,9 +89,9 @@ pub struct Head {
 /// # Errors
 /// The bytes are no head of a request, so that not even its end is known.
 pub fn read_head(bytes: &[u8], token: &Token) -> Result<Option<Head>, Refusal> {
-    let mut headers = [EMPTY_HEADER; HEADERS_LIMIT];
-    let mut request = httparse::Request::new(&mut headers);
-    let length = match request.parse(bytes) {
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_LIMIT];
+    let mut request = httparse::Request::new(&mut []);
+    let length = match request.parse_with_uninit_headers(bytes, &mut headers) {
         Ok(Parsed::Complete(length)) if length <= HEAD_LIMIT => length,
         Ok(Parsed::Partial) if bytes.len() <= HEAD_LIMIT => return Ok(None),
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(HEAD_TOO_LARGE),

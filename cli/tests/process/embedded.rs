@@ -67,12 +67,25 @@ fn the_embedded_server_decides_by_the_policy_and_knows_its_token() {
     assert!(waiting.ask("forbidden", &waiting.token).body.contains("\"allowed\":false"));
     assert!(waiting.ask("ls", &waiting.token).body.contains("\"allowed\":true"));
     assert_eq!(waiting.ask("ls", "wrong").status, 401);
-    assert_eq!(world.audit().len(), 2);
+    world.audit_of(2);
     // A changed policy counts for a run that is under way, too.
     world.write("p.yaml", &POLICY.replace("forbidden*", "banned*"));
     wait_until("the new policy", || {
         waiting.ask("forbidden", &waiting.token).body.contains("\"allowed\":true")
     });
+    waiting.end();
+    wait_until_gone(&world);
+}
+
+#[test]
+fn with_audit_sync_the_embedded_servers_lines_are_there_before_its_answers() {
+    let world = World::with_library();
+    world.write(".rampart/policy.yaml", POLICY);
+    let waiting = Waiting::start(&world, &["--audit-sync"]);
+    for asked in 1..=20 {
+        assert!(waiting.ask("forbidden", &waiting.token).body.contains("\"allowed\":false"));
+        assert_eq!(world.audit().len(), asked);
+    }
     waiting.end();
     wait_until_gone(&world);
 }

@@ -11,6 +11,8 @@ mod preload;
 mod relay;
 mod remote;
 mod serve_files;
+mod serve_large;
 mod serve_protocol;
 mod server;
+mod team;
 mod world;

@@ -1,98 +1,16 @@
 //! Runs that are guarded by a policy server behind TLS. The commands are stubs that
 //! leave a mark; the library is the real one.
 
-use std::fs::{self, Permissions};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::embedded::{Waiting, find_server};
+use crate::embedded::find_server;
 use crate::preload::wait_until_gone;
 use crate::remote::{Authority, Manner, Proxy, Remote, SECRET, verdict, with_head};
 use crate::server::{Client, body, question};
+use crate::team::{Team, library};
 use crate::world::{World, finished, stderr, stdout, wait_until};
-
-/// Long enough for a slow machine, short enough for a test that waits for it.
-const TIMEOUT_MS: &str = "700";
-
-/// A world with a CA, a server and a stub command.
-struct Team {
-    world: World,
-    authority: Authority,
-    remote: Remote,
-    stub: PathBuf,
-}
-
-impl Team {
-    fn new() -> Self {
-        let world = World::new();
-        let authority = Authority::new("the team");
-        authority.file(&world);
-        let remote = Remote::start(authority.certify("localhost"));
-        let stub = world.write("stub", "#!/bin/sh\necho ran >> \"$1\"\n");
-        fs::set_permissions(&stub, Permissions::from_mode(0o755)).unwrap();
-        Self { world, authority, remote, stub }
-    }
-
-    /// Runs a script in which `$stub` leaves its mark in the file that it is given.
-    fn guard(&self, flags: &[&str], script: &str) -> Output {
-        self.guard_with(&self.remote.url(), flags, &[], script)
-    }
-
-    fn guard_with(
-        &self,
-        url: &str,
-        flags: &[&str],
-        variables: &[(&str, &str)],
-        script: &str,
-    ) -> Output {
-        let mut words = vec!["preload", "--url", url, "--ca", "ca.pem"];
-        words.extend(flags);
-        words.extend(["--", "sh", "-c", script]);
-        let mut command = self.world.rampart(words);
-        command
-            .env("RAMPART_LIBRARY", library())
-            .env("RAMPART_TOKEN", SECRET)
-            .env("RAMPART_TIMEOUT_MS", TIMEOUT_MS)
-            .env("stub", &self.stub)
-            .envs(variables.iter().copied());
-        finished(&mut command)
-    }
-
-    /// How often the stub has left its mark in this file, which is removed.
-    fn marks(&self, file: &str) -> usize {
-        let path = self.world.path(file);
-        let marks = fs::read_to_string(&path).unwrap_or_default().lines().count();
-        let _ = fs::remove_file(path);
-        marks
-    }
-
-    /// A guarded shell that waits, and a way to ask its relay.
-    fn waiting(&self) -> Waiting {
-        self.waiting_for(&self.remote.url())
-    }
-
-    fn waiting_for(&self, url: &str) -> Waiting {
-        let flags = ["--url", url, "--ca", "ca.pem"];
-        let library = library();
-        let library = library.to_str().unwrap();
-        let variables = [("RAMPART_TOKEN", SECRET), ("RAMPART_LIBRARY", library)];
-        Waiting::start_with(&self.world, &flags, &variables)
-    }
-}
-
-/// The library that `make` built.
-fn library() -> PathBuf {
-    let given = std::env::var_os("RAMPART_TEST_LIBRARY").map(PathBuf::from);
-    let library = given.unwrap_or_else(|| {
-        let target = Path::new(env!("CARGO_BIN_EXE_rampart")).ancestors().nth(2).unwrap();
-        target.join("release/librampart.so")
-    });
-    assert!(library.is_file(), "{} is missing: run `make` first", library.display());
-    library
-}
 
 #[test]
 fn what_the_team_allows_runs_and_what_it_denies_does_not() {

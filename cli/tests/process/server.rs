@@ -117,6 +117,11 @@ impl Client<UnixStream> {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self::new(stream)
     }
+
+    /// Another one that reads from the same connection.
+    pub fn reader(&self) -> Self {
+        Self::new(self.stream.get_ref().try_clone().unwrap())
+    }
 }
 
 impl<S: Read + Write> Client<S> {
