@@ -104,7 +104,7 @@ mod tests {
     use std::ffi::OsStr;
     use std::path::Path;
 
-    use super::{Guard, preload_list};
+    use super::Guard;
     use crate::mode::Mode;
 
     #[cfg(target_os = "linux")]
@@ -121,7 +121,7 @@ mod tests {
             (Some("librampart.so:/y.so"), "/l/librampart.so:/y.so"),
             (Some(":/x.so::"), "/l/librampart.so:/x.so"),
         ] {
-            let list = preload_list(Path::new(library), before.map(OsStr::new));
+            let list = super::preload_list(Path::new(library), before.map(OsStr::new));
             assert_eq!(list, after, "{before:?}");
         }
     }

@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Args};
 use nix::errno::Errno;
 use nix::unistd::execvp;
+use rampart_core::coverage::Os;
 
+use crate::command_line::command_line;
+use crate::doctor;
 use crate::embedded;
 use crate::endpoint::{DEFAULT_URL, Endpoint};
 use crate::environment::{Guard, URL, variable};
@@ -48,7 +51,8 @@ by --proxy, never by variables like HTTPS_PROXY; redirects are not followed.
 
 COMMAND takes the place of rampart: same process, terminal, signals and exit
 status. It is not asked about itself, for it was you who typed it; what it starts
-is. The status is 127 if COMMAND is not found, 126 if it cannot be run, 2 if the
+is. On macOS it may not be a program that the system protects, such as /bin/sh:
+`rampart doctor -- COMMAND` tells. The status is 127 if COMMAND is not found, 126 if it cannot be run, 2 if the
 command line, the policy or the library is not usable, 1 if something else fails.";
 
 /// Run a command, and ask a policy before each program that it starts
@@ -145,6 +149,11 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
     let home = Home::locate()?;
     let library = library::find(&home).map_err(|failure| failure.and("nothing was run"))?;
+    if let (Os::MacOs, Some(program)) = (Os::HERE, arguments.command.first())
+        && arguments.mode != Mode::Disabled
+    {
+        check_takes_library(program)?;
+    }
     let server = if arguments.mode == Mode::Disabled {
         Server::unasked(library)?
     } else {
@@ -173,6 +182,21 @@ pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
     }
     .enter();
     replace_process(&arguments.command)
+}
+
+/// Refuses a command that macOS keeps the library out of: nothing of all that it starts
+/// would be seen. On Linux the variable reaches at least what such a program starts.
+fn check_takes_library(program: &OsStr) -> Result<(), Failure> {
+    match doctor::coverage_of(program) {
+        Some(coverage) if coverage.withholds_library(Os::MacOs) => {
+            let program = command_line(&[program.to_owned()]);
+            Err(Failure::cannot_run(format!(
+                "{program} cannot be guarded, for macOS keeps the library out of it; \
+                 `rampart doctor -- {program}` says what to start instead; nothing was run"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A server that is there already.

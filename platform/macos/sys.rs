@@ -88,7 +88,7 @@ impl Address {
         // The last byte stays NUL.
         let (_, room) = sun_path.split_last_mut()?;
         let room = room.get_mut(..path.len())?;
-        room.iter_mut().zip(path).for_each(|(to, from)| *to = from.cast_signed());
+        room.iter_mut().zip(path).for_each(|(to, from)| *to = c_char::from_ne_bytes([*from]));
         let sun_family = family(libc::AF_UNIX);
         Some(Self::new(|sun_len| libc::sockaddr_un { sun_len, sun_family, sun_path }))
     }
@@ -145,22 +145,13 @@ pub fn socket(address: &Address) -> Result<Descriptor, Errno> {
 
 fn set_on(socket: &Descriptor, level: c_int, option: c_int) -> Result<(), Errno> {
     let on: c_int = 1;
-    set_option(socket, level, option, &on)
-}
-
-fn set_option<Value>(
-    socket: &Descriptor,
-    level: c_int,
-    option: c_int,
-    value: &Value,
-) -> Result<(), Errno> {
-    let (value, size) = (core::ptr::from_ref(value).cast(), size_of::<Value>());
-    // Every value is a number or two.
-    let size = libc::socklen_t::try_from(size).unwrap_or_default();
-    // SAFETY: the pointer is to a live value of that size, which the kernel reads only.
-    call(|| unsafe { libc::setsockopt(socket.0, level, option, value, size) })?;
+    let size = LENGTH_OF_INT;
+    // SAFETY: the pointer is to a live int.
+    call(|| unsafe { libc::setsockopt(socket.0, level, option, (&raw const on).cast(), size) })?;
     Ok(())
 }
+
+const LENGTH_OF_INT: libc::socklen_t = 4;
 
 /// Takes `number` if it is free, with a directory, which can be neither written nor read like
 /// a file. The numbers below it must be taken.
@@ -199,7 +190,7 @@ pub fn set_no_delay(descriptor: &Descriptor) {
 pub fn send(descriptor: &Descriptor, bytes: &[u8]) -> Result<usize, Errno> {
     let (pointer, length) = (bytes.as_ptr().cast(), bytes.len());
     // SAFETY: the kernel reads the slice only.
-    let sent = call(|| unsafe { libc::send(descriptor.0, pointer, length, libc::MSG_DONTWAIT) });
+    let sent = call(|| unsafe { libc::send(descriptor.0, pointer, length, 0) });
     match sent {
         // It is being connected. If that fails, it can be written to all the same, with an
         // error of its own.
@@ -219,19 +210,15 @@ fn receive_with(descriptor: &Descriptor, room: &mut [u8], flags: c_int) -> Resul
     call(|| unsafe { libc::recv(descriptor.0, pointer, length, flags) })
 }
 
-/// Receives what is there or comes while the socket [dwells](dwell).
+/// Receives what is there. See [`dwell`].
 pub fn receive_dwelling(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno> {
-    receive_with(descriptor, room, 0)
+    receive(descriptor, room)
 }
 
-/// Lets [`receive_dwelling`] wait for up to `ms` milliseconds.
-pub fn dwell(descriptor: &Descriptor, ms: u32) -> Result<(), Errno> {
-    // SAFETY: takes no pointer. The socket has no other flags.
-    call(|| unsafe { libc::fcntl(descriptor.0, libc::F_SETFL, 0) })?;
-    let seconds = libc::time_t::from(ms / 1000);
-    let microseconds = libc::suseconds_t::try_from(ms % 1000 * 1000).unwrap_or_default();
-    let timeout = libc::timeval { tv_sec: seconds, tv_usec: microseconds };
-    set_option(descriptor, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &timeout)
+/// Changes nothing: a socket that waits in a receive waits in a send as well, for there macOS
+/// takes no notice of `MSG_DONTWAIT`, and without end.
+pub fn dwell(_descriptor: &Descriptor, _ms: u32) -> Result<(), Errno> {
+    Ok(())
 }
 
 /// Whether a connection is open and nothing has come that was not received yet.
