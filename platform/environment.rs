@@ -4,12 +4,12 @@ use core::ffi::{CStr, c_char};
 
 use rampart_core::arena::Full;
 use rampart_core::coverage::Coverage;
-use rampart_core::environ::{self, Guard, PRELOAD, Room, Survey};
+use rampart_core::environ::{self, Guard, Room, Survey};
 use rampart_core::settings::Variable;
 
 use crate::abi::Strings;
-use crate::errno;
 use crate::scratch::Scratch;
+use crate::{errno, os};
 
 /// An environment of so many pointers is put right on the stack.
 const POINTERS_ON_STACK: usize = 128;
@@ -18,15 +18,6 @@ const TEXT_ON_STACK: usize = 512;
 
 /// There was no memory for it.
 pub struct NoMemory;
-
-/// The environment of this process, as it is now.
-pub fn current() -> Strings {
-    unsafe extern "C" {
-        static environ: Strings;
-    }
-    // SAFETY: the C library's variable, which programs write to; it is read once.
-    unsafe { (&raw const environ).read_volatile() }
-}
 
 /// Calls `run` with `envp` if that is what a program of this coverage is to have, else with
 /// what it should have been.
@@ -91,38 +82,35 @@ unsafe fn with_scratch<R>(
     Ok(run(pointers.as_ptr()))
 }
 
-/// Puts the environment of this process itself right, for the functions that take
-/// none: `system`, `popen`, `wordexp`.
+/// Puts the environment of this process itself right for a program of this coverage, for
+/// the functions that take none: `system`, `popen`, `wordexp`.
 ///
 /// It is done by the C library's own `setenv(3)` and for good. A change for the time of
 /// the call only would pull the environment away under another thread's `getenv(3)`, and
 /// two such calls at once would undo each other.
-pub fn repair_own(guard: &Guard<'_>) -> Result<(), NoMemory> {
+pub fn repair_own(guard: &Guard<'_>, coverage: Option<Coverage>) -> Result<(), NoMemory> {
     // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)).
-    let Survey::Broken(room) = (unsafe { guard.survey(current(), None) }) else {
+    let Survey::Broken(room) = (unsafe { guard.survey(os::environment(), coverage) }) else {
         return Ok(());
     };
     let errno = errno::Saved::new();
-    let set = |name: &CStr, entry: *const c_char| {
-        // SAFETY: the entry is a string that begins with the name and `=`, and it is
-        // copied. The variable goes first because it may be there twice.
-        let status = unsafe {
-            libc::unsetenv(name.as_ptr());
-            libc::setenv(name.as_ptr(), entry.add(name.count_bytes() + 1), 1)
-        };
+    let set = |name: &CStr, entry: Option<*const c_char>| {
+        // SAFETY: a string. The variable goes first because it may be there twice; that there
+        // is no such variable is fine.
+        unsafe { libc::unsetenv(name.as_ptr()) };
+        let Some(entry) = entry else { return Ok(()) };
+        // SAFETY: the entry is a string that begins with the name and `=`, and it is copied.
+        let status = unsafe { libc::setenv(name.as_ptr(), entry.add(name.count_bytes() + 1), 1) };
         if status == 0 { Ok(()) } else { Err(NoMemory) }
     };
     let mut scratch = Scratch::claim(room.text).ok_or(NoMemory)?;
     let (_, text) = scratch.split(0).ok_or(NoMemory)?;
     // SAFETY: as above; the list is copied before the variable is changed.
-    let list = unsafe { environ::read(current()) }.preload.unwrap_or_default();
-    set(PRELOAD, guard.preload_entry(list, text).map_err(|Full| NoMemory)?)?;
+    let list = unsafe { environ::read(guard.os, os::environment()) }.preload.unwrap_or_default();
+    let preload = guard.preload_entry(list, coverage, text).map_err(|Full| NoMemory)?;
+    set(guard.os.preload_variable(), preload)?;
     for (variable, wanted) in Variable::ALL.into_iter().zip(guard.variables) {
-        match wanted {
-            Some(entry) => set(variable.name(), entry.as_ptr())?,
-            // SAFETY: a string. That there is no such variable is fine.
-            None => drop(unsafe { libc::unsetenv(variable.name().as_ptr()) }),
-        }
+        set(variable.name(), wanted.map(CStr::as_ptr))?;
     }
     errno.restore();
     Ok(())

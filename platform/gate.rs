@@ -9,10 +9,11 @@ use rampart_core::settings::Mode;
 use rampart_core::verdict::{Outcome, Verdict, verdict};
 
 use crate::abi::Strings;
-use crate::os::{Real, sys};
+use crate::environment::{self, NoMemory};
+use crate::os::{self, Real, sys};
 use crate::program::Program;
 use crate::state::{self, State};
-use crate::{connection, environment, report};
+use crate::{connection, report};
 
 /// A working directory that is longer is not told.
 const LONGEST_DIRECTORY: usize = 384;
@@ -36,10 +37,7 @@ pub unsafe fn start<Function>(
     let Some(program) = program.filter(|_| state.mode != Mode::Disabled) else {
         return run(envp);
     };
-    let coverage = program.look(state)?;
-    if pass_program(state, &program, coverage) == Verdict::Refuse {
-        return Err(libc::EPERM);
-    }
+    let coverage = pass_program(state, &program)?;
     let Ok(equipment) = &state.equipment else {
         // In monitor mode; otherwise a fault is a refusal.
         return run(envp);
@@ -49,41 +47,61 @@ pub unsafe fn start<Function>(
     result.unwrap_or(Err(libc::EPERM))
 }
 
-/// Calls `run` with the original function if a shell may run `line`, with this process's
-/// own environment in order; `None` if it may not.
+/// Starts a shell for `line` by calling `run` with the original function, if it may run;
+/// `None` is not asked about.
 pub fn start_shell<Function, R>(
     line: Option<&[u8]>,
     find: impl FnOnce(&Real) -> Option<Function>,
     run: impl FnOnce(Function) -> R,
-) -> Option<R> {
-    let state = state::get()?;
-    let run = || Some(run(find(&state.real)?));
-    let Some(line) = line.filter(|_| state.mode != Mode::Disabled) else { return run() };
-    if pass_line(state, line) == Verdict::Refuse {
-        return None;
-    }
+) -> Result<R, c_int> {
+    let pass = line.map(|line| move |state: &State| pass_line(state, line));
+    start_in_own_environment(pass, find, run)
+}
+
+/// Starts a program by calling `run` with the original function, which takes no environment:
+/// this process's own is put in order before. `pass` is the check, if there is something to
+/// check.
+pub fn start_in_own_environment<Function, R>(
+    pass: Option<impl FnOnce(&State) -> Result<Option<Coverage>, c_int>>,
+    find: impl FnOnce(&Real) -> Option<Function>,
+    run: impl FnOnce(Function) -> R,
+) -> Result<R, c_int> {
+    let state = state::get().ok_or(libc::EPERM)?;
+    let run = || Ok(run(find(&state.real).ok_or(libc::ENOSYS)?));
+    let Some(pass) = pass.filter(|_| state.mode != Mode::Disabled) else { return run() };
+    let coverage = pass(state)?;
     if let Ok(equipment) = &state.equipment {
-        environment::repair_own(&equipment.guard).ok()?;
+        let repaired = environment::repair_own(&equipment.guard, coverage);
+        repaired.map_err(|NoMemory| libc::EPERM)?;
     }
     run()
 }
 
+/// Whether a program may run: its coverage, or the error number with which it may not.
 #[inline(never)]
-fn pass_program(state: &State, program: &Program<'_>, coverage: Option<Coverage>) -> Verdict {
-    pass(state, &program.question(coverage, &mut [0; LONGEST_DIRECTORY]))
+pub fn pass_program(state: &State, program: &Program<'_>) -> Result<Option<Coverage>, c_int> {
+    os::uncancelled(|| {
+        let coverage = program.look(state)?;
+        pass(state, &program.question(coverage, &mut [0; LONGEST_DIRECTORY]))?;
+        Ok(coverage)
+    })
 }
 
 #[inline(never)]
-fn pass_line(state: &State, line: &[u8]) -> Verdict {
-    let mut room = [0; LONGEST_DIRECTORY];
-    let cwd = sys::working_directory(&mut room);
-    pass(state, &Question::about_line(line, cwd))
+fn pass_line(state: &State, line: &[u8]) -> Result<Option<Coverage>, c_int> {
+    os::uncancelled(|| {
+        let mut room = [0; LONGEST_DIRECTORY];
+        let cwd = sys::working_directory(&mut room);
+        let coverage = os::SHELL_COVERAGE;
+        pass(state, &Question { coverage, ..Question::about_line(line, cwd) })?;
+        Ok(coverage)
+    })
 }
 
 fn pass<'q>(
     state: &State,
     question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
-) -> Verdict {
+) -> Result<(), c_int> {
     let begun = if state.debug { sys::now_us() } else { 0 };
     let mut reader = Reader::default();
     let outcome = match &state.equipment {
@@ -97,5 +115,5 @@ fn pass<'q>(
     if state.debug {
         report::check(state, question, outcome, verdict, begun);
     }
-    verdict
+    if verdict == Verdict::Refuse { Err(libc::EPERM) } else { Ok(()) }
 }

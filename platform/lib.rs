@@ -3,13 +3,14 @@
 //!
 //! An intercepted call goes through the modules in this order:
 //!
-//! 1. the table of the operating system (`linux/table.rs`) exports the symbol;
+//! 1. the table of the operating system (`linux/table.rs`, `macos/table.rs`) puts the hook
+//!    in the function's place;
 //! 2. the family's file (`exec.rs`, `spawn.rs`, `shell.rs`) knows what this function is
 //!    given and how it fails;
 //! 3. `gate.rs` makes the question (`program.rs`), asks over `connection.rs`, and tells a
 //!    person about a refusal;
 //! 4. `environment.rs` puts the child's environment right;
-//! 5. the real function is called, by the pointer that `state.rs` found at load.
+//! 5. the real function is called, by the pointer that the table has of it.
 //!
 //! The code runs in places where almost nothing is allowed: a vfork child that shares
 //! its parent's memory, a forked child of a threaded program, a signal handler, a
@@ -22,6 +23,9 @@
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
         #[path = "linux/mod.rs"]
+        mod os;
+    } else if #[cfg(target_os = "macos")] {
+        #[path = "macos/mod.rs"]
         mod os;
     } else {
         compile_error!("no hooks for this operating system");
@@ -44,7 +48,7 @@ mod scratch;
 mod shell;
 mod spawn;
 mod state;
-mod stderr;
+mod variadic;
 
 ctor::declarative::ctor! {
     /// Reads the environment before the program can change it.

@@ -5,14 +5,14 @@ use core::mem::MaybeUninit;
 
 use rampart_core::arena::{Arena, Decimal, Full};
 use rampart_core::command;
+use rampart_core::coverage::Os;
 use rampart_core::environ::{self, Found, Guard};
 use rampart_core::request::{Asker, Preamble, PreambleError};
 use rampart_core::settings::{Settings, Variable};
 use rampart_core::url::{self, Server, Url};
 
-use crate::environment;
-use crate::os::Real;
 use crate::os::sys::{self, Address};
+use crate::os::{self, Real};
 use crate::resolver;
 use crate::state::{Equipment, State};
 
@@ -25,7 +25,7 @@ const TOO_LONG: &str = "the RAMPART_* variables and the preload list are too lon
 pub fn settings<R>(make: impl FnOnce(&Settings<'_>, &[u8]) -> R) -> R {
     // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)),
     // and what is kept of them is copied.
-    let found: Found<'_> = unsafe { environ::read(environment::current()) };
+    let found: Found<'_> = unsafe { environ::read(Os::HERE, os::environment()) };
     let settings = Settings::read(|variable| found.variable(variable));
     make(&settings, found.preload.unwrap_or_default())
 }
@@ -107,10 +107,11 @@ fn guard(
         }
     }
     let (library, library_as_given) = library(preload, arena)?;
+    let os = Os::HERE;
     let entry =
-        arena.write(|text| environ::write_preload(preload, library, library_as_given, text))?;
+        arena.write(|text| environ::write_preload(os, preload, library, library_as_given, text))?;
     let preload = CStr::from_bytes_with_nul(entry).map_err(|_| Full)?;
-    Ok(Guard { variables, preload, library, library_as_given })
+    Ok(Guard { os, variables, preload, library, library_as_given })
 }
 
 fn string(pieces: &[&[u8]], arena: &mut Arena<'static>) -> Result<&'static CStr, Full> {
@@ -127,7 +128,7 @@ fn library(
     arena: &mut Arena<'static>,
 ) -> Result<(&'static [u8], &'static [u8]), Full> {
     let name = loaded_from().ok_or(Full)?;
-    let mut given = environ::libraries(preload);
+    let mut given = Os::HERE.libraries(preload);
     let given = given.find(|given| command::last_component(given) == command::last_component(name));
     let given = arena.join(&[given.unwrap_or(name)])?;
     if name.starts_with(b"/") {

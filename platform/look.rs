@@ -14,7 +14,7 @@ pub fn look(state: &State, path: &CStr) -> Result<Option<Coverage>, Errno> {
     if let Some(coverage) = remembered(path)? {
         return Ok(Some(coverage));
     }
-    let mut opened = Opened { first: None, count: 0 };
+    let mut opened = Opened::default();
     let coverage = follow(&mut opened, Host::HERE, path, None)?;
     // What a script is depends on other files. A forked child would copy a page of memory to
     // remember what it forgets by its exec.
@@ -26,8 +26,9 @@ pub fn look(state: &State, path: &CStr) -> Result<Option<Coverage>, Errno> {
     Ok(coverage)
 }
 
-/// The files of a chain of scripts.
-struct Opened {
+/// Files that are looked at one after the other.
+#[derive(Default)]
+pub struct Opened {
     first: Option<FileStatus>,
     count: usize,
 }

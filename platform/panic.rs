@@ -17,6 +17,6 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 #[cfg(all(panic = "abort", not(feature = "panic-gate")))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    crate::stderr::write_line(b"rampart: internal error; the process ends\n");
+    crate::os::stderr::write_line(b"rampart: internal error; the process ends\n");
     crate::os::sys::exit(126)
 }

@@ -7,7 +7,7 @@ use rampart_core::coverage::Coverage;
 use rampart_core::request::{Command, Question};
 
 use crate::abi::{Strings, Text};
-use crate::look::look;
+use crate::os;
 use crate::os::sys::{self, Errno};
 use crate::state::State;
 
@@ -41,11 +41,6 @@ impl<'p> Program<'p> {
         Self { is_certain, starts_here: false, ..self }
     }
 
-    /// The program, if `path` is only what stands for it.
-    pub fn uncertain(self) -> Self {
-        Self { is_certain: false, ..self }
-    }
-
     /// Looks at the file: what can be followed of it, or the error of a program that is
     /// certainly not there. The kernel would find the same, and nobody need be asked:
     /// `CPython` tries every entry of PATH.
@@ -54,10 +49,7 @@ impl<'p> Program<'p> {
     /// what can only be executed.
     #[inline(never)]
     pub fn look(&self, state: &State) -> Result<Option<Coverage>, c_int> {
-        if !self.is_certain {
-            return Ok(None);
-        }
-        match look(state, self.path) {
+        match os::coverage_of(state, self) {
             Err(Errno(
                 errno @ (libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG),
             )) => Err(errno),

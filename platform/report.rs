@@ -7,9 +7,8 @@ use rampart_core::request::{Command, Question};
 use rampart_core::settings::{Mode, Settings};
 use rampart_core::verdict::{Outcome, Verdict};
 
-use crate::os::sys;
+use crate::os::{stderr, sys};
 use crate::state::{Equipment, State};
-use crate::stderr;
 
 /// Tells why a command was refused.
 #[cold]

@@ -6,8 +6,7 @@ use core::ffi::{CStr, c_int};
 use libc::FILE;
 
 use crate::abi::Text;
-use crate::os::Real;
-use crate::os::table::WordExp;
+use crate::os::{Real, WRDE_CMDSUB, WordExp};
 use crate::program::string;
 use crate::{errno, gate};
 
@@ -16,8 +15,7 @@ pub unsafe fn system(command: Text) -> c_int {
     // SAFETY: the caller's promises to the C library, here and below.
     unsafe {
         let line = string(command).map(CStr::to_bytes);
-        gate::start_shell(line, Real::system, |system| system(command))
-            .unwrap_or_else(|| errno::fail(libc::EPERM))
+        gate::start_shell(line, Real::system, |system| system(command)).unwrap_or_else(errno::fail)
     }
 }
 
@@ -26,17 +24,15 @@ pub unsafe fn popen(command: Text, mode: Text) -> *mut FILE {
     // SAFETY: see `system`.
     unsafe {
         let line = string(command).map(CStr::to_bytes);
-        gate::start_shell(line, Real::popen, |popen| popen(command, mode)).unwrap_or_else(|| {
-            errno::set(libc::EPERM);
+        gate::start_shell(line, Real::popen, |popen| popen(command, mode)).unwrap_or_else(|errno| {
+            errno::set(errno);
             core::ptr::null_mut()
         })
     }
 }
 
-/// Commands are not to be run: an error (wordexp(3); the same number in glibc and musl).
+/// Commands are not to be run: an error (wordexp(3); the same number everywhere).
 const WRDE_NOCMD: c_int = 4;
-/// There was a command although they are not to be run (wordexp(3), likewise).
-const WRDE_CMDSUB: c_int = 4;
 
 /// `wordexp(3)`, which runs a shell for what stands in `$(…)` or backquotes.
 pub unsafe fn wordexp(words: Text, result: *mut WordExp, flags: c_int) -> c_int {

@@ -42,6 +42,10 @@ spawn! {
     posix_spawn(pid: pid_t, Program::at);
     /// `posix_spawnp(3)`
     posix_spawnp(pid: pid_t, Program::named);
+}
+
+#[cfg(target_os = "linux")]
+spawn! {
     /// `pidfd_spawn(3)`
     pidfd_spawn(pidfd: c_int, Program::at);
     /// `pidfd_spawnp(3)`

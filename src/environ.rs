@@ -11,16 +11,32 @@ use crate::arena::{Full, Text};
 use crate::coverage::{Coverage, Os};
 use crate::settings::Variable;
 
-/// The variable that makes the loader load the library.
-pub const PRELOAD: &CStr =
-    if cfg!(target_os = "macos") { c"DYLD_INSERT_LIBRARIES" } else { c"LD_PRELOAD" };
+impl Os {
+    /// The variable that makes the loader load the library: the preload list.
+    #[must_use]
+    pub const fn preload_variable(self) -> &'static CStr {
+        match self {
+            Self::Linux => c"LD_PRELOAD",
+            Self::MacOs => c"DYLD_INSERT_LIBRARIES",
+        }
+    }
 
-/// What stands between two libraries (`ld.so(8)`; dyld knows the colon only).
-const SEPARATORS: &[u8] = if cfg!(target_os = "macos") { b":" } else { b": " };
+    /// The libraries of a preload list.
+    pub fn libraries(self, list: &[u8]) -> impl Iterator<Item = &[u8]> {
+        // `ld.so(8)`; dyld knows the colon only.
+        let separators: &[u8] = match self {
+            Self::Linux => b": ",
+            Self::MacOs => b":",
+        };
+        list.split(|byte| separators.contains(byte)).filter(|name| !name.is_empty())
+    }
+}
 
 /// What children must have.
 #[derive(Debug, Clone, Copy)]
 pub struct Guard<'m> {
+    /// Whose loader it is.
+    pub os: Os,
     /// For each of [`Variable::ALL`] the whole entry `NAME=value`; `None`: a child
     /// must not have the variable.
     pub variables: [Option<&'m CStr>; Variable::ALL.len()],
@@ -54,12 +70,12 @@ impl<'e> Found<'e> {
 /// `envp` is NULL or an array of strings that ends with NULL, and they live as long
 /// as what is given.
 #[must_use]
-pub unsafe fn read<'e>(envp: *const *const c_char) -> Found<'e> {
+pub unsafe fn read<'e>(os: Os, envp: *const *const c_char) -> Found<'e> {
     let mut found = Found::default();
     // SAFETY: the caller's promise is the same.
     for entry in unsafe { entries(envp) } {
         // SAFETY: an entry of the array is a string.
-        match unsafe { classify(entry) } {
+        match unsafe { classify(os, entry) } {
             Entry::Ours(variable, value) => {
                 if let Some(slot) = found.variables.get_mut(variable as usize) {
                     slot.get_or_insert(value);
@@ -72,6 +88,17 @@ pub unsafe fn read<'e>(envp: *const *const c_char) -> Found<'e> {
         }
     }
     found
+}
+
+/// The value of a variable in an environment; of several the first, as for `getenv(3)`.
+///
+/// # Safety
+/// As for [`read`].
+#[must_use]
+pub unsafe fn value_in<'e>(envp: *const *const c_char, name: &CStr) -> Option<&'e [u8]> {
+    // SAFETY: the caller's promise is the same, and an entry of the array is a string.
+    let mut texts = unsafe { entries(envp) }.map(|entry| unsafe { CStr::from_ptr(entry) });
+    texts.find_map(|text| value_of(text.to_bytes(), name))
 }
 
 /// What a look at an environment finds.
@@ -116,11 +143,6 @@ impl Seen {
     }
 }
 
-/// Whether a child's preload list is to name the library.
-fn wants_library(coverage: Option<Coverage>) -> bool {
-    coverage.is_none_or(|coverage| !coverage.withholds_library(Os::HERE))
-}
-
 impl Guard<'_> {
     /// Whether `envp` holds what a child of this coverage needs.
     ///
@@ -128,7 +150,7 @@ impl Guard<'_> {
     /// `envp` is NULL or an array of strings that ends with NULL, as for `execve(2)`.
     #[must_use]
     pub unsafe fn survey(&self, envp: *const *const c_char, coverage: Option<Coverage>) -> Survey {
-        let wants_library = wants_library(coverage);
+        let wants_library = self.wants_library(coverage);
         let mut seen = Seen::default();
         let mut intact = true;
         let mut pointers = 0usize;
@@ -137,7 +159,7 @@ impl Guard<'_> {
         for entry in unsafe { entries(envp) } {
             pointers = pointers.saturating_add(1);
             // SAFETY: an entry of the array is a string.
-            match unsafe { classify(entry) } {
+            match unsafe { classify(self.os, entry) } {
                 Entry::Others => {}
                 Entry::Ours(variable, _) => {
                     let first = seen.first(variable);
@@ -146,7 +168,7 @@ impl Guard<'_> {
                     intact &= first && self.variables.get(variable as usize) == Some(&Some(text));
                 }
                 Entry::Preload(value) => {
-                    let fits = self.is_in(value) == wants_library;
+                    let fits = self.suits(value, wants_library);
                     intact &= !core::mem::replace(&mut seen.preload, true) && fits;
                     longest_preload = longest_preload.max(value.len());
                 }
@@ -161,7 +183,7 @@ impl Guard<'_> {
         }
         Survey::Broken(Room {
             pointers: pointers.saturating_add(Variable::ALL.len()).saturating_add(2),
-            text: (PRELOAD.count_bytes())
+            text: (self.os.preload_variable().count_bytes())
                 .saturating_add(self.library.len())
                 .saturating_add(longest_preload)
                 .saturating_add(3),
@@ -185,7 +207,7 @@ impl Guard<'_> {
         pointers: &mut [*const c_char],
         text: &mut [u8],
     ) -> Result<(), Full> {
-        let wants_library = wants_library(coverage);
+        let wants_library = self.wants_library(coverage);
         let mut seen = Seen::default();
         let mut out = pointers.iter_mut();
         let mut put = |entry: *const c_char| out.next().map(|slot| *slot = entry).ok_or(Full);
@@ -193,7 +215,7 @@ impl Guard<'_> {
         // SAFETY: the caller's promise is the same.
         for entry in unsafe { entries(envp) } {
             // SAFETY: an entry of the array is a string.
-            match unsafe { classify(entry) } {
+            match unsafe { classify(self.os, entry) } {
                 Entry::Others => put(entry)?,
                 Entry::Ours(variable, _) => {
                     let wanted = self.variables.get(variable as usize).copied().flatten();
@@ -204,16 +226,12 @@ impl Guard<'_> {
                 Entry::Preload(value) => {
                     let first = !core::mem::replace(&mut seen.preload, true);
                     let text = text.take().unwrap_or_default();
-                    if first && !wants_library {
-                        if let Some(entry) = self.preload_of_others(value, entry, text)? {
-                            put(entry)?;
-                        }
-                    } else if first {
-                        put(if self.is_in(value) {
-                            entry
-                        } else {
-                            self.preload_entry(value, text)?
-                        })?;
+                    if first && self.suits(value, wants_library) {
+                        put(entry)?;
+                    } else if first
+                        && let Some(entry) = self.preload_entry(value, coverage, text)?
+                    {
+                        put(entry)?;
                     }
                 }
             }
@@ -229,46 +247,47 @@ impl Guard<'_> {
         put(core::ptr::null())
     }
 
-    /// The entry that a child needs where it was given this preload list: the one at
-    /// load if it is empty, else one with the library added, in `memory`.
+    /// The entry that a child of this coverage needs where it was given this preload list: with
+    /// the library, the one at load if the list is empty; or without it, `None` if nothing is
+    /// left. `memory` is for what has to be written.
     ///
     /// # Errors
     /// [`Full`] if it does not fit; see [`Guard::survey`].
-    pub fn preload_entry(&self, list: &[u8], memory: &mut [u8]) -> Result<*const c_char, Full> {
-        if list.is_empty() {
-            return Ok(self.preload.as_ptr());
-        }
-        let start = memory.as_ptr();
-        write_preload(list, self.library, self.library_as_given, &mut Text::new(memory))?;
-        Ok(start.cast())
-    }
-
-    /// The entry for a program that cannot load the library: the list without it, `None` if
-    /// nothing is left.
-    fn preload_of_others(
+    pub fn preload_entry(
         &self,
         list: &[u8],
-        entry: *const c_char,
+        coverage: Option<Coverage>,
         memory: &mut [u8],
     ) -> Result<Option<*const c_char>, Full> {
-        let is_ours = |name: &[u8]| name == self.library || name == self.library_as_given;
-        if !libraries(list).any(is_ours) {
-            return Ok(Some(entry));
-        }
-        let start = memory.as_ptr();
+        let start = memory.as_ptr().cast();
         let mut text = Text::new(memory);
-        text.push(PRELOAD.to_bytes())?;
-        let mut separator: &[u8] = b"=";
-        for name in libraries(list).filter(|name| !is_ours(name)) {
-            text.push(core::mem::replace(&mut separator, b":"))?;
-            text.push(name)?;
+        if !self.wants_library(coverage) {
+            let others = self.os.libraries(list).filter(|name| !self.is_ours(name));
+            return Ok(write_entry(self.os, others, &mut text)?.then_some(start));
         }
-        text.push(b"\0")?;
-        Ok((separator != b"=").then_some(start.cast()))
+        if list.is_empty() {
+            return Ok(Some(self.preload.as_ptr()));
+        }
+        write_preload(self.os, list, self.library, self.library_as_given, &mut text)?;
+        Ok(Some(start))
     }
 
-    fn is_in(&self, list: &[u8]) -> bool {
-        libraries(list).any(|library| library == self.library)
+    /// Whether a child's preload list is to name the library.
+    fn wants_library(&self, coverage: Option<Coverage>) -> bool {
+        coverage.is_none_or(|coverage| !coverage.withholds_library(self.os))
+    }
+
+    fn suits(&self, list: &[u8], wants_library: bool) -> bool {
+        let mut libraries = self.os.libraries(list);
+        if wants_library {
+            libraries.any(|name| name == self.library)
+        } else {
+            !libraries.any(|name| self.is_ours(name))
+        }
+    }
+
+    fn is_ours(&self, name: &[u8]) -> bool {
+        name == self.library || name == self.library_as_given
     }
 }
 
@@ -278,35 +297,36 @@ impl Guard<'_> {
 /// # Errors
 /// [`Full`] if it does not fit.
 pub fn write_preload(
+    os: Os,
     list: &[u8],
     library: &[u8],
     as_given: &[u8],
     text: &mut Text<'_>,
 ) -> Result<(), Full> {
     let is_ours = |name: &[u8]| name == library || name == as_given;
-    text.push(PRELOAD.to_bytes())?;
-    let mut separator: &[u8] = b"=";
-    let mut put = |name: &[u8]| {
-        text.push(core::mem::replace(&mut separator, b":"))?;
-        text.push(name)
-    };
-    let mut missing = true;
-    if !libraries(list).any(is_ours) {
-        put(library)?;
-    }
-    for name in libraries(list) {
-        if !is_ours(name) {
-            put(name)?;
-        } else if core::mem::take(&mut missing) {
-            put(library)?;
-        }
-    }
-    text.push(b"\0")
+    let mut missing = os.libraries(list).any(is_ours);
+    let in_front = (!missing).then_some(library);
+    let others = os.libraries(list).filter_map(|name| {
+        if is_ours(name) { core::mem::take(&mut missing).then_some(library) } else { Some(name) }
+    });
+    write_entry(os, in_front.into_iter().chain(others), text)?;
+    Ok(())
 }
 
-/// The libraries of a preload list.
-pub fn libraries(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    list.split(|byte| SEPARATORS.contains(byte)).filter(|name| !name.is_empty())
+/// Writes the entry for these libraries, with a final NUL; whether there are any.
+fn write_entry<'l>(
+    os: Os,
+    libraries: impl Iterator<Item = &'l [u8]>,
+    text: &mut Text<'_>,
+) -> Result<bool, Full> {
+    text.push(os.preload_variable().to_bytes())?;
+    let mut separator: &[u8] = b"=";
+    for name in libraries {
+        text.push(core::mem::replace(&mut separator, b":"))?;
+        text.push(name)?;
+    }
+    text.push(b"\0")?;
+    Ok(separator != b"=")
 }
 
 /// The entries of an environment.
@@ -328,8 +348,9 @@ unsafe fn entries(envp: *const *const c_char) -> impl Iterator<Item = *const c_c
 }
 
 /// What an entry is, at the cost of its first byte for almost all of them.
-unsafe fn classify<'e>(entry: *const c_char) -> Entry<'e> {
-    let initials = (Variable::PREFIX.first(), PRELOAD.to_bytes().first());
+unsafe fn classify<'e>(os: Os, entry: *const c_char) -> Entry<'e> {
+    let preload = os.preload_variable();
+    let initials = (Variable::PREFIX.first(), preload.to_bytes().first());
     // SAFETY: a string has at least its NUL.
     let first = unsafe { entry.cast::<u8>().read() };
     if Some(&first) != initials.0 && Some(&first) != initials.1 {
@@ -337,7 +358,7 @@ unsafe fn classify<'e>(entry: *const c_char) -> Entry<'e> {
     }
     // SAFETY: the caller's promise: it is a string.
     let text = unsafe { CStr::from_ptr(entry) }.to_bytes();
-    if let Some(value) = value_of(text, PRELOAD) {
+    if let Some(value) = value_of(text, preload) {
         return Entry::Preload(value);
     }
     if !text.starts_with(Variable::PREFIX) {
@@ -365,6 +386,7 @@ mod tests {
         variables[Variable::Mode as usize] = Some(c"RAMPART_MODE=enforce");
         variables[Variable::Url as usize] = Some(c"RAMPART_URL=unix:///s");
         Guard {
+            os: Os::Linux,
             variables,
             preload: c"LD_PRELOAD=/opt/r/librampart.so:libz.so",
             library: LIBRARY.as_bytes(),
@@ -492,6 +514,49 @@ mod tests {
     }
 
     #[test]
+    fn on_macos_the_list_is_dylds_and_a_blank_divides_nothing() {
+        let guard = Guard {
+            os: Os::MacOs,
+            preload: c"DYLD_INSERT_LIBRARIES=/opt/r/librampart.so",
+            variables: [None; Variable::ALL.len()],
+            ..guard()
+        };
+        let table: [(Option<Coverage>, &CStr, &[&CStr]); 5] = [
+            (None, c"LD_PRELOAD=x", &[c"LD_PRELOAD=x", guard.preload]),
+            (Some(Coverage::Full), c"DYLD_INSERT_LIBRARIES=", &[guard.preload]),
+            (
+                None,
+                c"DYLD_INSERT_LIBRARIES=/a b:/opt/r/librampart.so.",
+                &[c"DYLD_INSERT_LIBRARIES=/opt/r/librampart.so:/a b:/opt/r/librampart.so."],
+            ),
+            (
+                Some(Coverage::Sip),
+                c"DYLD_INSERT_LIBRARIES=/a b:./librampart.so",
+                &[c"DYLD_INSERT_LIBRARIES=/a b"],
+            ),
+            (Some(Coverage::Arm64e), guard.preload, &[]),
+        ];
+        for (coverage, given, expected) in table {
+            let envp = [given.as_ptr(), core::ptr::null()];
+            let mut pointers = [core::ptr::dangling(); 32];
+            // SAFETY: an array of strings that ends with NULL.
+            let survey = unsafe { guard.survey(envp.as_ptr(), coverage) };
+            assert!(matches!(survey, Survey::Broken(_)), "{given:?}");
+            // SAFETY: as above.
+            unsafe { guard.repair(envp.as_ptr(), coverage, &mut pointers, &mut [0; 256]) }
+                .expect("room enough");
+            let repaired = pointers.iter().take_while(|entry| !entry.is_null());
+            // SAFETY: a repair writes pointers to strings.
+            let repaired: Vec<&CStr> =
+                repaired.map(|entry| unsafe { CStr::from_ptr(*entry) }).collect();
+            assert_eq!(repaired, expected, "{given:?}");
+            // SAFETY: as above.
+            let survey = unsafe { guard.survey(pointers.as_ptr(), coverage) };
+            assert_eq!(survey, Survey::Intact, "{given:?}");
+        }
+    }
+
+    #[test]
     fn the_first_of_several_values_counts_at_load() {
         let envp = [
             c"RAMPART_MODE=monitor".as_ptr(),
@@ -501,7 +566,7 @@ mod tests {
             core::ptr::null(),
         ];
         // SAFETY: an array of strings that ends with NULL.
-        let found = unsafe { read(envp.as_ptr()) };
+        let found = unsafe { read(Os::Linux, envp.as_ptr()) };
         assert_eq!(found.variable(Variable::Mode), Some(&b"monitor"[..]));
         assert_eq!(found.variable(Variable::Url), None);
         assert_eq!(found.preload, Some(&b"a"[..]));

@@ -8,11 +8,14 @@ use std::ffi::{CStr, CString, c_char};
 
 use libfuzzer_sys::fuzz_target;
 use rampart_core::arena::Text;
-use rampart_core::environ::{self, Guard, PRELOAD, Survey, libraries, value_of, write_preload};
+use rampart_core::coverage::Os;
+use rampart_core::environ::{self, Guard, Survey, value_of, write_preload};
 use rampart_core::settings::Variable;
 
 fuzz_target!(|input: &[u8]| check(input));
 
+const OS: Os = Os::HERE;
+const PRELOAD: &CStr = OS.preload_variable();
 const LIBRARY: &[u8] = b"/opt/r/librampart.so";
 const AS_GIVEN: &[u8] = b"./librampart.so";
 /// What a child must have; it must have none of the others.
@@ -36,8 +39,13 @@ fn check(input: &[u8]) {
     for (variable, entry) in WANTED {
         variables[variable as usize] = Some(entry);
     }
-    let guard =
-        Guard { variables, preload: &preload, library: LIBRARY, library_as_given: AS_GIVEN };
+    let guard = Guard {
+        os: OS,
+        variables,
+        preload: &preload,
+        library: LIBRARY,
+        library_as_given: AS_GIVEN,
+    };
 
     // SAFETY: an array of strings that ends with NULL.
     let Survey::Broken(room) = (unsafe { guard.survey(given.as_ptr(), None) }) else {
@@ -63,7 +71,7 @@ fn check(input: &[u8]) {
 fn preload_of(list: &[u8]) -> CString {
     let mut memory = vec![0; list.len() + 64];
     let mut text = Text::new(&mut memory);
-    write_preload(list, LIBRARY, AS_GIVEN, &mut text).expect("room enough");
+    write_preload(OS, list, LIBRARY, AS_GIVEN, &mut text).expect("room enough");
     CStr::from_bytes_with_nul(text.as_bytes()).expect("one NUL at the end").to_owned()
 }
 
@@ -81,13 +89,13 @@ fn check_guarded(environment: &[&[u8]]) {
         assert!(found.copied().eq(wanted.map(|(_, entry)| entry.to_bytes())));
     }
     let lists: Vec<_> = environment.iter().filter_map(|entry| value_of(entry, PRELOAD)).collect();
-    assert!(matches!(lists[..], [list] if libraries(list).any(|library| library == LIBRARY)));
+    assert!(matches!(lists[..], [list] if OS.libraries(list).any(|library| library == LIBRARY)));
 }
 
 /// What the library in the child will read is what counts here.
 fn check_read(entries: &[*const c_char]) {
     // SAFETY: an array of strings that ends with NULL.
-    let found = unsafe { environ::read(entries.as_ptr()) };
+    let found = unsafe { environ::read(OS, entries.as_ptr()) };
     for variable in Variable::ALL {
         let wanted = WANTED.iter().find(|(wanted, _)| *wanted == variable);
         let wanted = wanted.and_then(|(_, entry)| value_of(entry.to_bytes(), variable.name()));
@@ -117,14 +125,14 @@ fn check_preload(given: &[&[u8]], repaired: &[&[u8]]) {
     };
     let Some(before) = list(given) else { return };
     let after = list(repaired).expect("a list");
-    if libraries(&before).any(|library| library == LIBRARY) {
+    if OS.libraries(&before).any(|library| library == LIBRARY) {
         assert_eq!(before, after, "a list that holds the library stays as it is");
         return;
     }
     let others = |list: &[u8]| -> Vec<Vec<u8>> {
-        let others = libraries(list).filter(|it| ![LIBRARY, AS_GIVEN].contains(it));
+        let others = OS.libraries(list).filter(|it| ![LIBRARY, AS_GIVEN].contains(it));
         others.map(<[u8]>::to_vec).collect()
     };
     assert_eq!(others(&before), others(&after));
-    assert_eq!(libraries(&after).filter(|it| *it == LIBRARY).count(), 1);
+    assert_eq!(OS.libraries(&after).filter(|it| *it == LIBRARY).count(), 1);
 }

@@ -1,18 +1,53 @@
 //! Linux: symbols of ours stand in front of the C library's; the originals are found
 //! with `RTLD_NEXT`.
 
+pub mod exec;
+pub mod stderr;
 pub mod sys;
-pub mod table;
+mod table;
 mod variadic;
 
 pub use libc::__errno_location as errno_location;
-pub use table::{Execveat, Real};
+pub use table::{Execveat, Real, WordExp};
 
 use core::ffi::c_int;
 
-use crate::abi::{MutStrings, Text};
+use rampart_core::coverage::Coverage;
+
+use crate::abi::{MutStrings, Strings, Text};
 use crate::errno;
+use crate::look::look;
+use crate::program::Program;
+use crate::state::State;
 use sys::Errno;
+
+/// There was a command although they are not to be run (wordexp(3); the same number in glibc
+/// and musl).
+pub const WRDE_CMDSUB: c_int = 4;
+
+/// The environment of this process, as it is now.
+pub fn environment() -> Strings {
+    unsafe extern "C" {
+        static environ: Strings;
+    }
+    // SAFETY: the C library's variable, which programs write to; it is read once.
+    unsafe { (&raw const environ).read_volatile() }
+}
+
+/// What can be followed of the shell that `system(3)` and its kin start: it is not looked at.
+pub const SHELL_COVERAGE: Option<Coverage> = None;
+
+/// What can be followed of a program, or why its file cannot be opened. One that may not be
+/// what its path says is not looked at, nor is one that stands anywhere in PATH.
+pub fn coverage_of(state: &State, program: &Program<'_>) -> Result<Option<Coverage>, Errno> {
+    if program.is_certain { look(state, program.path) } else { Ok(None) }
+}
+
+/// Does what must not be broken off by the cancellation of the thread: here system calls are
+/// raw, and so no cancellation points (`pthreads(7)`).
+pub fn uncancelled<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
 
 /// `execveat(2)` where the C library has no function for it, and programs come by `syscall`.
 pub unsafe extern "C" fn execveat(

@@ -8,9 +8,10 @@ use core::ffi::{c_int, c_long, c_void};
 
 use libc::{FILE, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 
-use super::variadic;
+use super::{exec, variadic};
 use crate::abi::{MutStrings, Strings, Text};
-use crate::{exec, shell, spawn};
+use crate::variadic::collect;
+use crate::{shell, spawn};
 
 type Actions = *const posix_spawn_file_actions_t;
 type Attributes = *const posix_spawnattr_t;
@@ -131,9 +132,13 @@ hooks! {
 // The variadic ones. Their originals are never called: the arguments are an array by
 // then, so `execve` and `execvpe` serve. `syscall` calls on by itself.
 #[rustfmt::skip]
-variadic::collect! {
+collect! {
+    // SAFETY: the symbols have the C library's names and calling convention.
+    #[unsafe(no_mangle)]
     fn execl(path, ...) = exec::execl;
+    #[unsafe(no_mangle)]
     fn execlp(file, ...) = exec::execlp;
+    #[unsafe(no_mangle)]
     fn execle(path, ..., envp) = exec::execle;
 }
 #[rustfmt::skip]

@@ -1,80 +1,6 @@
-//! The variadic functions, which stable Rust cannot define otherwise than as naked
-//! ones.
-//!
-//! The arguments of `execl` and its kin are an array already, but for the first few,
-//! which came in registers: pushed below those on the stack, in order, they make one
-//! `argv` in place, whatever their number. On x86-64 the return address stands in
-//! between and steps aside for the time of the call.
+//! `syscall(2)`, which stable Rust cannot define otherwise than as a naked function.
 
 use core::ffi::c_long;
-
-/// Defines functions `(path, arg0, …, NULL)` that call `hook(path, argv)`.
-macro_rules! collect {
-    ($(fn $name:ident($path:ident, ... $(, $envp:ident)?) = $hook:path;)*) => {$(
-        // SAFETY: the symbol has the C library's name and calling convention.
-        #[cfg(target_arch = "x86_64")]
-        #[unsafe(no_mangle)]
-        #[unsafe(naked)]
-        unsafe extern "C" fn $name() {
-            core::arch::naked_asm!(
-                ".cfi_startproc",
-                "pop rax",
-                ".cfi_def_cfa_offset 0",
-                ".cfi_register rip, rax",
-                "push r9",
-                "push r8",
-                "push rcx",
-                "push rdx",
-                "push rsi",
-                ".cfi_def_cfa_offset 40",
-                "mov rsi, rsp",
-                "push rax",
-                ".cfi_def_cfa_offset 48",
-                ".cfi_offset rip, -48",
-                "call {hook}",
-                "pop rcx",
-                ".cfi_def_cfa_offset 40",
-                ".cfi_register rip, rcx",
-                "add rsp, 40",
-                ".cfi_def_cfa_offset 0",
-                "push rcx",
-                ".cfi_def_cfa_offset 8",
-                ".cfi_offset rip, -8",
-                "ret",
-                ".cfi_endproc",
-                hook = sym $hook,
-            )
-        }
-
-        // SAFETY: as above.
-        #[cfg(target_arch = "aarch64")]
-        #[unsafe(no_mangle)]
-        #[unsafe(naked)]
-        unsafe extern "C" fn $name() {
-            core::arch::naked_asm!(
-                ".cfi_startproc",
-                "sub sp, sp, #80",
-                ".cfi_def_cfa_offset 80",
-                "stp x29, x30, [sp]",
-                ".cfi_offset x29, -80",
-                ".cfi_offset x30, -72",
-                "mov x29, sp",
-                "str x1, [sp, #24]",
-                "stp x2, x3, [sp, #32]",
-                "stp x4, x5, [sp, #48]",
-                "stp x6, x7, [sp, #64]",
-                "add x1, sp, #24",
-                "bl {hook}",
-                "ldp x29, x30, [sp]",
-                "add sp, sp, #80",
-                ".cfi_def_cfa_offset 0",
-                "ret",
-                ".cfi_endproc",
-                hook = sym $hook,
-            )
-        }
-    )*};
-}
 
 /// Defines `syscall(number, …)`: `execve` and `execveat` go to the hooks, any other number
 /// to the original with all registers and the stack as they are. Like the kernel it looks
@@ -151,7 +77,7 @@ macro_rules! pass_through {
     };
 }
 
-pub(super) use {collect, pass_through};
+pub(super) use pass_through;
 
 /// What `syscall` calls on to: the C library's, once it has been looked up.
 pub static ORIGINAL_SYSCALL: OriginalSyscall = OriginalSyscall::new(look_up_and_call);

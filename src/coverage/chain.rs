@@ -86,6 +86,18 @@ pub fn follow<F: Files>(
     Ok(None)
 }
 
+/// The path of the program that `execvp(3)` finds by a name without a slash in the
+/// directories of `search`; `None` if there is none, or if the path does not fit.
+pub fn locate<'r, F: Files>(
+    files: &mut F,
+    search: &[u8],
+    name: &[u8],
+    room: &'r mut [u8],
+) -> Option<&'r CStr> {
+    find(files, search, name, room)?;
+    CStr::from_bytes_until_nul(room).ok()
+}
+
 /// Opens the program of a name, looked for as `execvp(3)` does. Its path stays in `room`.
 fn find<F: Files>(
     files: &mut F,

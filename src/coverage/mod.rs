@@ -21,7 +21,7 @@ mod fixtures;
 #[cfg(test)]
 mod tests;
 
-pub use chain::{Files, Seen, follow};
+pub use chain::{Files, Seen, follow, locate};
 pub use script::Interpreter;
 pub use window::ReadAt;
 

@@ -11,14 +11,26 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <wordexp.h>
 
-extern char **environ;
+#ifdef __APPLE__
+#include <crt_externs.h>
+#define environ (*_NSGetEnviron())
 
-#ifndef __GLIBC__
+__attribute__((unused)) static int clearenv(void) {
+    static char *nothing[] = {NULL};
+    environ = nothing;
+    return 0;
+}
+#else
+#include <sys/syscall.h>
+
+extern char **environ;
+#endif
+
+#if defined __linux__ && !defined __GLIBC__
 static int execveat(int directory, const char *path, char *const argv[], char *const envp[], int flags) {
     return (int)syscall(SYS_execveat, directory, path, argv, envp, flags);
 }
@@ -51,6 +63,7 @@ typedef struct outcome function(const struct call *);
         return (struct outcome){result, errno, NOT_RUN};        \
     }
 
+#ifdef __linux__
 static int open_path(const char *path, int flags) {
     int saved = errno, descriptor = open(path, flags | O_CLOEXEC);
     errno = saved;
@@ -83,17 +96,21 @@ static int memory_file(const char *path) {
 }
 
 #define EMPTY_PATH 0x1000
+#endif
 
 EXEC(execve, execve(c->path, c->argv, c->envp))
 EXEC(execv, execv(c->path, c->argv))
 EXEC(execvp, execvp(c->path, c->argv))
-EXEC(execvpe, execvpe(c->path, c->argv, c->envp))
 EXEC(execl, execl(c->path, a[0], a[1], a[2], (char *)NULL))
 EXEC(execlp, execlp(c->path, a[0], a[1], a[2], (char *)NULL))
 EXEC(execle, !a[0]   ? execle(c->path, (char *)NULL, c->envp)
              : !a[1] ? execle(c->path, a[0], (char *)NULL, c->envp)
              : !a[2] ? execle(c->path, a[0], a[1], (char *)NULL, c->envp)
                      : execle(c->path, a[0], a[1], a[2], (char *)NULL, c->envp))
+#ifdef __APPLE__
+EXEC(execvP, execvP(c->path, getenv("PATH"), c->argv))
+#else
+EXEC(execvpe, execvpe(c->path, c->argv, c->envp))
 EXEC(fexecve, fexecve(open_path(c->path, O_RDONLY), c->argv, c->envp))
 EXEC(fexecve_path_only, fexecve(open_path(c->path, O_PATH), c->argv, c->envp))
 EXEC(fexecve_memfd, fexecve(memory_file(c->path), c->argv, c->envp))
@@ -104,6 +121,7 @@ EXEC(execveat_memfd, execveat(memory_file(c->path), "", c->argv, c->envp, EMPTY_
 EXEC(syscall_execve, syscall(SYS_execve, c->path, c->argv, c->envp))
 EXEC(syscall_execveat, syscall(SYS_execveat, AT_FDCWD, c->path, c->argv, c->envp, 0))
 EXEC(syscall_execveat_empty, syscall(SYS_execveat, open_path(c->path, O_PATH), "", c->argv, c->envp, EMPTY_PATH))
+#endif
 
 static int status_of(pid_t pid) {
     int status = NOT_RUN;
@@ -128,6 +146,18 @@ static int status_of(pid_t pid) {
 SPAWN(posix_spawn)
 SPAWN(posix_spawnp)
 
+#ifdef __APPLE__
+/* A spawn that is an exec: it returns only if it fails. */
+static struct outcome call_posix_spawn_setexec(const struct call *c) {
+    posix_spawnattr_t attributes;
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETEXEC | POSIX_SPAWN_CLOEXEC_DEFAULT);
+    fflush(stdout);
+    errno = UNTOUCHED;
+    int result = posix_spawn(NULL, c->path, NULL, &attributes, c->argv, c->envp);
+    return (struct outcome){result, errno, NOT_RUN};
+}
+#else
 typedef int spawn_function(int *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,
                            char *const[], char *const[]);
 
@@ -144,6 +174,7 @@ typedef int spawn_function(int *, const char *, const posix_spawn_file_actions_t
     }
 PIDFD_SPAWN(pidfd_spawn)
 PIDFD_SPAWN(pidfd_spawnp)
+#endif
 
 static struct outcome call_system(const struct call *c) {
     errno = UNTOUCHED;
@@ -178,11 +209,15 @@ static struct outcome call_wordexp_no_commands(const struct call *c) { return ex
 
 static const struct { const char *name; function *call; } FUNCTIONS[] = {
 #define NAMED(name) {#name, call_##name}
-    NAMED(execve), NAMED(execv), NAMED(execvp), NAMED(execvpe), NAMED(execl), NAMED(execlp), NAMED(execle),
-    NAMED(fexecve), NAMED(fexecve_path_only), NAMED(fexecve_memfd), NAMED(execveat), NAMED(execveat_directory),
-    NAMED(execveat_empty), NAMED(execveat_memfd), NAMED(syscall_execve), NAMED(syscall_execveat),
-    NAMED(syscall_execveat_empty), NAMED(posix_spawn), NAMED(posix_spawnp), NAMED(pidfd_spawn),
-    NAMED(pidfd_spawnp), NAMED(system), NAMED(popen), NAMED(wordexp), NAMED(wordexp_no_commands),
+    NAMED(execve), NAMED(execv), NAMED(execvp), NAMED(execl), NAMED(execlp), NAMED(execle),
+    NAMED(posix_spawn), NAMED(posix_spawnp), NAMED(system), NAMED(popen), NAMED(wordexp), NAMED(wordexp_no_commands),
+#ifdef __APPLE__
+    NAMED(execvP), NAMED(posix_spawn_setexec),
+#else
+    NAMED(execvpe), NAMED(fexecve), NAMED(fexecve_path_only), NAMED(fexecve_memfd), NAMED(execveat),
+    NAMED(execveat_directory), NAMED(execveat_empty), NAMED(execveat_memfd), NAMED(syscall_execve),
+    NAMED(syscall_execveat), NAMED(syscall_execveat_empty), NAMED(pidfd_spawn), NAMED(pidfd_spawnp),
+#endif
 };
 
 __attribute__((unused)) static function *function_named(const char *name) {

@@ -1,7 +1,7 @@
 /* start [OPTION…] FUNCTION PATH [ARGV…]: starts a program by the function named and
  * prints what came back. Shell functions are given PATH and nothing else as their line.
  *
- *   --in=direct|fork|vfork|clone|thread   where the call is made (clone: 16 KiB stack)
+ *   --in=direct|fork|vfork|clone|thread   where the call is made (clone: 16 KiB stack; Linux)
  *   --times=N                             so often
  *   --env=own|null|empty|large            the envp given (large: 5,000 entries, none of ours)
  *   --argv=null                           no argument list at all
@@ -34,6 +34,7 @@ static int in_clone(void *unused) {
     _exit(9);
 }
 
+#ifdef __linux__
 static pid_t clone_on_small_stack(void) {
     static char *stack;
     if (!stack) stack = mmap(NULL, CANARY_BYTES + STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -47,6 +48,13 @@ static pid_t clone_on_small_stack(void) {
     }
     return pid;
 }
+
+#else
+static pid_t clone_on_small_stack(void) {
+    errno = ENOSYS;
+    return -1;
+}
+#endif
 
 /* Makes the call in a child, which is gone if the call is an exec that succeeds. */
 static struct outcome in_child(void) {
@@ -102,7 +110,7 @@ static char **large_environment(void) {
 struct belongings {
     char descriptors[1024];
     sigset_t mask;
-    struct { void (*handler)(int); int flags; unsigned long blocked; } actions[65];
+    struct { void (*handler)(int); int flags; unsigned long blocked; } actions[NSIG];
     long mappings, resident_kib;
 };
 
@@ -122,12 +130,13 @@ static void take_stock(struct belongings *all) {
     memset(all, 0, sizeof *all);
     for (int fd = 0; fd < 1024; fd++) all->descriptors[fd] = fcntl(fd, F_GETFD) < 0 ? 0 : 1;
     sigprocmask(SIG_BLOCK, NULL, &all->mask);
-    for (int signal = 1; signal < 65; signal++) {
+    for (int signal = 1; signal < NSIG; signal++) {
         struct sigaction action = {0};
         sigaction(signal, NULL, &action);
         all->actions[signal].handler = action.sa_handler;
         all->actions[signal].flags = action.sa_flags;
-        memcpy(&all->actions[signal].blocked, &action.sa_mask, sizeof all->actions[signal].blocked);
+        size_t size = sizeof(unsigned long) < sizeof(sigset_t) ? sizeof(unsigned long) : sizeof(sigset_t);
+        memcpy(&all->actions[signal].blocked, &action.sa_mask, size);
     }
     all->mappings = number_after("/proc/self/maps", NULL);
     all->resident_kib = number_after("/proc/self/status", "VmRSS:");

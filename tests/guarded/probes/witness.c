@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef __APPLE__
+#include <mach-o/dyld.h>
+#endif
 
 enum { LONGEST_SHOWN = 80, LONGEST_LINE = 3500 };
 
@@ -41,9 +44,19 @@ static void put_argument(const char *argument) {
     }
 }
 
+/* The path of this program, and its length. */
+static ssize_t own_path(char *path, size_t room) {
+#ifdef __APPLE__
+    uint32_t size = (uint32_t)room;
+    return _NSGetExecutablePath(path, &size) == 0 ? (ssize_t)strlen(path) : -1;
+#else
+    return readlink("/proc/self/exe", path, room);
+#endif
+}
+
 static int open_marks(void) {
     char path[PATH_MAX];
-    ssize_t size = readlink("/proc/self/exe", path, sizeof path - 16);
+    ssize_t size = own_path(path, sizeof path - 16);
     /* A memfd has no directory: its marks are where MARKS says. */
     const char *marks = size > 0 && strncmp(path, "/memfd:", 7) != 0 ? path : getenv("MARKS");
     if (marks == path) {

@@ -2,10 +2,15 @@
 //! needed.
 
 use std::env;
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// The variable that names libraries to the loader.
+pub const PRELOAD: &str =
+    if cfg!(target_os = "macos") { "DYLD_INSERT_LIBRARIES" } else { "LD_PRELOAD" };
 
 /// Which C library a probe is linked against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +38,7 @@ pub fn library() -> PathBuf {
 fn built_library() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    root.join(target).join("release/librampart.so")
+    root.join(target).join(format!("release/{DLL_PREFIX}rampart{DLL_SUFFIX}"))
 }
 
 /// The C program (or for `NAME.so` the library) made of `probes/NAME.c`.
@@ -46,7 +51,9 @@ pub fn linked_probe(name: &str, compiler: Compiler, library: Option<&Path>) -> P
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guarded/probes");
     let stem = name.strip_suffix(".so").unwrap_or(name);
     let source = sources.join(stem).with_extension("c");
-    let mut flags: Vec<&str> = vec!["-O0", "-Wall", "-Wno-nonnull", "-pthread", "-o"];
+    // macOS would rather have no vfork.
+    let quiet = ["-Wno-nonnull", "-Wno-deprecated-declarations"];
+    let mut flags: Vec<&str> = [&["-O0", "-Wall"][..], &quiet, &["-pthread", "-o"]].concat();
     if name != stem {
         flags.splice(0..0, ["-shared", "-fPIC"]);
     }

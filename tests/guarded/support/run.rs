@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::probe::library;
+use super::probe::{PRELOAD, library};
 use super::sandbox::Sandbox;
 use super::server::Server;
 
@@ -43,7 +43,7 @@ impl Run {
     /// Under the library, with the server at `url`; what cannot be asked is refused.
     pub fn guarded<Word: AsRef<OsStr>>(sandbox: &Sandbox, url: &str, words: &[Word]) -> Self {
         Self::bare(sandbox, words)
-            .env("LD_PRELOAD", library())
+            .env(PRELOAD, library())
             .env("RAMPART_URL", url)
             .env("RAMPART_FAIL_OPEN", "0")
             .env("RAMPART_TIMEOUT_MS", "10000")

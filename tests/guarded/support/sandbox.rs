@@ -97,7 +97,15 @@ impl Sandbox {
 }
 
 /// Where a program is among the system's, if it is.
+///
+/// On macOS the library is not loaded into Apple's own: Homebrew's come first, and its bash
+/// is the `sh`.
 pub fn installed(name: &str) -> Option<PathBuf> {
-    let directories = ["/usr/local/bin", "/usr/bin", "/bin"];
+    let directories = if cfg!(target_os = "macos") {
+        &["/opt/homebrew/bin", "/usr/local/bin", "/usr/bin", "/bin"][..]
+    } else {
+        &["/usr/local/bin", "/usr/bin", "/bin"]
+    };
+    let name = if cfg!(target_os = "macos") && name == "sh" { "bash" } else { name };
     directories.iter().map(|it| Path::new(it).join(name)).find(|path| path.is_file())
 }

@@ -1,0 +1,153 @@
+//! The exec family on Linux: the common members, and those that only Linux has.
+
+use core::ffi::{CStr, c_int, c_long};
+
+use rampart_core::arena::{Decimal, Full, Text as Buffer};
+
+use super::sys::{self, Link};
+use super::{Execveat, Real};
+use crate::abi::{MutStrings, Strings, Text};
+use crate::program::{Program, string};
+use crate::{errno, gate, os};
+
+pub use crate::exec::{execl, execle, execlp, execv, execve};
+
+/// A program that was opened is named by a path of up to so many bytes.
+const LONGEST_OPENED_PATH: usize = 512;
+
+/// `execvpe(3)`
+pub unsafe fn execvpe(file: Text, argv: Strings, envp: Strings) -> c_int {
+    // SAFETY: see `execve`.
+    unsafe {
+        let program = string(file).map(|file| Program::named(file, argv));
+        gate::start(program, envp, Real::execvpe, |execvpe, envp| execvpe(file, argv, envp))
+            .unwrap_or_else(errno::fail)
+    }
+}
+
+/// `execvp(3)`
+pub unsafe fn execvp(file: Text, argv: Strings) -> c_int {
+    // SAFETY: see `execve`.
+    unsafe { execvpe(file, argv, os::environment()) }
+}
+
+/// `fexecve(3)`
+pub unsafe fn fexecve(descriptor: c_int, argv: Strings, envp: Strings) -> c_int {
+    // SAFETY: see `execve`.
+    unsafe {
+        opened(descriptor, c"", argv, envp, Real::fexecve, |fexecve, envp| {
+            fexecve(descriptor, argv, envp)
+        })
+    }
+}
+
+/// `execveat(2)`
+pub unsafe fn execveat(
+    directory: c_int,
+    path: Text,
+    argv: MutStrings,
+    envp: MutStrings,
+    flags: c_int,
+) -> c_int {
+    let (argv, envp) = (argv.cast::<Text>(), envp.cast::<Text>());
+    // SAFETY: see `execve`.
+    unsafe {
+        let find = |real: &Real| Some(real.execveat().unwrap_or(super::execveat));
+        let run = |execveat: Execveat, envp: Strings| {
+            execveat(directory, path, argv.cast(), envp.cast(), flags)
+        };
+        match string(path) {
+            Some(relative) if is_relative_to(directory, relative) => {
+                opened(directory, relative, argv, envp, find, run)
+            }
+            path => {
+                let program = path.map(|path| Program::at(path, argv));
+                // With a flag, what is looked at may not be what is run.
+                let program =
+                    program.map(|it| Program { is_certain: it.is_certain && flags == 0, ..it });
+                gate::start(program, envp, find, run).unwrap_or_else(errno::fail)
+            }
+        }
+    }
+}
+
+fn is_relative_to(directory: c_int, path: &CStr) -> bool {
+    directory != libc::AT_FDCWD && !path.to_bytes().starts_with(b"/")
+}
+
+/// Starts the program at `path` below an open directory, or for an empty `path` the opened
+/// file itself: a memfd and a deleted file have no other name than the kernel's.
+#[inline(never)]
+unsafe fn opened<Function>(
+    descriptor: c_int,
+    path: &CStr,
+    argv: Strings,
+    envp: Strings,
+    find: impl FnOnce(&Real) -> Option<Function>,
+    run: impl FnOnce(Function, Strings) -> c_int,
+) -> c_int {
+    let mut room = [0; LONGEST_OPENED_PATH];
+    let program = match name_of(descriptor, path.to_bytes(), &mut room) {
+        // The name may lead elsewhere from here, or nowhere (chroot, deleted).
+        Ok(name) => Some(Program { is_certain: false, ..Program::at(name, argv) }),
+        // No descriptor is ever negative: there is nothing that could be run.
+        Err(libc::EBADF) if descriptor < 0 => None,
+        Err(errno) => return errno::fail(errno),
+    };
+    // SAFETY: see `execve`.
+    unsafe { gate::start(program, envp, find, run) }.unwrap_or_else(errno::fail)
+}
+
+/// The name of what a descriptor stands for, followed by `path`; `EBADF` if it is not
+/// open, `EPERM` if the name does not fit: what cannot be named cannot be asked about.
+fn name_of<'r>(descriptor: c_int, path: &[u8], room: &'r mut [u8]) -> Result<&'r CStr, c_int> {
+    if !sys::is_open(descriptor) {
+        return Err(libc::EBADF);
+    }
+    let mut buffer = [0; 32];
+    let link = descriptor_link(descriptor, &mut buffer).ok_or(libc::EPERM)?;
+    let length = match sys::read_link(link, room) {
+        Link::To(target) => target.len(),
+        Link::TooLong => return Err(libc::EPERM),
+        // Without /proc the link itself is the only name there is.
+        Link::Missing => {
+            let room = room.get_mut(..link.count_bytes()).ok_or(libc::EPERM)?;
+            room.copy_from_slice(link.to_bytes());
+            link.count_bytes()
+        }
+    };
+    let mut rest = Buffer::new(room.get_mut(length..).ok_or(libc::EPERM)?);
+    let separator: &[u8] = if path.is_empty() { b"" } else { b"/" };
+    for piece in [separator, path, b"\0"] {
+        rest.push(piece).map_err(|Full| libc::EPERM)?;
+    }
+    CStr::from_bytes_until_nul(room).map_err(|_| libc::EPERM)
+}
+
+/// `/proc/self/fd/N`
+fn descriptor_link(descriptor: c_int, buffer: &mut [u8]) -> Option<&CStr> {
+    let number = Decimal::new(u64::from(descriptor.unsigned_abs()));
+    let mut link = Buffer::new(buffer);
+    for piece in [b"/proc/self/fd/", number.as_bytes(), b"\0"] {
+        link.push(piece).ok()?;
+    }
+    CStr::from_bytes_until_nul(buffer).ok()
+}
+
+/// `syscall(2)` with `SYS_execve`
+pub unsafe extern "C" fn syscall_execve(path: Text, argv: Strings, envp: Strings) -> c_long {
+    // SAFETY: see `execve`.
+    c_long::from(unsafe { execve(path, argv, envp) })
+}
+
+/// `syscall(2)` with `SYS_execveat`
+pub unsafe extern "C" fn syscall_execveat(
+    directory: c_int,
+    path: Text,
+    argv: MutStrings,
+    envp: MutStrings,
+    flags: c_int,
+) -> c_long {
+    // SAFETY: see `execve`.
+    c_long::from(unsafe { execveat(directory, path, argv, envp, flags) })
+}

@@ -1,0 +1,85 @@
+//! macOS: dyld puts the functions of a table in the place of the C library's, in every
+//! image but this one.
+
+pub mod exec;
+pub mod stderr;
+pub mod sys;
+mod table;
+
+pub use libc::__error as errno_location;
+pub use table::{Real, WordExp};
+
+use core::ffi::c_int;
+
+use rampart_core::coverage::{Coverage, locate};
+use rampart_core::environ;
+
+use crate::abi::Strings;
+use crate::look::{Opened, look};
+use crate::program::Program;
+use crate::state::State;
+use sys::Errno;
+
+/// There was a command although they are not to be run (`wordexp.h`).
+pub const WRDE_CMDSUB: c_int = 3;
+
+/// The environment of this process, as it is now.
+pub fn environment() -> Strings {
+    // SAFETY: the pointer to the C library's variable is always valid; it is read once.
+    unsafe { libc::_NSGetEnviron().cast::<Strings>().read_volatile() }
+}
+
+/// What can be followed of the shell that `system(3)` and its kin start: it is Apple's.
+pub const SHELL_COVERAGE: Option<Coverage> = Some(Coverage::Sip);
+
+/// What can be followed of a program, or why its file cannot be opened.
+///
+/// One that is looked for in PATH is looked for here as well: dyld ends a program that it
+/// cannot load the library into, so that not to know is not enough. What is found is not
+/// taken for certain otherwise.
+#[inline(never)]
+pub fn coverage_of(state: &State, program: &Program<'_>) -> Result<Option<Coverage>, Errno> {
+    if program.is_certain {
+        return look(state, program.path);
+    }
+    let name = program.path.to_bytes();
+    if name.contains(&b'/') {
+        return Ok(None);
+    }
+    // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)).
+    let search = unsafe { environ::value_in(environment(), c"PATH") };
+    let mut room = [0; LONGEST_PATH];
+    let mut files = Opened::default();
+    let path = locate(&mut files, search.unwrap_or(DEFAULT_SEARCH), name, &mut room);
+    Ok(path.and_then(|path| look(state, path).ok()?))
+}
+
+/// A program that was found by a longer path is not looked at.
+const LONGEST_PATH: usize = 512;
+/// `_PATH_DEFPATH` (`paths.h`)
+const DEFAULT_SEARCH: &[u8] = b"/usr/bin:/bin";
+
+/// Does what must not be broken off by the cancellation of the thread: nearly every function
+/// that makes a system call is a cancellation point, and the descriptor that it was about
+/// would stay open. (Those that are none, `…$NOCANCEL`, are private.)
+pub fn uncancelled<R>(work: impl FnOnce() -> R) -> R {
+    /// `PTHREAD_CANCEL_DISABLE` (`pthread.h`)
+    const DISABLE: c_int = 0;
+    unsafe extern "C" {
+        fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
+    }
+    let mut old = DISABLE;
+    // SAFETY: the pointer is to a live int. It cannot fail with such a state.
+    unsafe { pthread_setcancelstate(DISABLE, &raw mut old) };
+    let result = work();
+    // SAFETY: NULL is permitted: nobody wants to know.
+    unsafe { pthread_setcancelstate(old, core::ptr::null_mut()) };
+    result
+}
+
+/// The thread's own number: one value for each thread, and a child has that of the thread
+/// that it was made by.
+pub fn thread_pointer() -> usize {
+    // SAFETY: takes no pointer; it reads a register and cannot fail.
+    unsafe { libc::pthread_self() }
+}
