@@ -1,7 +1,7 @@
 //! System calls as hooks need them: raw, so that they touch neither `errno` nor
 //! thread cancellation nor another library's hooks.
 
-use core::ffi::{CStr, c_int, c_long, c_void};
+use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::mem::{MaybeUninit, offset_of};
 use core::net::SocketAddr;
 
@@ -134,7 +134,8 @@ impl Address {
         // The last byte stays NUL.
         let (_, room) = address.sun_path.split_last_mut()?;
         let room = room.get_mut(..path.len())?;
-        room.iter_mut().zip(path).for_each(|(to, from)| *to = from.cast_signed());
+        // A `char` of C has a sign on x86-64 and none on aarch64.
+        room.iter_mut().zip(path).for_each(|(to, from)| *to = c_char::from_ne_bytes([*from]));
         Some(Self::new(address))
     }
 

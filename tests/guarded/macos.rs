@@ -118,7 +118,7 @@ fn what_a_homebrew_program_starts_is_asked_about_and_followed() {
     let by_path = format!("{tool} x");
     if let Some(bash) = homebrew("bash", "bash") {
         followed(&sandbox, &[&bash, "-c", "tool x"], "tool x", FULL);
-        followed(&sandbox, &[&bash, "-c", "tool x; true"], "tool x");
+        followed(&sandbox, &[&bash, "-c", "tool x; true"], "tool x", FULL);
         followed(&sandbox, &[&bash, "-c", &by_path], &by_path, FULL);
     }
     if let Some(python) = homebrew("python", "python3") {

@@ -8,9 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* The function for a directory has a new name since macOS 26. */
-#pragma clang diagnostic ignored "-Wdeprecated-declarations"
-
 extern char **environ;
 
 static int spawn(const char *way, const char *program, char **argv) {
