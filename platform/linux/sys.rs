@@ -134,7 +134,6 @@ impl Address {
         // The last byte stays NUL.
         let (_, room) = address.sun_path.split_last_mut()?;
         let room = room.get_mut(..path.len())?;
-        // A `char` of C has a sign on x86-64 and none on aarch64.
         room.iter_mut().zip(path).for_each(|(to, from)| *to = c_char::from_ne_bytes([*from]));
         Some(Self::new(address))
     }
