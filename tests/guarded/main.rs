@@ -39,7 +39,11 @@ mod programs;
 mod python;
 #[cfg_attr(
     target_os = "macos",
-    allow(dead_code, unused_imports, reason = "made for the tests of Linux too, which use the rest")
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "made for the tests of Linux too, which use the rest"
+    )
 )]
 mod support;
 #[cfg(target_os = "linux")]
