@@ -6,6 +6,8 @@ LIBRARY := librampart.$(if $(filter Darwin,$(UNAME)),dylib,so)
 RAMPART_HOME ?= $(HOME)/.rampart
 POLICY ?= $(or $(wildcard $(RAMPART_HOME)/policy.yaml),policy/starter.yaml)
 AGENT := python3 examples/agent.py
+# macOS keeps the library out of its own shell: Homebrew's bash there.
+SH := $(if $(filter Darwin,$(UNAME)),$(firstword $(wildcard /opt/homebrew/bin/bash /usr/local/bin/bash) sh),sh)
 # As it was typed: make is not to look for its own `$` in it.
 override CMD := $(value CMD)
 export CMD
@@ -54,7 +56,7 @@ bench: all ## what being guarded costs, side by side with the machine's own floo
 
 run: all ## run CMD='…' guarded by the embedded server; without CMD a sample agent
 	@ci/needed run
-	@$(TARGET)/release/rampart preload --policy $(POLICY) -- $(if $(CMD),sh -c "$$CMD",$(AGENT))
+	@$(TARGET)/release/rampart preload --policy $(POLICY) -- $(if $(CMD),$(SH) -c "$$CMD",$(AGENT))
 
 clean: ## remove everything that was built
 	$(CARGO) clean

@@ -5,6 +5,7 @@
 //! names have that text in them; `BENCH_PEERS` names other preload libraries to compare
 //! with; `BENCH_JSON` says where to write the figures.
 
+mod crowd;
 mod machine;
 mod rows;
 mod samples;

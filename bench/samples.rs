@@ -6,13 +6,23 @@ pub struct Samples {
     sorted: Vec<f64>,
     /// The median of each round.
     rounds: Vec<f64>,
+    /// The mean of each round.
+    means: Vec<f64>,
 }
 
 impl Samples {
     /// Sorts what was measured.
-    pub fn new(rounds: Vec<Vec<f64>>) -> Self {
+    pub fn new(rounds: &[Vec<f64>]) -> Self {
         let medians = rounds.iter().map(|round| quantile(&sorted(round.clone()), 1, 2)).collect();
-        Self { sorted: sorted(rounds.concat()), rounds: medians }
+        let means = rounds.iter().map(|round| mean(round)).collect();
+        Self { sorted: sorted(rounds.concat()), rounds: medians, means }
+    }
+
+    /// What each round comes to in a second, done by so many at once.
+    pub fn per_second(&self, by: u32) -> Self {
+        let rounds: Vec<_> =
+            self.means.iter().map(|mean| vec![f64::from(by) * 1e9 / mean]).collect();
+        Self::new(&rounds)
     }
 
     /// The median of all.
@@ -31,6 +41,11 @@ impl Samples {
         let ratios = self.rounds.iter().zip(&floor.rounds).map(|(ours, floor)| ours / floor);
         quantile(&sorted(ratios.collect()), 1, 2)
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "there are thousands of samples, not 2^52")]
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
 fn sorted(mut values: Vec<f64>) -> Vec<f64> {

@@ -18,6 +18,8 @@ pub struct Servers {
     pub beside: Server,
     /// The echo server in C, on the core of those who ask.
     pub echo: Server,
+    /// What the echo server answers.
+    pub answer: PathBuf,
     /// What a check of the library sends.
     pub request: PathBuf,
 }
@@ -32,12 +34,12 @@ impl Servers {
             let path = setup.path(name);
             fs::write(&path, bytes).map(|()| path).map_err(|error| error.to_string())
         };
-        let here = setup.serve(CLIENT_CORE)?;
-        let beside = setup.serve(OTHER_CORE)?;
+        let here = setup.serve(CLIENT_CORE, "here", &setup.policy(), &[])?;
+        let beside = setup.serve(OTHER_CORE, "beside", &setup.policy(), &[])?;
         let request = setup.record_request()?;
         let answer = written("answer", &record_answer(&here, &request)?)?;
-        let echo = setup.echo(CLIENT_CORE, &answer)?;
-        Ok(Self { here, beside, echo, request: written("request", &request)? })
+        let echo = setup.echo(CLIENT_CORE, "echo", &answer)?;
+        Ok(Self { here, beside, echo, answer, request: written("request", &request)? })
     }
 }
 
@@ -49,6 +51,19 @@ pub struct Server {
 }
 
 impl Server {
+    /// The memory that it shares with nobody, in bytes.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn private_bytes(&self) -> Result<f64, String> {
+        let path = format!("/proc/{}/smaps_rollup", self.process.id());
+        let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        let private = text.lines().filter_map(|line| line.strip_prefix("Private_"));
+        let kibibytes =
+            private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
+        Ok(kibibytes.sum::<f64>() * 1024.0)
+    }
+
     /// Its address on each transport: by name, as a URL, and as the probes take it.
     pub fn addresses(&self) -> [Address; 2] {
         let socket = self.socket.display().to_string();
@@ -77,29 +92,39 @@ impl Drop for Server {
 }
 
 impl Setup {
-    /// `rampart serve` on a Unix socket and on TCP.
-    pub fn serve(&self, core: &str) -> Result<Server, String> {
+    /// `rampart serve` on a Unix socket and on TCP. Several need different names.
+    ///
+    /// # Errors
+    /// It does not listen.
+    pub fn serve(
+        &self,
+        core: &str,
+        name: &str,
+        policy: &Path,
+        more: &[&str],
+    ) -> Result<Server, String> {
+        let (socket, port) = (self.path(&format!("{name}.sock")), free_port()?);
         let mut command = pinned(core, &self.rampart);
-        let (socket, port) = (self.path(&format!("serve-{core}.sock")), free_port()?);
         command
-            .arg("serve")
-            .arg("--port")
-            .arg(port.to_string())
-            .arg("--unix")
+            .args(["serve", "--port", &port.to_string(), "--unix"])
             .arg(&socket)
             .arg("--policy")
-            .arg(self.path("policy.yaml"))
+            .arg(policy)
             .arg("--token-file")
             .arg(self.path("token"))
             .arg("--audit")
-            .arg(self.path("audit.jsonl"))
+            .arg(self.path(&format!("{name}.jsonl")))
+            .args(more)
             .env("RAMPART_HOME", self.path("home"));
         start(command, socket, port)
     }
 
     /// The echo server in C.
-    pub fn echo(&self, core: &str, answer: &Path) -> Result<Server, String> {
-        let (socket, port) = (self.path(&format!("echo-{core}.sock")), free_port()?);
+    ///
+    /// # Errors
+    /// It does not listen.
+    pub fn echo(&self, core: &str, name: &str, answer: &Path) -> Result<Server, String> {
+        let (socket, port) = (self.path(&format!("{name}.sock")), free_port()?);
         let mut command = pinned(core, self.path("echo"));
         command.arg(&socket).arg(port.to_string()).arg(answer);
         start(command, socket, port)

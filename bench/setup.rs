@@ -46,11 +46,11 @@ impl Setup {
             token: "bench-token".into(),
             directory,
         };
-        for probe in ["spawn", "check", "raw", "echo", "number", "idle"] {
+        for probe in ["spawn", "check", "raw", "echo", "number", "idle", "crowd"] {
             setup.compile(probe, &["-O2", "-Wall"], probe)?;
         }
         setup.compile("empty", &["-shared", "-fPIC"], "empty.so")?;
-        fs::write(setup.path("policy.yaml"), POLICY).map_err(|error| error.to_string())?;
+        fs::write(setup.policy(), POLICY).map_err(|error| error.to_string())?;
         fs::write(setup.path("token"), &setup.token).map_err(|error| error.to_string())?;
         Ok(setup)
     }
@@ -58,6 +58,11 @@ impl Setup {
     /// A file of this run.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// The policy that most servers have.
+    pub fn policy(&self) -> PathBuf {
+        self.path("policy.yaml")
     }
 
     fn compile(&self, probe: &str, flags: &[&str], output: &str) -> Result<(), String> {

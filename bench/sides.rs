@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::samples::Samples;
 
-/// Batches of each side of a row.
+/// Batches of each side of most rows.
 pub const ROUNDS: usize = 12;
 /// The first samples of a probe, in which everything is cold, do not count.
 const COLD: usize = 3;
@@ -16,20 +16,34 @@ pub struct Sides {
     pub floor: Samples,
 }
 
+impl Sides {
+    /// One figure of each.
+    pub fn of(ours: f64, floor: f64) -> Self {
+        Self { ours: Samples::new(&[vec![ours]]), floor: Samples::new(&[vec![floor]]) }
+    }
+
+    /// Answers a second, where these are the times that so many clients waited for each
+    /// answer while they did nothing else.
+    pub fn per_second(&self, clients: u32) -> Self {
+        Self { ours: self.ours.per_second(clients), floor: self.floor.per_second(clients) }
+    }
+}
+
 /// Measures the two by turns.
 ///
 /// # Errors
 /// One of them could not be measured.
 pub fn by_turns(
+    rounds: usize,
     mut ours: impl FnMut() -> Result<Vec<f64>, String>,
     mut floor: impl FnMut() -> Result<Vec<f64>, String>,
 ) -> Result<Sides, String> {
     let (mut our_rounds, mut floor_rounds) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         our_rounds.push(ours()?);
         floor_rounds.push(floor()?);
     }
-    Ok(Sides { ours: Samples::new(our_rounds), floor: Samples::new(floor_rounds) })
+    Ok(Sides { ours: Samples::new(&our_rounds), floor: Samples::new(&floor_rounds) })
 }
 
 /// Runs two probes by turns.
@@ -40,14 +54,11 @@ pub fn probes(
     mut ours: impl FnMut() -> Command,
     mut floor: impl FnMut() -> Command,
 ) -> Result<Sides, String> {
-    by_turns(|| batch(ours()), || batch(floor()))
+    by_turns(ROUNDS, || batch(ours()), || batch(floor()))
 }
 
 /// Runs a probe, and gives the samples that it prints.
-///
-/// # Errors
-/// It failed.
-pub fn batch(mut command: Command) -> Result<Vec<f64>, String> {
+fn batch(mut command: Command) -> Result<Vec<f64>, String> {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if !output.status.success() {
         let why = String::from_utf8_lossy(&output.stderr);

@@ -5,12 +5,25 @@ use serde_json::{Value, json};
 use crate::samples::Samples;
 use crate::sides::Sides;
 
+/// Figures as large as this have no fraction.
+const ROUND_FROM: f64 = 1000.0;
+
 /// What samples are of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     Nanoseconds,
     Bytes,
     PerSecond,
+}
+
+impl Unit {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nanoseconds => "µs",
+            Self::Bytes => "KiB",
+            Self::PerSecond => "answers a second",
+        }
+    }
 }
 
 /// What a figure of a row is to be at the most.
@@ -25,7 +38,7 @@ pub enum Goal {
 }
 
 /// Rows with the same floor and unit.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Section {
     pub floor: &'static str,
     pub unit: Unit,
@@ -75,13 +88,17 @@ impl Table {
             "\n{:<44}{:>9}{:>9}{:>9}{:>7}{:>7}{:>7}{:>9}{:>9}{:>7}",
             "", "ours", "floor", "added", "ratio", "round", "goal", "p99", "floor", "ratio"
         );
-        let mut floor = "";
+        let mut sections: Vec<Section> = Vec::new();
         for row in &self.rows {
-            if row.section.floor != floor {
-                floor = row.section.floor;
-                println!("\nbeside {floor}, in {}", row.unit_name());
+            if !sections.contains(&row.section) {
+                sections.push(row.section);
             }
-            println!("{}", row.line());
+        }
+        for section in sections {
+            println!("\nbeside {}, in {}", section.floor, section.unit.name());
+            for row in self.rows.iter().filter(|row| row.section == section) {
+                println!("{}", row.line());
+            }
         }
         let missed: Vec<&Row> = self.rows.iter().filter(|row| row.is_missed()).collect();
         if !missed.is_empty() {
@@ -133,20 +150,14 @@ impl Row {
         }
     }
 
-    fn unit_name(&self) -> &'static str {
-        match self.section.unit {
-            Unit::Nanoseconds => "µs",
-            Unit::Bytes => "KiB",
-            Unit::PerSecond => "answers a second",
-        }
-    }
-
     fn shown(&self, value: f64) -> String {
-        match self.section.unit {
-            Unit::Nanoseconds => format!("{:.2}", value / 1000.0),
-            Unit::Bytes => format!("{:.1}", value / 1024.0),
-            Unit::PerSecond => format!("{value:.0}"),
-        }
+        let (value, digits) = match self.section.unit {
+            Unit::Nanoseconds => (value / 1000.0, 2),
+            Unit::Bytes => (value / 1024.0, 1),
+            Unit::PerSecond => (value, 0),
+        };
+        let digits = if value.abs() < ROUND_FROM { digits } else { 0 };
+        format!("{value:.digits$}")
     }
 
     fn line(&self) -> String {

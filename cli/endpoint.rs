@@ -1,6 +1,6 @@
 //! The policy server that a URL names, as far as the library can speak to it.
 
-use std::io::Read as _;
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -91,21 +91,40 @@ impl Endpoint {
 
     /// Whether a policy server answers there that is well.
     pub fn is_well(&self) -> bool {
+        let body = match &self.place {
+            Place::Socket(path) => health_over_socket(path).ok(),
+            Place::Address(_) | Place::Name(..) => self.health(),
+        };
+        body.and_then(|body| serde_json::from_slice::<Health>(&body).ok())
+            .is_some_and(|health| health.status == "ok")
+    }
+
+    /// The body of the server's report on itself.
+    fn health(&self) -> Option<Vec<u8>> {
         let answer = attohttpc::get(format!("{}/healthz", self.url))
             .proxy_settings(ProxySettings::builder().build())
             .follow_redirects(false)
             .connect_timeout(PROBE_TIME)
             .read_timeout(PROBE_TIME)
             .send();
-        let Ok(answer) = answer else { return false };
-        if !answer.is_success() {
-            return false;
-        }
+        let answer = answer.ok().filter(attohttpc::Response::is_success)?;
         let mut body = Vec::new();
-        let read = answer.split().2.take(PROBE_ANSWER_LIMIT).read_to_end(&mut body);
-        read.is_ok()
-            && serde_json::from_slice::<Health>(&body).is_ok_and(|health| health.status == "ok")
+        answer.split().2.take(PROBE_ANSWER_LIMIT).read_to_end(&mut body).ok()?;
+        Some(body)
     }
+}
+
+/// The same of a server at a Unix socket, with which `attohttpc` cannot speak. What is no
+/// plain answer has a body that is no JSON object, and is no report.
+fn health_over_socket(path: &str) -> io::Result<Vec<u8>> {
+    let mut socket = UnixStream::connect(path)?;
+    socket.set_read_timeout(Some(PROBE_TIME))?;
+    socket.set_write_timeout(Some(PROBE_TIME))?;
+    socket.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    socket.take(PROBE_ANSWER_LIMIT).read_to_end(&mut answer)?;
+    let end_of_head = answer.windows(4).position(|window| window == b"\r\n\r\n");
+    Ok(end_of_head.map_or_else(Vec::new, |at| answer.split_off(at + 4)))
 }
 
 /// Where the library would look for it.

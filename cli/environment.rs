@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
+use crate::failure::Failure;
 use crate::library;
 use crate::mode::Mode;
 use crate::token::Token;
@@ -15,6 +16,18 @@ pub const PRELOAD: &str =
 
 /// The variable by which a tree of processes is known.
 pub const URL: &str = "RAMPART_URL";
+
+/// A variable of this process; an empty one is as good as none.
+///
+/// # Errors
+/// It is not UTF-8.
+pub fn variable(name: &str) -> Result<Option<String>, Failure> {
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(OsString::into_string)
+        .transpose()
+        .map_err(|_| Failure::usage(format!("{name} is not UTF-8")))
+}
 
 /// What the library is to do in the guarded command and its descendants.
 pub struct Guard<'a> {
@@ -91,7 +104,7 @@ mod tests {
     use std::ffi::OsStr;
     use std::path::Path;
 
-    use super::{Guard, preload_list};
+    use super::Guard;
     use crate::mode::Mode;
 
     #[cfg(target_os = "linux")]
@@ -108,7 +121,7 @@ mod tests {
             (Some("librampart.so:/y.so"), "/l/librampart.so:/y.so"),
             (Some(":/x.so::"), "/l/librampart.so:/x.so"),
         ] {
-            let list = preload_list(Path::new(library), before.map(OsStr::new));
+            let list = super::preload_list(Path::new(library), before.map(OsStr::new));
             assert_eq!(list, after, "{before:?}");
         }
     }

@@ -39,6 +39,16 @@ impl Failure {
         Self { status: NOT_FOUND, sentence: sentence.into() }
     }
 
+    /// The same, with what follows from it.
+    pub fn and(self, consequence: &str) -> Self {
+        Self { sentence: format!("{}; {consequence}", self.sentence), ..self }
+    }
+
+    /// The sentence.
+    pub fn sentence(&self) -> &str {
+        &self.sentence
+    }
+
     /// Says it on stderr, and gives the status to exit with.
     pub fn report(&self) -> ExitCode {
         say(&self.sentence);

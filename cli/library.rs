@@ -32,10 +32,7 @@ pub fn find(home: &Home) -> Result<PathBuf, Failure> {
     let path = std::path::absolute(&path)
         .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
     check(&path).map_err(|fault| {
-        Failure::usage(format!(
-            "the library {} cannot be preloaded: {fault}; nothing was run",
-            path.display()
-        ))
+        Failure::usage(format!("the library {} cannot be preloaded: {fault}", path.display()))
     })?;
     Ok(path)
 }
@@ -71,7 +68,7 @@ fn installed(home: &Home) -> Result<PathBuf, Failure> {
         .ok_or_else(|| {
             Failure::usage(format!(
                 "cannot find {name} in {}, in {SYSTEM_LIBRARIES} or beside this program: \
-                 run `rampart setup`, or name it in RAMPART_LIBRARY; nothing was run",
+                 run `rampart setup`, or name it in RAMPART_LIBRARY",
                 home.libraries().display()
             ))
         })

@@ -2,6 +2,7 @@
 //! explains what they say.
 
 mod command_line;
+mod doctor;
 mod embedded;
 mod endpoint;
 mod environment;
@@ -11,9 +12,12 @@ mod inherited;
 mod library;
 mod mode;
 mod output;
+mod own_server;
 mod policy_command;
 mod policy_file;
 mod preload;
+mod private_directory;
+mod relay;
 mod serve;
 mod server;
 mod setup;
@@ -31,6 +35,7 @@ Start here:
   rampart setup                        install the library, a token, a starter policy
   rampart preload -- python agent.py   run an agent under the policy
   rampart test 'rm -rf /'              see what the policy says, and why
+  rampart doctor                       see whether everything is in place
 
 Files are in ~/.rampart, or where RAMPART_HOME says: policy.yaml, token,
 audit.jsonl, lib/.";
@@ -49,6 +54,7 @@ enum Command {
     Serve(serve::Arguments),
     Test(test_command::Arguments),
     Policy(policy_command::Arguments),
+    Doctor(doctor::Arguments),
     Setup(setup::Arguments),
 }
 
@@ -68,6 +74,7 @@ fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Serve(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Test(arguments) => test_command::run(arguments).map(status),
         Command::Policy(arguments) => policy_command::run(arguments).map(status),
+        Command::Doctor(arguments) => doctor::run(arguments).map(status),
         Command::Setup(arguments) => setup::run(arguments).map(|()| ExitCode::SUCCESS),
     }
 }

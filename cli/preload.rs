@@ -8,17 +8,26 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Args};
 use nix::errno::Errno;
 use nix::unistd::execvp;
+use rampart_core::coverage::Os;
 
+use crate::command_line::command_line;
+use crate::doctor;
 use crate::embedded;
 use crate::endpoint::{DEFAULT_URL, Endpoint};
-use crate::environment::{Guard, URL};
+use crate::environment::{Guard, URL, variable};
 use crate::failure::{Failure, say};
 use crate::home::Home;
 use crate::inherited;
 use crate::library;
 use crate::mode::Mode;
+use crate::own_server::Access;
 use crate::policy_file::InForce;
+use crate::relay::{self, Order, Proxy, Remote};
+use crate::server::Durability;
 use crate::token::Token;
+
+/// The variable that stands for `--ca`.
+const CA: &str = "RAMPART_CA";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,15 +35,24 @@ Examples:
   rampart preload --mode monitor -- risky_tool
   rampart preload --policy strict.yaml --agent claude -- claude
   rampart preload --url unix:///run/rampart.sock --fail-open=false -- make
+  RAMPART_TOKEN=… rampart preload --url https://policy.example -- python my_agent.py
 
-Which server is asked: with --policy one of this run's own; with --url, --port,
---token or RAMPART_URL that one; else the one at http://127.0.0.1:19090 if it
+Which server is asked: with --policy or --audit-sync one of this run's own; with
+--url, --port, --token or RAMPART_URL that one; else the one at http://127.0.0.1:19090 if it
 answers; else one of this run's own, with ~/.rampart/policy.yaml or the built-in
 starter policy. A server of this run's own ends after the last guarded process.
 
+An https:// server is asked by a relay of this run's own. The server has to prove
+who it is by a certificate of a CA that this machine trusts, or of the one in --ca
+(or RAMPART_CA). While it cannot be reached, --fail-open decides; whoever answers
+and is not the server is refused. The token stays in the relay: the command and
+what it starts are given one that is good for this run only. Proxies are used only
+by --proxy, never by variables like HTTPS_PROXY; redirects are not followed.
+
 COMMAND takes the place of rampart: same process, terminal, signals and exit
 status. It is not asked about itself, for it was you who typed it; what it starts
-is. The status is 127 if COMMAND is not found, 126 if it cannot be run, 2 if the
+is. On macOS it may not be a program that the system protects, such as /bin/sh:
+`rampart doctor -- COMMAND` tells. The status is 127 if COMMAND is not found, 126 if it cannot be run, 2 if the
 command line, the policy or the library is not usable, 1 if something else fails.";
 
 /// Run a command, and ask a policy before each program that it starts
@@ -84,10 +102,14 @@ pub struct Arguments {
         help_heading = "Server"
     )]
     port: Option<u16>,
+    /// Use a server of this run's own, which has each decision on the disk before the
+    /// command may run; otherwise a crash may lose the audit's last moment
+    #[arg(long, conflicts_with_all = ["port", "url", "token"], help_heading = "Server")]
+    audit_sync: bool,
     #[arg(
         long,
         value_name = "URL",
-        help = "Use this server: http://HOST[:PORT] or unix:///PATH",
+        help = "Use this server: http://HOST[:PORT], https://HOST[:PORT] or unix:///PATH",
         help_heading = "Server"
     )]
     url: Option<String>,
@@ -99,6 +121,17 @@ pub struct Arguments {
         help_heading = "Server"
     )]
     token: Option<String>,
+    /// Trust an https:// server whose CA is in this file (PEM), and no other
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["policy", "port"], help_heading = "Server")]
+    ca: Option<PathBuf>,
+    #[arg(
+        long,
+        value_name = "URL",
+        conflicts_with_all = ["policy", "port"],
+        help = "Reach an https:// server through this proxy: http://HOST[:PORT]",
+        help_heading = "Server"
+    )]
+    proxy: Option<String>,
 
     /// Have the library say on stderr what it does
     #[arg(long, help_heading = "Diagnosis")]
@@ -115,12 +148,20 @@ pub struct Arguments {
 /// The command could not be run, or not be guarded.
 pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
     let home = Home::locate()?;
-    let library = library::find(&home)?;
+    let library = library::find(&home).map_err(|failure| failure.and("nothing was run"))?;
+    if let (Os::MacOs, Some(program)) = (Os::HERE, arguments.command.first())
+        && arguments.mode != Mode::Disabled
+    {
+        check_takes_library(program)?;
+    }
     let server = if arguments.mode == Mode::Disabled {
         Server::unasked(library)?
     } else {
         match external(arguments)? {
-            Some(endpoint) => Server::external(&endpoint, arguments, &home, library)?,
+            Some(Named::Spoken(endpoint)) => {
+                Server::external(&endpoint, arguments, &home, library)?
+            }
+            Some(Named::Relayed(remote)) => Server::relayed(*remote, arguments, &library)?,
             None => Server::embedded(arguments, &home, &library)?,
         }
     };
@@ -141,6 +182,39 @@ pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
     }
     .enter();
     replace_process(&arguments.command)
+}
+
+/// Refuses a command that macOS keeps the library out of: nothing of all that it starts
+/// would be seen. On Linux the variable reaches at least what such a program starts.
+fn check_takes_library(program: &OsStr) -> Result<(), Failure> {
+    match doctor::coverage_of(program) {
+        Some(coverage) if coverage.withholds_library(Os::MacOs) => {
+            let program = command_line(&[program.to_owned()]);
+            Err(Failure::cannot_run(format!(
+                "{program} cannot be guarded, for macOS keeps the library out of it; \
+                 `rampart doctor -- {program}` says what to start instead; nothing was run"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A server that is there already.
+enum Named {
+    /// The library asks it itself.
+    Spoken(Endpoint),
+    /// A relay asks it.
+    Relayed(Box<Remote>),
+}
+
+impl Named {
+    fn parse(url: &str) -> Result<Self, Failure> {
+        if Remote::is_named_by(url) {
+            Remote::parse(url).map(|remote| Self::Relayed(Box::new(remote)))
+        } else {
+            Endpoint::parse(url).map(Self::Spoken)
+        }
+    }
 }
 
 /// The server that was decided for.
@@ -171,44 +245,69 @@ impl Server {
             None => None,
         };
         if !endpoint.is_reachable(address) {
-            let consequence = if arguments.fail_open {
-                "everything runs unchecked"
-            } else {
-                "everything is refused"
-            };
-            say(format!("no server answers at {}: until one does, {consequence}", endpoint.url()));
+            let (url, consequence) = (endpoint.url(), consequence(arguments));
+            say(format!("no server answers at {url}: until one does, {consequence}"));
         }
         Ok(Self { url: Some(endpoint.url().to_owned()), token, address, library })
     }
 
     fn embedded(arguments: &Arguments, home: &Home, library: &Path) -> Result<Self, Failure> {
         let policy = InForce::load(arguments.policy.as_deref(), home)?;
-        let embedded = embedded::start(policy, arguments.mode, &home.audit(), library)?;
-        Ok(Self {
-            url: Some(embedded.url),
-            token: Some(embedded.token),
-            address: None,
-            library: embedded.library,
-        })
+        let durability = Durability::synced(arguments.audit_sync);
+        let audit = home.audit();
+        embedded::start(policy, arguments.mode, &audit, durability, library).map(Self::own)
+    }
+
+    fn relayed(remote: Remote, arguments: &Arguments, library: &Path) -> Result<Self, Failure> {
+        let inherited = std::env::var_os(CA).filter(|file| !file.is_empty()).map(PathBuf::from);
+        let order = Order {
+            remote,
+            token: named_token(arguments)?,
+            ca: arguments.ca.as_deref().or(inherited.as_deref()),
+            proxy: arguments.proxy.as_deref().map(Proxy::parse).transpose()?,
+            consequence: consequence(arguments),
+        };
+        relay::start(order, library).map(Self::own)
+    }
+
+    fn own(access: Access) -> Self {
+        let Access { url, token, library } = access;
+        Self { url: Some(url), token: Some(token), address: None, library }
     }
 }
 
+/// What becomes of programs while the server cannot be reached.
+fn consequence(arguments: &Arguments) -> &'static str {
+    if arguments.fail_open { "everything runs unchecked" } else { "everything is refused" }
+}
+
 /// The server that is there already, if one is to be used.
-fn external(arguments: &Arguments) -> Result<Option<Endpoint>, Failure> {
-    if arguments.policy.is_some() {
+fn external(arguments: &Arguments) -> Result<Option<Named>, Failure> {
+    let named = named_server(arguments)?;
+    let has_tls = matches!(named, Some(Named::Relayed(_)));
+    if !has_tls && (arguments.ca.is_some() || arguments.proxy.is_some()) {
+        return Err(Failure::usage(
+            "--ca and --proxy are for an https:// server: name it with --url or RAMPART_URL",
+        ));
+    }
+    Ok(named)
+}
+
+fn named_server(arguments: &Arguments) -> Result<Option<Named>, Failure> {
+    if arguments.policy.is_some() || arguments.audit_sync {
         return Ok(None);
     }
     if let Some(port) = arguments.port {
-        return Ok(Some(Endpoint::local(port)));
+        return Ok(Some(Named::Spoken(Endpoint::local(port))));
     }
     if let Some(url) = &arguments.url {
-        return Endpoint::parse(url).map(Some);
+        return Named::parse(url).map(Some);
     }
     if let Some(url) = variable(URL)? {
-        return Endpoint::parse(&url).map(Some);
+        return Named::parse(&url).map(Some);
     }
     let default = Endpoint::parse(DEFAULT_URL)?;
-    Ok((arguments.token.is_some() || default.is_well()).then_some(default))
+    Ok((arguments.token.is_some() || default.is_well()).then_some(Named::Spoken(default)))
 }
 
 fn named_token(arguments: &Arguments) -> Result<Option<Token>, Failure> {
@@ -220,15 +319,6 @@ fn named_token(arguments: &Arguments) -> Result<Option<Token>, Failure> {
 
 fn is_own(arguments: &Arguments, endpoint: &Endpoint) -> bool {
     arguments.port.is_some() || endpoint.url() == DEFAULT_URL
-}
-
-/// A variable; an empty one is as good as none.
-fn variable(name: &str) -> Result<Option<String>, Failure> {
-    std::env::var_os(name)
-        .filter(|value| !value.is_empty())
-        .map(OsString::into_string)
-        .transpose()
-        .map_err(|_| Failure::usage(format!("{name} is not UTF-8")))
 }
 
 /// Refuses a path that the loader would misread. Only a run with a directory of

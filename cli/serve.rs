@@ -10,7 +10,7 @@ use crate::failure::{Failure, say};
 use crate::home::Home;
 use crate::mode::Mode;
 use crate::policy_file::{InForce, warnings};
-use crate::server::{Audit, Lifetime, Parts, Reload, Server, listen};
+use crate::server::{Audit, Durability, Lifetime, Parts, Reload, Server, listen};
 use crate::token::Token;
 
 const EXAMPLES: &str = "\
@@ -51,6 +51,10 @@ pub struct Arguments {
     /// File that every decision is appended to [default: ~/.rampart/audit.jsonl]
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     audit: Option<PathBuf>,
+    /// Have each decision on the disk before it is answered; without this, a crash of
+    /// the server may lose the audit's last moment
+    #[arg(long, help_heading = "Files")]
+    audit_sync: bool,
 }
 
 /// Serves until a signal ends it.
@@ -80,7 +84,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     for warning in warnings(&policy.policies, &policy.file) {
         say(warning);
     }
-    let audit = Audit::open(&arguments.audit.clone().unwrap_or_else(|| home.audit()));
+    let durability = Durability::synced(arguments.audit_sync);
+    let audit = Audit::open(&arguments.audit.clone().unwrap_or_else(|| home.audit()), durability);
     let origin = policy.origin.to_string();
     let server = Server::new(Parts {
         listeners,

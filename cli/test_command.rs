@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use rampart_policy::{Call, Decision};
+use rampart_core::coverage::Coverage;
+use rampart_policy::{COVERAGES, Call, Decision};
 use serde::Serialize;
 
 use crate::command_line::command_line;
+use crate::doctor::coverage_of;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output;
@@ -20,6 +22,7 @@ Examples:
   rampart test 'curl https://example.com | sh'
   rampart test -- rm -rf \"$DIR\"
   rampart test --policy team.yaml --agent claude --json 'git push'
+  rampart test --coverage static -- ./installer
 
 Nothing is run and no server is asked. The status is 0 if the command may run,
 1 if it is refused, 2 if the command line or the policy is not usable.";
@@ -53,6 +56,9 @@ pub struct Arguments {
     /// Directory that the command runs in [default: this one]
     #[arg(long, value_name = "DIR")]
     cwd: Option<String>,
+    /// How much the guard would see of the program [default: found out of ARGV's]
+    #[arg(long, value_name = "WORD", value_parser = COVERAGES)]
+    coverage: Option<String>,
     /// Write one JSON object
     #[arg(long)]
     json: bool,
@@ -62,6 +68,7 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Report<'a> {
     command: &'a str,
+    coverage: Option<&'a str>,
     allowed: bool,
     decision: &'a str,
     message: &'a str,
@@ -90,16 +97,20 @@ pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let here =
         std::env::current_dir().ok().and_then(|here| here.into_os_string().into_string().ok());
     let cwd = arguments.cwd.clone().or(here);
+    let found = || arguments.words.first().and_then(|name| coverage_of(name));
+    let coverage = arguments.coverage.as_deref().or_else(|| found().map(Coverage::word));
     let decision = policy.policies.evaluate(&Call {
         agent: &arguments.agent,
         session: &arguments.session,
         command: &command,
         cwd: cwd.as_deref(),
+        coverage,
     });
     let origin = policy.origin.to_string();
     if arguments.json {
         output::json(&Report {
             command: &command,
+            coverage,
             allowed: decision.allowed(),
             decision: verdict_name(decision.action),
             message: &decision.message,
@@ -140,4 +151,14 @@ fn explain(command: &str, decision: &Decision, origin: &str) -> String {
     row("unparsed", decision.unparsed.as_deref().unwrap_or_default());
     row("from", origin);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COVERAGES, Coverage};
+
+    #[test]
+    fn the_library_and_the_policies_have_the_same_words_for_coverage() {
+        assert_eq!(Coverage::ALL.map(Coverage::word), COVERAGES);
+    }
 }

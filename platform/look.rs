@@ -44,6 +44,10 @@ impl Files for Opened {
         self.count = self.count.saturating_add(1);
         Ok((file, status.rights))
     }
+
+    fn status(&mut self, path: &CStr, why: &Errno) -> Option<Status> {
+        if *why == Errno(libc::EACCES) { Some(sys::status_at(path).ok()?.rights) } else { None }
+    }
 }
 
 impl ReadAt for Descriptor {

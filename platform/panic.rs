@@ -4,19 +4,17 @@
 //! handler calls a function that exists nowhere, so that the linker fails if any
 //! panic path is left.
 
-#[cfg(all(panic = "abort", feature = "panic-gate"))]
+#[cfg(panic = "abort")]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    unsafe extern "C" {
-        fn rampart_a_panic_is_reachable() -> !;
+    #[cfg(feature = "panic-gate")]
+    {
+        unsafe extern "C" {
+            fn rampart_a_panic_is_reachable();
+        }
+        // SAFETY: a library with this call never links.
+        unsafe { rampart_a_panic_is_reachable() };
     }
-    // SAFETY: a library with this call never links.
-    unsafe { rampart_a_panic_is_reachable() }
-}
-
-#[cfg(all(panic = "abort", not(feature = "panic-gate")))]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     crate::os::stderr::write_line(b"rampart: internal error; the process ends\n");
     crate::os::sys::exit(126)
 }

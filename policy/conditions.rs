@@ -1,5 +1,6 @@
 //! The conditions of a rule, compiled.
 
+use crate::Call;
 use crate::glob::{Glob, collapse_blanks};
 use crate::spelling::normal_pattern;
 
@@ -9,10 +10,41 @@ pub(crate) struct When {
     pub(crate) matches: Option<Vec<Pattern>>,
     pub(crate) not_matches: Vec<Pattern>,
     pub(crate) contains: Option<Vec<Contained>>,
-    pub(crate) sessions: Option<Vec<Pattern>>,
-    pub(crate) not_sessions: Vec<Pattern>,
+    pub(crate) sessions: Choice,
+    pub(crate) coverages: Choice,
     /// Whether a condition belongs to another tool, so that no command can meet it.
     pub(crate) foreign: bool,
+}
+
+impl When {
+    /// Whether the conditions hold that are not about the command.
+    pub(crate) fn fits(&self, call: &Call<'_>) -> bool {
+        !self.foreign
+            && self.sessions.admits(Some(call.session))
+            && self.coverages.admits(call.coverage)
+    }
+}
+
+/// The conditions on one word of a call.
+#[derive(Debug, Default)]
+pub(crate) struct Choice {
+    pub(crate) matches: Option<Vec<Pattern>>,
+    pub(crate) not_matches: Vec<Pattern>,
+}
+
+impl Choice {
+    /// Whether they hold for this word. No pattern matches a word that is not known.
+    fn admits(&self, word: Option<&str>) -> bool {
+        let any = |patterns: &[Pattern]| {
+            word.is_some_and(|word| patterns.iter().any(|pattern| pattern.written.matches(word)))
+        };
+        self.matches.as_deref().is_none_or(any) && !any(&self.not_matches)
+    }
+
+    /// Whether they hold for every word, known or not.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.matches.is_none() && self.not_matches.is_empty()
+    }
 }
 
 /// A pattern, as written and in normal spelling.

@@ -99,7 +99,7 @@ impl Evaluator {
     /// The first rule of each policy that holds, in the order of evaluation.
     fn holding<'a>(
         &'a self,
-        call: &Call<'a>,
+        call: &'a Call<'a>,
         parts: &'a Parts,
         candidates: &'a Candidates,
     ) -> Vec<Holding<'a>> {
@@ -124,7 +124,7 @@ impl Evaluator {
                 worth: candidates,
                 patterns: self.rules[place].patterns.clone(),
                 texts: self.rules[place].texts.clone(),
-                session: call.session,
+                call,
                 parts,
             };
             if let Some(found) = judge.holds(rule.action) {

@@ -77,17 +77,21 @@ pub(crate) struct WhenEntry {
     pub(crate) command_contains: Option<Texts>,
     pub(crate) session_matches: Option<Texts>,
     pub(crate) session_not_matches: Option<Texts>,
+    pub(crate) coverage_matches: Option<Texts>,
+    pub(crate) coverage_not_matches: Option<Texts>,
     pub(crate) default: Option<bool>,
     pub(crate) others: Vec<Spanned<String>>,
 }
 
 /// The keys that a `when` about commands may have.
-pub(crate) const WHEN_KEYS: [&str; 6] = [
+pub(crate) const WHEN_KEYS: [&str; 8] = [
     "command_matches",
     "command_not_matches",
     "command_contains",
     "session_matches",
     "session_not_matches",
+    "coverage_matches",
+    "coverage_not_matches",
     "default",
 ];
 
@@ -176,6 +180,10 @@ impl<'de> Deserialize<'de> for WhenEntry {
                         "command_contains" => when.command_contains = Some(map.next_value()?),
                         "session_matches" => when.session_matches = Some(map.next_value()?),
                         "session_not_matches" => when.session_not_matches = Some(map.next_value()?),
+                        "coverage_matches" => when.coverage_matches = Some(map.next_value()?),
+                        "coverage_not_matches" => {
+                            when.coverage_not_matches = Some(map.next_value()?);
+                        }
                         "default" => when.default = Some(map.next_value()?),
                         _ => {
                             map.next_value::<IgnoredAny>()?;

@@ -10,7 +10,7 @@ use std::ops::Range;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
 /// Up to how many literals the search is built for speed at the cost of memory.
-const FAST_LITERALS: usize = 2_000;
+const FAST_LITERALS: usize = 100;
 
 /// From which length on, in bytes, a literal is preferred for being rare alone.
 const TELLING_LEN: usize = 3;

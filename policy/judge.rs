@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use crate::Action;
+use crate::Call;
 use crate::conditions::{Contained, Pattern, When};
 use crate::index::Bits;
 use crate::parts::{Faith, Kind, Parts};
@@ -39,13 +40,13 @@ pub(crate) struct Judge<'a> {
     pub(crate) worth: &'a Candidates,
     pub(crate) patterns: Range<usize>,
     pub(crate) texts: Range<usize>,
-    pub(crate) session: &'a str,
+    pub(crate) call: &'a Call<'a>,
     pub(crate) parts: &'a Parts,
 }
 
 impl<'a> Judge<'a> {
     pub(crate) fn holds(&self, action: Action) -> Option<Found<'a>> {
-        if self.when.foreign || !fits_session(self.when, self.session) {
+        if !self.when.fits(self.call) {
             return None;
         }
         let hopeless = |conditions: &Range<usize>| {
@@ -166,17 +167,10 @@ impl<'a> Judge<'a> {
         exclusions.any(|pattern| as_it_runs().any(|(text, _)| pattern.matches(text)))
             || self.earlier.iter().any(|rule| {
                 matches!(rule.action, Action::Allow | Action::Watch)
-                    && !rule.when.foreign
-                    && fits_session(&rule.when, self.session)
+                    && rule.when.fits(self.call)
                     && permitted(&rule.when, self.parts, part)
             })
     }
-}
-
-fn fits_session(when: &When, session: &str) -> bool {
-    let any =
-        |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.written.matches(session));
-    when.sessions.as_deref().is_none_or(any) && !any(&when.not_sessions)
 }
 
 fn first_pattern(when: &When) -> &str {

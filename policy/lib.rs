@@ -5,7 +5,7 @@
 //!
 //! let policies = PolicySet::starter();
 //! let verdict = |command| {
-//!     policies.evaluate(&Call { agent: "preload", session: "s", command, cwd: None })
+//!     policies.evaluate(&Call { agent: "preload", session: "s", command, cwd: None, coverage: None })
 //! };
 //! assert_eq!(verdict("ls").action, Action::Allow);
 //! assert_eq!(verdict("cd /tmp && sudo rm -fr //etc").action, Action::Deny);
@@ -42,6 +42,13 @@
 //!   part of the line only, excuses that part from the restricting rules after it.
 //! - A rule whose patterns are `*`, or that has none, is about every command: each has to
 //!   be excused by itself, wrappers as well.
+//! - `coverage_matches` and `coverage_not_matches` are about how much the guard will see of
+//!   the program ([`COVERAGES`]): all of it (`full`), or only that it starts, because macOS
+//!   protects it (`sip`), its signature keeps libraries out (`hardened`), it is for another
+//!   machine (`other-arch`, `arm64e`), has no loader (`static`), or runs with rights of its
+//!   own (`setuid`). Like those on sessions they are globs, and hold together with
+//!   the other conditions. No pattern matches where it is not known, as for a line that is
+//!   given to a shell: `coverage_not_matches: full` is about that as well.
 //! - `ask` and `webhook` are refused: there is no human and no webhook to wait for.
 //! - Without a `default_action`, what no rule is about is denied.
 //!
@@ -80,7 +87,7 @@ mod wrappers;
 use std::sync::Arc;
 
 pub use error::{PolicyError, Problem};
-pub use rules::{Policy, Rule};
+pub use rules::{COVERAGES, Policy, Rule};
 
 use evaluate::Evaluator;
 
@@ -98,6 +105,8 @@ pub struct Call<'a> {
     pub command: &'a str,
     /// Working directory of the caller where it is known.
     pub cwd: Option<&'a str>,
+    /// How much will be seen of the program, one of [`COVERAGES`], where it is known.
+    pub coverage: Option<&'a str>,
 }
 
 /// What a policy wants done with a command, the weakest first.

@@ -58,8 +58,9 @@ impl Rule {
         !when.foreign
             && when.matches.as_ref().is_none_or(all)
             && when.contains.is_none()
-            && when.sessions.as_ref().is_none_or(all)
+            && when.sessions.matches.as_ref().is_none_or(all)
             && when.not_matches.is_empty()
-            && when.not_sessions.is_empty()
+            && when.sessions.not_matches.is_empty()
+            && when.coverages.is_absent()
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_saphyr::Location;
 
 use crate::Action;
-use crate::conditions::{Contained, Pattern, When};
+use crate::conditions::{Choice, Contained, Pattern, When};
 use crate::error::{PolicyError, Problem, unknown_key};
 use crate::format::{
     self, ActionEntry, DefaultAction, Document, PolicyEntry, RuleEntry, Texts, WHEN_KEYS, WhenEntry,
@@ -15,6 +15,9 @@ use crate::lint;
 
 /// The tool that an embedded server decides about.
 const TOOL: &str = "exec";
+/// How much can be seen of a program, in the words of the wire.
+pub const COVERAGES: [&str; 7] =
+    ["full", "sip", "hardened", "arm64e", "static", "setuid", "other-arch"];
 /// Priority of a policy that names none.
 const DEFAULT_PRIORITY: i64 = 100;
 /// What a `webhook` rule says where it has no message.
@@ -103,12 +106,14 @@ impl Rule {
 
     /// Its conditions, as key and pattern; none if it always holds.
     pub fn conditions(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let When { matches, not_matches, contains, sessions, not_sessions, .. } = &self.when;
+        let When { matches, not_matches, contains, sessions, coverages, .. } = &self.when;
         let patterns = [
             ("command_matches", matches.as_deref().unwrap_or_default()),
             ("command_not_matches", not_matches),
-            ("session_matches", sessions.as_deref().unwrap_or_default()),
-            ("session_not_matches", not_sessions),
+            ("session_matches", sessions.matches.as_deref().unwrap_or_default()),
+            ("session_not_matches", &sessions.not_matches),
+            ("coverage_matches", coverages.matches.as_deref().unwrap_or_default()),
+            ("coverage_not_matches", &coverages.not_matches),
         ];
         let patterns = patterns
             .into_iter()
@@ -253,23 +258,19 @@ impl Checker {
                 self.problems.push(Problem::new(key.referenced, text));
             }
         }
+        let Choice { matches, not_matches } =
+            self.choice(entry.command_matches.as_ref(), entry.command_not_matches.as_ref());
         let when = When {
-            matches: entry.command_matches.as_ref().map(|texts| self.patterns(texts)),
-            not_matches: entry
-                .command_not_matches
-                .as_ref()
-                .map(|texts| self.patterns(texts))
-                .unwrap_or_default(),
+            matches,
+            not_matches,
             contains: entry.command_contains.as_ref().map(|texts| {
                 self.not_empty(texts);
                 format::each(texts).into_iter().map(|(text, _)| Contained::new(text)).collect()
             }),
-            sessions: entry.session_matches.as_ref().map(|texts| self.patterns(texts)),
-            not_sessions: entry
-                .session_not_matches
-                .as_ref()
-                .map(|texts| self.patterns(texts))
-                .unwrap_or_default(),
+            sessions: self
+                .choice(entry.session_matches.as_ref(), entry.session_not_matches.as_ref()),
+            coverages: self
+                .choice(entry.coverage_matches.as_ref(), entry.coverage_not_matches.as_ref()),
             foreign,
         };
         let conditions = [
@@ -278,12 +279,36 @@ impl Checker {
             &entry.command_contains,
             &entry.session_matches,
             &entry.session_not_matches,
+            &entry.coverage_matches,
+            &entry.coverage_not_matches,
         ];
+        for texts in [&entry.coverage_matches, &entry.coverage_not_matches].into_iter().flatten() {
+            self.known_coverages(texts);
+        }
         if conditions.iter().all(|texts| texts.is_none()) && !foreign && entry.default != Some(true)
         {
             self.empty_when(at);
         }
         when
+    }
+
+    fn choice(&mut self, matches: Option<&Texts>, not_matches: Option<&Texts>) -> Choice {
+        Choice {
+            matches: matches.map(|texts| self.patterns(texts)),
+            not_matches: not_matches.map(|texts| self.patterns(texts)).unwrap_or_default(),
+        }
+    }
+
+    /// Refuses patterns that no word for the coverage of a program matches.
+    fn known_coverages(&mut self, texts: &Texts) {
+        for (text, at) in format::each(texts) {
+            let Ok(glob) = Glob::new(text) else { continue };
+            if !COVERAGES.iter().any(|word| glob.matches(word)) {
+                let words = COVERAGES.join("`, `");
+                let text = format!("no coverage matches `{text}`; the words are `{words}`");
+                self.problems.push(Problem::new(at, text));
+            }
+        }
     }
 
     /// Compiles every pattern of a key.

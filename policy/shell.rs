@@ -50,6 +50,9 @@ fn crude_command(piece: &str) -> Command<'_> {
 fn quick_command(line: &str) -> Option<Command<'_>> {
     let mut words = line::quick_words(line)?;
     let assignments = words.iter().take_while(|word| line::is_assignment(word)).count();
+    if assignments == 0 {
+        return Some(Command { words, ..Command::default() });
+    }
     let rest = words.split_off(assignments);
     Some(Command { assignments: words, words: rest, ..Command::default() })
 }

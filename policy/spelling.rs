@@ -4,6 +4,8 @@
 //! like, a pattern that says the same meets it in the middle.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// How a program that is known here reads its arguments.
 pub(crate) struct Tool {
@@ -107,7 +109,10 @@ const TOOLS: &[Tool] = &[
 
 /// What is known of the program `name`, a last path component.
 pub(crate) fn tool(name: &str) -> Option<&'static Tool> {
-    TOOLS.iter().find(|tool| tool.names.contains(&name))
+    static BY_NAME: LazyLock<HashMap<&str, &Tool>> = LazyLock::new(|| {
+        TOOLS.iter().flat_map(|tool| tool.names.iter().map(move |name| (*name, tool))).collect()
+    });
+    BY_NAME.get(name).copied()
 }
 
 /// The arguments of a known program, sorted out.
@@ -237,6 +242,10 @@ pub(crate) fn base_name(program: &str) -> &str {
 /// A word with the paths in it in normal spelling: `//`, `.`, `..` and a trailing `/`
 /// resolved by name, the home directory as `~`.
 pub(crate) fn normal_word(word: &str) -> Cow<'_, str> {
+    // Only a slash or the home directory can be spelled in another way.
+    if !word.bytes().any(|byte| matches!(byte, b'/' | b'$')) {
+        return Cow::Borrowed(word);
+    }
     let Some((head, path)) = path_in(word) else {
         return Cow::Borrowed(word);
     };
@@ -247,6 +256,10 @@ pub(crate) fn normal_word(word: &str) -> Cow<'_, str> {
 /// A word with the relative path in it made absolute, where there is one. `is_path` says
 /// whether the word is a path; if it is not known, one with a slash or a dot in front is.
 pub(crate) fn absolute_word(word: &str, cwd: &str, is_path: Option<bool>) -> Option<String> {
+    // Most words are none, and that is seen sooner than what else they are.
+    if is_path != Some(true) && !word.bytes().any(|byte| matches!(byte, b'/' | b'.')) {
+        return None;
+    }
     let (head, path) = path_in(word)?;
     let relative = !path.is_empty() && !path.starts_with(['/', '~', '$', '-']);
     let is_path = is_path.unwrap_or_else(|| path.contains('/') || path.starts_with('.'));

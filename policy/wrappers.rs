@@ -1,5 +1,8 @@
 //! The programs that run what they are given, and how to find it in their arguments.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use crate::line::is_assignment;
 use crate::spelling::{base_name, is_option};
 
@@ -228,6 +231,11 @@ const WRAPPERS: &[Wrapper] = &[
     },
 ];
 
+static BY_NAME: LazyLock<HashMap<&str, &Wrapper>> = LazyLock::new(|| {
+    let named = |wrapper: &'static Wrapper| wrapper.names.iter().map(move |name| (*name, wrapper));
+    WRAPPERS.iter().flat_map(named).collect()
+});
+
 const SHELLS: &[&str] = &[
     "sh", "bash", "dash", "ash", "zsh", "ksh", "ksh93", "mksh", "pdksh", "yash", "rbash", "posh",
     "fish",
@@ -266,7 +274,7 @@ pub(crate) fn unwrap<'a>(words: &[&'a str]) -> Vec<Inner<'a>> {
     }
     let loader = name.starts_with("ld-linux") || name.starts_with("ld-musl") || name == "ld.so";
     let name = if loader { "ld-linux.so" } else { name };
-    match WRAPPERS.iter().find(|wrapper| wrapper.names.contains(&name)) {
+    match BY_NAME.get(name) {
         Some(wrapper) => wrapper.inner(arguments).into_iter().collect(),
         None => Vec::new(),
     }

@@ -8,7 +8,7 @@ use crate::verdict::{Outcome, Unreachable};
 /// A status line and headers longer than this are no answer of a policy server.
 const LONGEST_HEAD: usize = 32 * 1024;
 /// A longer body is refused unread.
-const LONGEST_BODY: usize = 64 * 1024;
+pub const LONGEST_BODY: usize = 64 * 1024;
 /// What is kept of a line; the headers that matter are shorter.
 const LONGEST_LINE: usize = 96;
 

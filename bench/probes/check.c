@@ -44,8 +44,21 @@ static void in_a_child(uint64_t *sample)
 	}
 }
 
+/* Keeps the connection until the end of its input. */
+static int hold(void)
+{
+	in_this_process();
+	puts("ready");
+	fflush(stdout);
+	while (getchar() != EOF)
+		;
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 2 && strcmp(argv[1], "hold") == 0)
+		return hold();
 	if (argc != 3)
 		return 2;
 	long count = atol(argv[2]);

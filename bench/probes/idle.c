@@ -1,11 +1,19 @@
-/* idle: tells the private memory of a process that does nothing, in bytes. */
+/* idle [wait]: tells the private memory of a process that does nothing, in bytes; with
+ * `wait`, when its input ends. */
 #include <stdio.h>
 #include <string.h>
 
-int main(void)
+int main(int argc, char **argv)
 {
 	char line[256];
 	long total = 0, kilobytes;
+
+	if (argc > 1 && strcmp(argv[1], "wait") == 0) {
+		puts("ready");
+		fflush(stdout);
+		while (getchar() != EOF)
+			;
+	}
 	FILE *file = fopen("/proc/self/smaps_rollup", "r");
 
 	while (file && fgets(line, sizeof line, file))

@@ -1,10 +1,12 @@
-/* raw kept|forked|refused COUNT ADDRESS [REQUEST-FILE]: the same bytes as a check's, by plain
- * system calls: on one connection, on a new one in a new child, or a connect that is
- * refused. ADDRESS is a port on 127.0.0.1 or the path of a Unix socket. */
+/* raw kept|looked|forked|fresh|refused COUNT ADDRESS [REQUEST-FILE [CLIENTS]]: the same bytes
+ * as a check's, by plain system calls: on one connection, on one after a look at a program's
+ * head, on a new one in a new child, on a new one, or a connect that is refused. ADDRESS is a
+ * port on 127.0.0.1 or the path of a Unix socket. So many CLIENTS ask COUNT times each. */
 #include "timing.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -67,6 +69,18 @@ static uint64_t fresh(void)
 	return now_ns() - begun;
 }
 
+static void look(void)
+{
+	char head[1024];
+	int fd = open("/bin/true", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, head, sizeof head) <= 0) {
+		perror("/bin/true");
+		exit(1);
+	}
+	close(fd);
+}
+
 static uint64_t refused(void)
 {
 	uint64_t begun = now_ns();
@@ -103,33 +117,65 @@ static void read_request(const char *path)
 	fclose(file);
 }
 
+static void ask(const char *how, uint64_t *samples, long count)
+{
+	int looks = strcmp(how, "looked") == 0, kept = looks || strcmp(how, "kept") == 0;
+	int fd = kept ? connected() : -1;
+
+	for (long i = 0; i < count; i++) {
+		if (kept) {
+			uint64_t begun = now_ns();
+			if (looks)
+				look();
+			round_trip(fd);
+			samples[i] = now_ns() - begun;
+		} else if (strcmp(how, "forked") == 0) {
+			in_a_child(&samples[i]);
+		} else {
+			samples[i] = strcmp(how, "fresh") == 0 ? fresh() : refused();
+		}
+	}
+}
+
+/* Children that begin when the last of them is there. */
+static void ask_together(const char *how, uint64_t *samples, long count, long clients)
+{
+	int start[2];
+	char none;
+
+	if (pipe(start) < 0)
+		exit(1);
+	for (long i = 0; i < clients; i++) {
+		if (fork() == 0) {
+			close(start[1]);
+			while (read(start[0], &none, 1) > 0)
+				;
+			ask(how, samples + i * count, count);
+			_exit(0);
+		}
+	}
+	close(start[1]);
+	for (int status; wait(&status) > 0;) {
+		if (status != 0)
+			exit(1);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 4)
 		return 2;
-	long count = atol(argv[2]);
-	uint64_t *samples = samples_new(count);
+	long count = atol(argv[2]), clients = argc > 5 ? atol(argv[5]) : 1;
+	uint64_t *samples = samples_new(count * clients);
 
 	pin();
 	read_address(argv[3]);
 	if (argc > 4)
 		read_request(argv[4]);
-
-	if (strcmp(argv[1], "kept") == 0) {
-		int fd = connected();
-		for (long i = 0; i < count; i++) {
-			uint64_t begun = now_ns();
-			round_trip(fd);
-			samples[i] = now_ns() - begun;
-		}
-	} else {
-		for (long i = 0; i < count; i++) {
-			if (strcmp(argv[1], "forked") == 0)
-				in_a_child(&samples[i]);
-			else
-				samples[i] = refused();
-		}
-	}
-	samples_print(samples, count);
+	if (clients == 1)
+		ask(argv[1], samples, count);
+	else
+		ask_together(argv[1], samples, count, clients);
+	samples_print(samples, count * clients);
 	return 0;
 }

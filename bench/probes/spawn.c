@@ -1,4 +1,5 @@
-/* spawn COUNT: starts /bin/true and waits for it, so many times. */
+/* spawn COUNT [PROGRAM ARGUMENTS]: starts /bin/true, or PROGRAM, and waits for it, so many
+ * times. */
 #include "timing.h"
 
 #include <spawn.h>
@@ -11,13 +12,16 @@ int main(int argc, char **argv)
 	long count = argc > 1 ? atol(argv[1]) : 0;
 	uint64_t *samples = samples_new(count);
 
+	char *plain[] = {"true", NULL};
+	char **words = argc > 2 ? argv + 2 : plain;
+	const char *program = argc > 2 ? argv[2] : "/bin/true";
+
 	pin();
 
 	for (long i = 0; i < count; i++) {
-		char *arguments[] = {"true", NULL};
 		pid_t child;
 		uint64_t begun = now_ns();
-		int error = posix_spawn(&child, "/bin/true", NULL, NULL, arguments, environ);
+		int error = posix_spawn(&child, program, NULL, NULL, words, environ);
 
 		if (error) {
 			fprintf(stderr, "posix_spawn: error %d\n", error);

@@ -20,6 +20,10 @@ const KINDS: [(&str, &str, Section); 2] = [
         Section { floor: "a raw connect, round trip, close, same server", unit: Unit::Nanoseconds },
     ),
 ];
+const LOOKED: Section = Section {
+    floor: "open, read 1 KiB, close of the program, and a raw kept round trip, same server",
+    unit: Unit::Nanoseconds,
+};
 const REFUSED: Section = Section { floor: "a raw refused connect", unit: Unit::Nanoseconds };
 
 pub fn measure(world: &World<'_>, table: &mut Table) -> Result<(), String> {
@@ -28,7 +32,28 @@ pub fn measure(world: &World<'_>, table: &mut Table) -> Result<(), String> {
         asked(world, &world.servers.beside, "two cores", kind, GOAL, table)?;
         asked(world, &world.servers.echo, "echo server", kind, None, table)?;
     }
+    looked(world, table)?;
     unreachable(world, table)
+}
+
+/// The library looks at the program before it asks: what the two cost by plain calls.
+fn looked(world: &World<'_>, table: &mut Table) -> Result<(), String> {
+    for address in world.servers.here.addresses() {
+        table.row(format!("check, kept, {}, and look", address.transport), LOOKED, None, || {
+            let ours = || {
+                let mut command = world.setup.guarded(CLIENT_CORE, "check", &address.url);
+                command.args(["kept", "300"]);
+                command
+            };
+            let floor = || {
+                let mut command = world.setup.bare(CLIENT_CORE, "raw");
+                command.args(["looked", "300", &address.plain]).arg(&world.servers.request);
+                command
+            };
+            probes(ours, floor)
+        })?;
+    }
+    Ok(())
 }
 
 fn asked(

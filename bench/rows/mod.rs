@@ -2,6 +2,7 @@
 
 mod answers;
 mod checks;
+mod crowds;
 mod hook;
 mod policies;
 mod spawns;
@@ -26,5 +27,6 @@ pub fn measure(setup: &Setup, table: &mut Table) -> Result<(), String> {
     checks::measure(&world, table)?;
     hook::measure(&world, table)?;
     answers::measure(&world, table)?;
+    crowds::measure(&world, table)?;
     policies::measure(table)
 }

@@ -44,6 +44,17 @@ pub fn measure(world: &World<'_>, table: &mut Table) -> Result<(), String> {
             probes(|| guarded(&address.url), bare)
         })?;
     }
+    table.row("rampart preload, its own server, and true", BARE, None, || {
+        let preload = || {
+            let mut command = setup.bare(CLIENT_CORE, "spawn");
+            command.arg("10").arg(&setup.rampart).args(["preload", "--policy"]);
+            command.arg(setup.policy()).args(["--", "/bin/true"]);
+            command.env("RAMPART_HOME", setup.path("home"));
+            command.env("RAMPART_LIBRARY", &setup.library);
+            command
+        };
+        probes(preload, bare)
+    })?;
     let [_, tcp] = world.servers.here.addresses();
     for peer in std::env::var("BENCH_PEERS").unwrap_or_default().split_whitespace() {
         table.row(format!("spawn, {peer}"), BARE, None, || {

@@ -2,15 +2,15 @@
 //! together.
 
 use std::borrow::Cow;
-use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use rampart_policy::{Action, Call, Decision};
-use serde::{Deserialize, Serialize};
+use rampart_policy::{Action, Call, Decision, PolicySet};
+use serde::Deserialize;
 
-use super::audit::{Audit, Record};
+use super::audit::{Audit, Lines, Record};
 use super::http::{Endpoint, Refusal, phrase};
+use super::json::Object;
 use super::reload::Reload;
 use crate::mode::Mode;
 
@@ -35,6 +35,8 @@ struct Question<'a> {
 struct Params<'a> {
     #[serde(borrow)]
     command: Cow<'a, str>,
+    #[serde(borrow, default)]
+    coverage: Option<Text<'a>>,
 }
 
 /// A string that is copied only if it has escapes; serde copies every
@@ -46,28 +48,63 @@ fn text<'a>(text: Option<&'a Text<'_>>) -> Option<&'a str> {
     text.map(|Text(text)| &**text)
 }
 
-#[derive(Serialize)]
-struct Answer<'a> {
-    allowed: bool,
-    decision: &'a str,
-    message: &'a str,
-    matched_policies: &'a [String],
-    eval_duration_us: u128,
-    audit_id: &'a str,
+/// What the answer to a question depends on besides the question.
+pub struct Case<'a> {
+    pub policies: &'a PolicySet,
+    pub mode: Mode,
+    /// The process that asks, where the system tells it.
+    pub pid: Option<i32>,
+    /// The same in the answer and in the audit.
+    pub id: &'a str,
 }
 
-#[derive(Serialize)]
-struct Health<'a> {
-    status: &'a str,
-    version: &'a str,
-    mode: &'a str,
-    policy: &'a str,
-}
+impl Case<'_> {
+    /// Appends the answer's body, and the audit's line; gives the status.
+    pub fn answer(&self, body: &[u8], answer: &mut Vec<u8>, audit: &mut Lines) -> u16 {
+        match question(body) {
+            Ok(question) => self.decide(&question, answer, audit),
+            Err(error) => not_a_question(&error, answer),
+        }
+    }
 
-#[derive(Serialize)]
-struct Fault<'a> {
-    error: &'a str,
-    message: &'a str,
+    fn decide(&self, question: &Question<'_>, answer: &mut Vec<u8>, audit: &mut Lines) -> u16 {
+        let call = Call {
+            agent: text(question.agent.as_ref()).unwrap_or_default(),
+            session: text(question.session.as_ref()).unwrap_or_default(),
+            command: &question.params.command,
+            cwd: text(question.cwd.as_ref()),
+            coverage: text(question.params.coverage.as_ref()),
+        };
+        let start = Instant::now();
+        let decision = match self.mode {
+            Mode::Disabled => unexplained(Action::Allow, ""),
+            Mode::Enforce | Mode::Monitor => judge(|| self.policies.evaluate(&call)),
+        };
+        let eval_duration_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let verdict = name(decision.action);
+        audit.record(&Record {
+            id: self.id,
+            agent: call.agent,
+            session: call.session,
+            pid: self.pid,
+            command: call.command,
+            cwd: call.cwd,
+            coverage: call.coverage,
+            verdict,
+            policy: decision.matched.first().map(String::as_str),
+            message: &decision.message,
+            mode: self.mode.name(),
+        });
+        let mut told = Object::new(answer);
+        told.flag("allowed", decision.allowed() || self.mode != Mode::Enforce);
+        told.text("decision", verdict);
+        told.text("message", &decision.message);
+        told.texts("matched_policies", &decision.matched);
+        told.number("eval_duration_us", eval_duration_us);
+        told.text("audit_id", self.id);
+        told.end();
+        200
+    }
 }
 
 /// What all connections share to answer from.
@@ -75,17 +112,18 @@ pub struct Desk {
     pub mode: Mode,
     pub policy: Reload,
     pub audit: Audit,
-    /// Tells this run's audit ids from those of others.
-    run: String,
+    /// The id of the last question: this run's own prefix, and a number.
+    id: String,
+    prefix: usize,
     count: u64,
-    id: Vec<u8>,
     body: Vec<u8>,
 }
 
 impl Desk {
     /// `run` has to differ from run to run.
-    pub fn new(mode: Mode, policy: Reload, audit: Audit, run: String) -> Self {
-        Self { mode, policy, audit, run, count: 0, id: Vec::new(), body: Vec::new() }
+    pub fn new(mode: Mode, policy: Reload, audit: Audit, run: &str) -> Self {
+        let id = format!("{run}-");
+        Self { mode, policy, audit, prefix: id.len(), id, count: 0, body: Vec::new() }
     }
 
     /// Appends the answer to a whole request.
@@ -96,87 +134,81 @@ impl Desk {
         pid: Option<i32>,
         keep_alive: bool,
         out: &mut Vec<u8>,
+        now: Instant,
     ) {
         self.body.clear();
         let status = match endpoint {
             Endpoint::Health => self.health(),
-            Endpoint::Preflight => match serde_json::from_slice::<Question<'_>>(body) {
-                Ok(question) => self.decide(&question, pid),
-                Err(error) => self.not_a_question(&error),
-            },
+            Endpoint::Preflight => {
+                self.next_question(now);
+                let (policies, mode, id) = (self.policy.policies(), self.mode, &*self.id);
+                let case = Case { policies, mode, pid, id };
+                let status = case.answer(body, &mut self.body, self.audit.lines());
+                self.audit.settle();
+                status
+            }
         };
-        head(status, self.body.len(), keep_alive, "", out);
-        out.extend_from_slice(&self.body);
+        whole(status, keep_alive, &self.body, out);
+    }
+
+    /// What it takes to answer a question elsewhere: the policies, the mode, the id.
+    pub fn hand_out(&mut self, now: Instant) -> (PolicySet, Mode, String) {
+        self.next_question(now);
+        (self.policy.policies().clone(), self.mode, self.id.clone())
+    }
+
+    fn next_question(&mut self, now: Instant) {
+        self.policy.look(now, &mut self.audit);
+        self.count += 1;
+        self.id.truncate(self.prefix);
+        self.id.push_str(itoa::Buffer::new().format(self.count));
     }
 
     fn health(&mut self) -> u16 {
-        let health = Health {
-            status: "ok",
-            version: env!("CARGO_PKG_VERSION"),
-            mode: self.mode.name(),
-            policy: self.policy.name(),
-        };
-        json(&mut self.body, &health);
+        let mut health = Object::new(&mut self.body);
+        health.text("status", "ok");
+        health.text("version", env!("CARGO_PKG_VERSION"));
+        health.text("mode", self.mode.name());
+        health.text("policy", self.policy.name());
+        health.end();
         200
     }
+}
 
-    fn not_a_question(&mut self, error: &serde_json::Error) -> u16 {
-        // Where, but not what: the error's own words may repeat the whole body.
-        let (line, column) = (error.line(), error.column());
-        let message = format!("{NOT_A_QUESTION} (line {line}, column {column})");
-        json(&mut self.body, &Fault { error: phrase(400), message: &message });
-        400
+/// Text that is checked once to be UTF-8 is read faster than bytes.
+fn question(body: &[u8]) -> Result<Question<'_>, serde_json::Error> {
+    match std::str::from_utf8(body) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(body),
     }
+}
 
-    fn decide(&mut self, question: &Question<'_>, pid: Option<i32>) -> u16 {
-        let call = Call {
-            agent: text(question.agent.as_ref()).unwrap_or_default(),
-            session: text(question.session.as_ref()).unwrap_or_default(),
-            command: &question.params.command,
-            cwd: text(question.cwd.as_ref()),
-        };
-        self.policy.look(Instant::now(), &mut self.audit);
-        let start = Instant::now();
-        let decision = match self.mode {
-            Mode::Disabled => unexplained(Action::Allow, ""),
-            Mode::Enforce | Mode::Monitor => judge(|| self.policy.policies().evaluate(&call)),
-        };
-        let eval_duration_us = start.elapsed().as_micros();
+fn not_a_question(error: &serde_json::Error, answer: &mut Vec<u8>) -> u16 {
+    // Where, but not what: the error's own words may repeat the whole body.
+    let (line, column) = (error.line(), error.column());
+    let message = format!("{NOT_A_QUESTION} (line {line}, column {column})");
+    fault(400, &message, answer);
+    400
+}
 
-        self.count += 1;
-        self.id.clear();
-        let _ = write!(self.id, "{}-{}", self.run, self.count);
-        let id = std::str::from_utf8(&self.id).unwrap_or("");
-        let verdict = name(decision.action);
-        self.audit.record(&Record {
-            id,
-            agent: call.agent,
-            session: call.session,
-            pid,
-            command: call.command,
-            cwd: call.cwd,
-            verdict,
-            policy: decision.matched.first().map(String::as_str),
-            message: &decision.message,
-            mode: self.mode.name(),
-        });
-        let answer = Answer {
-            allowed: decision.allowed() || self.mode != Mode::Enforce,
-            decision: verdict,
-            message: &decision.message,
-            matched_policies: &decision.matched,
-            eval_duration_us,
-            audit_id: id,
-        };
-        json(&mut self.body, &answer);
-        200
-    }
+/// The answer's body where something failed that should not: not one of those that let a
+/// client run what it likes.
+pub fn failed(answer: &mut Vec<u8>) -> u16 {
+    answer.clear();
+    fault(400, FAULT, answer);
+    400
+}
+
+/// Appends a whole answer.
+pub fn whole(status: u16, keep_alive: bool, body: &[u8], out: &mut Vec<u8>) {
+    head(status, body.len(), keep_alive, "", out);
+    out.extend_from_slice(body);
 }
 
 /// Appends the answer to a request that is not acceptable.
 pub fn refuse(refusal: Refusal, keep_alive: bool, out: &mut Vec<u8>) {
     let mut body = Vec::new();
-    json(&mut body, &Fault { error: phrase(refusal.status), message: refusal.reason });
+    fault(refusal.status, refusal.reason, &mut body);
     let field = match refusal.status {
         401 => "WWW-Authenticate: Bearer\r\n",
         405 if refusal.reason.contains("POST") => "Allow: POST\r\n",
@@ -214,18 +246,24 @@ pub fn name(action: Action) -> &'static str {
 }
 
 fn head(status: u16, length: usize, keep_alive: bool, field: &str, out: &mut Vec<u8>) {
-    let connection = if keep_alive { "" } else { "Connection: close\r\n" };
-    let _ = write!(
-        out,
-        "HTTP/1.1 {status} {}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
-         {field}{connection}\r\n",
-        phrase(status),
-    );
+    let mut number = itoa::Buffer::new();
+    let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
+    put("HTTP/1.1 ");
+    put(number.format(status));
+    put(" ");
+    put(phrase(status));
+    put("\r\nContent-Type: application/json\r\nContent-Length: ");
+    put(number.format(length));
+    put("\r\n");
+    put(field);
+    put(if keep_alive { "\r\n" } else { "Connection: close\r\n\r\n" });
 }
 
-/// Strings and numbers always serialise, and a vector takes every byte.
-fn json(out: &mut Vec<u8>, value: &impl Serialize) {
-    let _ = serde_json::to_writer(out, value);
+fn fault(status: u16, message: &str, out: &mut Vec<u8>) {
+    let mut fault = Object::new(out);
+    fault.text("error", phrase(status));
+    fault.text("message", message);
+    fault.end();
 }
 
 #[cfg(test)]
@@ -266,6 +304,9 @@ mod tests {
             (r#"{"params":{}}"#, None),
             (r#"{"params":{"command":null}}"#, None),
             (r#"{"params":{"command":1}}"#, None),
+            (r#"{"params":{"command":"ls","coverage":"static"}}"#, Some("ls")),
+            (r#"{"params":{"command":"ls","coverage":null}}"#, Some("ls")),
+            (r#"{"params":{"command":"ls","coverage":7}}"#, None),
             (r#"{"agent":1,"params":{"command":"ls"}}"#, None),
             (r#"{"params":{"command":"ls"}} x"#, None),
             (r#"{"params":{"command":"ls"},"params":{"command":"ls"}}"#, None),

@@ -1,28 +1,44 @@
 //! The audit file: one JSON object a line for each decision, and for each event
 //! that a reader of the decisions has to know of.
 //!
-//! A line is one `write(2)` at the end of the file, made before the answer is
-//! sent. A line that cannot be written is said so on stderr, once, and the server
-//! keeps answering: a full disk must not stop an agent that the policy allows, nor
-//! allow what it denies.
+//! Lines are written a moment after their answers, many at once if many are asked for:
+//! before the server waits for anybody, and at the latest when they are 64 KiB or 10 ms
+//! old. What a crash of the server may lose are the lines of that moment. Who cannot
+//! have that has each line on the disk before its answer is sent.
+//!
+//! All lines of one moment are one `write(2)` at the end of the file. Lines that cannot be
+//! written are said so on stderr, once, and the server keeps answering: a full disk must
+//! not stop an agent that the policy allows, nor allow what it denies.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
+use super::json::Object;
 use super::mask::mask;
+use super::stamp::Stamp;
 use crate::failure::say;
 use crate::home;
 
-/// The room for a line that stays allocated between two lines.
-const LINE_BYTES_KEPT: usize = 64 * 1024;
+/// So many bytes do not wait for more.
+const ENOUGH_BYTES: usize = 64 * 1024;
+/// The room that stays allocated for the next lines.
+const BYTES_KEPT: usize = 2 * ENOUGH_BYTES;
+/// How long a line may wait for others while there is something to answer.
+const DELAY: Duration = Duration::from_millis(10);
+
+/// When lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// A moment after their answers.
+    Soon,
+    /// Before their answers, and then they are on the disk.
+    Synced,
+}
 
 /// One decision, as it is written.
-#[derive(Serialize)]
 pub struct Record<'a> {
     /// The same as in the answer.
     pub id: &'a str,
@@ -31,9 +47,10 @@ pub struct Record<'a> {
     /// The process that asked, where the system tells it.
     pub pid: Option<i32>,
     /// The command line. Secrets in it are masked when it is written.
-    #[serde(serialize_with = "masked")]
     pub command: &'a str,
     pub cwd: Option<&'a str>,
+    /// How much will be seen of the program, where it is known.
+    pub coverage: Option<&'a str>,
     pub verdict: &'a str,
     /// The policy that decided, if one did.
     pub policy: Option<&'a str>,
@@ -41,38 +58,71 @@ pub struct Record<'a> {
     pub mode: &'a str,
 }
 
-/// Something that is not a decision.
-#[derive(Serialize)]
-struct Event<'a> {
-    event: &'a str,
-    message: &'a str,
-}
-
-/// A line of either kind.
-#[derive(Serialize)]
-struct Line<T> {
-    time: Time,
-    #[serde(flatten)]
-    what: T,
-}
-
-struct Time(SystemTime);
-
-impl Serialize for Time {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_rfc3339_millis(self.0))
+impl Durability {
+    /// As `--audit-sync` has it.
+    pub fn synced(synced: bool) -> Self {
+        if synced { Self::Synced } else { Self::Soon }
     }
 }
 
-fn masked<S: serde::Serializer>(command: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&mask(command))
+/// Lines that are to be written.
+#[derive(Default)]
+pub struct Lines {
+    bytes: Vec<u8>,
+    stamp: Stamp,
+}
+
+impl Lines {
+    /// Takes all lines out.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Adds a decision.
+    pub fn record(&mut self, record: &Record<'_>) {
+        let mut object = self.timed();
+        object.text("id", record.id);
+        object.text("agent", record.agent);
+        object.text("session", record.session);
+        match record.pid {
+            Some(pid) => object.number("pid", pid),
+            None => object.word("pid", "null"),
+        }
+        object.text("command", &mask(record.command));
+        object.optional_text("cwd", record.cwd);
+        object.optional_text("coverage", record.coverage);
+        object.text("verdict", record.verdict);
+        object.optional_text("policy", record.policy);
+        object.text("message", record.message);
+        object.text("mode", record.mode);
+        object.end();
+        self.bytes.push(b'\n');
+    }
+
+    /// Adds something that is not a decision.
+    fn event(&mut self, event: &str, message: &str) {
+        let mut object = self.timed();
+        object.text("event", event);
+        object.text("message", message);
+        object.end();
+        self.bytes.push(b'\n');
+    }
+
+    fn timed(&mut self) -> Object<'_> {
+        let mut object = Object::new(&mut self.bytes);
+        object.text("time", self.stamp.now());
+        object
+    }
 }
 
 /// The open audit file.
 pub struct Audit {
     path: PathBuf,
     file: Option<File>,
-    line: Vec<u8>,
+    durability: Durability,
+    lines: Lines,
+    /// When lines were written last.
+    written: Instant,
     /// A line was cut short, so the next one has to begin on a line of its own.
     torn: bool,
     complained: bool,
@@ -81,7 +131,7 @@ pub struct Audit {
 impl Audit {
     /// Opens the file, and makes it and its directory for their owner only where
     /// they are missing.
-    pub fn open(path: &Path) -> Self {
+    pub fn open(path: &Path, durability: Durability) -> Self {
         if let Some(directory) = path.parent() {
             // What is wrong with it shows when the file is opened.
             let _ = home::make_private_directory(directory);
@@ -89,7 +139,9 @@ impl Audit {
         let mut audit = Self {
             path: path.to_path_buf(),
             file: None,
-            line: Vec::new(),
+            durability,
+            lines: Lines::default(),
+            written: Instant::now(),
             torn: false,
             complained: false,
         };
@@ -103,15 +155,50 @@ impl Audit {
         self.file.as_ref()
     }
 
-    /// Writes a decision.
-    pub fn record(&mut self, record: &Record<'_>) {
-        self.write(record);
+    /// Where decisions are added; `settle` has to come before their answers are sent.
+    pub fn lines(&mut self) -> &mut Lines {
+        &mut self.lines
     }
 
-    /// Writes an event, and says it on stderr.
+    /// Adds lines that were put together elsewhere.
+    pub fn append(&mut self, lines: &[u8]) {
+        self.lines.bytes.extend_from_slice(lines);
+    }
+
+    /// Has the lines of answers on the disk before those are sent, where that was asked for.
+    pub fn settle(&mut self) {
+        if self.durability == Durability::Synced {
+            self.write();
+            let synced = self.file.as_ref().map_or(Ok(()), File::sync_data);
+            // A pipe or a terminal cannot be synced, and need not.
+            if let Err(error) = synced
+                && error.kind() != io::ErrorKind::InvalidInput
+            {
+                self.complain(&error);
+            }
+        }
+    }
+
+    /// Adds an event, and says it on stderr.
     pub fn event(&mut self, event: &str, message: &str) {
         say(message);
-        self.write(&Event { event, message });
+        self.lines.event(event, message);
+        self.settle();
+    }
+
+    /// Whether no line waits to be written.
+    pub fn is_written(&self) -> bool {
+        self.lines.bytes.is_empty()
+    }
+
+    /// Writes the lines that should not wait for more.
+    pub fn write_due(&mut self, now: Instant) {
+        let due = self.lines.bytes.len() >= ENOUGH_BYTES
+            || now.saturating_duration_since(self.written) >= DELAY;
+        if due && !self.is_written() {
+            self.write();
+            self.written = now;
+        }
     }
 
     /// Follows a file that was moved or removed, as log rotation does.
@@ -120,6 +207,7 @@ impl Audit {
         let open = self.file.as_ref().and_then(|file| file.metadata().ok()).map(identity);
         let named = std::fs::metadata(&self.path).ok().map(identity);
         if open.is_none() || open != named {
+            self.write();
             self.reopen();
         }
     }
@@ -131,39 +219,32 @@ impl Audit {
         }
     }
 
-    fn write(&mut self, what: &impl Serialize) {
-        let Some(mut file) = self.file.as_ref() else {
+    /// Writes all lines.
+    pub fn write(&mut self) {
+        if self.is_written() {
             return;
-        };
-        self.line.clear();
+        }
         if self.torn {
-            self.line.push(b'\n');
+            self.lines.bytes.insert(0, b'\n');
         }
-        let line = Line { time: Time(SystemTime::now()), what };
-        if serde_json::to_writer(&mut self.line, &line).is_err() {
-            return;
-        }
-        self.line.push(b'\n');
-        let written = loop {
-            match file.write(&self.line) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                written => break written,
-            }
+        let written = match &self.file {
+            Some(file) => write_at_once(file, &self.lines.bytes),
+            None => Ok(self.lines.bytes.len()),
         };
-        let length = self.line.len();
-        self.line.clear();
-        self.line.shrink_to(LINE_BYTES_KEPT);
         match written {
-            Ok(count) if count == length => {
+            Ok(count) if count == self.lines.bytes.len() => {
                 self.torn = false;
-                self.complained = false;
+                self.complained &= self.file.is_none();
             }
-            Ok(_) => {
-                self.torn = true;
+            Ok(count) => {
+                let last = self.lines.bytes[..count].last();
+                self.torn = last.map_or(self.torn, |last| *last != b'\n');
                 self.complain(&io::Error::from(io::ErrorKind::StorageFull));
             }
             Err(error) => self.complain(&error),
         }
+        self.lines.bytes.clear();
+        self.lines.bytes.shrink_to(BYTES_KEPT);
     }
 
     fn complain(&mut self, error: &io::Error) {
@@ -173,6 +254,16 @@ impl Audit {
                 "cannot write the audit file {}: {error}; the decisions stand, and are not recorded",
                 self.path.display()
             ));
+        }
+    }
+}
+
+/// One call, so that the lines of several servers do not mix.
+fn write_at_once(mut file: &File, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match file.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            written => return written,
         }
     }
 }

@@ -4,14 +4,16 @@
 use std::cell::OnceCell;
 use std::io;
 use std::mem;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use mio::{Interest, Registry, Token as Slot};
 
-use super::answer::{Desk, refuse};
+use super::answer::{Desk, refuse, whole};
 use super::buffer::{Buffer, Store};
 use super::chunks::{Chunks, Decoded};
-use super::http::{CONTINUE, Framing, Head, Refusal, TOO_MANY, TOO_SLOW, read_head};
+use super::http::{CONTINUE, Endpoint, Framing, Head, Refusal, TOO_MANY, TOO_SLOW, read_head};
+use super::large::{Answered, Job, LARGE_BYTES, Large, Ticket};
 use super::stream::Stream;
 use crate::token::Token;
 
@@ -27,8 +29,12 @@ pub struct Shared {
     pub token: Token,
     pub desk: Desk,
     pub store: Store,
+    pub large: Large,
     /// Where answers are put together.
     pub out: Vec<u8>,
+    /// Nobody else is known to wait: who was just answered may well have the next
+    /// question ready, and to look is cheaper than to wait for the poller's word.
+    pub alone: bool,
 }
 
 /// What is to be done with a connection after its turn.
@@ -46,11 +52,21 @@ pub enum Next {
 enum Phase {
     /// Requests are answered.
     Open,
+    /// A large question is being answered elsewhere.
+    Away(Away),
     /// The last answer is on its way.
     Ending,
     /// What still comes is thrown away: to close a socket with bytes unread would
     /// reset the connection and might take the answer with it.
     Draining,
+}
+
+/// What is to be done after a large question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Away {
+    /// What the request took of the input.
+    bytes: usize,
+    keep_alive: bool,
 }
 
 /// Why a turn ends.
@@ -70,6 +86,7 @@ impl From<io::Error> for Stop {
 /// One client.
 pub struct Connection {
     stream: Stream,
+    ticket: Ticket,
     phase: Phase,
     input: Buffer,
     /// What of the answers the socket did not take at once.
@@ -87,9 +104,10 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn new(stream: Stream, now: Instant) -> Self {
+    pub fn new(stream: Stream, ticket: Ticket, now: Instant) -> Self {
         Self {
             stream,
+            ticket,
             phase: Phase::Open,
             input: Buffer::default(),
             output: Vec::new(),
@@ -111,7 +129,7 @@ impl Connection {
     /// # Errors
     /// As the system says.
     pub fn watch(&mut self, registry: &Registry, slot: Slot) -> io::Result<()> {
-        let wanted = if self.is_answering() {
+        let wanted = if self.is_sending() {
             Interest::READABLE | Interest::WRITABLE
         } else {
             Interest::READABLE
@@ -129,8 +147,13 @@ impl Connection {
     }
 
     /// Whether an answer is not all sent.
-    pub fn is_answering(&self) -> bool {
+    fn is_sending(&self) -> bool {
         !self.output.is_empty()
+    }
+
+    /// Whether an answer is not all sent, or not ready.
+    pub fn is_answering(&self) -> bool {
+        self.is_sending() || matches!(self.phase, Phase::Away(_))
     }
 
     /// Notes that the client has finished writing.
@@ -153,14 +176,37 @@ impl Connection {
 
     /// What a deadline that has passed leads to.
     pub fn check_deadline(&mut self, shared: &mut Shared, now: Instant) -> Next {
-        if now < self.deadline {
+        if now < self.deadline || matches!(self.phase, Phase::Away(_)) {
             return Next::Wait;
         }
         let waits_for_request = self.phase == Phase::Open && !self.input.is_empty();
-        if !waits_for_request || self.is_answering() {
+        if !waits_for_request || self.is_sending() {
             return Next::Close;
         }
         self.end_with(TOO_SLOW, shared);
+        match self.send(&mut shared.out, now) {
+            Ok(()) => self.turn(shared, now),
+            Err(Stop::Blocked) => Next::Wait,
+            Err(Stop::Gone) => Next::Close,
+        }
+    }
+
+    /// Takes the answer to its large question, if it is its, and has a turn.
+    pub fn come_back(
+        &mut self,
+        answered: &mut Answered,
+        shared: &mut Shared,
+        now: Instant,
+    ) -> Next {
+        let Phase::Away(Away { bytes, keep_alive }) = self.phase else {
+            return Next::Wait;
+        };
+        if answered.ticket != self.ticket {
+            return Next::Wait;
+        }
+        mem::swap(&mut self.input, &mut answered.input);
+        whole(answered.status, keep_alive, &answered.body, &mut shared.out);
+        self.leave(bytes, keep_alive, shared, now);
         match self.send(&mut shared.out, now) {
             Ok(()) => self.turn(shared, now),
             Err(Stop::Blocked) => Next::Wait,
@@ -178,18 +224,21 @@ impl Connection {
         match self.phase {
             Phase::Ending => self.finish(now),
             Phase::Draining => self.drain(shared),
+            Phase::Away(_) => Err(Stop::Blocked),
             Phase::Open => {
                 if self.answer_next(shared, now) {
                     self.send(&mut shared.out, now)
-                } else {
+                } else if self.phase == Phase::Open {
                     self.read(shared, now)
+                } else {
+                    Err(Stop::Blocked)
                 }
             }
         }
     }
 
     /// Answers the request that the input begins with, if all of it is there.
-    /// `false`: more has to be read.
+    /// `false`: more has to be read, or the question is answered elsewhere.
     fn answer_next(&mut self, shared: &mut Shared, now: Instant) -> bool {
         if self.input.is_empty() {
             return false;
@@ -211,16 +260,42 @@ impl Connection {
                     return true;
                 }
             };
-        if let Ok(endpoint) = head.endpoint {
-            let pid = *self.pid.get_or_init(|| self.stream.peer());
-            let bytes = &self.input.filled()[head.bytes..head.bytes + body.length];
-            shared.desk.answer(endpoint, bytes, pid, head.keep_alive, &mut shared.out);
+        let bytes = head.bytes + body.wire;
+        let pid = *self.pid.get_or_init(|| self.stream.peer());
+        match head.endpoint {
+            Ok(Endpoint::Preflight) if body.length > LARGE_BYTES => {
+                self.phase = Phase::Away(Away { bytes, keep_alive: head.keep_alive });
+                return self.ask_elsewhere(head.bytes..head.bytes + body.length, pid, shared, now);
+            }
+            Ok(endpoint) => {
+                let body = &self.input.filled()[head.bytes..head.bytes + body.length];
+                shared.desk.answer(endpoint, body, pid, head.keep_alive, &mut shared.out, now);
+            }
+            Err(_) => {}
         }
-        self.next_request(head.bytes + body.wire, shared, now);
-        if !head.keep_alive {
-            self.phase = Phase::Ending;
-        }
+        self.leave(bytes, head.keep_alive, shared, now);
         true
+    }
+
+    /// Hands the question over. `true`: it is refused instead.
+    fn ask_elsewhere(
+        &mut self,
+        body: Range<usize>,
+        pid: Option<i32>,
+        shared: &mut Shared,
+        now: Instant,
+    ) -> bool {
+        let (policies, mode, id) = shared.desk.hand_out(now);
+        let (ticket, input) = (self.ticket, mem::take(&mut self.input));
+        let job = Job { ticket, input, body, pid, policies, mode, id };
+        match shared.large.take(job) {
+            Ok(()) => false,
+            Err(job) => {
+                self.input = job.input;
+                self.end_with(TOO_MANY, shared);
+                true
+            }
+        }
     }
 
     /// The body of the request, if all of it is there.
@@ -244,7 +319,13 @@ impl Connection {
         }
     }
 
-    /// Leaves the answered request behind.
+    /// Leaves the answered request behind, and all that may follow where the client
+    /// wants the connection to end.
+    fn leave(&mut self, bytes: usize, keep_alive: bool, shared: &mut Shared, now: Instant) {
+        self.next_request(bytes, shared, now);
+        self.phase = if keep_alive { Phase::Open } else { Phase::Ending };
+    }
+
     fn next_request(&mut self, bytes: usize, shared: &mut Shared, now: Instant) {
         self.input.consume(bytes);
         self.chunks = None;
@@ -312,7 +393,7 @@ impl Connection {
             if self.answer_next(shared, now) {
                 self.send(&mut shared.out, now)?;
             }
-            if self.phase == Phase::Open && self.input.is_empty() {
+            if self.phase == Phase::Open && self.input.is_empty() && !shared.alone {
                 return Err(Stop::Blocked);
             }
         }

@@ -1,7 +1,9 @@
 //! HTTP/1.1 as far as a policy server has to understand it: where a request
 //! ends, what it asks for, and what to say if it is not acceptable.
 
-use httparse::{EMPTY_HEADER, Header, Status as Parsed};
+use std::mem::MaybeUninit;
+
+use httparse::{Header, Status as Parsed};
 
 use crate::token::Token;
 
@@ -39,7 +41,8 @@ const MUST_POST: Refusal = refusal(405, "this takes POST only");
 const MUST_GET: Refusal = refusal(405, "this takes GET only");
 /// A request was begun and not finished in time.
 pub const TOO_SLOW: Refusal = refusal(408, "the request took too long to arrive");
-const NO_LENGTH: Refusal = refusal(411, "the request has neither Content-Length nor chunks");
+/// Where the body of a request ends is not said.
+pub const NO_LENGTH: Refusal = refusal(411, "the request has neither Content-Length nor chunks");
 /// A body is longer than is read.
 pub const TOO_LARGE: Refusal = refusal(413, "the body is over 16 MiB");
 const BAD_EXPECTATION: Refusal = refusal(417, "only 100-continue can be expected");
@@ -86,9 +89,9 @@ pub struct Head {
 /// # Errors
 /// The bytes are no head of a request, so that not even its end is known.
 pub fn read_head(bytes: &[u8], token: &Token) -> Result<Option<Head>, Refusal> {
-    let mut headers = [EMPTY_HEADER; HEADERS_LIMIT];
-    let mut request = httparse::Request::new(&mut headers);
-    let length = match request.parse(bytes) {
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_LIMIT];
+    let mut request = httparse::Request::new(&mut []);
+    let length = match request.parse_with_uninit_headers(bytes, &mut headers) {
         Ok(Parsed::Complete(length)) if length <= HEAD_LIMIT => length,
         Ok(Parsed::Partial) if bytes.len() <= HEAD_LIMIT => return Ok(None),
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(HEAD_TOO_LARGE),
@@ -96,7 +99,7 @@ pub fn read_head(bytes: &[u8], token: &Token) -> Result<Option<Head>, Refusal> {
     };
     let (method, target) = (request.method.unwrap_or(""), request.path.unwrap_or(""));
     let fields = Fields::read(request.headers)?;
-    let endpoint = route(method, path_of(target), &fields, token);
+    let endpoint = route(method, path_of(target), fields.bearer, token);
     Ok(Some(Head {
         bytes: length,
         endpoint,
@@ -106,15 +109,19 @@ pub fn read_head(bytes: &[u8], token: &Token) -> Result<Option<Head>, Refusal> {
     }))
 }
 
-fn route(
+/// What is asked for by a method, a path and the bearer token that was shown.
+///
+/// # Errors
+/// There is no such thing, or the token is not the one.
+pub fn route(
     method: &str,
     path: &str,
-    fields: &Fields<'_>,
+    shown: Option<&[u8]>,
     token: &Token,
 ) -> Result<Endpoint, Refusal> {
     match (path, method) {
         ("/v1/preflight/exec", "POST") => {
-            let shown = fields.bearer.ok_or(NO_TOKEN)?;
+            let shown = shown.ok_or(NO_TOKEN)?;
             if token.is(shown) { Ok(Endpoint::Preflight) } else { Err(NO_TOKEN) }
         }
         ("/v1/preflight/exec", _) => Err(MUST_POST),
@@ -204,7 +211,8 @@ fn decimal(value: &[u8]) -> Option<u64> {
     Some(std::str::from_utf8(value).ok()?.parse().unwrap_or(u64::MAX))
 }
 
-fn bearer(value: &[u8]) -> Option<&[u8]> {
+/// The bearer token in an `Authorization` field.
+pub fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
 }

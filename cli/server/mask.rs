@@ -14,8 +14,8 @@ use super::secrets::{Kind, kinds};
 struct Masker {
     /// Finds in one pass which kinds there can be: most commands have none.
     marks: Option<AhoCorasick>,
-    /// The kind that each mark belongs to.
-    owners: Vec<usize>,
+    /// For each mark the bit of the kind that it belongs to.
+    owners: Vec<u64>,
     kinds: Vec<Compiled>,
 }
 
@@ -30,8 +30,9 @@ type Compile = Box<dyn FnOnce() -> Option<Regex> + Send>;
 static MASKER: LazyLock<Masker> = LazyLock::new(|| {
     let kinds = kinds();
     let marks = kinds.iter().enumerate();
-    let marks = marks.flat_map(|(index, kind)| kind.marks.iter().map(move |mark| (index, *mark)));
-    let (owners, marks): (Vec<usize>, Vec<&str>) = marks.unzip();
+    let marks =
+        marks.flat_map(|(index, kind)| kind.marks.iter().map(move |mark| (1 << index, *mark)));
+    let (owners, marks): (Vec<u64>, Vec<&str>) = marks.unzip();
     let marks = AhoCorasick::builder()
         .ascii_case_insensitive(true)
         .kind(Some(AhoCorasickKind::ContiguousNFA))
@@ -52,12 +53,13 @@ pub fn prepare() {
 /// The text with `***` in place of what looks like a secret.
 pub fn mask(text: &str) -> Cow<'_, str> {
     let Masker { marks, owners, kinds } = &*MASKER;
-    let mut possible = vec![marks.is_none(); kinds.len()];
+    let mut possible = if marks.is_some() { 0 } else { u64::MAX };
     for mark in marks.iter().flat_map(|marks| marks.find_overlapping_iter(text)) {
-        possible[owners[mark.pattern().as_usize()]] = true;
+        possible |= owners[mark.pattern().as_usize()];
     }
     let mut masked = Cow::Borrowed(text);
-    for (Compiled { regex, kept }, _) in kinds.iter().zip(possible).filter(|(_, is)| *is) {
+    let kinds = kinds.iter().enumerate().filter(|(index, _)| possible >> index & 1 == 1);
+    for (_, Compiled { regex, kept }) in kinds {
         if let Some(regex) = regex.as_ref()
             && let Cow::Owned(changed) = regex.replace_all(&masked, *kept)
         {
@@ -76,7 +78,8 @@ mod tests {
     use crate::server::secrets::kinds;
 
     #[test]
-    fn every_pattern_compiles() {
+    fn every_pattern_compiles_and_has_a_bit() {
+        assert!(kinds().len() <= 64);
         for kind in kinds() {
             regex::Regex::new(&kind.pattern).unwrap();
         }

@@ -5,7 +5,9 @@ mod audit;
 mod buffer;
 mod chunks;
 mod connection;
-mod http;
+pub mod http;
+mod json;
+mod large;
 mod lifetime;
 pub mod listen;
 mod mask;
@@ -13,6 +15,7 @@ mod peer;
 mod processes;
 mod reload;
 mod secrets;
+mod stamp;
 mod stream;
 pub mod title;
 
@@ -27,7 +30,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use slab::Slab;
 
 pub use answer::name as verdict_name;
-pub use audit::Audit;
+pub use audit::{Audit, Durability};
+pub use http::{Endpoint, Refusal};
 pub use lifetime::{Lifetime, Tree};
 pub use reload::Reload;
 
@@ -36,6 +40,7 @@ use crate::mode::Mode;
 use crate::token::Token;
 use answer::Desk;
 use connection::{Connection, Next, Shared};
+use large::{Large, Ticket};
 use listen::Listener;
 
 /// How often files and deadlines are looked at while nobody asks anything.
@@ -54,8 +59,9 @@ const ACCEPTS_A_TURN: usize = 8;
 
 const SIGNALS: Slot = Slot(usize::MAX);
 const TREE: Slot = Slot(usize::MAX - 1);
+const LARGE: Slot = Slot(usize::MAX - 2);
 /// Listeners count down from here, connections up from zero.
-const LISTENERS: usize = usize::MAX - 2;
+const LISTENERS: usize = usize::MAX - 3;
 
 /// What a server is made of.
 pub struct Parts {
@@ -72,6 +78,8 @@ pub struct Server {
     poll: Poll,
     listeners: Vec<Listener>,
     connections: Slab<Connection>,
+    /// How many there have been.
+    serial: u64,
     limit: usize,
     shared: Shared,
     /// Connections and listeners that have more to do and wait for their next turn.
@@ -88,17 +96,16 @@ impl Server {
     /// # Errors
     /// The system does not give what it takes.
     pub fn new(parts: Parts) -> Result<Self, Failure> {
-        let run = Token::random()?.reveal().chars().take(16).collect();
-        let desk = Desk::new(parts.mode, parts.policy, parts.audit, run);
-        let shared =
-            Shared { token: parts.token, desk, store: buffer::Store::new(), out: Vec::new() };
-        Self::assemble(parts.listeners, shared, parts.lifetime)
+        let run: String = Token::random()?.reveal().chars().take(16).collect();
+        let desk = Desk::new(parts.mode, parts.policy, parts.audit, &run);
+        Self::assemble(parts.listeners, parts.token, desk, parts.lifetime)
             .map_err(|error| Failure::new(format!("cannot set up the server: {error}")))
     }
 
     fn assemble(
         mut listeners: Vec<Listener>,
-        shared: Shared,
+        token: Token,
+        desk: Desk,
         lifetime: Lifetime,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
@@ -111,10 +118,14 @@ impl Server {
         }
         let mut signals = ending_signals()?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let large = Large::new(poll.registry(), LARGE)?;
+        let store = buffer::Store::new();
+        let shared = Shared { token, desk, store, large, out: Vec::new(), alone: true };
         Ok(Self {
             poll,
             listeners,
             connections: Slab::new(),
+            serial: 0,
             limit: connections_limit(),
             shared,
             again: VecDeque::new(),
@@ -139,10 +150,12 @@ impl Server {
             let mut ending = false;
             // Whoever had a turn and asked for another one comes after the others.
             let waiting = self.again.len();
+            self.shared.alone = events.iter().count() + waiting <= 1;
             for event in &events {
                 match event.token() {
                     SIGNALS => ending = self.take_signal(),
                     TREE => self.note_watched_gone(now),
+                    LARGE => self.take_answered(now),
                     slot => {
                         if event.is_read_closed()
                             && let Some(connection) = self.connections.get_mut(slot.0)
@@ -158,6 +171,7 @@ impl Server {
                     self.give_turn(slot, now);
                 }
             }
+            self.shared.desk.audit.write_due(now);
             if now >= tick {
                 tick = now + TICK;
                 self.tick(now);
@@ -174,7 +188,19 @@ impl Server {
         matches!(self.signals.read(&mut [0]), Ok(1..))
     }
 
+    /// Waits for events. Before that actually takes time, what waits to be written is.
     fn wait(&mut self, events: &mut Events, pause: Duration) -> io::Result<()> {
+        if !self.shared.desk.audit.is_written() {
+            self.poll_for(events, Duration::ZERO)?;
+            if !events.is_empty() || pause.is_zero() {
+                return Ok(());
+            }
+            self.shared.desk.audit.write();
+        }
+        self.poll_for(events, pause)
+    }
+
+    fn poll_for(&mut self, events: &mut Events, pause: Duration) -> io::Result<()> {
         match self.poll.poll(events, Some(pause)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             polled => polled,
@@ -208,8 +234,11 @@ impl Server {
                     if self.connections.len() >= self.limit {
                         self.close_quietest();
                     }
-                    let index = self.connections.insert(Connection::new(stream, now));
-                    self.serve(index, now);
+                    self.serial += 1;
+                    let entry = self.connections.vacant_entry();
+                    let ticket = Ticket { index: entry.key(), serial: self.serial };
+                    entry.insert(Connection::new(stream, ticket, now));
+                    self.serve(ticket.index, now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {
@@ -236,6 +265,21 @@ impl Server {
         let shared = &mut self.shared;
         let next = catch_unwind(AssertUnwindSafe(|| connection.turn(shared, now)));
         self.follow_up(index, next.unwrap_or(Next::Close));
+    }
+
+    /// Sends the answers to large questions on to those who are still there.
+    fn take_answered(&mut self, now: Instant) {
+        while let Some(mut answered) = self.shared.large.answered() {
+            let audit = &mut self.shared.desk.audit;
+            audit.append(&answered.lines);
+            audit.settle();
+            let index = answered.ticket.index;
+            if let Some(connection) = self.connections.get_mut(index) {
+                let next = connection.come_back(&mut answered, &mut self.shared, now);
+                self.follow_up(index, next);
+            }
+            self.shared.store.take_back(&mut answered.input);
+        }
     }
 
     fn follow_up(&mut self, index: usize, next: Next) {
@@ -309,18 +353,25 @@ impl Server {
         while !self.connections.is_empty() {
             let pause = end.saturating_duration_since(Instant::now());
             if pause.is_zero() || self.wait(events, pause).is_err() {
-                return;
+                break;
             }
             for event in &*events {
-                self.serve(event.token().0, now);
+                match event.token() {
+                    LARGE => self.take_answered(now),
+                    slot => self.serve(slot.0, now),
+                }
             }
             self.connections.retain(|_, connection| connection.is_answering());
         }
+        self.shared.desk.audit.write();
     }
 }
 
 /// A socket that becomes readable when a signal asks the process to end.
-fn ending_signals() -> io::Result<UnixStream> {
+///
+/// # Errors
+/// As the system says.
+pub fn ending_signals() -> io::Result<UnixStream> {
     let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
     reader.set_nonblocking(true)?;
     for signal in [libc::SIGTERM, libc::SIGINT] {
@@ -331,7 +382,7 @@ fn ending_signals() -> io::Result<UnixStream> {
 
 /// How many connections can be had, after the system was asked for as many as it
 /// gives.
-fn connections_limit() -> usize {
+pub fn connections_limit() -> usize {
     let wanted = CONNECTIONS_LIMIT + RESERVED_DESCRIPTORS;
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return CONNECTIONS_LIMIT;

@@ -88,7 +88,7 @@ impl Address {
         // The last byte stays NUL.
         let (_, room) = sun_path.split_last_mut()?;
         let room = room.get_mut(..path.len())?;
-        room.iter_mut().zip(path).for_each(|(to, from)| *to = from.cast_signed());
+        room.iter_mut().zip(path).for_each(|(to, from)| *to = c_char::from_ne_bytes([*from]));
         let sun_family = family(libc::AF_UNIX);
         Some(Self::new(|sun_len| libc::sockaddr_un { sun_len, sun_family, sun_path }))
     }

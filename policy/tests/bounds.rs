@@ -18,8 +18,13 @@ fn judged(lines: Vec<(String, String)>) -> Vec<(String, Decision)> {
         lines
             .into_iter()
             .map(|(name, command)| {
-                let call =
-                    Call { agent: "a", session: "s", command: &command, cwd: Some("/home/u") };
+                let call = Call {
+                    agent: "a",
+                    session: "s",
+                    command: &command,
+                    cwd: Some("/home/u"),
+                    coverage: None,
+                };
                 let start = Instant::now();
                 let decision = policies.evaluate(&call);
                 let took = start.elapsed();

@@ -88,6 +88,11 @@ const WRONG_WHEN: &[(&str, u64, &str)] = &[
     ("{command_not_matches: '[]'}", 38, "not closed"),
     ("{session_matches: '[^'}", 34, "not closed"),
     ("{command_contains: []}", 35, "empty"),
+    ("{coverage_matches: [static, statik]}", 44, "no coverage matches `statik`"),
+    ("{coverage_not_matches: Full}", 39, "the words are `full`, `sip`"),
+    ("{coverage_matches: ''}", 35, "no coverage"),
+    ("{coverage_matches: '[a'}", 35, "not closed"),
+    ("{coverage_matches: []}", 35, "empty"),
     ("{command_matches: [*rm]}", 35, "quotes"),
 ];
 
@@ -160,7 +165,8 @@ fn rules_of_other_tools_load_and_are_never_reached() {
                   - {action: deny, when: {path_matches: ['/etc/**'], whatever: 1}}\n- name: both\n  \
                   match: {tool: [exec, read]}\n  rules:\n  - {action: deny, when: {path_matches: ['**']}, message: m}\n";
     let policies = PolicySet::parse(source, "p.yaml").expect("a right file");
-    let call = Call { agent: "a", session: "s", command: "cat /etc/passwd", cwd: None };
+    let call =
+        Call { agent: "a", session: "s", command: "cat /etc/passwd", cwd: None, coverage: None };
     assert_eq!(policies.evaluate(&call).action, Action::Allow);
     let warned: Vec<_> = policies.warnings().iter().map(|p| (p.line, p.column)).collect();
     assert_eq!(warned, [(3, 9), (10, 14)]);

@@ -10,7 +10,7 @@ fn policy(default: &str, rules: &str) -> PolicySet {
 }
 
 fn decide(policies: &PolicySet, command: &str) -> Decision {
-    policies.evaluate(&Call { agent: "a", session: "s", command, cwd: None })
+    policies.evaluate(&Call { agent: "a", session: "s", command, cwd: None, coverage: None })
 }
 
 /// Checks what `rules` say of each command.
@@ -345,8 +345,52 @@ fn agents_sessions_tools_and_switches_choose_the_policies() {
     for (agent, session, action) in
         [("x", "s", Allow), ("claude-1", "s", Deny), ("x", "ci-1", Deny), ("x", "ci-ok-1", Allow)]
     {
-        let decision = policies.evaluate(&Call { agent, session, command: "ls", cwd: None });
+        let decision =
+            policies.evaluate(&Call { agent, session, command: "ls", cwd: None, coverage: None });
         assert_eq!(decision.action, action, "{agent} {session}");
+    }
+}
+
+#[test]
+fn how_much_will_be_seen_of_a_program_may_be_a_condition() {
+    for (when, held, not_held) in [
+        ("coverage_matches: static", &[Some("static")][..], &[Some("full"), None][..]),
+        (
+            "coverage_matches: [arm64e, 's*']",
+            &[Some("arm64e"), Some("sip"), Some("static")],
+            &[Some("full"), Some("other-arch"), None],
+        ),
+        (
+            "coverage_not_matches: full",
+            &[Some("static"), Some("of a later version"), None],
+            &[Some("full")],
+        ),
+        (
+            "coverage_matches: '*', coverage_not_matches: full",
+            &[Some("sip")],
+            &[Some("full"), None],
+        ),
+        ("coverage_matches: sip, command_matches: ls", &[Some("sip")], &[Some("full"), None]),
+        ("coverage_matches: sip, command_matches: mv", &[], &[Some("sip"), Some("full"), None]),
+        ("coverage_matches: sip, session_matches: ci-*", &[], &[Some("sip"), Some("full"), None]),
+    ] {
+        let policies = policy("allow", &format!("  - {{action: deny, when: {{{when}}}}}\n"));
+        let action = |coverage| {
+            let call = Call { agent: "a", session: "s", command: "ls", cwd: None, coverage };
+            policies.evaluate(&call).action
+        };
+        assert!(held.iter().all(|coverage| action(*coverage) == Deny), "{when}");
+        assert!(not_held.iter().all(|coverage| action(*coverage) == Allow), "{when}");
+    }
+}
+
+#[test]
+fn a_permitting_rule_about_coverage_permits_that_coverage_only() {
+    let rules = "  - {action: allow, when: {coverage_matches: full}}\n  - {action: deny}\n";
+    let policies = policy("deny", rules);
+    for (coverage, action) in [(Some("full"), Allow), (Some("static"), Deny), (None, Deny)] {
+        let call = Call { agent: "a", session: "s", command: "ls", cwd: None, coverage };
+        assert_eq!(policies.evaluate(&call).action, action, "{coverage:?}");
     }
 }
 
@@ -398,7 +442,9 @@ fn globs_match_as_they_are_written_down() {
             &format!("  - {{action: deny, when: {{session_matches: {pattern}}}}}\n"),
         );
         let matches = |session: &str| {
-            policies.evaluate(&Call { agent: "a", session, command: "ls", cwd: None }).action
+            policies
+                .evaluate(&Call { agent: "a", session, command: "ls", cwd: None, coverage: None })
+                .action
                 == Deny
         };
         // A session is no command, in which alone runs of blanks are one.

@@ -4,7 +4,7 @@
 use core::ffi::CStr;
 
 use super::window::ReadAt;
-use super::{Coverage, HEAD_BYTES, Host, Kind, Os, Status, judge};
+use super::{Coverage, HEAD_BYTES, Host, Kind, Os, Status, judge, judge_unread};
 use crate::arena::Text;
 
 /// A path that is longer is not followed.
@@ -22,6 +22,12 @@ pub trait Files {
     /// # Errors
     /// Whatever the system says.
     fn open(&mut self, path: &CStr) -> Result<(Self::File, Status), Self::Error>;
+
+    /// The status of a file that could not be opened, where that is worth asking for: a
+    /// program may be there to be executed and not to be read, like `sudo` on macOS.
+    fn status(&mut self, _path: &CStr, _why: &Self::Error) -> Option<Status> {
+        None
+    }
 
     /// Is told of each file that was looked at, in the order in which the kernel does.
     fn saw(&mut self, _seen: Seen<'_>) {}
@@ -60,7 +66,14 @@ pub fn follow<F: Files>(
     path: &CStr,
     around_env: Option<&[u8]>,
 ) -> Result<Option<Coverage>, F::Error> {
-    let mut file = files.open(path)?;
+    let mut file = match files.open(path) {
+        Ok(file) => file,
+        Err(why) => {
+            let status = files.status(path, &why);
+            let coverage = status.and_then(|it| judge_unread(host, path.to_bytes(), it));
+            return coverage.map(Some).ok_or(why);
+        }
+    };
     let mut room = [0; LONGEST_PATH];
     let mut path = path;
     for _ in 0..=most_scripts(host.os) {

@@ -221,6 +221,18 @@ pub fn judge<'h>(
     coverage.map_or(Kind::Unknown, Kind::Program)
 }
 
+/// What can be said of a file that cannot be read; `None` if nothing speaks against it.
+#[must_use]
+pub fn judge_unread(host: Host, path: &[u8], status: Status) -> Option<Coverage> {
+    if status.is_privileged(host.os) {
+        Some(Coverage::Setuid)
+    } else if host.os == Os::MacOs && sip::is_protected(path, status.flags) {
+        Some(Coverage::Sip)
+    } else {
+        None
+    }
+}
+
 fn linux(cpu: Cpu, status: Status, head: &[u8]) -> Option<Coverage> {
     match elf::coverage(cpu, head)? {
         Coverage::Full if status.is_privileged(Os::Linux) => Some(Coverage::Setuid),
@@ -236,12 +248,8 @@ fn macos(
     file: &(impl ReadAt + ?Sized),
 ) -> Option<Coverage> {
     if !macho::is_macho(head) {
-        None
-    } else if status.is_privileged(Os::MacOs) {
-        Some(Coverage::Setuid)
-    } else if sip::is_protected(path, status.flags) {
-        Some(Coverage::Sip)
-    } else {
-        macho::coverage(cpu, file)
+        return None;
     }
+    let host = Host { os: Os::MacOs, cpu };
+    judge_unread(host, path, status).or_else(|| macho::coverage(cpu, file))
 }

@@ -274,8 +274,12 @@ impl Files for Disk {
     type Error = ();
 
     fn open(&mut self, path: &CStr) -> Result<(Bytes, Status), ()> {
-        let (bytes, mode) = self.files.get(path).ok_or(())?;
+        let (bytes, mode) = self.files.get(path).filter(|(_, mode)| mode & 0o400 != 0).ok_or(())?;
         Ok((Bytes(bytes.clone()), Status { mode: *mode, flags: 0 }))
+    }
+
+    fn status(&mut self, path: &CStr, (): &()) -> Option<Status> {
+        self.files.get(path).map(|(_, mode)| Status { mode: *mode, flags: 0 })
     }
 
     fn saw(&mut self, seen: Seen<'_>) {
@@ -346,6 +350,21 @@ fn the_program_behind_env_is_found_like_a_shell_finds_it() {
     assert_eq!(follow(Some(b"/none")), (None, "/s".to_owned()));
     let long = [b"/".repeat(600), b":/b".to_vec()].concat();
     assert_eq!(follow(Some(&long)), (Some(Coverage::Full), "/s /b/node".to_owned()));
+}
+
+#[test]
+fn a_program_that_cannot_be_read_is_judged_by_its_status() {
+    let follow = |host, path: &CStr, mode| {
+        let mut disk = Disk::default().with(path.to_str().expect("text"), "");
+        disk.files.get_mut(path).expect("a file").1 = mode;
+        follow(&mut disk, host, path, None)
+    };
+    for host in HOSTS {
+        assert_eq!(follow(host, c"/opt/sudo", 0o104_111), Ok(Some(Coverage::Setuid)));
+        assert_eq!(follow(host, c"/opt/x", 0o100_111), Err(()));
+        let protected = (host.os == Os::MacOs).then_some(Coverage::Sip);
+        assert_eq!(follow(host, c"/usr/bin/x", 0o100_111), protected.map(Some).ok_or(()));
+    }
 }
 
 /// The fixtures that broken files are made of.

@@ -37,14 +37,6 @@ mod notices;
 mod programs;
 #[cfg(target_os = "linux")]
 mod python;
-#[cfg_attr(
-    target_os = "macos",
-    allow(
-        dead_code,
-        unused_imports,
-        reason = "made for the tests of Linux too, which use the rest"
-    )
-)]
 mod support;
 #[cfg(target_os = "linux")]
 mod surroundings;

@@ -17,6 +17,7 @@ fn every_command_explains_itself() {
         &["policy", "check", "--help"],
         &["policy", "show", "--help"],
         &["setup", "--help"],
+        &["doctor", "--help"],
     ] {
         let output = world.run(words);
         assert_eq!(output.status.code(), Some(0), "{words:?}");

@@ -12,14 +12,18 @@ use crate::server::{Client, TOKEN};
 use crate::world::{POLICY, World, compile, stdout, wait_until};
 
 /// A guarded shell that waits, and its server.
-struct Waiting {
+pub struct Waiting {
     shell: Child,
-    socket: PathBuf,
-    token: String,
+    pub socket: PathBuf,
+    pub token: String,
 }
 
 impl Waiting {
     fn start(world: &World, flags: &[&str]) -> Self {
+        Self::start_with(world, flags, &[])
+    }
+
+    pub fn start_with(world: &World, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut words = vec!["preload"];
         words.extend(flags);
         words.extend([
@@ -28,8 +32,9 @@ impl Waiting {
             "-c",
             "echo \"$RAMPART_URL\"; echo \"$RAMPART_TOKEN\"; echo; read x",
         ]);
-        let mut shell =
-            world.rampart(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = world.rampart(words);
+        command.envs(variables.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut shell = command.spawn().unwrap();
         let mut said = String::new();
         let mut out = shell.stdout.take().unwrap();
         while !said.ends_with("\n\n") {
@@ -42,13 +47,13 @@ impl Waiting {
         Self { shell, socket, token: lines.next().unwrap().to_owned() }
     }
 
-    fn ask(&self, command: &str, token: &str) -> crate::server::Answer {
+    pub fn ask(&self, command: &str, token: &str) -> crate::server::Answer {
         let mut client = Client::over_unix(&self.socket);
         client.send(crate::server::question(command).replace(TOKEN, token));
         client.answer()
     }
 
-    fn end(mut self) {
+    pub fn end(mut self) {
         self.shell.stdin.take().unwrap().write_all(b"\n").unwrap();
         self.shell.wait().unwrap();
     }
@@ -62,12 +67,25 @@ fn the_embedded_server_decides_by_the_policy_and_knows_its_token() {
     assert!(waiting.ask("forbidden", &waiting.token).body.contains("\"allowed\":false"));
     assert!(waiting.ask("ls", &waiting.token).body.contains("\"allowed\":true"));
     assert_eq!(waiting.ask("ls", "wrong").status, 401);
-    assert_eq!(world.audit().len(), 2);
+    world.audit_of(2);
     // A changed policy counts for a run that is under way, too.
     world.write("p.yaml", &POLICY.replace("forbidden*", "banned*"));
     wait_until("the new policy", || {
         waiting.ask("forbidden", &waiting.token).body.contains("\"allowed\":true")
     });
+    waiting.end();
+    wait_until_gone(&world);
+}
+
+#[test]
+fn with_audit_sync_the_embedded_servers_lines_are_there_before_its_answers() {
+    let world = World::with_library();
+    world.write(".rampart/policy.yaml", POLICY);
+    let waiting = Waiting::start(&world, &["--audit-sync"]);
+    for asked in 1..=20 {
+        assert!(waiting.ask("forbidden", &waiting.token).body.contains("\"allowed\":false"));
+        assert_eq!(world.audit().len(), asked);
+    }
     waiting.end();
     wait_until_gone(&world);
 }
@@ -111,7 +129,7 @@ fn a_command_that_waits_for_all_its_children_does_not_wait_for_the_server() {
 fn sigterm_ends_the_embedded_server_and_the_terminals_signals_do_not() {
     let world = World::with_library();
     let waiting = Waiting::start(&world, &[]);
-    let server = find_server(&waiting);
+    let server = find_server(&waiting, "rampart-server");
     let signal = |name: &str| {
         let status = std::process::Command::new("kill").args([name, &server]).status().unwrap();
         assert!(status.success());
@@ -123,8 +141,8 @@ fn sigterm_ends_the_embedded_server_and_the_terminals_signals_do_not() {
     waiting.end();
 }
 
-/// The process at the other end of the socket.
-fn find_server(waiting: &Waiting) -> String {
+/// The process of this name at the other end of the socket.
+pub fn find_server(waiting: &Waiting, title: &str) -> String {
     let root = waiting.shell.id().to_string();
     let servers = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let path = entry.ok()?.path();
@@ -133,8 +151,8 @@ fn find_server(waiting: &Waiting) -> String {
         let home = waiting.socket.parent()?.parent()?.to_str()?;
         let is_ours = String::from_utf8_lossy(&started).contains(home);
         let pid = path.file_name()?.to_str()?.to_owned();
-        let title = std::fs::read(path.join("cmdline")).ok()?.starts_with(b"rampart-server of");
-        (title && name.trim() == "rampart-server" && is_ours && pid != root).then_some(pid)
+        let shows = std::fs::read(path.join("cmdline")).ok()?.starts_with(title.as_bytes());
+        (shows && name.starts_with(title) && is_ours && pid != root).then_some(pid)
     });
     let found: Vec<String> = servers.collect();
     assert_eq!(found.len(), 1, "{found:?}");

@@ -5,9 +5,14 @@
 //! asked about are only ever words in a request.
 
 mod commands;
+mod doctor;
 mod embedded;
 mod preload;
+mod relay;
+mod remote;
 mod serve_files;
+mod serve_large;
 mod serve_protocol;
 mod server;
+mod team;
 mod world;

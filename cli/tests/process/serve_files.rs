@@ -120,14 +120,12 @@ fn a_token_is_made_once_and_kept_private() {
 }
 
 #[test]
-fn every_decision_is_a_line_in_the_audit_before_the_answer_comes() {
+fn every_decision_is_a_line_in_the_audit() {
     let world = World::new();
     world.write(".rampart/policy.yaml", POLICY);
     let server = Server::start(&world, &[]);
     let answer = server.ask("forbidden --password=hunter2 x");
-    let lines = world.audit();
-    assert_eq!(lines.len(), 1);
-    let line = &lines[0];
+    let line = &world.audit_of(1)[0];
     assert_eq!(line["id"], answer["audit_id"]);
     assert_eq!(line["agent"], "tester");
     assert_eq!(line["session"], "s1");
@@ -143,14 +141,52 @@ fn every_decision_is_a_line_in_the_audit_before_the_answer_comes() {
 
     let mut tcp = server.over_tcp();
     tcp.ask("ls");
-    assert!(world.audit()[1]["pid"].is_null());
+    assert!(world.audit_of(2)[1]["pid"].is_null());
 
     // Log rotation: the file is moved away, and a new one begins.
     let audit = world.home().join("audit.jsonl");
     fs::rename(&audit, world.path("old.jsonl")).unwrap();
     wait_until("a new audit file", || audit.exists());
     server.ask("ls");
-    assert_eq!(world.audit().len(), 1);
+    world.audit_of(1);
+}
+
+#[test]
+fn with_audit_sync_a_line_is_there_before_its_answer() {
+    let world = World::new();
+    let server = Server::start(&world, &["--audit-sync"]);
+    let mut client = server.over_unix();
+    for asked in 1..=50 {
+        let answer = client.ask("ls");
+        let lines = world.audit();
+        assert_eq!(lines.len(), asked);
+        assert_eq!(lines[asked - 1]["id"], answer["audit_id"]);
+    }
+    // One that is too long to be answered at once is no exception.
+    let answer = client.ask(&format!("echo {}", "x".repeat(10_000)));
+    assert_eq!(world.audit()[50]["id"], answer["audit_id"]);
+}
+
+#[test]
+fn many_decisions_are_as_many_lines_in_the_order_of_the_answers() {
+    const ASKED: usize = 2_000;
+    let world = World::new();
+    let mut server = Server::start(&world, &[]);
+    let mut client = server.over_unix();
+    let flood = question("ls").repeat(ASKED);
+    let mut reader = client.reader();
+    let sender = std::thread::spawn(move || client.send(flood));
+    let ids: Vec<_> = (0..ASKED)
+        .map(|_| {
+            let answer: serde_json::Value = serde_json::from_str(&reader.answer().body).unwrap();
+            answer["audit_id"].clone()
+        })
+        .collect();
+    sender.join().unwrap();
+    server.signal("-TERM");
+    assert_eq!(server.ended().code(), Some(0));
+    let written: Vec<_> = world.audit().iter().map(|line| line["id"].clone()).collect();
+    assert_eq!(written, ids);
 }
 
 #[test]
@@ -162,7 +198,7 @@ fn monitoring_allows_and_records_the_verdict_and_disabled_does_not_look() {
         let answer = server.ask("forbidden");
         assert_eq!(answer["allowed"], true, "{mode}");
         assert_eq!(answer["decision"], verdict, "{mode}");
-        let line = &world.audit()[0];
+        let line = &world.audit_of(1)[0];
         assert_eq!(line["verdict"], verdict, "{mode}");
         assert_eq!(line["mode"], mode);
     }

@@ -117,6 +117,11 @@ impl Client<UnixStream> {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self::new(stream)
     }
+
+    /// Another one that reads from the same connection.
+    pub fn reader(&self) -> Self {
+        Self::new(self.stream.get_ref().try_clone().unwrap())
+    }
 }
 
 impl<S: Read + Write> Client<S> {
@@ -136,8 +141,9 @@ impl<S: Read + Write> Client<S> {
         let head = self.head();
         let length = head
             .lines()
-            .find_map(|line| line.strip_prefix("Content-Length: "))
-            .map_or(0, |length| length.parse().unwrap());
+            .filter_map(|line| line.split_once(": "))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+            .map_or(0, |(_, length)| length.parse().unwrap());
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).unwrap();
         let status = head.split(' ').nth(1).unwrap_or_default().parse().unwrap();

@@ -99,6 +99,16 @@ impl World {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// The audit, once it has so many lines: they come a moment after the answers.
+    pub fn audit_of(&self, lines: usize) -> Vec<serde_json::Value> {
+        let text = || fs::read_to_string(self.home().join("audit.jsonl")).unwrap_or_default();
+        let count = || text().matches('\n').count();
+        wait_until("the audit's lines", || count() >= lines);
+        let audit = self.audit();
+        assert_eq!(audit.len(), lines, "{audit:?}");
+        audit
+    }
+
     /// What is left of embedded servers.
     pub fn private_directories(&self) -> Vec<PathBuf> {
         fs::read_dir(self.runtime()).unwrap().map(|entry| entry.unwrap().path()).collect()

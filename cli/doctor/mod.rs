@@ -1,0 +1,124 @@
+//! `rampart doctor`: whether everything is in place, and how much the guard will see of a
+//! program.
+
+mod disk;
+mod homebrew;
+mod places;
+mod program;
+mod server;
+mod trial;
+
+use std::ffi::OsString;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::output;
+
+pub use program::coverage_of;
+
+const EXAMPLES: &str = "\
+Examples:
+  rampart doctor
+  rampart doctor -- node server.js
+  rampart doctor --json | jq '.checks[] | select(.level == \"problem\")'
+
+The status is 0 if all is in place, or if the guard sees everything that PROGRAM
+does; 1 if not; 127 if there is no such program. Nothing is changed, and PROGRAM is
+not started.";
+
+/// Check that everything is in place, or what the guard sees of a program
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, override_usage = "\
+rampart doctor [OPTIONS]
+       rampart doctor [OPTIONS] -- PROGRAM [ARGS...]")]
+pub struct Arguments {
+    /// A program, as it would be started; its arguments do not matter
+    #[arg(last = true, value_name = "PROGRAM")]
+    program: Vec<OsString>,
+    /// Write one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Writes what was found, and gives whether all is well.
+///
+/// # Errors
+/// There is no such program, or no home.
+pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
+    match arguments.program.first() {
+        Some(name) => program::run(name, arguments.json),
+        None => check(arguments.json),
+    }
+}
+
+/// How bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Ok,
+    Warning,
+    Problem,
+}
+
+/// What was found about one thing.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Check {
+    about: &'static str,
+    level: Level,
+    text: String,
+    /// What to do about it.
+    advice: Option<String>,
+}
+
+impl Check {
+    fn ok(about: &'static str, text: impl Into<String>) -> Self {
+        Self { about, level: Level::Ok, text: text.into(), advice: None }
+    }
+
+    fn warning(about: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { about, level: Level::Warning, text: text.into(), advice: Some(advice.into()) }
+    }
+
+    fn problem(about: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { about, level: Level::Problem, text: text.into(), advice: Some(advice.into()) }
+    }
+
+    /// A problem whose sentence says what to do.
+    fn failure(about: &'static str, failure: &Failure) -> Self {
+        let text = failure.sentence().to_owned();
+        Self { about, level: Level::Problem, text, advice: None }
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    ok: bool,
+    checks: Vec<Check>,
+}
+
+fn check(json: bool) -> Result<bool, Failure> {
+    let home = Home::locate()?;
+    let mut checks = places::checks(&home);
+    checks.extend(trial::check(&home));
+    checks.push(server::check());
+    let ok = checks.iter().all(|check| check.level != Level::Problem);
+    if json {
+        output::json(&Report { ok, checks })?;
+        return Ok(ok);
+    }
+    for Check { about, level, text, advice } in &checks {
+        let level = match level {
+            Level::Ok => "ok",
+            Level::Warning => "warning",
+            Level::Problem => "problem",
+        };
+        output::line(format_args!("{level:<8} {about:<8} {text}"))?;
+        if let Some(advice) = advice {
+            output::line(format_args!("{:18}{advice}", ""))?;
+        }
+    }
+    Ok(ok)
+}

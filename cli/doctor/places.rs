@@ -1,0 +1,117 @@
+//! Checks the files that Rampart lives by: that they are there, that they can be used, and
+//! that nobody else can change or read what is not for them.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use nix::unistd::geteuid;
+
+use super::Check;
+use crate::home::Home;
+use crate::library;
+use crate::policy_file::{InForce, Origin, warnings};
+use crate::token::Token;
+
+const OTHERS_MAY_WRITE: u32 = 0o022;
+const OTHERS_MAY_DO_ANYTHING: u32 = 0o077;
+const ROOT: u32 = 0;
+
+pub fn checks(home: &Home) -> Vec<Check> {
+    let mut checks = vec![directory(home)];
+    checks.push(token(home));
+    checks.extend(policy(home));
+    checks.extend(library(home));
+    checks
+}
+
+fn directory(home: &Home) -> Check {
+    let path = home.directory();
+    let shown = path.display();
+    let Ok(metadata) = path.metadata() else {
+        let text = format!("there is no {shown}");
+        return Check::warning("home", text, "run `rampart setup`");
+    };
+    if let Some(text) = changeable(path, &metadata) {
+        return Check::problem("home", text, format!("run `chmod 700 {shown}` as its owner"));
+    }
+    if metadata.mode() & OTHERS_MAY_DO_ANYTHING != 0 {
+        let text = format!("others can look into {shown}");
+        return Check::warning("home", text, format!("run `chmod 700 {shown}`"));
+    }
+    Check::ok("home", shown.to_string())
+}
+
+fn token(home: &Home) -> Check {
+    let path = home.token();
+    let shown = path.display();
+    let Ok(metadata) = path.metadata() else {
+        return Check::ok("token", "none: a server that is started for a run makes one of its own");
+    };
+    if metadata.mode() & OTHERS_MAY_DO_ANYTHING != 0 {
+        let text = format!("others can read the token file {shown}");
+        return Check::problem("token", text, format!("run `chmod 600 {shown}`"));
+    }
+    match Token::read(&path) {
+        Ok(_) => Check::ok("token", shown.to_string()),
+        Err(failure) => {
+            let advice = "remove the file, and run `rampart setup`, which makes a new one";
+            Check::problem("token", failure.sentence(), advice)
+        }
+    }
+}
+
+fn policy(home: &Home) -> Vec<Check> {
+    let policy = match InForce::load(None, home) {
+        Ok(policy) => policy,
+        Err(failure) => return vec![Check::failure("policy", &failure)],
+    };
+    let Origin::File(path) = &policy.origin else {
+        return vec![Check::ok("policy", "none of your own: the built-in starter is in force")];
+    };
+    let shown = path.display();
+    let mut checks = Vec::new();
+    match path.metadata().ok().and_then(|metadata| changeable(path, &metadata)) {
+        Some(text) => {
+            let advice = format!("run `chmod go-w {shown}` as its owner");
+            checks.push(Check::problem("policy", text, advice));
+        }
+        None => checks.push(Check::ok("policy", shown.to_string())),
+    }
+    let found = warnings(&policy.policies, path);
+    checks.extend(found.map(|text| Check { advice: None, ..Check::warning("policy", text, "") }));
+    checks
+}
+
+fn library(home: &Home) -> Vec<Check> {
+    let path = match library::find(home) {
+        Ok(path) => path,
+        Err(failure) => return vec![Check::failure("library", &failure)],
+    };
+    let shown = path.display();
+    let mut checks = Vec::new();
+    match path.metadata().ok().and_then(|metadata| changeable(&path, &metadata)) {
+        Some(text) => {
+            let advice = format!("run `chmod go-w {shown}` as its owner");
+            checks.push(Check::problem("library", text, advice));
+        }
+        None => checks.push(Check::ok("library", shown.to_string())),
+    }
+    if !library::can_be_listed(&path) {
+        let text = format!(
+            "the loader cannot be given the path {shown}: it has a blank, a colon or a dollar sign"
+        );
+        let advice = "put it elsewhere and name that in RAMPART_LIBRARY, to use it with a server of your own";
+        checks.push(Check::warning("library", text, advice));
+    }
+    checks
+}
+
+/// Who else could change a file, in words.
+fn changeable(path: &Path, metadata: &Metadata) -> Option<String> {
+    let shown = path.display();
+    if ![ROOT, geteuid().as_raw()].contains(&metadata.uid()) {
+        return Some(format!("{shown} belongs to somebody else, who can change it"));
+    }
+    (metadata.mode() & OTHERS_MAY_WRITE != 0).then(|| format!("others can change {shown}"))
+}

@@ -1,0 +1,187 @@
+//! Says how much the guard will see of a program, and why.
+
+use std::ffi::{CString, OsStr};
+use std::fmt::{Display, Write as _};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access};
+use rampart_core::coverage::{Coverage, Host, Os, follow};
+use serde::Serialize;
+
+use super::disk::{Disk, Step, What};
+use super::homebrew::{Instead, instead};
+use crate::command_line::command_line;
+use crate::failure::Failure;
+use crate::output;
+
+/// How much will be seen of the program of this name or path, where that is known.
+pub fn coverage_of(name: &OsStr) -> Option<Coverage> {
+    find(name).ok().and_then(|path| look(&path).ok()).and_then(|look| look.coverage)
+}
+
+/// Writes how much will be seen of a program, and gives whether it is everything.
+///
+/// # Errors
+/// There is no such program.
+pub fn run(name: &OsStr, json: bool) -> Result<bool, Failure> {
+    let path = find(name)?;
+    let looked = look(&path).map_err(|error| {
+        Failure::new(format!("cannot tell what {} is: {error}", path.display()))
+    })?;
+    if json {
+        output::json(&looked.report(&path))?;
+    } else {
+        output::text(&looked.explain(&path))?;
+    }
+    Ok(looked.coverage == Some(Coverage::Full))
+}
+
+/// The program of this name or path, as a shell would find it.
+fn find(name: &OsStr) -> Result<PathBuf, Failure> {
+    let shown = name.display();
+    let can_run = |path: &Path| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
+    if name.as_bytes().contains(&b'/') {
+        let path = PathBuf::from(name);
+        return match path.symlink_metadata() {
+            Err(_) => Err(Failure::not_found(format!("there is no {shown}"))),
+            Ok(_) if can_run(&path) => Ok(path),
+            Ok(_) => Err(Failure::cannot_run(format!("{shown} is nothing that you can execute"))),
+        };
+    }
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&search)
+        .map(|directory| directory.join(name))
+        .find(|path| !name.is_empty() && can_run(path))
+        .ok_or_else(|| Failure::not_found(format!("there is no program {shown} in your PATH")))
+}
+
+/// What was found out about a program.
+struct Looked {
+    coverage: Option<Coverage>,
+    steps: Vec<Step>,
+}
+
+fn look(path: &Path) -> io::Result<Looked> {
+    let mut disk = Disk::default();
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    // On macOS what `env` starts is not followed, for the system protects `env` itself.
+    let around_env = (Os::HERE == Os::Linux).then(|| search.as_bytes());
+    let coverage = follow(&mut disk, Host::HERE, &path, around_env)?;
+    Ok(Looked { coverage, steps: disk.steps })
+}
+
+/// What was found out, for a program to read.
+#[derive(Serialize)]
+struct Report<'l> {
+    path: &'l Path,
+    /// Is `null` where it is not known.
+    coverage: Option<&'static str>,
+    ok: bool,
+    steps: Vec<StepReport<'l>>,
+    why: &'static str,
+    consequence: &'static str,
+    instead: Option<String>,
+}
+
+#[derive(Serialize)]
+struct StepReport<'l> {
+    path: &'l Path,
+    kind: &'static str,
+    coverage: Option<&'static str>,
+    interpreter: Option<&'l str>,
+}
+
+impl Looked {
+    fn report<'l>(&'l self, path: &'l Path) -> Report<'l> {
+        let step = |Step { path, what }: &'l Step| {
+            let (kind, coverage, interpreter) = match what {
+                What::Program(coverage) => ("program", Some(coverage.word()), None),
+                What::Script(line) => ("script", None, Some(line.as_str())),
+                What::Unknown => ("unknown", None, None),
+            };
+            StepReport { path, kind, coverage, interpreter }
+        };
+        Report {
+            path,
+            coverage: self.coverage.map(Coverage::word),
+            ok: self.coverage == Some(Coverage::Full),
+            steps: self.steps.iter().map(step).collect(),
+            why: why(self.coverage),
+            consequence: consequence(self.coverage),
+            instead: self.advice(path),
+        }
+    }
+
+    fn explain(&self, path: &Path) -> String {
+        let word = self.coverage.map_or("unknown", Coverage::word);
+        let mut text = format!("{word}: {}\n", path.display());
+        let mut row = |name: &str, value: &dyn Display| {
+            let _ = writeln!(text, "  {name:<8} {value}");
+        };
+        for Step { path, what } in &self.steps {
+            if let What::Script(line) = what {
+                row("script", &format_args!("{} is run by {line}", path.display()));
+            }
+        }
+        if let Some(Step { path: last, .. }) = self.steps.last().filter(|last| last.path != path) {
+            row("runs", &last.display());
+        }
+        row("why", &why(self.coverage));
+        row("so", &consequence(self.coverage));
+        if let Some(advice) = self.advice(path) {
+            row("instead", &advice);
+        }
+        text
+    }
+
+    /// What to start so that everything is seen.
+    fn advice(&self, path: &Path) -> Option<String> {
+        let protected = [Coverage::Sip, Coverage::Hardened, Coverage::Arm64e];
+        if !self.coverage.is_some_and(|coverage| protected.contains(&coverage)) {
+            return None;
+        }
+        let quoted = |path: &Path| command_line(&[path.as_os_str().to_owned()]);
+        let last = self.steps.last()?;
+        if last.path.file_name() == Some(OsStr::new("env")) && last.path != path {
+            return Some(format!("start its interpreter yourself, with {} after it", quoted(path)));
+        }
+        let is_covered =
+            |path: &Path| look(path).is_ok_and(|looked| looked.coverage == Some(Coverage::Full));
+        Some(match instead(&last.path, is_covered)? {
+            Instead::Start(path) => format!("{} is seen in full", quoted(&path)),
+            Instead::Install(formula) => {
+                format!("`brew install {formula}` has one that is seen in full")
+            }
+        })
+    }
+}
+
+fn why(coverage: Option<Coverage>) -> &'static str {
+    match coverage {
+        Some(Coverage::Full) => "its loader loads the library",
+        Some(Coverage::Sip) => "macOS protects it, and keeps the library out of it",
+        Some(Coverage::Hardened) => "it is signed so that the library is kept out of it",
+        Some(Coverage::Arm64e) => "it is an arm64e program, which loads only libraries of its kind",
+        Some(Coverage::Static) => "it is linked statically, and has no loader that loads libraries",
+        Some(Coverage::Setuid) => {
+            "it runs with the rights of its owner or group, so that its loader ignores the library"
+        }
+        Some(Coverage::OtherArchitecture) => {
+            "it is built for another machine than the library, or another word size"
+        }
+        None => "it cannot be read, or is nothing that the system runs by itself",
+    }
+}
+
+fn consequence(coverage: Option<Coverage>) -> &'static str {
+    match coverage {
+        Some(Coverage::Full) => {
+            "it is asked about when it starts, and so is everything that it starts"
+        }
+        Some(_) => "it is asked about when it starts; what it starts itself is not seen",
+        None => "it is asked about when it starts; whether what it starts is seen is not known",
+    }
+}

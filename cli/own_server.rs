@@ -1,0 +1,204 @@
+//! A server that belongs to one guarded run: it is started before the command, is
+//! no child of it, listens in a private directory, and ends after the last process
+//! of its tree.
+
+use std::ffi::CStr;
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+use nix::sys::stat::{Mode as FileMode, umask};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{
+    ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, setsid,
+};
+
+use crate::environment;
+use crate::failure::Failure;
+use crate::private_directory::PrivateDirectory;
+use crate::server::{Tree, title};
+use crate::token::Token;
+
+/// Descriptors below this are closed where the system does not list them.
+const ASSUMED_DESCRIPTORS: RawFd = 4096;
+
+/// What the guarded command has to know of its server.
+pub struct Access {
+    pub url: String,
+    pub token: Token,
+    /// The library, by a path that the loader can be given.
+    pub library: PathBuf,
+}
+
+/// What a server is given to serve with.
+pub struct Post {
+    pub listener: UnixListener,
+    /// Made for this run.
+    pub token: Token,
+    /// It has to end after this.
+    pub tree: Tree,
+}
+
+/// Starts a server for the tree of processes that this process is about to become
+/// the root of. `build` is called in the server's process, which has a single
+/// thread, and may still speak on stderr; what it gives is then run in silence.
+/// `file` stays open there. The kernel shows the first 15 characters of the title
+/// where there is less room.
+///
+/// # Errors
+/// There is no directory for its socket, or no process for it, or it could not be
+/// built. Nothing is left behind then.
+pub fn start<Run: FnOnce()>(
+    title: &CStr,
+    library: &Path,
+    file: Option<RawFd>,
+    build: impl FnOnce(Post) -> Result<Run, Failure>,
+) -> Result<Access, Failure> {
+    let directory = PrivateDirectory::make()?;
+    let socket = directory.socket();
+    let listener = UnixListener::bind(&socket)
+        .map_err(|error| Failure::new(format!("cannot listen at {}: {error}", socket.display())))?;
+    let library = directory.listable(library)?;
+    let url = format!("unix://{}", socket.display());
+    let token = Token::random()?;
+    let entry = format!("{}={url}", environment::URL).into_bytes();
+    let tree = Tree::new(getpid(), entry, Instant::now());
+    let mut kept = vec![listener.as_raw_fd()];
+    kept.extend(tree.descriptor().map(AsRawFd::as_raw_fd));
+    kept.extend(file);
+    let post = Post { listener, token: token.clone(), tree };
+    let birth = Birth { title, kept, directory: &directory };
+    if !birth.become_parent(|| build(post))? {
+        return Err(Failure::new("the server of this run did not start; nothing was run"));
+    }
+    directory.leave_to_server();
+    Ok(Access { url, token, library })
+}
+
+/// How the server's process comes about.
+struct Birth<'b> {
+    title: &'b CStr,
+    /// The descriptors that it keeps.
+    kept: Vec<RawFd>,
+    directory: &'b PrivateDirectory,
+}
+
+impl Birth<'_> {
+    /// Forks twice, so that the server is nobody's child: a command that waits for all
+    /// its children must not wait for it. Gives whether the server is ready.
+    fn become_parent<Run: FnOnce()>(
+        &self,
+        build: impl FnOnce() -> Result<Run, Failure>,
+    ) -> Result<bool, Failure> {
+        // SAFETY: this process has a single thread, so the child may do anything.
+        let forked = unsafe { fork() }.map_err(|error| {
+            Failure::new(format!("cannot start the server of this run: {error}"))
+        })?;
+        match forked {
+            ForkResult::Parent { child } => Ok(ended_well(child)),
+            ForkResult::Child => {
+                let ready = self.go_between(build);
+                exit(i32::from(!ready))
+            }
+        }
+    }
+
+    /// The process between the command and the server: it waits until the server is
+    /// ready, and leaves it behind.
+    fn go_between<Run: FnOnce()>(&self, build: impl FnOnce() -> Result<Run, Failure>) -> bool {
+        let Ok((mut reader, writer)) = io::pipe() else {
+            return false;
+        };
+        if setsid().is_err() {
+            return false;
+        }
+        // SAFETY: as above, there is a single thread.
+        match unsafe { fork() } {
+            Err(_) => false,
+            Ok(ForkResult::Parent { .. }) => {
+                drop(writer);
+                reader.read_exact(&mut [0]).is_ok()
+            }
+            Ok(ForkResult::Child) => {
+                drop(reader);
+                self.serve(build, writer);
+                self.directory.remove();
+                exit(0)
+            }
+        }
+    }
+
+    fn serve<Run: FnOnce()>(
+        &self,
+        build: impl FnOnce() -> Result<Run, Failure>,
+        mut ready: io::PipeWriter,
+    ) {
+        let mut open = vec![ready.as_raw_fd()];
+        open.extend(&self.kept);
+        close_all_but(&open);
+        let _ = chdir("/");
+        umask(FileMode::from_bits_truncate(0o077));
+        let _ = SigSet::empty().thread_set_mask();
+        // SAFETY: to ignore a signal is no handler of ours.
+        let _ = unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) };
+        title::set(self.title);
+        let run = match build() {
+            Ok(run) => run,
+            Err(failure) => {
+                failure.report();
+                return;
+            }
+        };
+        if silence().is_err() || ready.write_all(&[1]).is_err() {
+            return;
+        }
+        drop(ready);
+        run();
+    }
+}
+
+/// Waits for the process between; whoever ignores `SIGCHLD` gets no status.
+fn ended_well(child: Pid) -> bool {
+    loop {
+        match waitpid(child, None) {
+            Err(Errno::EINTR) => {}
+            Err(Errno::ECHILD) => return true,
+            status => return matches!(status, Ok(WaitStatus::Exited(_, 0))),
+        }
+    }
+}
+
+fn silence() -> io::Result<()> {
+    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    dup2_stderr(&null)?;
+    Ok(())
+}
+
+/// Closes what was inherited: somebody may wait for the end of one of those pipes.
+fn close_all_but(kept: &[RawFd]) {
+    let named = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+    let open: Vec<RawFd> = match fs::read_dir("/dev/fd") {
+        Ok(entries) => entries.filter_map(named).collect(),
+        Err(_) => (0..ASSUMED_DESCRIPTORS).collect(),
+    };
+    for descriptor in open {
+        if descriptor > libc::STDERR_FILENO && !kept.contains(&descriptor) {
+            // SAFETY: no value in this process owns a descriptor that is not kept.
+            unsafe { libc::close(descriptor) };
+        }
+    }
+}
+
+/// Ends the process at once: what is registered to run at its end belongs to the
+/// process that it was forked from.
+fn exit(status: i32) -> ! {
+    // SAFETY: ends the process, whatever its state is.
+    unsafe { libc::_exit(status) }
+}
