@@ -12,20 +12,28 @@ SH := $(if $(filter Darwin,$(UNAME)),$(firstword $(wildcard /opt/homebrew/bin/ba
 override CMD := $(value CMD)
 export CMD
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+# Apple silicon runs Intel's programs as well, and dyld would end each that it cannot load the
+# library into: there it has a slice for both.
+SLICES := $(if $(filter Darwin-arm64,$(UNAME)-$(shell uname -m)),aarch64-apple-darwin x86_64-apple-darwin)
+
+# The library by a profile of Cargo's, beside the rampart command in $(TARGET)/$(2).
+define build_library
+	$(CARGO) build --profile $(1) --package librampart $(SLICES:%=--target %)
+	$(if $(SLICES),mkdir -p $(TARGET)/$(1) && lipo -create -output $(TARGET)/$(1)/$(LIBRARY) $(SLICES:%=$(TARGET)/%/$(1)/$(LIBRARY)))
+	install -m 755 $(TARGET)/$(1)/$(LIBRARY) $(TARGET)/$(2)/$(LIBRARY)
+endef
 
 .DEFAULT_GOAL := all
 .PHONY: all debug install test test-full bench run clean help
 
 all: ## build the library and the rampart command
 	$(CARGO) build --release --package rampart
-	$(CARGO) build --profile preload --package librampart
-	install -m 755 $(TARGET)/preload/$(LIBRARY) $(TARGET)/release/$(LIBRARY)
+	$(call build_library,preload,release)
 	install -m 755 $(TARGET)/preload/$(LIBRARY) $(LIBRARY)
 
 debug: ## the same with symbols, in target/debug
 	$(CARGO) build --package rampart
-	$(CARGO) build --profile preload-debug --package librampart
-	install -m 755 $(TARGET)/preload-debug/$(LIBRARY) $(TARGET)/debug/$(LIBRARY)
+	$(call build_library,preload-debug,debug)
 
 install: all ## copy both to ~/.rampart (RAMPART_HOME moves it)
 	install -d -m 700 $(RAMPART_HOME)

@@ -25,6 +25,8 @@ mod hooks;
 mod lines;
 #[cfg(target_os = "linux")]
 mod lookup;
+#[cfg(target_os = "macos")]
+mod macos;
 #[cfg(target_os = "linux")]
 mod matrix;
 #[cfg(target_os = "linux")]
