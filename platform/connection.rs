@@ -12,7 +12,8 @@ use rampart_core::command::Sink;
 use rampart_core::request::{Question, SendError};
 use rampart_core::verdict::{Outcome, Unreachable};
 
-use crate::os::sys::{self, Address, Descriptor, Errno, Event, Patience, SignalMask};
+use crate::descriptor::{Descriptor, Errno, Event};
+use crate::os::sys::{self, Address, Patience, SignalMask};
 use crate::state::{Equipment, State};
 
 /// Below are the numbers that programs count on (0 to 2) and shells play with.

@@ -34,6 +34,7 @@ cfg_if::cfg_if! {
 
 mod abi;
 mod connection;
+mod descriptor;
 mod environment;
 mod errno;
 mod exec;

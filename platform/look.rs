@@ -6,7 +6,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use rampart_core::coverage::{Coverage, Files, Host, ReadAt, Status, follow};
 
-use crate::os::sys::{self, Descriptor, Errno, FileStatus};
+use crate::descriptor::{Descriptor, Errno, FileStatus};
+use crate::os::sys;
 use crate::state::State;
 
 /// How much will be seen of the program at `path`; `None` where that is not known.

@@ -7,8 +7,9 @@ use rampart_core::coverage::Coverage;
 use rampart_core::request::{Command, Question};
 
 use crate::abi::{Strings, Text};
+use crate::descriptor::Errno;
 use crate::os;
-use crate::os::sys::{self, Errno};
+use crate::os::sys;
 use crate::state::State;
 
 /// A program as a function is told to start it.

@@ -15,11 +15,11 @@ use core::ffi::c_int;
 use rampart_core::coverage::Coverage;
 
 use crate::abi::{MutStrings, Strings, Text};
+use crate::descriptor::Errno;
 use crate::errno;
 use crate::look::look;
 use crate::program::Program;
 use crate::state::State;
-use sys::Errno;
 
 /// There was a command although they are not to be run (wordexp(3); the same number in glibc
 /// and musl).

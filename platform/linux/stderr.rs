@@ -1,6 +1,7 @@
 //! Lines for a person, on descriptor 2.
 
-use crate::os::sys::{self, Errno, SignalMask};
+use crate::descriptor::Errno;
+use crate::os::sys::{self, SignalMask};
 
 const STDERR: i32 = 2;
 

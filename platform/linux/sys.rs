@@ -7,9 +7,7 @@ use core::net::SocketAddr;
 
 use rampart_core::coverage::Status;
 
-/// An error number of the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Errno(pub c_int);
+use crate::descriptor::{Descriptor, Errno, Event, FileStatus, moment};
 
 /// One system call.
 ///
@@ -71,33 +69,10 @@ pub fn register(number: c_int) -> usize {
     (number as isize).cast_unsigned()
 }
 
-/// A descriptor of ours; closed when dropped.
-#[derive(Debug)]
-pub struct Descriptor(c_int);
-
-impl Descriptor {
-    /// Takes over a number that stands for a descriptor of ours.
-    pub fn from_number(number: c_int) -> Self {
-        Self(number)
-    }
-
-    /// The number.
-    pub fn number(&self) -> c_int {
-        self.0
-    }
-
-    /// Gives up the descriptor without closing it.
-    pub fn into_number(self) -> c_int {
-        core::mem::ManuallyDrop::new(self).0
-    }
-}
-
-impl Drop for Descriptor {
-    fn drop(&mut self) {
-        // SAFETY: takes no pointer. That the number is closed is the point; nobody
-        // can be told of an error.
-        let _ = unsafe { call(libc::SYS_close, [register(self.0), 0, 0, 0, 0, 0]) };
-    }
+/// Closes a descriptor of ours. Nobody can be told of an error.
+pub fn close(number: c_int) {
+    // SAFETY: takes no pointer. That the number is closed is the point.
+    let _ = unsafe { call(libc::SYS_close, [register(number), 0, 0, 0, 0, 0]) };
 }
 
 /// A socket's address as the kernel takes it.
@@ -184,13 +159,13 @@ pub fn socket(address: &Address) -> Result<Descriptor, Errno> {
 /// A second descriptor for the same thing, numbered `lowest` or above.
 pub fn duplicate(descriptor: &Descriptor, lowest: c_int) -> Result<Descriptor, Errno> {
     let command = register(libc::F_DUPFD_CLOEXEC);
-    let arguments = [register(descriptor.0), command, register(lowest), 0, 0, 0];
+    let arguments = [register(descriptor.number()), command, register(lowest), 0, 0, 0];
     // SAFETY: takes no pointer.
     opened(unsafe { call(libc::SYS_fcntl, arguments) })
 }
 
 fn opened(result: Result<usize, Errno>) -> Result<Descriptor, Errno> {
-    result.map(|number| Descriptor(c_int::try_from(number).unwrap_or(-1)))
+    result.map(|number| Descriptor::from_number(c_int::try_from(number).unwrap_or(-1)))
 }
 
 /// Takes `number` if it is free, with what can be neither read nor written (`O_PATH`, open(2)):
@@ -208,7 +183,7 @@ pub fn occupy(number: c_int) -> Option<Descriptor> {
 /// Begins to connect, or connects; `EINPROGRESS` for the former.
 pub fn connect(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> {
     let pointer = &raw const address.bytes as usize;
-    let arguments = [register(descriptor.0), pointer, address.length, 0, 0, 0];
+    let arguments = [register(descriptor.number()), pointer, address.length, 0, 0, 0];
     // SAFETY: an address of that length stands at the pointer.
     unsafe { call(libc::SYS_connect, arguments) }.map(|_| ())
 }
@@ -224,7 +199,7 @@ pub fn set_no_delay(descriptor: &Descriptor) {
 pub fn dwell(descriptor: &Descriptor, ms: u32) -> Result<(), Errno> {
     // SAFETY: takes no pointer. The socket has no other flags.
     unsafe {
-        call(libc::SYS_fcntl, [register(descriptor.0), register(libc::F_SETFL), 0, 0, 0, 0])
+        call(libc::SYS_fcntl, [register(descriptor.number()), register(libc::F_SETFL), 0, 0, 0, 0])
     }?;
     let timeout = libc::timeval {
         tv_sec: libc::time_t::from(ms / 1000),
@@ -241,7 +216,8 @@ fn set_option<Value>(
 ) -> Result<(), Errno> {
     let value = core::ptr::from_ref(value) as usize;
     let size = size_of::<Value>();
-    let arguments = [register(descriptor.0), register(level), register(option), value, size, 0];
+    let arguments =
+        [register(descriptor.number()), register(level), register(option), value, size, 0];
     // SAFETY: the pointer is to a live value of that size, which the kernel reads only.
     unsafe { call(libc::SYS_setsockopt, arguments) }.map(|_| ())
 }
@@ -249,7 +225,8 @@ fn set_option<Value>(
 /// Sends what the socket takes at once, never with SIGPIPE.
 pub fn send(descriptor: &Descriptor, bytes: &[u8]) -> Result<usize, Errno> {
     let flags = register(libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
-    let arguments = [register(descriptor.0), bytes.as_ptr() as usize, bytes.len(), flags, 0, 0];
+    let arguments =
+        [register(descriptor.number()), bytes.as_ptr() as usize, bytes.len(), flags, 0, 0];
     // SAFETY: the kernel reads the slice only.
     unsafe { call(libc::SYS_sendto, arguments) }
 }
@@ -266,7 +243,8 @@ pub fn receive_dwelling(descriptor: &Descriptor, room: &mut [u8]) -> Result<usiz
 
 fn receive_as(descriptor: &Descriptor, room: &mut [u8], flags: c_int) -> Result<usize, Errno> {
     let flags = register(flags);
-    let arguments = [register(descriptor.0), room.as_mut_ptr() as usize, room.len(), flags, 0, 0];
+    let arguments =
+        [register(descriptor.number()), room.as_mut_ptr() as usize, room.len(), flags, 0, 0];
     // SAFETY: the kernel writes to the slice only.
     unsafe { call(libc::SYS_recvfrom, arguments) }
 }
@@ -275,15 +253,6 @@ fn receive_as(descriptor: &Descriptor, room: &mut [u8], flags: c_int) -> Result<
 pub fn is_quiet(descriptor: &Descriptor) -> bool {
     let found = receive_as(descriptor, &mut [0], libc::MSG_PEEK | libc::MSG_DONTWAIT);
     found == Err(Errno(libc::EAGAIN))
-}
-
-/// What can be waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// There is something to receive, or the end.
-    Readable,
-    /// There is room to send, or something to receive.
-    Writable,
 }
 
 /// Time that is left for waiting.
@@ -304,11 +273,8 @@ impl Patience {
     /// Waits until the event; whether there is something to receive, or
     /// `ETIMEDOUT`.
     pub fn wait(&mut self, descriptor: &Descriptor, event: Event) -> Result<bool, Errno> {
-        let events = match event {
-            Event::Readable => libc::POLLIN,
-            Event::Writable => libc::POLLIN | libc::POLLOUT,
-        };
-        let mut poll = libc::pollfd { fd: descriptor.0, events, revents: 0 };
+        let (fd, events) = (descriptor.number(), event.bits());
+        let mut poll = libc::pollfd { fd, events, revents: 0 };
         match self.poll(Some(&mut poll))? {
             0 => Err(Errno(libc::ETIMEDOUT)),
             _ => Ok(poll.revents & libc::POLLIN != 0),
@@ -401,50 +367,36 @@ pub fn open_to_read(path: &CStr) -> Result<Descriptor, Errno> {
 /// Reads what stands at `offset`; how many bytes that was.
 pub fn read_at(file: &Descriptor, offset: u64, room: &mut [u8]) -> usize {
     let Ok(offset) = usize::try_from(offset) else { return 0 };
-    let arguments = [register(file.0), room.as_mut_ptr() as usize, room.len(), offset, 0, 0];
+    let arguments = [register(file.number()), room.as_mut_ptr() as usize, room.len(), offset, 0, 0];
     // SAFETY: the kernel writes to the slice only.
     unsafe { call(libc::SYS_pread64, arguments) }.unwrap_or(0)
 }
 
-/// What there is to know of a file without reading it.
-#[derive(Debug, Clone, Copy)]
-pub struct FileStatus {
-    /// Who may run it, and as whom.
-    pub rights: Status,
-    /// Numbers that no other file has, nor this one after a change.
-    pub identity: [u64; 6],
-}
-
-impl FileStatus {
-    fn of(status: &libc::stat) -> Self {
-        let time = |seconds: i64, nanoseconds: i64| {
-            seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds).cast_unsigned()
-        };
-        Self {
-            rights: Status { mode: status.st_mode, flags: 0 },
-            identity: [
-                status.st_dev,
-                status.st_ino,
-                u64::from(status.st_mode),
-                status.st_size.cast_unsigned(),
-                time(status.st_mtime, status.st_mtime_nsec),
-                time(status.st_ctime, status.st_ctime_nsec),
-            ],
-        }
+fn file_status(status: &libc::stat) -> FileStatus {
+    FileStatus {
+        rights: Status { mode: status.st_mode, flags: 0 },
+        identity: [
+            status.st_dev,
+            status.st_ino,
+            u64::from(status.st_mode),
+            status.st_size.cast_unsigned(),
+            moment(status.st_mtime, status.st_mtime_nsec),
+            moment(status.st_ctime, status.st_ctime_nsec),
+        ],
     }
 }
 
 /// The status of an open file.
 pub fn status(file: &Descriptor) -> Result<FileStatus, Errno> {
-    stat(libc::SYS_fstat, |status| [register(file.0), status, 0, 0, 0, 0])
-        .map(|status| FileStatus::of(&status))
+    stat(libc::SYS_fstat, |status| [register(file.number()), status, 0, 0, 0, 0])
+        .map(|status| file_status(&status))
 }
 
 /// The status of the file at `path`.
 pub fn status_at(path: &CStr) -> Result<FileStatus, Errno> {
     let directory = register(libc::AT_FDCWD);
     stat(libc::SYS_newfstatat, |status| [directory, path.as_ptr() as usize, status, 0, 0, 0])
-        .map(|status| FileStatus::of(&status))
+        .map(|status| file_status(&status))
 }
 
 /// Makes one of the calls that fill a `stat`, with the arguments for its address.

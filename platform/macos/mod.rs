@@ -15,10 +15,10 @@ use rampart_core::coverage::{Coverage, locate};
 use rampart_core::environ;
 
 use crate::abi::Strings;
+use crate::descriptor::Errno;
 use crate::look::{Opened, look};
 use crate::program::Program;
 use crate::state::State;
-use sys::Errno;
 
 /// There was a command although they are not to be run (`wordexp.h`).
 pub const WRDE_CMDSUB: c_int = 3;

@@ -7,11 +7,8 @@ use core::net::SocketAddr;
 
 use rampart_core::coverage::Status;
 
+use crate::descriptor::{Descriptor, Errno, Event, FileStatus, moment};
 use crate::errno;
-
-/// An error number of the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Errno(pub c_int);
 
 /// What a function gives that sets `errno` when it gives a negative number.
 fn call<Number>(function: impl FnOnce() -> Number) -> Result<usize, Errno>
@@ -24,33 +21,10 @@ where
     result
 }
 
-/// A descriptor of ours; closed when dropped.
-#[derive(Debug)]
-pub struct Descriptor(c_int);
-
-impl Descriptor {
-    /// Takes over a number that stands for a descriptor of ours.
-    pub fn from_number(number: c_int) -> Self {
-        Self(number)
-    }
-
-    /// The number.
-    pub fn number(&self) -> c_int {
-        self.0
-    }
-
-    /// Gives up the descriptor without closing it.
-    pub fn into_number(self) -> c_int {
-        core::mem::ManuallyDrop::new(self).0
-    }
-}
-
-impl Drop for Descriptor {
-    fn drop(&mut self) {
-        // SAFETY: takes no pointer. That the number is closed is the point; nobody
-        // can be told of an error.
-        let _ = call(|| unsafe { libc::close(self.0) });
-    }
+/// Closes a descriptor of ours. Nobody can be told of an error.
+pub fn close(number: c_int) {
+    // SAFETY: takes no pointer. That the number is closed is the point.
+    let _ = call(|| unsafe { libc::close(number) });
 }
 
 /// A socket's address as the kernel takes it.
@@ -137,7 +111,7 @@ pub fn socket(address: &Address) -> Result<Descriptor, Errno> {
     let socket = opened(call(|| unsafe { libc::socket(address.family(), libc::SOCK_STREAM, 0) }))?;
     for (command, flags) in [(libc::F_SETFD, libc::FD_CLOEXEC), (libc::F_SETFL, libc::O_NONBLOCK)] {
         // SAFETY: takes no pointer.
-        call(|| unsafe { libc::fcntl(socket.0, command, flags) })?;
+        call(|| unsafe { libc::fcntl(socket.number(), command, flags) })?;
     }
     set_on(&socket, libc::SOL_SOCKET, libc::SO_NOSIGPIPE)?;
     Ok(socket)
@@ -147,7 +121,9 @@ fn set_on(socket: &Descriptor, level: c_int, option: c_int) -> Result<(), Errno>
     let on: c_int = 1;
     let size = LENGTH_OF_INT;
     // SAFETY: the pointer is to a live int.
-    call(|| unsafe { libc::setsockopt(socket.0, level, option, (&raw const on).cast(), size) })?;
+    call(|| unsafe {
+        libc::setsockopt(socket.number(), level, option, (&raw const on).cast(), size)
+    })?;
     Ok(())
 }
 
@@ -164,11 +140,11 @@ pub fn occupy(number: c_int) -> Option<Descriptor> {
 /// A second descriptor for the same thing, numbered `lowest` or above.
 pub fn duplicate(descriptor: &Descriptor, lowest: c_int) -> Result<Descriptor, Errno> {
     // SAFETY: takes no pointer.
-    opened(call(|| unsafe { libc::fcntl(descriptor.0, libc::F_DUPFD_CLOEXEC, lowest) }))
+    opened(call(|| unsafe { libc::fcntl(descriptor.number(), libc::F_DUPFD_CLOEXEC, lowest) }))
 }
 
 fn opened(result: Result<usize, Errno>) -> Result<Descriptor, Errno> {
-    result.map(|number| Descriptor(c_int::try_from(number).unwrap_or(-1)))
+    result.map(|number| Descriptor::from_number(c_int::try_from(number).unwrap_or(-1)))
 }
 
 /// Begins to connect, or connects; `EINPROGRESS` for the former.
@@ -176,7 +152,7 @@ pub fn connect(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> 
     let length = libc::socklen_t::from(address.length);
     let pointer = (&raw const address.bytes).cast();
     // SAFETY: an address of that length stands at the pointer.
-    call(|| unsafe { libc::connect(descriptor.0, pointer, length) })?;
+    call(|| unsafe { libc::connect(descriptor.number(), pointer, length) })?;
     Ok(())
 }
 
@@ -190,7 +166,7 @@ pub fn set_no_delay(descriptor: &Descriptor) {
 pub fn send(descriptor: &Descriptor, bytes: &[u8]) -> Result<usize, Errno> {
     let (pointer, length) = (bytes.as_ptr().cast(), bytes.len());
     // SAFETY: the kernel reads the slice only.
-    let sent = call(|| unsafe { libc::send(descriptor.0, pointer, length, 0) });
+    let sent = call(|| unsafe { libc::send(descriptor.number(), pointer, length, 0) });
     match sent {
         // It is being connected. If that fails, it can be written to all the same, with an
         // error of its own.
@@ -207,7 +183,7 @@ pub fn receive(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno>
 fn receive_with(descriptor: &Descriptor, room: &mut [u8], flags: c_int) -> Result<usize, Errno> {
     let (pointer, length) = (room.as_mut_ptr().cast(), room.len());
     // SAFETY: the kernel writes to the slice only.
-    call(|| unsafe { libc::recv(descriptor.0, pointer, length, flags) })
+    call(|| unsafe { libc::recv(descriptor.number(), pointer, length, flags) })
 }
 
 /// Receives what is there. See [`dwell`].
@@ -227,15 +203,6 @@ pub fn is_quiet(descriptor: &Descriptor) -> bool {
     found == Err(Errno(libc::EAGAIN))
 }
 
-/// What can be waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// There is something to receive, or the end.
-    Readable,
-    /// There is room to send, or something to receive.
-    Writable,
-}
-
 /// Time that is left for waiting.
 pub struct Patience {
     /// When it ends, on the clock of [`now_us`].
@@ -251,11 +218,8 @@ impl Patience {
     /// Waits until the event; whether there is something to receive, or
     /// `ETIMEDOUT`.
     pub fn wait(&mut self, descriptor: &Descriptor, event: Event) -> Result<bool, Errno> {
-        let events = match event {
-            Event::Readable => libc::POLLIN,
-            Event::Writable => libc::POLLIN | libc::POLLOUT,
-        };
-        let mut poll = libc::pollfd { fd: descriptor.0, events, revents: 0 };
+        let (fd, events) = (descriptor.number(), event.bits());
+        let mut poll = libc::pollfd { fd, events, revents: 0 };
         loop {
             // SAFETY: the pointer is to one pollfd.
             match call(|| unsafe { libc::poll(&raw mut poll, 1, self.left_ms()) }) {
@@ -368,7 +332,7 @@ pub fn working_directory(room: &mut [u8]) -> Option<&[u8]> {
     let here = open_to_read(c".").ok()?;
     let mut name = [0u8; LONGEST_PATH];
     // SAFETY: the kernel writes a string of at most that length (`F_GETPATH`, fcntl(2)).
-    call(|| unsafe { libc::fcntl(here.0, libc::F_GETPATH, name.as_mut_ptr()) }).ok()?;
+    call(|| unsafe { libc::fcntl(here.number(), libc::F_GETPATH, name.as_mut_ptr()) }).ok()?;
     let name = CStr::from_bytes_until_nul(&name).ok()?.to_bytes();
     let room = room.get_mut(..name.len())?;
     room.copy_from_slice(name);
@@ -390,48 +354,33 @@ pub fn read_at(file: &Descriptor, offset: u64, room: &mut [u8]) -> usize {
     let (pointer, length) = (room.as_mut_ptr().cast(), room.len());
     let Ok(offset) = libc::off_t::try_from(offset) else { return 0 };
     // SAFETY: the kernel writes to the slice only.
-    call(|| unsafe { libc::pread(file.0, pointer, length, offset) }).unwrap_or(0)
+    call(|| unsafe { libc::pread(file.number(), pointer, length, offset) }).unwrap_or(0)
 }
 
-/// What there is to know of a file without reading it.
-#[derive(Debug, Clone, Copy)]
-pub struct FileStatus {
-    /// Who may run it, and how the system protects it.
-    pub rights: Status,
-    /// Numbers that no other file has, nor this one after a change.
-    pub identity: [u64; 6],
-}
-
-impl FileStatus {
-    fn of(status: &libc::stat) -> Self {
-        let time = |seconds: i64, nanoseconds: i64| {
-            seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds).cast_unsigned()
-        };
-        Self {
-            rights: Status { mode: status.st_mode.into(), flags: status.st_flags },
-            identity: [
-                u64::from(status.st_dev.cast_unsigned()),
-                status.st_ino,
-                u64::from(status.st_mode) << 32 | u64::from(status.st_flags),
-                status.st_size.cast_unsigned(),
-                time(status.st_mtime, status.st_mtime_nsec),
-                time(status.st_ctime, status.st_ctime_nsec),
-            ],
-        }
+fn file_status(status: &libc::stat) -> FileStatus {
+    FileStatus {
+        rights: Status { mode: status.st_mode.into(), flags: status.st_flags },
+        identity: [
+            u64::from(status.st_dev.cast_unsigned()),
+            status.st_ino,
+            u64::from(status.st_mode) << 32 | u64::from(status.st_flags),
+            status.st_size.cast_unsigned(),
+            moment(status.st_mtime, status.st_mtime_nsec),
+            moment(status.st_ctime, status.st_ctime_nsec),
+        ],
     }
 }
 
 /// The status of an open file.
 pub fn status(file: &Descriptor) -> Result<FileStatus, Errno> {
     // SAFETY: the kernel writes a stat to the pointer, or fails.
-    stat(|status| unsafe { libc::fstat(file.0, status) }).map(|status| FileStatus::of(&status))
+    stat(|status| unsafe { libc::fstat(file.number(), status) }).map(|status| file_status(&status))
 }
 
 /// The status of the file at `path`.
 pub fn status_at(path: &CStr) -> Result<FileStatus, Errno> {
     // SAFETY: the kernel reads a string, and writes a stat to the pointer or fails.
-    stat(|status| unsafe { libc::stat(path.as_ptr(), status) })
-        .map(|status| FileStatus::of(&status))
+    stat(|status| unsafe { libc::stat(path.as_ptr(), status) }).map(|status| file_status(&status))
 }
 
 /// Makes a call that fills a `stat` or fails.
