@@ -1,0 +1,79 @@
+//! Waiting.
+
+use core::ffi::c_int;
+
+use super::call;
+use crate::descriptor::{Descriptor, Errno, Event};
+
+/// Time that is left for waiting.
+///
+/// The kernel itself takes off what was waited (ppoll(2), "C library/kernel
+/// differences"), over signals too, so that no clock need be read.
+pub struct Patience(libc::timespec);
+
+impl Patience {
+    /// So many milliseconds.
+    pub fn new(ms: u32) -> Self {
+        Self(libc::timespec {
+            tv_sec: libc::time_t::from(ms / 1000),
+            tv_nsec: libc::c_long::from(ms % 1000) * 1_000_000,
+        })
+    }
+
+    /// Waits until the event; whether there is something to receive, or
+    /// `ETIMEDOUT`.
+    pub fn wait(&mut self, descriptor: &Descriptor, event: Event) -> Result<bool, Errno> {
+        let (fd, events) = (descriptor.number(), event.bits());
+        let mut poll = libc::pollfd { fd, events, revents: 0 };
+        match self.poll(Some(&mut poll))? {
+            0 => Err(Errno(libc::ETIMEDOUT)),
+            _ => Ok(poll.revents & libc::POLLIN != 0),
+        }
+    }
+
+    /// Lets `ms` milliseconds pass, or what is left.
+    pub fn pause(&mut self, ms: u32) -> Result<(), Errno> {
+        let mut nap = Self::new(ms);
+        let before = (self.0.tv_sec, self.0.tv_nsec);
+        if before <= (nap.0.tv_sec, nap.0.tv_nsec) {
+            return Err(Errno(libc::ETIMEDOUT));
+        }
+        nap.poll(None)?;
+        self.spend(ms);
+        Ok(())
+    }
+
+    /// Takes off `ms` milliseconds that were waited elsewhere.
+    pub fn spend(&mut self, ms: u32) {
+        let spent = Self::new(ms);
+        self.0.tv_sec -= spent.0.tv_sec;
+        self.0.tv_nsec -= spent.0.tv_nsec;
+        if self.0.tv_nsec < 0 {
+            self.0.tv_sec -= 1;
+            self.0.tv_nsec += 1_000_000_000;
+        }
+        if self.0.tv_sec < 0 {
+            *self = Self::new(0);
+        }
+    }
+
+    fn poll(&mut self, descriptor: Option<&mut libc::pollfd>) -> Result<usize, Errno> {
+        let count = usize::from(descriptor.is_some());
+        let pointer = descriptor.map_or(0, |poll| core::ptr::from_mut(poll) as usize);
+        loop {
+            let arguments = [pointer, count, &raw mut self.0 as usize, 0, 0, 0];
+            // SAFETY: `pointer` is to `count` pollfd, and the timespec is ours to write.
+            match unsafe { call(libc::SYS_ppoll, arguments) } {
+                Err(Errno(libc::EINTR)) => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+/// Whether `number` can be written to at once; false also if it is not open.
+pub fn is_writable(number: c_int) -> bool {
+    let mut poll = libc::pollfd { fd: number, events: libc::POLLOUT, revents: 0 };
+    let ready = Patience::new(0).poll(Some(&mut poll));
+    ready == Ok(1) && poll.revents == libc::POLLOUT
+}

@@ -1,0 +1,64 @@
+//! Signal masks.
+
+use core::ffi::c_int;
+
+use super::{call, register};
+
+/// A signal mask as the kernel has it.
+#[derive(Debug, Clone, Copy)]
+pub struct SignalMask(u64);
+
+impl SignalMask {
+    /// Every signal that can be blocked.
+    pub const ALL: Self = Self(u64::MAX);
+    /// SIGPIPE alone.
+    pub const PIPE: Self = Self(1 << (libc::SIGPIPE - 1));
+
+    /// Blocks these signals in the calling thread; the mask that was in force.
+    pub fn block(self) -> Self {
+        self.change(libc::SIG_BLOCK)
+    }
+
+    /// Makes this the mask of the calling thread.
+    pub fn restore(self) {
+        self.change(libc::SIG_SETMASK);
+    }
+
+    fn change(self, how: c_int) -> Self {
+        let mut old = Self(0);
+        let arguments = [
+            register(how),
+            &raw const self.0 as usize,
+            &raw mut old.0 as usize,
+            size_of::<u64>(),
+            0,
+            0,
+        ];
+        // SAFETY: both pointers are to masks of the size given. It cannot fail then.
+        let _ = unsafe { call(libc::SYS_rt_sigprocmask, arguments) };
+        old
+    }
+
+    /// Whether it holds all signals of `other`.
+    pub fn holds(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Takes back one of these signals that is pending in the calling thread.
+    pub fn discard_pending(self) {
+        let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let arguments =
+            [&raw const self.0 as usize, 0, &raw const at_once as usize, size_of::<u64>(), 0, 0];
+        // SAFETY: the pointers are to a mask and a timespec. That none is pending is fine.
+        let _ = unsafe { call(libc::SYS_rt_sigtimedwait, arguments) };
+    }
+}
+
+/// Whether one of `signals` waits to be delivered.
+pub fn is_pending(signals: SignalMask) -> bool {
+    let mut pending = SignalMask(0);
+    let arguments = [&raw mut pending.0 as usize, size_of::<u64>(), 0, 0, 0, 0];
+    // SAFETY: the pointer is to a mask of the size given.
+    let _ = unsafe { call(libc::SYS_rt_sigpending, arguments) };
+    pending.holds(signals)
+}

@@ -1,0 +1,172 @@
+//! Sockets, and their addresses.
+
+use core::ffi::{c_char, c_int};
+use core::mem::{MaybeUninit, offset_of};
+use core::net::SocketAddr;
+
+use super::file::stat;
+use super::{call, opened, register};
+use crate::descriptor::{Descriptor, Errno};
+
+/// A socket's address as the kernel takes it.
+#[derive(Clone, Copy)]
+pub struct Address {
+    bytes: libc::sockaddr_storage,
+    length: usize,
+}
+
+impl Address {
+    /// Of a TCP server.
+    pub fn tcp(address: SocketAddr) -> Self {
+        match address {
+            SocketAddr::V4(v4) => Self::new(libc::sockaddr_in {
+                sin_family: family(libc::AF_INET),
+                sin_port: v4.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                sin_zero: [0; 8],
+            }),
+            SocketAddr::V6(v6) => Self::new(libc::sockaddr_in6 {
+                sin6_family: family(libc::AF_INET6),
+                sin6_port: v6.port().to_be(),
+                sin6_flowinfo: v6.flowinfo(),
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                sin6_scope_id: v6.scope_id(),
+            }),
+        }
+    }
+
+    /// Of a Unix socket; `None` if the path is too long.
+    pub fn unix(path: &[u8]) -> Option<Self> {
+        let mut address =
+            libc::sockaddr_un { sun_family: family(libc::AF_UNIX), sun_path: [0; 108] };
+        // The last byte stays NUL.
+        let (_, room) = address.sun_path.split_last_mut()?;
+        let room = room.get_mut(..path.len())?;
+        room.iter_mut().zip(path).for_each(|(to, from)| *to = c_char::from_ne_bytes([*from]));
+        Some(Self::new(address))
+    }
+
+    fn new<Kind>(address: Kind) -> Self {
+        const { assert!(size_of::<Kind>() <= size_of::<libc::sockaddr_storage>()) };
+        let mut bytes = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+        // SAFETY: the storage is large enough (checked above) and aligned for every
+        // kind of address; all-zero is a valid value of what is not overwritten.
+        unsafe {
+            bytes.as_mut_ptr().cast::<Kind>().write(address);
+            Self { bytes: bytes.assume_init(), length: size_of::<Kind>() }
+        }
+    }
+
+    fn family(&self) -> c_int {
+        c_int::from(self.bytes.ss_family)
+    }
+}
+
+/// Whether `address` is a path where nothing is, so that nobody can listen.
+pub fn is_missing(address: &Address) -> bool {
+    if address.family() != libc::AF_UNIX {
+        return false;
+    }
+    let path = (&raw const address.bytes)
+        .cast::<u8>()
+        .wrapping_add(offset_of!(libc::sockaddr_un, sun_path));
+    let arguments = [register(libc::AT_FDCWD), path as usize, register(libc::F_OK), 0, 0, 0];
+    // SAFETY: the path of a Unix address ends with NUL; see `Address::unix`.
+    let found = unsafe { call(libc::SYS_faccessat, arguments) };
+    found == Err(Errno(libc::ENOENT))
+}
+
+/// An address family as the structures hold it; all of them fit.
+fn family(number: c_int) -> libc::sa_family_t {
+    libc::sa_family_t::try_from(number).unwrap_or_default()
+}
+
+/// A stream socket for `address`, non-blocking and close-on-exec from birth.
+pub fn socket(address: &Address) -> Result<Descriptor, Errno> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let arguments = [register(address.family()), register(kind), 0, 0, 0, 0];
+    // SAFETY: takes no pointer.
+    opened(unsafe { call(libc::SYS_socket, arguments) })
+}
+
+/// Begins to connect, or connects; `EINPROGRESS` for the former.
+pub fn connect(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> {
+    let pointer = &raw const address.bytes as usize;
+    let arguments = [register(descriptor.number()), pointer, address.length, 0, 0, 0];
+    // SAFETY: an address of that length stands at the pointer.
+    unsafe { call(libc::SYS_connect, arguments) }.map(|_| ())
+}
+
+/// Lets small pieces go out at once on TCP; another socket does so anyway.
+pub fn set_no_delay(descriptor: &Descriptor) {
+    let on: c_int = 1;
+    // Without the option it is merely slower.
+    let _ = set_option(descriptor, libc::IPPROTO_TCP, libc::TCP_NODELAY, &on);
+}
+
+/// Lets [`receive_dwelling`] wait for up to `ms` milliseconds.
+pub fn dwell(descriptor: &Descriptor, ms: u32) -> Result<(), Errno> {
+    // SAFETY: takes no pointer. The socket has no other flags.
+    unsafe {
+        call(libc::SYS_fcntl, [register(descriptor.number()), register(libc::F_SETFL), 0, 0, 0, 0])
+    }?;
+    let timeout = libc::timeval {
+        tv_sec: libc::time_t::from(ms / 1000),
+        tv_usec: libc::suseconds_t::from(ms % 1000) * 1000,
+    };
+    set_option(descriptor, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &timeout)
+}
+
+fn set_option<Value>(
+    descriptor: &Descriptor,
+    level: c_int,
+    option: c_int,
+    value: &Value,
+) -> Result<(), Errno> {
+    let value = core::ptr::from_ref(value) as usize;
+    let size = size_of::<Value>();
+    let arguments =
+        [register(descriptor.number()), register(level), register(option), value, size, 0];
+    // SAFETY: the pointer is to a live value of that size, which the kernel reads only.
+    unsafe { call(libc::SYS_setsockopt, arguments) }.map(|_| ())
+}
+
+/// Sends what the socket takes at once, never with SIGPIPE.
+pub fn send(descriptor: &Descriptor, bytes: &[u8]) -> Result<usize, Errno> {
+    let flags = register(libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
+    let arguments =
+        [register(descriptor.number()), bytes.as_ptr() as usize, bytes.len(), flags, 0, 0];
+    // SAFETY: the kernel reads the slice only.
+    unsafe { call(libc::SYS_sendto, arguments) }
+}
+
+/// Receives what is there; 0 at the end of the connection.
+pub fn receive(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno> {
+    receive_as(descriptor, room, libc::MSG_DONTWAIT)
+}
+
+/// Receives what is there or comes while the socket [dwells](dwell).
+pub fn receive_dwelling(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno> {
+    receive_as(descriptor, room, 0)
+}
+
+fn receive_as(descriptor: &Descriptor, room: &mut [u8], flags: c_int) -> Result<usize, Errno> {
+    let flags = register(flags);
+    let arguments =
+        [register(descriptor.number()), room.as_mut_ptr() as usize, room.len(), flags, 0, 0];
+    // SAFETY: the kernel writes to the slice only.
+    unsafe { call(libc::SYS_recvfrom, arguments) }
+}
+
+/// Whether a connection is open and nothing has come that was not received yet.
+pub fn is_quiet(descriptor: &Descriptor) -> bool {
+    let found = receive_as(descriptor, &mut [0], libc::MSG_PEEK | libc::MSG_DONTWAIT);
+    found == Err(Errno(libc::EAGAIN))
+}
+
+/// Which socket a descriptor stands for: the number of its inode, which no other
+/// socket has as long as this one lives. `None` if it is closed or no socket.
+pub fn socket_identity(number: c_int) -> Option<u64> {
+    let status = stat(libc::SYS_fstat, |status| [register(number), status, 0, 0, 0, 0]).ok()?;
+    (status.st_mode & libc::S_IFMT == libc::S_IFSOCK).then_some(status.st_ino)
+}
