@@ -67,10 +67,12 @@ impl<'u> Url<'u> {
             parse_unix(path)
         } else if strip_scheme(url, b"https://").is_some() {
             Err(UrlError(
-                "the policy server's URL is https, which the library does not speak (use http:// or unix://)",
+                "the policy server's URL is https, which only `rampart preload --url` speaks",
             ))
         } else {
-            Err(UrlError("the policy server's URL is neither http://HOST[:PORT] nor unix:///PATH"))
+            Err(UrlError(
+                "the policy server's URL is none of http://HOST[:PORT], unix:///PATH, and for `rampart preload` https://HOST[:PORT]",
+            ))
         }
     }
 }

@@ -151,7 +151,7 @@ fn what_is_not_usable_is_said_and_nothing_is_run() {
         (&["--policy", "bad.yaml", "--url", "http://h"], None, 2, "cannot be used with"),
         (&["--policy", "bad.yaml", "--token", "t"], None, 2, "cannot be used with"),
         (&["--url", "http://h", "--port", "1"], None, 2, "cannot be used with"),
-        (&["--url", "ftp://h"], None, 2, "neither"),
+        (&["--url", "ftp://h"], None, 2, "none of http"),
         (&["--url", "http://me:pw@h"], None, 2, "user info"),
         (&["--url", "http://no-such-host.invalid"], None, 1, "no-such-host.invalid"),
         (&["--port", "0"], None, 2, "--port"),
