@@ -538,12 +538,13 @@ mod tests {
         ];
         for (coverage, given, expected) in table {
             let envp = [given.as_ptr(), core::ptr::null()];
-            let mut pointers = [core::ptr::dangling(); 32];
+            // The repaired list points into the text.
+            let (mut pointers, mut text) = ([core::ptr::dangling(); 32], [0; 256]);
             // SAFETY: an array of strings that ends with NULL.
             let survey = unsafe { guard.survey(envp.as_ptr(), coverage) };
             assert!(matches!(survey, Survey::Broken(_)), "{given:?}");
             // SAFETY: as above.
-            unsafe { guard.repair(envp.as_ptr(), coverage, &mut pointers, &mut [0; 256]) }
+            unsafe { guard.repair(envp.as_ptr(), coverage, &mut pointers, &mut text) }
                 .expect("room enough");
             let repaired = pointers.iter().take_while(|entry| !entry.is_null());
             // SAFETY: a repair writes pointers to strings.
