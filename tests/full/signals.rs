@@ -1,5 +1,7 @@
 //! A parent's signal handler in its vfork child, which runs in the parent's memory.
 
+use std::time::Duration;
+
 use tempfile::TempDir;
 
 use crate::matrix::dawdle;
@@ -44,6 +46,8 @@ fn a_server_that_hangs_up_amid_a_large_question_sends_nobody_a_sigpipe() {
     for transport in Transport::BOTH {
         let server = Server::scripted(transport, |exchange| {
             exchange.read_some();
+            exchange.stop_reading();
+            std::thread::sleep(Duration::from_millis(50));
         });
         let tool = sandbox.text("bin/tool");
         let mut words = vec![&*start, "posix_spawn", &*tool, "tool"];

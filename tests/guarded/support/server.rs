@@ -131,6 +131,13 @@ impl Exchange {
         while self.read_some() {}
     }
 
+    /// Reads no more, which the client is told of by its next send (Unix sockets).
+    pub fn stop_reading(&self) {
+        // SAFETY: takes no pointer.
+        let status = unsafe { libc::shutdown(self.stream.as_raw_fd(), libc::SHUT_RD) };
+        assert_eq!(status, 0, "{}", io::Error::last_os_error());
+    }
+
     /// Makes the end of the connection a reset (TCP).
     pub fn reset_on_close(&mut self) {
         let linger = libc::linger { l_onoff: 1, l_linger: 0 };
