@@ -37,13 +37,15 @@ pub fn find(home: &Home) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-/// The library that is beside this program or that `RAMPART_LIBRARY` names: the
-/// one to be installed.
+/// The library that is to be installed: the one that is beside this program or that
+/// `RAMPART_LIBRARY` names, else the one that is installed already.
 ///
 /// # Errors
 /// There is none, or it cannot be used.
-pub fn find_to_install() -> Result<PathBuf, Failure> {
-    let path = named().or_else(beside_program).ok_or_else(|| {
+pub fn find_to_install(home: &Home) -> Result<PathBuf, Failure> {
+    let there = home.libraries().join(file_name());
+    let there = there.symlink_metadata().is_ok().then_some(there);
+    let path = named().or_else(beside_program).or(there).ok_or_else(|| {
         Failure::new(format!(
             "there is no {} beside this program: build it, or name it in RAMPART_LIBRARY",
             file_name()

@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn install(home: &Home) -> Result<(), Failure> {
-    let library = library::find_to_install()?;
+    let library = library::find_to_install(home)?;
     let private = |directory: &Path| {
         make_private_directory(directory).and_then(|()| keep_private(directory)).map_err(|error| {
             Failure::new(format!("cannot make {} private: {error}", directory.display()))

@@ -128,6 +128,18 @@ fn setup_puts_everything_into_place_and_keeps_what_is_there() {
 }
 
 #[test]
+fn setup_is_content_with_the_library_that_is_installed() {
+    let world = World::without_library();
+    let installed = world.home().join("lib/librampart.so");
+    fs::create_dir_all(installed.parent().unwrap()).unwrap();
+    world.compile_library(&installed);
+    let output = world.run(["setup"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("kept the library"), "{}", stdout(&output));
+    assert!(world.home().join("token").exists());
+}
+
+#[test]
 fn setup_writes_lines_for_a_shell_and_changes_nothing() {
     let world = World::without_library();
     for (shell, words) in
