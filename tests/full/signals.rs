@@ -1,7 +1,5 @@
 //! A parent's signal handler in its vfork child, which runs in the parent's memory.
 
-use std::time::Duration;
-
 use tempfile::TempDir;
 
 use crate::matrix::dawdle;
@@ -54,23 +52,4 @@ fn a_server_that_hangs_up_amid_a_large_question_sends_nobody_a_sigpipe() {
         assert_eq!((run.code(), &*run.stdout), (0, "1x returned 1 errno 77 status -1000\n"));
         assert_eq!(sandbox.take_marks(), [""; 0]);
     }
-}
-
-#[test]
-#[ignore = "belongs to make test-full"]
-fn a_kept_connection_that_cannot_be_written_to_any_more_sends_nobody_a_sigpipe() {
-    let sandbox = Sandbox::new();
-    let start = probe("start", Compiler::System).to_str().expect("text").to_owned();
-    let tool = sandbox.text("bin/tool");
-    let server = Server::scripted(Transport::Unix, |exchange| {
-        exchange.read();
-        exchange.stop_reading();
-        exchange.send(json_answer(ALLOWED));
-        // An end would be seen before the next question.
-        std::thread::sleep(Duration::from_millis(500));
-    });
-    let words = [&*start, "--times=2", "posix_spawn", &*tool, "tool"];
-    let run = Run::guarded(&sandbox, &server.url, &words).finish();
-    assert_eq!(run.code(), 0, "{run:#?}");
-    assert_eq!((sandbox.take_marks().len(), server.connections()), (2, 2), "{run:#?}");
 }

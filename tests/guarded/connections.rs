@@ -259,3 +259,15 @@ fn what_a_program_writes_to_its_closed_streams_does_not_reach_the_server() {
         }
     }
 }
+
+#[test]
+fn a_kept_connection_that_cannot_be_written_to_any_more_sends_nobody_a_sigpipe() {
+    let server = Server::scripted(Transport::Unix, |exchange| {
+        exchange.read();
+        exchange.stop_reading();
+        exchange.send(YES);
+        // An end would be seen before the next question.
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    });
+    assert_eq!((spawn(&server, 2), server.connections()), (2, 2));
+}
