@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use crate::matrix::dawdle;
 use crate::probes::{self, Linked};
-use crate::support::{ALLOWED, Compiler, Run, Sandbox, Server, Transport, json_answer, probe};
+use crate::support::{Compiler, Run, Sandbox, Server, Transport, probe};
 
 const TIMES: usize = 40;
 
