@@ -137,6 +137,7 @@ impl Setup {
         let mut check = self.guarded(CLIENT_CORE, "check", &unix_url(&socket));
         let mut child = check
             .args(["kept", "1"])
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .map_err(|error| error.to_string())?;

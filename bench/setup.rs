@@ -50,6 +50,10 @@ impl Setup {
             setup.compile(probe, &["-O2", "-Wall"], probe)?;
         }
         setup.compile("empty", &["-shared", "-fPIC"], "empty.so")?;
+        // What is not on the disk yet counts as dirty memory of whoever maps it.
+        fs::File::open(&setup.library)
+            .and_then(|library| library.sync_all())
+            .map_err(|error| format!("{}: {error}", setup.library.display()))?;
         fs::write(setup.policy(), POLICY).map_err(|error| error.to_string())?;
         fs::write(setup.path("token"), &setup.token).map_err(|error| error.to_string())?;
         Ok(setup)
