@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 
-EMULATOR = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
+EMULATOR = [shutil.which("qemu-aarch64") or "qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
 BY_PATH = """execve execv execl execle fexecve execveat execveat_directory execveat_empty
     syscall_execve syscall_execveat syscall_execveat_empty posix_spawn""".split()
 BY_NAME = "execvp execvpe execlp posix_spawnp".split()
@@ -73,7 +73,8 @@ def main():
     shutil.copy(f"{directory}/witness", f"{room}/bin/rm")
     server = Server(f"{room}/socket")
     environment = {
-        "PATH": f"{room}/bin:/usr/bin:/bin",
+        # To the stand-in and nowhere else: a shell that cannot start it may try the next one.
+        "PATH": f"{room}/bin",
         "QEMU_SET_ENV": f"LD_PRELOAD={os.path.abspath(library)}",
         "RAMPART_URL": f"unix://{room}/socket",
         "RAMPART_FAIL_OPEN": "0",

@@ -2,7 +2,7 @@
 //! that is started again and again is read once.
 
 use core::ffi::CStr;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rampart_core::coverage::{Coverage, Files, Host, ReadAt, Status, follow};
 
@@ -60,14 +60,14 @@ impl ReadAt for Descriptor {
 /// Each word stands for one file as it was, by [`digest`], and for what it is.
 static FILES: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 /// Whether any is remembered.
-static ANY: AtomicU64 = AtomicU64::new(0);
+static ANY: AtomicBool = AtomicBool::new(false);
 
 const COVERAGE_BITS: u64 = 0b111;
 const _: () = assert!(Coverage::ALL.len() as u64 <= COVERAGE_BITS);
 
 /// What the file at `path` was found to be, if it is still the same.
 fn remembered(path: &CStr) -> Result<Option<Coverage>, Errno> {
-    if ANY.load(Ordering::Relaxed) == 0 {
+    if !ANY.load(Ordering::Relaxed) {
         return Ok(None);
     }
     let digest = digest(&sys::status_at(path)?);
@@ -85,7 +85,7 @@ fn remember(file: &FileStatus, coverage: Coverage) {
     let code = at.and_then(|at| u64::try_from(at).ok()).map_or(0, |at| at.saturating_add(1));
     if let Some(place) = place(digest) {
         place.store(digest | code & COVERAGE_BITS, Ordering::Relaxed);
-        ANY.store(1, Ordering::Relaxed);
+        ANY.store(true, Ordering::Relaxed);
     }
 }
 

@@ -2,19 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::server::{Server, question};
-use crate::world::{POLICY, World};
+use crate::server::{question, serve};
 
 /// Two mebibytes of simple commands, which take a second to judge.
 fn long_line() -> String {
     "a;".repeat(1 << 20)
-}
-
-fn serve() -> (World, Server) {
-    let world = World::new();
-    world.write(".rampart/policy.yaml", POLICY);
-    let server = Server::start(&world, &[]);
-    (world, server)
 }
 
 #[test]

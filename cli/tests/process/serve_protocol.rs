@@ -3,17 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::server::{Client, Server, body, head, question};
-use crate::world::{POLICY, World};
+use crate::server::{Client, body, head, question, serve};
 
 const LIMIT: usize = 16 * 1024 * 1024;
-
-fn serve() -> (World, Server) {
-    let world = World::new();
-    world.write(".rampart/policy.yaml", POLICY);
-    let server = Server::start(&world, &[]);
-    (world, server)
-}
 
 #[test]
 fn each_kind_of_request_has_its_status_on_both_transports() {

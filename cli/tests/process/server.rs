@@ -7,9 +7,17 @@ use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use crate::world::{PATIENCE, World, wait_until};
+use crate::world::{PATIENCE, POLICY, World, wait_until};
 
 pub const TOKEN: &str = "the-token";
+
+/// A server with the policy of the tests, in a home of its own.
+pub fn serve() -> (World, Server) {
+    let world = World::new();
+    world.write(".rampart/policy.yaml", POLICY);
+    let server = Server::start(&world, &[]);
+    (world, server)
+}
 
 /// A server that is ended with this value.
 pub struct Server {
