@@ -34,10 +34,11 @@ const CHANGED: Outcome = Outcome::Fault("the arguments changed while they were b
 const TOO_EARLY: Outcome =
     Outcome::Garbled("the policy server answered before it had the whole question");
 
-/// Asks; `reader` holds what the answer said.
+/// Asks; `reader` holds what the answer said. `is_own` is [`State::is_own`].
 pub fn ask<'q>(
     state: &State,
     equipment: &Equipment,
+    is_own: bool,
     question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
     reader: &mut Reader,
 ) -> Outcome {
@@ -46,8 +47,7 @@ pub fn ask<'q>(
     };
     let mut exchange =
         Exchange { equipment, question, reader, patience: Patience::new(state.timeout_ms) };
-    let pid = sys::getpid();
-    if pid == state.pid && pid != FIRST_OF_NAMESPACE {
+    if is_own && state.pid != FIRST_OF_NAMESPACE {
         exchange.by_kept_connection(address, state.timeout_ms.min(LONGEST_DWELL_MS))
     } else {
         // A handler of the parent's would run in its memory here (vfork(2), "Caveats"). The

@@ -81,8 +81,9 @@ pub fn start_in_own_environment<Function, R>(
 #[inline(never)]
 pub fn pass_program(state: &State, program: &Program<'_>) -> Result<Option<Coverage>, c_int> {
     os::uncancelled(|| {
-        let coverage = program.look(state)?;
-        pass(state, &program.question(coverage, &mut [0; LONGEST_DIRECTORY]))?;
+        let is_own = state.is_own();
+        let coverage = program.look(is_own)?;
+        pass(state, is_own, &program.question(coverage, &mut [0; LONGEST_DIRECTORY]))?;
         Ok(coverage)
     })
 }
@@ -93,19 +94,20 @@ fn pass_line(state: &State, line: &[u8]) -> Result<Option<Coverage>, c_int> {
         let mut room = [0; LONGEST_DIRECTORY];
         let cwd = sys::working_directory(&mut room);
         let coverage = os::SHELL_COVERAGE;
-        pass(state, &Question { coverage, ..Question::about_line(line, cwd) })?;
+        pass(state, state.is_own(), &Question { coverage, ..Question::about_line(line, cwd) })?;
         Ok(coverage)
     })
 }
 
 fn pass<'q>(
     state: &State,
+    is_own: bool,
     question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
 ) -> Result<(), c_int> {
     let begun = if state.debug { sys::now_us() } else { 0 };
     let mut reader = Reader::default();
     let outcome = match &state.equipment {
-        Ok(equipment) => connection::ask(state, equipment, question, &mut reader),
+        Ok(equipment) => connection::ask(state, equipment, is_own, question, &mut reader),
         Err(why) => Outcome::Fault(why),
     };
     let verdict = verdict(state.mode, outcome, state.fail_open);

@@ -8,19 +8,17 @@ use rampart_core::coverage::{Coverage, Files, Host, ReadAt, Status, follow};
 
 use crate::descriptor::{Descriptor, Errno, FileStatus};
 use crate::os::sys;
-use crate::state::State;
 
-/// How much will be seen of the program at `path`; `None` where that is not known.
-pub fn look(state: &State, path: &CStr) -> Result<Option<Coverage>, Errno> {
+/// How much will be seen of the program at `path`; `None` where that is not known. A forked
+/// child should not remember: it would copy a page of memory for what its exec forgets.
+pub fn look(path: &CStr, remembers: bool) -> Result<Option<Coverage>, Errno> {
     if let Some(coverage) = remembered(path)? {
         return Ok(Some(coverage));
     }
     let mut opened = Opened::default();
     let coverage = follow(&mut opened, Host::HERE, path, None)?;
-    // What a script is depends on other files. A forked child would copy a page of memory to
-    // remember what it forgets by its exec.
-    if let (Some(coverage), Some(file), 1) = (coverage, opened.first, opened.count)
-        && sys::getpid() == state.pid
+    // What a script is depends on other files.
+    if let (true, Some(coverage), Some(file), 1) = (remembers, coverage, opened.first, opened.count)
     {
         remember(&file, coverage);
     }

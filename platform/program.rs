@@ -10,7 +10,6 @@ use crate::abi::{Strings, Text};
 use crate::descriptor::Errno;
 use crate::os;
 use crate::os::sys;
-use crate::state::State;
 
 /// A program as a function is told to start it.
 pub struct Program<'p> {
@@ -49,8 +48,8 @@ impl<'p> Program<'p> {
     /// Other errors are left to the kernel, which may look with another user id, and reads
     /// what can only be executed.
     #[inline(never)]
-    pub fn look(&self, state: &State) -> Result<Option<Coverage>, c_int> {
-        match os::coverage_of(state, self) {
+    pub fn look(&self, remembers: bool) -> Result<Option<Coverage>, c_int> {
+        match os::coverage_of(self, remembers) {
             Err(Errno(
                 errno @ (libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG),
             )) => Err(errno),

@@ -29,6 +29,13 @@ pub struct State {
     pub real: Real,
 }
 
+impl State {
+    /// Whether this is the process that read it, and not a forked or vforked child of that.
+    pub fn is_own(&self) -> bool {
+        sys::getpid() == self.pid
+    }
+}
+
 /// What a check needs.
 #[derive(Clone, Copy)]
 pub struct Equipment {

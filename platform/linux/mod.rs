@@ -19,7 +19,6 @@ use crate::descriptor::Errno;
 use crate::errno;
 use crate::look::look;
 use crate::program::Program;
-use crate::state::State;
 
 /// There was a command although they are not to be run (wordexp(3); the same number in glibc
 /// and musl).
@@ -39,8 +38,8 @@ pub const SHELL_COVERAGE: Option<Coverage> = None;
 
 /// What can be followed of a program, or why its file cannot be opened. One that may not be
 /// what its path says is not looked at, nor is one that stands anywhere in PATH.
-pub fn coverage_of(state: &State, program: &Program<'_>) -> Result<Option<Coverage>, Errno> {
-    if program.is_certain { look(state, program.path) } else { Ok(None) }
+pub fn coverage_of(program: &Program<'_>, remembers: bool) -> Result<Option<Coverage>, Errno> {
+    if program.is_certain { look(program.path, remembers) } else { Ok(None) }
 }
 
 /// Does what must not be broken off by the cancellation of the thread: here system calls are

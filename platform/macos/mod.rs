@@ -18,7 +18,6 @@ use crate::abi::Strings;
 use crate::descriptor::Errno;
 use crate::look::{Opened, look};
 use crate::program::Program;
-use crate::state::State;
 
 /// There was a command although they are not to be run (`wordexp.h`).
 pub const WRDE_CMDSUB: c_int = 3;
@@ -38,9 +37,9 @@ pub const SHELL_COVERAGE: Option<Coverage> = Some(Coverage::Sip);
 /// cannot load the library into, so that not to know is not enough. What is found is not
 /// taken for certain otherwise.
 #[inline(never)]
-pub fn coverage_of(state: &State, program: &Program<'_>) -> Result<Option<Coverage>, Errno> {
+pub fn coverage_of(program: &Program<'_>, remembers: bool) -> Result<Option<Coverage>, Errno> {
     if program.is_certain {
-        return look(state, program.path);
+        return look(program.path, remembers);
     }
     let name = program.path.to_bytes();
     if name.contains(&b'/') {
@@ -51,7 +50,7 @@ pub fn coverage_of(state: &State, program: &Program<'_>) -> Result<Option<Covera
     let mut room = [0; LONGEST_PATH];
     let mut files = Opened::default();
     let path = locate(&mut files, search.unwrap_or(DEFAULT_SEARCH), name, &mut room);
-    Ok(path.and_then(|path| look(state, path).ok()?))
+    Ok(path.and_then(|path| look(path, remembers).ok()?))
 }
 
 /// A program that was found by a longer path is not looked at.
