@@ -1,33 +1,26 @@
 //! The `rampart` command: runs an agent under a policy, serves policies, and
 //! explains what they say.
 
+mod audit;
 mod command_line;
-mod doctor;
-mod embedded;
+mod commands;
 mod endpoint;
-mod environment;
 mod failure;
 mod home;
-mod inherited;
 mod library;
 mod mode;
 mod output;
-mod own_server;
-mod policy_command;
 mod policy_file;
-mod preload;
-mod private_directory;
 mod relay;
-mod serve;
+mod run;
 mod server;
-mod setup;
-mod test_command;
 mod token;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use commands::{doctor, policy, preload, serve, setup, test};
 use failure::{Failure, say};
 
 const AFTER_HELP: &str = "\
@@ -52,8 +45,8 @@ struct Cli {
 enum Command {
     Preload(preload::Arguments),
     Serve(serve::Arguments),
-    Test(test_command::Arguments),
-    Policy(policy_command::Arguments),
+    Test(test::Arguments),
+    Policy(policy::Arguments),
     Doctor(doctor::Arguments),
     Setup(setup::Arguments),
 }
@@ -72,8 +65,8 @@ fn run(command: &Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Preload(arguments) => match preload::run(arguments)? {},
         Command::Serve(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Test(arguments) => test_command::run(arguments).map(status),
-        Command::Policy(arguments) => policy_command::run(arguments).map(status),
+        Command::Test(arguments) => test::run(arguments).map(status),
+        Command::Policy(arguments) => policy::run(arguments).map(status),
         Command::Doctor(arguments) => doctor::run(arguments).map(status),
         Command::Setup(arguments) => setup::run(arguments).map(|()| ExitCode::SUCCESS),
     }

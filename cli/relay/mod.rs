@@ -30,8 +30,9 @@ use tokio::time::{sleep, timeout};
 pub use remote::{Proxy, Remote};
 
 use crate::failure::{Failure, say};
-use crate::own_server::{self, Access, Post};
-use crate::server::{Endpoint, Tree, connections_limit};
+use crate::run::lifetime::Tree;
+use crate::run::own_server::{self, Access, Post};
+use crate::server::{Endpoint, connections_limit};
 use crate::token::Token;
 use client::Client;
 use connect::Connector;

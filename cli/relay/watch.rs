@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token as Slot};
 
-use crate::server::{Tree, ending_signals};
+use crate::run::lifetime::Tree;
+use crate::server::ending_signals;
 
 const SIGNALS: Slot = Slot(0);
 const TREE: Slot = Slot(1);

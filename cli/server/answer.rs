@@ -8,10 +8,10 @@ use std::time::Instant;
 use rampart_policy::{Action, Call, Decision, PolicySet};
 use serde::Deserialize;
 
-use super::audit::{Audit, Lines, Record};
 use super::http::{Endpoint, Refusal, phrase};
-use super::json::Object;
 use super::reload::Reload;
+use crate::audit::json::Object;
+use crate::audit::{Audit, Lines, Record};
 use crate::mode::Mode;
 
 const NOT_A_QUESTION: &str = "the body is not a JSON object with a string at params.command";

@@ -12,8 +12,8 @@ use mio::{Registry, Token as Slot, Waker};
 use rampart_policy::PolicySet;
 
 use super::answer::{Case, failed};
-use super::audit::Lines;
 use super::buffer::Buffer;
+use crate::audit::Lines;
 use crate::mode::Mode;
 
 /// A longer question is a large one. Its answer takes longer than to hand it over and back.

@@ -1,23 +1,15 @@
 //! The policy server: one thread, one poller, and as many clients as come.
 
 mod answer;
-mod audit;
 mod buffer;
 mod chunks;
 mod connection;
 pub mod http;
-mod json;
 mod large;
-mod lifetime;
 pub mod listen;
-mod mask;
 mod peer;
-mod processes;
 mod reload;
-mod secrets;
-mod stamp;
 mod stream;
-pub mod title;
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _};
@@ -30,13 +22,13 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use slab::Slab;
 
 pub use answer::name as verdict_name;
-pub use audit::{Audit, Durability};
 pub use http::{Endpoint, Refusal};
-pub use lifetime::{Lifetime, Tree};
 pub use reload::Reload;
 
+use crate::audit::{self, Audit};
 use crate::failure::Failure;
 use crate::mode::Mode;
+use crate::run::lifetime::Lifetime;
 use crate::token::Token;
 use answer::Desk;
 use connection::{Connection, Next, Shared};
@@ -140,7 +132,7 @@ impl Server {
     /// # Errors
     /// The poller fails.
     pub fn run(mut self) -> io::Result<()> {
-        mask::prepare();
+        audit::prepare();
         let mut events = Events::with_capacity(EVENTS_A_TURN);
         let mut tick = Instant::now() + TICK;
         loop {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rampart_policy::PolicySet;
 
-use super::audit::Audit;
+use crate::audit::Audit;
 use crate::policy_file::{InForce, Origin, compile};
 
 /// How long a look at the file is good for.

@@ -10,20 +10,20 @@ use nix::errno::Errno;
 use nix::unistd::execvp;
 use rampart_core::coverage::Os;
 
+use crate::audit::Durability;
 use crate::command_line::command_line;
-use crate::doctor;
-use crate::embedded;
+use crate::commands::doctor;
 use crate::endpoint::{DEFAULT_URL, Endpoint};
-use crate::environment::{Guard, URL, variable};
 use crate::failure::{Failure, say};
 use crate::home::Home;
-use crate::inherited;
 use crate::library;
 use crate::mode::Mode;
-use crate::own_server::Access;
 use crate::policy_file::InForce;
 use crate::relay::{self, Order, Proxy, Remote};
-use crate::server::Durability;
+use crate::run::embedded;
+use crate::run::environment::{Guard, URL, variable};
+use crate::run::inherited;
+use crate::run::own_server::Access;
 use crate::token::Token;
 
 /// The variable that stands for `--ca`.

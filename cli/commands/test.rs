@@ -10,7 +10,7 @@ use rampart_policy::{COVERAGES, Call, Decision};
 use serde::Serialize;
 
 use crate::command_line::command_line;
-use crate::doctor::coverage_of;
+use crate::commands::doctor::coverage_of;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output;

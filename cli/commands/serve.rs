@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use clap::Args;
 
+use crate::audit::{Audit, Durability};
 use crate::failure::{Failure, say};
 use crate::home::Home;
 use crate::mode::Mode;
 use crate::policy_file::{InForce, warnings};
-use crate::server::{Audit, Durability, Lifetime, Parts, Reload, Server, listen};
+use crate::run::lifetime::Lifetime;
+use crate::server::{Parts, Reload, Server, listen};
 use crate::token::Token;
 
 const EXAMPLES: &str = "\

@@ -2,8 +2,8 @@
 
 use super::Check;
 use crate::endpoint::{DEFAULT_URL, Endpoint};
-use crate::environment::{URL, variable};
 use crate::failure::Failure;
+use crate::run::environment::{URL, variable};
 
 pub fn check() -> Check {
     look().unwrap_or_else(|failure| Check::failure("server", &failure))

@@ -18,10 +18,11 @@ use nix::unistd::{
     ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, setsid,
 };
 
-use crate::environment;
+use super::environment;
+use super::lifetime::Tree;
+use super::private_directory::PrivateDirectory;
+use super::title;
 use crate::failure::Failure;
-use crate::private_directory::PrivateDirectory;
-use crate::server::{Tree, title};
 use crate::token::Token;
 
 /// Descriptors below this are closed where the system does not list them.

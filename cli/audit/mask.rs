@@ -75,7 +75,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::mask;
-    use crate::server::secrets::kinds;
+    use crate::audit::secrets::kinds;
 
     #[test]
     fn every_pattern_compiles_and_has_a_bit() {

@@ -5,11 +5,13 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Instant;
 
+use super::lifetime::Lifetime;
+use super::own_server::{self, Access, Post};
+use crate::audit::{Audit, Durability};
 use crate::failure::Failure;
 use crate::mode::Mode;
-use crate::own_server::{self, Access, Post};
 use crate::policy_file::InForce;
-use crate::server::{Audit, Durability, Lifetime, Parts, Reload, Server, listen::Listener};
+use crate::server::{Parts, Reload, Server, listen::Listener};
 
 const TITLE: &CStr = c"rampart-server of a guarded run";
 

@@ -9,9 +9,9 @@ use rampart_core::coverage::Coverage;
 
 use super::Check;
 use super::program::coverage_of;
-use crate::environment::PRELOAD;
 use crate::home::Home;
 use crate::library;
+use crate::run::environment::PRELOAD;
 
 /// A program that does nothing ends in a fraction of this.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,0 +1,11 @@
+//! A guarded run: what the command finds in its environment, its own server, and how long
+//! that is needed.
+
+pub mod embedded;
+pub mod environment;
+pub mod inherited;
+pub mod lifetime;
+pub mod own_server;
+pub mod private_directory;
+pub mod processes;
+pub mod title;
