@@ -1,7 +1,9 @@
 //! Programs that people use, with and without the library: the same output when
 //! allowed, and what they say when not.
 
-use crate::support::{Finished, Run, Sandbox, Server, Transport, installed};
+use rampart_core::coverage::Coverage;
+
+use crate::support::{Finished, Run, Sandbox, Server, Transport, coverage_of, installed};
 
 /// A program that in the end starts `tool x`.
 pub struct Case<'c> {
@@ -18,8 +20,14 @@ fn server_without_tool() -> Server {
 /// Runs a case three times: bare, allowed, and denied.
 pub fn check(sandbox: &Sandbox, case: &Case<'_>) -> Option<Finished> {
     let Case { words, denied: denied_code } = case;
-    if installed(words[0]).is_none() {
+    let Some(path) = installed(words[0]) else {
         println!("skipped, for {} is not installed: {words:?}", words[0]);
+        return None;
+    };
+    // Distributions build some of these static, such as busybox.
+    let coverage = coverage_of(&path);
+    if coverage != Some(Coverage::Full) {
+        println!("skipped, for {} is {coverage:?} here: {words:?}", path.display());
         return None;
     }
     let bare = Run::bare(sandbox, words).finish();
