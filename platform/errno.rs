@@ -25,7 +25,7 @@ pub fn get() -> c_int {
 /// `errno` as a hook found it.
 ///
 /// Our own work goes by raw system calls, which do not touch it; the few C functions
-/// that may (`dladdr`, `setenv`) run between [`Saved::new`] and [`Saved::restore`].
+/// that may (`getaddrinfo`, `setenv`) run between [`Saved::new`] and [`Saved::restore`].
 #[derive(Clone, Copy)]
 pub struct Saved(c_int);
 

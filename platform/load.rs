@@ -1,14 +1,13 @@
 //! Makes the [`State`] out of the environment that the process was started with.
 
 use core::ffi::CStr;
-use core::mem::MaybeUninit;
 
 use rampart_core::arena::{Arena, Decimal, Full};
 use rampart_core::command;
 use rampart_core::coverage::Os;
 use rampart_core::environ::{self, Found, Guard};
 use rampart_core::request::{Asker, Preamble, PreambleError};
-use rampart_core::settings::{Settings, Variable};
+use rampart_core::settings::{Mode, Settings, Variable};
 use rampart_core::url::{self, Server, Url};
 
 use crate::os::sys::{self, Address};
@@ -30,7 +29,7 @@ pub fn settings<R>(make: impl FnOnce(&Settings<'_>, &[u8]) -> R) -> R {
     make(&settings, found.preload.unwrap_or_default())
 }
 
-/// The state of a process that is guarded; what it points to goes to `arena`.
+/// The state of this process; what it points to goes to `arena`.
 ///
 /// In a frame of its own: it is the largest, and nothing is to stand on it.
 #[inline(never)]
@@ -43,7 +42,11 @@ pub fn state(settings: &Settings<'_>, preload: &[u8], arena: &mut Arena<'static>
         notice: settings.notice,
         timeout_ms: settings.timeout_ms,
         pid,
-        equipment: equipment(settings, preload, pid, arena),
+        equipment: match settings.mode {
+            // Nothing is asked, nor looked up.
+            Mode::Disabled => Err("disabled"),
+            Mode::Enforce | Mode::Monitor => equipment(settings, preload, pid, arena),
+        },
         real: Real::find(),
     }
 }
@@ -127,7 +130,7 @@ fn library(
     preload: &[u8],
     arena: &mut Arena<'static>,
 ) -> Result<(&'static [u8], &'static [u8]), Full> {
-    let name = loaded_from().ok_or(Full)?;
+    let name = os::library_file().ok_or(Full)?.to_bytes();
     let mut given = Os::HERE.libraries(preload);
     let given = given.find(|given| command::last_component(given) == command::last_component(name));
     let given = arena.join(&[given.unwrap_or(name)])?;
@@ -139,15 +142,4 @@ fn library(
     let directory = sys::working_directory(&mut room).ok_or(Full)?;
     let relative = name.strip_prefix(b"./").unwrap_or(name);
     Ok((arena.join(&[directory, b"/", relative])?, given))
-}
-
-/// The file that the loader took this library from, as it was told.
-fn loaded_from() -> Option<&'static [u8]> {
-    let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
-    let here = (loaded_from as *const ()).cast();
-    // SAFETY: the structure is dladdr's to write; all-zero is a valid value of it.
-    let info = unsafe { (libc::dladdr(here, info.as_mut_ptr()) != 0).then(|| info.assume_init()) };
-    let name = info.map(|info| info.dli_fname).filter(|name| !name.is_null())?;
-    // SAFETY: the loader's own string, which lives as long as the library.
-    Some(unsafe { CStr::from_ptr(name) }.to_bytes())
 }

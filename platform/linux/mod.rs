@@ -1,13 +1,15 @@
-//! Linux: symbols of ours stand in front of the C library's; the originals are found
-//! with `RTLD_NEXT`.
+//! Linux: symbols of ours stand in front of the C library's; the originals are the next of
+//! that name.
 
 pub mod exec;
+mod loaded;
 pub mod stderr;
 pub mod sys;
 mod table;
 mod variadic;
 
 pub use libc::__errno_location as errno_location;
+pub use loaded::library_file;
 pub use table::{Execveat, Real, WordExp};
 
 use core::ffi::c_int;

@@ -9,7 +9,8 @@ mod table;
 pub use libc::__error as errno_location;
 pub use table::{Real, WordExp};
 
-use core::ffi::c_int;
+use core::ffi::{CStr, c_int};
+use core::mem::MaybeUninit;
 
 use rampart_core::coverage::{Coverage, locate};
 use rampart_core::environ;
@@ -26,6 +27,17 @@ pub const WRDE_CMDSUB: c_int = 3;
 pub fn environment() -> Strings {
     // SAFETY: the pointer to the C library's variable is always valid; it is read once.
     unsafe { libc::_NSGetEnviron().cast::<Strings>().read_volatile() }
+}
+
+/// The file that the loader took this library from, as it was told.
+pub fn library_file() -> Option<&'static CStr> {
+    let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
+    let here = (library_file as *const ()).cast();
+    // SAFETY: the structure is dladdr's to write; all-zero is a valid value of it.
+    let info = unsafe { (libc::dladdr(here, info.as_mut_ptr()) != 0).then(|| info.assume_init()) };
+    let name = info.map(|info| info.dli_fname).filter(|name| !name.is_null())?;
+    // SAFETY: the loader's own string, which lives as long as the library.
+    Some(unsafe { CStr::from_ptr(name) })
 }
 
 /// What can be followed of the shell that `system(3)` and its kin start: it is Apple's.

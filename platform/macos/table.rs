@@ -31,9 +31,6 @@ pub struct Real;
 
 impl Real {
     /// They need not be looked for: they stand in the table.
-    pub const UNKNOWN: Self = Self;
-
-    /// See [`Self::UNKNOWN`].
     pub fn find() -> Self {
         Self
     }

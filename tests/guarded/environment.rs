@@ -2,6 +2,8 @@
 //! get everything else in it as it was.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use crate::support::{Compiler, Run, Sandbox, Server, assert_guarded, library, probe};
 
@@ -159,6 +161,35 @@ fn another_library_whose_name_ends_alike_is_not_taken_for_this_one() {
     let finished =
         Run::guarded(&sandbox, &server.url, &words).env("LD_PRELOAD", &list).finish().success();
     assert_eq!(split(&finished.stdout).0[0], format!("LD_PRELOAD={list}"));
+}
+
+#[test]
+fn another_library_that_stands_in_front_of_the_same_functions_is_called_in_its_turn() {
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guarded/probes/behind.c");
+    let ours = library().to_str().expect("text").to_owned();
+    for table in ["gnu", "sysv", "both"] {
+        let behind = sandbox.text("behind.so");
+        let mut cc = Command::new("cc");
+        cc.args(["-shared", "-fPIC", "-o", &behind]).arg(format!("-Wl,--hash-style={table}"));
+        assert!(cc.arg(&source).status().expect("a C compiler").success());
+        for (function, said) in [
+            ("execve", "behind: execve\n"),
+            ("posix_spawn", "behind: posix_spawn\n"),
+            ("fexecve", ""),
+        ] {
+            let words = [text("start"), function.into(), sandbox.text("bin/rm"), "rm".into()];
+            let run = Run::guarded(&sandbox, &server.url, &words)
+                .env("LD_PRELOAD", format!("{ours}:{behind}"));
+            let finished = run.finish().success();
+            assert!(
+                finished.stdout.starts_with(&format!("{said}ran rm\n")),
+                "{table}: {finished:#?}"
+            );
+            assert_eq!((server.take_commands().len(), sandbox.take_marks().len()), (1, 1));
+        }
+    }
 }
 
 #[test]

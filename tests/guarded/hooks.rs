@@ -191,6 +191,29 @@ fn a_denied_program_does_not_run_and_its_function_fails_by_its_own_contract() {
     denied_programs_do_not_run(Compiler::System);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_call_waits_for_no_library_that_another_thread_is_loading() {
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    let slow = format!("--while-loading={}", probe("never_loaded.so", Compiler::System).display());
+    // The probe itself asks the loader for the two that not every C library has.
+    for function in FUNCTIONS.iter().filter(|it| !it.name.starts_with("pidfd")) {
+        for place in ["--in=direct", "--in=fork", "--in=vfork"] {
+            let words = function.words(&sandbox, Compiler::System, &[&slow, place]);
+            let bare = Run::bare(&sandbox, &words).finish();
+            let marks = sandbox.take_marks();
+            for (mode, asks) in [("enforce", true), ("disabled", false)] {
+                let guarded =
+                    Run::guarded(&sandbox, &server.url, &words).env("RAMPART_MODE", mode).finish();
+                assert_eq!(guarded.seen(), bare.seen(), "{} {place} {mode}", function.name);
+                assert_eq!(sandbox.take_marks(), marks, "{} {place} {mode}", function.name);
+                assert_eq!(!server.take_commands().is_empty(), asks, "{} {mode}", function.name);
+            }
+        }
+    }
+}
+
 #[test]
 fn the_thousandth_call_of_a_process_is_checked_like_the_first() {
     let sandbox = Sandbox::new();

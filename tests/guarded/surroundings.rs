@@ -242,6 +242,32 @@ fn a_constructor_that_starts_a_program_before_ours_is_checked_too() {
 }
 
 #[test]
+fn a_constructor_may_wait_for_a_thread_that_starts_a_program() {
+    let sandbox = Sandbox::new();
+    let waits = text("waits_for_thread.so");
+    let early = text("early.so");
+    let needing = linked_probe("needs_early", Compiler::System, Some(Path::new(&early)));
+    let needing = needing.to_str().expect("text").to_owned();
+    for words in [vec![text("loads"), waits.clone()], vec![needing]] {
+        for (mode, allowed) in [("enforce", true), ("enforce", false), ("disabled", false)] {
+            let server = Server::judging(Transport::Unix, move |_| allowed);
+            let run = || {
+                Run::guarded(&sandbox, &server.url, &words)
+                    .env("EARLY_LOADS", &waits)
+                    .env("RAMPART_MODE", mode)
+                    .env("RAMPART_NOTICE", "0")
+            };
+            assert!(run().finish().stdout.starts_with("called\n"), "{words:?} {mode}");
+            let spawned = run().env("STARTED", sandbox.path("bin/tool")).finish();
+            let ran = mode == "disabled" || allowed;
+            assert_eq!(sandbox.take_marks().contains(&"tool constructed".to_owned()), ran);
+            let asked = server.take_commands().contains(&"tool constructed".to_owned());
+            assert_eq!(asked, mode != "disabled", "{words:?} {mode}: {spawned:#?}");
+        }
+    }
+}
+
+#[test]
 fn a_chroot_without_server_or_library_follows_fail_open() {
     // SAFETY: takes nothing.
     if unsafe { libc::geteuid() } != 0 {

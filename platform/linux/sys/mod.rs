@@ -65,9 +65,10 @@ pub unsafe fn call(number: c_long, arguments: [usize; 6]) -> Result<usize, Errno
     checked(result)
 }
 
-/// The kernel reports an error as its number negated, 4095 being the largest.
+/// The kernel reports an error as its number negated (`MAX_ERRNO`, `linux/err.h`).
+pub const LARGEST_ERRNO: c_long = 4095;
+
 fn checked(result: c_long) -> Result<usize, Errno> {
-    const LARGEST_ERRNO: c_long = 4095;
     if (-LARGEST_ERRNO..0).contains(&result) {
         Err(Errno(c_int::try_from(result.wrapping_neg()).unwrap_or(libc::EIO)))
     } else {

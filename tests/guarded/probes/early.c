@@ -1,5 +1,7 @@
-/* A library whose constructor starts a program, before any other may be ready. */
+/* A library whose constructor starts the program in EARLY, or loads the library in EARLY_LOADS,
+ * before any other may be ready. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -8,7 +10,8 @@ int early_is_here(void) { return 1; }
 
 __attribute__((constructor)) static void early(void) {
     char *argv[] = {"rm", "early", NULL};
-    const char *program = getenv("EARLY");
+    const char *program = getenv("EARLY"), *library = getenv("EARLY_LOADS");
+    if (library && !dlopen(library, RTLD_NOW)) _exit(99);
     if (!program) return;
     unsetenv("EARLY"); /* or the program would do the same */
     execv(program, argv);

@@ -9,6 +9,7 @@
  *   --chdir-action                        a file action that changes the directory
  *   --clear                               clearenv() first
  *   --other-thread-first                  another thread makes the call once before
+ *   --while-loading=LIBRARY               another thread loads it meanwhile, without end (Linux)
  *   --audit                               what the calls left behind in this process
  */
 #include "calls.h"
@@ -96,6 +97,23 @@ static void *calls_and_stays(void *unused) {
     return unused;
 }
 
+/* What never_loaded.c writes to when it has begun. */
+enum { HAS_BEGUN = 61 };
+
+static void *loads(void *library) {
+    puts(dlopen(library, RTLD_NOW) ? "loaded" : dlerror());
+    return NULL;
+}
+
+static void load_meanwhile(char *library) {
+    int begun[2];
+    char word;
+    pthread_t thread;
+    if (pipe(begun) != 0 || dup2(begun[1], HAS_BEGUN) < 0) exit(95);
+    pthread_create(&thread, NULL, loads, library);
+    if (read(begun[0], &word, 1) != 1) exit(95);
+}
+
 static char **large_environment(void) {
     enum { ENTRIES = 5000 };
     char **list = calloc(ENTRIES + 1, sizeof *list);
@@ -178,7 +196,7 @@ int main(int argc, char **argv) {
     static char *nothing[] = {NULL};
     static char line[256 * 1024];
     struct belongings before;
-    int times = 1, audit = 0, null_argv = 0, other_first = 0;
+    int times = 1, audit = 0, null_argv = 0, other_first = 0, loading = 0;
     int at = 1;
     setvbuf(stdout, NULL, _IOLBF, 0);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -196,6 +214,7 @@ int main(int argc, char **argv) {
         if (strcmp(option, "--line=null") == 0) call.line = NULL;
         if (strcmp(option, "--chdir-action") == 0) call.chdir_to_root = 1;
         if (strcmp(option, "--clear") == 0) clearenv();
+        if (strncmp(option, "--while-loading=", 16) == 0) load_meanwhile(argv[at] + 16), loading = 1;
         if (strcmp(option, "--audit") == 0) audit = 1;
     }
     if (argc - at < 2) return 96;
@@ -218,5 +237,8 @@ int main(int argc, char **argv) {
     }
     repeat(times);
     if (audit) print_audit(&before);
+    fflush(stdout);
+    /* An exit in order waits for the loader. */
+    if (loading) _exit(0);
     return 0;
 }
