@@ -3,14 +3,17 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use attohttpc::ProxySettings;
+use nix::unistd::{Uid, geteuid};
 use rampart_core::settings::Settings;
-use rampart_core::url::{Server, Url};
+use rampart_core::url::{Server, Url, Urls};
 use serde::Deserialize;
 
 use crate::failure::Failure;
+use crate::owner;
 
 /// Where a server is looked for when nothing names one.
 pub const DEFAULT_URL: &str = Settings::DEFAULT_URL;
@@ -19,9 +22,16 @@ pub const DEFAULT_URL: &str = Settings::DEFAULT_URL;
 const PROBE_TIME: Duration = Duration::from_millis(300);
 const PROBE_ANSWER_LIMIT: u64 = 4096;
 
-/// A URL that was looked at.
+/// One server, by the URLs that `RAMPART_URL` may list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
+    url: String,
+    ways: Vec<Way>,
+}
+
+/// One of the URLs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Way {
     url: String,
     place: Place,
 }
@@ -29,6 +39,8 @@ pub struct Endpoint {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
     Socket(String),
+    #[cfg(target_os = "linux")]
+    Abstract(String),
     Address(SocketAddr),
     Name(String, u16),
 }
@@ -39,23 +51,33 @@ struct Health {
 }
 
 impl Endpoint {
-    /// Reads a URL.
+    /// Reads a URL, or several of one server with commas between them.
     ///
     /// # Errors
     /// The library would not take it.
-    pub fn parse(url: &str) -> Result<Self, Failure> {
-        place(url)
-            .map(|place| Self { url: url.trim_end_matches('/').to_owned(), place })
-            .map_err(|fault| Failure::usage(format!("{url:?}: {fault}")))
+    pub fn parse(list: &str) -> Result<Self, Failure> {
+        let unusable = |fault| Failure::usage(format!("{list:?}: {fault}"));
+        let urls = Urls::parse(list.as_bytes()).map_err(|error| unusable(error.0))?;
+        let texts = list.split(',').map(|url| url.trim_end_matches('/'));
+        let way = |(text, url): (&str, &Url<'_>)| Way { url: text.to_owned(), place: place(url) };
+        let ways: Vec<Way> = texts.zip(urls.iter()).map(way).collect();
+        let urls: Vec<&str> = ways.iter().map(|way| way.url.as_str()).collect();
+        Ok(Self { url: urls.join(","), ways })
     }
 
     /// The server on this machine at a port.
     pub fn local(port: u16) -> Self {
         let place = Place::Address(SocketAddr::from(([127, 0, 0, 1], port)));
-        Self { url: format!("http://127.0.0.1:{port}"), place }
+        let url = format!("http://127.0.0.1:{port}");
+        Self { url: url.clone(), ways: vec![Way { url, place }] }
     }
 
-    /// The URL, without slashes at its end.
+    /// The server at a Unix socket, if the library would take its path.
+    pub fn at_socket(path: &Path) -> Option<Self> {
+        Self::parse(&format!("unix://{}", path.to_str()?)).ok()
+    }
+
+    /// The URLs, without slashes at their ends.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -66,7 +88,7 @@ impl Endpoint {
     /// # Errors
     /// The name has no address.
     pub fn resolve(&self) -> Result<Option<SocketAddr>, Failure> {
-        let Place::Name(name, port) = &self.place else {
+        let Some(Way { place: Place::Name(name, port), .. }) = self.ways.first() else {
             return Ok(None);
         };
         let cannot = |why: &str| Failure::new(format!("cannot find the address of {name}: {why}"));
@@ -79,21 +101,38 @@ impl Endpoint {
     pub fn is_reachable(&self, address: Option<SocketAddr>) -> bool {
         let connects =
             |address: &SocketAddr| TcpStream::connect_timeout(address, PROBE_TIME).is_ok();
-        match (&self.place, address) {
-            (Place::Socket(path), _) => UnixStream::connect(path).is_ok(),
+        self.ways.iter().any(|way| match (&way.place, address) {
             (Place::Address(address), _) => connects(address),
-            (_, Some(address)) => connects(&address),
+            (Place::Name(..), Some(address)) => connects(&address),
             (Place::Name(name, port), None) => (name.as_str(), *port)
                 .to_socket_addrs()
                 .is_ok_and(|addresses| addresses.into_iter().any(|address| connects(&address))),
-        }
+            (socket, _) => socket.connect().is_ok(),
+        })
     }
 
     /// Whether a policy server answers there that is well.
     pub fn is_well(&self) -> bool {
+        self.ways.iter().any(Way::is_well)
+    }
+
+    /// Whether the server that listens there belongs to this user or to root, by each of the
+    /// URLs; `false` also where the system does not tell.
+    pub fn is_trusted(&self) -> bool {
+        let trusted = |owner: Uid| owner.is_root() || owner == geteuid();
+        self.ways.iter().all(|way| match &way.place {
+            Place::Address(address) => owner::of_listener(*address).is_some_and(trusted),
+            Place::Name(..) => false,
+            socket => socket.connect().ok().and_then(|it| owner::of_peer(&it)).is_some_and(trusted),
+        })
+    }
+}
+
+impl Way {
+    fn is_well(&self) -> bool {
         let body = match &self.place {
-            Place::Socket(path) => health_over_socket(path).ok(),
             Place::Address(_) | Place::Name(..) => self.health(),
+            socket => socket.connect().and_then(health_over_socket).ok(),
         };
         body.and_then(|body| serde_json::from_slice::<Health>(&body).ok())
             .is_some_and(|health| health.status == "ok")
@@ -114,10 +153,26 @@ impl Endpoint {
     }
 }
 
-/// The same of a server at a Unix socket, with which `attohttpc` cannot speak. What is no
-/// plain answer has a body that is no JSON object, and is no report.
-fn health_over_socket(path: &str) -> io::Result<Vec<u8>> {
-    let mut socket = UnixStream::connect(path)?;
+impl Place {
+    /// Connects to a Unix socket.
+    fn connect(&self) -> io::Result<UnixStream> {
+        match self {
+            Self::Socket(path) => UnixStream::connect(path),
+            #[cfg(target_os = "linux")]
+            Self::Abstract(name) => {
+                use std::os::linux::net::SocketAddrExt as _;
+
+                let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+                UnixStream::connect_addr(&address)
+            }
+            Self::Address(_) | Self::Name(..) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+/// The server's report on itself over a Unix socket, with which `attohttpc` cannot speak. What
+/// is no plain answer has a body that is no JSON object, and is no report.
+fn health_over_socket(mut socket: UnixStream) -> io::Result<Vec<u8>> {
     socket.set_read_timeout(Some(PROBE_TIME))?;
     socket.set_write_timeout(Some(PROBE_TIME))?;
     socket.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
@@ -128,15 +183,17 @@ fn health_over_socket(path: &str) -> io::Result<Vec<u8>> {
 }
 
 /// Where the library would look for it.
-fn place(url: &str) -> Result<Place, &'static str> {
+fn place(url: &Url<'_>) -> Place {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Url::parse(url.as_bytes())
-        .map(|url| match url.server {
-            Server::Address(address) => Place::Address(address),
-            Server::Name { host, port } => Place::Name(text(host), port),
-            Server::Unix(path) => Place::Socket(text(path)),
-        })
-        .map_err(|error| error.0)
+    match url.server {
+        Server::Address(address) => Place::Address(address),
+        Server::Name { host, port } => Place::Name(text(host), port),
+        Server::Unix(path) => Place::Socket(text(path)),
+        #[cfg(target_os = "linux")]
+        Server::Abstract(name) => Place::Abstract(text(name)),
+        #[cfg(not(target_os = "linux"))]
+        Server::Abstract(name) => Place::Socket(text(name)),
+    }
 }
 
 #[cfg(test)]
@@ -179,7 +236,13 @@ mod tests {
             ("http://::1", None),
             ("http://[x]", None),
         ] {
-            assert_eq!(Endpoint::parse(url).ok().map(|endpoint| endpoint.place), place, "{url}");
+            let places = Endpoint::parse(url)
+                .ok()
+                .map(|endpoint| endpoint.ways.into_iter().map(|way| way.place).collect::<Vec<_>>());
+            assert_eq!(places, place.map(|place| vec![place]), "{url}");
         }
+        let list = Endpoint::parse("unix:///run/x.sock/,http://[::1]:1/").unwrap();
+        assert_eq!(list.url(), "unix:///run/x.sock,http://[::1]:1");
+        assert_eq!(list.ways.len(), 2);
     }
 }

@@ -52,6 +52,21 @@ impl Home {
         self.0.join("audit.jsonl")
     }
 
+    /// Where `rampart serve` listens for this user's own runs.
+    pub fn serve_socket(&self) -> PathBuf {
+        self.0.join("serve.sock")
+    }
+
+    /// Where the Go command's `rampart serve` tells how it is reached.
+    pub fn serve_state(&self) -> PathBuf {
+        self.0.join("serve.state")
+    }
+
+    /// Where guarded runs have their directories.
+    pub fn runs(&self) -> PathBuf {
+        self.0.join("run")
+    }
+
     /// Where the installed library is.
     pub fn libraries(&self) -> PathBuf {
         self.0.join("lib")

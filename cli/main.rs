@@ -10,6 +10,7 @@ mod home;
 mod library;
 mod mode;
 mod output;
+mod owner;
 mod policy_file;
 mod relay;
 mod run;

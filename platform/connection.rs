@@ -29,6 +29,7 @@ const LONGEST_DWELL_MS: u32 = 50;
 /// For request and answer, one after the other, on the stack.
 const BUFFER_BYTES: usize = 1024;
 
+const NO_SERVER: Outcome = Outcome::Unreachable(Unreachable::NoServer);
 const NO_DESCRIPTOR: Outcome = Outcome::Fault("no file descriptor is to be had for the check");
 const CHANGED: Outcome = Outcome::Fault("the arguments changed while they were being checked");
 const TOO_EARLY: Outcome =
@@ -42,18 +43,15 @@ pub fn ask<'q>(
     question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
     reader: &mut Reader,
 ) -> Outcome {
-    let Some(address) = &equipment.server else {
-        return Outcome::Unreachable(Unreachable::NoServer);
-    };
     let mut exchange =
         Exchange { equipment, question, reader, patience: Patience::new(state.timeout_ms) };
     if is_own && state.pid != FIRST_OF_NAMESPACE {
-        exchange.by_kept_connection(address, state.timeout_ms.min(LONGEST_DWELL_MS))
+        exchange.by_kept_connection(state.timeout_ms.min(LONGEST_DWELL_MS))
     } else {
         // A handler of the parent's would run in its memory here (vfork(2), "Caveats"). The
         // mask is inherited by the program, so it is put back.
         let mask = SignalMask::ALL.block();
-        let outcome = exchange.by_own_connection(address);
+        let outcome = exchange.by_new_connection().0.outcome;
         mask.restore();
         outcome
     }
@@ -68,8 +66,8 @@ struct Exchange<'x, 'q, Arguments> {
 }
 
 impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Arguments> {
-    fn by_kept_connection(&mut self, address: &Address, dwell_ms: u32) -> Outcome {
-        let Some(mut slot) = Slot::take() else { return self.by_own_connection(address) };
+    fn by_kept_connection(&mut self, dwell_ms: u32) -> Outcome {
+        let Some(mut slot) = Slot::take() else { return self.by_new_connection().0.outcome };
         if let Some(kept) = slot.connection() {
             let end = self.converse(&kept, Some(dwell_ms));
             // The server may have closed it just now: that is no failure.
@@ -82,29 +80,33 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
                 return end.outcome;
             }
         }
-        match self.connect(address) {
-            Ok(fresh) => {
-                let end = self.converse(&fresh, None);
-                if end.reusable {
-                    slot.keep(fresh, dwell_ms);
-                }
-                end.outcome
-            }
-            Err(outcome) => outcome,
+        let (end, fresh) = self.by_new_connection();
+        if let Some(fresh) = fresh.filter(|_| end.reusable) {
+            slot.keep(fresh, dwell_ms);
         }
+        end.outcome
     }
 
-    fn by_own_connection(&mut self, address: &Address) -> Outcome {
-        match self.connect(address) {
-            Ok(own) => self.converse(&own, None).outcome,
-            Err(outcome) => outcome,
+    /// Takes the first way that leads to the server: one may be lost (its file removed, another
+    /// user, another namespace) where another one still is there.
+    fn by_new_connection(&mut self) -> (End, Option<Descriptor>) {
+        let mut last = (End { outcome: NO_SERVER, reusable: false }, None);
+        for address in self.equipment.ways.iter().flatten() {
+            last = match self.connect(address) {
+                Ok(fresh) => (self.converse(&fresh, None), Some(fresh)),
+                Err(outcome) => (End { outcome, reusable: false }, None),
+            };
+            if last.0.outcome != NO_SERVER {
+                break;
+            }
         }
+        last
     }
 
     fn connect(&mut self, address: &Address) -> Result<Descriptor, Outcome> {
         // A tenth of what a socket costs that is made in vain.
         if sys::is_missing(address) {
-            return Err(Outcome::Unreachable(Unreachable::NoServer));
+            return Err(NO_SERVER);
         }
         // Another thread, or a handler, may write to a stream that it has closed: that is to
         // fail as before, not to reach the server or, on a socket that is not connected yet,
@@ -192,7 +194,7 @@ fn outcome_of(Errno(errno): Errno) -> Outcome {
         libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS => NO_DESCRIPTOR,
         libc::ETIMEDOUT => Outcome::Unreachable(Unreachable::TimedOut),
         libc::ECONNRESET | libc::EPIPE => Outcome::Unreachable(Unreachable::Cut),
-        _ => Outcome::Unreachable(Unreachable::NoServer),
+        _ => NO_SERVER,
     }
 }
 

@@ -5,7 +5,7 @@ use core::ffi::c_int;
 use rampart_core::answer::Reader;
 use rampart_core::coverage::Coverage;
 use rampart_core::request::Question;
-use rampart_core::settings::Mode;
+use rampart_core::settings::{Mode, Notice};
 use rampart_core::verdict::{Outcome, Verdict, verdict};
 
 use crate::abi::Strings;
@@ -111,8 +111,14 @@ fn pass<'q>(
         Err(why) => Outcome::Fault(why),
     };
     let verdict = verdict(state.mode, outcome, state.fail_open);
-    if verdict == Verdict::Refuse && state.notice {
-        report::refusal(question, outcome, reader.answer());
+    match (verdict, outcome, state.notice) {
+        (Verdict::Refuse, _, Notice::Refusals | Notice::Everything) => {
+            report::refusal(question, outcome, reader.answer());
+        }
+        (Verdict::Run, Outcome::Unreachable(_), Notice::Everything) => {
+            report::unchecked(question, outcome);
+        }
+        _ => {}
     }
     if state.debug {
         report::check(state, question, outcome, verdict, begun);

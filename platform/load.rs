@@ -8,7 +8,7 @@ use rampart_core::coverage::Os;
 use rampart_core::environ::{self, Found, Guard};
 use rampart_core::request::{Asker, Preamble, PreambleError};
 use rampart_core::settings::{Mode, Settings, Variable};
-use rampart_core::url::{self, Server, Url};
+use rampart_core::url::{self, MOST_URLS, Server, Urls};
 
 use crate::os::sys::{self, Address};
 use crate::os::{self, Real};
@@ -57,7 +57,7 @@ fn equipment(
     pid: i32,
     arena: &mut Arena<'static>,
 ) -> Result<Equipment, &'static str> {
-    let url = Url::parse(settings.url).map_err(|error| error.0)?;
+    let urls = Urls::parse(settings.url).map_err(|error| error.0)?;
     let own_session = Decimal::new(u64::from(pid.unsigned_abs()));
     let session = match settings.session {
         Some(inherited) => arena.join(&[inherited]),
@@ -65,22 +65,28 @@ fn equipment(
     };
     let session = session.map_err(|Full| TOO_LONG)?;
     let asker = Asker { agent: settings.agent, session, token: settings.token };
-    let preamble = Preamble::new(&url, &asker, arena).map_err(|error| match error {
+    let preamble = Preamble::new(&urls.first, &asker, arena).map_err(|error| match error {
         PreambleError::Token => "RAMPART_TOKEN holds a byte that is not visible ASCII",
         PreambleError::TooLong => TOO_LONG,
     })?;
-    let (server, resolved) = match url.server {
-        Server::Address(address) => (Some(Address::tcp(address)), None),
-        Server::Unix(path) => (Address::unix(path), None),
-        Server::Name { host, port } => {
-            let text = settings.address.or_else(|| resolver::resolve(host, port, arena));
-            let text = text.unwrap_or(UNRESOLVED);
-            (url::parse_address(text).map(Address::tcp), Some(text))
-        }
-    };
+    let mut resolved = None;
+    let mut ways = [None; MOST_URLS];
+    for (way, url) in ways.iter_mut().zip(urls.iter()) {
+        *way = match url.server {
+            Server::Address(address) => Some(Address::tcp(address)),
+            Server::Unix(path) => Address::unix(path),
+            Server::Abstract(name) => Address::abstract_unix(name),
+            Server::Name { host, port } => {
+                let text = settings.address.or_else(|| resolver::resolve(host, port, arena));
+                let text = text.unwrap_or(UNRESOLVED);
+                resolved = Some(text);
+                url::parse_address(text).map(Address::tcp)
+            }
+        };
+    }
     let settings = Settings { session: Some(session), address: resolved, ..*settings };
     let guard = guard(&settings, preload, arena).map_err(|Full| TOO_LONG)?;
-    Ok(Equipment { server, preamble, guard })
+    Ok(Equipment { ways, preamble, guard })
 }
 
 /// What children must have: the values that count here, whatever the variables said.
@@ -101,7 +107,7 @@ fn guard(
             Variable::Agent => Some(settings.agent),
             Variable::Session => settings.session,
             Variable::Debug => flag(settings.debug),
-            Variable::Notice => flag(settings.notice),
+            Variable::Notice => settings.notice.value(),
             Variable::TimeoutMs => Some(timeout.as_bytes()),
             Variable::Address => settings.address,
         };

@@ -14,17 +14,32 @@ use crate::state::{Equipment, State};
 #[cold]
 #[inline(never)]
 pub fn refusal<A>(question: &Question<'_, A>, outcome: Outcome, answer: &Answer) {
-    let program = match question.command {
+    tell(|text| notice::write_blocked(program(question), outcome, answer, text));
+}
+
+/// Tells that a command runs though nobody could be asked.
+#[cold]
+#[inline(never)]
+pub fn unchecked<A>(question: &Question<'_, A>, outcome: Outcome) {
+    tell(|text| notice::write_unchecked(program(question), outcome, text));
+}
+
+fn tell(write: impl FnOnce(&mut Text<'_>)) {
+    let mut buffer = [0; 512];
+    let mut text = Text::new(&mut buffer);
+    write(&mut text);
+    stderr::write_line(text.as_bytes());
+}
+
+/// What is to start, in one word.
+fn program<'q, A>(question: &Question<'q, A>) -> &'q [u8] {
+    match question.command {
         Command::Program { name, .. } => name,
         Command::Line(line) => {
             let line = line.trim_ascii_start();
             line.split(u8::is_ascii_whitespace).next().unwrap_or(line)
         }
-    };
-    let mut buffer = [0; 512];
-    let mut text = Text::new(&mut buffer);
-    notice::write_blocked(program, outcome, answer, &mut text);
-    stderr::write_line(text.as_bytes());
+    }
 }
 
 /// Tells of a check: its kind, size, verdict and time, never what was asked.
@@ -76,7 +91,7 @@ pub fn load(state: &State, settings: &Settings<'_>) {
 #[inline(never)]
 fn loaded(state: &State, settings: &Settings<'_>) {
     let (key, value): (&[u8], &[u8]) = match &state.equipment {
-        Ok(Equipment { server: None, .. }) => (b" unresolved=", settings.url),
+        Ok(Equipment { ways: [None, ..], .. }) => (b" unresolved=", settings.url),
         Ok(_) => (b" server=", settings.url),
         Err(why) => (b" off=", why.as_bytes()),
     };

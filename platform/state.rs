@@ -8,7 +8,8 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use rampart_core::arena::Arena;
 use rampart_core::environ::Guard;
 use rampart_core::request::Preamble;
-use rampart_core::settings::Mode;
+use rampart_core::settings::{Mode, Notice};
+use rampart_core::url::MOST_URLS;
 
 use crate::os::Real;
 use crate::os::sys::{self, Address};
@@ -19,7 +20,7 @@ pub struct State {
     pub mode: Mode,
     pub fail_open: bool,
     pub debug: bool,
-    pub notice: bool,
+    pub notice: Notice,
     /// For a whole check, in milliseconds.
     pub timeout_ms: u32,
     /// The process that read it; its forked and vforked children have another number.
@@ -40,8 +41,9 @@ impl State {
 /// What a check needs.
 #[derive(Clone, Copy)]
 pub struct Equipment {
-    /// Where the policy server listens; `None` if its name could not be resolved.
-    pub server: Option<Address>,
+    /// The ways to the policy server, in the order in which they are tried; none if its name
+    /// could not be resolved.
+    pub ways: [Option<Address>; MOST_URLS],
     /// What every request begins with.
     pub preamble: Preamble<'static>,
     /// What children must have in their environment.

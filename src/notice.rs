@@ -1,4 +1,4 @@
-//! The line on stderr that tells why a command was refused (spec:
+//! The lines on stderr that tell why a command was refused, or runs unchecked (spec:
 //! `environment.md`, `RAMPART_NOTICE`).
 
 use crate::arena::{Decimal, Text};
@@ -12,7 +12,7 @@ const LONGEST_PROGRAM: usize = 120;
 /// Nothing in it can move a terminal's cursor.
 pub fn write_blocked(program: &[u8], outcome: Outcome, answer: &Answer, text: &mut Text<'_>) {
     text.push_lossy(b"rampart: blocked ");
-    push_printable(program.get(..LONGEST_PROGRAM).unwrap_or(program), text);
+    push_program(program, text);
     text.push_lossy(b": ");
     match outcome {
         Outcome::Denied if !answer.message.as_bytes().is_empty() => {
@@ -20,17 +20,35 @@ pub fn write_blocked(program: &[u8], outcome: Outcome, answer: &Answer, text: &m
         }
         _ => text.push_lossy(outcome.reason().as_bytes()),
     }
-    if let Some(status) = outcome.status() {
-        text.push_lossy(b" (HTTP ");
-        text.push_lossy(Decimal::new(u64::from(status)).as_bytes());
-        text.push_lossy(b")");
-    }
+    push_status(outcome, text);
     if outcome == Outcome::Denied && !answer.policy.as_bytes().is_empty() {
         text.push_lossy(b" [");
         push_printable(answer.policy.as_bytes(), text);
         text.push_lossy(b"]");
     }
     text.push_lossy(b"\n");
+}
+
+/// Writes `rampart: PROGRAM runs unchecked: WHY`, cut where `text` is full.
+pub fn write_unchecked(program: &[u8], outcome: Outcome, text: &mut Text<'_>) {
+    text.push_lossy(b"rampart: ");
+    push_program(program, text);
+    text.push_lossy(b" runs unchecked: ");
+    text.push_lossy(outcome.reason().as_bytes());
+    push_status(outcome, text);
+    text.push_lossy(b"\n");
+}
+
+fn push_program(program: &[u8], text: &mut Text<'_>) {
+    push_printable(program.get(..LONGEST_PROGRAM).unwrap_or(program), text);
+}
+
+fn push_status(outcome: Outcome, text: &mut Text<'_>) {
+    if let Some(status) = outcome.status() {
+        text.push_lossy(b" (HTTP ");
+        text.push_lossy(Decimal::new(u64::from(status)).as_bytes());
+        text.push_lossy(b")");
+    }
 }
 
 fn push_printable(bytes: &[u8], text: &mut Text<'_>) {
@@ -93,6 +111,20 @@ mod tests {
             (b"ls", Outcome::Fault("why"), said, "rampart: blocked ls: why\n"),
         ] {
             assert_eq!(line(program, outcome, body), expected);
+        }
+    }
+
+    #[test]
+    fn what_runs_unchecked_is_told_in_one_line() {
+        for (why, said) in [
+            (Unreachable::NoServer, "the policy server cannot be reached"),
+            (Unreachable::ServerError(500), "the policy server failed (HTTP 500)"),
+        ] {
+            let mut buffer = [0; 512];
+            let mut text = Text::new(&mut buffer);
+            write_unchecked(b"l\ns", Outcome::Unreachable(why), &mut text);
+            let expected = format!("rampart: l?s runs unchecked: {said}\n");
+            assert_eq!(text.as_bytes(), expected.as_bytes());
         }
     }
 }

@@ -27,6 +27,37 @@ impl Mode {
     }
 }
 
+/// What is told on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// Nothing.
+    Nothing,
+    /// Refusals. Where nobody said that there is a server, that there is none is no news.
+    Refusals,
+    /// Refusals, and what runs unchecked because the server cannot be reached.
+    Everything,
+}
+
+impl Notice {
+    /// The value of `RAMPART_NOTICE` that means it; `None`: there is no such variable.
+    #[must_use]
+    pub fn value(self) -> Option<&'static [u8]> {
+        match self {
+            Self::Nothing => Some(b"0"),
+            Self::Refusals => None,
+            Self::Everything => Some(b"1"),
+        }
+    }
+
+    fn read(value: Option<&[u8]>) -> Self {
+        match value {
+            Some(b"0") => Self::Nothing,
+            None => Self::Refusals,
+            Some(_) => Self::Everything,
+        }
+    }
+}
+
 /// A variable that the library reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variable {
@@ -114,8 +145,8 @@ pub struct Settings<'e> {
     pub session: Option<&'e [u8]>,
     /// Whether checks are logged on stderr.
     pub debug: bool,
-    /// Whether a refusal is told on stderr.
-    pub notice: bool,
+    /// What is told on stderr.
+    pub notice: Notice,
     /// For a whole check, connecting included.
     pub timeout_ms: u32,
     /// The server's socket address as resolved by the first process of the tree.
@@ -149,7 +180,7 @@ impl<'e> Settings<'e> {
             agent: get(Variable::Agent).unwrap_or(Self::DEFAULT_AGENT.as_bytes()),
             session: get(Variable::Session),
             debug: get(Variable::Debug).is_some_and(|value| value != b"0"),
-            notice: get(Variable::Notice) != Some(b"0"),
+            notice: Notice::read(get(Variable::Notice)),
             timeout_ms,
             address: get(Variable::Address),
             complaints: [mode_complaint, fail_open_complaint, timeout_complaint],
@@ -214,7 +245,8 @@ mod tests {
         assert_eq!(unset.url, b"http://127.0.0.1:19090");
         assert_eq!(unset.token, None);
         assert_eq!(unset.mode, Mode::Enforce);
-        assert!(unset.fail_open && unset.notice && !unset.debug);
+        assert!(unset.fail_open && !unset.debug);
+        assert_eq!(unset.notice, Notice::Refusals);
         assert_eq!(unset.agent, b"preload");
         assert_eq!(unset.session, None);
         assert_eq!(unset.timeout_ms, 2000);
@@ -255,7 +287,10 @@ mod tests {
         }
         assert!(read(&[(Variable::Debug, "1")]).debug);
         assert!(!read(&[(Variable::Debug, "0")]).debug);
-        assert!(!read(&[(Variable::Notice, "0")]).notice);
+        for (value, notice) in [("0", Notice::Nothing), ("1", Notice::Everything)] {
+            assert_eq!(read(&[(Variable::Notice, value)]).notice, notice);
+            assert_eq!(notice.value(), Some(value.as_bytes()));
+        }
     }
 
     #[test]

@@ -30,7 +30,22 @@ pub enum Server<'u> {
     },
     /// A Unix socket at this path.
     Unix(&'u [u8]),
+    /// A Unix socket of this name in Linux's abstract namespace (`unix(7)`), without the NUL
+    /// in front of it.
+    Abstract(&'u [u8]),
 }
+
+/// The URLs of one server, as `RAMPART_URL` lists them: each is another way to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Urls<'u> {
+    /// The way that is tried first.
+    pub first: Url<'u>,
+    /// The ways that are tried where that one does not lead there, in this order.
+    pub others: [Option<Url<'u>>; MOST_URLS - 1],
+}
+
+/// As many ways to one server can be named.
+pub const MOST_URLS: usize = 3;
 
 /// Why a URL cannot be used; the text says it to a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +60,41 @@ pub const LONGEST_SOCKET_PATH: usize = if cfg!(target_os = "macos") { 103 } else
 
 const HTTP_PORT: u16 = 80;
 
+impl<'u> Urls<'u> {
+    /// Reads a list of URLs with commas between them; a single one is a list too.
+    ///
+    /// # Errors
+    /// [`UrlError`] for a URL that cannot be used, and for a list that is not of one server or
+    /// too long.
+    pub fn parse(list: &'u [u8]) -> Result<Self, UrlError> {
+        let mut urls = list.split(|byte| *byte == b',');
+        let first = Url::parse(urls.next().unwrap_or_default())?;
+        let mut others = [None; MOST_URLS - 1];
+        for other in &mut others {
+            let Some(url) = urls.next() else { break };
+            let url = Url::parse(url)?;
+            if url.prefix != first.prefix {
+                return Err(UrlError("the policy server's URLs differ in their paths"));
+            }
+            if [first, url].iter().any(|url| matches!(url.server, Server::Name { .. })) {
+                return Err(UrlError(
+                    "a list of URLs of the policy server names a host that is not an IP address",
+                ));
+            }
+            *other = Some(url);
+        }
+        match urls.next() {
+            Some(_) => Err(UrlError("more than three URLs of the policy server are named")),
+            None => Ok(Self { first, others }),
+        }
+    }
+
+    /// All of them, in the order in which they are tried.
+    pub fn iter(&self) -> impl Iterator<Item = &Url<'u>> {
+        core::iter::once(&self.first).chain(self.others.iter().flatten())
+    }
+}
+
 impl<'u> Url<'u> {
     /// Reads a URL.
     ///
@@ -56,15 +106,17 @@ impl<'u> Url<'u> {
                 "the policy server's URL holds white space or a byte that is not ASCII",
             ));
         }
-        if url.iter().any(|byte| b"?#\\".contains(byte)) {
+        if url.iter().any(|byte| b"?#\\,".contains(byte)) {
             return Err(UrlError(
-                "the policy server's URL holds a query, a fragment or a backslash",
+                "the policy server's URL holds a query, a fragment, a backslash or a comma",
             ));
         }
         if let Some(rest) = strip_scheme(url, b"http://") {
             parse_http(rest)
         } else if let Some(path) = strip_scheme(url, b"unix://") {
             parse_unix(path)
+        } else if let Some(name) = strip_scheme(url, b"unix:@") {
+            parse_abstract(name)
         } else if strip_scheme(url, b"https://").is_some() {
             Err(UrlError(
                 "the policy server's URL is https, which only `rampart preload --url` speaks",
@@ -100,6 +152,17 @@ fn parse_unix(path: &[u8]) -> Result<Url<'_>, UrlError> {
         ));
     }
     Ok(Url { server: Server::Unix(path), authority: b"localhost", prefix: b"" })
+}
+
+fn parse_abstract(name: &[u8]) -> Result<Url<'_>, UrlError> {
+    if !cfg!(target_os = "linux") {
+        return Err(UrlError("the policy server's URL is unix:@NAME, which only Linux has"));
+    }
+    // One byte of the room is the NUL in front of it.
+    if name.is_empty() || name.len() > LONGEST_SOCKET_PATH {
+        return Err(UrlError("the policy server's URL names no abstract socket (unix:@NAME)"));
+    }
+    Ok(Url { server: Server::Abstract(name), authority: b"localhost", prefix: b"" })
 }
 
 fn parse_http(rest: &[u8]) -> Result<Url<'_>, UrlError> {
@@ -155,7 +218,7 @@ pub fn parse_address(text: &[u8]) -> Option<SocketAddr> {
     let (host, port) = split_port(text).ok()?;
     match server(host, port).ok()? {
         Server::Address(address) => Some(address),
-        Server::Name { .. } | Server::Unix(_) => None,
+        Server::Name { .. } | Server::Unix(_) | Server::Abstract(_) => None,
     }
 }
 
@@ -180,6 +243,8 @@ mod tests {
             ("http://host:", name("host", 80), "host:", ""),
             ("unix:///run/r.sock", unix("/run/r.sock"), "localhost", ""),
             ("unix:///run/r.sock/", unix("/run/r.sock"), "localhost", ""),
+            #[cfg(target_os = "linux")]
+            ("unix:@rampart/1", Server::Abstract(b"rampart/1"), "localhost", ""),
         ] {
             let expected =
                 Url { server, authority: authority.as_bytes(), prefix: prefix.as_bytes() };
@@ -219,9 +284,43 @@ mod tests {
             "unix:///",
             "unix://run/s.sock",
             "unix:/run/s.sock",
+            "unix:///run/a,b",
+            "unix:@",
+            &format!("unix:@{}", "x".repeat(LONGEST_SOCKET_PATH + 1)),
             &long,
         ] {
             assert!(Url::parse(url.as_bytes()).is_err(), "{url}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_list_is_the_ways_to_one_server() {
+        let servers = |list: &'static str| -> Result<Vec<Server<'_>>, UrlError> {
+            let urls = Urls::parse(list.as_bytes())?;
+            Ok(urls.iter().map(|url| url.server).collect())
+        };
+        let (path, name) = (Server::Unix(b"/r/s"), Server::Abstract(b"n"));
+        let tcp = Server::Address(([10, 0, 0, 1], 80).into());
+        assert_eq!(servers("unix:///r/s"), Ok(vec![path]));
+        assert_eq!(servers("unix:///r/s,unix:@n"), Ok(vec![path, name]));
+        assert_eq!(servers("unix:@n,http://10.0.0.1,unix:///r/s/"), Ok(vec![name, tcp, path]));
+        let named = Server::Name { host: b"h", port: 80 };
+        assert_eq!(servers("http://h/p"), Ok(vec![named]));
+        for list in [
+            "",
+            ",",
+            "unix:@n,",
+            ",unix:@n",
+            "unix:@n,,unix:///r/s",
+            "unix:@n, unix:///r/s",
+            "unix:@n,https://h",
+            "unix:@a,unix:@b,unix:@c,unix:@d",
+            "http://10.0.0.1/a,http://10.0.0.1/b",
+            "unix:@n,http://host",
+            "http://host,unix:@n",
+        ] {
+            assert!(Urls::parse(list.as_bytes()).is_err(), "{list}");
         }
     }
 

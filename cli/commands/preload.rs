@@ -13,17 +13,17 @@ use rampart_core::coverage::Os;
 use crate::audit::Durability;
 use crate::command_line::command_line;
 use crate::commands::doctor;
-use crate::endpoint::{DEFAULT_URL, Endpoint};
+use crate::endpoint::Endpoint;
 use crate::failure::{Failure, say};
 use crate::home::Home;
 use crate::library;
 use crate::mode::Mode;
 use crate::policy_file::InForce;
 use crate::relay::{self, Order, Proxy, Remote};
-use crate::run::embedded;
 use crate::run::environment::{Guard, URL, variable};
 use crate::run::inherited;
 use crate::run::own_server::Access;
+use crate::run::{default_server, embedded};
 use crate::token::Token;
 
 /// The variable that stands for `--ca`.
@@ -38,9 +38,11 @@ Examples:
   RAMPART_TOKEN=… rampart preload --url https://policy.example -- python my_agent.py
 
 Which server is asked: with --policy or --audit-sync one of this run's own; with
---url, --port, --token or RAMPART_URL that one; else the one at http://127.0.0.1:19090 if it
-answers; else one of this run's own, with ~/.rampart/policy.yaml or the built-in
-starter policy. A server of this run's own ends after the last guarded process.
+--url, --port or RAMPART_URL that one; else one that runs already and is yours or
+root's (`rampart serve`, at ~/.rampart/serve.sock or http://127.0.0.1:19090); else one
+of this run's own, with ~/.rampart/policy.yaml or the built-in starter policy. Whoever
+else listens there is not asked. A server of this run's own takes its policy once, and
+ends after the last guarded process.
 
 An https:// server is asked by a relay of this run's own. The server has to prove
 who it is by a certificate of a CA that this machine trusts, or of the one in --ca
@@ -157,11 +159,11 @@ pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
     let server = if arguments.mode == Mode::Disabled {
         Server::unasked(library)?
     } else {
-        match external(arguments)? {
+        match external(arguments, &home)? {
             Some(Named::Spoken(endpoint)) => {
                 Server::external(&endpoint, arguments, &home, library)?
             }
-            Some(Named::Relayed(remote)) => Server::relayed(*remote, arguments, &library)?,
+            Some(Named::Relayed(remote)) => Server::relayed(*remote, arguments, &home, &library)?,
             None => Server::embedded(arguments, &home, &library)?,
         }
     };
@@ -179,6 +181,7 @@ pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
         agent: &arguments.agent,
         session: &session,
         debug: arguments.debug,
+        is_reached: server.is_reached,
     }
     .enter();
     replace_process(&arguments.command)
@@ -223,11 +226,19 @@ struct Server {
     token: Option<Token>,
     address: Option<SocketAddr>,
     library: PathBuf,
+    /// Whether it could be reached.
+    is_reached: bool,
 }
 
 impl Server {
     fn unasked(library: PathBuf) -> Result<Self, Failure> {
-        Ok(Self { url: None, token: None, address: None, library: listable(library)? })
+        Ok(Self {
+            url: None,
+            token: None,
+            address: None,
+            library: listable(library)?,
+            is_reached: false,
+        })
     }
 
     fn external(
@@ -240,25 +251,28 @@ impl Server {
         let address = endpoint.resolve()?;
         let token = match named_token(arguments)? {
             Some(token) => Some(token),
-            // Only a server that is this user's own may see this user's token.
-            None if is_own(arguments, endpoint) => Token::read_if_there(&home.token())?,
-            None => None,
+            None => own_token(arguments, endpoint, home)?,
         };
-        if !endpoint.is_reachable(address) {
+        let is_reached = endpoint.is_reachable(address);
+        if !is_reached {
             let (url, consequence) = (endpoint.url(), consequence(arguments));
             say(format!("no server answers at {url}: until one does, {consequence}"));
         }
-        Ok(Self { url: Some(endpoint.url().to_owned()), token, address, library })
+        Ok(Self { url: Some(endpoint.url().to_owned()), token, address, library, is_reached })
     }
 
     fn embedded(arguments: &Arguments, home: &Home, library: &Path) -> Result<Self, Failure> {
         let policy = InForce::load(arguments.policy.as_deref(), home)?;
         let durability = Durability::synced(arguments.audit_sync);
-        let audit = home.audit();
-        embedded::start(policy, arguments.mode, &audit, durability, library).map(Self::own)
+        embedded::start(policy, arguments.mode, home, durability, library).map(Self::own)
     }
 
-    fn relayed(remote: Remote, arguments: &Arguments, library: &Path) -> Result<Self, Failure> {
+    fn relayed(
+        remote: Remote,
+        arguments: &Arguments,
+        home: &Home,
+        library: &Path,
+    ) -> Result<Self, Failure> {
         let inherited = std::env::var_os(CA).filter(|file| !file.is_empty()).map(PathBuf::from);
         let order = Order {
             remote,
@@ -267,12 +281,12 @@ impl Server {
             proxy: arguments.proxy.as_deref().map(Proxy::parse).transpose()?,
             consequence: consequence(arguments),
         };
-        relay::start(order, library).map(Self::own)
+        relay::start(order, home, library).map(Self::own)
     }
 
     fn own(access: Access) -> Self {
         let Access { url, token, library } = access;
-        Self { url: Some(url), token: Some(token), address: None, library }
+        Self { url: Some(url), token: Some(token), address: None, library, is_reached: true }
     }
 }
 
@@ -282,8 +296,8 @@ fn consequence(arguments: &Arguments) -> &'static str {
 }
 
 /// The server that is there already, if one is to be used.
-fn external(arguments: &Arguments) -> Result<Option<Named>, Failure> {
-    let named = named_server(arguments)?;
+fn external(arguments: &Arguments, home: &Home) -> Result<Option<Named>, Failure> {
+    let named = named_server(arguments, home)?;
     let has_tls = matches!(named, Some(Named::Relayed(_)));
     if !has_tls && (arguments.ca.is_some() || arguments.proxy.is_some()) {
         return Err(Failure::usage(
@@ -293,7 +307,7 @@ fn external(arguments: &Arguments) -> Result<Option<Named>, Failure> {
     Ok(named)
 }
 
-fn named_server(arguments: &Arguments) -> Result<Option<Named>, Failure> {
+fn named_server(arguments: &Arguments, home: &Home) -> Result<Option<Named>, Failure> {
     if arguments.policy.is_some() || arguments.audit_sync {
         return Ok(None);
     }
@@ -306,8 +320,14 @@ fn named_server(arguments: &Arguments) -> Result<Option<Named>, Failure> {
     if let Some(url) = variable(URL)? {
         return Named::parse(&url).map(Some);
     }
-    let default = Endpoint::parse(DEFAULT_URL)?;
-    Ok((arguments.token.is_some() || default.is_well()).then_some(Named::Spoken(default)))
+    match default_server::find(home) {
+        Some(server) => Ok(Some(Named::Spoken(server))),
+        None if arguments.token.is_some() => Err(Failure::usage(
+            "--token is for a server that is there, and none of yours answers: name it with --url \
+             or --port; nothing was run",
+        )),
+        None => Ok(None),
+    }
 }
 
 fn named_token(arguments: &Arguments) -> Result<Option<Token>, Failure> {
@@ -317,8 +337,26 @@ fn named_token(arguments: &Arguments) -> Result<Option<Token>, Failure> {
     }
 }
 
-fn is_own(arguments: &Arguments, endpoint: &Endpoint) -> bool {
-    arguments.port.is_some() || endpoint.url() == DEFAULT_URL
+/// This user's own token, for a server that was not named by a URL and that this user or root
+/// owns: who else listens at a port is not to have it.
+fn own_token(
+    arguments: &Arguments,
+    endpoint: &Endpoint,
+    home: &Home,
+) -> Result<Option<Token>, Failure> {
+    if arguments.url.is_some() || variable(URL)?.is_some() && arguments.port.is_none() {
+        return Ok(None);
+    }
+    let token = Token::read_if_there(&home.token())?;
+    if token.is_none() || endpoint.is_trusted() {
+        return Ok(token);
+    }
+    say(format!(
+        "{} is not shown your token, for it is not known to be yours or root's: give it with \
+         RAMPART_TOKEN if it is to have it",
+        endpoint.url()
+    ));
+    Ok(None)
 }
 
 /// Refuses a path that the loader would misread. Only a run with a directory of

@@ -1,6 +1,7 @@
 //! `rampart serve`: the policy server in the foreground.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -8,11 +9,12 @@ use clap::Args;
 
 use crate::audit::{Audit, Durability};
 use crate::failure::{Failure, say};
-use crate::home::Home;
+use crate::home::{Home, make_private_directory};
 use crate::mode::Mode;
 use crate::policy_file::{InForce, warnings};
 use crate::run::lifetime::Lifetime;
-use crate::server::{Parts, Reload, Server, listen};
+use crate::server::listen::{self, SocketFile};
+use crate::server::{Parts, Reload, Server};
 use crate::token::Token;
 
 const EXAMPLES: &str = "\
@@ -35,7 +37,7 @@ pub struct Arguments {
     /// Port to listen at; 0 takes a free one and says which
     #[arg(long, value_name = "N", default_value_t = 19090, help_heading = "Where")]
     port: u16,
-    /// Listen at this Unix socket too
+    /// Listen at this Unix socket too [default: ~/.rampart/serve.sock, where runs look for it]
     #[arg(long, value_name = "PATH", help_heading = "Where")]
     unix: Option<PathBuf>,
 
@@ -75,10 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let cannot_listen = |error| Failure::new(format!("cannot listen: {error}"));
     let mut listeners = vec![listen::Listener::tcp(tcp).map_err(cannot_listen)?];
     let mut socket_file = None;
-    if let Some(path) = &arguments.unix {
-        let path = std::path::absolute(path)
-            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-        let (listener, file) = listen::bind_unix(&path)?;
+    if let Some((listener, file, path)) = unix(arguments, &home)? {
         listeners.push(listen::Listener::unix(listener).map_err(cannot_listen)?);
         socket_file = Some(file);
         places = format!("{places} and unix://{}", path.display());
@@ -106,6 +105,29 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let ran = server.run();
     drop(socket_file);
     ran.map_err(|error| Failure::new(format!("the server failed: {error}")))
+}
+
+/// Listens at the Unix socket that is named, else at the one where this user's own runs look.
+/// That one is done without if it cannot be had.
+fn unix(
+    arguments: &Arguments,
+    home: &Home,
+) -> Result<Option<(UnixListener, SocketFile, PathBuf)>, Failure> {
+    let path = arguments.unix.clone().unwrap_or_else(|| home.serve_socket());
+    let path = std::path::absolute(&path)
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    if arguments.unix.is_none() {
+        // What is wrong with it is told by what follows.
+        let _ = make_private_directory(home.directory());
+    }
+    match listen::bind_unix(&path) {
+        Ok((listener, file)) => Ok(Some((listener, file, path))),
+        Err(failure) if arguments.unix.is_none() => {
+            say(format!("runs do not find this server by themselves: {}", failure.sentence()));
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 fn token(arguments: &Arguments, home: &Home) -> Result<Token, Failure> {

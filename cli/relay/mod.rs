@@ -30,6 +30,7 @@ use tokio::time::{sleep, timeout};
 pub use remote::{Proxy, Remote};
 
 use crate::failure::{Failure, say};
+use crate::home::Home;
 use crate::run::lifetime::Tree;
 use crate::run::own_server::{self, Access, Post};
 use crate::server::{Endpoint, connections_limit};
@@ -69,7 +70,7 @@ pub struct Order<'o> {
 /// # Errors
 /// The CAs cannot be read, the server's name has no address, or as
 /// [`own_server::start`].
-pub fn start(order: Order<'_>, library: &Path) -> Result<Access, Failure> {
+pub fn start(order: Order<'_>, home: &Home, library: &Path) -> Result<Access, Failure> {
     let Order { remote, token, ca, proxy, consequence } = order;
     let tls = trust::client(ca)?;
     check_name(&remote, proxy.as_ref())?;
@@ -77,7 +78,7 @@ pub fn start(order: Order<'_>, library: &Path) -> Result<Access, Failure> {
     let patience = patience();
     let connector = Connector::new(tls, proxy, patience);
     let client = Client::new(remote, connector, authorization, patience);
-    own_server::start(TITLE, library, None, |post| {
+    own_server::start(TITLE, home, library, None, |post| {
         hide_memory();
         let relay = Relay::new(client, post)?;
         relay.try_out(consequence)?;
@@ -89,13 +90,13 @@ pub fn start(order: Order<'_>, library: &Path) -> Result<Access, Failure> {
 struct Relay {
     runtime: Runtime,
     front: Arc<Front>,
-    listener: std::os::unix::net::UnixListener,
+    listeners: Vec<std::os::unix::net::UnixListener>,
     tree: Tree,
 }
 
 impl Relay {
     fn new(client: Client, post: Post) -> Result<Self, Failure> {
-        let Post { listener, token, tree } = post;
+        let Post { listeners, token, tree } = post;
         let runtime = Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(RESOLVERS)
@@ -103,7 +104,7 @@ impl Relay {
             .map_err(|error| Failure::new(format!("cannot set up the relay: {error}")))?;
         let connections_limit = connections_limit().saturating_sub(client::CONNECTIONS).max(1);
         let front = Arc::new(Front::new(client, token, connections_limit));
-        Ok(Self { runtime, front, listener, tree })
+        Ok(Self { runtime, front, listeners, tree })
     }
 
     /// Asks for the server's health, so that a fault is known before the command runs,
@@ -128,7 +129,7 @@ impl Relay {
     }
 
     fn run(self) {
-        let Self { runtime, front, listener, tree } = self;
+        let Self { runtime, front, listeners, tree } = self;
         let (over, ended) = oneshot::channel();
         let watched = Arc::clone(&front);
         std::thread::spawn(move || {
@@ -136,10 +137,11 @@ impl Relay {
             let _ = over.send(());
         });
         runtime.block_on(async {
-            let Ok(listener) = listen(listener) else { return };
-            let serving = tokio::spawn(Arc::clone(&front).serve(listener));
+            let listeners = listeners.into_iter().flat_map(listen);
+            let serve = |listener| tokio::spawn(Arc::clone(&front).serve(listener));
+            let serving: Vec<_> = listeners.map(serve).collect();
             let _ = ended.await;
-            serving.abort();
+            serving.iter().for_each(tokio::task::JoinHandle::abort);
             let end = Instant::now() + ENDING_TIME;
             while front.client().is_asking() && Instant::now() < end {
                 sleep(ENDING_PAUSE).await;

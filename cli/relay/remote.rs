@@ -107,7 +107,7 @@ impl Proxy {
             Ok(Url { server: Server::Name { host, port }, .. }) => {
                 Ok(Self { host: String::from_utf8_lossy(host).into_owned(), port })
             }
-            Ok(Url { server: Server::Unix(_), .. }) | Err(_) => {
+            Ok(Url { server: Server::Unix(_) | Server::Abstract(_), .. }) | Err(_) => {
                 Err(unusable("a proxy is http://HOST[:PORT], without a user's name"))
             }
         }

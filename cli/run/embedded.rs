@@ -9,11 +9,12 @@ use super::lifetime::Lifetime;
 use super::own_server::{self, Access, Post};
 use crate::audit::{Audit, Durability};
 use crate::failure::Failure;
+use crate::home::Home;
 use crate::mode::Mode;
 use crate::policy_file::InForce;
 use crate::server::{Parts, Reload, Server, listen::Listener};
 
-const TITLE: &CStr = c"rampart-server of a guarded run";
+const TITLE: &CStr = c"rampart-policy";
 
 /// Starts a server for the tree of processes that this process is about to become
 /// the root of.
@@ -23,18 +24,19 @@ const TITLE: &CStr = c"rampart-server of a guarded run";
 pub fn start(
     policy: InForce,
     mode: Mode,
-    audit: &Path,
+    home: &Home,
     durability: Durability,
     library: &Path,
 ) -> Result<Access, Failure> {
     let policy = Reload::new(policy, Instant::now());
-    let audit = Audit::open(audit, durability);
+    let audit = Audit::open(&home.audit(), durability);
     let file = audit.file().map(AsRawFd::as_raw_fd);
-    own_server::start(TITLE, library, file, |Post { listener, token, tree }| {
-        let listener = Listener::unix(listener)
-            .map_err(|error| Failure::new(format!("cannot listen: {error}")))?;
+    own_server::start(TITLE, home, library, file, |Post { listeners, token, tree }| {
+        let listeners = listeners.into_iter().map(Listener::unix).collect::<Result<_, _>>();
+        let listeners =
+            listeners.map_err(|error| Failure::new(format!("cannot listen: {error}")))?;
         let server = Server::new(Parts {
-            listeners: vec![listener],
+            listeners,
             token,
             mode,
             policy,

@@ -17,6 +17,9 @@ pub const PRELOAD: &str =
 /// The variable by which a tree of processes is known.
 pub const URL: &str = "RAMPART_URL";
 
+/// The variable that says what is told on stderr.
+const NOTICE: &str = "RAMPART_NOTICE";
+
 /// A variable of this process; an empty one is as good as none.
 ///
 /// # Errors
@@ -42,6 +45,8 @@ pub struct Guard<'a> {
     pub agent: &'a OsStr,
     pub session: &'a OsStr,
     pub debug: bool,
+    /// Whether there is a server: that it can no longer be reached is to be told then.
+    pub is_reached: bool,
 }
 
 /// One variable and its new value; without one it is removed.
@@ -74,6 +79,9 @@ impl Guard<'_> {
         if let Some(url) = self.url {
             changes.push((URL, Some(url.into())));
             changes.push(("RAMPART_TOKEN", self.token.map(|token| token.reveal().into())));
+        }
+        if self.is_reached && std::env::var_os(NOTICE).is_none_or(|value| value.is_empty()) {
+            changes.push((NOTICE, Some("1".into())));
         }
         if self.debug {
             changes.push(("RAMPART_DEBUG", Some("1".into())));
@@ -138,6 +146,7 @@ mod tests {
             agent: OsStr::new("a"),
             session: OsStr::new("s"),
             debug: false,
+            is_reached: true,
         };
         let changes = guard.changes(None);
         let value = |name: &str| {
@@ -151,5 +160,6 @@ mod tests {
         assert_eq!(value("RAMPART_MODE"), some("monitor"));
         assert_eq!(value("RAMPART_FAIL_OPEN"), some("0"));
         assert_eq!(value("RAMPART_DEBUG"), None);
+        assert_eq!(value("RAMPART_NOTICE"), some("1"));
     }
 }

@@ -1,6 +1,10 @@
 //! A server that belongs to one guarded run: it is started before the command, is
-//! no child of it, listens in a private directory, and ends after the last process
-//! of its tree.
+//! no child of it, and ends after the last process of its tree.
+//!
+//! There are two ways to it on Linux, so that what takes one away leaves the other: a socket
+//! in a directory of its own is lost to who cannot see that path or enter it (a clean-up, an
+//! empty file system over it, a chroot, another user), an abstract name to who is in another
+//! network namespace.
 
 use std::ffi::CStr;
 use std::fs;
@@ -23,6 +27,7 @@ use super::lifetime::Tree;
 use super::private_directory::PrivateDirectory;
 use super::title;
 use crate::failure::Failure;
+use crate::home::Home;
 use crate::token::Token;
 
 /// Descriptors below this are closed where the system does not list them.
@@ -30,6 +35,7 @@ const ASSUMED_DESCRIPTORS: RawFd = 4096;
 
 /// What the guarded command has to know of its server.
 pub struct Access {
+    /// The ways to it, as `RAMPART_URL` lists them.
     pub url: String,
     pub token: Token,
     /// The library, by a path that the loader can be given.
@@ -38,7 +44,7 @@ pub struct Access {
 
 /// What a server is given to serve with.
 pub struct Post {
-    pub listener: UnixListener,
+    pub listeners: Vec<UnixListener>,
     /// Made for this run.
     pub token: Token,
     /// It has to end after this.
@@ -56,29 +62,54 @@ pub struct Post {
 /// built. Nothing is left behind then.
 pub fn start<Run: FnOnce()>(
     title: &CStr,
+    home: &Home,
     library: &Path,
     file: Option<RawFd>,
     build: impl FnOnce(Post) -> Result<Run, Failure>,
 ) -> Result<Access, Failure> {
-    let directory = PrivateDirectory::make()?;
-    let socket = directory.socket();
-    let listener = UnixListener::bind(&socket)
-        .map_err(|error| Failure::new(format!("cannot listen at {}: {error}", socket.display())))?;
+    let directory = PrivateDirectory::make(home)?;
+    let (listener, socket) = directory.listen()?;
+    let mut url = format!("unix://{}", socket.display());
+    let mut listeners = vec![listener];
+    if let Some((listener, name)) = listen_by_name()? {
+        url = format!("{url},unix:@{name}");
+        listeners.push(listener);
+    }
     let library = directory.listable(library)?;
-    let url = format!("unix://{}", socket.display());
     let token = Token::random()?;
     let entry = format!("{}={url}", environment::URL).into_bytes();
     let tree = Tree::new(getpid(), entry, Instant::now());
-    let mut kept = vec![listener.as_raw_fd()];
+    let mut kept: Vec<RawFd> = listeners.iter().map(AsRawFd::as_raw_fd).collect();
     kept.extend(tree.descriptor().map(AsRawFd::as_raw_fd));
     kept.extend(file);
-    let post = Post { listener, token: token.clone(), tree };
+    let post = Post { listeners, token: token.clone(), tree };
     let birth = Birth { title, kept, directory: &directory };
     if !birth.become_parent(|| build(post))? {
         return Err(Failure::new("the server of this run did not start; nothing was run"));
     }
     directory.leave_to_server();
     Ok(Access { url, token, library })
+}
+
+/// Listens at a name of this run in the abstract namespace (`unix(7)`). Every user can see
+/// the name and connect to it; whoever asks has to show the token.
+#[cfg(target_os = "linux")]
+fn listen_by_name() -> Result<Option<(UnixListener, String)>, Failure> {
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::SocketAddr;
+
+    const DIGITS: usize = 32;
+    let name = format!("rampart-{}", &Token::random()?.reveal()[..DIGITS]);
+    SocketAddr::from_abstract_name(&name)
+        .and_then(|address| UnixListener::bind_addr(&address))
+        .map(|listener| Some((listener, name)))
+        .map_err(|error| Failure::new(format!("cannot listen at an abstract name: {error}")))
+}
+
+/// Nothing: this system has no such names.
+#[cfg(not(target_os = "linux"))]
+fn listen_by_name() -> Result<Option<(UnixListener, String)>, Failure> {
+    Ok(None)
 }
 
 /// How the server's process comes about.

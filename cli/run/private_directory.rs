@@ -1,20 +1,29 @@
 //! The directory of one guarded run, where the socket of its server is.
+//!
+//! It is not where temporary files are, if that can be helped: clean-ups empty that place, and
+//! sandboxes put an empty one over it.
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::mkdtemp;
 use rampart_core::url::LONGEST_SOCKET_PATH;
 
 use crate::failure::Failure;
+use crate::home::{Home, make_private_directory};
 use crate::library;
 
 const SOCKET: &str = "s.sock";
 const TEMPLATE: &str = "rampart-XXXXXX";
 
-/// A directory for the socket of one run, which nobody else can enter. It is
-/// removed with this value.
+/// Others may go through, for a guarded process may change its user, and not look around: who
+/// asks has to show the token. What is above it mostly lets nobody else through.
+const DIRECTORY_MODE: u32 = 0o711;
+const SOCKET_MODE: u32 = 0o666;
+
+/// A directory for the socket of one run. It is removed with this value.
 pub struct PrivateDirectory {
     path: PathBuf,
 }
@@ -24,28 +33,45 @@ impl PrivateDirectory {
     ///
     /// # Errors
     /// There is none.
-    pub fn make() -> Result<Self, Failure> {
+    pub fn make(home: &Home) -> Result<Self, Failure> {
         let mut fault = String::from("no directory for it");
-        for parent in parents() {
+        for parent in parents(home) {
             let template = parent.join(TEMPLATE);
             if let Err(reason) = fits_a_url(&template.join(SOCKET)) {
                 fault = format!("{}: {reason}", parent.display());
                 continue;
             }
+            if parent == home.runs() {
+                let _ = make_private_directory(&parent);
+            }
             match mkdtemp(&template) {
-                Ok(path) => return Ok(Self { path }),
+                Ok(path) => {
+                    let _ = fs::set_permissions(&path, Permissions::from_mode(DIRECTORY_MODE));
+                    return Ok(Self { path });
+                }
                 Err(error) => fault = format!("{}: {error}", parent.display()),
             }
         }
         Err(Failure::new(format!(
             "cannot make a directory for the server's socket ({fault}): \
-             set TMPDIR to a directory that you can write to"
+             set XDG_RUNTIME_DIR or TMPDIR to a directory that you can write to"
         )))
     }
 
-    /// Where the socket is to be.
-    pub fn socket(&self) -> PathBuf {
-        self.path.join(SOCKET)
+    /// Listens in it: the socket, and its path, which can stand in a URL.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn listen(&self) -> Result<(UnixListener, PathBuf), Failure> {
+        let socket = self.path.join(SOCKET);
+        UnixListener::bind(&socket)
+            .and_then(|listener| {
+                fs::set_permissions(&socket, Permissions::from_mode(SOCKET_MODE))?;
+                Ok((listener, socket.clone()))
+            })
+            .map_err(|error| {
+                Failure::new(format!("cannot listen at {}: {error}", socket.display()))
+            })
     }
 
     /// A path to the library that the loader can be given: its own, or that of a
@@ -80,11 +106,11 @@ impl Drop for PrivateDirectory {
     }
 }
 
-/// Where a private directory can be made, the best place first.
-fn parents() -> impl Iterator<Item = PathBuf> {
-    let named = ["XDG_RUNTIME_DIR", "TMPDIR"].into_iter().filter_map(std::env::var_os);
-    let absolute = named.map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute.chain([PathBuf::from("/tmp")])
+/// Where a directory can be made, the best place first.
+fn parents(home: &Home) -> impl Iterator<Item = PathBuf> {
+    let named = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let lasting = named("XDG_RUNTIME_DIR").into_iter().chain([home.runs()]);
+    lasting.chain(named("TMPDIR")).chain([PathBuf::from("/tmp")])
 }
 
 fn fits_a_url(socket: &Path) -> Result<(), &'static str> {
@@ -94,7 +120,7 @@ fn fits_a_url(socket: &Path) -> Result<(), &'static str> {
     if text.len() > LONGEST_SOCKET_PATH {
         return Err("its name is too long for a socket");
     }
-    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=,~".contains(&byte);
+    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=~".contains(&byte);
     if text.bytes().all(is_safe) { Ok(()) } else { Err("its name cannot stand in a URL") }
 }
 
@@ -111,6 +137,7 @@ mod tests {
             ("/run/user/1000/rampart-XXXXXX/s.sock", true),
             ("/tmp/two words/s.sock", false),
             ("/tmp/a?b/s.sock", false),
+            ("/tmp/a,b/s.sock", false),
             ("/tmp/a%20b/s.sock", false),
             (long.as_str(), false),
         ] {

@@ -322,6 +322,7 @@ fn dead_end(transport: Transport) -> String {
             format!("http://{}", listener.local_addr().expect("an address"))
         }
         Transport::Unix => "unix:///nonexistent/policy.sock".to_owned(),
+        Transport::Abstract => "unix:@nobody".to_owned(),
     }
 }
 

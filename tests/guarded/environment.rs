@@ -78,8 +78,10 @@ fn tamper(way: &str, value: &str, preload: &str) {
             continue; // setenv(3) is given the list in good order.
         }
         let words = [&text("tamper"), way, function, &text("dump"), value];
-        let run =
-            |run: Run| run.env("RAMPART_SESSION", "s-1").env("RAMPART_TOKEN", "t0ken").finish();
+        let run = |run: Run| {
+            let run = run.env("RAMPART_SESSION", "s-1").env("RAMPART_TOKEN", "t0ken");
+            run.env("RAMPART_NOTICE", "1").finish()
+        };
         let bare = run(Run::bare(&sandbox, &words));
         let guarded = run(Run::guarded(&sandbox, &server.url, &words));
         let clean = |text: &str| text.replace("read ", "");

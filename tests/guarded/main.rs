@@ -42,3 +42,5 @@ mod support;
 mod surroundings;
 #[cfg(target_os = "linux")]
 mod syscalls;
+#[cfg(target_os = "linux")]
+mod ways;

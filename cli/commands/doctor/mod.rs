@@ -103,7 +103,7 @@ fn check(json: bool) -> Result<bool, Failure> {
     let home = Home::locate()?;
     let mut checks = places::checks(&home);
     checks.extend(trial::check(&home));
-    checks.push(server::check());
+    checks.push(server::check(&home));
     let ok = checks.iter().all(|check| check.level != Level::Problem);
     if json {
         output::json(&Report { ok, checks })?;

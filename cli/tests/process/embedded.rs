@@ -15,6 +15,8 @@ use crate::world::{POLICY, World, compile, stdout, wait_until};
 pub struct Waiting {
     shell: Child,
     pub socket: PathBuf,
+    /// Its abstract name.
+    pub name: String,
     pub token: String,
 }
 
@@ -43,12 +45,21 @@ impl Waiting {
             said.push(char::from(byte[0]));
         }
         let mut lines = said.lines();
-        let socket = lines.next().unwrap().strip_prefix("unix://").unwrap().into();
-        Self { shell, socket, token: lines.next().unwrap().to_owned() }
+        let ways = lines.next().unwrap();
+        let (socket, name) = ways.strip_prefix("unix://").unwrap().split_once(",unix:@").unwrap();
+        let (socket, name) = (socket.into(), name.to_owned());
+        Self { shell, socket, name, token: lines.next().unwrap().to_owned() }
     }
 
     pub fn ask(&self, command: &str, token: &str) -> crate::server::Answer {
         let mut client = Client::over_unix(&self.socket);
+        client.send(crate::server::question(command).replace(TOKEN, token));
+        client.answer()
+    }
+
+    /// Puts a question by the abstract name.
+    pub fn ask_by_name(&self, command: &str, token: &str) -> crate::server::Answer {
+        let mut client = Client::over_name(&self.name);
         client.send(crate::server::question(command).replace(TOKEN, token));
         client.answer()
     }
@@ -67,7 +78,9 @@ fn the_embedded_server_decides_by_the_policy_and_knows_its_token() {
     assert!(waiting.ask("forbidden", &waiting.token).body.contains("\"allowed\":false"));
     assert!(waiting.ask("ls", &waiting.token).body.contains("\"allowed\":true"));
     assert_eq!(waiting.ask("ls", "wrong").status, 401);
-    world.audit_of(2);
+    assert!(waiting.ask_by_name("forbidden", &waiting.token).body.contains("\"allowed\":false"));
+    assert_eq!(waiting.ask_by_name("ls", "wrong").status, 401);
+    world.audit_of(3);
     // A changed policy counts for a run that is under way, too.
     world.write("p.yaml", &POLICY.replace("forbidden*", "banned*"));
     wait_until("the new policy", || {
@@ -129,7 +142,7 @@ fn a_command_that_waits_for_all_its_children_does_not_wait_for_the_server() {
 fn sigterm_ends_the_embedded_server_and_the_terminals_signals_do_not() {
     let world = World::with_library();
     let waiting = Waiting::start(&world, &[]);
-    let server = find_server(&waiting, "rampart-server");
+    let server = find_server(&waiting, "rampart-policy");
     let signal = |name: &str| {
         let status = std::process::Command::new("kill").args([name, &server]).status().unwrap();
         assert!(status.success());

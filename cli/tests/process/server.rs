@@ -2,9 +2,10 @@
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use crate::world::{PATIENCE, POLICY, World, wait_until};
@@ -30,13 +31,22 @@ pub struct Server {
 impl Server {
     pub fn start(world: &World, arguments: &[&str]) -> Self {
         world.write("token", TOKEN);
-        let unix = world.path("s.sock");
-        let mut process = world
-            .rampart(["serve", "--port", "0", "--token-file", "token", "--unix", "s.sock"])
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = world.rampart(["serve", "--port", "0", "--token-file", "token"]);
+        command.args(["--unix", "s.sock"]).args(arguments);
+        let mut server = Self::spawn(world, command);
+        let ready = server.says("serving on");
+        let address = ready.split("http://").nth(1).unwrap().split(' ').next().unwrap();
+        server.tcp = address.parse().unwrap();
+        server
+    }
+
+    /// Without a word about a socket. What it says first is not read.
+    pub fn start_plain(world: &World) -> Self {
+        Self::spawn(world, world.rampart(["serve", "--port", "0"]))
+    }
+
+    fn spawn(world: &World, mut command: Command) -> Self {
+        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let (sender, said) = channel();
         std::thread::spawn(move || {
@@ -46,11 +56,8 @@ impl Server {
                 }
             }
         });
-        let mut server = Self { process, tcp: SocketAddr::from(([127, 0, 0, 1], 0)), unix, said };
-        let ready = server.says("serving on");
-        let address = ready.split("http://").nth(1).unwrap().split(' ').next().unwrap();
-        server.tcp = address.parse().unwrap();
-        server
+        let tcp = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { process, tcp, unix: world.path("s.sock"), said }
     }
 
     /// The next line on stderr that has these words.
@@ -122,6 +129,14 @@ pub struct Client<S: Read + Write> {
 impl Client<UnixStream> {
     pub fn over_unix(path: &std::path::Path) -> Self {
         let stream = UnixStream::connect(path).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self::new(stream)
+    }
+
+    /// Over a socket by its abstract name.
+    pub fn over_name(name: &str) -> Self {
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
+        let stream = UnixStream::connect_addr(&address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self::new(stream)
     }

@@ -35,6 +35,19 @@ impl Address {
         }
     }
 
+    /// Of a Unix socket of this name in the abstract namespace; `None` if it is too long.
+    pub fn abstract_unix(name: &[u8]) -> Option<Self> {
+        let mut address =
+            libc::sockaddr_un { sun_family: family(libc::AF_UNIX), sun_path: [0; 108] };
+        // The first byte stays NUL, and what follows the name is not part of it (unix(7)).
+        let (_, room) = address.sun_path.split_first_mut()?;
+        let room = room.get_mut(..name.len())?;
+        room.iter_mut().zip(name).for_each(|(to, from)| *to = c_char::from_ne_bytes([*from]));
+        let length = offset_of!(libc::sockaddr_un, sun_path).checked_add(1)?;
+        let length = length.checked_add(name.len())?;
+        Some(Self { length, ..Self::new(address) })
+    }
+
     /// Of a Unix socket; `None` if the path is too long.
     pub fn unix(path: &[u8]) -> Option<Self> {
         let mut address =
@@ -64,7 +77,8 @@ impl Address {
 
 /// Whether `address` is a path where nothing is, so that nobody can listen.
 pub fn is_missing(address: &Address) -> bool {
-    if address.family() != libc::AF_UNIX {
+    // An abstract name is no path, and shorter than the room for one.
+    if address.family() != libc::AF_UNIX || address.length < size_of::<libc::sockaddr_un>() {
         return false;
     }
     let path = (&raw const address.bytes)

@@ -48,6 +48,11 @@ impl Address {
         Some(Self::new(|sun_len| libc::sockaddr_un { sun_len, sun_family, sun_path }))
     }
 
+    /// None: macOS has no such names.
+    pub fn abstract_unix(_name: &[u8]) -> Option<Self> {
+        None
+    }
+
     /// An address, which holds its own length.
     fn new<Kind>(make: impl FnOnce(u8) -> Kind) -> Self {
         const { assert!(size_of::<Kind>() <= size_of::<libc::sockaddr_storage>()) };

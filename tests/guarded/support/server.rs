@@ -30,6 +30,9 @@ pub fn json_answer(body: &str) -> Vec<u8> {
 pub enum Transport {
     Tcp,
     Unix,
+    /// A Unix socket by an abstract name.
+    #[cfg(target_os = "linux")]
+    Abstract,
 }
 
 impl Transport {
@@ -213,6 +216,20 @@ impl Server {
                 let wake = move || drop(UnixStream::connect(&path));
                 let accept = move || Ok(Box::new(listener.accept()?.0) as Box<dyn Stream>);
                 Self::start(url, Some(directory), accept, wake, script)
+            }
+            #[cfg(target_os = "linux")]
+            Transport::Abstract => {
+                use std::os::linux::net::SocketAddrExt;
+                use std::os::unix::net::SocketAddr;
+
+                let directory = TempDir::new().expect("a temporary directory");
+                // As nobody else has this directory, nobody has its name.
+                let name = format!("test{}", directory.path().display());
+                let address = SocketAddr::from_abstract_name(&name).expect("a name");
+                let listener = UnixListener::bind_addr(&address).expect("a socket");
+                let wake = move || drop(UnixStream::connect_addr(&address));
+                let accept = move || Ok(Box::new(listener.accept()?.0) as Box<dyn Stream>);
+                Self::start(format!("unix:@{name}"), Some(directory), accept, wake, script)
             }
         }
     }

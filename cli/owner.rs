@@ -1,0 +1,121 @@
+//! Who is behind a socket or a file: what is not this user's or root's is not trusted unasked.
+
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+
+use nix::unistd::Uid;
+
+/// The user whose process listens at the other end of a Unix socket (on Linux the one that
+/// called `listen(2)`, by `unix(7)`), where the system tells it.
+#[cfg(target_os = "linux")]
+pub fn of_peer(socket: &UnixStream) -> Option<Uid> {
+    let credentials =
+        nix::sys::socket::getsockopt(socket, nix::sys::socket::sockopt::PeerCredentials).ok()?;
+    Some(Uid::from_raw(credentials.uid()))
+}
+
+/// The user whose process listens at the other end of a Unix socket.
+#[cfg(target_os = "macos")]
+pub fn of_peer(socket: &UnixStream) -> Option<Uid> {
+    nix::unistd::getpeereid(socket).ok().map(|(user, _)| user)
+}
+
+/// The user who listens at a TCP port of this machine (`proc_net_tcp`, kernel documentation).
+/// `None` if nobody does, or more than one user that a connection may come to.
+#[cfg(target_os = "linux")]
+pub fn of_listener(address: SocketAddr) -> Option<Uid> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
+    let tables = tables.map(|table| std::fs::read_to_string(table).unwrap_or_default());
+    let lines = tables.iter().flat_map(|table| table.lines());
+    let mut owners = lines.filter_map(|line| listener(line, address));
+    let owner = owners.next()?;
+    owners.all(|other| other == owner).then_some(owner)
+}
+
+/// None: macOS does not tell an ordinary user of the sockets of others.
+#[cfg(target_os = "macos")]
+pub fn of_listener(_address: SocketAddr) -> Option<Uid> {
+    None
+}
+
+/// The owner in a line of such a table, if that is a socket which listens where a connection
+/// to `wanted` may come.
+#[cfg(any(test, target_os = "linux"))]
+fn listener(line: &str, wanted: SocketAddr) -> Option<Uid> {
+    /// `TCP_LISTEN` (`include/net/tcp_states.h`)
+    const LISTENS: &str = "0A";
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let [_, local, _, LISTENS, _, _, _, owner, ..] = fields[..] else {
+        return None;
+    };
+    let (address, port) = local.split_once(':')?;
+    let is_there = u16::from_str_radix(port, 16) == Ok(wanted.port());
+    (is_there && takes(address, wanted.ip())).then(|| owner.parse().ok().map(Uid::from_raw))?
+}
+
+/// Whether a socket that is bound to `address` takes connections to `wanted`: bound to that
+/// one or to every one. An IPv6 socket may take those of IPv4 as well.
+#[cfg(any(test, target_os = "linux"))]
+fn takes(address: &str, wanted: std::net::IpAddr) -> bool {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    // Words in the machine's own order, of bytes in the network's.
+    let word = |at: usize| {
+        let digits = address.get(8 * at..8 * (at + 1))?;
+        u32::from_str_radix(digits, 16).ok().map(u32::to_ne_bytes)
+    };
+    let bound = match address.len() {
+        8 => word(0).map(|bytes| IpAddr::V4(Ipv4Addr::from(bytes))),
+        32 => [word(0), word(1), word(2), word(3)]
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+            .and_then(|words| {
+                let bytes: [u8; 16] = words.concat().try_into().ok()?;
+                Some(Ipv6Addr::from(bytes).to_canonical())
+            }),
+        _ => None,
+    };
+    bound.is_some_and(|bound| {
+        bound == wanted || (bound.is_unspecified() && (wanted.is_ipv4() || bound.is_ipv6()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Uid, listener};
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn the_owner_of_a_listener_stands_in_its_line() {
+        let line = |local: &str, state: &str| {
+            format!(
+                "   0: {local} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000  \
+                 1001        0 8812 1 0000000000000000 100 0 0 10 0"
+            )
+        };
+        let (v4, v6) = ("127.0.0.1:19090", "[::1]:19090");
+        let any6 = "00000000000000000000000000000000";
+        let one6 = "00000000000000000000000001000000";
+        let mapped = "0000000000000000FFFF00000100007F";
+        for (local, state, wanted, found) in [
+            ("0100007F:4A92", "0A", v4, true),
+            ("00000000:4A92", "0A", v4, true),
+            (&format!("{any6}:4A92"), "0A", v4, true),
+            (&format!("{mapped}:4A92"), "0A", v4, true),
+            (&format!("{one6}:4A92"), "0A", v6, true),
+            (&format!("{any6}:4A92"), "0A", v6, true),
+            // Another port, another address, another family, and none that listens.
+            ("0100007F:4A93", "0A", v4, false),
+            ("0200007F:4A92", "0A", v4, false),
+            (&format!("{one6}:4A92"), "0A", v4, false),
+            ("00000000:4A92", "0A", v6, false),
+            ("0100007F:4A92", "01", v4, false),
+            ("0100007F", "0A", v4, false),
+            ("\u{e9}100007:4A92", "0A", v4, false),
+        ] {
+            let owner = listener(&line(local, state), wanted.parse().unwrap());
+            assert_eq!(owner, found.then(|| Uid::from_raw(1001)), "{local} {state} {wanted}");
+        }
+        assert_eq!(listener("  sl  local_address rem_address   st", v4.parse().unwrap()), None);
+    }
+}

@@ -1,0 +1,159 @@
+//! A run's own server is reached from wherever its tree gets to; where it is not, that is told.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Output};
+
+use crate::embedded::Waiting;
+use crate::team::library;
+use crate::world::{POLICY, World, finished, mode_of, stderr, wait_until};
+
+const UNCHECKED: &str = "rampart: forbidden runs unchecked: the policy server cannot be reached";
+const BLOCKED: &str = "rampart: blocked forbidden: Do something else";
+
+/// Puts an empty file system where the sockets are.
+const HIDE: &str = r#"mount -t tmpfs none "${XDG_RUNTIME_DIR:?}"; "#;
+
+/// Runs `forbidden`, which leaves a mark, where `connect(2)` is not permitted.
+const NO_CONNECT: &str = r#"
+import ctypes, os, platform, struct, sys
+number = {"x86_64": 42, "aarch64": 203}[platform.machine()]
+filter = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (6, 0, 0, 0x00050001), (6, 0, 0, 0x7FFF0000)]
+text = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in filter))
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+program = Program(len(filter), ctypes.addressof(text))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(program), 0, 0) == 0
+os.execvp("forbidden", ["forbidden", "x"])
+"#;
+
+/// A world with a policy and a program that it forbids and that leaves a mark.
+fn world() -> World {
+    let world = World::new();
+    world.write("p.yaml", POLICY);
+    world.write("no-connect.py", NO_CONNECT);
+    // Scripts, for the policy would see the word in a command line.
+    world.write("inner.sh", "forbidden x\n");
+    world.write("hidden.sh", &format!("{HIDE} forbidden x\n"));
+    let stub = world.write("bin/forbidden", "#!/bin/sh\necho ran >> \"$HOME/marks\"\n");
+    fs::set_permissions(stub, Permissions::from_mode(0o755)).unwrap();
+    // Another user has to find it, and to leave a mark.
+    fs::set_permissions(world.path(""), Permissions::from_mode(0o755)).unwrap();
+    let marks = world.write("marks", "");
+    fs::set_permissions(marks, Permissions::from_mode(0o666)).unwrap();
+    world
+}
+
+fn command(world: &World, flags: &[&str], script: &str) -> Command {
+    let mut command = world.rampart(["preload", "--policy", "p.yaml"]);
+    let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", world.path("bin").display());
+    command.args(flags).args(["--", "sh", "-c", script]);
+    command.env("PATH", path).env("RAMPART_LIBRARY", library());
+    command
+}
+
+fn guard(world: &World, flags: &[&str], script: &str) -> Output {
+    finished(&mut command(world, flags, script))
+}
+
+/// How often the program ran since this was last called.
+fn marks(world: &World) -> usize {
+    let count = fs::read_to_string(world.path("marks")).unwrap().lines().count();
+    fs::write(world.path("marks"), "").unwrap();
+    count
+}
+
+/// What has to be possible for a case, as a command that is tried without a guard.
+fn can(words: &[&str]) -> bool {
+    let tried = Command::new(words[0]).args(&words[1..]).output();
+    let can = tried.is_ok_and(|tried| tried.status.success());
+    if !can {
+        println!("left out, for this machine does not permit: {}", words.join(" "));
+    }
+    can
+}
+
+#[test]
+fn the_server_is_where_clean_ups_and_sandboxes_do_not_get_to() {
+    let world = world();
+    for (runtime, parent) in [(true, world.runtime()), (false, world.home().join("run"))] {
+        let mut command = command(&world, &[], "echo \"$RAMPART_URL\"");
+        command.env("TMPDIR", world.path(""));
+        if !runtime {
+            command.env_remove("XDG_RUNTIME_DIR");
+        }
+        let output = finished(&mut command);
+        let url = String::from_utf8(output.stdout).unwrap();
+        let place = url.strip_prefix("unix://").and_then(|url| url.split_once(",unix:@")).unwrap();
+        assert!(place.0.starts_with(parent.to_str().unwrap()), "{url}");
+        wait_until("its end", || fs::read_dir(&parent).unwrap().count() == 0);
+    }
+    assert_eq!(mode_of(&world.home().join("run")), 0o700);
+    // Who may enter what is above may connect, and has to show the token.
+    let waiting = Waiting::start_with(&world, &["--policy", "p.yaml"], &library_variable());
+    assert_eq!(mode_of(&waiting.socket), 0o666);
+    assert_eq!(mode_of(waiting.socket.parent().unwrap()), 0o711);
+    assert_eq!(waiting.ask_by_name("ls", "wrong").status, 401);
+    waiting.end();
+}
+
+fn library_variable() -> [(&'static str, &'static str); 1] {
+    [("RAMPART_LIBRARY", Box::leak(library().into_os_string().into_string().unwrap().into()))]
+}
+
+#[test]
+fn one_lost_way_to_the_server_loses_no_check() {
+    let world = world();
+    let empty = r#"find "${XDG_RUNTIME_DIR:?}" -mindepth 1 -delete; forbidden x"#.to_owned();
+    let hide = "unshare -rm sh hidden.sh".to_owned();
+    let mut cases = vec![("nothing", "forbidden x".to_owned()), ("its file", empty)];
+    if can(&["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]) {
+        cases.push(("its directory", hide));
+    }
+    if can(&["unshare", "-rn", "true"]) {
+        cases.push(("its network", "unshare -rn sh inner.sh".to_owned()));
+    }
+    let change = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    if can(&[&change[..], &["true"]].concat()) {
+        cases.push(("its user", format!("{} sh inner.sh", change.join(" "))));
+    }
+    for (lost, script) in cases {
+        let output = guard(&world, &[], &script);
+        assert_eq!(marks(&world), 0, "{lost}: {output:?}");
+        assert_eq!(stderr(&output).matches(BLOCKED).count(), 1, "{lost}: {output:?}");
+        assert!(!stderr(&output).contains("unchecked"), "{lost}: {output:?}");
+    }
+}
+
+#[test]
+fn what_runs_unchecked_because_the_server_is_lost_is_told() {
+    let world = world();
+    let mut cases = vec![("connect", "python3 no-connect.py".to_owned())];
+    if can(&["unshare", "-rmn", "mount", "-t", "tmpfs", "none", "/mnt"]) {
+        cases.push(("both ways", "unshare -rmn sh hidden.sh".to_owned()));
+    }
+    for (lost, script) in cases {
+        let output = guard(&world, &[], &script);
+        assert_eq!(marks(&world), 1, "{lost}: {output:?}");
+        assert_eq!(stderr(&output).matches(UNCHECKED).count(), 1, "{lost}: {output:?}");
+        let output = guard(&world, &["--fail-open=false"], &script);
+        assert_eq!(marks(&world), 0, "{lost}: {output:?}");
+        assert!(!stderr(&output).contains("unchecked"), "{lost}: {output:?}");
+    }
+}
+
+#[test]
+fn a_killed_server_is_told_by_each_command_that_it_is_missed_by() {
+    let world = world();
+    // What is killed is the one that listens at this run's socket, by its number.
+    let kill = r#"for p in /proc/[0-9]*; do
+        [ "$(cat "$p/comm" 2>/dev/null)" = rampart-policy ] || continue
+        grep -qz "^HOME=$HOME$" "$p/environ" && kill -9 "${p#/proc/}"
+        done"#;
+    let script = format!("forbidden x; {kill}; sleep 0.2; forbidden x; forbidden x");
+    let output = guard(&world, &[], &script);
+    assert_eq!(marks(&world), 2, "{output:?}");
+    assert_eq!(stderr(&output).matches(BLOCKED).count(), 1, "{output:?}");
+    assert_eq!(stderr(&output).matches(UNCHECKED).count(), 2, "{output:?}");
+}

@@ -1,0 +1,123 @@
+//! Which server is asked where none is named, and who is shown this user's token.
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::preload::guard;
+use crate::server::{Server, TOKEN};
+use crate::world::{World, finished, stderr, stdout, wait_until};
+
+const SHOW: &str = "echo \"$RAMPART_URL $RAMPART_TOKEN\"";
+
+/// Says that it is well, to whoever asks, at a free port and at a socket.
+const STRANGER: &str = r#"
+import http.server, os, socketserver, sys, threading
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(b'{"status":"ok"}')
+    def address_string(self): return ""
+    def log_message(self, *arguments): pass
+tcp = socketserver.TCPServer(("127.0.0.1", 0), Handler)
+unix = socketserver.UnixStreamServer(sys.argv[1], Handler)
+threading.Thread(target=unix.serve_forever, daemon=True).start()
+print(tcp.server_address[1], flush=True)
+tcp.serve_forever()
+"#;
+
+/// A server of somebody, until it is dropped.
+struct Stranger {
+    process: Child,
+    port: String,
+}
+
+impl Stranger {
+    /// As another user; none where only root may start one.
+    fn start(world: &World, socket: &Path) -> Option<Self> {
+        let script = world.write("stranger.py", STRANGER);
+        if !nix::unistd::geteuid().is_root() {
+            println!("left out, for it takes root to be another user");
+            return None;
+        }
+        let mut command = Command::new("python3");
+        command.arg(script).arg(socket);
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut port = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        Some(Self { process, port: port.trim().to_owned() })
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn world() -> World {
+    let world = World::with_library();
+    let token = world.write(".rampart/token", TOKEN);
+    fs::set_permissions(token, Permissions::from_mode(0o600)).unwrap();
+    world
+}
+
+fn state(world: &World, port: &str) {
+    let state = format!(r#"{{"url":"http://localhost:{port}","port":{port},"pid":1}}"#);
+    world.write(".rampart/serve.state", &state);
+}
+
+#[test]
+fn a_server_of_this_users_own_is_found_by_its_socket_or_its_state() {
+    let world = world();
+    let socket = world.home().join("serve.sock");
+    let mut server = world.rampart(["serve", "--port", "0"]).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("its socket", || socket.exists());
+    let shown = guard(&world, &[], SHOW);
+    assert_eq!(stdout(&shown), format!("unix://{} {TOKEN}\n", socket.display()), "{shown:?}");
+    // Another one goes without that socket, and says so.
+    let second = Server::start_plain(&world);
+    second.says("runs do not find this server by themselves");
+    drop(second);
+    assert_eq!(stdout(&guard(&world, &[], SHOW)), stdout(&shown));
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(stdout(&guard(&world, &[], SHOW)).contains(",unix:@"));
+
+    let server = Server::start(&world, &[]);
+    state(&world, &server.tcp.port().to_string());
+    let shown = stdout(&guard(&world, &[], SHOW));
+    assert_eq!(shown, format!("http://localhost:{} {TOKEN}\n", server.tcp.port()));
+}
+
+#[test]
+fn a_strangers_server_is_asked_nothing_and_shown_no_token() {
+    let world = world();
+    fs::set_permissions(world.path(""), Permissions::from_mode(0o777)).unwrap();
+    let socket = world.path("serve.sock");
+    let Some(stranger) = Stranger::start(&world, &socket) else { return };
+    fs::rename(&socket, world.home().join("serve.sock")).unwrap();
+    state(&world, &stranger.port);
+    let shown = stdout(&guard(&world, &[], SHOW));
+    assert!(shown.starts_with("unix://") && shown.contains(",unix:@"), "{shown}");
+    assert!(!shown.contains(TOKEN), "{shown}");
+    // One that is named is used, and has the token if it is given for it.
+    let named = guard(&world, &["--port", &stranger.port], SHOW);
+    assert_eq!(stdout(&named), format!("http://127.0.0.1:{} \n", stranger.port));
+    assert!(stderr(&named).contains("is not shown your token"), "{named:?}");
+    let given = guard(&world, &["--port", &stranger.port, "--token", "t"], SHOW);
+    assert_eq!(stdout(&given), format!("http://127.0.0.1:{} t\n", stranger.port));
+    let doctor = finished(&mut world.rampart(["doctor"]));
+    assert!(!stdout(&doctor).contains("yours answers"), "{doctor:?}");
+}
+
+#[test]
+fn a_token_without_a_server_of_ones_own_is_for_nobody() {
+    let world = world();
+    let output = guard(&world, &["--token", "t"], "echo ran");
+    assert_eq!((output.status.code(), &*stdout(&output)), (Some(2), ""), "{output:?}");
+    assert!(stderr(&output).contains("--url"), "{output:?}");
+}

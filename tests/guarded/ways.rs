@@ -1,0 +1,123 @@
+//! Several ways to one server: what is lost of them loses no check, and what runs unchecked
+//! when all are lost is told.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::sync::OnceLock;
+
+use crate::support::{
+    ALLOWED, Compiler, DENIED, Exchange, Run, Sandbox, Server, Transport, json_answer, probe,
+};
+
+/// A port of this machine where nobody listens.
+fn refusing() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    format!("http://{}", listener.local_addr().expect("an address"))
+}
+
+/// Tries to run `rm x` once in this process, and once in a forked child of a shell.
+fn words(sandbox: &Sandbox) -> [String; 3] {
+    let start = probe("start", Compiler::System);
+    let rm = sandbox.text("bin/rm");
+    let script = format!("rm x; exec {} --times=2 posix_spawn {rm} rm y", start.display());
+    ["sh".to_owned(), "-c".to_owned(), script]
+}
+
+#[test]
+fn a_way_that_does_not_lead_to_the_server_costs_one_connect_and_no_check() {
+    let sandbox = Sandbox::new();
+    drop(UnixListener::bind(sandbox.path("dead.sock")).expect("a socket"));
+    sandbox.file("plain", "");
+    let unix = |name: &str| format!("unix://{}", sandbox.text(name));
+    let lost = [
+        unix("none"),
+        unix("no/directory"),
+        unix("dead.sock"),
+        unix("plain"),
+        unix("plain/below"),
+        refusing(),
+        "unix:@rampart-test-nobody".to_owned(),
+    ];
+    for transport in [Transport::Unix, Transport::Tcp, Transport::Abstract] {
+        let server = Server::judging(transport, |command| !command.starts_with("rm"));
+        for lost in &lost {
+            for list in [
+                format!("{lost},{}", server.url),
+                format!("{lost},{lost},{}", server.url),
+                format!("{},{lost}", server.url),
+            ] {
+                let run = Run::guarded(&sandbox, &list, &words(&sandbox));
+                let finished = run.env("RAMPART_NOTICE", "1").finish();
+                assert_eq!(sandbox.take_marks(), [""; 0], "{list}");
+                let asked: Vec<String> = server.take_commands();
+                let rm = asked.iter().filter(|command| command.starts_with("rm"));
+                assert_eq!(rm.count(), 3, "{list}: {asked:?}");
+                assert_eq!(finished.stderr.matches("blocked rm").count(), 3, "{finished:#?}");
+                assert!(!finished.stderr.contains("unchecked"), "{finished:#?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_process_that_loses_one_way_goes_on_by_the_other() {
+    let sandbox = Sandbox::new();
+    let judge = |command: &str| if command.starts_with("rm") { DENIED } else { ALLOWED };
+    // Each connection is for one question, so that the next one needs a way.
+    let answer_one = move |exchange: &mut Exchange| {
+        if let Some(question) = exchange.read() {
+            exchange.send(json_answer(judge(&question.command())));
+        }
+    };
+    let by_name = Server::scripted(Transport::Abstract, answer_one);
+    let socket: &'static OnceLock<String> = Box::leak(Box::default());
+    let by_path = Server::scripted(Transport::Unix, move |exchange| {
+        let path = socket.get().and_then(|url| url.strip_prefix("unix://")).expect("a path");
+        fs::remove_file(path).expect("the socket");
+        answer_one(exchange);
+    });
+    socket.set(by_path.url.clone()).expect("set once");
+    let url = format!("{},{}", by_path.url, by_name.url);
+    let finished = Run::guarded(&sandbox, &url, &words(&sandbox)).finish();
+    assert_eq!(sandbox.take_marks(), [""; 0], "{finished:#?}");
+    assert_eq!(by_path.take_commands(), ["rm x"]);
+    let asked = by_name.take_commands();
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    assert_eq!(asked[1..], ["rm y", "rm y"]);
+}
+
+#[test]
+fn what_runs_unchecked_is_told_where_a_server_was_to_be_there() {
+    let sandbox = Sandbox::new();
+    let urls = [
+        format!("unix://{},unix:@rampart-test-nobody", sandbox.text("none")),
+        refusing(),
+        format!("unix://{}", sandbox.text("none")),
+    ];
+    let said = "rampart: rm runs unchecked: the policy server cannot be reached\n";
+    for url in &urls {
+        for (notice, mode, fail_open, told, ran) in [
+            ("1", "enforce", "1", 3, 3),
+            ("1", "monitor", "1", 3, 3),
+            ("1", "monitor", "0", 3, 3),
+            ("0", "enforce", "1", 0, 3),
+            // Nobody said that there is a server.
+            ("", "enforce", "1", 0, 3),
+            ("1", "enforce", "0", 0, 0),
+            ("1", "disabled", "1", 0, 3),
+        ] {
+            let finished = Run::guarded(&sandbox, url, &words(&sandbox))
+                .env("RAMPART_NOTICE", notice)
+                .env("RAMPART_MODE", mode)
+                .env("RAMPART_FAIL_OPEN", fail_open)
+                .finish();
+            let case = format!("{url} {notice:?} {mode} {fail_open}: {finished:#?}");
+            assert_eq!(sandbox.take_marks().len(), ran, "{case}");
+            assert_eq!(finished.stderr.matches(said).count(), told, "{case}");
+            let lines = finished.stderr.lines().filter(|line| line.contains("unchecked"));
+            // The probe itself is a program, too.
+            assert_eq!(lines.count(), told + usize::from(told > 0), "{case}");
+        }
+    }
+}
