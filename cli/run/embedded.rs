@@ -28,7 +28,7 @@ pub fn start(
     durability: Durability,
     library: &Path,
 ) -> Result<Access, Failure> {
-    let policy = Reload::new(policy, Instant::now());
+    let policy = Reload::never(policy, Instant::now());
     let audit = Audit::open(&home.audit(), durability);
     let file = audit.file().map(AsRawFd::as_raw_fd);
     own_server::start(TITLE, home, library, file, |Post { listeners, token, tree }| {
