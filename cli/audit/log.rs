@@ -16,7 +16,8 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::json::Object;
+use serde::{Serialize, Serializer};
+
 use super::mask::mask;
 use super::stamp::Stamp;
 use crate::failure::say;
@@ -39,6 +40,7 @@ pub enum Durability {
 }
 
 /// One decision, as it is written.
+#[derive(Serialize)]
 pub struct Record<'a> {
     /// The same as in the answer.
     pub id: &'a str,
@@ -47,6 +49,7 @@ pub struct Record<'a> {
     /// The process that asked, where the system tells it.
     pub pid: Option<i32>,
     /// The command line. Secrets in it are masked when it is written.
+    #[serde(serialize_with = "masked")]
     pub command: &'a str,
     pub cwd: Option<&'a str>,
     /// How much will be seen of the program, where it is known.
@@ -72,47 +75,37 @@ pub struct Lines {
     stamp: Stamp,
 }
 
-impl Lines {
-    /// Takes all lines out.
-    pub fn take(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.bytes)
-    }
+/// A line is this and what it tells.
+#[derive(Serialize)]
+struct Timed<'a, T> {
+    time: &'a str,
+    #[serde(flatten)]
+    told: T,
+}
 
+/// Something that is not a decision.
+#[derive(Serialize)]
+struct Event<'a> {
+    event: &'a str,
+    message: &'a str,
+}
+
+impl Lines {
     /// Adds a decision.
     pub fn record(&mut self, record: &Record<'_>) {
-        let mut object = self.timed();
-        object.text("id", record.id);
-        object.text("agent", record.agent);
-        object.text("session", record.session);
-        match record.pid {
-            Some(pid) => object.number("pid", pid),
-            None => object.word("pid", "null"),
-        }
-        object.text("command", &mask(record.command));
-        object.optional_text("cwd", record.cwd);
-        object.optional_text("coverage", record.coverage);
-        object.text("verdict", record.verdict);
-        object.optional_text("policy", record.policy);
-        object.text("message", record.message);
-        object.text("mode", record.mode);
-        object.end();
-        self.bytes.push(b'\n');
+        self.add(record);
     }
 
-    /// Adds something that is not a decision.
-    fn event(&mut self, event: &str, message: &str) {
-        let mut object = self.timed();
-        object.text("event", event);
-        object.text("message", message);
-        object.end();
+    fn add(&mut self, told: impl Serialize) {
+        let line = Timed { time: self.stamp.now(), told };
+        // A vector takes every byte, and only maps with strange keys do not serialise.
+        let _ = serde_json::to_writer(&mut self.bytes, &line);
         self.bytes.push(b'\n');
     }
+}
 
-    fn timed(&mut self) -> Object<'_> {
-        let mut object = Object::new(&mut self.bytes);
-        object.text("time", self.stamp.now());
-        object
-    }
+fn masked<S: Serializer>(command: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&mask(command))
 }
 
 /// The open audit file.
@@ -121,8 +114,6 @@ pub struct Audit {
     file: Option<File>,
     durability: Durability,
     lines: Lines,
-    /// When lines were written last.
-    written: Instant,
     /// A line was cut short, so the next one has to begin on a line of its own.
     torn: bool,
     complained: bool,
@@ -141,7 +132,6 @@ impl Audit {
             file: None,
             durability,
             lines: Lines::default(),
-            written: Instant::now(),
             torn: false,
             complained: false,
         };
@@ -161,8 +151,8 @@ impl Audit {
     }
 
     /// Adds lines that were put together elsewhere.
-    pub fn append(&mut self, lines: &[u8]) {
-        self.lines.bytes.extend_from_slice(lines);
+    pub fn append(&mut self, lines: &Lines) {
+        self.lines.bytes.extend_from_slice(&lines.bytes);
     }
 
     /// Has the lines of answers on the disk before those are sent, where that was asked for.
@@ -182,23 +172,18 @@ impl Audit {
     /// Adds an event, and says it on stderr.
     pub fn event(&mut self, event: &str, message: &str) {
         say(message);
-        self.lines.event(event, message);
+        self.lines.add(Event { event, message });
         self.settle();
     }
 
-    /// Whether no line waits to be written.
-    pub fn is_written(&self) -> bool {
-        self.lines.bytes.is_empty()
+    /// How many bytes wait to be written.
+    pub fn waiting(&self) -> usize {
+        self.lines.bytes.len()
     }
 
-    /// Writes the lines that should not wait for more.
-    pub fn write_due(&mut self, now: Instant) {
-        let due = self.lines.bytes.len() >= ENOUGH_BYTES
-            || now.saturating_duration_since(self.written) >= DELAY;
-        if due && !self.is_written() {
-            self.write();
-            self.written = now;
-        }
+    /// Whether so many bytes that have waited since then should not wait for more.
+    pub fn is_due(waiting: usize, begun: Instant) -> bool {
+        waiting >= ENOUGH_BYTES || begun.elapsed() >= DELAY
     }
 
     /// Follows a file that was moved or removed, as log rotation does.
@@ -221,7 +206,7 @@ impl Audit {
 
     /// Writes all lines.
     pub fn write(&mut self) {
-        if self.is_written() {
+        if self.lines.bytes.is_empty() {
             return;
         }
         if self.torn {

@@ -1,6 +1,5 @@
 //! The audit: what a record is, which secrets do not get into it, and the file.
 
-pub mod json;
 mod log;
 mod mask;
 mod secrets;

@@ -11,11 +11,10 @@ use crate::audit::{Audit, Durability};
 use crate::failure::{Failure, say};
 use crate::home::{Home, make_private_directory};
 use crate::mode::Mode;
-use crate::owner::other_writers;
 use crate::policy_file::{InForce, warnings};
-use crate::run::lifetime::Lifetime;
+use crate::run::lifetime::ending_signal;
 use crate::server::listen::{self, SocketFile};
-use crate::server::{Parts, Reload, Server};
+use crate::server::{self, Policy, Reload, Server};
 use crate::token::Token;
 
 const EXAMPLES: &str = "\
@@ -26,8 +25,7 @@ Examples:
 
 The server answers POST /v1/preflight/exec to callers that show the token, and
 GET /healthz to everybody. SIGTERM and SIGINT end it. It reads the policy anew
-when the file changes, unless others may write to it; a policy that is wrong is not
-taken, and the old one stays.";
+when the file changes; a policy that is wrong is not taken, and the old one stays.";
 
 /// Serve a policy to guarded programs on this machine
 #[derive(Debug, Args)]
@@ -76,6 +74,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .local_addr()
         .map(|address| format!("http://{address}"))
         .map_err(|error| Failure::new(format!("cannot tell the address: {error}")))?;
+    let runtime = server::runtime()?;
+    let entered = runtime.enter();
     let cannot_listen = |error| Failure::new(format!("cannot listen: {error}"));
     let mut listeners = vec![listen::Listener::tcp(tcp).map_err(cannot_listen)?];
     let mut socket_file = None;
@@ -84,32 +84,27 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         socket_file = Some(file);
         places = format!("{places} and unix://{}", path.display());
     }
-    if let Some(who) = std::fs::metadata(&policy.file).ok().as_ref().and_then(other_writers) {
-        say(format!("the policy {} can be written by {who}", policy.file.display()));
-    }
     for warning in warnings(&policy.policies, &policy.file) {
         say(warning);
     }
     let durability = Durability::synced(arguments.audit_sync);
     let audit = Audit::open(&arguments.audit.clone().unwrap_or_else(|| home.audit()), durability);
     let origin = policy.origin.to_string();
-    let server = Server::new(Parts {
-        listeners,
-        token,
-        mode: arguments.mode,
-        policy: Reload::new(policy, Instant::now()),
-        audit,
-        lifetime: Lifetime::Endless,
-    })?;
+    let policy = Policy::new(arguments.mode, Reload::new(policy, Instant::now()), audit)?;
+    let told_to_end = ending_signal()
+        .map_err(|error| Failure::new(format!("cannot set up the server: {error}")))?;
+    drop(entered);
+    let server = Server::new(listeners, token, 0);
     if !arguments.addr.is_loopback() {
         say(
             "commands and the token cross the network unencrypted on an address that is not loopback",
         );
     }
     say(format!("serving on {places} (policy {origin}, mode {})", arguments.mode.name()));
-    let ran = server.run();
+    runtime.block_on(policy.serve(server, told_to_end));
+    runtime.shutdown_background();
     drop(socket_file);
-    ran.map_err(|error| Failure::new(format!("the server failed: {error}")))
+    Ok(())
 }
 
 /// Listens at the Unix socket that is named, else at the one where this user's own runs look.

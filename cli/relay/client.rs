@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::connect::Connector;
 use super::fault::Fault;
 use super::remote::Remote;
-use crate::server::Endpoint;
+use crate::server::{Answer, Endpoint};
 
 /// Questions that are on their way at once, each on a connection of its own. The
 /// others wait for their turn.
@@ -23,12 +23,6 @@ pub const CONNECTIONS: usize = 32;
 /// Servers and what is before them close a connection that was idle for one to
 /// several minutes, not all of them audibly.
 const IDLE_TIME: Duration = Duration::from_secs(50);
-
-/// The policy server's answer.
-pub struct Answer {
-    pub status: StatusCode,
-    pub body: Bytes,
-}
 
 /// One connection.
 pub struct Connection {
@@ -83,11 +77,6 @@ impl Client {
     /// The server's URL.
     pub fn url(&self) -> &str {
         self.remote.url()
-    }
-
-    /// Whether a question is on its way.
-    pub fn is_asking(&self) -> bool {
-        self.turns.available_permits() < CONNECTIONS
     }
 
     /// Gives up on an answer when it would come too late.

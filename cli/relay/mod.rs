@@ -7,38 +7,31 @@
 mod client;
 mod connect;
 mod fault;
-mod front;
+mod handler;
 mod remote;
 mod trust;
-mod watch;
 
 use std::ffi::CStr;
-use std::io;
 use std::net::ToSocketAddrs as _;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 use rampart_core::settings::{Settings, Variable};
-use tokio::net::UnixListener;
-use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 pub use remote::{Proxy, Remote};
 
 use crate::failure::{Failure, say};
 use crate::home::Home;
-use crate::run::lifetime::Tree;
-use crate::run::own_server::{self, Access, Post};
-use crate::server::{Endpoint, connections_limit};
+use crate::run::own_server::{self, Access};
+use crate::server::{Endpoint, Server};
 use crate::token::Token;
 use client::Client;
 use connect::Connector;
 use fault::Fault;
-use front::Front;
+use handler::Relay;
 
 const TITLE: &CStr = c"rampart-relay: for a guarded run";
 /// The relay gives up before the library does, by a tenth of what that waits and at
@@ -46,11 +39,6 @@ const TITLE: &CStr = c"rampart-relay: for a guarded run";
 const LONGEST_MARGIN: Duration = Duration::from_millis(200);
 /// How long the command is kept waiting for a server that may not be there.
 const TRIAL_TIME: Duration = Duration::from_secs(2);
-/// Threads that look names up.
-const RESOLVERS: usize = 4;
-/// How long the answers under way may take when the relay ends.
-const ENDING_TIME: Duration = Duration::from_secs(1);
-const ENDING_PAUSE: Duration = Duration::from_millis(10);
 
 /// What a relay is told.
 pub struct Order<'o> {
@@ -78,83 +66,31 @@ pub fn start(order: Order<'_>, home: &Home, library: &Path) -> Result<Access, Fa
     let patience = patience();
     let connector = Connector::new(tls, proxy, patience);
     let client = Client::new(remote, connector, authorization, patience);
-    own_server::start(TITLE, home, library, None, |post| {
+    own_server::start(TITLE, home, library, None, client::CONNECTIONS, |runtime| {
         hide_memory();
-        let relay = Relay::new(client, post)?;
-        relay.try_out(consequence)?;
-        Ok(|| relay.run())
+        let relay = Relay(client);
+        runtime.block_on(try_out(&relay, consequence))?;
+        Ok(async move |server: Server, until| server.run(relay, until).await)
     })
 }
 
-/// A relay that is ready to run.
-struct Relay {
-    runtime: Runtime,
-    front: Arc<Front>,
-    listeners: Vec<std::os::unix::net::UnixListener>,
-    tree: Tree,
-}
-
-impl Relay {
-    fn new(client: Client, post: Post) -> Result<Self, Failure> {
-        let Post { listeners, token, tree } = post;
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(RESOLVERS)
-            .build()
-            .map_err(|error| Failure::new(format!("cannot set up the relay: {error}")))?;
-        let connections_limit = connections_limit().saturating_sub(client::CONNECTIONS).max(1);
-        let front = Arc::new(Front::new(client, token, connections_limit));
-        Ok(Self { runtime, front, listeners, tree })
-    }
-
-    /// Asks for the server's health, so that a fault is known before the command runs,
-    /// and a connection is there when it asks.
-    fn try_out(&self, consequence: &str) -> Result<(), Failure> {
-        let client = self.front.client();
-        let asked = client.in_time(client.ask(Endpoint::Health, Bytes::new()));
-        let tried = async { timeout(TRIAL_TIME, asked).await.unwrap_or(Err(Fault::Late)) };
-        let fault = match self.runtime.block_on(tried) {
-            Ok(answer) if answer.status.is_server_error() => {
-                Fault::Unreachable(format!("it answers {}", answer.status))
-            }
-            Ok(_) => return Ok(()),
-            Err(fault) => fault,
-        };
-        let sentence = format!("{}: {}", client.url(), fault.reason());
-        if matches!(fault, Fault::Untrusted(_)) {
-            return Err(Failure::new(sentence));
+/// Asks for the server's health, so that a fault is known before the command runs,
+/// and a connection is there when it asks.
+async fn try_out(relay: &Relay, consequence: &str) -> Result<(), Failure> {
+    let asked = timeout(TRIAL_TIME, relay.ask(Endpoint::Health, Bytes::new()));
+    let fault = match asked.await.unwrap_or(Err(Fault::Late)) {
+        Ok(answer) if answer.status.is_server_error() => {
+            Fault::Unreachable(format!("it answers {}", answer.status))
         }
-        say(format!("{sentence}; until it can, {consequence}"));
-        Ok(())
+        Ok(_) => return Ok(()),
+        Err(fault) => fault,
+    };
+    let sentence = format!("{}: {}", relay.0.url(), fault.reason());
+    if matches!(fault, Fault::Untrusted(_)) {
+        return Err(Failure::new(sentence));
     }
-
-    fn run(self) {
-        let Self { runtime, front, listeners, tree } = self;
-        let (over, ended) = oneshot::channel();
-        let watched = Arc::clone(&front);
-        std::thread::spawn(move || {
-            let _ = watch::until_over(tree, || watched.is_used());
-            let _ = over.send(());
-        });
-        runtime.block_on(async {
-            let listeners = listeners.into_iter().flat_map(listen);
-            let serve = |listener| tokio::spawn(Arc::clone(&front).serve(listener));
-            let serving: Vec<_> = listeners.map(serve).collect();
-            let _ = ended.await;
-            serving.iter().for_each(tokio::task::JoinHandle::abort);
-            let end = Instant::now() + ENDING_TIME;
-            while front.client().is_asking() && Instant::now() < end {
-                sleep(ENDING_PAUSE).await;
-            }
-        });
-        // Whoever looks a name up for longer is not waited for.
-        runtime.shutdown_background();
-    }
-}
-
-fn listen(listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
-    listener.set_nonblocking(true)?;
-    UnixListener::from_std(listener)
+    say(format!("{sentence}; until it can, {consequence}"));
+    Ok(())
 }
 
 /// A name without an address is mistyped, or the proxy's to know.

@@ -5,14 +5,13 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Instant;
 
-use super::lifetime::Lifetime;
-use super::own_server::{self, Access, Post};
+use super::own_server::{self, Access};
 use crate::audit::{Audit, Durability};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::mode::Mode;
 use crate::policy_file::InForce;
-use crate::server::{Parts, Reload, Server, listen::Listener};
+use crate::server::{Policy, Reload};
 
 const TITLE: &CStr = c"rampart-policy";
 
@@ -28,23 +27,11 @@ pub fn start(
     durability: Durability,
     library: &Path,
 ) -> Result<Access, Failure> {
-    let policy = Reload::never(policy, Instant::now());
+    let rules = Reload::new(policy, Instant::now());
     let audit = Audit::open(&home.audit(), durability);
     let file = audit.file().map(AsRawFd::as_raw_fd);
-    own_server::start(TITLE, home, library, file, |Post { listeners, token, tree }| {
-        let listeners = listeners.into_iter().map(Listener::unix).collect::<Result<_, _>>();
-        let listeners =
-            listeners.map_err(|error| Failure::new(format!("cannot listen: {error}")))?;
-        let server = Server::new(Parts {
-            listeners,
-            token,
-            mode,
-            policy,
-            audit,
-            lifetime: Lifetime::Tree(tree),
-        })?;
-        Ok(move || {
-            let _ = server.run();
-        })
+    own_server::start(TITLE, home, library, file, 0, |_| {
+        let policy = Policy::new(mode, rules, audit)?;
+        Ok(async move |server, until| policy.serve(server, until).await)
     })
 }

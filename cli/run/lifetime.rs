@@ -7,14 +7,16 @@
 //! tree is gone.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::time::{Duration, Instant};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
 
-use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token as Slot};
 use nix::unistd::Pid;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
 
 use super::processes;
+use crate::server::Crowd;
 
 /// How long to wait before each look for another process of the tree. Between
 /// `fork` and `exec`, and during an `exec`, a process cannot be recognised.
@@ -27,12 +29,20 @@ const PAUSES: [Duration; 4] = [
 /// How often to look where the system does not tell that a process is gone.
 const POLL_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a server lives.
-pub enum Lifetime {
-    /// Until it is told to end.
-    Endless,
-    /// As long as a tree of processes.
-    Tree(Tree),
+/// What is done when a signal asks the process to end: `SIGTERM` or `SIGINT`, which do not
+/// end it at once from now on. Needs a runtime.
+///
+/// # Errors
+/// As the system says.
+pub fn ending_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+    })
 }
 
 /// A tree of processes, by the one that is watched.
@@ -42,19 +52,17 @@ pub struct Tree {
 }
 
 enum Watched {
-    /// The poller tells when it is gone.
+    /// The system tells when it is gone.
     Handle(OwnedFd),
     /// It has to be looked for.
-    Number(Pid, Instant),
-    /// None; so many looks have been in vain, and the next one is due then.
-    Nobody(usize, Instant),
+    Number(Pid),
 }
 
 impl Tree {
     /// The tree of a process, whose descendants have this entry in their
     /// environment.
-    pub fn new(root: Pid, entry: Vec<u8>, now: Instant) -> Self {
-        Self { entry, watched: Watched::new(root, now) }
+    pub fn new(root: Pid, entry: Vec<u8>) -> Self {
+        Self { entry, watched: Watched::new(root) }
     }
 
     /// The descriptor that has to stay open where the server goes on in another
@@ -62,63 +70,58 @@ impl Tree {
     pub fn descriptor(&self) -> Option<&OwnedFd> {
         match &self.watched {
             Watched::Handle(handle) => Some(handle),
-            _ => None,
+            Watched::Number(_) => None,
         }
     }
 
-    /// Has the poller tell when the watched process is gone.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn register(&self, registry: &Registry, slot: Slot) -> io::Result<()> {
-        let Watched::Handle(handle) = &self.watched else {
-            return Ok(());
-        };
-        registry.register(&mut SourceFd(&handle.as_raw_fd()), slot, Interest::READABLE)
-    }
-
-    /// Notes that the watched process is gone.
-    pub fn note_gone(&mut self, now: Instant) {
-        self.watched = Watched::Nobody(0, now + PAUSES[0]);
-    }
-
-    /// When to look next, where the poller does not tell.
-    pub fn next_look(&self) -> Option<Instant> {
-        match &self.watched {
-            Watched::Handle(_) => None,
-            Watched::Number(_, due) | Watched::Nobody(_, due) => Some(*due),
-        }
-    }
-
-    /// Looks after the tree if that is due. `false`: there is no process of it left.
-    pub fn look(&mut self, now: Instant, registry: &Registry, slot: Slot) -> bool {
-        match self.watched {
-            Watched::Number(process, due) if now >= due => {
-                if processes::is_there(process) {
-                    self.watched = Watched::Number(process, now + POLL_PAUSE);
-                } else {
-                    self.note_gone(now);
-                }
-                true
+    /// Waits until there is no process of it left, and nobody in the crowd: who is
+    /// connected may be one that could not be recognised.
+    pub async fn gone(self, crowd: &Crowd) {
+        let mut watched = Some(self.watched);
+        loop {
+            if let Some(watched) = watched.take() {
+                watched.gone().await;
             }
-            Watched::Nobody(looks, due) if now >= due => {
-                if let Some(process) = processes::started_with(&self.entry) {
-                    self.watched = Watched::new(process, now);
-                    return self.register(registry, slot).is_ok();
-                }
-                let pause = PAUSES.get(looks + 1);
-                let next = now + *pause.unwrap_or(&POLL_PAUSE);
-                self.watched = Watched::Nobody(looks + 1, next);
-                pause.is_some()
+            watched = find(&self.entry).await;
+            if watched.is_none() && crowd.is_empty() {
+                return;
             }
-            _ => true,
         }
     }
 }
 
+/// Another process of the tree, if one is found in time.
+async fn find(entry: &[u8]) -> Option<Watched> {
+    for pause in PAUSES {
+        sleep(pause).await;
+        if let Some(process) = processes::started_with(entry) {
+            return Some(Watched::new(process));
+        }
+    }
+    None
+}
+
 impl Watched {
-    fn new(process: Pid, now: Instant) -> Self {
-        processes::handle(process)
-            .map_or_else(|| Self::Number(process, now + POLL_PAUSE), Self::Handle)
+    fn new(process: Pid) -> Self {
+        processes::handle(process).map_or_else(|| Self::Number(process), Self::Handle)
+    }
+
+    async fn gone(self) {
+        match self {
+            Self::Handle(handle) => {
+                // A descriptor that cannot be watched is as good as a process that is gone:
+                // the next look finds it again.
+                // SAFETY: the descriptor is the handle's own, and stays what it is while that is.
+                let handle = unsafe { AsyncFd::register(handle) };
+                if let Ok(handle) = handle {
+                    let _ = handle.readable().await;
+                }
+            }
+            Self::Number(process) => {
+                while processes::is_there(process) {
+                    sleep(POLL_PAUSE).await;
+                }
+            }
+        }
     }
 }

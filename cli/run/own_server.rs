@@ -12,7 +12,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::pin::Pin;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
@@ -21,13 +21,16 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{
     ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, setsid,
 };
+use tokio::runtime::LocalRuntime;
 
 use super::environment;
-use super::lifetime::Tree;
+use super::lifetime::{Tree, ending_signal};
 use super::private_directory::PrivateDirectory;
 use super::title;
 use crate::failure::Failure;
 use crate::home::Home;
+use crate::server::listen::Listener;
+use crate::server::{self, Server};
 use crate::token::Token;
 
 /// Descriptors below this are closed where the system does not list them.
@@ -42,30 +45,25 @@ pub struct Access {
     pub library: PathBuf,
 }
 
-/// What a server is given to serve with.
-pub struct Post {
-    pub listeners: Vec<UnixListener>,
-    /// Made for this run.
-    pub token: Token,
-    /// It has to end after this.
-    pub tree: Tree,
-}
+/// When a server ends.
+pub type Until = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Starts a server for the tree of processes that this process is about to become
 /// the root of. `build` is called in the server's process, which has a single
-/// thread, and may still speak on stderr; what it gives is then run in silence.
-/// `file` stays open there. The kernel shows the first 15 characters of the title
-/// where there is less room.
+/// thread, and may still speak on stderr; what it gives then has the server run, in
+/// silence. `file` stays open there, and so many more descriptors are left to it. The kernel
+/// shows the first 15 characters of the title where there is less room.
 ///
 /// # Errors
 /// There is no directory for its socket, or no process for it, or it could not be
 /// built. Nothing is left behind then.
-pub fn start<Run: FnOnce()>(
+pub fn start<Run: AsyncFnOnce(Server, Until)>(
     title: &CStr,
     home: &Home,
     library: &Path,
     file: Option<RawFd>,
-    build: impl FnOnce(Post) -> Result<Run, Failure>,
+    reserved: usize,
+    build: impl FnOnce(&LocalRuntime) -> Result<Run, Failure>,
 ) -> Result<Access, Failure> {
     let directory = PrivateDirectory::make(home)?;
     let (listener, socket) = directory.listen()?;
@@ -78,13 +76,35 @@ pub fn start<Run: FnOnce()>(
     let library = directory.listable(library)?;
     let token = Token::random()?;
     let entry = format!("{}={url}", environment::URL).into_bytes();
-    let tree = Tree::new(getpid(), entry, Instant::now());
+    let tree = Tree::new(getpid(), entry);
     let mut kept: Vec<RawFd> = listeners.iter().map(AsRawFd::as_raw_fd).collect();
     kept.extend(tree.descriptor().map(AsRawFd::as_raw_fd));
     kept.extend(file);
-    let post = Post { listeners, token: token.clone(), tree };
     let birth = Birth { title, kept, directory: &directory };
-    if !birth.become_parent(|| build(post))? {
+    let build = || {
+        let runtime = server::runtime()?;
+        let entered = runtime.enter();
+        let cannot = |error| Failure::new(format!("cannot set up the server: {error}"));
+        let listeners = listeners.into_iter().map(Listener::unix).collect::<Result<_, _>>();
+        let listeners = listeners.map_err(cannot)?;
+        let told_to_end = ending_signal().map_err(cannot)?;
+        drop(entered);
+        let server = Server::new(listeners, token.clone(), reserved);
+        let crowd = server.crowd();
+        let until = Box::pin(async move {
+            tokio::select! {
+                () = told_to_end => {}
+                () = tree.gone(&crowd) => {}
+            }
+        });
+        let run = build(&runtime)?;
+        Ok(move || {
+            runtime.block_on(run(server, until));
+            // Whoever looks a name up, or judges a command, is not waited for.
+            runtime.shutdown_background();
+        })
+    };
+    if !birth.become_parent(build)? {
         return Err(Failure::new("the server of this run did not start; nothing was run"));
     }
     directory.leave_to_server();

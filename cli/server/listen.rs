@@ -7,7 +7,6 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use mio::event::Source;
 use nix::sys::socket::{Backlog, listen, setsockopt, sockopt};
 use nix::sys::stat::{Mode, umask};
 
@@ -16,20 +15,19 @@ use crate::failure::Failure;
 
 /// A listening socket of either kind.
 pub enum Listener {
-    Tcp(mio::net::TcpListener),
-    Unix(mio::net::UnixListener),
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
 }
 
 impl Listener {
-    /// Takes a socket that is bound already.
+    /// Takes a socket that is bound already, to a path or to an abstract name.
     ///
     /// # Errors
     /// As the system says.
     pub fn unix(listener: UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        // A guarded tree may start hundreds of programs at one moment.
-        listen(&listener, Backlog::MAXCONN)?;
-        Ok(Self::Unix(mio::net::UnixListener::from_std(listener)))
+        listen(&listener, longest_queue())?;
+        tokio::net::UnixListener::from_std(listener).map(Self::Unix)
     }
 
     /// Takes a socket that is bound already.
@@ -38,25 +36,28 @@ impl Listener {
     /// As the system says.
     pub fn tcp(listener: TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        listen(&listener, Backlog::MAXCONN)?;
+        listen(&listener, longest_queue())?;
         // Accepted sockets have it from here on Linux; elsewhere it does no harm.
         setsockopt(&listener, sockopt::TcpNoDelay, &true)?;
-        Ok(Self::Tcp(mio::net::TcpListener::from_std(listener)))
+        tokio::net::TcpListener::from_std(listener).map(Self::Tcp)
     }
 
-    pub(super) fn source(&mut self) -> &mut dyn Source {
+    /// Waits for the next client.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub(super) async fn accept(&self) -> io::Result<Stream> {
         match self {
-            Self::Tcp(listener) => listener,
-            Self::Unix(listener) => listener,
+            Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| Stream::Tcp(stream)),
+            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
         }
     }
+}
 
-    pub(super) fn accept(&self) -> io::Result<Stream> {
-        match self {
-            Self::Tcp(listener) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
-            Self::Unix(listener) => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
-        }
-    }
+/// A guarded tree may start thousands of programs at one moment. -1 is as long as the
+/// system's own limit lets it be (`listen(2)`; `net.core.somaxconn`, `kern.ipc.somaxconn`).
+fn longest_queue() -> Backlog {
+    Backlog::new(-1).unwrap_or(Backlog::MAXCONN)
 }
 
 /// Binds a TCP address.

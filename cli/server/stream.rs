@@ -1,75 +1,96 @@
-//! A connected socket of either kind, which never waits.
+//! A client's socket, of whichever kind. What passes through it is noted, so that
+//! everybody sees what the connection is about.
 
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
-use mio::event::Source;
-use mio::net::{TcpStream, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
 
-use super::peer;
+use super::crowd::{Phase, Visit};
 
-/// A connected socket of either kind.
+/// A connected socket.
 pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
 impl Stream {
-    /// What the poller is to watch.
-    pub fn source(&mut self) -> &mut dyn Source {
-        match self {
-            Self::Tcp(stream) => stream,
-            Self::Unix(stream) => stream,
-        }
-    }
-
-    /// Reads what is there; 0 is the end.
-    ///
-    /// # Errors
-    /// As the system says; `WouldBlock` where there is nothing now.
-    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        uninterrupted(|| match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-        })
-    }
-
-    /// Writes what the socket takes.
-    ///
-    /// # Errors
-    /// As the system says; `WouldBlock` where it takes nothing now.
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        uninterrupted(|| match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-        })
-    }
-
-    /// Tells the peer that nothing more is sent.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn finish_writing(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
-        }
-    }
-
     /// The process at the other end, where the system tells it.
     pub fn peer(&self) -> Option<i32> {
         match self {
             Self::Tcp(_) => None,
-            Self::Unix(stream) => peer::pid(stream),
+            // A process outside of this pid namespace is shown as 0.
+            Self::Unix(stream) => stream.peer_cred().ok()?.pid().filter(|pid| *pid > 0),
         }
     }
 }
 
-fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => return done,
+/// A socket, and the visit that it is.
+pub struct Wire {
+    stream: Stream,
+    visit: Rc<Visit>,
+    /// The client has said that it sends no more.
+    is_over: bool,
+}
+
+impl Wire {
+    pub fn new(stream: Stream, visit: Rc<Visit>) -> Self {
+        Self { stream, visit, is_over: false }
+    }
+
+    /// Whether the client has said that it sends no more.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = room.filled().len();
+        ready!(match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(context, room),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(context, room),
+        })?;
+        if room.filled().len() == before {
+            self.is_over = true;
+        } else if matches!(self.visit.phase(), Phase::New | Phase::Idle) {
+            self.visit.enter(Phase::Asking);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    /// Whoever flushes has nothing more to write.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.visit.phase() == Phase::Sending {
+            self.visit.enter(Phase::Idle);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::server::{question, serve};
 
-/// Two mebibytes of simple commands, which take a second to judge.
+/// Half a mebibyte of simple commands, which take a second or two to judge.
 fn long_line() -> String {
-    "a;".repeat(1 << 20)
+    "a;".repeat(1 << 18)
 }
 
 #[test]

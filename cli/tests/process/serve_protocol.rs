@@ -29,7 +29,9 @@ fn each_kind_of_request_has_its_status_on_both_transports() {
         (413, format!("{}Content-Length: {}\r\n\r\n", head(), LIMIT + 1)),
         (417, format!("{}Expect: a-miracle\r\n\r\n", head())),
         (431, format!("{}X: {}\r\n\r\n", head(), "x".repeat(20_000))),
-        (501, format!("{}Transfer-Encoding: gzip\r\n\r\n", head())),
+        (400, format!("{}Transfer-Encoding: gzip\r\n\r\n", head())),
+        (501, format!("{}Transfer-Encoding: gzip, chunked\r\n\r\n", head())),
+        (431, format!("{}{}Content-Length: 0\r\n\r\n", head(), "X: y\r\n".repeat(65))),
     ];
     for (status, request) in table {
         let (mut tcp, mut unix) = (server.over_tcp(), server.over_unix());
@@ -38,8 +40,14 @@ fn each_kind_of_request_has_its_status_on_both_transports() {
         assert_eq!(tcp.answer().status, *status, "{request}");
         let answer = unix.answer();
         assert_eq!(answer.status, *status, "{request}");
-        serde_json::from_str::<serde_json::Value>(&answer.body).unwrap();
+        // What is no HTTP gets a status and no words.
+        assert!(is_json(&answer.body) || answer.body.is_empty(), "{request}: {}", answer.body);
+        assert!(is_json(&answer.body) || [400, 431].contains(status), "{request}");
     }
+}
+
+fn is_json(body: &str) -> bool {
+    serde_json::from_str::<serde_json::Value>(body).is_ok()
 }
 
 #[test]
@@ -70,6 +78,19 @@ fn one_connection_serves_many_requests_also_after_a_refusal() {
         assert_eq!(client.answer().status, 401);
         client.send(question("ls").replace("/exec", "/nothing"));
         assert_eq!(client.answer().status, 404);
+    }
+}
+
+#[test]
+fn whoever_is_done_sending_is_answered_all_the_same() {
+    let (_world, server) = serve();
+    let long = "forbidden ".repeat(2_000);
+    for command in ["forbidden", &long] {
+        let mut client = server.over_unix();
+        client.send(question(command));
+        client.finish_sending();
+        assert!(client.answer().body.contains("\"allowed\":false"));
+        assert!(client.is_closed());
     }
 }
 

@@ -141,6 +141,11 @@ impl Client<UnixStream> {
         Self::new(stream)
     }
 
+    /// Tells the server that nothing more comes.
+    pub fn finish_sending(&self) {
+        self.stream.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
     /// Another one that reads from the same connection.
     pub fn reader(&self) -> Self {
         Self::new(self.stream.get_ref().try_clone().unwrap())

@@ -1,0 +1,170 @@
+//! Who may ask what: reads a request whole and within all limits, and hands it to the
+//! handler.
+
+use std::cell::Cell;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderValue, TRANSFER_ENCODING,
+};
+use hyper::{Method, Request, Response, Version};
+
+use super::Handler;
+use super::answer::{
+    Asked, BAD_BODY, BAD_CODING, BAD_EXPECTATION, Endpoint, MUST_GET, MUST_POST, NO_LENGTH,
+    NO_TOKEN, NOT_FOUND, Refusal, TOO_LARGE, TOO_MANY, TOO_MANY_FIELDS,
+};
+use super::crowd::{Phase, Visit};
+use crate::token::Token;
+
+/// The longest body that is read. The kernel's longest argument list is 6 MiB and may
+/// grow in JSON.
+const BODY_LIMIT: usize = 16 * 1024 * 1024;
+const FIELDS_LIMIT: usize = 64;
+/// A body that is not longer is no large one.
+const COMMON_BYTES: usize = 16 * 1024;
+/// What all large bodies together may hold.
+const BUDGET_BYTES: usize = 128 * 1024 * 1024;
+
+/// What all connections of a server share.
+pub struct Door<H> {
+    token: Token,
+    handler: H,
+    /// What is left for large bodies.
+    budget: Cell<usize>,
+}
+
+impl<H: Handler> Door<H> {
+    pub fn new(token: Token, handler: H) -> Self {
+        Self { token, handler, budget: Cell::new(BUDGET_BYTES) }
+    }
+
+    /// Answers one request.
+    pub async fn answer(
+        &self,
+        request: Request<Incoming>,
+        pid: Option<i32>,
+        visit: &Visit,
+    ) -> Response<Full<Bytes>> {
+        let keeps = keeps_connection(&request);
+        let answered = self.respond(request, pid, visit).await;
+        visit.enter(Phase::Sending);
+        let mut response = answered.unwrap_or_else(Refusal::into_response);
+        if !keeps {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    async fn respond(
+        &self,
+        request: Request<Incoming>,
+        pid: Option<i32>,
+        visit: &Visit,
+    ) -> Result<Response<Full<Bytes>>, Refusal> {
+        let (head, body) = request.into_parts();
+        let endpoint = self.route(&head.method, head.uri.path(), &head.headers)?;
+        check_framing(&head.method, &head.headers)?;
+        let mut whole = Whole { budget: &self.budget, charged: 0, bytes: Vec::new() };
+        let body = whole.read(body).await?;
+        visit.enter(Phase::Answering);
+        Ok(self.handler.answer(Asked { endpoint, body, pid }).await.into_response())
+    }
+
+    /// What is asked for by a method, a path and the token that was shown.
+    fn route(&self, method: &Method, path: &str, fields: &HeaderMap) -> Result<Endpoint, Refusal> {
+        match (path, method) {
+            ("/v1/preflight/exec", &Method::POST) => {
+                let shown = fields.get(AUTHORIZATION).and_then(bearer).ok_or(NO_TOKEN)?;
+                if self.token.is(shown) { Ok(Endpoint::Preflight) } else { Err(NO_TOKEN) }
+            }
+            ("/v1/preflight/exec", _) => Err(MUST_POST),
+            ("/healthz" | "/health", &Method::GET) => Ok(Endpoint::Health),
+            ("/healthz" | "/health", _) => Err(MUST_GET),
+            _ => Err(NOT_FOUND),
+        }
+    }
+}
+
+/// HTTP/1.0 has to be told that the connection ends, where nobody wants to keep it.
+fn keeps_connection(request: &Request<Incoming>) -> bool {
+    let asks = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"keep-alive");
+    request.version() != Version::HTTP_10 || request.headers().get(CONNECTION).is_some_and(asks)
+}
+
+/// The bearer token in an `Authorization` field.
+fn bearer(value: &HeaderValue) -> Option<&[u8]> {
+    let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
+/// Refuses what is not understood here of how the body comes.
+fn check_framing(method: &Method, fields: &HeaderMap) -> Result<(), Refusal> {
+    let coding = fields.get(TRANSFER_ENCODING);
+    if fields.len() > FIELDS_LIMIT {
+        return Err(TOO_MANY_FIELDS);
+    }
+    if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err(BAD_CODING);
+    }
+    let expected = fields.get(EXPECT).map(HeaderValue::as_bytes);
+    if expected.is_some_and(|what| !what.eq_ignore_ascii_case(b"100-continue")) {
+        return Err(BAD_EXPECTATION);
+    }
+    if method == Method::POST && coding.is_none() && !fields.contains_key(CONTENT_LENGTH) {
+        return Err(NO_LENGTH);
+    }
+    Ok(())
+}
+
+/// A body that is being put together. What it takes from the budget, it gives back at its
+/// end.
+struct Whole<'b> {
+    budget: &'b Cell<usize>,
+    charged: usize,
+    bytes: Vec<u8>,
+}
+
+impl Whole<'_> {
+    /// Reads a body to its end. Most come in one piece, which is not copied.
+    async fn read(&mut self, mut body: Incoming) -> Result<Bytes, Refusal> {
+        let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if expected > BODY_LIMIT {
+            return Err(TOO_LARGE);
+        }
+        while let Some(frame) = body.frame().await {
+            let Ok(piece) = frame.map_err(|_| BAD_BODY)?.into_data() else { continue };
+            if self.bytes.is_empty() && piece.len() == expected {
+                return Ok(piece);
+            }
+            self.add(&piece, expected)?;
+        }
+        Ok(std::mem::take(&mut self.bytes).into())
+    }
+
+    fn add(&mut self, piece: &[u8], expected: usize) -> Result<(), Refusal> {
+        let length = self.bytes.len() + piece.len();
+        if length > BODY_LIMIT {
+            return Err(TOO_LARGE);
+        }
+        if length > self.bytes.capacity() {
+            let doubled = (2 * length).max(COMMON_BYTES);
+            let room = if expected > length { doubled.min(expected) } else { doubled };
+            if room > COMMON_BYTES {
+                let left = self.budget.get() + self.charged;
+                self.budget.set(left.checked_sub(room).ok_or(TOO_MANY)?);
+                self.charged = room;
+            }
+            self.bytes.reserve_exact(room - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+}
+
+impl Drop for Whole<'_> {
+    fn drop(&mut self) {
+        self.budget.set(self.budget.get() + self.charged);
+    }
+}

@@ -1,0 +1,333 @@
+//! The handler that knows the policy: judges, writes the audit, answers.
+//!
+//! [`Policy::decide`] is the whole of it, for HTTP and for whoever else has a question in
+//! this process. A long command is judged on another thread, one at a time.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use hyper::StatusCode;
+use rampart_policy::{Action, Decision, PolicySet};
+use serde::Serialize;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::{spawn_blocking, spawn_local, yield_now};
+use tokio::time::interval;
+
+use super::answer::TOO_MANY;
+use super::question::{Question, Verdict, verdict_name};
+use super::{Answer, Asked, Endpoint, Handler, Reload, Server};
+use crate::audit::{self, Audit, Lines, Record};
+use crate::failure::Failure;
+use crate::mode::Mode;
+use crate::token::Token;
+
+/// A longer question is a long one. Its answer takes longer than to hand it over and back.
+const LONG_BYTES: usize = 4 * 1024;
+/// So many long questions of clients are judged or wait for it; more are refused.
+const LONG_AT_ONCE: usize = 17;
+/// How often files are looked at while nobody asks anything.
+const TICK: Duration = Duration::from_secs(1);
+
+const NOT_A_QUESTION: &str = "the body is not a JSON object with a string at params.command";
+const FAULT: &str = "the policy engine failed on this command, so it is refused; \
+    please report it with the command";
+
+/// The policy in force, and the audit of what it decides.
+pub struct Policy {
+    mode: Mode,
+    rules: RefCell<Reload>,
+    audit: RefCell<Audit>,
+    /// There are lines that wait to be written.
+    unwritten: Notify,
+    /// Differs from run to run.
+    run: String,
+    /// How many questions there have been.
+    count: Cell<u64>,
+    /// Whose turn it is with long questions.
+    turn: Semaphore,
+    /// How many long questions clients wait for.
+    long: Cell<usize>,
+}
+
+impl Policy {
+    /// A policy whose decisions are known by ids of their own.
+    ///
+    /// # Errors
+    /// The system has no random bytes to make them of.
+    pub fn new(mode: Mode, rules: Reload, audit: Audit) -> Result<Rc<Self>, Failure> {
+        let run = Token::random()?;
+        audit::prepare();
+        Ok(Rc::new(Self {
+            mode,
+            rules: RefCell::new(rules),
+            audit: RefCell::new(audit),
+            unwritten: Notify::new(),
+            run: run.reveal().chars().take(16).collect(),
+            count: Cell::new(0),
+            turn: Semaphore::new(1),
+            long: Cell::new(0),
+        }))
+    }
+
+    /// Has a server ask it until this is done.
+    pub async fn serve(self: &Rc<Self>, server: Server, until: impl Future<Output = ()>) {
+        tokio::select! {
+            () = server.run(Rc::clone(self), until) => {}
+            () = self.attend() => {}
+        }
+        self.audit.borrow_mut().write();
+    }
+
+    /// Decides one question of this process. The verdict is in the audit by then, or will be
+    /// a moment later; with `--audit-sync` it is on the disk.
+    ///
+    /// `pid` is the process that asks, where that is known. A fault of the policy engine is a
+    /// verdict that denies.
+    pub async fn decide(self: &Rc<Self>, question: Question<'_>, pid: Option<i32>) -> Verdict {
+        let case = self.next_case(pid);
+        if question.params.command.len() <= LONG_BYTES {
+            return self.judge_here(&case, &question);
+        }
+        let id = case.id.clone();
+        let question = question.into_owned();
+        self.judge_aside(move |lines| case.judge(&question, lines)).await.unwrap_or_else(|| {
+            Verdict::of(unexplained(Action::Deny, FAULT), self.mode, Duration::ZERO, id)
+        })
+    }
+
+    /// Writes the audit and looks after the files, for ever. What comes in one moment is
+    /// written at once: before the server waits for anybody, and when it is enough.
+    async fn attend(&self) {
+        let mut ticks = interval(TICK);
+        loop {
+            tokio::select! {
+                () = self.unwritten.notified() => self.write_soon().await,
+                _ = ticks.tick() => {
+                    let audit = &mut *self.audit.borrow_mut();
+                    self.rules.borrow_mut().look(Instant::now(), audit);
+                    audit.follow();
+                }
+            }
+        }
+    }
+
+    async fn write_soon(&self) {
+        let begun = Instant::now();
+        let mut before = 0;
+        loop {
+            let waiting = self.audit.borrow().waiting();
+            if waiting == before || Audit::is_due(waiting, begun) {
+                return self.audit.borrow_mut().write();
+            }
+            before = waiting;
+            yield_now().await;
+        }
+    }
+
+    fn next_case(&self, pid: Option<i32>) -> Case {
+        let mut rules = self.rules.borrow_mut();
+        rules.look(Instant::now(), &mut self.audit.borrow_mut());
+        self.count.set(self.count.get() + 1);
+        Case {
+            policies: rules.policies().clone(),
+            mode: self.mode,
+            pid,
+            id: format!("{}-{}", self.run, self.count.get()),
+        }
+    }
+
+    fn judge_here(&self, case: &Case, question: &Question<'_>) -> Verdict {
+        let mut audit = self.audit.borrow_mut();
+        let verdict = case.judge(question, audit.lines());
+        audit.settle();
+        self.unwritten.notify_one();
+        verdict
+    }
+
+    /// Has this done on another thread, and what it notes is in the audit, even if nobody
+    /// waits for it any more. `None`: it failed.
+    async fn judge_aside<T: Send + 'static>(
+        self: &Rc<Self>,
+        judge: impl FnOnce(&mut Lines) -> T + Send + 'static,
+    ) -> Option<T> {
+        let policy = Rc::clone(self);
+        let judging = spawn_local(async move {
+            let _turn = policy.turn.acquire().await.ok()?;
+            let judged = spawn_blocking(move || {
+                let mut lines = Lines::default();
+                let judged = judge(&mut lines);
+                (judged, lines)
+            });
+            let (judged, lines) = judged.await.ok()?;
+            let mut audit = policy.audit.borrow_mut();
+            audit.append(&lines);
+            audit.settle();
+            policy.unwritten.notify_one();
+            Some(judged)
+        });
+        judging.await.ok().flatten()
+    }
+
+    async fn preflight(self: &Rc<Self>, Asked { body, pid, .. }: Asked) -> Answer {
+        if body.len() <= LONG_BYTES {
+            return match Question::read(&body) {
+                Ok(question) => told(&self.decide(question, pid).await),
+                Err(error) => not_a_question(&error),
+            };
+        }
+        if self.long.get() == LONG_AT_ONCE {
+            return TOO_MANY.answer();
+        }
+        let _place = Place::take(&self.long);
+        let case = self.next_case(pid);
+        let judged = self.judge_aside(move |lines| match Question::read(&body) {
+            Ok(question) => told(&case.judge(&question, lines)),
+            Err(error) => not_a_question(&error),
+        });
+        judged.await.unwrap_or_else(|| Answer::fault(StatusCode::BAD_REQUEST, FAULT))
+    }
+
+    fn health(&self) -> Answer {
+        #[derive(Serialize)]
+        struct Health<'a> {
+            status: &'static str,
+            version: &'static str,
+            mode: &'static str,
+            policy: &'a str,
+        }
+        let rules = self.rules.borrow();
+        let health = Health {
+            status: "ok",
+            version: env!("CARGO_PKG_VERSION"),
+            mode: self.mode.name(),
+            policy: rules.name(),
+        };
+        Answer::json(StatusCode::OK, &health)
+    }
+}
+
+impl Handler for Rc<Policy> {
+    async fn answer(&self, asked: Asked) -> Answer {
+        match asked.endpoint {
+            Endpoint::Preflight => self.preflight(asked).await,
+            Endpoint::Health => self.health(),
+        }
+    }
+}
+
+/// One of a number that is given back.
+struct Place<'p>(&'p Cell<usize>);
+
+impl<'p> Place<'p> {
+    fn take(taken: &'p Cell<usize>) -> Self {
+        taken.set(taken.get() + 1);
+        Self(taken)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// What the verdict depends on besides the question.
+struct Case {
+    policies: PolicySet,
+    mode: Mode,
+    pid: Option<i32>,
+    /// The same in the answer and in the audit.
+    id: String,
+}
+
+impl Case {
+    /// The verdict, of which the audit has a line then.
+    fn judge(&self, question: &Question<'_>, audit: &mut Lines) -> Verdict {
+        let call = question.call();
+        let start = Instant::now();
+        let decision = match self.mode {
+            Mode::Disabled => unexplained(Action::Allow, ""),
+            Mode::Enforce | Mode::Monitor => judge(|| self.policies.evaluate(&call)),
+        };
+        let took = start.elapsed();
+        audit.record(&Record {
+            id: &self.id,
+            agent: call.agent,
+            session: call.session,
+            pid: self.pid,
+            command: call.command,
+            cwd: call.cwd,
+            coverage: call.coverage,
+            verdict: verdict_name(decision.action),
+            policy: decision.matched.first().map(String::as_str),
+            message: &decision.message,
+            mode: self.mode.name(),
+        });
+        Verdict::of(decision, self.mode, took, self.id.clone())
+    }
+}
+
+impl Verdict {
+    fn of(decision: Decision, mode: Mode, took: Duration, audit_id: String) -> Self {
+        Self {
+            allowed: decision.allowed() || mode != Mode::Enforce,
+            decision: decision.action,
+            message: decision.message,
+            matched_policies: decision.matched,
+            eval_duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            audit_id,
+        }
+    }
+}
+
+/// The verdict, where the engine gives one: a command that makes it fail is refused.
+fn judge(evaluate: impl FnOnce() -> Decision) -> Decision {
+    catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| unexplained(Action::Deny, FAULT))
+}
+
+/// A decision that no rule made.
+fn unexplained(action: Action, message: &str) -> Decision {
+    Decision {
+        action,
+        message: message.to_owned(),
+        matched: Vec::new(),
+        because: None,
+        unparsed: None,
+    }
+}
+
+fn told(verdict: &Verdict) -> Answer {
+    Answer::json(StatusCode::OK, verdict)
+}
+
+/// Where, but not what: the error's own words may repeat the whole body.
+fn not_a_question(error: &serde_json::Error) -> Answer {
+    let (line, column) = (error.line(), error.column());
+    let message = format!("{NOT_A_QUESTION} (line {line}, column {column})");
+    Answer::fault(StatusCode::BAD_REQUEST, &message)
+}
+
+#[cfg(test)]
+mod tests {
+    use rampart_policy::Action;
+
+    use super::{judge, unexplained};
+
+    #[test]
+    fn a_policy_engine_that_panics_has_refused() {
+        let quiet = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
+        let decision = judge(|| panic!("a fault"));
+        std::panic::set_hook(quiet);
+        assert_eq!(decision.action, Action::Deny);
+        assert!(!decision.message.is_empty());
+    }
+
+    #[test]
+    fn a_policy_engine_that_decides_is_left_alone() {
+        let watch = unexplained(Action::Watch, "m");
+        assert_eq!(judge(|| watch.clone()), watch);
+    }
+}

@@ -1,0 +1,159 @@
+//! A question as it is put, the verdict on it, and what the two have to do with JSON.
+
+use std::borrow::Cow;
+
+use rampart_policy::{Action, Call};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// May this command run? What else a request says is ignored.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Question<'a> {
+    /// Name of the agent, for the policy and the audit.
+    #[serde(borrow, default)]
+    pub agent: Option<Text<'a>>,
+    /// Name of the run, for the policy and the audit.
+    #[serde(borrow, default)]
+    pub session: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub params: Params<'a>,
+    /// Working directory of who asks, where it is known.
+    #[serde(borrow, default)]
+    pub cwd: Option<Text<'a>>,
+}
+
+/// What is to be run.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Params<'a> {
+    /// The command line.
+    #[serde(borrow)]
+    pub command: Cow<'a, str>,
+    /// How much will be seen of the program, where it is known.
+    #[serde(borrow, default)]
+    pub coverage: Option<Text<'a>>,
+}
+
+/// A string that is copied only if it has escapes; serde copies every
+/// `Option<Cow<str>>`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
+
+impl<'a> Question<'a> {
+    /// Reads a request's body. Text that is checked once to be UTF-8 is read faster than
+    /// bytes.
+    ///
+    /// # Errors
+    /// It is no question.
+    pub fn read(body: &'a [u8]) -> Result<Self, serde_json::Error> {
+        match std::str::from_utf8(body) {
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(body),
+        }
+    }
+
+    /// The question by itself.
+    pub fn into_owned(self) -> Question<'static> {
+        let Self { agent, session, params: Params { command, coverage }, cwd } = self;
+        let params = Params { command: owned(command), coverage: coverage.map(Text::into_owned) };
+        Question {
+            agent: agent.map(Text::into_owned),
+            session: session.map(Text::into_owned),
+            params,
+            cwd: cwd.map(Text::into_owned),
+        }
+    }
+
+    /// The question as the policy takes it.
+    pub fn call(&self) -> Call<'_> {
+        Call {
+            agent: text(self.agent.as_ref()).unwrap_or_default(),
+            session: text(self.session.as_ref()).unwrap_or_default(),
+            command: &self.params.command,
+            cwd: text(self.cwd.as_ref()),
+            coverage: text(self.params.coverage.as_ref()),
+        }
+    }
+}
+
+impl Text<'_> {
+    fn into_owned(self) -> Text<'static> {
+        Text(owned(self.0))
+    }
+}
+
+fn owned(text: Cow<'_, str>) -> Cow<'static, str> {
+    Cow::Owned(text.into_owned())
+}
+
+fn text<'a>(text: Option<&'a Text<'_>>) -> Option<&'a str> {
+    text.map(|Text(text)| &**text)
+}
+
+/// What was decided, as the answer has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// Whether the command may run.
+    pub allowed: bool,
+    #[serde(serialize_with = "named")]
+    pub decision: Action,
+    /// Why, in the words of the rule that decided; empty where no rule did.
+    pub message: String,
+    /// Names of the policies that had a matching rule, the deciding one first.
+    pub matched_policies: Vec<String>,
+    /// How long the policy took, in microseconds.
+    pub eval_duration_us: u64,
+    /// The same as in the audit.
+    pub audit_id: String,
+}
+
+/// The name of an action on the wire and in the audit.
+pub fn verdict_name(action: Action) -> &'static str {
+    match action {
+        Action::Allow => "allow",
+        Action::Watch => "watch",
+        Action::Ask => "ask",
+        Action::Deny => "deny",
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn named<S: Serializer>(action: &Action, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(verdict_name(*action))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Question;
+
+    #[test]
+    fn a_question_needs_a_command_and_nothing_else() {
+        for (body, command) in [
+            (r#"{"params":{"command":"ls"}}"#, Some("ls")),
+            (
+                r#"{"agent":"a","session":"s","params":{"command":"ls","x":[1]},"enforce":true}"#,
+                Some("ls"),
+            ),
+            (r#"{"agent":null,"cwd":null,"params":{"command":""},"more":{"y":2}}"#, Some("")),
+            (r#"{"params":{"command":"a\u00ff\n"}}"#, Some("a\u{ff}\n")),
+            ("", None),
+            ("{}", None),
+            ("[]", None),
+            (r#"{"params":{}}"#, None),
+            (r#"{"params":{"command":null}}"#, None),
+            (r#"{"params":{"command":1}}"#, None),
+            (r#"{"params":{"command":"ls","coverage":"static"}}"#, Some("ls")),
+            (r#"{"params":{"command":"ls","coverage":null}}"#, Some("ls")),
+            (r#"{"params":{"command":"ls","coverage":7}}"#, None),
+            (r#"{"agent":1,"params":{"command":"ls"}}"#, None),
+            (r#"{"params":{"command":"ls"}} x"#, None),
+            (r#"{"params":{"command":"ls"},"params":{"command":"ls"}}"#, None),
+            (r#"{"params":{"command":"\ud800"}}"#, None),
+        ] {
+            let question = Question::read(body.as_bytes());
+            assert_eq!(
+                question.ok().map(|question| question.params.command.into_owned()).as_deref(),
+                command,
+                "{body}"
+            );
+        }
+    }
+}
