@@ -1,9 +1,33 @@
 //! Who is behind a socket or a file: what is not this user's or root's is not trusted unasked.
 
+use std::fs::Metadata;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 
-use nix::unistd::Uid;
+use nix::unistd::{Uid, User, geteuid};
+
+/// A user's name, with the number where there is none.
+pub fn name(user: Uid) -> String {
+    let found = User::from_uid(user).ok().flatten();
+    found.map_or_else(|| format!("user {user}"), |user| user.name)
+}
+
+/// Who else than this user and root may write to a file.
+pub fn other_writers(file: &Metadata) -> Option<String> {
+    const GROUP: u32 = 0o020;
+    const OTHERS: u32 = 0o002;
+    let owner = Uid::from_raw(file.uid());
+    if owner != geteuid() && !owner.is_root() {
+        Some(format!("{}, whose it is", name(owner)))
+    } else if file.mode() & OTHERS != 0 {
+        Some("everybody".to_owned())
+    } else if file.mode() & GROUP != 0 {
+        Some("its group".to_owned())
+    } else {
+        None
+    }
+}
 
 /// The user whose process listens at the other end of a Unix socket (on Linux the one that
 /// called `listen(2)`, by `unix(7)`), where the system tells it.

@@ -11,6 +11,7 @@ use crate::audit::{Audit, Durability};
 use crate::failure::{Failure, say};
 use crate::home::{Home, make_private_directory};
 use crate::mode::Mode;
+use crate::owner::other_writers;
 use crate::policy_file::{InForce, warnings};
 use crate::run::lifetime::ending_signal;
 use crate::server::listen::{self, SocketFile};
@@ -25,7 +26,8 @@ Examples:
 
 The server answers POST /v1/preflight/exec to callers that show the token, and
 GET /healthz to everybody. SIGTERM and SIGINT end it. It reads the policy anew
-when the file changes; a policy that is wrong is not taken, and the old one stays.";
+when the file changes, unless others may write to it; a policy that is wrong is not
+taken, and the old one stays.";
 
 /// Serve a policy to guarded programs on this machine
 #[derive(Debug, Args)]
@@ -83,6 +85,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         listeners.push(listen::Listener::unix(listener).map_err(cannot_listen)?);
         socket_file = Some(file);
         places = format!("{places} and unix://{}", path.display());
+    }
+    if let Some(who) = std::fs::metadata(&policy.file).ok().as_ref().and_then(other_writers) {
+        say(format!("the policy {} can be written by {who}", policy.file.display()));
     }
     for warning in warnings(&policy.policies, &policy.file) {
         say(warning);

@@ -27,7 +27,7 @@ pub fn start(
     durability: Durability,
     library: &Path,
 ) -> Result<Access, Failure> {
-    let rules = Reload::new(policy, Instant::now());
+    let rules = Reload::never(policy, Instant::now());
     let audit = Audit::open(&home.audit(), durability);
     let file = audit.file().map(AsRawFd::as_raw_fd);
     own_server::start(TITLE, home, library, file, 0, |_| {

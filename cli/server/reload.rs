@@ -1,15 +1,17 @@
 //! Takes over a policy file when it changes, and keeps the old policy where the
 //! new text is not one.
 
-use std::fs::Metadata;
-use std::io;
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use nix::unistd::Uid;
 use rampart_policy::PolicySet;
 
 use crate::audit::Audit;
+use crate::owner;
 use crate::policy_file::{InForce, Origin, compile};
 
 /// How long a look at the file is good for.
@@ -20,12 +22,12 @@ const SETTLING: Duration = Duration::from_millis(50);
 /// What changes when a file does.
 type Fingerprint = (u64, u64, u64, i64, i64, i64, i64);
 
-/// The policy in force, and the file that it follows.
+/// The policy in force, and the file that it follows, if it follows one.
 pub struct Reload {
     policies: PolicySet,
     name: String,
     source: String,
-    file: PathBuf,
+    file: Option<PathBuf>,
     seen: Option<Fingerprint>,
     /// The file is not there, and that is known or was said.
     missing: bool,
@@ -33,6 +35,12 @@ pub struct Reload {
 }
 
 impl Reload {
+    /// Keeps to a policy that was just loaded, whatever becomes of its file: whom it is about
+    /// may be able to write to that.
+    pub fn never(policy: InForce, now: Instant) -> Self {
+        Self { file: None, ..Self::new(policy, now) }
+    }
+
     /// Starts from a policy that was just loaded.
     pub fn new(policy: InForce, now: Instant) -> Self {
         let InForce { policies, source, origin, file } = policy;
@@ -40,7 +48,7 @@ impl Reload {
             policies,
             name: origin.to_string(),
             source,
-            file,
+            file: Some(file),
             // Not what `stat` says now: the file may have changed since it was read.
             seen: None,
             missing: origin == Origin::Starter,
@@ -60,49 +68,46 @@ impl Reload {
 
     /// Looks whether the file has changed, unless that was done a moment ago.
     pub fn look(&mut self, now: Instant, audit: &mut Audit) {
+        let Some(file) = self.file.clone() else { return };
         if now.saturating_duration_since(self.looked) < INTERVAL {
             return;
         }
         self.looked = now;
-        match std::fs::metadata(&self.file) {
+        match std::fs::metadata(&file) {
             Ok(metadata) => {
                 self.missing = false;
                 let fingerprint = fingerprint(&metadata);
                 if metadata.is_file() && self.seen != Some(fingerprint) && settled(&metadata) {
                     self.seen = Some(fingerprint);
-                    self.take_over(audit);
+                    self.take_over(&file, audit);
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.missing => {
                 self.missing = true;
                 self.seen = None;
-                let file = self.file.display();
-                audit.event(
-                    "policy-missing",
-                    &format!("the policy {file} is gone; the old one stays"),
-                );
+                let message = format!("the policy {} is gone; the old one stays", file.display());
+                audit.event("policy-missing", &message);
             }
             Err(_) => {}
         }
     }
 
-    fn take_over(&mut self, audit: &mut Audit) {
-        let file = self.file.display();
-        let compiled = std::fs::read_to_string(&self.file)
-            .map_err(|error| format!("cannot read {file}: {error}"))
-            .and_then(|source| {
-                if source == self.source {
-                    return Ok(None);
-                }
-                compile(&source, &self.file).map(|policies| Some((policies, source)))
-            });
+    fn take_over(&mut self, file: &Path, audit: &mut Audit) {
+        let compiled = read(file).and_then(|(source, owner)| {
+            if source == self.source {
+                return Ok(None);
+            }
+            compile(&source, file).map(|policies| Some((policies, source, owner)))
+        });
         match compiled {
             Ok(None) => {}
-            Ok(Some((policies, source))) => {
+            Ok(Some((policies, source, owner))) => {
                 self.policies = policies;
                 self.source = source;
-                self.name = file.to_string();
-                audit.event("policy-reloaded", &format!("the policy {file} was read anew"));
+                self.name = file.display().to_string();
+                let (file, owner) = (file.display(), owner::name(owner));
+                let message = format!("the policy {file} was read anew; it is {owner}'s");
+                audit.event("policy-reloaded", &message);
             }
             Err(fault) => {
                 let message =
@@ -111,6 +116,22 @@ impl Reload {
             }
         }
     }
+}
+
+/// The text of a policy that nobody else may write to, and whose it is.
+fn read(path: &Path) -> Result<(String, Uid), String> {
+    let shown = path.display();
+    let cannot = |error| format!("cannot read {shown}: {error}");
+    let mut file = File::open(path).map_err(cannot)?;
+    let metadata = file.metadata().map_err(cannot)?;
+    if let Some(who) = owner::other_writers(&metadata) {
+        return Err(format!(
+            "{shown} can be written by {who}: run `chmod go-w {shown}`, or make it yours"
+        ));
+    }
+    let mut source = String::new();
+    file.read_to_string(&mut source).map_err(cannot)?;
+    Ok((source, Uid::from_raw(metadata.uid())))
 }
 
 fn fingerprint(file: &Metadata) -> Fingerprint {

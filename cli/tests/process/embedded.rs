@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::preload::{guard, wait_until_gone};
 use crate::server::{Client, TOKEN};
-use crate::world::{POLICY, World, compile, stdout, wait_until};
+use crate::world::{POLICY, World, compile, stdout};
 
 /// A guarded shell that waits, and its server.
 pub struct Waiting {
@@ -81,11 +81,34 @@ fn the_embedded_server_decides_by_the_policy_and_knows_its_token() {
     assert!(waiting.ask_by_name("forbidden", &waiting.token).body.contains("\"allowed\":false"));
     assert_eq!(waiting.ask_by_name("ls", "wrong").status, 401);
     world.audit_of(3);
-    // A changed policy counts for a run that is under way, too.
-    world.write("p.yaml", &POLICY.replace("forbidden*", "banned*"));
-    wait_until("the new policy", || {
-        waiting.ask("forbidden", &waiting.token).body.contains("\"allowed\":true")
-    });
+    waiting.end();
+    wait_until_gone(&world);
+}
+
+#[test]
+fn a_run_keeps_the_policy_that_it_began_with() {
+    let world = World::with_library();
+    let lax = POLICY.replace("forbidden*", "banned*");
+    for file in ["p.yaml", ".rampart/policy.yaml"] {
+        world.write(file, POLICY);
+        let flags: &[&str] = if file == "p.yaml" { &["--policy", file] } else { &[] };
+        let waiting = Waiting::start(&world, flags);
+        let denies = |command| waiting.ask(command, &waiting.token).body.contains(":false");
+        world.write(file, &lax);
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(denies("forbidden") && !denies("banned"), "{file}");
+        std::fs::remove_file(world.path(file)).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(denies("forbidden"), "{file}");
+        waiting.end();
+    }
+    // Nor does one that appears count.
+    let waiting = Waiting::start(&world, &[]);
+    let shutdown = || waiting.ask("shutdown -h now", &waiting.token).body.contains(":false");
+    assert!(shutdown());
+    world.write(".rampart/policy.yaml", &lax);
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(shutdown());
     waiting.end();
     wait_until_gone(&world);
 }

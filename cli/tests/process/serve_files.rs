@@ -1,7 +1,8 @@
 //! The files of `rampart serve`: policy, sockets, token, audit.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 
 use crate::server::{Server, question};
@@ -42,6 +43,33 @@ fn a_changed_policy_is_taken_over_and_a_broken_one_is_not() {
         .filter_map(|line| line["event"].as_str().map(str::to_owned))
         .collect();
     assert_eq!(events, ["policy-reloaded", "policy-refused", "policy-reloaded", "policy-missing"]);
+}
+
+#[test]
+fn a_changed_policy_that_others_may_write_is_not_taken_over() {
+    let world = World::new();
+    let policy = world.write("p.yaml", POLICY);
+    let server = Server::start(&world, &["--policy", "p.yaml"]);
+    for (mode, who) in [(0o664, "its group"), (0o646, "everybody")] {
+        fs::write(&policy, POLICY.replace("forbidden*", "banned*")).unwrap();
+        fs::set_permissions(&policy, Permissions::from_mode(mode)).unwrap();
+        let complaint = server.says("not taken");
+        assert!(complaint.contains(&format!("written by {who}: run `chmod go-w")), "{complaint}");
+        assert_eq!(server.ask("forbidden")["allowed"], false);
+    }
+    fs::set_permissions(&policy, Permissions::from_mode(0o644)).unwrap();
+    let owner = server.says("read anew");
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
+    assert!(owner.ends_with(&format!("it is {user}'s")), "{owner}");
+    assert_eq!(server.ask("forbidden")["allowed"], true);
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::chown(&policy, Some(65534), None).unwrap();
+        fs::write(&policy, POLICY).unwrap();
+        assert!(server.says("not taken").contains("whose it is"));
+        assert_eq!(server.ask("forbidden")["allowed"], true);
+    }
+    let events: Vec<_> = world.audit().iter().map(|line| line["message"].to_string()).collect();
+    assert!(events.iter().any(|message| message.contains(&format!("it is {user}'s"))));
 }
 
 #[test]
