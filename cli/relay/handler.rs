@@ -6,13 +6,21 @@ use serde::Serialize;
 
 use super::client::Client;
 use super::fault::Fault;
-use crate::server::{Answer, Asked, Endpoint, Handler};
+use crate::server::{Answer, Asked, Endpoint, Handler, Itself};
 
-/// Passes questions on.
-pub struct Relay(pub Client);
+/// Passes questions on, but for what would end the relay itself.
+pub struct Relay {
+    pub client: Client,
+    pub itself: Itself,
+}
 
 impl Handler for Relay {
     async fn answer(&self, Asked { endpoint, body, .. }: Asked) -> Answer {
+        if endpoint == Endpoint::Preflight
+            && let Some(message) = self.itself.refuses_question(&body)
+        {
+            return refused(&message);
+        }
         match self.ask(endpoint, body).await {
             Ok(answer) => answer,
             Err(fault) => unanswered(endpoint, &fault),
@@ -26,27 +34,28 @@ impl Relay {
     /// # Errors
     /// There is none.
     pub async fn ask(&self, endpoint: Endpoint, body: Bytes) -> Result<Answer, Fault> {
-        self.0.in_time(self.0.ask(endpoint, body)).await
+        self.client.in_time(self.client.ask(endpoint, body)).await
     }
 }
 
 /// What is said in place of an answer. A verdict of the relay's own is one that
 /// refuses.
 fn unanswered(endpoint: Endpoint, fault: &Fault) -> Answer {
+    let message = &*fault.reason();
+    let status = match (fault, endpoint) {
+        (Fault::Untrusted(_), Endpoint::Preflight) => return refused(message),
+        (Fault::Late, _) => StatusCode::GATEWAY_TIMEOUT,
+        (Fault::Unreachable(_) | Fault::Untrusted(_), _) => StatusCode::BAD_GATEWAY,
+    };
+    Answer::fault(status, message)
+}
+
+fn refused(message: &str) -> Answer {
     #[derive(Serialize)]
     struct Refused<'a> {
         allowed: bool,
         decision: &'static str,
         message: &'a str,
     }
-    let message = &*fault.reason();
-    let status = match (fault, endpoint) {
-        (Fault::Untrusted(_), Endpoint::Preflight) => {
-            let refused = Refused { allowed: false, decision: "deny", message };
-            return Answer::json(StatusCode::OK, &refused);
-        }
-        (Fault::Late, _) => StatusCode::GATEWAY_TIMEOUT,
-        (Fault::Unreachable(_) | Fault::Untrusted(_), _) => StatusCode::BAD_GATEWAY,
-    };
-    Answer::fault(status, message)
+    Answer::json(StatusCode::OK, &Refused { allowed: false, decision: "deny", message })
 }

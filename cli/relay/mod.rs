@@ -26,14 +26,14 @@ pub use remote::{Proxy, Remote};
 use crate::failure::{Failure, say};
 use crate::home::Home;
 use crate::run::own_server::{self, Access};
-use crate::server::{Endpoint, Server};
+use crate::server::{Endpoint, Itself, Server};
 use crate::token::Token;
 use client::Client;
 use connect::Connector;
 use fault::Fault;
 use handler::Relay;
 
-const TITLE: &CStr = c"rampart-relay: for a guarded run";
+const TITLE: &CStr = c"rampart-relay";
 /// The relay gives up before the library does, by a tenth of what that waits and at
 /// most so much, so that its answer still comes in time.
 const LONGEST_MARGIN: Duration = Duration::from_millis(200);
@@ -68,7 +68,7 @@ pub fn start(order: Order<'_>, home: &Home, library: &Path) -> Result<Access, Fa
     let client = Client::new(remote, connector, authorization, patience);
     own_server::start(TITLE, home, library, None, client::CONNECTIONS, |runtime| {
         hide_memory();
-        let relay = Relay(client);
+        let relay = Relay { client, itself: Itself::here() };
         runtime.block_on(try_out(&relay, consequence))?;
         Ok(async move |server: Server, until| server.run(relay, until).await)
     })
@@ -85,7 +85,7 @@ async fn try_out(relay: &Relay, consequence: &str) -> Result<(), Failure> {
         Ok(_) => return Ok(()),
         Err(fault) => fault,
     };
-    let sentence = format!("{}: {}", relay.0.url(), fault.reason());
+    let sentence = format!("{}: {}", relay.client.url(), fault.reason());
     if matches!(fault, Fault::Untrusted(_)) {
         return Err(Failure::new(sentence));
     }

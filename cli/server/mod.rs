@@ -12,6 +12,7 @@ mod answer;
 mod connection;
 mod crowd;
 mod door;
+mod itself;
 pub mod listen;
 mod policy;
 mod question;
@@ -28,6 +29,7 @@ use tokio::time::sleep;
 
 pub use answer::{Answer, Asked, Endpoint};
 pub use crowd::Crowd;
+pub use itself::Itself;
 pub use policy::Policy;
 pub use question::verdict_name;
 pub use reload::Reload;

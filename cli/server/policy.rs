@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
@@ -17,7 +18,7 @@ use tokio::time::interval;
 
 use super::answer::TOO_MANY;
 use super::question::{Question, Verdict, verdict_name};
-use super::{Answer, Asked, Endpoint, Handler, Reload, Server};
+use super::{Answer, Asked, Endpoint, Handler, Itself, Reload, Server};
 use crate::audit::{self, Audit, Lines, Record};
 use crate::failure::Failure;
 use crate::mode::Mode;
@@ -37,6 +38,7 @@ const FAULT: &str = "the policy engine failed on this command, so it is refused;
 /// The policy in force, and the audit of what it decides.
 pub struct Policy {
     mode: Mode,
+    itself: Arc<Itself>,
     rules: RefCell<Reload>,
     audit: RefCell<Audit>,
     /// There are lines that wait to be written.
@@ -61,6 +63,7 @@ impl Policy {
         audit::prepare();
         Ok(Rc::new(Self {
             mode,
+            itself: Arc::new(Itself::here()),
             rules: RefCell::new(rules),
             audit: RefCell::new(audit),
             unwritten: Notify::new(),
@@ -132,6 +135,7 @@ impl Policy {
         self.count.set(self.count.get() + 1);
         Case {
             policies: rules.policies().clone(),
+            itself: Arc::clone(&self.itself),
             mode: self.mode,
             pid,
             id: format!("{}-{}", self.run, self.count.get()),
@@ -236,6 +240,7 @@ impl Drop for Place<'_> {
 /// What the verdict depends on besides the question.
 struct Case {
     policies: PolicySet,
+    itself: Arc<Itself>,
     mode: Mode,
     pid: Option<i32>,
     /// The same in the answer and in the audit.
@@ -249,7 +254,13 @@ impl Case {
         let start = Instant::now();
         let decision = match self.mode {
             Mode::Disabled => unexplained(Action::Allow, ""),
-            Mode::Enforce | Mode::Monitor => judge(|| self.policies.evaluate(&call)),
+            Mode::Enforce | Mode::Monitor => judge(|| match self.itself.refuses(call.command) {
+                Some(message) => {
+                    let matched = vec![Itself::POLICY.to_owned()];
+                    Decision { matched, ..unexplained(Action::Deny, &message) }
+                }
+                None => self.policies.evaluate(&call),
+            }),
         };
         let took = start.elapsed();
         audit.record(&Record {

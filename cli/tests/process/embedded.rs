@@ -114,6 +114,52 @@ fn a_run_keeps_the_policy_that_it_began_with() {
 }
 
 #[test]
+fn what_would_end_the_server_is_refused_whatever_the_policy_says() {
+    let world = World::with_library();
+    world.write("p.yaml", "version: \"1\"\ndefault_action: allow\npolicies: []\n");
+    let waiting = Waiting::start(&world, &["--policy", "p.yaml"]);
+    let server = find_server(&waiting, "rampart-policy");
+    let socket = waiting.socket.display();
+    let (refused, allowed) = (
+        [
+            format!("kill {server}"),
+            format!("kill -9 1 {server}"),
+            format!("sh -c 'echo; kill -KILL {server}'"),
+            format!("sudo kill {server}"),
+            "pkill -f rampart".to_owned(),
+            "pkill policy".to_owned(),
+            "killall rampart-policy".to_owned(),
+            "kill -9 -1".to_owned(),
+            format!("fuser -k {socket}"),
+            format!("fuser -k {}", world.home().join("audit.jsonl").display()),
+        ],
+        [
+            format!("kill -0 {server}"),
+            format!("kill 1{server}"),
+            format!("echo kill {server}"),
+            "pkill -f server".to_owned(),
+            "pkill -f preload".to_owned(),
+            "pkill -f \"sh -c\"".to_owned(),
+            "killall node".to_owned(),
+            format!("fuser {socket}"),
+            "fuser -k 3000/tcp".to_owned(),
+            "kill -9 0".to_owned(),
+        ],
+    );
+    for (commands, allowed) in [(&refused, false), (&allowed, true)] {
+        for command in commands {
+            let answer = waiting.ask(command, &waiting.token);
+            let answer: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+            assert_eq!(answer["allowed"], allowed, "{command}: {answer}");
+            let by = &answer["matched_policies"][0];
+            assert_eq!(by == "rampart-itself", !allowed, "{command}: {answer}");
+        }
+    }
+    waiting.end();
+    wait_until_gone(&world);
+}
+
+#[test]
 fn with_audit_sync_the_embedded_servers_lines_are_there_before_its_answers() {
     let world = World::with_library();
     world.write(".rampart/policy.yaml", POLICY);

@@ -1,0 +1,49 @@
+//! What this process has open, for those who look for the users of a file.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrStorage, getsockname};
+
+/// Whether a path leads to the program of this process.
+pub fn is_program(path: &Path) -> bool {
+    let identity = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let own = std::env::current_exe().ok().and_then(|own| identity(&own));
+    own.is_some() && identity(path) == own
+}
+
+/// Whether one of its sockets is at a port.
+pub fn listens_at(port: u16) -> bool {
+    descriptors().filter_map(address).any(|name| {
+        let v4 = name.as_sockaddr_in().map(SockaddrIn::port);
+        v4.or_else(|| name.as_sockaddr_in6().map(SockaddrIn6::port)) == Some(port)
+    })
+}
+
+/// Whether it has a file open, or (`whole`) one on the same file system. What it runs and where
+/// it is count as well, and so does the path of a socket.
+pub fn uses(path: &Path, whole: bool) -> bool {
+    let Ok(wanted) = fs::metadata(path) else { return false };
+    let is_it = |path: &Path| {
+        fs::metadata(path)
+            .is_ok_and(|file| file.dev() == wanted.dev() && (whole || file.ino() == wanted.ino()))
+    };
+    let own = ["/proc/self/exe", "/proc/self/cwd", "/proc/self/root"].map(PathBuf::from);
+    let open = descriptors().map(|number| PathBuf::from(format!("/dev/fd/{number}")));
+    own.into_iter().chain(open).any(|path| is_it(&path))
+        || descriptors()
+            .filter_map(address)
+            .any(|name| name.as_unix_addr().and_then(|name| name.path()).is_some_and(is_it))
+}
+
+/// The numbers of what is open here.
+fn descriptors() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/dev/fd").into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+/// Where a socket is.
+fn address(number: i32) -> Option<SockaddrStorage> {
+    getsockname(number).ok()
+}

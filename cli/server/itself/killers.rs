@@ -1,0 +1,357 @@
+//! What `kill`, `pkill`, `killall`, `fuser` and their like would reach.
+
+use std::path::Path;
+use std::str::FromStr as _;
+
+use nix::sys::signal::Signal;
+use regex::RegexBuilder;
+
+use super::{Itself, files};
+
+/// A pattern that becomes larger is not one that anybody wrote.
+const LARGEST_PATTERN: usize = 1 << 20;
+/// Options of `pkill` (procps, and the ones of the BSDs) that have a value.
+const PKILL_VALUES: &str = "PgstuUGFOrqdDjMNT";
+const PKILL_LONG_VALUES: [&str; 15] = [
+    "signal",
+    "parent",
+    "pgroup",
+    "session",
+    "terminal",
+    "euid",
+    "uid",
+    "group",
+    "pidfile",
+    "older",
+    "runstates",
+    "queue",
+    "cgroup",
+    "ns",
+    "nslist",
+];
+const KILLALL_VALUES: &str = "sunoyZct";
+const KILLALL_LONG_VALUES: [&str; 6] =
+    ["signal", "user", "ns", "older-than", "younger-than", "context"];
+const FUSER_VALUES: &str = "nN";
+
+/// Whether a command would send its signal to the server itself. The first word is the last
+/// component of the program's path.
+pub fn reaches(itself: &Itself, words: &[String]) -> bool {
+    let Some((program, arguments)) = words.split_first() else { return false };
+    match program.as_str() {
+        "kill" => kill(itself, arguments),
+        "pkill" => pkill(itself, &Options::read(arguments, PKILL_VALUES, &PKILL_LONG_VALUES)),
+        "killall" => {
+            killall(itself, &Options::read(arguments, KILLALL_VALUES, &KILLALL_LONG_VALUES))
+        }
+        "skill" => {
+            let options = Options::read(arguments, "", &[]);
+            let names = |word: &&String| is_number_of(itself, word) || itself.name == **word;
+            !options.is_harmless() && options.operands.iter().any(names)
+        }
+        // It ends all but its own session.
+        "killall5" => true,
+        "fuser" => fuser(&Options::read(arguments, FUSER_VALUES, &["namespace"])),
+        _ => false,
+    }
+}
+
+/// The options of a command, taken apart as `getopt(3)` does.
+struct Options<'w> {
+    /// Each letter or long name, with its value.
+    given: Vec<(&'w str, &'w str)>,
+    /// `-9`, `-KILL`.
+    signal: Option<&'w str>,
+    operands: Vec<&'w String>,
+}
+
+impl<'w> Options<'w> {
+    fn read(arguments: &'w [String], values: &str, long_values: &[&str]) -> Self {
+        let mut options = Self { given: Vec::new(), signal: None, operands: Vec::new() };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            if argument == "--" {
+                options.operands.extend(arguments);
+                break;
+            } else if let Some(long) = argument.strip_prefix("--") {
+                let (name, value) = match long.split_once('=') {
+                    None if long_values.contains(&long) => {
+                        (long, arguments.next().map_or("", String::as_str))
+                    }
+                    None => (long, ""),
+                    Some(both) => both,
+                };
+                options.given.push((name, value));
+            } else if let Some(body) = argument.strip_prefix('-').filter(|body| !body.is_empty()) {
+                if is_signal(body) {
+                    options.signal = Some(body);
+                    continue;
+                }
+                for (at, letter) in body.char_indices() {
+                    let end = at + letter.len_utf8();
+                    if values.contains(letter) {
+                        let value = &body[end..];
+                        let value = if value.is_empty() {
+                            arguments.next().map_or("", String::as_str)
+                        } else {
+                            value
+                        };
+                        options.given.push((&body[at..end], value));
+                        break;
+                    }
+                    options.given.push((&body[at..end], ""));
+                }
+            } else {
+                options.operands.push(argument);
+            }
+        }
+        options
+    }
+
+    fn has(&self, names: &[&str]) -> bool {
+        self.given.iter().any(|(name, _)| names.contains(name))
+    }
+
+    fn value(&self, names: &[&str]) -> Option<&'w str> {
+        self.given.iter().find(|(name, _)| names.contains(name)).map(|(_, value)| *value)
+    }
+
+    /// Nothing is sent by signal 0 but the question whether one could be.
+    fn is_harmless(&self) -> bool {
+        self.signal.or(self.value(&["signal"])) == Some("0")
+    }
+}
+
+fn is_signal(text: &str) -> bool {
+    let name = text.to_ascii_uppercase();
+    text.bytes().all(|byte| byte.is_ascii_digit())
+        || (text == name && text.len() > 1)
+            && (Signal::from_str(&name).is_ok() || Signal::from_str(&format!("SIG{name}")).is_ok())
+}
+
+fn is_number_of(itself: &Itself, word: &str) -> bool {
+    // util-linux takes `PID:INODE` as well.
+    let number = word.split(':').next().unwrap_or_default();
+    number.parse() == Ok(itself.pid)
+}
+
+fn kill(itself: &Itself, arguments: &[String]) -> bool {
+    let mut signal = None;
+    let mut is_over = false;
+    let mut targets = Vec::new();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--" if !is_over => is_over = true,
+            "-l" | "-L" | "--list" | "--table" | "-p" | "--pid" if !is_over => return false,
+            "-s" | "-n" | "--signal" if !is_over => signal = arguments.next().map(String::as_str),
+            "-q" | "--queue" if !is_over => drop(arguments.next()),
+            option if !is_over && option.starts_with("--signal=") => {
+                signal = option.strip_prefix("--signal=");
+            }
+            // Only the first of these is a signal: `kill -9 -1` ends everything.
+            option
+                if !is_over
+                    && signal.is_none()
+                    && targets.is_empty()
+                    && option.starts_with('-') =>
+            {
+                signal = option.strip_prefix('-').or(Some(option));
+            }
+            target => targets.push(target),
+        }
+    }
+    signal != Some("0")
+        && targets.iter().any(|target| match target.strip_prefix('-') {
+            Some("1") => true,
+            Some(group) => group.parse() == Ok(itself.group),
+            None => is_number_of(itself, target) || *target == itself.name,
+        })
+}
+
+fn pkill(itself: &Itself, options: &Options<'_>) -> bool {
+    let among = |names: &[&str], is_it: &dyn Fn(&str) -> bool| {
+        options.value(names).is_none_or(|list| list.split(',').any(|word| is_it(word.trim())))
+    };
+    let number = |own: i32| move |word: &str| word.parse() == Ok(own);
+    let user = |word: &str| itself.is_user(word);
+    if options.is_harmless()
+        || !among(&["P", "parent"], &number((itself.parent)()))
+        || !among(&["g", "pgroup"], &number(itself.group))
+        || !among(&["s", "session"], &number(itself.session))
+        || !among(&["u", "U", "euid", "uid"], &user)
+        // It has no terminal.
+        || !among(&["t", "terminal"], &|word| word.starts_with(['?', '-']))
+    {
+        return false;
+    }
+    if let Some(file) = options.value(&["F", "pidfile"]) {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        return text.split_whitespace().any(|word| is_number_of(itself, word));
+    }
+    let Some(pattern) = options.operands.first() else {
+        return options.given.iter().any(|(name, _)| {
+            ["P", "g", "s", "u", "U", "t", "G", "parent", "pgroup", "session", "euid", "uid"]
+                .contains(name)
+        });
+    };
+    let text = if options.has(&["f", "full"]) { &itself.line } else { &itself.name };
+    let exact = options.has(&["x", "exact"]);
+    let found = matches(pattern, text, exact, options.has(&["i", "I", "ignore-case"]));
+    found != options.has(&["v", "inverse"])
+}
+
+fn killall(itself: &Itself, options: &Options<'_>) -> bool {
+    let user = options.value(&["u", "user"]);
+    if options.is_harmless()
+        || options.value(&["s"]) == Some("0")
+        || options.has(&["l", "list"])
+        || user.is_some_and(|user| !itself.is_user(user))
+    {
+        return false;
+    }
+    if options.operands.is_empty() {
+        return user.is_some();
+    }
+    let ignores_case = options.has(&["I", "ignore-case"]);
+    let is_pattern = options.has(&["r", "regexp", "m"]);
+    options.operands.iter().any(|name| {
+        if is_pattern {
+            matches(name, &itself.name, false, ignores_case)
+        } else if name.contains('/') {
+            files::is_program(Path::new(name))
+        } else if ignores_case {
+            name.eq_ignore_ascii_case(&itself.name)
+        } else {
+            **name == itself.name
+        }
+    })
+}
+
+fn fuser(options: &Options<'_>) -> bool {
+    if !options.has(&["k", "K", "kill"]) || options.is_harmless() {
+        return false;
+    }
+    let space = options.value(&["n", "namespace"]);
+    let whole = options.has(&["m", "M", "c", "mount", "ismountpoint"]);
+    options.operands.iter().any(|operand| {
+        let port = match (space, operand.split_once('/')) {
+            (Some("tcp" | "udp"), _) => Some(operand.as_str()),
+            (_, Some((port, "tcp" | "udp"))) => Some(port),
+            _ => None,
+        };
+        let number = |port: &str| port.split(',').next().and_then(|port| port.parse().ok());
+        match port.and_then(number) {
+            Some(port) => files::listens_at(port),
+            None => files::uses(Path::new(operand), whole),
+        }
+    })
+}
+
+/// Whether a pattern of theirs is found in the text. One that cannot be read finds nothing there
+/// either.
+fn matches(pattern: &str, text: &str, exact: bool, ignores_case: bool) -> bool {
+    let pattern = if exact { format!("^(?:{pattern})$") } else { pattern.to_owned() };
+    RegexBuilder::new(&pattern)
+        .case_insensitive(ignores_case)
+        .size_limit(LARGEST_PATTERN)
+        .build()
+        .is_ok_and(|pattern| pattern.is_match(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Itself, reaches};
+
+    #[test]
+    fn what_would_end_the_server_is_known_and_nothing_else() {
+        let itself = Itself {
+            pid: 4711,
+            parent: || 1,
+            group: 4700,
+            session: 4700,
+            user: 1001,
+            name: "rampart-policy".to_owned(),
+            line: "rampart-policy".to_owned(),
+        };
+        let reach = [
+            "kill 4711",
+            "kill -9 4711",
+            "kill -KILL 1 4711",
+            "kill -s TERM 4711",
+            "kill -n 9 -- 4711",
+            "kill --signal=KILL 4711",
+            "kill -9 -1",
+            "kill -- -1",
+            "kill -TERM -4700",
+            "kill 4711:12",
+            "kill rampart-policy",
+            "pkill rampart",
+            "pkill .",
+            "pkill -9 -f policy",
+            "pkill -fi RAMPART",
+            "pkill -x rampart-policy",
+            "pkill -f ^rampart",
+            "pkill -u 1001",
+            "pkill -U 1001,0 ramp",
+            "pkill -KILL -s 4700",
+            "pkill --parent 1",
+            "pkill --inverse node",
+            "killall rampart-policy",
+            "killall -9 -I Rampart-Policy",
+            "killall -r ramp.*",
+            "killall -u 1001",
+            "killall5 -9",
+            "skill -9 4711",
+            "fuser -k /",
+            "fuser -km /",
+            "fuser -k -n file /dev/null",
+        ];
+        let leave = [
+            "kill 4712",
+            "kill -0 4711",
+            "kill -s 0 4711",
+            "kill -l 4711",
+            "kill -4711 12",
+            "kill -9 0",
+            "kill -1 12",
+            "kill -TERM -4701",
+            "kill",
+            "pkill server",
+            "pkill -f server",
+            "pkill -f 'serve'",
+            "pkill -f run",
+            "pkill -f node",
+            "pkill -f agent",
+            "pkill -f python",
+            "pkill -f guard",
+            "pkill -x rampart",
+            "pkill -0 rampart",
+            "pkill -u 1002 rampart",
+            "pkill -t pts/1 rampart",
+            "pkill -P 4000 rampart",
+            "pkill -g 0",
+            "pkill -F /nonexistent",
+            "pkill",
+            "pgrep rampart",
+            "killall rampart",
+            "killall node",
+            "killall -l",
+            "killall -u 1002",
+            "fuser -k 3000/tcp",
+            "fuser -k -n tcp 3000",
+            "fuser -k /nonexistent",
+            "fuser /",
+            "echo kill 4711",
+        ];
+        for (lines, expected) in [(&reach[..], true), (&leave[..], false)] {
+            for line in lines {
+                let words: Vec<String> = line
+                    .split_whitespace()
+                    .map(|word| word.trim_matches('\'').to_owned())
+                    .collect();
+                assert_eq!(reaches(&itself, &words), expected, "{line}");
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Commands that would end the server itself. They are refused whatever the policy says: they
+//! would take the guard away from the whole tree, and hardly ever mean to.
+//!
+//! What a program is started with is known exactly, by its process number, name and command
+//! line; of a shell's text only what is plain (a `kill` that is built into the shell).
+
+mod files;
+mod killers;
+mod words;
+
+use std::fs;
+
+use nix::unistd::{User, geteuid, getpgrp, getppid, getsid};
+
+use super::question::Question;
+
+/// What the server is to other processes.
+pub struct Itself {
+    pid: i32,
+    /// Gives it as it is now: who started the server goes away.
+    parent: fn() -> i32,
+    group: i32,
+    session: i32,
+    user: u32,
+    /// As `pkill` and `killall` take it.
+    name: String,
+    /// As `pkill -f` takes it.
+    line: String,
+}
+
+impl Itself {
+    /// What stands for a policy where this decides.
+    pub const POLICY: &str = "rampart-itself";
+
+    /// This process, as it is now.
+    pub fn here() -> Self {
+        let pid = nix::unistd::getpid().as_raw();
+        let arguments = || std::env::args().collect::<Vec<_>>().join(" ");
+        let line = fs::read("/proc/self/cmdline").map_or_else(
+            |_| arguments(),
+            |line| String::from_utf8_lossy(&line).replace('\0', " ").trim_end().to_owned(),
+        );
+        let name = fs::read_to_string("/proc/self/comm")
+            .map_or_else(|_| "rampart".to_owned(), |name| name.trim_end().to_owned());
+        Self {
+            pid,
+            parent: || getppid().as_raw(),
+            group: getpgrp().as_raw(),
+            session: getsid(None).map_or(pid, nix::unistd::Pid::as_raw),
+            user: geteuid().as_raw(),
+            name,
+            line,
+        }
+    }
+
+    /// Why a command is refused, if it would end this process.
+    pub fn refuses(&self, line: &str) -> Option<String> {
+        let may = ["kill", "fuser"].iter().any(|word| line.contains(word));
+        (may && words::any_command(line, &mut |words| killers::reaches(self, words))).then(|| {
+            format!(
+                "This would end the policy server that guards this run (process {}). Name what is \
+                 to end more exactly.",
+                self.pid
+            )
+        })
+    }
+
+    /// The same of a question that is not read yet.
+    pub fn refuses_question(&self, body: &[u8]) -> Option<String> {
+        let holds = |word: &[u8]| body.windows(word.len()).any(|window| window == word);
+        if !holds(b"kill") && !holds(b"fuser") {
+            return None;
+        }
+        Question::read(body).ok().and_then(|question| self.refuses(&question.params.command))
+    }
+
+    fn is_user(&self, word: &str) -> bool {
+        word.parse() == Ok(self.user)
+            || User::from_name(word)
+                .is_ok_and(|user| user.is_some_and(|user| user.uid.as_raw() == self.user))
+    }
+}
