@@ -1,10 +1,10 @@
 //! How long a server lives: until it is told to end, or as long as one process of
 //! the tree that it guards.
 //!
-//! A tree is known by an entry that all its processes have in their environment.
-//! One of them is watched at a time, at first its root. When that one is gone, the
-//! next one that can be found is watched; when none can be found for a while, the
-//! tree is gone.
+//! A process is one of a tree if it has asked, or if it has an entry in its environment that
+//! all of them are started with, or if it cannot be told from such a one. One of them is
+//! watched at a time, at first the root. When that one is gone, the next one that can be
+//! found is watched; when none can be found for a while, the tree is gone.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
-use super::processes;
+use super::processes::{self, Marks, of_tree};
 use crate::server::Crowd;
 
 /// How long to wait before each look for another process of the tree. Between
@@ -47,7 +47,7 @@ pub fn ending_signal() -> io::Result<impl Future<Output = ()>> {
 
 /// A tree of processes, by the one that is watched.
 pub struct Tree {
-    entry: Vec<u8>,
+    marks: Marks,
     watched: Watched,
 }
 
@@ -62,7 +62,7 @@ impl Tree {
     /// The tree of a process, whose descendants have this entry in their
     /// environment.
     pub fn new(root: Pid, entry: Vec<u8>) -> Self {
-        Self { entry, watched: Watched::new(root) }
+        Self { marks: Marks::new(root, entry), watched: Watched::new(root) }
     }
 
     /// The descriptor that has to stay open where the server goes on in another
@@ -82,7 +82,8 @@ impl Tree {
             if let Some(watched) = watched.take() {
                 watched.gone().await;
             }
-            watched = find(&self.entry).await;
+            let asker = || crowd.askers.living(self.marks.since);
+            watched = find(|| asker().or_else(|| of_tree(&self.marks))).await;
             if watched.is_none() && crowd.is_empty() {
                 return;
             }
@@ -91,10 +92,10 @@ impl Tree {
 }
 
 /// Another process of the tree, if one is found in time.
-async fn find(entry: &[u8]) -> Option<Watched> {
+async fn find(look: impl Fn() -> Option<Pid>) -> Option<Watched> {
     for pause in PAUSES {
         sleep(pause).await;
-        if let Some(process) = processes::started_with(entry) {
+        if let Some(process) = look() {
             return Some(Watched::new(process));
         }
     }

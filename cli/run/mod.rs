@@ -1,6 +1,7 @@
 //! A guarded run: what the command finds in its environment, its own server, and how long
 //! that is needed.
 
+pub mod askers;
 pub mod default_server;
 pub mod embedded;
 pub mod environment;

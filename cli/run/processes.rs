@@ -17,32 +17,103 @@ pub fn handle(process: Pid) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
+/// By what the processes of a tree are told from others.
+pub struct Marks {
+    /// An entry that all of them have in their environment.
+    entry: Vec<u8>,
+    /// When the first of them was started.
+    pub since: u64,
+    /// The control groups of the first, as the system tells them.
+    #[cfg(target_os = "linux")]
+    groups: Vec<u8>,
+}
+
+impl Marks {
+    /// Of the tree that begins with this process.
+    pub fn new(root: Pid, entry: Vec<u8>) -> Self {
+        Self {
+            entry,
+            since: started(root).unwrap_or(0),
+            #[cfg(target_os = "linux")]
+            groups: std::fs::read(format!("/proc/{root}/cgroup")).unwrap_or_default(),
+        }
+    }
+}
+
 /// Most environments are no longer.
 #[cfg(target_os = "linux")]
 const ENVIRONMENT_BYTES: usize = 16 * 1024;
 
-/// A process other than this one that was started with exactly this entry in its
-/// environment.
+/// A process of the tree other than this one. One that cannot be told from a process of the
+/// tree is one: a guard that lives on for a while does less harm than one that is missed.
 #[cfg(target_os = "linux")]
-pub fn started_with(entry: &[u8]) -> Option<Pid> {
-    use std::fs::File;
-    use std::io::Read as _;
-
-    let own = std::process::id();
+pub fn of_tree(marks: &Marks) -> Option<Pid> {
+    let own = Pid::this();
     // Without room to begin with, the standard library reads 32 bytes at a time.
-    let mut environment = Vec::with_capacity(ENVIRONMENT_BYTES);
+    let mut room = Vec::with_capacity(ENVIRONMENT_BYTES);
     std::fs::read_dir("/proc")
         .ok()?
-        .filter_map(|directory| directory.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|pid| *pid != own)
-        .find(|pid| {
-            environment.clear();
-            File::open(format!("/proc/{pid}/environ"))
-                .and_then(|mut file| file.read_to_end(&mut environment))
-                .is_ok_and(|_| environment.split(|byte| *byte == 0).any(|each| each == entry))
-        })
-        .and_then(|pid| i32::try_from(pid).ok())
+        .filter_map(|directory| directory.ok()?.file_name().to_str()?.parse().ok())
         .map(Pid::from_raw)
+        .filter(|process| *process != own)
+        .filter(|process| started(*process).is_some_and(|moment| moment >= marks.since))
+        .find(|process| is_of_tree(*process, marks, &mut room))
+}
+
+#[cfg(target_os = "linux")]
+fn is_of_tree(process: Pid, marks: &Marks, room: &mut Vec<u8>) -> bool {
+    use std::fs::{File, read, read_to_string};
+    use std::io::Read as _;
+
+    const ANY_RUN: &[u8] = b"RAMPART_URL=";
+    let file = |name: &str| format!("/proc/{process}/{name}");
+    room.clear();
+    let environment = File::open(file("environ")).and_then(|mut file| file.read_to_end(room));
+    match environment {
+        Ok(_) if room.split(|byte| *byte == 0).any(|each| each == marks.entry) => true,
+        Ok(_) if room.split(|byte| *byte == 0).any(|each| each.starts_with(ANY_RUN)) => false,
+        // It may have written over its environment, as who shows a title does.
+        Ok(_) => read_to_string(file("maps")).is_ok_and(|maps| maps.contains("/librampart.so")),
+        // It does not let itself be read (`PR_SET_DUMPABLE` in prctl(2)).
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let status = read_to_string(file("status")).unwrap_or_default();
+            let user = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+            let user = user.and_then(|users| users.split_whitespace().next()?.parse().ok());
+            user == Some(nix::unistd::getuid().as_raw())
+                && read(file("cgroup")).is_ok_and(|groups| groups == marks.groups)
+        }
+        Err(_) => false,
+    }
+}
+
+/// Now, as [`started`] counts.
+#[cfg(target_os = "linux")]
+pub fn now() -> u64 {
+    use nix::time::{ClockId, clock_gettime};
+
+    let time = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(std::time::Duration::ZERO, Into::into);
+    time.as_secs() * TICKS_A_SECOND + u64::from(time.subsec_millis()) * TICKS_A_SECOND / 1000
+}
+
+/// `USER_HZ`, which is the same on every architecture that Rust knows (time(7)).
+#[cfg(target_os = "linux")]
+const TICKS_A_SECOND: u64 = 100;
+
+/// When a process was started. `None`: it is gone, or it has ended and nobody has asked how.
+#[cfg(target_os = "linux")]
+pub fn started(process: Pid) -> Option<u64> {
+    /// Field 22 of `proc_pid_stat(5)`, counted from the one after the name.
+    const START: usize = 19;
+    let status = std::fs::read_to_string(format!("/proc/{process}/stat"));
+    let Ok(status) = status else {
+        // Where the processes of others are hidden, they are there all the same.
+        return is_there(process).then_some(0);
+    };
+    let (_, fields) = status.rsplit_once(") ")?;
+    if fields.starts_with(['Z', 'X']) {
+        return None;
+    }
+    fields.split(' ').nth(START)?.parse().ok()
 }
 
 /// A descriptor that becomes readable when the process is gone; `None` where the
@@ -52,19 +123,42 @@ pub fn handle(_process: Pid) -> Option<OwnedFd> {
     None
 }
 
-/// A process other than this one that was started with exactly this entry in its
-/// environment. macOS tells of this user's own, and not of the ones that it protects.
+/// A process of the tree other than this one. macOS tells of this user's own, and not of the
+/// ones that it protects.
 #[cfg(target_os = "macos")]
-pub fn started_with(entry: &[u8]) -> Option<Pid> {
+pub fn of_tree(marks: &Marks) -> Option<Pid> {
     /// `ARG_MAX` (`sys/syslimits.h`)
     const LARGEST_AREA: usize = 1024 * 1024;
     let own = Pid::this().as_raw();
     let mut room = vec![0; LARGEST_AREA];
     let is_one = |pid: &i32| {
         let area = argument_area(*pid, &mut room);
-        area.and_then(environment_in).is_some_and(|mut all| all.any(|each| each == entry))
+        area.and_then(environment_in).is_some_and(|mut all| all.any(|each| each == marks.entry))
     };
     all().into_iter().filter(|pid| *pid > 0 && *pid != own).find(is_one).map(Pid::from_raw)
+}
+
+/// Now, as [`started`] counts: in seconds.
+#[cfg(target_os = "macos")]
+pub fn now() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs())
+}
+
+/// When a process was started. `None`: it is gone.
+#[cfg(target_os = "macos")]
+pub fn started(process: Pid) -> Option<u64> {
+    // SAFETY: all-zero is a valid value of the structure, which consists of numbers.
+    let mut found: libc::proc_bsdinfo = unsafe { std::mem::zeroed() };
+    let size = i32::try_from(size_of::<libc::proc_bsdinfo>()).unwrap_or(0);
+    let (kind, to) = (libc::PROC_PIDTBSDINFO, (&raw mut found).cast());
+    // SAFETY: the structure has that many bytes.
+    let written = unsafe { libc::proc_pidinfo(process.as_raw(), kind, 0, to, size) };
+    match written == size {
+        true => Some(found.pbi_start_tvsec),
+        // The system does not tell of every process.
+        false => is_there(process).then_some(0),
+    }
 }
 
 /// The numbers of all processes.

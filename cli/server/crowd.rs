@@ -12,6 +12,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::Notify;
 use tokio::time::{interval, timeout};
 
+use crate::run::askers::Askers;
+
 /// More clients than this at once are not served; one that is quiet makes place for a
 /// new one.
 const LIMIT: usize = 4096;
@@ -83,6 +85,11 @@ impl Visit {
         self.used.set(self.crowd.next_turn());
     }
 
+    /// Notes that a process puts a question.
+    pub fn note_asker(&self, process: i32) {
+        self.crowd.askers.note(process);
+    }
+
     /// Waits for a word; one that was said before counts.
     pub async fn told(&self) -> Word {
         loop {
@@ -142,6 +149,8 @@ impl Drop for Visitor {
 
 /// All connections of a server.
 pub struct Crowd {
+    /// Who has put a question, connected still or not.
+    pub askers: Askers,
     visits: RefCell<BTreeMap<u64, Rc<Visit>>>,
     limit: usize,
     /// How many there have been.
@@ -157,6 +166,7 @@ impl Crowd {
     /// other things.
     pub fn new(reserved: usize) -> Rc<Self> {
         Rc::new(Self {
+            askers: Askers::new(),
             visits: RefCell::default(),
             limit: limit(RESERVED_DESCRIPTORS + reserved),
             number: Cell::new(0),

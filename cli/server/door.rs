@@ -69,6 +69,9 @@ impl<H: Handler> Door<H> {
         let mut whole = Whole { budget: &self.budget, charged: 0, bytes: Vec::new() };
         let body = whole.read(body).await?;
         visit.enter(Phase::Answering);
+        if let (Endpoint::Preflight, Some(process)) = (endpoint, pid) {
+            visit.note_asker(process);
+        }
         Ok(self.handler.answer(Asked { endpoint, body, pid }).await.into_response())
     }
 

@@ -7,6 +7,7 @@
 mod commands;
 mod doctor;
 mod embedded;
+mod life;
 mod preload;
 mod reach;
 mod relay;

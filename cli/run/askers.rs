@@ -1,0 +1,82 @@
+//! Every process that has asked, by its number and the moment: whatever it makes of its
+//! environment afterwards, it is one of the tree for as long as it lives.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+use nix::unistd::Pid;
+
+use super::processes;
+
+/// So many are remembered before those that are gone are forgotten.
+const FEW: usize = 1024;
+
+/// Those who have asked.
+pub struct Askers {
+    moments: RefCell<HashMap<i32, u64>>,
+    /// When to forget those that are gone.
+    many: Cell<usize>,
+}
+
+impl Askers {
+    pub fn new() -> Self {
+        Self { moments: RefCell::default(), many: Cell::new(FEW) }
+    }
+
+    /// Notes that a process asks.
+    pub fn note(&self, process: i32) {
+        let mut moments = self.moments.borrow_mut();
+        moments.insert(process, processes::now());
+        if moments.len() > self.many.get() {
+            moments.retain(|process, moment| {
+                processes::started(Pid::from_raw(*process)).is_some_and(|start| start <= *moment)
+            });
+            self.many.set(FEW.max(2 * moments.len()));
+        }
+    }
+
+    /// One that is still there, and was started then or later: who is older than the tree and
+    /// has its token is none of its own. The others are forgotten.
+    pub fn living(&self, since: u64) -> Option<Pid> {
+        let mut moments = self.moments.borrow_mut();
+        moments.retain(|process, moment| {
+            let start = processes::started(Pid::from_raw(*process));
+            start.is_some_and(|start| (since..=*moment).contains(&start))
+        });
+        moments.keys().next().copied().map(Pid::from_raw)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::{Askers, processes};
+
+    #[test]
+    fn who_asked_is_remembered_while_it_lives() {
+        let askers = Askers::new();
+        assert_eq!(askers.living(0), None);
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        askers.note(pid);
+        assert_eq!(askers.living(0).map(nix::unistd::Pid::as_raw), Some(pid));
+        assert_eq!(askers.living(processes::now() + 1), None);
+        askers.note(pid);
+        // It has ended, and not been waited for.
+        child.kill().unwrap();
+        while processes::started(nix::unistd::Pid::from_raw(pid)).is_some() {
+            std::thread::yield_now();
+        }
+        assert_eq!(askers.living(0), None);
+        child.wait().unwrap();
+        // This process has the number of one that asked before it was started.
+        let own = i32::try_from(std::process::id()).unwrap();
+        askers.moments.borrow_mut().insert(own, 0);
+        assert_eq!(askers.living(0), None);
+        for process in 0..10_000 {
+            askers.note(1_000_000_000 + process);
+        }
+        assert!(askers.moments.borrow().len() <= super::FEW + 1);
+    }
+}

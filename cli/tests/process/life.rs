@@ -1,0 +1,60 @@
+//! A run's own server lives as long as its tree, whatever the processes of that do to
+//! themselves.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+
+use crate::team::library;
+use crate::world::{POLICY, World, compile, finished, stderr, wait_until};
+
+/// A daemon that makes itself unrecognisable, and starts a program when its parent is long gone.
+const DAEMON: &str = r#"
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+extern char **environ;
+int main(int count, char **words) {
+    if (count != 3) return 2;
+    if (fork()) return 0;
+    setsid();
+    if (!strcmp(words[1], "unreadable")) prctl(PR_SET_DUMPABLE, 0);
+    if (!strcmp(words[1], "overwritten")) {
+        char *from = environ[0], *to = from;
+        for (char **each = environ; *each; each++) to = *each + strlen(*each);
+        memset(from, 'x', to - from);
+    }
+    sleep(2);
+    char *arguments[] = {words[2], 0};
+    execv(words[2], arguments);
+    puts("refused");
+}
+"#;
+
+#[test]
+fn the_server_waits_for_processes_that_cannot_be_recognised() {
+    for way in ["plain", "unreadable", "overwritten"] {
+        let world = World::new();
+        world.write("p.yaml", POLICY);
+        let stub = world.write("forbidden", "#!/bin/sh\necho ran >> marks\n");
+        fs::set_permissions(&stub, Permissions::from_mode(0o755)).unwrap();
+        let source = world.write("daemon.c", DAEMON);
+        compile(&source, &world.path("daemon"), &[]);
+        let mut command = world.rampart(["preload", "--policy", "p.yaml", "--"]);
+        command.arg(world.path("daemon")).arg(way).arg(&stub).env("RAMPART_LIBRARY", library());
+        if nix::unistd::geteuid().is_root() {
+            // Root may read everybody.
+            for place in [world.path(""), world.runtime()] {
+                fs::set_permissions(place, Permissions::from_mode(0o777)).unwrap();
+            }
+            command.uid(65534).gid(65534);
+        }
+        // Its output ends with the daemon.
+        let output = finished(&mut command);
+        assert!(!world.path("marks").exists(), "{way}: {output:?}");
+        assert!(stderr(&output).contains("rampart: blocked"), "{way}: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("refused"), "{way}: {output:?}");
+        wait_until("the end of its server", || world.private_directories().is_empty());
+    }
+}
