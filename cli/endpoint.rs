@@ -1,16 +1,24 @@
 //! The policy server that a URL names, as far as the library can speak to it.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 use attohttpc::ProxySettings;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::HOST;
+use hyper_util::rt::TokioIo;
 use nix::unistd::{Uid, geteuid};
 use rampart_core::settings::Settings;
 use rampart_core::url::{Server, Url, Urls};
 use serde::Deserialize;
+use tokio::runtime::Builder;
+use tokio::time::timeout;
 
 use crate::failure::Failure;
 use crate::owner;
@@ -20,7 +28,7 @@ pub const DEFAULT_URL: &str = Settings::DEFAULT_URL;
 
 /// A server on this machine answers in a fraction of this.
 const PROBE_TIME: Duration = Duration::from_millis(300);
-const PROBE_ANSWER_LIMIT: u64 = 4096;
+const PROBE_ANSWER_LIMIT: usize = 4096;
 
 /// One server, by the URLs that `RAMPART_URL` may list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,7 +156,7 @@ impl Way {
             .send();
         let answer = answer.ok().filter(attohttpc::Response::is_success)?;
         let mut body = Vec::new();
-        answer.split().2.take(PROBE_ANSWER_LIMIT).read_to_end(&mut body).ok()?;
+        answer.split().2.take(PROBE_ANSWER_LIMIT as u64).read_to_end(&mut body).ok()?;
         Some(body)
     }
 }
@@ -170,16 +178,24 @@ impl Place {
     }
 }
 
-/// The server's report on itself over a Unix socket, with which `attohttpc` cannot speak. What
-/// is no plain answer has a body that is no JSON object, and is no report.
-fn health_over_socket(mut socket: UnixStream) -> io::Result<Vec<u8>> {
-    socket.set_read_timeout(Some(PROBE_TIME))?;
-    socket.set_write_timeout(Some(PROBE_TIME))?;
-    socket.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    socket.take(PROBE_ANSWER_LIMIT).read_to_end(&mut answer)?;
-    let end_of_head = answer.windows(4).position(|window| window == b"\r\n\r\n");
-    Ok(end_of_head.map_or_else(Vec::new, |at| answer.split_off(at + 4)))
+/// The server's report on itself over a Unix socket, with which `attohttpc` cannot speak.
+fn health_over_socket(socket: UnixStream) -> io::Result<Vec<u8>> {
+    socket.set_nonblocking(true)?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let asked = async {
+        let socket = TokioIo::new(tokio::net::UnixStream::from_std(socket)?);
+        let (mut sender, driver) = http1::handshake(socket).await.map_err(io::Error::other)?;
+        let question = Request::get("/healthz").header(HOST, "localhost");
+        let question = question.body(Empty::<Bytes>::new()).map_err(io::Error::other)?;
+        tokio::spawn(driver);
+        let answer = sender.send_request(question).await.map_err(io::Error::other)?;
+        if !answer.status().is_success() {
+            return Err(io::Error::other(answer.status().to_string()));
+        }
+        let body = Limited::new(answer.into_body(), PROBE_ANSWER_LIMIT).collect().await;
+        body.map(|body| body.to_bytes().into()).map_err(io::Error::other)
+    };
+    runtime.block_on(async { timeout(PROBE_TIME, asked).await? })
 }
 
 /// Where the library would look for it.

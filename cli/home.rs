@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
 
 /// The directory of Rampart's files; it need not exist.
 #[derive(Debug, Clone)]
@@ -79,6 +79,14 @@ impl Home {
 /// As the system says.
 pub fn make_private_directory(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+/// Says so where a secret is not its owner's alone.
+pub fn warn_if_others_can_read(what: &str, path: &Path) {
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o077 != 0 {
+        say(format!("others can read the {what} {0}: run `chmod 600 {0}`", path.display()));
+    }
 }
 
 /// Takes a directory away from everybody but its owner.

@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use subtle::ConstantTimeEq as _;
 
-use crate::failure::{Failure, say};
+use crate::failure::Failure;
 use crate::home;
 
 const RANDOM_BYTES: usize = 32;
@@ -74,7 +74,7 @@ impl Token {
                 )));
             }
         };
-        warn_if_others_can_read(path);
+        home::warn_if_others_can_read("token file", path);
         Self::new(text.trim())
             .map(Some)
             .map_err(|_| Failure::new(format!("{} holds no usable token", path.display())))
@@ -104,15 +104,6 @@ impl Token {
     /// of it is right.
     pub fn is(&self, shown: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(shown).into()
-    }
-}
-
-fn warn_if_others_can_read(path: &Path) {
-    let Ok(metadata) = std::fs::metadata(path) else {
-        return;
-    };
-    if metadata.permissions().mode() & 0o077 != 0 {
-        say(format!("others can read the token file {0}: run `chmod 600 {0}`", path.display()));
     }
 }
 

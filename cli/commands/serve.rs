@@ -15,7 +15,7 @@ use crate::owner::other_writers;
 use crate::policy_file::{InForce, warnings};
 use crate::run::lifetime::ending_signal;
 use crate::server::listen::{self, SocketFile};
-use crate::server::{self, Policy, Reload, Server};
+use crate::server::{self, Policy, Reload, Server, tls};
 use crate::token::Token;
 
 const EXAMPLES: &str = "\
@@ -23,6 +23,7 @@ Examples:
   rampart serve
   rampart serve --port 0 --policy team.yaml
   rampart serve --unix ~/.rampart/server.sock --mode monitor
+  rampart serve --addr 0.0.0.0 --port 443 --tls-cert chain.pem --tls-key key.pem
 
 The server answers POST /v1/preflight/exec to callers that show the token, and
 GET /healthz to everybody. SIGTERM and SIGINT end it. It reads the policy anew
@@ -42,6 +43,13 @@ pub struct Arguments {
     /// Listen at this Unix socket too [default: ~/.rampart/serve.sock, where runs look for it]
     #[arg(long, value_name = "PATH", help_heading = "Where")]
     unix: Option<PathBuf>,
+
+    /// Speak TLS at that address, with the certificate and its chain in this file (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "Where")]
+    tls_cert: Option<PathBuf>,
+    /// The private key to the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "Where")]
+    tls_key: Option<PathBuf>,
 
     /// The policy [default: ~/.rampart/policy.yaml, else the built-in starter]
     #[arg(long, value_name = "FILE", help_heading = "What")]
@@ -70,16 +78,21 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let home = Home::locate()?;
     let policy = InForce::load(arguments.policy.as_deref(), &home)?;
+    let tls = match (&arguments.tls_cert, &arguments.tls_key) {
+        (Some(certificates), Some(key)) => Some(tls::acceptor(certificates, key)?),
+        _ => None,
+    };
     let token = token(arguments, &home)?;
     let tcp = listen::bind_tcp(SocketAddr::new(arguments.addr, arguments.port))?;
+    let (scheme, is_plain) = if tls.is_some() { ("https", false) } else { ("http", true) };
     let mut places = tcp
         .local_addr()
-        .map(|address| format!("http://{address}"))
+        .map(|address| format!("{scheme}://{address}"))
         .map_err(|error| Failure::new(format!("cannot tell the address: {error}")))?;
     let runtime = server::runtime()?;
     let entered = runtime.enter();
     let cannot_listen = |error| Failure::new(format!("cannot listen: {error}"));
-    let mut listeners = vec![listen::Listener::tcp(tcp).map_err(cannot_listen)?];
+    let mut listeners = vec![listen::Listener::tcp(tcp, tls).map_err(cannot_listen)?];
     let mut socket_file = None;
     if let Some((listener, file, path)) = unix(arguments, &home)? {
         listeners.push(listen::Listener::unix(listener).map_err(cannot_listen)?);
@@ -100,7 +113,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .map_err(|error| Failure::new(format!("cannot set up the server: {error}")))?;
     drop(entered);
     let server = Server::new(listeners, token, 0);
-    if !arguments.addr.is_loopback() {
+    if is_plain && !arguments.addr.is_loopback() {
         say(
             "commands and the token cross the network unencrypted on an address that is not loopback",
         );

@@ -5,11 +5,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use httparse::{EMPTY_HEADER, Status as Parsed};
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::body::Bytes;
 use hyper::client::conn::http1;
+use hyper::header::HOST;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -19,7 +21,6 @@ use super::fault::Fault;
 use super::remote::{Proxy, Remote};
 
 const TUNNEL_HEAD_LIMIT: usize = 8 * 1024;
-const TUNNEL_HEADERS_LIMIT: usize = 64;
 
 /// Opens connections.
 pub struct Connector {
@@ -76,37 +77,40 @@ impl Connector {
 }
 
 /// Asks a proxy for a tunnel to the server.
-async fn tunnel(mut stream: TcpStream, remote: &Remote) -> Result<TcpStream, Fault> {
-    let fault = |error: io::Error| Fault::of(&error);
+async fn tunnel(stream: TcpStream, remote: &Remote) -> Result<TcpStream, Fault> {
     let untrusted = |why: &str| Fault::Untrusted(format!("the proxy {why}"));
     let target = if remote.host.contains(':') {
         format!("[{}]:{}", remote.host, remote.port)
     } else {
         format!("{}:{}", remote.host, remote.port)
     };
-    let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.map_err(fault)?;
-    let mut head = Vec::new();
-    loop {
-        if stream.read_buf(&mut head).await.map_err(fault)? == 0 {
-            return Err(Fault::Unreachable("the proxy closed the connection".to_owned()));
-        }
-        let mut headers = [EMPTY_HEADER; TUNNEL_HEADERS_LIMIT];
-        let mut answer = httparse::Response::new(&mut headers);
-        match answer.parse(&head) {
-            Ok(Parsed::Partial) if head.len() < TUNNEL_HEAD_LIMIT => {}
-            Ok(Parsed::Complete(length)) => {
-                return match answer.code {
-                    // In a tunnel nobody speaks before the client does.
-                    Some(200..=299) if length == head.len() => Ok(stream),
-                    Some(200..=299) => Err(untrusted("says more than it was asked")),
-                    Some(status @ 500..=599) => {
-                        Err(Fault::Unreachable(format!("the proxy answers {status}")))
-                    }
-                    status => Err(untrusted(&format!("answers {}", status.unwrap_or_default()))),
-                };
+    let request = Request::connect(&target).header(HOST, &target).body(Empty::<Bytes>::new());
+    let request = request.map_err(|error| Fault::of(&error))?;
+    let (mut sender, driver) = http1::Builder::new()
+        .title_case_headers(true)
+        .max_buf_size(TUNNEL_HEAD_LIMIT)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| Fault::of(&error))?;
+    tokio::spawn(driver.with_upgrades());
+    let answer = sender.send_request(request).await.map_err(|error| {
+        if error.is_parse() { untrusted("does not speak HTTP") } else { Fault::of(&error) }
+    })?;
+    match answer.status() {
+        status if status.is_success() => {
+            let tunnel = hyper::upgrade::on(answer).await.map_err(|error| Fault::of(&error))?;
+            let parts = tunnel.downcast::<TokioIo<TcpStream>>();
+            let parts = parts.map_err(|_| untrusted("opens no tunnel"))?;
+            // In a tunnel nobody speaks before the client does.
+            if parts.read_buf.is_empty() {
+                Ok(parts.io.into_inner())
+            } else {
+                Err(untrusted("says more than it was asked"))
             }
-            _ => return Err(untrusted("does not speak HTTP")),
         }
+        status if status.is_server_error() => {
+            Err(Fault::Unreachable(format!("the proxy answers {}", status.as_u16())))
+        }
+        status => Err(untrusted(&format!("answers {}", status.as_u16()))),
     }
 }

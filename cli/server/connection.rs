@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 
@@ -14,7 +15,7 @@ use super::Handler;
 use super::answer::TOO_SLOW;
 use super::crowd::{Phase, Visitor, Word};
 use super::door::Door;
-use super::stream::{Stream, Wire};
+use super::stream::{Arrival, Stream, Wire};
 
 /// The longest head. Also what of a connection is read or written at a time, so that
 /// thousands of them cost little.
@@ -23,7 +24,13 @@ const BUFFER_BYTES: usize = 16 * 1024;
 const PIECE_BYTES: usize = 4096;
 
 /// Answers a client's requests, one after the other, until one of the two goes.
-pub async fn converse<H: Handler>(stream: Stream, visitor: Visitor, door: Rc<Door<H>>) {
+pub async fn converse<H: Handler>(arrival: Arrival, visitor: Visitor, door: Rc<Door<H>>) {
+    let stream = tokio::select! {
+        biased;
+        // What is no TLS gets no answer.
+        ready = shake(arrival, &visitor) => match ready { Ok(stream) => stream, Err(_) => return },
+        _ = visitor.told() => return,
+    };
     let pid = stream.peer();
     let wire = TokioIo::new(Wire::new(stream, Rc::clone(&visitor)));
     let service = service_fn(|request| {
@@ -67,6 +74,16 @@ pub async fn converse<H: Handler>(stream: Stream, visitor: Visitor, door: Rc<Doo
     if !finishing && !wire.is_over() {
         leave(wire, &visitor).await;
     }
+}
+
+/// What comes first is a request's begin, or a handshake, which has to be over in the same time.
+async fn shake(arrival: Arrival, visitor: &Visitor) -> io::Result<Stream> {
+    if matches!(arrival, Arrival::Shaking(_)) {
+        visitor.enter(Phase::Asking);
+    }
+    let stream = arrival.ready().await?;
+    visitor.enter(Phase::New);
+    Ok(stream)
 }
 
 /// Throws away what still comes: to close a socket with bytes unread would reset the

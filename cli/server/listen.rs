@@ -10,11 +10,18 @@ use std::path::{Path, PathBuf};
 use nix::sys::socket::{Backlog, listen, setsockopt, sockopt};
 use nix::sys::stat::{Mode, umask};
 
-use super::stream::Stream;
+use tokio_rustls::TlsAcceptor;
+
+use super::stream::{Arrival, Stream};
 use crate::failure::Failure;
 
 /// A listening socket of either kind.
-pub enum Listener {
+pub struct Listener {
+    socket: Socket,
+    tls: Option<TlsAcceptor>,
+}
+
+enum Socket {
     Tcp(tokio::net::TcpListener),
     Unix(tokio::net::UnixListener),
 }
@@ -27,30 +34,36 @@ impl Listener {
     pub fn unix(listener: UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         listen(&listener, longest_queue())?;
-        tokio::net::UnixListener::from_std(listener).map(Self::Unix)
+        let socket = Socket::Unix(tokio::net::UnixListener::from_std(listener)?);
+        Ok(Self { socket, tls: None })
     }
 
-    /// Takes a socket that is bound already.
+    /// Takes a socket that is bound already, and speaks TLS there if it can.
     ///
     /// # Errors
     /// As the system says.
-    pub fn tcp(listener: TcpListener) -> io::Result<Self> {
+    pub fn tcp(listener: TcpListener, tls: Option<TlsAcceptor>) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         listen(&listener, longest_queue())?;
         // Accepted sockets have it from here on Linux; elsewhere it does no harm.
         setsockopt(&listener, sockopt::TcpNoDelay, &true)?;
-        tokio::net::TcpListener::from_std(listener).map(Self::Tcp)
+        let socket = Socket::Tcp(tokio::net::TcpListener::from_std(listener)?);
+        Ok(Self { socket, tls })
     }
 
     /// Waits for the next client.
     ///
     /// # Errors
     /// As the system says.
-    pub(super) async fn accept(&self) -> io::Result<Stream> {
-        match self {
-            Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| Stream::Tcp(stream)),
-            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
-        }
+    pub(super) async fn accept(&self) -> io::Result<Arrival> {
+        let stream = match &self.socket {
+            Socket::Unix(listener) => Stream::Unix(listener.accept().await?.0),
+            Socket::Tcp(listener) => match (listener.accept().await?.0, &self.tls) {
+                (stream, None) => Stream::Tcp(stream),
+                (stream, Some(tls)) => return Ok(Arrival::Shaking(Box::new(tls.accept(stream)))),
+            },
+        };
+        Ok(Arrival::Plain(stream))
     }
 }
 

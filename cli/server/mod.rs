@@ -18,6 +18,7 @@ mod policy;
 mod question;
 mod reload;
 mod stream;
+pub mod tls;
 
 use std::io;
 use std::rc::Rc;
@@ -107,8 +108,8 @@ async fn accept<H: Handler>(listener: Listener, crowd: Rc<Crowd>, door: Rc<Door<
         for _ in 0..ACCEPTS_A_TURN {
             crowd.place().await;
             match listener.accept().await {
-                Ok(stream) => {
-                    spawn_local(connection::converse(stream, crowd.enter(), Rc::clone(&door)));
+                Ok(arrival) => {
+                    spawn_local(connection::converse(arrival, crowd.enter(), Rc::clone(&door)));
                 }
                 Err(error) if is_of_the_client(&error) => {}
                 Err(error) if error.raw_os_error() == Some(libc::EMFILE) && crowd.make_place() => {

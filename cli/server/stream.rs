@@ -8,27 +8,62 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::Accept;
+use tokio_rustls::server::TlsStream;
 
 use super::crowd::{Phase, Visit};
 
-/// A connected socket.
+/// Somebody who has connected.
+pub enum Arrival {
+    Plain(Stream),
+    /// The handshake of TLS is still to come.
+    Shaking(Box<Accept<TcpStream>>),
+}
+
+impl Arrival {
+    /// The connection, once it can be spoken through.
+    ///
+    /// # Errors
+    /// The client does not speak TLS, or is gone.
+    pub async fn ready(self) -> io::Result<Stream> {
+        match self {
+            Self::Plain(stream) => Ok(stream),
+            Self::Shaking(shaking) => shaking.await.map(Box::new).map(Stream::Tls),
+        }
+    }
+}
+
+/// A connection.
 pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
+
+trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 
 impl Stream {
     /// The process at the other end, where the system tells it.
     pub fn peer(&self) -> Option<i32> {
         match self {
-            Self::Tcp(_) => None,
+            Self::Tcp(_) | Self::Tls(_) => None,
             // A process outside of this pid namespace is shown as 0.
             Self::Unix(stream) => stream.peer_cred().ok()?.pid().filter(|pid| *pid > 0),
         }
     }
+
+    fn pinned(&mut self) -> Pin<&mut dyn Duplex> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream),
+            Self::Unix(stream) => Pin::new(stream),
+            Self::Tls(stream) => Pin::new(stream),
+        }
+    }
 }
 
-/// A socket, and the visit that it is.
+/// A connection, and the visit that it is.
 pub struct Wire {
     stream: Stream,
     visit: Rc<Visit>,
@@ -54,10 +89,7 @@ impl AsyncRead for Wire {
         room: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = room.filled().len();
-        ready!(match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_read(context, room),
-            Stream::Unix(stream) => Pin::new(stream).poll_read(context, room),
-        })?;
+        ready!(self.stream.pinned().poll_read(context, room))?;
         if room.filled().len() == before {
             self.is_over = true;
         } else if matches!(self.visit.phase(), Phase::New | Phase::Idle) {
@@ -73,14 +105,12 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
-            Stream::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
+        self.stream.pinned().poll_write(context, bytes)
     }
 
     /// Whoever flushes has nothing more to write.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.stream.pinned().poll_flush(context))?;
         if self.visit.phase() == Phase::Sending {
             self.visit.enter(Phase::Idle);
         }
@@ -88,9 +118,6 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
-            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+        self.stream.pinned().poll_shutdown(context)
     }
 }

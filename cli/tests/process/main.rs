@@ -18,4 +18,5 @@ mod serve_protocol;
 mod server;
 mod strangers;
 mod team;
+mod tls;
 mod world;

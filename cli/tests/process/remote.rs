@@ -1,8 +1,10 @@
 //! A policy server behind TLS, and a proxy in front of it, as an organisation has
 //! them: on this machine, and as ill as a test wants them.
 
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -33,6 +35,16 @@ impl Authority {
     /// A file with its certificate.
     pub fn file(&self, world: &World) -> PathBuf {
         world.write("ca.pem", &self.0.pem())
+    }
+
+    /// Files with a certificate for this name and the key to it.
+    pub fn files(&self, world: &World, name: &str) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        world.write("cert.pem", &certificate.pem());
+        let file = world.write("key.pem", &key.serialize_pem());
+        fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
     }
 
     /// A certificate for this name.

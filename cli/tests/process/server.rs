@@ -35,7 +35,7 @@ impl Server {
         command.args(["--unix", "s.sock"]).args(arguments);
         let mut server = Self::spawn(world, command);
         let ready = server.says("serving on");
-        let address = ready.split("http://").nth(1).unwrap().split(' ').next().unwrap();
+        let address = ready.split("://").nth(1).unwrap().split(' ').next().unwrap();
         server.tcp = address.parse().unwrap();
         server
     }
@@ -190,6 +190,13 @@ impl<S: Read + Write> Client<S> {
     /// Whether the server has closed the connection, once it has.
     pub fn is_closed(&mut self) -> bool {
         matches!(self.stream.read(&mut [0]), Ok(0) | Err(_))
+    }
+
+    /// All that still comes.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let _ = self.stream.read_to_end(&mut rest);
+        rest
     }
 
     pub fn ask(&mut self, command: &str) -> serde_json::Value {

@@ -1,0 +1,52 @@
+//! What a server proves with who it is.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::{Error as PemError, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+
+use crate::failure::Failure;
+use crate::home::warn_if_others_can_read;
+
+const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// Takes TLS connections with a certificate, which is the first in its file and followed by
+/// those of the CAs between it and one that clients trust, and the key to it; both in PEM.
+///
+/// # Errors
+/// The files cannot be read, or do not hold that.
+pub fn acceptor(certificates: &Path, key: &Path) -> Result<TlsAcceptor, Failure> {
+    let unusable = |file: &Path, why: &str| Failure::usage(format!("{}: {why}", file.display()));
+    let chain: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(certificates).and_then(Iterator::collect);
+    let chain = chain.map_err(|error| unusable(certificates, &said(&error, "certificate")))?;
+    if chain.is_empty() {
+        return Err(unusable(certificates, &said(&PemError::NoItemsFound, "certificate")));
+    }
+    warn_if_others_can_read("private key", key);
+    let private = PrivateKeyDer::from_pem_file(key)
+        .map_err(|error| unusable(key, &said(&error, "private key without a passphrase")))?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Failure::new(format!("cannot set up TLS: {error}")))?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|error| {
+            let (certificates, key) = (certificates.display(), key.display());
+            Failure::usage(format!("{certificates} and {key} do not go together: {error}"))
+        })?;
+    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn said(error: &PemError, what: &str) -> String {
+    match error {
+        PemError::Io(error) => error.to_string(),
+        PemError::NoItemsFound => format!("there is no {what} in it (PEM)"),
+        error => format!("it is not PEM: {error}"),
+    }
+}
