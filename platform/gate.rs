@@ -70,11 +70,9 @@ pub fn start_in_own_environment<Function, R>(
     let run = || Ok(run(find(&state.real).ok_or(libc::ENOSYS)?));
     let Some(pass) = pass.filter(|_| state.mode != Mode::Disabled) else { return run() };
     let coverage = pass(state)?;
-    if let Ok(equipment) = &state.equipment {
-        let repaired = environment::repair_own(&equipment.guard, coverage);
-        repaired.map_err(|NoMemory| libc::EPERM)?;
-    }
-    run()
+    let Ok(equipment) = &state.equipment else { return run() };
+    os::in_own_environment(&equipment.guard, coverage, run)
+        .unwrap_or_else(|NoMemory| Err(libc::EPERM))
 }
 
 /// Whether a program may run: its coverage, or the error number with which it may not.

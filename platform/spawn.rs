@@ -40,12 +40,12 @@ macro_rules! spawn {
 spawn! {
     /// `posix_spawn(3)`
     posix_spawn(pid: pid_t, Program::at);
-    /// `posix_spawnp(3)`
-    posix_spawnp(pid: pid_t, Program::named);
 }
 
 #[cfg(target_os = "linux")]
 spawn! {
+    /// `posix_spawnp(3)`
+    posix_spawnp(pid: pid_t, Program::named);
     /// `pidfd_spawn(3)`
     pidfd_spawn(pidfd: c_int, Program::at);
     /// `pidfd_spawnp(3)`

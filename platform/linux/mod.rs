@@ -15,9 +15,11 @@ pub use table::{Execveat, Real, WordExp};
 use core::ffi::c_int;
 
 use rampart_core::coverage::Coverage;
+use rampart_core::environ::Guard;
 
 use crate::abi::{MutStrings, Strings, Text};
 use crate::descriptor::Errno;
+use crate::environment::{NoMemory, repair_own};
 use crate::errno;
 use crate::look::look;
 use crate::program::Program;
@@ -42,6 +44,17 @@ pub const SHELL_COVERAGE: Option<Coverage> = None;
 /// what its path says is not looked at, nor is one that stands anywhere in PATH.
 pub fn coverage_of(program: &Program<'_>, remembers: bool) -> Result<Option<Coverage>, Errno> {
     if program.is_certain { look(program.path, remembers) } else { Ok(None) }
+}
+
+/// Calls `run`, which starts a shell in this process's own environment, after putting that
+/// right.
+pub fn in_own_environment<R>(
+    guard: &Guard<'_>,
+    coverage: Option<Coverage>,
+    run: impl FnOnce() -> R,
+) -> Result<R, NoMemory> {
+    repair_own(guard, coverage)?;
+    Ok(run())
 }
 
 /// Does what must not be broken off by the cancellation of the thread: here system calls are

@@ -1,36 +1,41 @@
-//! The exec family on macOS: the common members, and those that are given no environment
-//! there and have no sibling that is.
+//! The exec family on macOS: the common members, and those that look for their program.
 
-use core::ffi::c_int;
+use core::ffi::{CStr, c_int};
 
 use super::Real;
+use super::search::{self, search_path};
 use crate::abi::{MutStrings, Strings, Text};
 use crate::program::{Program, string};
-use crate::state::State;
-use crate::{errno, gate};
+use crate::{errno, gate, os};
 
 pub use crate::exec::{execl, execle, execlp, execv, execve};
 
 /// `execvp(3)`
 pub unsafe fn execvp(file: Text, argv: Strings) -> c_int {
     // SAFETY: the caller's promises to the C library, here and below.
-    unsafe { named(file, argv, Real::execvp, |execvp| execvp(file, argv)) }
+    unsafe { found_in(file, search_path, argv) }
 }
 
 /// `execvP(3)`: looks for the program in a search path of its own.
 pub unsafe fn execv_in(file: Text, path: Text, argv: MutStrings) -> c_int {
     // SAFETY: see `execvp`.
-    unsafe { named(file, argv.cast(), Real::execvP, |execv_in| execv_in(file, path, argv)) }
+    unsafe { found_in(file, || string(path).map_or(&b""[..], CStr::to_bytes), argv.cast()) }
 }
 
-unsafe fn named<Function>(
-    file: Text,
-    argv: Strings,
-    find: impl FnOnce(&Real) -> Option<Function>,
-    run: impl FnOnce(Function) -> c_int,
-) -> c_int {
+unsafe fn found_in<'s>(file: Text, path: impl FnOnce() -> &'s [u8], argv: Strings) -> c_int {
     // SAFETY: see `execvp`.
-    let program = unsafe { string(file) }.map(|file| Program::named(file, argv));
-    let pass = program.map(|program| move |state: &State| gate::pass_program(state, &program));
-    gate::start_in_own_environment(pass, find, run).unwrap_or_else(errno::fail)
+    unsafe {
+        let Some(name) = string(file) else { return errno::fail(libc::EFAULT) };
+        let program = Program::named(name, argv);
+        gate::start(Some(program), os::environment(), Real::execve, |execve, envp| {
+            let lists = (argv, envp);
+            let error =
+                search::start(name, path(), lists, search::say_too_long, |path, argv, envp| {
+                    execve(path.as_ptr(), argv, envp);
+                    errno::get()
+                });
+            errno::fail(error)
+        })
+        .unwrap_or_else(errno::fail)
+    }
 }

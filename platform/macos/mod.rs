@@ -2,10 +2,14 @@
 //! image but this one.
 
 pub mod exec;
+mod inner;
+mod search;
+mod spawn;
 pub mod stderr;
 pub mod sys;
 mod table;
 
+pub use inner::in_own_environment;
 pub use libc::__error as errno_location;
 pub use table::{Real, WordExp};
 
@@ -13,12 +17,12 @@ use core::ffi::{CStr, c_int};
 use core::mem::MaybeUninit;
 
 use rampart_core::coverage::{Coverage, locate};
-use rampart_core::environ;
 
 use crate::abi::Strings;
 use crate::descriptor::Errno;
 use crate::look::{Opened, look};
 use crate::program::Program;
+use search::search_path;
 
 /// There was a command although they are not to be run (`wordexp.h`).
 pub const WRDE_CMDSUB: c_int = 3;
@@ -57,18 +61,14 @@ pub fn coverage_of(program: &Program<'_>, remembers: bool) -> Result<Option<Cove
     if name.contains(&b'/') {
         return Ok(None);
     }
-    // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)).
-    let search = unsafe { environ::value_in(environment(), c"PATH") };
     let mut room = [0; LONGEST_PATH];
     let mut files = Opened::default();
-    let path = locate(&mut files, search.unwrap_or(DEFAULT_SEARCH), name, &mut room);
+    let path = locate(&mut files, search_path(), name, &mut room);
     Ok(path.and_then(|path| look(path, remembers).ok()?))
 }
 
 /// A program that was found by a longer path is not looked at.
 const LONGEST_PATH: usize = 512;
-/// `_PATH_DEFPATH` (`paths.h`)
-const DEFAULT_SEARCH: &[u8] = b"/usr/bin:/bin";
 
 /// Does what must not be broken off by the cancellation of the thread: nearly every function
 /// that makes a system call is a cancellation point, and the descriptor that it was about

@@ -8,10 +8,11 @@ use core::ffi::{c_int, c_void};
 
 use libc::{FILE, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 
-use super::exec;
+use super::inner::TextRange;
+use super::{exec, inner, spawn};
 use crate::abi::{MutStrings, Strings, Text};
+use crate::shell;
 use crate::variadic::collect;
-use crate::{shell, spawn};
 
 type Actions = *const posix_spawn_file_actions_t;
 type Attributes = *const posix_spawnattr_t;
@@ -27,12 +28,19 @@ struct Tuple<Replacement, Replacee> {
 
 /// The functions that the hooks stand in front of.
 #[derive(Clone, Copy)]
-pub struct Real;
+pub struct Real {
+    /// The text of the C library, by which its own calls are told from the program's.
+    pub libc_text: TextRange,
+}
 
 impl Real {
     /// They need not be looked for: they stand in the table.
     pub fn find() -> Self {
-        Self
+        let mut real = Self { libc_text: TextRange::NONE };
+        if let Some(popen) = real.popen() {
+            real.libc_text = TextRange::around(popen as *const c_void);
+        }
+        real
     }
 }
 
@@ -59,7 +67,6 @@ macro_rules! tuple {
 /// what their own image refers to, while it does for `dlsym(RTLD_NEXT)`.
 macro_rules! called {
     ($(fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty = $hook:path, for $original:path;)*) => {
-        #[expect(non_snake_case, reason = "one of the functions is called execvP")]
         impl Real {$(
             /// The original; there is no macOS without.
             pub fn $name(&self) -> Option<unsafe extern "C" fn($($type),*) -> $result> {
@@ -107,22 +114,36 @@ macro_rules! variadic {
 
 unsafe extern "C" {
     fn wordexp(words: Text, result: *mut WordExp, flags: c_int) -> c_int;
+    /// What `stdio.h` gives to a program that asks for no standard: it does the same as `popen`.
+    #[link_name = "popen$DARWIN_EXTSN"]
+    fn popen_DARWIN_EXTSN(command: Text, mode: Text) -> *mut FILE;
+    /// `system` that is no cancellation point.
+    #[link_name = "system$NOCANCEL"]
+    fn system_NOCANCEL(command: Text) -> c_int;
+}
+
+/// The hook of `system$NOCANCEL`.
+unsafe fn uncancelled_system(command: Text) -> c_int {
+    // SAFETY: the caller's promise to the C library.
+    super::uncancelled(|| unsafe { shell::system(command) })
 }
 
 #[rustfmt::skip]
 hooks! {
     called {
         fn execve(path: Text, argv: Strings, envp: Strings) -> c_int = exec::execve, for libc::execve;
-        fn execvp(file: Text, argv: Strings) -> c_int = exec::execvp, for libc::execvp;
-        fn execvP(file: Text, path: Text, argv: MutStrings) -> c_int = exec::execv_in, for libc::execvP;
-        fn posix_spawn(pid: *mut pid_t, path: Text, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = spawn::posix_spawn, for libc::posix_spawn;
-        fn posix_spawnp(pid: *mut pid_t, file: Text, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = spawn::posix_spawnp, for libc::posix_spawnp;
+        fn posix_spawn(pid: *mut pid_t, path: Text, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = inner::posix_spawn, for libc::posix_spawn;
         fn system(command: Text) -> c_int = shell::system, for libc::system;
         fn popen(command: Text, mode: Text) -> *mut FILE = shell::popen, for libc::popen;
         fn wordexp(words: Text, result: *mut WordExp, flags: c_int) -> c_int = shell::wordexp, for wordexp;
     }
     forwarded to one of those {
         fn execv(path: Text, argv: Strings) -> c_int = exec::execv, for libc::execv;
+        fn execvp(file: Text, argv: Strings) -> c_int = exec::execvp, for libc::execvp;
+        fn execvP(file: Text, path: Text, argv: MutStrings) -> c_int = exec::execv_in, for libc::execvP;
+        fn posix_spawnp(pid: *mut pid_t, file: Text, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = spawn::posix_spawnp, for libc::posix_spawnp;
+        fn system_NOCANCEL(command: Text) -> c_int = uncancelled_system, for system_NOCANCEL;
+        fn popen_DARWIN_EXTSN(command: Text, mode: Text) -> *mut FILE = shell::popen, for popen_DARWIN_EXTSN;
     }
 }
 

@@ -14,19 +14,12 @@ pub enum Linked {
     Statically,
 }
 
-fn command(compiler: Compiler) -> &'static str {
-    match compiler {
-        Compiler::System => "cc",
-        Compiler::Musl => "musl-gcc",
-    }
-}
-
 /// Whether this machine has the compiler; says so if not.
 pub fn has(compiler: Compiler) -> bool {
-    let answer = Command::new(command(compiler)).arg("--version").output();
+    let answer = Command::new(compiler.command()).arg("--version").output();
     let found = answer.is_ok_and(|it| it.status.success());
     if !found {
-        println!("skipped: {} is not installed (Debian: musl-tools)", command(compiler));
+        println!("skipped: {} is not installed (Debian: musl-tools)", compiler.command());
     }
     found
 }
@@ -36,7 +29,7 @@ pub fn compiled(directory: &Path, name: &str, compiler: Compiler, linked: Linked
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/full/probes").join(name);
     let built = directory.join(name);
     fs::create_dir_all(directory).expect("a directory for probes");
-    let mut compile = Command::new(command(compiler));
+    let mut compile = Command::new(compiler.command());
     compile.args(["-O1", "-g", "-Wall", "-Wno-nonnull", "-pthread", "-o"]);
     compile.arg(&built).arg(source.with_extension("c"));
     if linked == Linked::Statically {

@@ -1,10 +1,10 @@
 //! Argument lists of every size and kind go through unharmed and are asked about
 //! truthfully.
 
+use crate::hooks::had;
 use crate::support::{Compiler, Run, Sandbox, Server, probe};
 
 /// `MAX_ARG_STRLEN` of Linux, the NUL included.
-#[cfg(target_os = "linux")]
 const LONGEST_ARGUMENT: usize = 131_072;
 
 fn start(options: &[&str], rest: &[&str]) -> Vec<String> {
@@ -43,7 +43,6 @@ fn a_variadic_call_with_any_number_of_arguments_keeps_them_all() {
     }
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn a_missing_argument_list_or_environment_is_passed_on_as_it_is() {
     let sandbox = Sandbox::new();
@@ -63,7 +62,7 @@ fn a_missing_argument_list_or_environment_is_passed_on_as_it_is() {
             "rm 'it'\\''s' 'a\nb' '\"' '\\' '\u{1}' 'é'",
         ),
     ] {
-        for function in ["execve", "execveat", "posix_spawn", "execvpe", "syscall_execve"] {
+        for function in had(&["execve", "execveat", "posix_spawn", "execvpe", "syscall_execve"]) {
             if options == ["--argv=null"] && function == "posix_spawn" {
                 continue; // glibc's own does not survive that.
             }
@@ -79,7 +78,6 @@ fn a_missing_argument_list_or_environment_is_passed_on_as_it_is() {
     }
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn arguments_up_to_the_kernels_limits_go_through_and_longer_ones_fail_as_ever() {
     let sandbox = Sandbox::new();
@@ -115,8 +113,7 @@ fn bytes_that_are_no_text_are_asked_about_one_by_one_and_reach_the_program() {
     let rm = sandbox.path("bin/rm");
     let start = probe("start", Compiler::System);
     let bytes: Vec<u8> = (1..=255).collect();
-    let by_descriptor = if cfg!(target_os = "linux") { "fexecve" } else { "execv" };
-    for function in ["execve", "execlp", "posix_spawn", by_descriptor] {
+    for function in had(&["execve", "execlp", "posix_spawn", "fexecve", "execvP"]) {
         let function = std::ffi::OsStr::new(function);
         let argument = std::ffi::OsStr::from_bytes(&bytes);
         let words = [start.as_os_str(), function, rm.as_os_str(), "rm".as_ref(), argument];

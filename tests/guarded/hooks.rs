@@ -1,7 +1,9 @@
 //! Every function that starts a program: asked about, obeyed, and otherwise as if
 //! nobody stood in front of it.
 
-use crate::support::{Compiler, Finished, Run, Sandbox, Server, probe};
+use crate::support::{
+    Compiler, Finished, Run, Sandbox, Server, System, is_for_linux_alone, probe, started,
+};
 
 /// How a function reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +21,6 @@ enum Given {
     Path,
     Name,
     /// A path, but what runs has no name.
-    #[cfg_attr(target_os = "macos", expect(dead_code, reason = "there is no memfd"))]
     Memory,
     Line(&'static str),
 }
@@ -36,8 +37,8 @@ const fn function(name: &'static str, family: Family, given: Given) -> Function 
     Function { name, family, given }
 }
 
-#[cfg(target_os = "macos")]
-const FUNCTIONS: [Function; 13] = [
+/// Those of macOS.
+const OF_MACOS: [Function; 13] = [
     function("execve", Family::Exec, Given::Path),
     function("execv", Family::Exec, Given::Path),
     function("execvp", Family::Exec, Given::Name),
@@ -53,8 +54,8 @@ const FUNCTIONS: [Function; 13] = [
     function("wordexp", Family::WordExp, Given::Line("$(rm -rf 'a b') `rm`")),
 ];
 
-#[cfg(target_os = "linux")]
-const FUNCTIONS: [Function; 24] = [
+/// Those of Linux.
+const OF_LINUX: [Function; 24] = [
     function("execve", Family::Exec, Given::Path),
     function("execv", Family::Exec, Given::Path),
     function("execvp", Family::Exec, Given::Name),
@@ -83,8 +84,7 @@ const FUNCTIONS: [Function; 24] = [
 
 impl Function {
     fn words(&self, sandbox: &Sandbox, compiler: Compiler, options: &[&str]) -> Vec<String> {
-        let start = probe("start", compiler).to_str().expect("text").to_owned();
-        let mut words = vec![start];
+        let mut words = started(probe("start", compiler).to_str().expect("text"), compiler);
         words.extend(options.iter().map(|option| (*option).to_owned()));
         words.push(self.name.to_owned());
         match self.given {
@@ -110,7 +110,7 @@ impl Function {
     /// What the shell that runs a line asks about then; on macOS the library is not in it.
     fn questions_of_the_shell(&self) -> &'static [&'static str] {
         match self.family {
-            _ if cfg!(target_os = "macos") => &[],
+            _ if System::is_macos() => &[],
             Family::System | Family::Popen => &[LINE],
             Family::WordExp => &[LINE, "rm"],
             Family::Exec | Family::Spawn => &[],
@@ -123,11 +123,21 @@ impl Function {
             Family::Exec | Family::System => "returned -1 errno 1 status -1000",
             Family::Spawn => "returned 1 errno 77 status -1000",
             Family::Popen => "returned 0 errno 1 status -1000",
-            Family::WordExp if cfg!(target_os = "macos") => "returned 3 errno 77 status -1000",
+            Family::WordExp if System::is_macos() => "returned 3 errno 77 status -1000",
             Family::WordExp => "returned 4 errno 77 status -1000",
         };
         format!("{times}x {report}\n")
     }
+}
+
+fn functions() -> &'static [Function] {
+    if System::is_macos() { &OF_MACOS } else { &OF_LINUX }
+}
+
+/// Those of the functions that this system has.
+pub fn had<'n>(names: &[&'n str]) -> Vec<&'n str> {
+    let is_had = |name: &&&str| functions().iter().any(|it| it.name == **name);
+    names.iter().filter(is_had).copied().collect()
 }
 
 /// A function that this C library does not have.
@@ -139,7 +149,7 @@ pub fn allowed_programs_run_as_they_do_without_the_library(compiler: Compiler) {
     let sandbox = Sandbox::with_stand_ins(compiler);
     let server = Server::allowing();
     let mut missing = 0;
-    for function in &FUNCTIONS {
+    for function in functions() {
         let words = function.words(&sandbox, compiler, &[]);
         let bare = Run::bare(&sandbox, &words).finish();
         let marks = sandbox.take_marks();
@@ -161,7 +171,7 @@ pub fn allowed_programs_run_as_they_do_without_the_library(compiler: Compiler) {
 pub fn denied_programs_do_not_run(compiler: Compiler) {
     let sandbox = Sandbox::with_stand_ins(compiler);
     let server = Server::denying();
-    for function in &FUNCTIONS {
+    for function in functions() {
         let words = function.words(&sandbox, compiler, &[]);
         if is_missing(&Run::bare(&sandbox, &words).finish()) {
             continue;
@@ -198,7 +208,7 @@ fn a_call_waits_for_no_library_that_another_thread_is_loading() {
     let server = Server::allowing();
     let slow = format!("--while-loading={}", probe("never_loaded.so", Compiler::System).display());
     // The probe itself asks the loader for the two that not every C library has.
-    for function in FUNCTIONS.iter().filter(|it| !it.name.starts_with("pidfd")) {
+    for function in functions().iter().filter(|it| !it.name.starts_with("pidfd")) {
         for place in ["--in=direct", "--in=fork", "--in=vfork"] {
             let words = function.words(&sandbox, Compiler::System, &[&slow, place]);
             let bare = Run::bare(&sandbox, &words).finish();
@@ -227,7 +237,7 @@ fn the_thousandth_call_of_a_process_is_checked_like_the_first() {
         ("execv", "--in=fork"),
         ("posix_spawnp", "--in=thread"),
     ] {
-        let function = FUNCTIONS.iter().find(|it| it.name == name).expect("in the table");
+        let function = functions().iter().find(|it| it.name == name).expect("in the table");
         let words = function.words(&sandbox, Compiler::System, &[place, "--times=1000"]);
         let guarded =
             Run::guarded(&sandbox, &server.url, &words).env("RAMPART_NOTICE", "0").finish();
@@ -244,7 +254,7 @@ fn a_call_that_is_denied_the_second_time_only_fails_then() {
     let server = Server::judging(crate::support::Transport::Tcp, move |_| {
         asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst).is_multiple_of(2)
     });
-    let posix_spawn = FUNCTIONS.iter().find(|it| it.name == "posix_spawn").expect("in the table");
+    let posix_spawn = functions().iter().find(|it| it.name == "posix_spawn").expect("in the table");
     let words = posix_spawn.words(&sandbox, Compiler::System, &["--times=4"]);
     let guarded = Run::guarded(&sandbox, &server.url, &words).finish();
     let (runs, refused) = ("1x returned 0 errno 77 status 0\n", posix_spawn.refusal(1));
@@ -254,12 +264,14 @@ fn a_call_that_is_denied_the_second_time_only_fails_then() {
     assert_eq!(server.take_questions().len(), 4);
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn a_function_that_this_libc_lacks_is_missing() {
+    if is_for_linux_alone("every macOS has every function") {
+        return;
+    }
     let sandbox = Sandbox::new();
     let server = Server::allowing();
-    for function in FUNCTIONS.iter().filter(|it| it.name.starts_with("pidfd")) {
+    for function in functions().iter().filter(|it| it.name.starts_with("pidfd")) {
         let words = function.words(&sandbox, Compiler::System, &[]);
         if is_missing(&Run::bare(&sandbox, &words).finish()) {
             let guarded = Run::guarded(&sandbox, &server.url, &words).finish();

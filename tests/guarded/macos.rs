@@ -10,7 +10,10 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use crate::support::{Compiler, Run, Sandbox, Server, Transport, probe};
+use crate::support::{
+    Compiler, Run, Sandbox, Server, System, Transport, installed, is_for_macos_alone, needs_a_mac,
+    probe,
+};
 
 /// Whether System Integrity Protection is on: for whoever reads a failure.
 static PROTECTION: LazyLock<String> = LazyLock::new(|| {
@@ -19,12 +22,23 @@ static PROTECTION: LazyLock<String> = LazyLock::new(|| {
     said.unwrap_or_else(|why| format!("csrutil: {why}"))
 });
 
-/// Where Homebrew has a program, whatever of that name comes first in PATH.
-fn homebrew(formula: &str, program: &str) -> Option<String> {
-    let found = ["/opt/homebrew", "/usr/local"]
-        .iter()
-        .map(|prefix| Path::new(prefix).join("opt").join(formula).join("bin").join(program))
-        .find(|path| path.is_file());
+/// Where Homebrew has a program, whatever of that name comes first in PATH. Where macOS is
+/// emulated, the programs of the sandbox's `tools` are Homebrew's.
+fn homebrew(sandbox: &Sandbox, formula: &str, program: &str) -> Option<String> {
+    let found = if *System::here() == System::Mac {
+        let prefixes = ["/opt/homebrew", "/usr/local"].iter();
+        let places = prefixes.map(|it| Path::new(it).join("opt").join(formula).join("bin"));
+        places.map(|it| it.join(program)).find(|path| path.is_file())
+    } else {
+        let tool = sandbox.path("tools").join(program);
+        let original = if program == "genv" { "env" } else { program };
+        installed(original).map(|original| {
+            if !tool.exists() {
+                symlink(original, &tool).expect("a link");
+            }
+            tool
+        })
+    };
     if found.is_none() {
         println!("skipped: brew install {formula}");
     }
@@ -94,6 +108,9 @@ fn start_macos() -> String {
 
 #[test]
 fn the_library_is_loaded_into_a_homebrew_program() {
+    if is_for_macos_alone() {
+        return;
+    }
     let sandbox = Sandbox::new();
     let server = Server::allowing();
     for (formula, program, option, script) in [
@@ -101,7 +118,7 @@ fn the_library_is_loaded_into_a_homebrew_program() {
         ("python", "python3", "-c", "print('here')"),
         ("node", "node", "-e", "console.log('here')"),
     ] {
-        let Some(program) = homebrew(formula, program) else { continue };
+        let Some(program) = homebrew(&sandbox, formula, program) else { continue };
         let finished = Run::guarded(&sandbox, &server.url, &[&*program, option, script])
             .env("RAMPART_DEBUG", "1")
             .finish()
@@ -113,15 +130,18 @@ fn the_library_is_loaded_into_a_homebrew_program() {
 
 #[test]
 fn what_a_homebrew_program_starts_is_asked_about_and_followed() {
+    if is_for_macos_alone() {
+        return;
+    }
     let sandbox = Sandbox::new();
     let tool = sandbox.text("bin/tool");
     let by_path = format!("{tool} x");
-    if let Some(bash) = homebrew("bash", "bash") {
+    if let Some(bash) = homebrew(&sandbox, "bash", "bash") {
         followed(&sandbox, &[&bash, "-c", "tool x"], "tool x", FULL);
         followed(&sandbox, &[&bash, "-c", "tool x; true"], "tool x", FULL);
         followed(&sandbox, &[&bash, "-c", &by_path], &by_path, FULL);
     }
-    if let Some(python) = homebrew("python", "python3") {
+    if let Some(python) = homebrew(&sandbox, "python", "python3") {
         for script in [
             "import subprocess; subprocess.run(['tool', 'x'])",
             "import os; os.execvp('tool', ['tool', 'x'])",
@@ -130,7 +150,7 @@ fn what_a_homebrew_program_starts_is_asked_about_and_followed() {
             followed(&sandbox, &[&python, "-c", script], "tool x", FULL);
         }
     }
-    if let Some(node) = homebrew("node", "node") {
+    if let Some(node) = homebrew(&sandbox, "node", "node") {
         let script = "require('child_process').spawnSync('tool', ['x'])";
         followed(&sandbox, &[&node, "-e", script], "tool x", FULL);
     }
@@ -138,12 +158,15 @@ fn what_a_homebrew_program_starts_is_asked_about_and_followed() {
 
 #[test]
 fn apples_shell_is_asked_about_and_what_it_starts_is_not() {
+    if is_for_macos_alone() {
+        return;
+    }
     let sandbox = Sandbox::new();
-    if let Some(bash) = homebrew("bash", "bash") {
+    if let Some(bash) = homebrew(&sandbox, "bash", "bash") {
         let words = [&*bash, "-c", "/bin/sh -c 'tool x'"];
         not_followed(&sandbox, &words, "/bin/sh -c 'tool x'", SIP);
     }
-    if let Some(python) = homebrew("python", "python3") {
+    if let Some(python) = homebrew(&sandbox, "python", "python3") {
         for script in [
             "import subprocess; subprocess.run('tool x', shell=True)",
             "import os; print(os.popen('tool x').read())",
@@ -151,7 +174,7 @@ fn apples_shell_is_asked_about_and_what_it_starts_is_not() {
             not_followed(&sandbox, &[&python, "-c", script], "/bin/sh -c 'tool x'", SIP);
         }
     }
-    if let Some(node) = homebrew("node", "node") {
+    if let Some(node) = homebrew(&sandbox, "node", "node") {
         let words = [&*node, "-e", "require('child_process').exec('tool x')"];
         not_followed(&sandbox, &words, "/bin/sh -c 'tool x'", SIP);
     }
@@ -159,8 +182,11 @@ fn apples_shell_is_asked_about_and_what_it_starts_is_not() {
 
 #[test]
 fn system_and_popen_are_asked_about_by_their_line() {
+    if is_for_macos_alone() {
+        return;
+    }
     let sandbox = Sandbox::new();
-    if let Some(python) = homebrew("python", "python3") {
+    if let Some(python) = homebrew(&sandbox, "python", "python3") {
         let words = [&*python, "-c", "import os; os.system('tool x')"];
         not_followed(&sandbox, &words, "tool x", SIP);
     }
@@ -171,8 +197,13 @@ fn system_and_popen_are_asked_about_by_their_line() {
 
 #[test]
 fn a_script_is_asked_about_as_what_its_first_line_names() {
+    if is_for_macos_alone() {
+        return;
+    }
     let sandbox = Sandbox::new();
-    let (Some(bash), Some(node)) = (homebrew("bash", "bash"), homebrew("node", "node")) else {
+    let (Some(bash), Some(node)) =
+        (homebrew(&sandbox, "bash", "bash"), homebrew(&sandbox, "node", "node"))
+    else {
         return;
     };
     symlink(&node, sandbox.path("bin/node")).expect("a link");
@@ -185,15 +216,18 @@ fn a_script_is_asked_about_as_what_its_first_line_names() {
 
 #[test]
 fn a_cleared_environment_makes_no_difference_but_through_apples_env() {
+    if is_for_macos_alone() {
+        return;
+    }
     let sandbox = Sandbox::new();
     let tool = sandbox.text("bin/tool");
     let by_path = format!("{tool} x");
-    let Some(bash) = homebrew("bash", "bash") else { return };
-    if let Some(genv) = homebrew("coreutils", "genv") {
+    let Some(bash) = homebrew(&sandbox, "bash", "bash") else { return };
+    if let Some(genv) = homebrew(&sandbox, "coreutils", "genv") {
         let script = format!("{genv} -i {by_path}");
         followed(&sandbox, &[&bash, "-c", &script], &by_path, FULL);
     }
-    if let Some(python) = homebrew("python", "python3") {
+    if let Some(python) = homebrew(&sandbox, "python", "python3") {
         let script =
             format!("import subprocess; subprocess.run(['{bash}', '-c', '{by_path}'], env={{}})");
         followed(&sandbox, &[&python, "-c", &script], &by_path, FULL);
@@ -204,6 +238,9 @@ fn a_cleared_environment_makes_no_difference_but_through_apples_env() {
 
 #[test]
 fn the_ways_of_posix_spawn_that_only_macos_has_are_guarded() {
+    if is_for_macos_alone() {
+        return;
+    }
     let sandbox = Sandbox::new();
     let (start, tool) = (start_macos(), sandbox.text("bin/tool"));
     for way in ["setexec", "cloexec_default"] {
@@ -216,8 +253,11 @@ fn the_ways_of_posix_spawn_that_only_macos_has_are_guarded() {
 
 #[test]
 fn a_hardened_program_is_asked_about_as_such_and_still_runs() {
+    if needs_a_mac("codesign makes it") {
+        return;
+    }
     let sandbox = Sandbox::new();
-    let Some(bash) = homebrew("bash", "bash") else { return };
+    let Some(bash) = homebrew(&sandbox, "bash", "bash") else { return };
     let (hardened, tool) = (sandbox.text("hardened"), sandbox.text("bin/tool"));
     fs::copy(start_macos(), &hardened).expect("a copy");
     let signing = ["--force", "--sign", "-", "--options", "runtime", &hardened];
@@ -229,6 +269,9 @@ fn a_hardened_program_is_asked_about_as_such_and_still_runs() {
 
 #[test]
 fn an_intel_program_is_guarded_like_any_other() {
+    if needs_a_mac("Rosetta runs it") {
+        return;
+    }
     if !Command::new("arch")
         .args(["-x86_64", "/usr/bin/true"])
         .status()
@@ -244,7 +287,7 @@ fn an_intel_program_is_guarded_like_any_other() {
     let built = cc.args(["-arch", "x86_64", "-o", &program]).arg(source).output().expect("cc");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     followed(&sandbox, &[&program, "setexec", &tool, "tool", "x"], "tool x", FULL);
-    let Some(bash) = homebrew("bash", "bash") else { return };
+    let Some(bash) = homebrew(&sandbox, "bash", "bash") else { return };
     let command = format!("{program} setexec {tool} tool x");
     followed(&sandbox, &[&bash, "-c", &command], &command, FULL);
 }

@@ -10,37 +10,23 @@
 mod addresses;
 mod answers;
 mod arguments;
-#[cfg(target_os = "linux")]
+mod arm64;
 mod connections;
-#[cfg(target_os = "linux")]
 mod coverage;
-#[cfg(target_os = "linux")]
 mod delays;
-#[cfg(target_os = "linux")]
 mod environment;
-#[cfg(target_os = "linux")]
 mod exports;
 mod hooks;
-#[cfg(target_os = "linux")]
 mod lines;
-#[cfg(target_os = "linux")]
 mod lookup;
-#[cfg(target_os = "macos")]
 mod macos;
-#[cfg(target_os = "linux")]
 mod matrix;
-#[cfg(target_os = "linux")]
 mod musl;
-#[cfg(target_os = "linux")]
 mod notices;
-#[cfg(target_os = "linux")]
 mod programs;
-#[cfg(target_os = "linux")]
 mod python;
 mod support;
-#[cfg(target_os = "linux")]
 mod surroundings;
-#[cfg(target_os = "linux")]
 mod syscalls;
 #[cfg(target_os = "linux")]
 mod ways;

@@ -3,16 +3,18 @@
 
 use std::time::Duration;
 
+use crate::hooks::had;
+use crate::musl;
 use crate::support::{
-    ALLOWED, Compiler, DENIED, Exchange, Run, Sandbox, Server, Transport, installed, json_answer,
-    probe,
+    ALLOWED, Compiler, DENIED, Exchange, Run, Sandbox, Server, Transport, json_answer, probe,
 };
 
-const IN_CHILDREN: [&str; 10] = [
+const IN_CHILDREN: [&str; 11] = [
     "execve",
     "execv",
     "execvp",
     "execvpe",
+    "execvP",
     "execl",
     "execlp",
     "execle",
@@ -52,7 +54,7 @@ fn matrix(compiler: Compiler) {
     let start = start.to_str().expect("text");
     let rm = sandbox.text("bin/rm");
     let places = ["--in=fork", "--in=vfork", "--in=clone"];
-    let children = IN_CHILDREN.iter().flat_map(|it| places.map(|place| (*it, place)));
+    let children = had(&IN_CHILDREN).into_iter().flat_map(|it| places.map(|place| (it, place)));
     let all: Vec<_> = children.chain(IN_PLACE.map(|it| (it, "--in=direct"))).collect();
     for (name, runs, script) in BEHAVIOURS {
         let server = Server::scripted(Transport::Tcp, script);
@@ -88,9 +90,7 @@ fn every_function_in_every_child_obeys_every_server() {
 
 #[test]
 fn the_same_in_programs_of_musl() {
-    if installed("musl-gcc").is_some() {
+    if musl::is_here() {
         matrix(Compiler::Musl);
-    } else {
-        println!("skipped, for musl-gcc is not installed (Debian: musl-tools)");
     }
 }

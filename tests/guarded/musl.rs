@@ -1,10 +1,15 @@
 //! The same library in programs that are linked against musl.
 
-use crate::support::{Compiler, Run, Sandbox, Server, Transport, installed, probe};
+use crate::support::{
+    Compiler, Run, Sandbox, Server, Transport, installed, is_for_linux_alone, probe,
+};
 use crate::{hooks, syscalls};
 
 /// Whether musl is here; says so if not.
-fn is_here() -> bool {
+pub fn is_here() -> bool {
+    if is_for_linux_alone("its C library is libSystem") {
+        return false;
+    }
     let here = installed("musl-gcc").is_some();
     if !here {
         println!("skipped, for musl-gcc is not installed (Debian: musl-tools)");

@@ -17,6 +17,7 @@
 
 #ifdef __APPLE__
 #include <crt_externs.h>
+#define MAC 1 /* tests/minidyld has it too, on Linux */
 #define environ (*_NSGetEnviron())
 
 __attribute__((unused)) static int clearenv(void) {
@@ -63,7 +64,7 @@ typedef struct outcome function(const struct call *);
         return (struct outcome){result, errno, NOT_RUN};        \
     }
 
-#ifdef __linux__
+#ifndef MAC
 static int open_path(const char *path, int flags) {
     int saved = errno, descriptor = open(path, flags | O_CLOEXEC);
     errno = saved;
@@ -107,7 +108,7 @@ EXEC(execle, !a[0]   ? execle(c->path, (char *)NULL, c->envp)
              : !a[1] ? execle(c->path, a[0], (char *)NULL, c->envp)
              : !a[2] ? execle(c->path, a[0], a[1], (char *)NULL, c->envp)
                      : execle(c->path, a[0], a[1], a[2], (char *)NULL, c->envp))
-#ifdef __APPLE__
+#ifdef MAC
 EXEC(execvP, execvP(c->path, getenv("PATH"), c->argv))
 #else
 EXEC(execvpe, execvpe(c->path, c->argv, c->envp))
@@ -146,7 +147,7 @@ static int status_of(pid_t pid) {
 SPAWN(posix_spawn)
 SPAWN(posix_spawnp)
 
-#ifdef __APPLE__
+#ifdef MAC
 /* A spawn that is an exec: it returns only if it fails. */
 static struct outcome call_posix_spawn_setexec(const struct call *c) {
     posix_spawnattr_t attributes;
@@ -211,7 +212,7 @@ static const struct { const char *name; function *call; } FUNCTIONS[] = {
 #define NAMED(name) {#name, call_##name}
     NAMED(execve), NAMED(execv), NAMED(execvp), NAMED(execl), NAMED(execlp), NAMED(execle),
     NAMED(posix_spawn), NAMED(posix_spawnp), NAMED(system), NAMED(popen), NAMED(wordexp), NAMED(wordexp_no_commands),
-#ifdef __APPLE__
+#ifdef MAC
     NAMED(execvP), NAMED(posix_spawn_setexec),
 #else
     NAMED(execvpe), NAMED(fexecve), NAMED(fexecve_path_only), NAMED(fexecve_memfd), NAMED(execveat),

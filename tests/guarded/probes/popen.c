@@ -6,13 +6,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#if defined __APPLE__ || defined MAC
+#define CLOSE_ON_EXEC
+#else
+#define CLOSE_ON_EXEC "e"
+#endif
+
 int main(void) {
     char buffer[64];
     errno = 0;
     FILE *bad = popen("rm bad", "x");
     printf("bad mode: %d %d\n", bad != NULL, errno);
     fflush(stdout);
-    FILE *writer = popen("rm w; cat", "w"), *reader = popen("rm r", "re");
+    FILE *writer = popen("rm w; cat", "w"), *reader = popen("rm r", "r" CLOSE_ON_EXEC);
     int flag = fcntl(fileno(reader), F_GETFD);
     fputs("through the pipe\n", writer);
     printf("writer: %d\n", pclose(writer));

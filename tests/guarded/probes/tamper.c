@@ -2,6 +2,12 @@
  * tampered with, given as envp where the function takes one, else as this process's. */
 #include "calls.h"
 
+#ifdef MAC
+#define PRELOAD "DYLD_INSERT_LIBRARIES"
+#else
+#define PRELOAD "LD_PRELOAD"
+#endif
+
 enum { MANY = 5000 };
 
 static char *list[MANY + 64];
@@ -16,7 +22,7 @@ static void add_own(const char *without) {
 }
 
 static void add_odd(void) {
-    char *odd[] = {"NOEQUALS", "=x", "", "A=", "A==", "\xff\xfe=\x80\xff", "LD_PRELOADX=1", "LD_PRELOAD", "RAMPART_",
+    char *odd[] = {"NOEQUALS", "=x", "", "A=", "A==", "\xff\xfe=\x80\xff", PRELOAD "X=1", PRELOAD, "RAMPART_",
                    "RAMPART_MODEX=1", "RAMPART_OTHER=1", "RAMPART_MODE", "DUP=1", "DUP=2", "DUP=1", "L", "R", "LD_LIBRARY_PATH="};
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) add(odd[i]);
 }
@@ -32,11 +38,11 @@ int main(int argc, char **argv) {
     if (argc < 4) return 96;
     const char *way = argv[1];
     if (strcmp(way, "nothing") == 0) add_own(NULL);
-    if (strcmp(way, "no preload") == 0) add_own("LD_PRELOAD=");
+    if (strcmp(way, "no preload") == 0) add_own(PRELOAD "=");
     if (strcmp(way, "preload") == 0) {
         add("BEFORE=1");
         add(argv[4]);
-        add_own("LD_PRELOAD=");
+        add_own(PRELOAD "=");
         add("AFTER=1");
     }
     if (strcmp(way, "poison") == 0) {
@@ -46,7 +52,7 @@ int main(int argc, char **argv) {
     if (strcmp(way, "poison behind") == 0) {
         add_own(NULL);
         add_poison();
-        add("LD_PRELOAD=");
+        add(PRELOAD "=");
     }
     if (strcmp(way, "only poison") == 0) {
         add_poison();
@@ -54,7 +60,7 @@ int main(int argc, char **argv) {
     }
     if (strcmp(way, "odd") == 0) {
         add_odd();
-        add_own("LD_PRELOAD=");
+        add_own(PRELOAD "=");
         add_odd();
     }
     if (strcmp(way, "many") == 0) {

@@ -1,17 +1,18 @@
 //! What the tests stand on: probes, a sandbox, servers, and runs with a deadline.
-#![cfg_attr(
-    target_os = "macos",
-    allow(dead_code, unused_imports, reason = "some of the tests are for Linux alone")
-)]
 
 mod disk;
 mod probe;
 mod run;
 mod sandbox;
 mod server;
+mod system;
 
 pub use disk::coverage_of;
-pub use probe::{Compiler, library, linked_probe, probe};
+pub use probe::{Compiler, EMULATOR, library, linked_probe, probe, started};
 pub use run::{Finished, Run, assert_guarded};
 pub use sandbox::{Sandbox, installed};
 pub use server::{ALLOWED, DENIED, Exchange, Server, Transport, json_answer};
+pub use system::{
+    System, is_for_linux_alone, is_for_macos_alone, is_left_out, needs_a_mac, needs_a_mac_or_linux,
+    needs_linux_beneath, preload_variable,
+};

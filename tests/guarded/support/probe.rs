@@ -8,22 +8,24 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The variable that names libraries to the loader.
-pub const PRELOAD: &str =
-    if cfg!(target_os = "macos") { "DYLD_INSERT_LIBRARIES" } else { "LD_PRELOAD" };
+use super::system::System;
 
 /// Which C library a probe is linked against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compiler {
     System,
     Musl,
+    /// That of 64-bit ARM, in an emulator under the miniature dyld.
+    Arm64,
 }
 
 impl Compiler {
-    fn command(self) -> &'static str {
+    /// Its name.
+    pub fn command(self) -> &'static str {
         match self {
             Self::System => "cc",
             Self::Musl => "musl-gcc",
+            Self::Arm64 => "aarch64-linux-gnu-gcc",
         }
     }
 }
@@ -41,6 +43,21 @@ fn built_library() -> PathBuf {
     root.join(target).join(format!("release/{DLL_PREFIX}rampart{DLL_SUFFIX}"))
 }
 
+/// The words that start a program made by `compiler`.
+pub fn started(program: &str, compiler: Compiler) -> Vec<String> {
+    let mut words = Vec::new();
+    if compiler == Compiler::Arm64 {
+        let loader = System::here().loader(true).expect("a miniature dyld");
+        let preload = format!("LD_PRELOAD={}", loader.display());
+        words.extend([EMULATOR, "-L", "/usr/aarch64-linux-gnu", "-E", &preload].map(str::to_owned));
+    }
+    words.push(program.to_owned());
+    words
+}
+
+/// Debian's qemu-user.
+pub const EMULATOR: &str = "/usr/bin/qemu-aarch64";
+
 /// The C program (or for `NAME.so` the library) made of `probes/NAME.c`.
 pub fn probe(name: &str, compiler: Compiler) -> PathBuf {
     linked_probe(name, compiler, None)
@@ -51,6 +68,9 @@ pub fn linked_probe(name: &str, compiler: Compiler, library: Option<&Path>) -> P
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guarded/probes");
     let stem = name.strip_suffix(".so").unwrap_or(name);
     let source = sources.join(stem).with_extension("c");
+    let harness = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/minidyld/mac.h");
+    let loader = System::here().loader(compiler == Compiler::Arm64);
+    let loader = loader.as_ref();
     // macOS would rather have no vfork.
     let quiet = ["-Wno-nonnull", "-Wno-deprecated-declarations"];
     let mut flags: Vec<&str> = [&["-O0", "-Wall"][..], &quiet, &["-pthread", "-o"]].concat();
@@ -58,8 +78,8 @@ pub fn linked_probe(name: &str, compiler: Compiler, library: Option<&Path>) -> P
         flags.splice(0..0, ["-shared", "-fPIC"]);
     }
     let mut hasher = DefaultHasher::new();
-    (compiler.command(), &flags, library).hash(&mut hasher);
-    for file in [&source, &sources.join("calls.h")] {
+    (compiler.command(), &flags, library, loader).hash(&mut hasher);
+    for file in [&source, &sources.join("calls.h"), &harness] {
         fs::read(file).expect("the probe's source").hash(&mut hasher);
     }
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("probes");
@@ -70,7 +90,11 @@ pub fn linked_probe(name: &str, compiler: Compiler, library: Option<&Path>) -> P
         // last rename wins.
         let own = tempfile::Builder::new().tempfile_in(&kept).expect("a file").into_temp_path();
         let mut compile = Command::new(compiler.command());
-        compile.args(&flags).arg(&own).arg(&source).args(library).arg("-ldl");
+        compile.args(&flags).arg(&own);
+        if loader.is_some() {
+            compile.arg("-include").arg(&harness);
+        }
+        compile.arg(&source).args(library).args(loader).arg("-ldl");
         let made = compile.output().expect("a C compiler (cc) is needed");
         let said = String::from_utf8_lossy(&made.stderr).into_owned();
         assert!(made.status.success() && said.is_empty(), "{}: {said}", source.display());

@@ -1,16 +1,19 @@
 //! Runs a program, with or without the library, and never waits for ever.
 
+use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::probe::{PRELOAD, library};
+use super::probe::{EMULATOR, library};
 use super::sandbox::Sandbox;
 use super::server::Server;
+use super::system::{System, preload_variable};
 
 /// A program that runs longer is wedged.
 const LONGEST_RUN: Duration = Duration::from_secs(30);
@@ -19,6 +22,8 @@ const LONGEST_RUN: Duration = Duration::from_secs(30);
 pub struct Run {
     command: Command,
     shown: String,
+    /// Takes what a Mac would not know, under the miniature dyld.
+    wrong: PathBuf,
 }
 
 impl Run {
@@ -37,13 +42,24 @@ impl Run {
             .current_dir(sandbox.path("home"))
             .stdin(Stdio::null())
             .process_group(0);
-        Self { command, shown: shown(words) }
+        let wrong = sandbox.path("wrong");
+        if let Some(loader) = System::here().loader(false) {
+            command.env("MINIDYLD_WRONG", &wrong);
+            // The emulator is told of another, for the program in it.
+            if program.as_ref() != EMULATOR {
+                command.env("LD_PRELOAD", loader);
+            }
+            if let Some(inner) = env::var_os("MINIDYLD_INNER") {
+                command.env("MINIDYLD_INNER", inner);
+            }
+        }
+        Self { command, shown: shown(words), wrong }
     }
 
     /// Under the library, with the server at `url`; what cannot be asked is refused.
     pub fn guarded<Word: AsRef<OsStr>>(sandbox: &Sandbox, url: &str, words: &[Word]) -> Self {
         Self::bare(sandbox, words)
-            .env(PRELOAD, library())
+            .env(preload_variable(), library())
             .env("RAMPART_URL", url)
             .env("RAMPART_FAIL_OPEN", "0")
             .env("RAMPART_TIMEOUT_MS", "10000")
@@ -98,6 +114,8 @@ impl Run {
         let Some(status) = status else {
             panic!("wedged: {}\nstdout: {stdout}\nstderr: {stderr}", self.shown);
         };
+        let wrong = fs::read_to_string(&self.wrong).unwrap_or_default();
+        assert_eq!(wrong, "", "{}: the library asked for what a Mac has not", self.shown);
         Finished { status, stdout, stderr, took, shown: self.shown }
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::probe::{Compiler, probe};
+use super::system::System;
 
 /// Programs that would do harm if they were the real ones. Each is a copy of
 /// `witness.c`, which only leaves a mark.
@@ -15,12 +16,12 @@ const STAND_INS: [&str; 9] =
 
 /// The real programs that a test may run, where they are installed. PATH has no others:
 /// a shell that is denied one `rm` looks for the next.
-const TOOLS: [&str; 50] = [
+const TOOLS: [&str; 51] = [
     "as", "awk", "bash", "basename", "busybox", "cat", "cc", "cut", "dash", "dirname", "echo",
     "ed", "env", "expr", "false", "find", "gawk", "gcc", "git", "grep", "head", "java", "javac",
     "ld", "make", "mawk", "mkdir", "mktemp", "nice", "node", "nohup", "perl", "printf", "pwd",
     "python3", "sed", "setsid", "sh", "sleep", "sort", "stdbuf", "tail", "test", "timeout", "tr",
-    "true", "uname", "wc", "xargs", "zsh",
+    "true", "uname", "unshare", "wc", "xargs", "zsh",
 ];
 
 /// A temporary directory with a home and stand-ins first on PATH.
@@ -52,6 +53,8 @@ impl Sandbox {
     }
 
     fn stand_in(&self, name: &str, compiler: Compiler) {
+        // What an emulated program starts runs on this machine.
+        let compiler = if compiler == Compiler::Arm64 { Compiler::System } else { compiler };
         let witness = probe("witness", compiler);
         let bin = self.path("bin").join(name);
         // A copy, not a link: the witness finds its marks by its own path.
@@ -101,11 +104,11 @@ impl Sandbox {
 /// On macOS the library is not loaded into Apple's own: Homebrew's come first, and its bash
 /// is the `sh`.
 pub fn installed(name: &str) -> Option<PathBuf> {
-    let directories = if cfg!(target_os = "macos") {
+    let directories = if *System::here() == System::Mac {
         &["/opt/homebrew/bin", "/usr/local/bin", "/usr/bin", "/bin"][..]
     } else {
         &["/usr/local/bin", "/usr/bin", "/bin"]
     };
-    let name = if cfg!(target_os = "macos") && name == "sh" { "bash" } else { name };
+    let name = if System::is_macos() && name == "sh" { "bash" } else { name };
     directories.iter().map(|it| Path::new(it).join(name)).find(|path| path.is_file())
 }

@@ -1,0 +1,173 @@
+//! Looks for a program in a search path and starts it, as libSystem's `execvP(3)` and
+//! `posix_spawnp(3)` do (Libc, gen/FreeBSD/exec.c and sys/posix_spawn.c).
+//!
+//! Those are not called: the one takes no environment and the other calls a function of ours
+//! for each place, so that one call of the program would be asked about many times.
+
+use core::ffi::{CStr, c_char, c_int};
+
+use rampart_core::arena::{Full, Text as Buffer};
+use rampart_core::environ;
+
+use super::{SHELL_COVERAGE, environment, sys};
+use crate::abi::Strings;
+use crate::environment as repaired;
+use crate::program::string;
+use crate::scratch::Scratch;
+use crate::state;
+
+/// `_PATH_DEFPATH` (`paths.h`)
+pub const DEFAULT_SEARCH: &[u8] = b"/usr/bin:/bin";
+/// `_PATH_BSHELL` (`paths.h`)
+const SHELL: &CStr = c"/bin/sh";
+/// `MAXPATHLEN`
+const LONGEST_PATH: usize = 1024;
+/// An argument list of so many pointers is made on the stack.
+const POINTERS_ON_STACK: usize = 64;
+
+/// The value of PATH in this process, or what stands for it.
+pub fn search_path() -> &'static [u8] {
+    // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)).
+    unsafe { environ::value_in(environment(), c"PATH") }.unwrap_or(DEFAULT_SEARCH)
+}
+
+/// What is done about a place whose path is too long: the error number with which the search
+/// ends, if it does.
+pub type TooLong = fn(&[u8]) -> Option<c_int>;
+
+/// As `execvP(3)` does: says so and goes on.
+pub fn say_too_long(place: &[u8]) -> Option<c_int> {
+    for piece in [b"execvP: ", place, b": path too long\n"] {
+        let _ = sys::write(libc::STDERR_FILENO, piece);
+    }
+    None
+}
+
+/// As `posix_spawnp(3)` does: gives up.
+pub fn give_up(_place: &[u8]) -> Option<c_int> {
+    Some(libc::ENAMETOOLONG)
+}
+
+/// Tries each place in `search` where the program may be, and a shell for what is no program
+/// but may be run; the error number of the last attempt, 0 if one succeeded. An `attempt` is
+/// given a path, an argument list and an environment.
+///
+/// # Safety
+/// `argv` and `envp` are NULL or arrays of strings that end with NULL.
+pub unsafe fn start(
+    file: &CStr,
+    search: &[u8],
+    (argv, envp): (Strings, Strings),
+    too_long: TooLong,
+    mut attempt: impl FnMut(&CStr, Strings, Strings) -> c_int,
+) -> c_int {
+    let mut one = |path: &CStr| {
+        let error = attempt(path, argv, envp);
+        if error == libc::ENOEXEC {
+            // SAFETY: the caller's promise.
+            return Attempt::Ended(unsafe { by_shell(path, argv, envp, &mut attempt) });
+        }
+        judged(path, error)
+    };
+    let name = file.to_bytes();
+    if name.contains(&b'/') {
+        return match one(file) {
+            Attempt::Ended(error) | Attempt::Missing(error) => error,
+            Attempt::Forbidden => libc::EACCES,
+        };
+    }
+    if name.is_empty() {
+        return libc::ENOENT;
+    }
+    let mut is_forbidden = false;
+    for place in search.split(|byte| *byte == b':') {
+        let place = if place.is_empty() { b"." } else { place };
+        let mut room = [0; LONGEST_PATH];
+        let Ok(path) = joined(place, name, &mut room) else {
+            if let Some(error) = too_long(place) {
+                return error;
+            }
+            continue;
+        };
+        match one(path) {
+            Attempt::Ended(error) => return error,
+            Attempt::Missing(_) => {}
+            Attempt::Forbidden => is_forbidden = true,
+        }
+    }
+    if is_forbidden { libc::EACCES } else { libc::ENOENT }
+}
+
+enum Attempt {
+    /// There is nothing more to be tried.
+    Ended(c_int),
+    /// It is not there.
+    Missing(c_int),
+    /// It is there and may not be run.
+    Forbidden,
+}
+
+fn judged(path: &CStr, error: c_int) -> Attempt {
+    match error {
+        0 | libc::E2BIG | libc::ENOMEM | libc::ETXTBSY => Attempt::Ended(error),
+        libc::ELOOP | libc::ENAMETOOLONG | libc::ENOENT | libc::ENOTDIR => Attempt::Missing(error),
+        // A directory on the way may be closed: then it is not known to be there.
+        _ if sys::status_at(path).is_err() => Attempt::Missing(error),
+        libc::EACCES => Attempt::Forbidden,
+        _ => Attempt::Ended(error),
+    }
+}
+
+fn joined<'r>(place: &[u8], name: &[u8], room: &'r mut [u8]) -> Result<&'r CStr, Full> {
+    let mut text = Buffer::new(room);
+    for piece in [place, b"/", name, b"\0"] {
+        text.push(piece)?;
+    }
+    CStr::from_bytes_until_nul(room).map_err(|_| Full)
+}
+
+/// Starts a shell that reads the file at `path`.
+///
+/// # Safety
+/// As for [`start`].
+#[inline(never)]
+unsafe fn by_shell(
+    path: &CStr,
+    argv: Strings,
+    envp: Strings,
+    attempt: &mut impl FnMut(&CStr, Strings, Strings) -> c_int,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let count = unsafe {
+        (0..).take_while(|at| !argv.is_null() && string(*argv.add(*at)).is_some()).count()
+    };
+    // The shell's name, the path, what follows the program's name, and NULL.
+    let length = count.max(1).saturating_add(2);
+    let mut few = [core::ptr::null(); POINTERS_ON_STACK];
+    let mut many;
+    let list = if let Some(list) = few.get_mut(..length) {
+        list
+    } else {
+        many = Scratch::claim(length.saturating_mul(size_of::<*const c_char>()));
+        match many.as_mut().and_then(|many| many.split(length)) {
+            Some((list, _)) => list,
+            None => return libc::ENOMEM,
+        }
+    };
+    for (at, word) in list.iter_mut().enumerate() {
+        // SAFETY: the list of the program has `count` strings and a NULL.
+        *word = match at {
+            0 if count == 0 => c"sh".as_ptr(),
+            0 => unsafe { *argv },
+            1 => path.as_ptr(),
+            _ if at > count => core::ptr::null(),
+            _ => unsafe { *argv.add(at - 1) },
+        };
+    }
+    let list = list.as_ptr();
+    let guard = state::get().and_then(|state| Some(&state.equipment.as_ref().ok()?.guard));
+    let Some(guard) = guard else { return attempt(SHELL, list, envp) };
+    // SAFETY: the caller's promise.
+    unsafe { repaired::with(guard, envp, SHELL_COVERAGE, |envp| attempt(SHELL, list, envp)) }
+        .unwrap_or(libc::ENOMEM)
+}
