@@ -44,6 +44,12 @@ impl Failure {
         Self { sentence: format!("{}; {consequence}", self.sentence), ..self }
     }
 
+    /// The status to exit with.
+    #[cfg(target_os = "linux")]
+    pub fn status(&self) -> u8 {
+        self.status
+    }
+
     /// The sentence.
     pub fn sentence(&self) -> &str {
         &self.sentence

@@ -23,6 +23,9 @@ use crate::relay::{self, Order, Proxy, Remote};
 use crate::run::environment::{Guard, URL, variable};
 use crate::run::inherited;
 use crate::run::own_server::Access;
+#[cfg(target_os = "linux")]
+use crate::run::seal::{self, Asking, Plan};
+use crate::run::sealing::{self, Seal, Sealing};
 use crate::run::{default_server, embedded};
 use crate::token::Token;
 
@@ -52,7 +55,8 @@ what it starts are given one that is good for this run only. Proxies are used on
 by --proxy, never by variables like HTTPS_PROXY; redirects are not followed.
 
 COMMAND takes the place of rampart: same process, terminal, signals and exit
-status. It is not asked about itself, for it was you who typed it; what it starts
+status. With --seal rampart waits for it in the same terminal and process group, passes
+signals and stops on, and ends as it does; RAMPART_SEAL stands for the flag. It is not asked about itself, for it was you who typed it; what it starts
 is. On macOS it may not be a program that the system protects, such as /bin/sh:
 `rampart doctor -- COMMAND` tells. The status is 127 if COMMAND is not found, 126 if it cannot be run, 2 if the
 command line, the policy or the library is not usable, 1 if something else fails.";
@@ -135,6 +139,17 @@ pub struct Arguments {
     )]
     proxy: Option<String>,
 
+    /// Have the kernel ask about what the library cannot see (Linux) [default: auto]
+    #[arg(
+        long,
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "on",
+        help_heading = "Seal"
+    )]
+    seal: Option<Seal>,
+
     /// Have the library say on stderr what it does
     #[arg(long, help_heading = "Diagnosis")]
     debug: bool,
@@ -156,6 +171,7 @@ pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
     {
         check_takes_library(program)?;
     }
+    let sealing = sealing::decide(arguments.seal, arguments.mode, &arguments.command)?;
     let server = if arguments.mode == Mode::Disabled {
         Server::unasked(library)?
     } else {
@@ -184,6 +200,45 @@ pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
         is_reached: server.is_reached,
     }
     .enter();
+    match sealing {
+        Some(sealing) => run_sealed(sealing, &server, &session, arguments),
+        None => replace_process(&arguments.command),
+    }
+}
+
+/// Waits for the command, while the kernel asks about all that it starts.
+#[cfg(target_os = "linux")]
+fn run_sealed(
+    sealing: Sealing,
+    server: &Server,
+    session: &OsStr,
+    arguments: &Arguments,
+) -> Result<std::convert::Infallible, Failure> {
+    let text = |name: &OsStr| name.to_string_lossy().into_owned();
+    let asking = Asking::new(seal::Order {
+        url: server.url.as_deref().unwrap_or_default(),
+        address: server.address,
+        token: server.token.as_ref(),
+        agent: text(&arguments.agent),
+        session: text(session),
+        enforces: arguments.mode == Mode::Enforce,
+        timeout: relay::whole_patience(),
+    })?;
+    let plan = Plan { judge: Box::new(asking), no_new_privs: sealing.no_new_privs };
+    seal::run(plan, || {
+        let Err(failure) = replace_process(&arguments.command);
+        failure
+    })
+}
+
+/// There is no seal on this system.
+#[cfg(not(target_os = "linux"))]
+fn run_sealed(
+    _: Sealing,
+    _: &Server,
+    _: &OsStr,
+    arguments: &Arguments,
+) -> Result<std::convert::Infallible, Failure> {
     replace_process(&arguments.command)
 }
 

@@ -110,12 +110,17 @@ fn authorization(token: &Token) -> Result<HeaderValue, Failure> {
 
 /// How long a question may take, for the library to have the answer in time.
 fn patience() -> Duration {
+    let timeout = whole_patience();
+    timeout.saturating_sub((timeout / 10).min(LONGEST_MARGIN))
+}
+
+/// How long the library waits for an answer.
+pub fn whole_patience() -> Duration {
     let variable = Variable::TimeoutMs;
     let value = std::env::var_os(&*variable.name().to_string_lossy());
     let value = value.as_deref().map(std::os::unix::ffi::OsStrExt::as_bytes);
     let settings = Settings::read(|asked| if asked == variable { value } else { None });
-    let timeout = Duration::from_millis(settings.timeout_ms.into());
-    timeout.saturating_sub((timeout / 10).min(LONGEST_MARGIN))
+    Duration::from_millis(settings.timeout_ms.into())
 }
 
 /// Keeps the server's token from the agent: another process of the same user can

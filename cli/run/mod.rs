@@ -3,6 +3,7 @@
 
 pub mod askers;
 pub mod default_server;
+pub mod agents;
 pub mod embedded;
 pub mod environment;
 pub mod inherited;
@@ -10,4 +11,7 @@ pub mod lifetime;
 pub mod own_server;
 pub mod private_directory;
 pub mod processes;
+#[cfg(target_os = "linux")]
+pub mod seal;
+pub mod sealing;
 pub mod title;

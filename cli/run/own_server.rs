@@ -225,7 +225,11 @@ fn ended_well(child: Pid) -> bool {
     }
 }
 
-fn silence() -> io::Result<()> {
+/// Has nobody at the standard streams.
+///
+/// # Errors
+/// As the system says.
+pub fn silence() -> io::Result<()> {
     let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;
@@ -234,7 +238,7 @@ fn silence() -> io::Result<()> {
 }
 
 /// Closes what was inherited: somebody may wait for the end of one of those pipes.
-fn close_all_but(kept: &[RawFd]) {
+pub fn close_all_but(kept: &[RawFd]) {
     let named = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
     let open: Vec<RawFd> = match fs::read_dir("/dev/fd") {
         Ok(entries) => entries.filter_map(named).collect(),
@@ -250,7 +254,7 @@ fn close_all_but(kept: &[RawFd]) {
 
 /// Ends the process at once: what is registered to run at its end belongs to the
 /// process that it was forked from.
-fn exit(status: i32) -> ! {
+pub fn exit(status: i32) -> ! {
     // SAFETY: ends the process, whatever its state is.
     unsafe { libc::_exit(status) }
 }

@@ -5,6 +5,7 @@ mod disk;
 mod homebrew;
 mod places;
 mod program;
+mod seal;
 mod server;
 mod trial;
 
@@ -23,6 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   rampart doctor
   rampart doctor -- node server.js
+  rampart doctor --agent codex
   rampart doctor --json | jq '.checks[] | select(.level == \"problem\")'
 
 The status is 0 if all is in place, or if the guard sees everything that PROGRAM
@@ -38,6 +40,9 @@ pub struct Arguments {
     /// A program, as it would be started; its arguments do not matter
     #[arg(last = true, value_name = "PROGRAM")]
     program: Vec<OsString>,
+    /// Say what a run of this agent needs
+    #[arg(long, value_name = "NAME", conflicts_with = "program")]
+    agent: Option<OsString>,
     /// Write one JSON object
     #[arg(long)]
     json: bool,
@@ -48,9 +53,10 @@ pub struct Arguments {
 /// # Errors
 /// There is no such program, or no home.
 pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
-    match arguments.program.first() {
-        Some(name) => program::run(name, arguments.json),
-        None => check(arguments.json),
+    match (arguments.program.first(), &arguments.agent) {
+        (Some(name), _) => program::run(name, arguments.json),
+        (None, Some(name)) => seal::of_agent(name, arguments.json),
+        (None, None) => check(arguments.json),
     }
 }
 
@@ -104,6 +110,7 @@ fn check(json: bool) -> Result<bool, Failure> {
     let mut checks = places::checks(&home);
     checks.extend(trial::check(&home));
     checks.push(server::check(&home));
+    checks.push(seal::check());
     let ok = checks.iter().all(|check| check.level != Level::Problem);
     if json {
         output::json(&Report { ok, checks })?;

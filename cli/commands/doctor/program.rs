@@ -15,6 +15,7 @@ use super::homebrew::{Instead, instead};
 use crate::command_line::command_line;
 use crate::failure::Failure;
 use crate::output;
+use crate::run::sealing::need;
 
 /// How much will be seen of the program of this name or path, where that is known.
 pub fn coverage_of(name: &OsStr) -> Option<Coverage> {
@@ -84,6 +85,8 @@ struct Report<'l> {
     why: &'static str,
     consequence: &'static str,
     instead: Option<String>,
+    /// Why the library alone will not do, if it will not.
+    seal: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -112,6 +115,7 @@ impl Looked {
             why: why(self.coverage),
             consequence: consequence(self.coverage),
             instead: self.advice(path),
+            seal: need(path.as_os_str(), self.coverage),
         }
     }
 
@@ -131,6 +135,9 @@ impl Looked {
         }
         row("why", &why(self.coverage));
         row("so", &consequence(self.coverage));
+        if let Some(why) = need(path.as_os_str(), self.coverage) {
+            row("seal", &format_args!("{why}: `rampart preload` has the kernel ask as well"));
+        }
         if let Some(advice) = self.advice(path) {
             row("instead", &advice);
         }

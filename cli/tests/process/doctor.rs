@@ -251,6 +251,23 @@ fn a_program_that_cannot_be_run_is_told_as_a_shell_does() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_an_agent_needs_is_told_and_whether_it_can_be_had() {
+    let world = World::with_library();
+    let text = stdout(&world.run(["doctor"]));
+    assert!(text.lines().any(|line| line.contains(" seal ")), "{text}");
+    let output = world.run(["doctor", "--agent", "codex"]);
+    assert!(stdout(&output).starts_with("codex: codex is a static program"), "{output:?}");
+    let output = world.run(["doctor", "--json", "--agent", "mini"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["known"], &report["ok"]), (&Value::Bool(false), &Value::Bool(true)));
+    let launcher = world.write("bin/claude", "#!/bin/sh\nexit 0\n");
+    fs::set_permissions(&launcher, fs::Permissions::from_mode(0o755)).unwrap();
+    let output = world.run(["doctor", "--", launcher.to_str().unwrap()]);
+    assert!(stdout(&output).contains("sandbox of its own"), "{output:?}");
+}
+
 #[test]
 fn a_policy_about_coverage_decides_in_test_and_in_serve() {
     let world = World::new();

@@ -12,6 +12,8 @@ mod preload;
 mod reach;
 mod relay;
 mod remote;
+#[cfg(target_os = "linux")]
+mod seal;
 mod serve_files;
 mod serve_large;
 mod serve_protocol;

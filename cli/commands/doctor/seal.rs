@@ -1,0 +1,72 @@
+//! Whether a run can be sealed here, and what a known agent needs of that.
+
+use std::ffi::OsStr;
+
+use serde::Serialize;
+
+use super::Check;
+use crate::failure::Failure;
+use crate::output;
+use crate::run::agents;
+use crate::run::sealing::{Sealing, try_out};
+
+/// Whether this kernel, as this user, can seal a run.
+pub fn check() -> Check {
+    match try_out() {
+        Ok(sealing) => Check::ok("seal", price(sealing)),
+        Err(why) => Check::warning(
+            "seal",
+            format!("a run cannot be sealed here: {why}"),
+            "what the library cannot see goes unasked: static programs, sandboxes",
+        ),
+    }
+}
+
+fn price(sealing: Sealing) -> &'static str {
+    if sealing.no_new_privs {
+        "a run can be sealed; sudo and other set-user-ID programs gain no rights in it then"
+    } else {
+        "a run can be sealed, and nothing in it changes"
+    }
+}
+
+#[derive(Serialize)]
+struct Report<'r> {
+    agent: &'r str,
+    known: bool,
+    why: Option<&'r str>,
+    seal: &'r str,
+    ok: bool,
+}
+
+/// Writes what a run of this agent needs, and gives whether it can be had.
+///
+/// # Errors
+/// What was found cannot be written.
+pub fn of_agent(name: &OsStr, json: bool) -> Result<bool, Failure> {
+    let found = agents::named(name);
+    let tried = try_out();
+    let ok = found.is_none() || tried.is_ok();
+    let seal = match &tried {
+        Ok(sealing) => price(*sealing),
+        Err(why) => why,
+    };
+    let shown = name.to_string_lossy();
+    let why = found.map(|agent| agent.why);
+    if json {
+        output::json(&Report { agent: &shown, known: why.is_some(), why, seal, ok })?;
+        return Ok(ok);
+    }
+    let Some(why) = why else {
+        output::line(format_args!(
+            "{shown}: no agent that is known to need more than the library; \
+             `rampart doctor -- PROGRAM` tells what of a program is seen"
+        ))?;
+        return Ok(ok);
+    };
+    output::line(format_args!("{shown}: {why}"))?;
+    let so = if ok { "`rampart preload` seals its runs" } else { "it would run unseen" };
+    output::line(format_args!("  so       {so}"))?;
+    output::line(format_args!("  seal     {seal}"))?;
+    Ok(ok)
+}

@@ -1,0 +1,227 @@
+//! Has a program decided about by the run's policy server, as the library would.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+use rampart_core::answer::Reader;
+use rampart_core::url::{Server, Url};
+use rampart_core::verdict::{Outcome, Unreachable};
+use serde_json::json;
+
+use super::supervisor::Judge;
+use super::tracee::Program;
+use crate::command_line::command_line;
+use crate::failure::Failure;
+use crate::token::Token;
+
+/// Who is asked, and on whose behalf.
+pub struct Order<'o> {
+    /// As the library is told it.
+    pub url: &'o str,
+    /// The address of a server that the URL has by name.
+    pub address: Option<SocketAddr>,
+    pub token: Option<&'o Token>,
+    pub agent: String,
+    pub session: String,
+    /// Whether what is denied is refused.
+    pub enforces: bool,
+    /// For a whole question, connecting included.
+    pub timeout: Duration,
+}
+
+/// A policy server that is asked over connections that are kept.
+pub struct Asking {
+    ways: Vec<Way>,
+    head: String,
+    agent: String,
+    session: String,
+    enforces: bool,
+    timeout: Duration,
+    kept: Mutex<Vec<Box<dyn Stream>>>,
+}
+
+enum Way {
+    Socket(PathBuf),
+    Abstract(Vec<u8>),
+    Address(SocketAddr),
+}
+
+trait Stream: Read + Write + Send {
+    fn set_patience(&self, left: Duration) -> io::Result<()>;
+}
+
+impl Stream for UnixStream {
+    fn set_patience(&self, left: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(left))?;
+        self.set_write_timeout(Some(left))
+    }
+}
+
+impl Stream for TcpStream {
+    fn set_patience(&self, left: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(left))?;
+        self.set_write_timeout(Some(left))
+    }
+}
+
+impl Asking {
+    /// # Errors
+    /// The URL is none that can be asked.
+    pub fn new(order: Order<'_>) -> Result<Self, Failure> {
+        let unusable = || Failure::usage(format!("{:?} cannot be asked by the kernel", order.url));
+        let mut ways = Vec::new();
+        let mut place = None;
+        for text in order.url.split(',') {
+            if let Some(name) = text.strip_prefix("unix:@") {
+                ways.push(Way::Abstract(name.as_bytes().to_vec()));
+                place.get_or_insert((String::from("localhost"), String::new()));
+                continue;
+            }
+            let url = Url::parse(text.as_bytes()).map_err(|_| unusable())?;
+            ways.push(match url.server {
+                Server::Unix(path) => Way::Socket(bytes_to_path(path)),
+                Server::Address(address) => Way::Address(address),
+                _ => Way::Address(order.address.ok_or_else(unusable)?),
+            });
+            let owned = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            place.get_or_insert_with(|| (owned(url.authority), owned(url.prefix)));
+        }
+        let (host, prefix) = place.ok_or_else(unusable)?;
+        let mut head = format!("POST {prefix}/v1/preflight/exec HTTP/1.1\r\nHost: {host}\r\n");
+        if let Some(token) = order.token {
+            head.extend(["Authorization: Bearer ", token.reveal(), "\r\n"]);
+        }
+        head += "Content-Type: application/json\r\nContent-Length: ";
+        let Order { agent, session, enforces, timeout, .. } = order;
+        Ok(Self { ways, head, agent, session, enforces, timeout, kept: Mutex::default() })
+    }
+
+    fn body(&self, thread: Pid, command: &str, cwd: Option<&[u8]>) -> String {
+        let mut body = json!({
+            "agent": self.agent,
+            "session": self.session,
+            "params": {"command": command, "form": "argv", "coverage": "full"},
+            "pid": thread.as_raw(),
+            "by": "kernel",
+            "enforce": true,
+        });
+        if let Some(cwd) = cwd {
+            body["cwd"] = String::from_utf8_lossy(cwd).into();
+        }
+        body.to_string()
+    }
+
+    fn decides(&self, body: &str) -> bool {
+        self.ask(body) == Outcome::Allowed || !self.enforces
+    }
+
+    /// Asks; a kept connection that turns out to be dead is no failure.
+    fn ask(&self, body: &str) -> Outcome {
+        let deadline = Instant::now() + self.timeout;
+        let request = format!("{}{}\r\n\r\n{body}", self.head, body.len());
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(stream) = kept
+            && let Some(outcome) = self.ask_over(stream, &request, deadline)
+        {
+            return outcome;
+        }
+        match self.connect(deadline) {
+            Ok(stream) => self.ask_over(stream, &request, deadline),
+            Err(_) => None,
+        }
+        .unwrap_or(Outcome::Unreachable(Unreachable::NoServer))
+    }
+
+    /// `None`: the connection was over before any answer.
+    fn ask_over(
+        &self,
+        mut stream: Box<dyn Stream>,
+        request: &str,
+        deadline: Instant,
+    ) -> Option<Outcome> {
+        let mut reader = Reader::default();
+        let mut room = [0; 4096];
+        let set = |stream: &dyn Stream| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            stream.set_patience(left.max(Duration::from_millis(1)))
+        };
+        let cut = |reader: &Reader| reader.has_begun().then(|| reader.closed().outcome);
+        if set(&*stream).is_err() || stream.write_all(request.as_bytes()).is_err() {
+            return None;
+        }
+        loop {
+            if Instant::now() >= deadline || set(&*stream).is_err() {
+                return Some(Outcome::Unreachable(Unreachable::TimedOut));
+            }
+            match stream.read(&mut room) {
+                Ok(0) => return cut(&reader),
+                Ok(read) => {
+                    if let Some(end) = reader.feed(&room[..read]) {
+                        if end.reusable {
+                            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+                            kept.push(stream);
+                        }
+                        return Some(end.outcome);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return cut(&reader),
+            }
+        }
+    }
+
+    fn connect(&self, deadline: Instant) -> io::Result<Box<dyn Stream>> {
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        for way in &self.ways {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = left.max(Duration::from_millis(1));
+            let stream = match way {
+                Way::Socket(path) => UnixStream::connect(path).map(boxed),
+                Way::Abstract(name) => connect_abstract(name).map(boxed),
+                Way::Address(address) => TcpStream::connect_timeout(address, left).map(boxed),
+            };
+            match stream {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+fn boxed(stream: impl Stream + 'static) -> Box<dyn Stream> {
+    Box::new(stream)
+}
+
+fn connect_abstract(name: &[u8]) -> io::Result<UnixStream> {
+    use std::os::linux::net::SocketAddrExt as _;
+
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+    UnixStream::connect_addr(&address)
+}
+
+fn bytes_to_path(bytes: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    std::ffi::OsStr::from_bytes(bytes).into()
+}
+
+impl Judge for Asking {
+    fn allows(&self, thread: Pid, program: &Program) -> bool {
+        let command = command_line(&program.words);
+        self.decides(&self.body(thread, &command, program.cwd.as_deref()))
+    }
+
+    fn allows_unreadable(&self, _thread: Pid, _why: Errno) -> bool {
+        !self.enforces
+    }
+
+    fn note_attack(&self, _thread: Pid) {}
+}

@@ -1,0 +1,157 @@
+//! What the processes of a sealed run tell each other, over socket pairs that end with them.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
+    sendmsg, socketpair,
+};
+
+/// A word, and a number that it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Message {
+    /// To the waiter: this process is about to become the command; with its handle.
+    Command(i32),
+    /// To the waiter: the command has stopped, by this signal.
+    Stopped(i32),
+    /// To the waiter: the command is gone; the status as wait(2) gives it.
+    Ended(i32),
+    /// The same, and nobody else is left of the tree: the keeper ends at once.
+    Last(i32),
+    /// To the command: it may go on.
+    GoOn,
+    /// From the command: with the descriptor at which the kernel asks.
+    Listener,
+}
+
+impl Message {
+    fn bytes(self) -> [u8; 5] {
+        let (word, number) = match self {
+            Self::Command(process) => (1, process),
+            Self::Stopped(signal) => (2, signal),
+            Self::Ended(status) => (3, status),
+            Self::Last(status) => (4, status),
+            Self::GoOn => (5, 0),
+            Self::Listener => (6, 0),
+        };
+        let [a, b, c, d] = number.to_ne_bytes();
+        [word, a, b, c, d]
+    }
+
+    fn read([word, a, b, c, d]: [u8; 5]) -> Option<Self> {
+        let number = i32::from_ne_bytes([a, b, c, d]);
+        Some(match word {
+            1 => Self::Command(number),
+            2 => Self::Stopped(number),
+            3 => Self::Ended(number),
+            4 => Self::Last(number),
+            5 => Self::GoOn,
+            6 => Self::Listener,
+            _ => return None,
+        })
+    }
+}
+
+/// One end of a channel.
+#[derive(Debug)]
+pub struct Channel(OwnedFd);
+
+impl Channel {
+    /// Both ends of a new channel, which no program inherits.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn pair() -> Result<(Self, Self), Errno> {
+        let (one, other) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        Ok((Self(one), Self(other)))
+    }
+
+    /// # Errors
+    /// As the system says: `EPIPE` where the other end is gone.
+    pub fn send(&self, message: Message, descriptor: Option<&OwnedFd>) -> Result<(), Errno> {
+        let bytes = message.bytes();
+        let raw = descriptor.map(|it| [it.as_raw_fd()]);
+        let rights = raw.as_ref().map(|raw| ControlMessage::ScmRights(raw));
+        let own = self.0.as_raw_fd();
+        let parts = [IoSlice::new(&bytes)];
+        sendmsg::<()>(own, &parts, rights.as_slice(), MsgFlags::MSG_NOSIGNAL, None).map(drop)
+    }
+
+    /// Waits for a message; `None`: the other end is gone.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn receive(&self) -> Result<Option<(Message, Option<OwnedFd>)>, Errno> {
+        let mut bytes = [0; 5];
+        let mut room = nix::cmsg_space!([i32; 1]);
+        loop {
+            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+            let own = self.0.as_raw_fd();
+            let mut parts = [IoSliceMut::new(&mut bytes)];
+            let received = match recvmsg::<()>(own, &mut parts, Some(&mut room), flags) {
+                Err(Errno::EINTR) => continue,
+                received => received?,
+            };
+            let length = received.bytes;
+            let mut descriptor = None;
+            for control in received.cmsgs()? {
+                if let ControlMessageOwned::ScmRights(rights) = control {
+                    for raw in rights {
+                        // SAFETY: the kernel has just made this descriptor for us.
+                        descriptor = Some(unsafe { OwnedFd::from_raw_fd(raw) });
+                    }
+                }
+            }
+            if length == 0 {
+                return Ok(None);
+            }
+            return match Message::read(bytes) {
+                Some(message) if length == bytes.len() => Ok(Some((message, descriptor))),
+                _ => Err(Errno::EBADMSG),
+            };
+        }
+    }
+
+    /// The end's descriptor, to be waited at.
+    pub fn descriptor(&self) -> &OwnedFd {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Channel, Message};
+
+    #[test]
+    fn messages_and_descriptors_arrive_as_they_were_sent() {
+        let (one, other) = Channel::pair().unwrap();
+        let messages = [
+            Message::Command(7),
+            Message::Stopped(20),
+            Message::Ended(-1),
+            Message::Last(0x7f00),
+            Message::GoOn,
+        ];
+        for message in messages {
+            one.send(message, None).unwrap();
+        }
+        for message in messages {
+            let (received, descriptor) = other.receive().unwrap().unwrap();
+            assert_eq!((received, descriptor.is_none()), (message, true));
+        }
+        let (third, fourth) = Channel::pair().unwrap();
+        one.send(Message::Listener, Some(third.descriptor())).unwrap();
+        let (received, descriptor) = other.receive().unwrap().unwrap();
+        assert_eq!(received, Message::Listener);
+        drop(third);
+        let third = Channel(descriptor.unwrap());
+        third.send(Message::GoOn, None).unwrap();
+        assert_eq!(fourth.receive().unwrap().unwrap().0, Message::GoOn);
+        drop(one);
+        assert!(other.receive().unwrap().is_none());
+        assert!(other.send(Message::GoOn, None).is_err());
+    }
+}

@@ -1,0 +1,373 @@
+//! The filter that has the kernel ask: what it stops, for every kind of system call that
+//! the kernel takes on this machine.
+//!
+//! It stops the calls that start a program, and those that are aimed at the supervisor as
+//! far as their arguments show it: signals, `ptrace` and the like. Both become questions
+//! (`seccomp_unotify(2)`); a number that means the supervisor may mean somebody else in
+//! another process namespace, which only the supervisor can tell. All else goes on at once.
+
+use std::os::fd::{FromRawFd as _, OwnedFd};
+
+use libc::{
+    BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO,
+    SECCOMP_RET_USER_NOTIF, c_long, c_ulong, sock_filter, sock_fprog,
+};
+use nix::errno::Errno;
+
+/// What a call is, that the filter has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// `execve(2)`
+    Execve,
+    /// `execveat(2)`
+    Execveat,
+    /// It is aimed at the supervisor, if its number means that in the caller's namespace.
+    Aimed,
+}
+
+/// One way to make system calls: its numbers, and the size of its pointers.
+pub struct Abi {
+    /// `AUDIT_ARCH_*` (linux/audit.h)
+    arch: u32,
+    /// In bytes.
+    pub pointer: usize,
+    execve: u32,
+    execveat: u32,
+    /// Calls that are aimed at a process, and which argument names it.
+    aimed: &'static [(u32, usize)],
+    /// `kill(2)`, which also takes groups and everybody.
+    kill: u32,
+}
+
+/// Numbers of x32 have this bit (asm/unistd.h).
+#[cfg(target_arch = "x86_64")]
+const X32: u32 = 0x4000_0000;
+
+// tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, ptrace, process_vm_readv and _writev,
+// pidfd_open, prlimit64, tkill
+#[cfg(target_arch = "x86_64")]
+const ABIS: &[Abi] = &[
+    Abi {
+        arch: 0xc000_003e,
+        pointer: 8,
+        execve: 59,
+        execveat: 322,
+        aimed: &[
+            (234, 0),
+            (129, 0),
+            (297, 0),
+            (101, 1),
+            (310, 0),
+            (311, 0),
+            (434, 0),
+            (302, 0),
+            (200, 0),
+        ],
+        kill: 62,
+    },
+    Abi {
+        arch: 0xc000_003e,
+        pointer: 4,
+        execve: X32 + 520,
+        execveat: X32 + 545,
+        aimed: &[
+            (X32 + 234, 0),
+            (X32 + 524, 0),
+            (X32 + 536, 0),
+            (X32 + 521, 1),
+            (X32 + 539, 0),
+            (X32 + 540, 0),
+            (X32 + 434, 0),
+            (X32 + 302, 0),
+            (X32 + 200, 0),
+        ],
+        kill: X32 + 62,
+    },
+    Abi {
+        arch: 0x4000_0003,
+        pointer: 4,
+        execve: 11,
+        execveat: 358,
+        aimed: &[
+            (270, 0),
+            (178, 0),
+            (335, 0),
+            (26, 1),
+            (347, 0),
+            (348, 0),
+            (434, 0),
+            (340, 0),
+            (238, 0),
+        ],
+        kill: 37,
+    },
+];
+
+#[cfg(target_arch = "aarch64")]
+const ABIS: &[Abi] = &[
+    Abi {
+        arch: 0xc000_00b7,
+        pointer: 8,
+        execve: 221,
+        execveat: 281,
+        aimed: &[
+            (131, 0),
+            (138, 0),
+            (240, 0),
+            (117, 1),
+            (270, 0),
+            (271, 0),
+            (434, 0),
+            (261, 0),
+            (130, 0),
+        ],
+        kill: 129,
+    },
+    Abi {
+        arch: 0x4000_0028,
+        pointer: 4,
+        execve: 11,
+        execveat: 387,
+        aimed: &[
+            (268, 0),
+            (178, 0),
+            (363, 0),
+            (26, 1),
+            (376, 0),
+            (377, 0),
+            (434, 0),
+            (369, 0),
+            (238, 0),
+        ],
+        kill: 37,
+    },
+];
+
+/// Nothing can be sealed on another machine.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+const ABIS: &[Abi] = &[];
+
+/// Where `struct seccomp_data` (linux/seccomp.h) has the number, the way, and the low half of
+/// an argument. All machines above are little-endian.
+const NUMBER: u32 = 0;
+const ARCH: u32 = 4;
+const ARGUMENTS: [u32; 6] = [16, 24, 32, 40, 48, 56];
+
+impl Abi {
+    /// The way that a call was made, and what it is; `None` for what the filter lets go.
+    pub fn of(arch: u32, number: i32) -> Option<(&'static Self, Call)> {
+        let number = number.cast_unsigned();
+        ABIS.iter().filter(|abi| abi.arch == arch).find_map(|abi| {
+            let call = match number {
+                it if it == abi.execve => Call::Execve,
+                it if it == abi.execveat => Call::Execveat,
+                it if it == abi.kill || abi.aimed.iter().any(|(each, _)| *each == it) => {
+                    Call::Aimed
+                }
+                _ => return None,
+            };
+            Some((abi, call))
+        })
+    }
+}
+
+/// The filter's program. Calls of a way that is not known here fail with `ENOSYS`.
+pub fn program(supervisor: i32) -> Vec<sock_filter> {
+    let mut code = vec![load(ARCH)];
+    let mut ways: Vec<u32> = ABIS.iter().map(|abi| abi.arch).collect();
+    ways.dedup();
+    for arch in ways {
+        let block = calls(ABIS.iter().filter(|abi| abi.arch == arch), supervisor);
+        // A conditional jump reaches 255 instructions, an unconditional one all.
+        code.push(unless_equal(arch, 1));
+        code.push(jump(1));
+        code.push(jump(block.len()));
+        code.extend(block);
+    }
+    code.push(give(SECCOMP_RET_ERRNO | libc::ENOSYS as u32));
+    code
+}
+
+/// For one value of `arch`: asks, or allows.
+fn calls<'a>(abis: impl Iterator<Item = &'a Abi>, supervisor: i32) -> Vec<sock_filter> {
+    let own = supervisor.cast_unsigned();
+    let everybody = u32::MAX;
+    let mut code = vec![load(NUMBER)];
+    for abi in abis {
+        for number in [abi.execve, abi.execveat] {
+            code.push(unless_equal(number, 1));
+            code.push(give(SECCOMP_RET_USER_NOTIF));
+        }
+        for (number, index) in abi.aimed {
+            code.extend(ask_if_argument_is(*number, *index, &[own]));
+        }
+        code.extend(ask_if_argument_is(abi.kill, 0, &[own, own.wrapping_neg(), everybody]));
+    }
+    code.push(give(SECCOMP_RET_ALLOW));
+    code
+}
+
+fn ask_if_argument_is(number: u32, index: usize, values: &[u32]) -> Vec<sock_filter> {
+    let mut block = vec![load(ARGUMENTS[index])];
+    for value in values {
+        block.push(unless_equal(*value, 1));
+        block.push(give(SECCOMP_RET_USER_NOTIF));
+    }
+    block.push(give(SECCOMP_RET_ALLOW));
+    let mut code = vec![unless_equal(number, u8::try_from(block.len()).unwrap_or(u8::MAX))];
+    code.extend(block);
+    code
+}
+
+fn load(offset: u32) -> sock_filter {
+    instruction(BPF_LD | BPF_W | BPF_ABS, 0, 0, offset)
+}
+
+/// Goes on if what was loaded is `value`, else skips so many instructions.
+fn unless_equal(value: u32, skipped: u8) -> sock_filter {
+    instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, skipped, value)
+}
+
+fn jump(skipped: usize) -> sock_filter {
+    instruction(BPF_JMP, 0, 0, u32::try_from(skipped).unwrap_or(u32::MAX))
+}
+
+fn give(action: u32) -> sock_filter {
+    instruction(BPF_RET | BPF_K, 0, 0, action)
+}
+
+fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> sock_filter {
+    sock_filter { code: u16::try_from(code).unwrap_or_default(), jt, jf, k }
+}
+
+/// Installs a filter in this thread, for it and all that it will start; gives the
+/// descriptor at which the kernel asks.
+///
+/// # Errors
+/// `EACCES` without `no_new_privs` or `CAP_SYS_ADMIN`; `EBUSY` where another process asks
+/// already; `EINVAL` and `ENOSYS` where the kernel cannot; what a container's own filter
+/// says.
+pub fn install(program: &[sock_filter]) -> Result<OwnedFd, Errno> {
+    // With the first flag only a deadly signal ends the wait for an answer that is being made
+    // (since Linux 5.19): others, as Go sends them to itself, would have it asked again.
+    match install_with(program, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) {
+        Err(Errno::EINVAL) => install_with(program, 0),
+        installed => installed,
+    }
+}
+
+fn install_with(program: &[sock_filter], flag: c_ulong) -> Result<OwnedFd, Errno> {
+    let list = sock_fprog {
+        len: u16::try_from(program.len()).map_err(|_| Errno::EINVAL)?,
+        filter: program.as_ptr().cast_mut(),
+    };
+    let operation = c_ulong::from(libc::SECCOMP_SET_MODE_FILTER);
+    let flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | flag;
+    // SAFETY: seccomp(2): the kernel copies the list, which lives until the call is over, and
+    // writes to nothing of ours.
+    let descriptor: c_long =
+        unsafe { libc::syscall(libc::SYS_seccomp, operation, flags, &raw const list) };
+    let descriptor = i32::try_from(Errno::result(descriptor)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+#[cfg(test)]
+mod tests {
+    use libc::{SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_USER_NOTIF, sock_filter};
+
+    use super::{ABIS, ARGUMENTS, Abi, Call, program};
+
+    const SUPERVISOR: i32 = 4711;
+
+    /// What the program says of a call, as the kernel would run it.
+    fn run(program: &[sock_filter], arch: u32, number: u32, arguments: [u64; 6]) -> u32 {
+        let (mut at, mut loaded) = (0, 0);
+        loop {
+            let it = program[at];
+            at += 1;
+            match it.code {
+                0x20 if it.k == 0 => loaded = number,
+                0x20 if it.k == 4 => loaded = arch,
+                0x20 => {
+                    let index = ARGUMENTS.iter().position(|at| *at == it.k).expect("an argument");
+                    loaded = u32::try_from(arguments[index] & 0xffff_ffff).expect("the low half");
+                }
+                0x15 => at += usize::from(if loaded == it.k { it.jt } else { it.jf }),
+                0x05 => at += it.k as usize,
+                0x06 => return it.k,
+                other => panic!("instruction {other:#x}"),
+            }
+        }
+    }
+
+    #[test]
+    fn every_way_to_start_a_program_is_asked_about_and_other_calls_are_not() {
+        let code = program(SUPERVISOR);
+        for abi in ABIS {
+            for number in [abi.execve, abi.execveat] {
+                assert_eq!(run(&code, abi.arch, number, [0; 6]), SECCOMP_RET_USER_NOTIF);
+            }
+            let asked = |number: &u32| run(&code, abi.arch, *number, [0; 6]) != SECCOMP_RET_ALLOW;
+            let known: Vec<u32> = ABIS
+                .iter()
+                .filter(|each| each.arch == abi.arch)
+                .flat_map(|each| [each.execve, each.execveat])
+                .collect();
+            let all = (0..600).chain(0x4000_0000..0x4000_0000 + 600);
+            assert!(all.filter(asked).all(|number| known.contains(&number)));
+        }
+    }
+
+    #[test]
+    fn what_is_aimed_at_the_supervisor_is_asked_about_and_what_is_aimed_at_others_is_not() {
+        let code = program(SUPERVISOR);
+        let own = u64::from(SUPERVISOR.unsigned_abs());
+        for abi in ABIS {
+            for (number, index) in abi.aimed.iter().copied().chain([(abi.kill, 0)]) {
+                let with = |value: u64| {
+                    let mut arguments = [7; 6];
+                    arguments[index] = value;
+                    run(&code, abi.arch, number, arguments)
+                };
+                assert_eq!(with(own), SECCOMP_RET_USER_NOTIF, "{number}");
+                // The kernel takes the low half only.
+                assert_eq!(with(own | 1 << 40), SECCOMP_RET_USER_NOTIF, "{number}");
+                assert_eq!(with(own + 1), SECCOMP_RET_ALLOW, "{number}");
+            }
+            for (pid, action) in [
+                (-i64::from(SUPERVISOR), SECCOMP_RET_USER_NOTIF),
+                (-1, SECCOMP_RET_USER_NOTIF),
+                (0, SECCOMP_RET_ALLOW),
+                (1, SECCOMP_RET_ALLOW),
+                (-2, SECCOMP_RET_ALLOW),
+            ] {
+                let arguments = [pid.cast_unsigned(), 9, 0, 0, 0, 0];
+                assert_eq!(run(&code, abi.arch, abi.kill, arguments), action, "{pid}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_way_that_is_not_known_fails_and_kills_nobody() {
+        let answer = run(&program(SUPERVISOR), 0x1234, 59, [0; 6]);
+        assert_eq!(answer, SECCOMP_RET_ERRNO | libc::ENOSYS as u32);
+    }
+
+    #[test]
+    fn each_number_is_read_back_as_what_it_is() {
+        for abi in ABIS {
+            for (number, call) in [
+                (abi.execve, Call::Execve),
+                (abi.execveat, Call::Execveat),
+                (abi.kill, Call::Aimed),
+                (abi.aimed[0].0, Call::Aimed),
+            ] {
+                let (found, what) = Abi::of(abi.arch, number.cast_signed()).expect("a call");
+                assert_eq!((found.pointer, what), (abi.pointer, call));
+            }
+            assert!(Abi::of(abi.arch, 1).is_none_or(|(_, call)| call == Call::Aimed));
+        }
+    }
+}

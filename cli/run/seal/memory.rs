@@ -1,0 +1,219 @@
+//! Reads the memory of a process that waits for an answer (`process_vm_readv(2)`).
+
+use std::io::IoSliceMut;
+
+use nix::errno::Errno;
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
+
+/// What is read at once; no page is smaller, so that a read ends where a page may end.
+const PAGE: usize = 4096;
+/// The longest string that the kernel takes, its NUL included: 32 pages (execve(2)).
+const LONGEST_STRING: usize = 32 * PAGE;
+/// The kernel takes no more arguments and environment together (three quarters of 8 MiB).
+const LONGEST_LIST: usize = 6 * 1024 * 1024;
+
+/// The memory of a process, with the piece of it that was read last.
+pub struct Memory {
+    process: Pid,
+    /// The size of its pointers, in bytes.
+    pointer: usize,
+    start: u64,
+    piece: Vec<u8>,
+}
+
+impl Memory {
+    pub fn new(process: Pid, pointer: usize) -> Self {
+        Self { process, pointer, start: 0, piece: Vec::new() }
+    }
+
+    /// The string at an address, without its NUL.
+    ///
+    /// # Errors
+    /// `EFAULT` where there is no memory, `E2BIG` where it is longer than the kernel takes:
+    /// the call would fail with the same. What `process_vm_readv(2)` says else.
+    pub fn string(&mut self, address: u64) -> Result<Vec<u8>, Errno> {
+        let mut string = Vec::new();
+        let mut at = address;
+        loop {
+            let bytes = self.bytes_at(at)?;
+            if let Some(end) = bytes.iter().position(|byte| *byte == 0) {
+                string.extend_from_slice(&bytes[..end]);
+                return if string.len() < LONGEST_STRING { Ok(string) } else { Err(Errno::E2BIG) };
+            }
+            string.extend_from_slice(bytes);
+            at = at.checked_add(bytes.len() as u64).ok_or(Errno::EFAULT)?;
+            if string.len() >= LONGEST_STRING {
+                return Err(Errno::E2BIG);
+            }
+        }
+    }
+
+    /// The strings of a list that ends with NULL; NULL itself is an empty list.
+    ///
+    /// # Errors
+    /// As [`Self::string`].
+    pub fn strings(&mut self, list: u64) -> Result<Vec<Vec<u8>>, Errno> {
+        let pointers = self.pointers(list)?;
+        let mut room = LONGEST_LIST;
+        let mut strings = Vec::with_capacity(pointers.len());
+        for address in pointers {
+            let string = self.string(address)?;
+            room = room.checked_sub(string.len() + 1).ok_or(Errno::E2BIG)?;
+            strings.push(string);
+        }
+        Ok(strings)
+    }
+
+    fn pointers(&mut self, list: u64) -> Result<Vec<u64>, Errno> {
+        let mut pointers = Vec::new();
+        if list == 0 {
+            return Ok(pointers);
+        }
+        let mut at = list;
+        while pointers.len() < LONGEST_LIST / self.pointer {
+            let address = self.pointer_at(at)?;
+            if address == 0 {
+                return Ok(pointers);
+            }
+            pointers.push(address);
+            at = at.checked_add(self.pointer as u64).ok_or(Errno::EFAULT)?;
+        }
+        Err(Errno::E2BIG)
+    }
+
+    fn pointer_at(&mut self, address: u64) -> Result<u64, Errno> {
+        let mut pointer = [0; 8];
+        let mut got = 0;
+        // One that is not aligned may lie across the end of a page.
+        while got < self.pointer {
+            let wanted = self.pointer - got;
+            let bytes = self.bytes_at(address.checked_add(got as u64).ok_or(Errno::EFAULT)?)?;
+            let count = bytes.len().min(wanted);
+            pointer[got..got + count].copy_from_slice(&bytes[..count]);
+            got += count;
+        }
+        Ok(u64::from_le_bytes(pointer))
+    }
+
+    /// What is at an address, at most up to the end of its page: never nothing.
+    fn bytes_at(&mut self, address: u64) -> Result<&[u8], Errno> {
+        let offset = address.checked_sub(self.start).and_then(|it| usize::try_from(it).ok());
+        let offset = offset.filter(|offset| *offset < self.piece.len());
+        if offset.is_none() {
+            self.read(address)?;
+        }
+        let offset = offset.unwrap_or(0);
+        Ok(&self.piece[offset..])
+    }
+
+    fn read(&mut self, address: u64) -> Result<(), Errno> {
+        let base = usize::try_from(address).map_err(|_| Errno::EFAULT)?;
+        let length = PAGE - base % PAGE;
+        self.piece.resize(length, 0);
+        self.start = address;
+        let local = &mut [IoSliceMut::new(&mut self.piece)];
+        let read = process_vm_readv(self.process, local, &[RemoteIoVec { base, len: length }]);
+        let read = read.and_then(|read| if read == 0 { Err(Errno::EFAULT) } else { Ok(read) });
+        self.piece.truncate(*read.as_ref().unwrap_or(&0));
+        read.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+
+    use nix::errno::Errno;
+    use nix::unistd::getpid;
+
+    use super::{LONGEST_STRING, Memory, PAGE};
+
+    fn own() -> Memory {
+        Memory::new(getpid(), size_of::<usize>())
+    }
+
+    fn address<T>(of: *const T) -> u64 {
+        of.addr() as u64
+    }
+
+    /// Two pages of memory with nothing behind them.
+    fn pages() -> *mut u8 {
+        use libc::{MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_NONE, PROT_READ, PROT_WRITE};
+        // SAFETY: new memory at a place that the kernel chooses.
+        unsafe {
+            let (any, flags) = (std::ptr::null_mut(), MAP_ANONYMOUS | MAP_PRIVATE);
+            let start = libc::mmap(any, 3 * PAGE, PROT_READ | PROT_WRITE, flags, -1, 0);
+            assert_ne!(start, MAP_FAILED);
+            assert_eq!(libc::mprotect(start.byte_add(2 * PAGE), PAGE, PROT_NONE), 0);
+            start.cast()
+        }
+    }
+
+    #[test]
+    fn strings_are_read_up_to_their_end_whatever_the_pages_do() {
+        let start = pages();
+        for length in [0, 1, 7, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE - 1] {
+            // SAFETY: the two pages are ours; the string ends with the last byte of them.
+            let text = unsafe {
+                let text = start.add(2 * PAGE - 1 - length);
+                text.write_bytes(b'x', length);
+                text.add(length).write(0);
+                text
+            };
+            assert_eq!(own().string(address(text)), Ok(vec![b'x'; length]));
+        }
+        // SAFETY: as above.
+        unsafe { start.add(2 * PAGE - 1).write(b'x') };
+        assert_eq!(own().string(address(start) + 2 * PAGE as u64 - 9), Err(Errno::EFAULT));
+    }
+
+    #[test]
+    fn what_is_not_there_is_a_fault_and_what_the_kernel_does_not_take_is_too_big() {
+        assert_eq!(own().string(0), Err(Errno::EFAULT));
+        assert_eq!(own().string(1), Err(Errno::EFAULT));
+        assert_eq!(own().string(u64::MAX), Err(Errno::EFAULT));
+        assert_eq!(own().strings(8), Err(Errno::EFAULT));
+        let longest = CString::new(vec![b'x'; LONGEST_STRING - 1]).unwrap();
+        assert_eq!(own().string(address(longest.as_ptr())).map(|it| it.len()), Ok(131_071));
+        let longer = CString::new(vec![b'x'; LONGEST_STRING]).unwrap();
+        assert_eq!(own().string(address(longer.as_ptr())), Err(Errno::E2BIG));
+        let list: Vec<*const i8> = vec![longest.as_ptr().cast(); 48];
+        let list = [&list[..], &[std::ptr::null()]].concat();
+        assert_eq!(own().strings(address(list.as_ptr())).map(|it| it.len()), Ok(48));
+        let list: Vec<*const i8> = vec![longest.as_ptr().cast(); 49];
+        let list = [&list[..], &[std::ptr::null()]].concat();
+        assert_eq!(own().strings(address(list.as_ptr())), Err(Errno::E2BIG));
+    }
+
+    #[test]
+    fn a_list_ends_with_null_and_null_is_an_empty_one() {
+        assert_eq!(own().strings(0), Ok(vec![]));
+        let list = [c"a".as_ptr(), c"".as_ptr(), c"\xff".as_ptr(), std::ptr::null()];
+        let read = own().strings(address(list.as_ptr()));
+        assert_eq!(read, Ok(vec![b"a".to_vec(), vec![], vec![0xff]]));
+        // Pointers of another size, and a list that is not aligned.
+        let narrow: Vec<u8> = [0, 0x10u32, 0].iter().flat_map(|each| each.to_le_bytes()).collect();
+        let mut memory = Memory::new(getpid(), 4);
+        assert_eq!(memory.strings(address(narrow.as_ptr())), Ok(vec![]));
+        assert_eq!(memory.strings(address(narrow.as_ptr()) + 4), Err(Errno::EFAULT));
+        let start = pages();
+        // SAFETY: the list lies across the two pages, which are ours.
+        let list = unsafe {
+            let list = start.add(PAGE - 11);
+            let text = address(c"odd".as_ptr()).to_ne_bytes();
+            list.copy_from_nonoverlapping(text.as_ptr(), text.len());
+            list
+        };
+        assert_eq!(own().strings(address(list)), Ok(vec![b"odd".to_vec()]));
+    }
+
+    #[test]
+    fn a_long_list_is_read_whole() {
+        let word = c"word";
+        let mut list = vec![word.as_ptr(); 100_000];
+        list.push(std::ptr::null());
+        let read = own().strings(address(list.as_ptr())).unwrap();
+        assert!(read.len() == 100_000 && read.iter().all(|each| each == b"word"));
+    }
+}

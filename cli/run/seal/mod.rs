@@ -1,0 +1,100 @@
+//! The seal (Linux): the kernel asks about every program that a guarded run starts, also
+//! where the library is not: in static programs, behind a cleared environment, in a sandbox
+//! that lets nobody connect to the policy server.
+//!
+//! 1. [`filter`] is installed in the process that becomes the command, and inherited by all
+//!    that it starts, whatever they do to their environment;
+//! 2. [`keeper`] is the parent of that process, and [`waiter`] stands for it towards whoever
+//!    typed the command; they speak over a [`channel`];
+//! 3. [`supervisor`] takes what the kernel asks, [`tracee`] (with [`memory`]) reads what is to
+//!    be started, [`asking`] has the policy server decide.
+//!
+//! What it cannot do: between the answer and the `exec` another thread of the same program,
+//! or a process that shares its memory, can write other words where the answered ones were.
+//! It is a guard-rail, as the library is; the Linux manual says the same of the mechanism
+//! (`seccomp_unotify(2)`).
+
+mod asking;
+mod channel;
+mod filter;
+mod keeper;
+mod memory;
+mod signals;
+mod supervisor;
+mod tracee;
+mod waiter;
+
+use std::io::{Read as _, Write as _};
+
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::unistd::{ForkResult, fork};
+
+pub use asking::{Asking, Order};
+pub use keeper::{Plan, run};
+
+use crate::run::own_server::exit;
+
+/// What sealing a run takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cost {
+    /// Nothing.
+    Nothing,
+    /// That no program of the run gains rights by being started (`sudo` and the like), for
+    /// this user may not install a filter otherwise.
+    NoNewPrivs,
+}
+
+/// Finds out whether this process could seal a run, by trying it in a child.
+///
+/// # Errors
+/// Why it could not, for a person.
+pub fn probe() -> Result<Cost, String> {
+    let cannot = |error: Errno| explain(error).to_owned();
+    tracee::can_look().map_err(|_| "it takes Linux 5.6".to_owned())?;
+    let (mut reader, mut writer) = std::io::pipe().map_err(|error| error.to_string())?;
+    // SAFETY: this process has a single thread, so the child may do anything.
+    match unsafe { fork() }.map_err(cannot)? {
+        ForkResult::Child => {
+            let _ = writer.write_all(&[try_out()]);
+            exit(0)
+        }
+        ForkResult::Parent { child } => {
+            drop(writer);
+            let mut found = [0];
+            let read = reader.read_exact(&mut found);
+            let _ = nix::sys::wait::waitpid(child, None);
+            match (read, found[0]) {
+                (Err(_), _) => Err("a filter that the kernel took ended its process".to_owned()),
+                (Ok(()), FREE) => Ok(Cost::Nothing),
+                (Ok(()), RESTRICTED) => Ok(Cost::NoNewPrivs),
+                (Ok(()), errno) => Err(cannot(Errno::from_raw(errno.into()))),
+            }
+        }
+    }
+}
+
+/// What the child tells: one of these, or an error's number.
+const FREE: u8 = 0;
+const RESTRICTED: u8 = u8::MAX;
+
+fn try_out() -> u8 {
+    let program = filter::program(nix::unistd::getpid().as_raw());
+    let tried = match filter::install(&program) {
+        Ok(_) => Ok(FREE),
+        Err(Errno::EACCES) => {
+            prctl::set_no_new_privs().and_then(|()| filter::install(&program)).map(|_| RESTRICTED)
+        }
+        Err(error) => Err(error),
+    };
+    tried.unwrap_or_else(|error| u8::try_from(error as i32).unwrap_or(RESTRICTED - 1))
+}
+
+fn explain(error: Errno) -> &'static str {
+    match error {
+        Errno::EBUSY => "this process is in a sealed run already, whose kernel asks its own policy",
+        Errno::EINVAL | Errno::ENOSYS => "this kernel, or a filter around this process, has none",
+        Errno::EPERM | Errno::EACCES => "a filter or container around this process forbids it",
+        error => error.desc(),
+    }
+}

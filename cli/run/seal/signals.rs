@@ -1,0 +1,54 @@
+//! Signals between the processes of a sealed run.
+
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::Pid;
+
+/// All that can be blocked and is not the process's own fault.
+pub fn passed_on() -> SigSet {
+    let mut set = SigSet::all();
+    for own in [
+        Signal::SIGSEGV,
+        Signal::SIGBUS,
+        Signal::SIGFPE,
+        Signal::SIGILL,
+        Signal::SIGTRAP,
+        Signal::SIGSYS,
+        Signal::SIGABRT,
+    ] {
+        set.remove(own);
+    }
+    set
+}
+
+/// Sends a signal to the process of a handle, and to no other that got its number since.
+pub fn send(process: &OwnedFd, signal: i32) {
+    let (raw, nothing) = (process.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
+    // SAFETY: pidfd_send_signal(2) takes numbers, and NULL for the signal's details.
+    let _ = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, raw, signal, nothing, 0) };
+}
+
+/// Whether a process was stopped by a signal.
+pub fn is_stopped(process: Pid) -> bool {
+    field(process, 0).is_some_and(|state| state == "T")
+}
+
+/// Whether a process is this one or one of its descendants.
+pub fn is_below(mut process: i32, ancestor: Pid) -> bool {
+    while process > 1 {
+        if process == ancestor.as_raw() {
+            return true;
+        }
+        let parent = field(Pid::from_raw(process), 1).and_then(|parent| parent.parse().ok());
+        process = parent.unwrap_or(0);
+    }
+    false
+}
+
+/// What `/proc/PID/stat` has behind the name: the state first, then the parent.
+fn field(process: Pid, index: usize) -> Option<String> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let (_, fields) = status.rsplit_once(") ")?;
+    fields.split(' ').nth(index).map(str::to_owned)
+}

@@ -1,0 +1,231 @@
+//! A process that waits for an answer: the program that it wants to start, as the kernel
+//! sees it.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlink};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use nix::unistd::Pid;
+use rampart_core::command::truthful_name;
+
+use super::filter::{Abi, Call};
+use super::memory::Memory;
+
+/// The longest path, its NUL included (`PATH_MAX`, linux/limits.h).
+const LONGEST_PATH: usize = 4096;
+
+/// A call that waits for an answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting {
+    /// The thread that made it.
+    pub thread: Pid,
+    pub arch: u32,
+    pub number: i32,
+    pub arguments: [u64; 6],
+}
+
+/// A program that is about to be started.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The word that names it truthfully, and the arguments after `argv[0]`.
+    pub words: Vec<OsString>,
+    /// Working directory, where it is known.
+    pub cwd: Option<Vec<u8>>,
+}
+
+/// Why there is no program to ask about.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The call fails with this by itself, whoever allows it.
+    Fails(Errno),
+    /// What is called cannot be read.
+    Unreadable(Errno),
+}
+
+impl Waiting {
+    /// The way in which it was made, and what it is.
+    pub fn call(&self) -> Option<(&'static Abi, Call)> {
+        Abi::of(self.arch, self.number)
+    }
+
+    /// The program that a call of this kind wants to start.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    pub fn program(&self, abi: &Abi, call: Call) -> Result<Program, Fault> {
+        let mut memory = Memory::new(self.thread, abi.pointer);
+        let arguments = &self.arguments;
+        let (base, path, argv, flags) = match call {
+            Call::Execveat => (descriptor(arguments[0]), arguments[1], arguments[2], arguments[4]),
+            _ => (Base::Directory, arguments[0], arguments[1], 0),
+        };
+        let path = memory.string(path).map_err(of_memory)?;
+        if path.len() >= LONGEST_PATH {
+            return Err(Fault::Fails(Errno::ENAMETOOLONG));
+        }
+        let base = if path.starts_with(b"/") { Base::Root } else { base };
+        let opened = match (path.is_empty(), &base) {
+            (true, _) if flags & libc::AT_EMPTY_PATH as u64 == 0 => {
+                return Err(Fault::Fails(Errno::ENOENT));
+            }
+            (_, Base::Descriptor(number)) => Some(self.name_of(*number)?),
+            _ => opened_by(&path).and_then(|number| self.name_of(number).ok()),
+        };
+        let name = match opened {
+            Some(opened) if path.is_empty() || matches!(base, Base::Root) => opened,
+            Some(directory) => [&directory[..], b"/", &path].concat(),
+            None => path.clone(),
+        };
+        self.look(&base, &path)?;
+        let mut words = memory.strings(argv).map_err(of_memory)?;
+        let named = truthful_name(&name, words.first().map(Vec::as_slice)).to_vec();
+        match words.first_mut() {
+            Some(first) => *first = named,
+            None => words.push(named),
+        }
+        let words = words.into_iter().map(OsString::from_vec).collect();
+        let cwd = self.link("cwd").ok();
+        Ok(Program { words, cwd })
+    }
+
+    /// Whether its numbers of processes mean the same as here.
+    pub fn shares_processes(&self) -> bool {
+        let own = readlink("/proc/self/ns/pid");
+        let its = readlink(self.path("ns/pid").as_str());
+        // One that cannot be looked at is not trusted to mean somebody else.
+        its.map_or(true, |its| own.is_ok_and(|own| own == its))
+    }
+
+    fn path(&self, of: &str) -> String {
+        format!("/proc/{}/{of}", self.thread)
+    }
+
+    fn link(&self, of: &str) -> Result<Vec<u8>, Errno> {
+        readlink(self.path(of).as_str()).map(OsString::into_vec)
+    }
+
+    /// The name of what is open at a descriptor: a memfd and a deleted file have no other.
+    fn name_of(&self, number: i32) -> Result<Vec<u8>, Fault> {
+        self.link(&format!("fd/{number}")).map_err(|error| match error {
+            Errno::ENOENT => Fault::Fails(Errno::EBADF),
+            error => Fault::Unreadable(error),
+        })
+    }
+
+    /// Looks whether there is a file to be started, as seen from its root and directory.
+    /// Only what is certain counts; in doubt there is one.
+    fn look(&self, base: &Base, path: &[u8]) -> Result<(), Fault> {
+        let (of, resolve) = match base {
+            Base::Root => ("root", ResolveFlag::RESOLVE_IN_ROOT),
+            Base::Directory => ("cwd", ResolveFlag::RESOLVE_BENEATH),
+            // Named already, so it is there.
+            Base::Descriptor(_) => return Ok(()),
+        };
+        let (directory, name) = match path.iter().rposition(|byte| *byte == b'/') {
+            Some(slash) => (&path[..=slash], &path[slash + 1..]),
+            None => (&b"."[..], path),
+        };
+        if matches!(name, b"" | b"." | b"..") {
+            return Ok(());
+        }
+        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+        let Ok(base) = open(self.path(of).as_str(), flags | OFlag::O_DIRECTORY, Mode::empty())
+        else {
+            return Ok(());
+        };
+        let find = |path: &[u8], flags| {
+            let how = OpenHow::new().flags(flags).resolve(resolve);
+            openat2(&base, OsStr::from_bytes(path), how)
+        };
+        let parent = match find(directory, flags | OFlag::O_DIRECTORY) {
+            Ok(parent) => parent,
+            Err(error @ (Errno::ENOENT | Errno::ENOTDIR)) if !is_of_proc(path) => {
+                return Err(Fault::Fails(error));
+            }
+            Err(_) => return Ok(()),
+        };
+        // `self` and the like are other processes' there.
+        if fstatfs(&parent).is_ok_and(|it| it.filesystem_type() == PROC_SUPER_MAGIC) {
+            return Ok(());
+        }
+        match status(&parent, name) {
+            Err(Errno::ENOENT) => Err(Fault::Fails(Errno::ENOENT)),
+            Err(_) => Ok(()),
+            Ok(link) if kind(&link) == SFlag::S_IFLNK => {
+                // One that leads nowhere from here may lead to /proc.
+                let target = find(path, flags).and_then(|target| status_of(&target));
+                target.map_or(Ok(()), |target| check(&target))
+            }
+            Ok(file) => check(&file),
+        }
+    }
+}
+
+/// What a path is relative to.
+enum Base {
+    Root,
+    Directory,
+    Descriptor(i32),
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the kernel takes the low half as well")]
+fn descriptor(argument: u64) -> Base {
+    match argument as i32 {
+        it if it == libc::AT_FDCWD => Base::Directory,
+        number => Base::Descriptor(number),
+    }
+}
+
+/// The descriptor that a path stands for.
+fn opened_by(path: &[u8]) -> Option<i32> {
+    let prefixes: [&[u8]; 3] = [b"/proc/self/fd/", b"/proc/thread-self/fd/", b"/dev/fd/"];
+    let number = prefixes.iter().find_map(|prefix| path.strip_prefix(*prefix))?;
+    std::str::from_utf8(number).ok()?.parse().ok()
+}
+
+fn is_of_proc(path: &[u8]) -> bool {
+    path.starts_with(b"/proc/")
+}
+
+fn of_memory(error: Errno) -> Fault {
+    match error {
+        Errno::EFAULT | Errno::E2BIG => Fault::Fails(error),
+        error => Fault::Unreadable(error),
+    }
+}
+
+/// Nobody may start what is no regular file, nor what nobody may execute (execve(2)).
+fn check(file: &FileStat) -> Result<(), Fault> {
+    let anybody = libc::S_IXUSR | libc::S_IXGRP | libc::S_IXOTH;
+    if kind(file) == SFlag::S_IFREG && file.st_mode & anybody != 0 {
+        Ok(())
+    } else {
+        Err(Fault::Fails(Errno::EACCES))
+    }
+}
+
+fn kind(file: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(file.st_mode) & SFlag::S_IFMT
+}
+
+fn status(directory: &OwnedFd, name: &[u8]) -> Result<FileStat, Errno> {
+    fstatat(directory, OsStr::from_bytes(name), AtFlags::AT_SYMLINK_NOFOLLOW)
+}
+
+fn status_of(file: &OwnedFd) -> Result<FileStat, Errno> {
+    fstatat(file, "", AtFlags::AT_EMPTY_PATH)
+}
+
+/// Whether this kernel finds paths as it has to be done here.
+///
+/// # Errors
+/// `ENOSYS` before Linux 5.6.
+pub fn can_look() -> Result<(), Errno> {
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    openat2(AT_FDCWD, "/", how).map(drop)
+}

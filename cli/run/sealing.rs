@@ -1,0 +1,117 @@
+//! Whether a run is sealed: whether the kernel asks about what the library cannot see.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::ValueEnum;
+use rampart_core::coverage::{Coverage, Os};
+
+use super::agents;
+use crate::commands::doctor::coverage_of;
+use crate::failure::{Failure, say};
+use crate::mode::Mode;
+use crate::run::environment::variable;
+
+/// The variable that stands for `--seal`.
+const SEAL: &str = "RAMPART_SEAL";
+
+/// What a person wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Seal {
+    /// Where the command needs it: an agent with a sandbox of its own, a static program
+    Auto,
+    /// Always: a run that cannot be sealed is not started
+    On,
+    /// Never
+    Off,
+}
+
+/// How a run is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealing {
+    /// Whether no program of the run may gain rights by being started.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nothing is sealed there"))]
+    pub no_new_privs: bool,
+}
+
+/// How to seal the run of a command; `None`: not at all. What was decided for a command that
+/// needs it is said.
+///
+/// # Errors
+/// It has to be sealed and cannot be, or the variable says nothing known.
+pub fn decide(
+    flag: Option<Seal>,
+    mode: Mode,
+    command: &[OsString],
+) -> Result<Option<Sealing>, Failure> {
+    let wanted = match flag {
+        Some(seal) => seal,
+        None => variable(SEAL)?.map_or(Ok(Seal::Auto), |word| named(&word))?,
+    };
+    if wanted == Seal::Off || mode == Mode::Disabled {
+        return Ok(None);
+    }
+    if wanted == Seal::On {
+        let cannot =
+            |why| Failure::usage(format!("this run cannot be sealed: {why}; nothing was run"));
+        return try_out().map(Some).map_err(cannot);
+    }
+    let Some(why) = need_of(command) else { return Ok(None) };
+    match try_out() {
+        Ok(sealing) => {
+            let price = if sealing.no_new_privs { "; sudo gains no rights in this run" } else { "" };
+            say(format_args!("{why}: the kernel asks as well{price} (--seal=off leaves it out)"));
+            Ok(Some(sealing))
+        }
+        Err(fault) => {
+            say(format_args!("{why}, and the kernel cannot be had to ask: {fault}"));
+            Ok(None)
+        }
+    }
+}
+
+fn need_of(command: &[OsString]) -> Option<&'static str> {
+    let program = command.first()?;
+    agents::started_by(command)
+        .map(|agent| agent.why)
+        .or_else(|| need(program, coverage_of(program)))
+}
+
+/// Why the library alone will not do for a program, where the kernel can be asked to help.
+pub fn need(program: &OsStr, coverage: Option<Coverage>) -> Option<&'static str> {
+    if Os::HERE != Os::Linux {
+        return None;
+    }
+    if let Some(agent) = agents::named(program) {
+        return Some(agent.why);
+    }
+    match coverage {
+        Some(Coverage::Static) => Some("a static program loads no library"),
+        Some(Coverage::OtherArchitecture) => Some("a program of another kind loads no library"),
+        _ => None,
+    }
+}
+
+fn named(word: &str) -> Result<Seal, Failure> {
+    Seal::from_str(word, false)
+        .map_err(|_| Failure::usage(format!("{SEAL} is {word:?}, and none of auto, on and off")))
+}
+
+/// How a run could be sealed here.
+///
+/// # Errors
+/// Why it could not, for a person.
+#[cfg(target_os = "linux")]
+pub fn try_out() -> Result<Sealing, String> {
+    use crate::run::seal::{Cost, probe};
+
+    probe().map(|cost| Sealing { no_new_privs: cost == Cost::NoNewPrivs })
+}
+
+/// How a run could be sealed here.
+///
+/// # Errors
+/// Why it could not, for a person.
+#[cfg(not(target_os = "linux"))]
+pub fn try_out() -> Result<Sealing, String> {
+    Err("it takes Linux, whose kernel can ask".to_owned())
+}

@@ -1,0 +1,249 @@
+//! What the kernel's questions are answered, and how fast.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use super::{Sealed, text};
+use crate::world::{finished, stderr, stdout};
+
+/// Starts a program many times at once: the children wait until all are there.
+const MANY: &str = r#"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int count, char **words)
+{
+	int gate[2], status, good = 0, refused = 0, other = 0;
+	char byte;
+	if (pipe(gate)) return 1;
+	for (int i = atoi(words[1]); i > 0; i--)
+		if (!fork()) {
+			close(gate[1]);
+			read(gate[0], &byte, 1);
+			execv(words[2], words + 2);
+			_exit(errno == 1 ? 7 : 8);
+		}
+	close(gate[0]);
+	close(gate[1]);
+	while (wait(&status) > 0)
+		if (status == 0) good++;
+		else if (status == 7 << 8) refused++;
+		else other++;
+	printf("%d %d %d\n", good, refused, other);
+	return 0;
+}
+"#;
+
+/// A policy server that answers what has `slow` in it after a while, and denies `forbidden`.
+fn slow_server(delay: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let client = client.unwrap();
+            std::thread::spawn(move || serve(client, delay));
+        }
+    });
+    url
+}
+
+fn serve(mut client: TcpStream, delay: Duration) -> Option<()> {
+    loop {
+        let mut request = String::new();
+        let mut room = [0; 4096];
+        let body = loop {
+            let read = client.read(&mut room).ok().filter(|read| *read > 0)?;
+            request += &String::from_utf8_lossy(&room[..read]);
+            let Some((head, body)) = request.split_once("\r\n\r\n") else { continue };
+            let length = head.split("Content-Length: ").nth(1)?.lines().next()?;
+            if body.len() >= length.parse().ok()? {
+                break body.to_owned();
+            }
+        };
+        if body.contains("slow") {
+            std::thread::sleep(delay);
+        }
+        let answer = format!("{{\"allowed\":{}}}", !body.contains("forbidden"));
+        let length = answer.len();
+        write!(client, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{answer}").ok()?;
+    }
+}
+
+fn run_at(sealed: &Sealed, url: &str, words: &[&str]) -> Output {
+    let mut command = sealed.0.rampart(["preload", "--seal", "--url", url, "--"]);
+    finished(command.args(words).env("RAMPART_TIMEOUT_MS", "20000"))
+}
+
+#[test]
+fn a_thousand_at_once_lose_none_and_a_slow_answer_delays_no_other() {
+    let sealed = Sealed::new();
+    let many = sealed.compiled("many", MANY);
+    let quick = sealed.compiled("quick", "int main(void) { return 0; }\n");
+    let delay = Duration::from_millis(500);
+    let url = slow_server(delay);
+    let start = Instant::now();
+    let output = run_at(&sealed, &url, &[text(&many), "1000", text(&quick), "slow"]);
+    assert_eq!(stdout(&output), "1000 0 0\n", "{}", stderr(&output));
+    // One after the other they would take more than eight minutes.
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    let output = run_at(&sealed, &url, &[text(&many), "200", text(&quick), "forbidden"]);
+    assert_eq!(stdout(&output), "0 200 0\n");
+}
+
+#[test]
+fn where_nobody_can_be_asked_everything_is_refused_unless_it_is_only_watched() {
+    let sealed = Sealed::new();
+    let many = sealed.compiled("many", MANY);
+    let quick = sealed.compiled("quick", "int main(void) { return 0; }\n");
+    let words = [text(&many), "3", text(&quick)];
+    let output = run_at(&sealed, "http://127.0.0.1:1", &words);
+    assert_eq!(stdout(&output), "0 3 0\n");
+    let mut watched = sealed.0.rampart(["preload", "--seal", "--mode", "monitor"]);
+    watched.args(["--url", "http://127.0.0.1:1", "--"]).args(words);
+    assert_eq!(stdout(&finished(&mut watched)), "3 0 0\n");
+}
+
+#[test]
+fn each_program_is_asked_about_once_and_what_is_not_there_never() {
+    let sealed = Sealed::new();
+    sealed.0.write("bin/no-program", "text");
+    std::fs::create_dir(sealed.0.path("bin/a-directory")).unwrap();
+    let walk = sealed.compiled(
+        "walk",
+        r"#include <errno.h>
+        #include <stdio.h>
+        #include <stdlib.h>
+        #include <string.h>
+        #include <unistd.h>
+        int main(int count, char **words)
+        {
+            for (int i = 1; i < count; i++) {
+                char *argv[] = {words[i], 0};
+                execv(words[i], argv);
+                puts(strerrorname_np(errno));
+                fflush(stdout);
+            }
+        }",
+    );
+    let long = format!("/{}", "x".repeat(5000));
+    let bin = sealed.0.path("bin");
+    let at = |name: &str| format!("{}/{name}", bin.display());
+    let words = [
+        "/no/such/place/permitted",
+        &at("not-there"),
+        "not-there-either",
+        &at("permitted/below"),
+        "",
+        &long,
+        &at("no-program"),
+        &at("a-directory"),
+        &at("forbidden"),
+        &at("permitted"),
+    ];
+    let output = sealed.run(&[&[text(&walk)], &words[..]].concat());
+    let said = "ENOENT\nENOENT\nENOENT\nENOTDIR\nENOENT\nENAMETOOLONG\nEACCES\nEACCES\nEPERM\n";
+    assert_eq!(stdout(&output), said);
+    assert!(sealed.ran("permitted") && !sealed.ran("forbidden"));
+    // A script is one question, and its interpreter none of its own; nor is the command.
+    let asked: Vec<String> = sealed
+        .0
+        .audit_of(2)
+        .iter()
+        .map(|line| line["command"].as_str().unwrap().rsplit('/').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(asked, ["forbidden", "permitted"]);
+}
+
+#[test]
+fn arguments_that_cannot_be_read_fail_as_the_kernel_has_it() {
+    let sealed = Sealed::new();
+    let odd = sealed.compiled(
+        "odd",
+        r#"#include <errno.h>
+        #include <stdio.h>
+        #include <stdlib.h>
+        #include <string.h>
+        #include <sys/mman.h>
+        #include <unistd.h>
+        static void try(const char *path, char **argv)
+        {
+            execve(path, argv, 0);
+            puts(strerrorname_np(errno));
+            fflush(stdout);
+        }
+        int main(int count, char **words)
+        {
+            char *nowhere[] = {words[1], (char *)8, 0};
+            char *pages = mmap(0, 8192, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            char *long_word = malloc(200000), *big[] = {words[1], long_word, 0};
+            char **many = calloc(4000000, sizeof *many);
+            mprotect(pages + 4096, 4096, PROT_NONE);
+            memset(pages, 'x', 4096);
+            memset(long_word, 'x', 199999);
+            try((char *)8, words + 1);
+            try(pages + 4000, words + 1);
+            try(words[1], (char **)8);
+            try(words[1], (char **)(pages + 4090));
+            try(words[1], nowhere);
+            try(words[1], big);
+            for (int i = 0; i < 3999999; i++) many[i] = "x";
+            try(words[1], many);
+            many[20000] = 0;
+            try(words[1], many);
+        }"#,
+    );
+    let permitted = sealed.0.path("bin/permitted");
+    let output = sealed.run(&[text(&odd), text(&permitted)]);
+    assert_eq!(stdout(&output), "EFAULT\nEFAULT\nEFAULT\nEFAULT\nEFAULT\nE2BIG\nE2BIG\n");
+    assert!(sealed.ran("permitted"));
+    sealed.0.audit_of(1);
+}
+
+#[test]
+fn another_thread_that_writes_into_the_arguments_does_no_harm() {
+    let sealed = Sealed::new();
+    let restless = sealed.compiled(
+        "restless",
+        r"#include <errno.h>
+        #include <pthread.h>
+        #include <stdlib.h>
+        #include <string.h>
+        #include <sys/wait.h>
+        #include <unistd.h>
+        static char word[4096], *argv[] = {0, word, word, 0};
+        static void *write_on(void *unused)
+        {
+            for (unsigned i = 0;; i++) {
+                memset(word, 'a' + i % 26, i % 4095);
+                word[i % 4095] = 0;
+                argv[2] = i & 1 ? word : 0;
+            }
+            return unused;
+        }
+        int main(int count, char **words)
+        {
+            pthread_t thread;
+            int status, bad = 0;
+            argv[0] = words[1];
+            pthread_create(&thread, 0, write_on, 0);
+            for (int i = 0; i < 300; i++) {
+                if (!vfork()) {
+                    execv(words[1], argv);
+                    _exit(errno);
+                }
+                wait(&status);
+                /* The kernel itself may find that a word has grown while it was copied. */
+                bad += status != 0 && status != EFAULT << 8;
+            }
+            return bad > 100 ? 100 : bad;
+        }",
+    );
+    let quick = sealed.compiled("quick", "int main(void) { return 0; }\n");
+    let output = sealed.run(&[text(&restless), text(&quick)]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}

@@ -1,0 +1,248 @@
+//! The three processes of a sealed run: who they are, how they end.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::{Sealed, text};
+use crate::world::{finished, stderr, stdout, wait_until};
+
+/// A sealed shell that told its pid and its parent's, and goes on.
+struct Running {
+    child: Child,
+    said: BufReader<std::process::ChildStdout>,
+    command: String,
+    keeper: String,
+}
+
+impl Running {
+    fn start(sealed: &Sealed, rest: &str) -> Self {
+        let script = sealed.script(&format!("echo $$ $PPID\n{rest}\n"));
+        let mut command = sealed.command(&[], &["sh", text(&script)]);
+        let mut child = command.stdout(Stdio::piped()).stdin(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        let mut pids = line.split_whitespace().map(str::to_owned);
+        let (command, keeper) = (pids.next().unwrap(), pids.next().unwrap());
+        Self { child, said, command, keeper }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.said.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+}
+
+fn field(pid: &str, index: usize) -> Option<String> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = status.rsplit_once(") ")?;
+    fields.split(' ').nth(index).map(str::to_owned)
+}
+
+fn state(pid: &str) -> String {
+    field(pid, 0).unwrap_or_default()
+}
+
+fn is_gone(pid: &str) -> bool {
+    matches!(state(pid).as_str(), "" | "Z" | "X")
+}
+
+fn kill(signal: &str, pid: &str) {
+    assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
+}
+
+#[test]
+fn a_sealed_command_ends_as_it_would_without() {
+    let sealed = Sealed::new();
+    for (words, code, signal) in [
+        (&["sh", "-c", "exit 7"][..], Some(7), None),
+        (&["sh", "-c", "kill -9 $$"], None, Some(9)),
+        (&["sh", "-c", "kill -TERM $$"], None, Some(15)),
+        (&["sh", "-c", "kill -SEGV $$"], None, Some(11)),
+        (&["sh", "-c", "kill -40 $$"], None, Some(40)),
+        (&["no-such-program"], Some(127), None),
+        (&["/no/such/program"], Some(127), None),
+        (&["/"], Some(126), None),
+        (&["permitted"], Some(0), None),
+    ] {
+        let output = sealed.run(words);
+        let status = output.status;
+        assert_eq!((status.code(), status.signal()), (code, signal), "{words:?}");
+    }
+    assert!(sealed.ran("permitted"));
+}
+
+#[test]
+fn the_command_has_the_streams_signals_and_group_of_what_was_typed() {
+    let sealed = Sealed::new();
+    let mut running = Running::start(&sealed, "ps -o pgid=,sid= -p $$; cat; exit 3");
+    let typed = running.child.id().to_string();
+    let group = field(&typed, 2).unwrap();
+    let session = field(&typed, 3).unwrap();
+    assert_eq!(field(&running.command, 2).unwrap(), group);
+    assert_eq!(field(&running.command, 3).unwrap(), session);
+    assert_eq!(field(&running.keeper, 3).unwrap(), running.keeper);
+    running.line();
+    for own in [&typed, &running.keeper] {
+        let opened = std::fs::read_dir(format!("/proc/{own}/fd")).unwrap();
+        let targets = opened.filter_map(|it| std::fs::read_link(it.ok()?.path()).ok());
+        assert_eq!(targets.filter(|it| text(it).starts_with("pipe:")).count(), 0, "{own}");
+    }
+    drop(running.child.stdin.take());
+    assert_eq!(running.child.wait().unwrap().code(), Some(3));
+
+    let masks = "grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status";
+    let bare = Command::new("sh").args(["-c", masks]).output().unwrap();
+    let mut sealed_shell = sealed.command(&[], &["sh", "-c", masks]);
+    assert_eq!(stdout(&finished(&mut sealed_shell)), stdout(&bare));
+}
+
+#[test]
+fn a_signal_to_what_was_typed_reaches_the_command() {
+    let sealed = Sealed::new();
+    for (signal, said) in [("-TERM", "TERM"), ("-USR1", "USR1"), ("-HUP", "HUP")] {
+        let script =
+            format!("trap 'echo {said}; exit 5' {said}; echo ready; while :; do sleep 0.05; done");
+        let mut running = Running::start(&sealed, &script);
+        assert_eq!(running.line(), "ready");
+        kill(signal, &running.child.id().to_string());
+        assert_eq!(running.line(), said);
+        assert_eq!(running.child.wait().unwrap().code(), Some(5));
+    }
+    // An alarm that was set before rampart was there is the command's.
+    let command = sealed.command(&[], &["sleep", "15"]);
+    let mut alarmed = sealed.wrapped(&["perl", "-e", "alarm 1; exec @ARGV or die"], &command);
+    assert_eq!(finished(&mut alarmed).status.signal(), Some(14));
+}
+
+#[test]
+fn what_was_typed_stops_and_goes_on_and_dies_with_the_command() {
+    let sealed = Sealed::new();
+    let mut running = Running::start(&sealed, "sleep 60");
+    let typed = running.child.id().to_string();
+    // The command stops: so does what was typed.
+    kill("-STOP", &running.command);
+    wait_until("the stop of what was typed", || state(&typed) == "T");
+    kill("-CONT", &running.command);
+    wait_until("what was typed going on", || state(&typed) == "S");
+    // What was typed is stopped, by signals that can be caught and that cannot.
+    for signal in ["-TSTP", "-STOP"] {
+        kill(signal, &typed);
+        wait_until("the stop of the command", || state(&running.command) == "T");
+        wait_until("the stop of what was typed", || state(&typed) == "T");
+        kill("-CONT", &typed);
+        wait_until("the command going on", || state(&running.command) == "S");
+        wait_until("what was typed going on", || state(&typed) == "S");
+        std::thread::sleep(Duration::from_millis(600));
+        assert_eq!((state(&typed), state(&running.command)), ("S".into(), "S".into()));
+    }
+    kill("-KILL", &typed);
+    wait_until("the end of the command", || is_gone(&running.command));
+    running.child.wait().unwrap();
+}
+
+#[test]
+fn the_keeper_is_an_ancestor_of_every_process_and_outlives_the_command_for_daemons() {
+    let sealed = Sealed::new();
+    sealed.0.write("daemon.sh", "echo $$ >daemon; read x <fifo; permitted; forbidden");
+    let daemon = "(setsid sh daemon.sh >/dev/null 2>&1 </dev/null &)\n\
+        while [ ! -s daemon ]; do sleep 0.05; done; exit 4";
+    assert!(Command::new("mkfifo").arg(sealed.0.path("fifo")).status().unwrap().success());
+    let mut running = Running::start(&sealed, daemon);
+    assert_eq!(running.child.wait().unwrap().code(), Some(4));
+    let pid = std::fs::read_to_string(sealed.0.path("daemon")).unwrap().trim().to_owned();
+    assert_eq!(field(&pid, 1), Some(running.keeper.clone()));
+    std::fs::write(sealed.0.path("fifo"), "x\n").unwrap();
+    wait_until("the daemon's own programs", || sealed.ran("permitted"));
+    wait_until("the end of the daemon", || is_gone(&pid));
+    wait_until("the end of the keeper", || is_gone(&running.keeper));
+    assert!(!sealed.ran("forbidden"));
+    let asked = sealed.0.audit();
+    assert!(asked.iter().any(|line| line["command"] == "forbidden" && line["verdict"] == "deny"));
+}
+
+#[test]
+fn without_its_keeper_nothing_starts_and_the_command_still_ends_as_it_does() {
+    let sealed = Sealed::new();
+    let mut running = Running::start(&sealed, "read x; permitted; echo $?; exit 6");
+    kill("-KILL", &running.keeper);
+    wait_until("the end of the keeper", || is_gone(&running.keeper));
+    drop(running.child.stdin.take());
+    assert_ne!(running.line(), "0");
+    assert_eq!(running.child.wait().unwrap().code(), Some(6));
+    assert!(!sealed.ran("permitted"));
+}
+
+#[test]
+fn the_keeper_cannot_be_aimed_at_from_the_tree() {
+    let sealed = Sealed::new();
+    let aims = sealed.compiled(
+        "aims",
+        r#"#define _GNU_SOURCE
+        #include <errno.h>
+        #include <signal.h>
+        #include <stdio.h>
+        #include <string.h>
+        #include <sys/ptrace.h>
+        #include <sys/resource.h>
+        #include <sys/syscall.h>
+        #include <sys/uio.h>
+        #include <unistd.h>
+        static void told(const char *what, long result)
+        {
+            printf("%s %s\n", what, result < 0 ? strerrorname_np(errno) : "done");
+        }
+        int main(void)
+        {
+            char byte = 0;
+            struct iovec own = {&byte, 1};
+            struct rlimit limit;
+            pid_t keeper = getppid();
+            told("kill", kill(keeper, 0));
+            told("group", kill(-keeper, 0));
+            told("everybody", kill(-1, 0));
+            told("tkill", syscall(SYS_tkill, keeper, 0));
+            told("tgkill", syscall(SYS_tgkill, keeper, keeper, 0));
+            told("handle", syscall(SYS_pidfd_open, keeper, 0));
+            told("limit", prlimit(keeper, RLIMIT_NOFILE, 0, &limit));
+            told("memory", process_vm_readv(keeper, &own, 1, &own, 1, 0));
+            told("trace", ptrace(PTRACE_SEIZE, keeper, 0, 0));
+            told("own", kill(getpid(), 0));
+            return 0;
+        }"#,
+    );
+    let output = sealed.run(&[text(&aims)]);
+    let refused =
+        ["kill", "group", "everybody", "tkill", "tgkill", "handle", "limit", "memory", "trace"];
+    let expected = refused.join(" EPERM\n") + " EPERM\nown done\n";
+    assert_eq!(stdout(&output), expected, "{}", stderr(&output));
+}
+
+#[test]
+fn a_shell_stops_a_sealed_job_puts_it_back_and_ends_it_as_any_other() {
+    let sealed = Sealed::new();
+    let terminal = sealed.0.write("terminal.py", include_str!("terminal.py"));
+    let job = sealed.0.write(
+        "job.py",
+        "import signal, sys, time\n\
+         count, wants = 0, False\n\
+         def interrupted(*_):\n    global count\n    count += 1\n    print('interrupted', count, flush=True)\n\
+         def wanted(*_):\n    global wants\n    wants = True\n\
+         signal.signal(signal.SIGINT, interrupted)\n\
+         signal.signal(signal.SIGUSR1, wanted)\n\
+         print('ready', flush=True)\n\
+         while not wants: time.sleep(0.02)\n\
+         print('read', sys.stdin.readline(), flush=True)\n\
+         while True: time.sleep(1)\n",
+    );
+    let words = ["python3", text(&job)];
+    let plain = sealed.0.rampart(["preload", "--policy", "p.yaml", "--", "python3", text(&job)]);
+    for command in [plain, sealed.command(&[], &words)] {
+        let mut shell = sealed.wrapped(&["python3", text(&terminal)], &command);
+        let output = finished(&mut shell);
+        assert_eq!(stdout(&output), "as a shell expects\n", "{}", stderr(&output));
+    }
+}

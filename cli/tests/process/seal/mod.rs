@@ -1,0 +1,95 @@
+//! Sealed runs: the kernel asks, and no library is there that could.
+
+mod answers;
+mod life;
+mod surroundings;
+mod ways;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use crate::world::{World, compile, finished};
+
+/// Denies what is called `forbidden…`, and what nobody has a name for.
+const POLICY: &str = r#"version: "1"
+default_action: allow
+policies:
+  - name: no-forbidden
+    match: { tool: exec }
+    rules:
+      - action: deny
+        when: { command_matches: ["forbidden*", "*/memfd:*"] }
+        message: "Do something else"
+"#;
+
+/// A home whose library does nothing, and two programs that only leave a mark.
+struct Sealed(World);
+
+impl Sealed {
+    fn new() -> Self {
+        let world = World::with_library();
+        world.write("p.yaml", POLICY);
+        let sealed = Self(world);
+        sealed.mark_leaver("forbidden");
+        sealed.mark_leaver("permitted");
+        sealed
+    }
+
+    /// A program that leaves a mark, and does nothing else.
+    fn mark_leaver(&self, name: &str) -> PathBuf {
+        let text = format!("#!/bin/sh\n: > {}\n", self.mark(name).display());
+        let path = self.0.write(&format!("bin/{name}"), &text);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    fn mark(&self, name: &str) -> PathBuf {
+        self.0.path(&format!("{name}.ran"))
+    }
+
+    /// Whether the program ran since this was asked last.
+    fn ran(&self, name: &str) -> bool {
+        fs::remove_file(self.mark(name)).is_ok()
+    }
+
+    /// A program without a loader, and so without the library.
+    fn compiled(&self, name: &str, source: &str) -> PathBuf {
+        let source = self.0.write(&format!("{name}.c"), source);
+        let program = self.0.path(name);
+        compile(&source, &program, &["-static", "-w", "-pthread"]);
+        program
+    }
+
+    /// A shell's script in a file, which the policy does not read.
+    fn script(&self, text: &str) -> PathBuf {
+        self.0.write("script.sh", text)
+    }
+
+    fn command(&self, flags: &[&str], words: &[&str]) -> Command {
+        let mut command = self.0.rampart(["preload", "--seal", "--policy", "p.yaml"]);
+        let path = format!("{}:/usr/bin:/bin", self.0.path("bin").display());
+        command.args(flags).arg("--").args(words).env("PATH", path);
+        command
+    }
+
+    /// The same command, started by another one.
+    fn wrapped(&self, wrapper: &[&str], command: &Command) -> Command {
+        let mut outer = Command::new(wrapper[0]);
+        outer.args(&wrapper[1..]).arg(command.get_program()).args(command.get_args());
+        outer.env_clear().current_dir(self.0.path("")).stdin(Stdio::null());
+        for (name, value) in command.get_envs() {
+            outer.env(name, value.unwrap_or_default());
+        }
+        outer
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        finished(&mut self.command(&[], words))
+    }
+}
+
+fn text(path: &std::path::Path) -> &str {
+    path.to_str().unwrap()
+}

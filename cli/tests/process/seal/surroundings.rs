@@ -1,0 +1,144 @@
+//! Where sealed runs are started, and what is started in them.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Output};
+
+use super::{Sealed, text};
+use crate::preload::guard;
+use crate::world::{finished, stderr, stdout};
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().unwrap().stdout == b"0\n"
+}
+
+/// Runs a sealed command as an ordinary user, in a place that is theirs.
+fn as_nobody(sealed: &Sealed, words: &[&str]) -> Output {
+    let command = sealed.command(&[], words);
+    let mut wrapper = vec!["env"];
+    if is_root() {
+        let all = sealed.0.path("");
+        let owned = Command::new("chown").args(["-R", "65534:65534", text(&all)]).status();
+        assert!(owned.unwrap().success());
+        wrapper = vec!["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    }
+    finished(&mut sealed.wrapped(&wrapper, &command))
+}
+
+#[test]
+fn an_ordinary_user_can_seal_a_run_which_gains_no_rights_then() {
+    let sealed = Sealed::new();
+    let script = sealed.script("grep NoNewPrivs /proc/self/status; permitted; forbidden; echo $?");
+    let output = as_nobody(&sealed, &["sh", text(&script)]);
+    assert_eq!(stdout(&output), "NoNewPrivs:\t1\n126\n", "{}", stderr(&output));
+    assert!(sealed.ran("permitted") && !sealed.ran("forbidden"));
+}
+
+#[test]
+fn a_run_is_sealed_as_the_flag_says_and_else_as_the_variable_does() {
+    let sealed = Sealed::new();
+    let show = "grep -c '^Seccomp:.*2' /proc/self/status";
+    let run = |flags: &[&str], variable: Option<&str>| {
+        let mut command = sealed.0.rampart(["preload"]);
+        command.args(flags).args(["--", "sh", "-c", show]);
+        finished(command.envs(variable.map(|value| ("RAMPART_SEAL", value))))
+    };
+    let outside = stdout(&finished(Command::new("sh").args(["-c", show])));
+    for (flags, variable, sealed) in [
+        (&[][..], None, false),
+        (&["--seal"], None, true),
+        (&["--seal=on"], Some("off"), true),
+        (&["--seal=off"], Some("on"), false),
+        (&[], Some("on"), true),
+        (&[], Some(""), false),
+        (&["--seal", "--mode", "disabled"], None, false),
+    ] {
+        let output = run(flags, variable);
+        let expected = if sealed { "1\n" } else { &outside };
+        assert_eq!(stdout(&output), expected, "{flags:?} {variable:?} {}", stderr(&output));
+    }
+    let output = run(&[], Some("maybe"));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("RAMPART_SEAL"), "{}", stderr(&output));
+}
+
+#[test]
+fn what_the_library_cannot_see_alone_is_sealed_by_itself_and_that_is_said() {
+    let sealed = Sealed::new();
+    let agent = sealed.0.write("bin/codex", "#!/bin/sh\npermitted\nforbidden\nexit 5\n");
+    std::fs::set_permissions(agent, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let source = "#include <unistd.h>\n\
+        int main(int count, char **words) { execvp(words[1], words + 1); return 5; }\n";
+    let starts = sealed.compiled("starts", source);
+    let path = format!("{}:/usr/bin:/bin", sealed.0.path("bin").display());
+    let run = |flag: &str, words: &[&str]| {
+        let mut command = sealed.0.rampart(["preload", "--policy", "p.yaml", flag, "--"]);
+        finished(command.args(words).env("PATH", &path))
+    };
+    let static_program = [text(&starts), "forbidden"];
+    for (words, why) in [
+        (&["codex"][..], "codex is a static program"),
+        (&["env", "A=1", "codex"], "codex is a static program"),
+        (&static_program, "a static program loads no library"),
+    ] {
+        let output = run("--debug", words);
+        assert_eq!(output.status.code(), Some(5), "{words:?}");
+        assert!(stderr(&output).contains(why), "{}", stderr(&output));
+        assert!(!sealed.ran("forbidden"), "{words:?}");
+        let output = run("--seal=off", words);
+        assert!(!stderr(&output).contains(why), "{}", stderr(&output));
+        assert!(sealed.ran("forbidden"), "{words:?}");
+    }
+}
+
+#[test]
+fn a_sealed_run_inside_one_is_told_why_not_and_others_run_as_ever() {
+    let sealed = Sealed::new();
+    let rampart = env!("CARGO_BIN_EXE_rampart");
+    let nested = |flag: &str| {
+        let script = format!("{rampart} preload {flag} -- permitted; echo $?");
+        let output = sealed.run(&["sh", "-c", &script]);
+        (stdout(&output), stderr(&output))
+    };
+    let (said, why) = nested("--seal=on");
+    assert!(said == "2\n" && why.contains("sealed run already"), "{said}{why}");
+    assert!(!sealed.ran("permitted"));
+    for flag in ["--seal=auto", ""] {
+        assert_eq!(nested(flag).0, "0\n");
+        assert!(sealed.ran("permitted"));
+    }
+    assert!(guard(&sealed.0, &[], "exit 0").status.success());
+}
+
+#[test]
+fn neither_a_cleared_environment_nor_other_namespaces_hide_anything() {
+    let sealed = Sealed::new();
+    let bin = sealed.0.path("bin");
+    let path = format!("PATH={}:/usr/sbin:/usr/bin:/bin", bin.display());
+    let calls = sealed.script("permitted; forbidden; exit 0");
+    let calls = text(&calls);
+    let mut wrappers = vec![
+        vec!["env", "-i", &path, "sh", calls],
+        vec!["env", "-u", "LD_PRELOAD", "sh", calls],
+        vec!["unshare", "-U", "-r", "sh", calls],
+        vec!["unshare", "-U", "-r", "-p", "-f", "sh", calls],
+        vec!["unshare", "-U", "-r", "-m", "-p", "-f", "--mount-proc", "sh", calls],
+        vec!["unshare", "-U", "-r", "-n", "sh", calls],
+    ];
+    if is_root() {
+        wrappers.push(vec!["setpriv", "--reuid", "65534", "sh", calls]);
+        wrappers.push(vec!["env", "chroot", "/", "sh", calls]);
+    }
+    std::fs::set_permissions(sealed.0.path(""), std::fs::Permissions::from_mode(0o777)).unwrap();
+    for words in wrappers {
+        let mut bare = Command::new(words[0]);
+        bare.args(&words[1..words.len() - 2]).arg("permitted").env("PATH", &path[5..]);
+        finished(&mut bare);
+        // Not every machine lets everybody have namespaces.
+        if !sealed.ran("permitted") {
+            continue;
+        }
+        let output = finished(sealed.command(&[], &words).env("PATH", &path[5..]));
+        assert_eq!(output.status.code(), Some(0), "{words:?} {}", stderr(&output));
+        assert!(sealed.ran("permitted") && !sealed.ran("forbidden"), "{words:?}");
+    }
+}
