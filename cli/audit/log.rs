@@ -48,6 +48,9 @@ pub struct Record<'a> {
     pub session: &'a str,
     /// The process that asked, where the system tells it.
     pub pid: Option<i32>,
+    /// Who asked on behalf of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<&'a str>,
     /// The command line. Secrets in it are masked when it is written.
     #[serde(serialize_with = "masked")]
     pub command: &'a str,

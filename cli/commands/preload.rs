@@ -55,7 +55,7 @@ what it starts are given one that is good for this run only. Proxies are used on
 by --proxy, never by variables like HTTPS_PROXY; redirects are not followed.
 
 COMMAND takes the place of rampart: same process, terminal, signals and exit
-status. With --seal rampart waits for it in the same terminal and process group, passes
+status. In a sealed run rampart waits for it in the same terminal and process group, passes
 signals and stops on, and ends as it does; RAMPART_SEAL stands for the flag. It is not asked about itself, for it was you who typed it; what it starts
 is. On macOS it may not be a program that the system protects, such as /bin/sh:
 `rampart doctor -- COMMAND` tells. The status is 127 if COMMAND is not found, 126 if it cannot be run, 2 if the

@@ -1,9 +1,9 @@
 //! A guarded run: what the command finds in its environment, its own server, and how long
 //! that is needed.
 
+pub mod agents;
 pub mod askers;
 pub mod default_server;
-pub mod agents;
 pub mod embedded;
 pub mod environment;
 pub mod inherited;

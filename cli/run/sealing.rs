@@ -58,7 +58,8 @@ pub fn decide(
     let Some(why) = need_of(command) else { return Ok(None) };
     match try_out() {
         Ok(sealing) => {
-            let price = if sealing.no_new_privs { "; sudo gains no rights in this run" } else { "" };
+            let price =
+                if sealing.no_new_privs { "; sudo gains no rights in this run" } else { "" };
             say(format_args!("{why}: the kernel asks as well{price} (--seal=off leaves it out)"));
             Ok(Some(sealing))
         }

@@ -19,6 +19,12 @@ pub struct Question<'a> {
     /// Working directory of who asks, where it is known.
     #[serde(borrow, default)]
     pub cwd: Option<Text<'a>>,
+    /// Who asks on behalf of a process, where that is not the library in it: `kernel`.
+    #[serde(borrow, default)]
+    pub by: Option<Text<'a>>,
+    /// That process.
+    #[serde(default)]
+    pub pid: Option<i32>,
 }
 
 /// What is to be run.
@@ -52,14 +58,21 @@ impl<'a> Question<'a> {
 
     /// The question by itself.
     pub fn into_owned(self) -> Question<'static> {
-        let Self { agent, session, params: Params { command, coverage }, cwd } = self;
+        let Self { agent, session, params: Params { command, coverage }, cwd, by, pid } = self;
         let params = Params { command: owned(command), coverage: coverage.map(Text::into_owned) };
         Question {
             agent: agent.map(Text::into_owned),
             session: session.map(Text::into_owned),
             params,
             cwd: cwd.map(Text::into_owned),
+            by: by.map(Text::into_owned),
+            pid,
         }
+    }
+
+    /// Who asks on behalf of a process.
+    pub fn asker(&self) -> Option<&str> {
+        text(self.by.as_ref())
     }
 
     /// The question as the policy takes it.

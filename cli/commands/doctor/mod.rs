@@ -109,8 +109,8 @@ fn check(json: bool) -> Result<bool, Failure> {
     let home = Home::locate()?;
     let mut checks = places::checks(&home);
     checks.extend(trial::check(&home));
+    checks.extend(seal::check());
     checks.push(server::check(&home));
-    checks.push(seal::check());
     let ok = checks.iter().all(|check| check.level != Level::Problem);
     if json {
         output::json(&Report { ok, checks })?;

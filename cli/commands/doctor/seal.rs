@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 
+use rampart_core::coverage::Os;
 use serde::Serialize;
 
 use super::Check;
@@ -10,16 +11,16 @@ use crate::output;
 use crate::run::agents;
 use crate::run::sealing::{Sealing, try_out};
 
-/// Whether this kernel, as this user, can seal a run.
-pub fn check() -> Check {
-    match try_out() {
+/// Whether this kernel, as this user, can seal a run; nothing where none can.
+pub fn check() -> Option<Check> {
+    (Os::HERE == Os::Linux).then(|| match try_out() {
         Ok(sealing) => Check::ok("seal", price(sealing)),
         Err(why) => Check::warning(
             "seal",
             format!("a run cannot be sealed here: {why}"),
             "what the library cannot see goes unasked: static programs, sandboxes",
         ),
-    }
+    })
 }
 
 fn price(sealing: Sealing) -> &'static str {

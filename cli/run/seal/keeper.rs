@@ -30,7 +30,7 @@ use crate::failure::Failure;
 use crate::run::own_server::{close_all_but, exit, silence};
 use crate::run::{processes, title};
 
-const TITLE: &CStr = c"rampart-keeper of a guarded run";
+const TITLE: &CStr = c"rampart-keeper";
 /// How often the keeper looks whether the process that was typed was stopped: nobody tells.
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
 /// For as many questions at once as the supervisor has threads, and the files that they look at.

@@ -20,7 +20,9 @@ fn json(output: &Output) -> Value {
 fn levels(report: &Value) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let checks = report["checks"].as_array().unwrap().iter();
-    checks.map(|check| format!("{}={}", text(&check["about"]), text(&check["level"]))).collect()
+    let told = checks.map(|check| format!("{}={}", text(&check["about"]), text(&check["level"])));
+    // Whether a run can be sealed is the machine's to say.
+    told.filter(|told| !told.starts_with("seal=")).collect()
 }
 
 /// A home that lacks nothing, with a library that says when it is loaded.

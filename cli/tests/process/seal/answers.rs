@@ -150,6 +150,8 @@ fn each_program_is_asked_about_once_and_what_is_not_there_never() {
     assert_eq!(stdout(&output), said);
     assert!(sealed.ran("permitted") && !sealed.ran("forbidden"));
     // A script is one question, and its interpreter none of its own; nor is the command.
+    let audit = sealed.0.audit_of(2);
+    assert!(audit.iter().all(|line| line["by"] == "kernel" && line["pid"].is_u64()), "{audit:?}");
     let asked: Vec<String> = sealed
         .0
         .audit_of(2)

@@ -227,15 +227,16 @@ fn a_shell_stops_a_sealed_job_puts_it_back_and_ends_it_as_any_other() {
     let terminal = sealed.0.write("terminal.py", include_str!("terminal.py"));
     let job = sealed.0.write(
         "job.py",
-        "import signal, sys, time\n\
+        "import os, signal, sys, time\n\
          count, wants = 0, False\n\
-         def interrupted(*_):\n    global count\n    count += 1\n    print('interrupted', count, flush=True)\n\
+         def say(text): os.write(1, text.encode())\n\
+         def interrupted(*_):\n    global count\n    count += 1\n    say(f'interrupted {count} ')\n\
          def wanted(*_):\n    global wants\n    wants = True\n\
          signal.signal(signal.SIGINT, interrupted)\n\
          signal.signal(signal.SIGUSR1, wanted)\n\
-         print('ready', flush=True)\n\
+         say('ready')\n\
          while not wants: time.sleep(0.02)\n\
-         print('read', sys.stdin.readline(), flush=True)\n\
+         say('read ' + sys.stdin.readline())\n\
          while True: time.sleep(1)\n",
     );
     let words = ["python3", text(&job)];
