@@ -81,7 +81,7 @@ pub fn pass_program(state: &State, program: &Program<'_>) -> Result<Option<Cover
     os::uncancelled(|| {
         let is_own = state.is_own();
         let coverage = program.look(is_own)?;
-        pass(state, is_own, &program.question(coverage, &mut [0; LONGEST_DIRECTORY]))?;
+        pass(state, is_own, program.question(coverage, &mut [0; LONGEST_DIRECTORY]))?;
         Ok(coverage)
     })
 }
@@ -92,7 +92,7 @@ fn pass_line(state: &State, line: &[u8]) -> Result<Option<Coverage>, c_int> {
         let mut room = [0; LONGEST_DIRECTORY];
         let cwd = sys::working_directory(&mut room);
         let coverage = os::SHELL_COVERAGE;
-        pass(state, state.is_own(), &Question { coverage, ..Question::about_line(line, cwd) })?;
+        pass(state, state.is_own(), Question { coverage, ..Question::about_line(line, cwd) })?;
         Ok(coverage)
     })
 }
@@ -100,8 +100,10 @@ fn pass_line(state: &State, line: &[u8]) -> Result<Option<Coverage>, c_int> {
 fn pass<'q>(
     state: &State,
     is_own: bool,
-    question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
+    mut question: Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
 ) -> Result<(), c_int> {
+    question.missed = state.missed.take();
+    let question = &question;
     let begun = if state.debug { sys::now_us() } else { 0 };
     let mut reader = Reader::default();
     let outcome = match &state.equipment {
@@ -109,11 +111,15 @@ fn pass<'q>(
         Err(why) => Outcome::Fault(why),
     };
     let verdict = verdict(state.mode, outcome, state.fail_open);
+    let is_unchecked = verdict == Verdict::Run && matches!(outcome, Outcome::Unreachable(_));
+    if is_unchecked || !matches!(outcome, Outcome::Allowed | Outcome::Denied) {
+        state.missed.add(question.missed.saturating_add(u32::from(is_unchecked)));
+    }
     match (verdict, outcome, state.notice) {
         (Verdict::Refuse, _, Notice::Refusals | Notice::Everything) => {
             report::refusal(question, outcome, reader.answer());
         }
-        (Verdict::Run, Outcome::Unreachable(_), Notice::Everything) => {
+        (Verdict::Run, _, Notice::Everything) if is_unchecked => {
             report::unchecked(question, outcome);
         }
         _ => {}

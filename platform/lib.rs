@@ -41,6 +41,7 @@ mod exec;
 mod gate;
 mod load;
 mod look;
+mod missed;
 mod panic;
 mod program;
 mod report;

@@ -7,9 +7,10 @@ use rampart_core::command;
 use rampart_core::coverage::Os;
 use rampart_core::environ::{self, Found, Guard};
 use rampart_core::request::{Asker, Preamble, PreambleError};
-use rampart_core::settings::{Mode, Settings, Variable};
+use rampart_core::settings::{Mode, Notice, Settings, Variable};
 use rampart_core::url::{self, MOST_URLS, Server, Urls};
 
+use crate::missed::Missed;
 use crate::os::sys::{self, Address};
 use crate::os::{self, Real};
 use crate::resolver;
@@ -40,6 +41,10 @@ pub fn state(settings: &Settings<'_>, preload: &[u8], arena: &mut Arena<'static>
         fail_open: settings.fail_open,
         debug: settings.debug,
         notice: settings.notice,
+        missed: match (settings.mode, settings.notice) {
+            (Mode::Enforce | Mode::Monitor, Notice::Everything) => Missed::new(),
+            _ => Missed::UNCOUNTED,
+        },
         timeout_ms: settings.timeout_ms,
         pid,
         equipment: match settings.mode {

@@ -67,7 +67,7 @@ impl<'p> Program<'p> {
         let cwd = if self.starts_here { sys::working_directory(room) } else { None };
         let mut arguments = Arguments { next: self.argv, list: core::marker::PhantomData };
         let name = truthful_name(self.path.to_bytes(), arguments.next());
-        Question { command: Command::Program { name, arguments }, cwd, coverage }
+        Question { command: Command::Program { name, arguments }, cwd, coverage, missed: 0 }
     }
 }
 

@@ -11,6 +11,7 @@ use rampart_core::request::Preamble;
 use rampart_core::settings::{Mode, Notice};
 use rampart_core::url::MOST_URLS;
 
+use crate::missed::Missed;
 use crate::os::Real;
 use crate::os::sys::{self, Address};
 use crate::{errno, load, report};
@@ -21,6 +22,8 @@ pub struct State {
     pub fail_open: bool,
     pub debug: bool,
     pub notice: Notice,
+    /// What ran unchecked, where that is told.
+    pub missed: Missed,
     /// For a whole check, in milliseconds.
     pub timeout_ms: u32,
     /// The process that read it; its forked and vforked children have another number.

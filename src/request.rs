@@ -109,6 +109,8 @@ pub struct Question<'q, Arguments> {
     pub cwd: Option<&'q [u8]>,
     /// How much will be seen of the program, where it is known.
     pub coverage: Option<Coverage>,
+    /// How many programs who asks has let run unchecked since it last had an answer.
+    pub missed: u32,
 }
 
 /// Why a request was not sent whole.
@@ -124,7 +126,7 @@ impl<'q> Question<'q, core::iter::Empty<&'q [u8]>> {
     /// About a line that the C library hands to a shell.
     #[must_use]
     pub fn about_line(line: &'q [u8], cwd: Option<&'q [u8]>) -> Self {
-        Self { command: Command::Line(line), cwd, coverage: None }
+        Self { command: Command::Line(line), cwd, coverage: None, missed: 0 }
     }
 }
 
@@ -176,6 +178,10 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Question<'q, Arguments> {
             command::write_text(cwd, sink)?;
             sink.put(br#"""#)?;
         }
+        if self.missed > 0 {
+            sink.put(br#","missed":"#)?;
+            sink.put(Decimal::new(u64::from(self.missed)).as_bytes())?;
+        }
         sink.put(br#","enforce":true}"#)
     }
 }
@@ -216,7 +222,9 @@ mod tests {
         let arguments: [&[u8]; 2] = [b"-rf", b"a b"];
         let command = Command::Program { name: b"rm", arguments: arguments.into_iter() };
         let mut wire = Vec::new();
-        Question { command, cwd, coverage }.write(&preamble, &mut wire).expect("a request");
+        Question { command, cwd, coverage, missed: 0 }
+            .write(&preamble, &mut wire)
+            .expect("a request");
         String::from_utf8(wire).expect("UTF-8")
     }
 
@@ -255,6 +263,26 @@ mod tests {
     }
 
     #[test]
+    fn what_was_missed_is_told_if_there_is_something() {
+        for missed in [0, 1, u32::MAX] {
+            let mut memory = [0; 1024];
+            let url = Url::parse(b"http://127.0.0.1").expect("a URL");
+            let preamble =
+                Preamble::new(&url, &ASKER, &mut Arena::new(&mut memory)).expect("a preamble");
+            let mut wire = Vec::new();
+            let question = Question { missed, ..Question::about_line(b"ls", None) };
+            question.write(&preamble, &mut wire).expect("a request");
+            let wire = String::from_utf8(wire).expect("UTF-8");
+            let body = wire.split_once("\r\n\r\n").map(|(_, body)| body).expect("a body");
+            let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+            assert_eq!(
+                body.get("missed").and_then(serde_json::Value::as_u64),
+                (missed > 0).then_some(missed.into())
+            );
+        }
+    }
+
+    #[test]
     fn a_token_that_would_break_the_head_is_unusable() {
         for token in [&b"a b"[..], b"a\r\nX: y", b"\x00", b"\xc3\xa9"] {
             let mut memory = [0; 1024];
@@ -286,7 +314,7 @@ mod tests {
                 if passes.get() == 1 { first } else { second }
             });
             let command = Command::Program { name: b"x", arguments };
-            let question = Question { command, cwd: None, coverage: None };
+            let question = Question { command, cwd: None, coverage: None, missed: 0 };
             let sent = question.write(&preamble, &mut Vec::new());
             assert_eq!(sent, Err(SendError::Changed));
         }

@@ -99,6 +99,11 @@ impl Lines {
         self.add(record);
     }
 
+    /// Adds something that is not a decision.
+    pub fn event(&mut self, event: &str, message: &str) {
+        self.add(Event { event, message });
+    }
+
     fn add(&mut self, told: impl Serialize) {
         let line = Timed { time: self.stamp.now(), told };
         // A vector takes every byte, and only maps with strange keys do not serialise.
@@ -175,7 +180,7 @@ impl Audit {
     /// Adds an event, and says it on stderr.
     pub fn event(&mut self, event: &str, message: &str) {
         say(message);
-        self.lines.add(Event { event, message });
+        self.lines.event(event, message);
         self.settle();
     }
 

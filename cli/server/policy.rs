@@ -263,6 +263,15 @@ impl Case {
             }),
         };
         let took = start.elapsed();
+        if let Some(missed @ 1..) = question.missed {
+            let who = self.pid.map_or_else(String::new, |pid| format!(" of process {pid}"));
+            let message = format!(
+                "in session {}, {missed} programs{who} or of what it started ran unchecked, for \
+                 this server could not be reached",
+                call.session
+            );
+            audit.event("checks-missed", &message);
+        }
         audit.record(&Record {
             id: &self.id,
             agent: call.agent,

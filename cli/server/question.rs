@@ -25,6 +25,9 @@ pub struct Question<'a> {
     /// That process.
     #[serde(default)]
     pub pid: Option<i32>,
+    /// How many programs who asks has let run unchecked since it last had an answer.
+    #[serde(default)]
+    pub missed: Option<u32>,
 }
 
 /// What is to be run.
@@ -58,7 +61,8 @@ impl<'a> Question<'a> {
 
     /// The question by itself.
     pub fn into_owned(self) -> Question<'static> {
-        let Self { agent, session, params: Params { command, coverage }, cwd, by, pid } = self;
+        let Self { agent, session, params: Params { command, coverage }, cwd, by, pid, missed } =
+            self;
         let params = Params { command: owned(command), coverage: coverage.map(Text::into_owned) };
         Question {
             agent: agent.map(Text::into_owned),
@@ -67,6 +71,7 @@ impl<'a> Question<'a> {
             cwd: cwd.map(Text::into_owned),
             by: by.map(Text::into_owned),
             pid,
+            missed,
         }
     }
 

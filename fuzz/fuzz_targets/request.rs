@@ -53,7 +53,7 @@ fn check(input: &[u8]) {
 
     let name = name_of(path, argv0);
     let command = Command::Program { name, arguments: arguments.iter().copied() };
-    let body = body_of(&Question { command, cwd, coverage: None }, &preamble, token);
+    let body = body_of(&Question { command, cwd, coverage: None, missed: 0 }, &preamble, token);
     let line = body["params"]["command"].as_str().expect("a command").to_owned();
     assert_eq!(body, envelope(&line));
     let words: Vec<String> = std::iter::once(name).chain(arguments).map(text).collect();

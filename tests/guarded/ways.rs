@@ -132,3 +132,34 @@ fn what_runs_unchecked_is_told_where_a_server_was_to_be_there() {
         }
     }
 }
+
+#[test]
+fn the_server_is_told_how_much_it_has_missed() {
+    let sandbox = Sandbox::new();
+    // Who asks about `rm` gets no answer.
+    let server = Server::scripted(Transport::Unix, |exchange| {
+        while let Some(question) = exchange.read() {
+            if question.command().starts_with("rm") {
+                return;
+            }
+            exchange.send(json_answer(ALLOWED));
+        }
+    });
+    let script = "rm a; expr 7; rm b; rm c; rm d; expr 7; expr 7";
+    let run = |notice: &str, fail_open: &str| {
+        let finished = Run::guarded(&sandbox, &server.url, &["sh", "-c", script])
+            .env("RAMPART_NOTICE", notice)
+            .env("RAMPART_FAIL_OPEN", fail_open)
+            .finish();
+        assert_eq!(finished.stdout.matches("7\n").count(), 3, "{finished:#?}");
+        let questions = server.take_questions();
+        let lists = questions.iter().filter(|question| question.command().starts_with("expr"));
+        let missed: Vec<Option<u64>> =
+            lists.map(|question| question.json()["missed"].as_u64()).collect();
+        (sandbox.take_marks().len(), missed)
+    };
+    assert_eq!(run("1", "1"), (4, vec![Some(1), Some(3), None]));
+    // What is refused was not missed; and nobody counts where nobody said that there is a server.
+    assert_eq!(run("1", "0"), (0, vec![None; 3]));
+    assert_eq!(run("", "1"), (4, vec![None; 3]));
+}

@@ -259,3 +259,27 @@ fn health_tells_the_mode_and_the_policy_to_everybody() {
     client.send(question("ls"));
     assert_eq!(client.answer().status, 200);
 }
+
+#[test]
+fn what_the_server_has_missed_is_an_event_in_the_audit() {
+    let world = World::new();
+    let server = Server::start(&world, &[]);
+    let mut client = server.over_unix();
+    for missed in [r#""missed":3,"agent""#, r#""missed":0,"agent""#, r#""agent""#] {
+        client.send(question("ls").replacen(r#""agent""#, missed, 1).replace(
+            &format!("Content-Length: {}", question_length("ls")),
+            &format!("Content-Length: {}", question_length("ls") + missed.len() - 7),
+        ));
+        assert_eq!(client.answer().status, 200);
+    }
+    let audit = world.audit_of(4);
+    assert_eq!(audit[0]["event"], "checks-missed");
+    let own = std::process::id();
+    let message = audit[0]["message"].as_str().unwrap();
+    assert!(message.contains(&format!("3 programs of process {own} ")), "{message}");
+    assert!(audit[1..].iter().all(|line| line["verdict"] == "allow"), "{audit:?}");
+}
+
+fn question_length(command: &str) -> usize {
+    question(command).split_once("\r\n\r\n").unwrap().1.len()
+}

@@ -122,11 +122,20 @@ pub fn is_open(number: c_int) -> bool {
 
 /// New memory, zeroed; `None` if there is none to be had.
 pub fn map(length: usize) -> Option<*mut c_void> {
+    map_as(length, libc::MAP_PRIVATE)
+}
+
+/// The same, shared with those who are forked.
+pub fn map_shared(length: usize) -> Option<*mut c_void> {
+    map_as(length, libc::MAP_SHARED)
+}
+
+fn map_as(length: usize, kind: c_int) -> Option<*mut c_void> {
     let arguments = [
         0,
         length,
         register(libc::PROT_READ | libc::PROT_WRITE),
-        register(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS),
+        register(kind | libc::MAP_ANONYMOUS),
         usize::MAX,
         0,
     ];

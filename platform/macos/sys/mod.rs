@@ -71,7 +71,16 @@ pub fn getpid() -> c_int {
 
 /// New memory, zeroed; never given back.
 pub fn map(length: usize) -> Option<*mut c_void> {
-    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANON);
+    map_as(length, libc::MAP_PRIVATE)
+}
+
+/// The same, shared with those who are forked.
+pub fn map_shared(length: usize) -> Option<*mut c_void> {
+    map_as(length, libc::MAP_SHARED)
+}
+
+fn map_as(length: usize, kind: c_int) -> Option<*mut c_void> {
+    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, kind | libc::MAP_ANON);
     let saved = errno::Saved::new();
     // SAFETY: a new mapping where the kernel likes changes no other memory.
     let start = unsafe { libc::mmap(core::ptr::null_mut(), length, access, kind, -1, 0) };
