@@ -106,9 +106,24 @@ impl Lines {
 
     fn add(&mut self, told: impl Serialize) {
         let line = Timed { time: self.stamp.now(), told };
+        let mut whole = Whole { end: self.bytes.len(), bytes: &mut self.bytes };
         // A vector takes every byte, and only maps with strange keys do not serialise.
-        let _ = serde_json::to_writer(&mut self.bytes, &line);
-        self.bytes.push(b'\n');
+        let _ = serde_json::to_writer(&mut *whole.bytes, &line);
+        whole.bytes.push(b'\n');
+        whole.end = whole.bytes.len();
+    }
+}
+
+/// Lines of which each is whole: what comes after the end of the last one goes, as where a
+/// fault ended the writing of it. The next one is another client's.
+struct Whole<'l> {
+    bytes: &'l mut Vec<u8>,
+    end: usize,
+}
+
+impl Drop for Whole<'_> {
+    fn drop(&mut self) {
+        self.bytes.truncate(self.end);
     }
 }
 
@@ -269,4 +284,42 @@ fn open_for_append(path: &Path) -> io::Result<File> {
         // Not to wait where it is a pipe that nobody reads.
         .custom_flags(libc::O_NONBLOCK)
         .open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use serde::{Serialize, Serializer};
+
+    use super::Lines;
+
+    /// Fails after half of itself.
+    #[derive(Serialize)]
+    struct Faulty {
+        first: &'static str,
+        #[serde(serialize_with = "fail")]
+        second: (),
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+    fn fail<S: Serializer>(_: &(), _: S) -> Result<S::Ok, S::Error> {
+        panic!("a fault")
+    }
+
+    #[test]
+    fn a_fault_in_a_line_leaves_nothing_to_the_next_one() {
+        let mut lines = Lines::default();
+        lines.event("one", "whole");
+        let faulty = Faulty { first: "half a line", second: () };
+        assert!(catch_unwind(AssertUnwindSafe(|| lines.add(faulty))).is_err());
+        lines.event("two", "whole");
+        let text = String::from_utf8(lines.bytes).unwrap();
+        let events: Vec<String> = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .map(|line| line["event"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(events, ["one", "two"]);
+    }
 }

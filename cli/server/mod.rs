@@ -129,3 +129,102 @@ fn is_of_the_client(error: &io::Error) -> bool {
         Some(libc::ECONNABORTED | libc::EINTR | libc::EPERM | libc::EPROTO)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::path::Path;
+    use std::thread::spawn;
+    use std::time::Duration;
+
+    use hyper::StatusCode;
+    use tokio::sync::oneshot;
+    use tokio::time::sleep;
+
+    use super::{Answer, Asked, Handler, Listener, Server, runtime};
+    use crate::token::Token;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const SLOW: Duration = Duration::from_millis(300);
+
+    /// Fails on one question and takes its time for another.
+    struct Faulty;
+
+    impl Handler for Faulty {
+        async fn answer(&self, asked: Asked) -> Answer {
+            match &*asked.body {
+                b"fail" => panic!("a fault of the handler"),
+                b"late" => {
+                    sleep(SLOW).await;
+                    panic!("a fault of the handler, later");
+                }
+                b"slow" => sleep(2 * SLOW).await,
+                _ => {}
+            }
+            Answer { status: StatusCode::OK, body: asked.body }
+        }
+    }
+
+    fn client(socket: &Path) -> UnixStream {
+        let stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// What comes back for a question of four bytes: as much as a whole answer has, or what
+    /// there is.
+    fn ask(stream: &mut UnixStream, question: &str) -> String {
+        let head = "POST /v1/preflight/exec HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n";
+        let request = format!("{head}Content-Length: 4\r\n\r\n{question}");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        let mut byte = [0];
+        while !answer.ends_with(format!("\r\n\r\n{question}").as_bytes())
+            && stream.read(&mut byte).unwrap_or(0) == 1
+        {
+            answer.push(byte[0]);
+        }
+        String::from_utf8(answer).unwrap()
+    }
+
+    #[test]
+    fn a_fault_in_the_turn_of_one_client_reaches_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("s.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let (over, ended) = oneshot::channel();
+        let server = spawn(move || {
+            let runtime = runtime().unwrap();
+            let entered = runtime.enter();
+            let listener = Listener::unix(listener).unwrap();
+            drop(entered);
+            let server = Server::new(vec![listener], Token::new("t").unwrap(), 0);
+            let crowd = server.crowd();
+            runtime.block_on(server.run(Faulty, async { drop(ended.await) }));
+            crowd.is_empty()
+        });
+        let whole = |answer: &str, question: &str| {
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{question}: {answer:?}");
+            assert!(answer.ends_with(&format!("\r\n\r\n{question}")), "{question}: {answer:?}");
+        };
+        let mut kept = client(&socket);
+        whole(&ask(&mut kept, "fine"), "fine");
+        let mut slow = client(&socket);
+        let slow = spawn(move || ask(&mut slow, "slow"));
+        let mut late = client(&socket);
+        let late = spawn(move || ask(&mut late, "late"));
+        for _ in 0..20 {
+            // Not half an answer either: the connection ends.
+            assert_eq!(ask(&mut client(&socket), "fail"), "");
+            whole(&ask(&mut kept, "fine"), "fine");
+            whole(&ask(&mut client(&socket), "also"), "also");
+        }
+        assert_eq!(late.join().unwrap(), "");
+        whole(&slow.join().unwrap(), "slow");
+        whole(&ask(&mut kept, "fine"), "fine");
+        drop(kept);
+        over.send(()).unwrap();
+        assert!(server.join().unwrap(), "nobody who failed is left among the connected");
+    }
+}

@@ -4,6 +4,7 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,6 +19,9 @@ use crate::policy_file::{InForce, Origin, compile};
 const INTERVAL: Duration = Duration::from_millis(100);
 /// A file this young may still be written to: it is left alone for the moment.
 const SETTLING: Duration = Duration::from_millis(50);
+
+/// What is said of a text that the policy engine fails on.
+const FAULT: &str = "the policy engine failed on this text; please report it with the file";
 
 /// What changes when a file does.
 type Fingerprint = (u64, u64, u64, i64, i64, i64, i64);
@@ -97,7 +101,9 @@ impl Reload {
             if source == self.source {
                 return Ok(None);
             }
-            compile(&source, file).map(|policies| Some((policies, source, owner)))
+            let compiled = catch_unwind(|| compile(&source, file));
+            let compiled = compiled.unwrap_or_else(|_| Err(FAULT.to_owned()));
+            compiled.map(|policies| Some((policies, source, owner)))
         });
         match compiled {
             Ok(None) => {}
