@@ -13,7 +13,7 @@ use crate::environment::{self, NoMemory};
 use crate::os::{self, Real, sys};
 use crate::program::Program;
 use crate::state::{self, State};
-use crate::{connection, report};
+use crate::{connection, errno, report};
 
 /// A working directory that is longer is not told.
 const LONGEST_DIRECTORY: usize = 384;
@@ -37,14 +37,29 @@ pub unsafe fn start<Function>(
     let Some(program) = program.filter(|_| state.mode != Mode::Disabled) else {
         return run(envp);
     };
-    let coverage = pass_program(state, &program)?;
+    let coverage = if state.is_sealed {
+        os::uncancelled(|| program.look(state.is_own()))?
+    } else {
+        pass_program(state, &program)?
+    };
     let Ok(equipment) = &state.equipment else {
         // In monitor mode; otherwise a fault is a refusal.
         return run(envp);
     };
     // SAFETY: the caller's promise.
     let result = unsafe { environment::with(&equipment.guard, envp, coverage, run) };
-    result.unwrap_or(Err(libc::EPERM))
+    let result = result.unwrap_or(Err(libc::EPERM));
+    if state.is_sealed && has_failed(result, libc::EPERM) {
+        // The kernel has asked, and may have been told no: the same question has the reason.
+        pass_program(state, &program)?;
+        return Err(libc::EPERM);
+    }
+    result
+}
+
+/// Whether a function has failed with this number, which it gives or leaves in `errno`.
+fn has_failed(result: Result<c_int, c_int>, errno: c_int) -> bool {
+    result == Ok(errno) || result == Ok(-1) && errno::get() == errno
 }
 
 /// Starts a shell for `line` by calling `run` with the original function, if it may run;

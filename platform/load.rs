@@ -46,6 +46,7 @@ pub fn state(settings: &Settings<'_>, preload: &[u8], arena: &mut Arena<'static>
             _ => Missed::UNCOUNTED,
         },
         timeout_ms: settings.timeout_ms,
+        is_sealed: settings.sealed.and_then(Decimal::parse).is_some_and(sys::is_sealed),
         pid,
         equipment: match settings.mode {
             // Nothing is asked, nor looked up.
@@ -115,6 +116,7 @@ fn guard(
             Variable::Notice => settings.notice.value(),
             Variable::TimeoutMs => Some(timeout.as_bytes()),
             Variable::Address => settings.address,
+            Variable::Sealed => settings.sealed,
         };
         if let Some(value) = value {
             *entry = Some(string(&[variable.name().to_bytes(), b"=", value], arena)?);

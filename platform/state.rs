@@ -26,6 +26,8 @@ pub struct State {
     pub missed: Missed,
     /// For a whole check, in milliseconds.
     pub timeout_ms: u32,
+    /// Whether the kernel asks about every program, so that the hooks need not.
+    pub is_sealed: bool,
     /// The process that read it; its forked and vforked children have another number.
     pub pid: i32,
     /// What a check needs, or why there can be none.

@@ -81,11 +81,13 @@ pub enum Variable {
     TimeoutMs,
     /// `RAMPART_ADDRESS`
     Address,
+    /// `RAMPART_SEALED`
+    Sealed,
 }
 
 impl Variable {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Url,
         Self::Token,
         Self::Mode,
@@ -96,6 +98,7 @@ impl Variable {
         Self::Notice,
         Self::TimeoutMs,
         Self::Address,
+        Self::Sealed,
     ];
 
     /// What every name begins with.
@@ -115,9 +118,15 @@ impl Variable {
             Self::Notice => c"RAMPART_NOTICE",
             Self::TimeoutMs => c"RAMPART_TIMEOUT_MS",
             Self::Address => c"RAMPART_ADDRESS",
+            Self::Sealed => c"RAMPART_SEALED",
         }
     }
 }
+
+/// What a sealed run's filter answers `prctl(2)` with this with: the run's own mark, as an
+/// error number. Elsewhere it is `EINVAL`, so that a process can tell whether it is in the run
+/// that its environment tells of.
+pub const SEALED_CALL: u32 = u32::from_be_bytes(*b"ramp");
 
 /// A value that could not be taken as it stands, and what counts instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,6 +160,8 @@ pub struct Settings<'e> {
     pub timeout_ms: u32,
     /// The server's socket address as resolved by the first process of the tree.
     pub address: Option<&'e [u8]>,
+    /// The mark of a sealed run, in which the kernel asks: see [`SEALED_CALL`].
+    pub sealed: Option<&'e [u8]>,
     /// What was wrong with `RAMPART_MODE`, `RAMPART_FAIL_OPEN`, `RAMPART_TIMEOUT_MS`.
     pub complaints: [Option<Complaint>; 3],
 }
@@ -183,6 +194,7 @@ impl<'e> Settings<'e> {
             notice: Notice::read(get(Variable::Notice)),
             timeout_ms,
             address: get(Variable::Address),
+            sealed: get(Variable::Sealed),
             complaints: [mode_complaint, fail_open_complaint, timeout_complaint],
         }
     }

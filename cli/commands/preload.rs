@@ -198,6 +198,7 @@ pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
         session: &session,
         debug: arguments.debug,
         is_reached: server.is_reached,
+        sealed: sealing.map(|sealing| sealing.mark),
     }
     .enter();
     match sealing {
@@ -224,7 +225,8 @@ fn run_sealed(
         enforces: arguments.mode == Mode::Enforce,
         timeout: relay::whole_patience(),
     })?;
-    let plan = Plan { judge: Box::new(asking), no_new_privs: sealing.no_new_privs };
+    let plan =
+        Plan { judge: Box::new(asking), no_new_privs: sealing.no_new_privs, mark: sealing.mark };
     seal::run(plan, || {
         let Err(failure) = replace_process(&arguments.command);
         failure

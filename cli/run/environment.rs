@@ -47,6 +47,8 @@ pub struct Guard<'a> {
     pub debug: bool,
     /// Whether there is a server: that it can no longer be reached is to be told then.
     pub is_reached: bool,
+    /// The mark of a sealed run.
+    pub sealed: Option<u16>,
 }
 
 /// One variable and its new value; without one it is removed.
@@ -75,6 +77,7 @@ impl Guard<'_> {
             ("RAMPART_AGENT", Some(self.agent.to_owned())),
             ("RAMPART_SESSION", Some(self.session.to_owned())),
             ("RAMPART_ADDRESS", self.address.map(|address| address.to_string().into())),
+            ("RAMPART_SEALED", self.sealed.map(|mark| mark.to_string().into())),
         ];
         if let Some(url) = self.url {
             changes.push((URL, Some(url.into())));
@@ -147,6 +150,7 @@ mod tests {
             session: OsStr::new("s"),
             debug: false,
             is_reached: true,
+            sealed: None,
         };
         let changes = guard.changes(None);
         let value = |name: &str| {
@@ -155,6 +159,7 @@ mod tests {
         };
         let some = |text: &str| Some(Some(text.to_owned()));
         assert_eq!(value("RAMPART_ADDRESS"), Some(None));
+        assert_eq!(value("RAMPART_SEALED"), Some(None));
         assert_eq!(value("RAMPART_TOKEN"), Some(None));
         assert_eq!(value("RAMPART_URL"), some("http://h"));
         assert_eq!(value("RAMPART_MODE"), some("monitor"));

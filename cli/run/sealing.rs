@@ -11,6 +11,9 @@ use crate::failure::{Failure, say};
 use crate::mode::Mode;
 use crate::run::environment::variable;
 
+/// Error numbers above the kernel's own, and up to the highest (`MAX_ERRNO`, linux/err.h).
+#[cfg(target_os = "linux")]
+const MARKS: std::ops::RangeInclusive<u16> = 1024..=4095;
 /// The variable that stands for `--seal`.
 const SEAL: &str = "RAMPART_SEAL";
 
@@ -31,6 +34,8 @@ pub struct Sealing {
     /// Whether no program of the run may gain rights by being started.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nothing is sealed there"))]
     pub no_new_privs: bool,
+    /// What `RAMPART_SEALED` tells of this run.
+    pub mark: u16,
 }
 
 /// How to seal the run of a command; `None`: not at all. What was decided for a command that
@@ -105,7 +110,12 @@ fn named(word: &str) -> Result<Seal, Failure> {
 pub fn try_out() -> Result<Sealing, String> {
     use crate::run::seal::{Cost, probe};
 
-    probe().map(|cost| Sealing { no_new_privs: cost == Cost::NoNewPrivs })
+    let cost = probe()?;
+    let mut random = [0; 2];
+    getrandom::fill(&mut random).map_err(|error| error.to_string())?;
+    // An error number that the kernel itself never gives.
+    let mark = MARKS.start() + u16::from_ne_bytes(random) % (MARKS.end() - MARKS.start());
+    Ok(Sealing { no_new_privs: cost == Cost::NoNewPrivs, mark })
 }
 
 /// How a run could be sealed here.

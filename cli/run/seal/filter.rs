@@ -14,6 +14,7 @@ use libc::{
     SECCOMP_RET_USER_NOTIF, c_long, c_ulong, sock_filter, sock_fprog,
 };
 use nix::errno::Errno;
+use rampart_core::settings::SEALED_CALL;
 
 /// What a call is, that the filter has stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Abi {
     aimed: &'static [(u32, usize)],
     /// `kill(2)`, which also takes groups and everybody.
     kill: u32,
+    /// `prctl(2)`, by which the library tells whether it is in a sealed run.
+    prctl: u32,
 }
 
 /// Numbers of x32 have this bit (asm/unistd.h).
@@ -65,6 +68,7 @@ const ABIS: &[Abi] = &[
             (200, 0),
         ],
         kill: 62,
+        prctl: 157,
     },
     Abi {
         arch: 0xc000_003e,
@@ -83,6 +87,7 @@ const ABIS: &[Abi] = &[
             (X32 + 200, 0),
         ],
         kill: X32 + 62,
+        prctl: X32 + 157,
     },
     Abi {
         arch: 0x4000_0003,
@@ -101,6 +106,7 @@ const ABIS: &[Abi] = &[
             (238, 0),
         ],
         kill: 37,
+        prctl: 172,
     },
 ];
 
@@ -123,6 +129,7 @@ const ABIS: &[Abi] = &[
             (130, 0),
         ],
         kill: 129,
+        prctl: 167,
     },
     Abi {
         arch: 0x4000_0028,
@@ -141,6 +148,7 @@ const ABIS: &[Abi] = &[
             (238, 0),
         ],
         kill: 37,
+        prctl: 172,
     },
 ];
 
@@ -173,12 +181,14 @@ impl Abi {
 }
 
 /// The filter's program. Calls of a way that is not known here fail with `ENOSYS`.
-pub fn program(supervisor: i32) -> Vec<sock_filter> {
+///
+/// `mark` is what [`SEALED_CALL`] is answered with.
+pub fn program(supervisor: i32, mark: u16) -> Vec<sock_filter> {
     let mut code = vec![load(ARCH)];
     let mut ways: Vec<u32> = ABIS.iter().map(|abi| abi.arch).collect();
     ways.dedup();
     for arch in ways {
-        let block = calls(ABIS.iter().filter(|abi| abi.arch == arch), supervisor);
+        let block = calls(ABIS.iter().filter(|abi| abi.arch == arch), supervisor, mark);
         // A conditional jump reaches 255 instructions, an unconditional one all.
         code.push(unless_equal(arch, 1));
         code.push(jump(1));
@@ -190,7 +200,7 @@ pub fn program(supervisor: i32) -> Vec<sock_filter> {
 }
 
 /// For one value of `arch`: asks, or allows.
-fn calls<'a>(abis: impl Iterator<Item = &'a Abi>, supervisor: i32) -> Vec<sock_filter> {
+fn calls<'a>(abis: impl Iterator<Item = &'a Abi>, supervisor: i32, mark: u16) -> Vec<sock_filter> {
     let own = supervisor.cast_unsigned();
     let everybody = u32::MAX;
     let mut code = vec![load(NUMBER)];
@@ -199,20 +209,23 @@ fn calls<'a>(abis: impl Iterator<Item = &'a Abi>, supervisor: i32) -> Vec<sock_f
             code.push(unless_equal(number, 1));
             code.push(give(SECCOMP_RET_USER_NOTIF));
         }
+        let asked = SECCOMP_RET_USER_NOTIF;
         for (number, index) in abi.aimed {
-            code.extend(ask_if_argument_is(*number, *index, &[own]));
+            code.extend(if_argument_is(*number, *index, &[own], asked));
         }
-        code.extend(ask_if_argument_is(abi.kill, 0, &[own, own.wrapping_neg(), everybody]));
+        code.extend(if_argument_is(abi.kill, 0, &[own, own.wrapping_neg(), everybody], asked));
+        let told = SECCOMP_RET_ERRNO | u32::from(mark);
+        code.extend(if_argument_is(abi.prctl, 0, &[SEALED_CALL], told));
     }
     code.push(give(SECCOMP_RET_ALLOW));
     code
 }
 
-fn ask_if_argument_is(number: u32, index: usize, values: &[u32]) -> Vec<sock_filter> {
+fn if_argument_is(number: u32, index: usize, values: &[u32], action: u32) -> Vec<sock_filter> {
     let mut block = vec![load(ARGUMENTS[index])];
     for value in values {
         block.push(unless_equal(*value, 1));
-        block.push(give(SECCOMP_RET_USER_NOTIF));
+        block.push(give(action));
     }
     block.push(give(SECCOMP_RET_ALLOW));
     let mut code = vec![unless_equal(number, u8::try_from(block.len()).unwrap_or(u8::MAX))];
@@ -280,6 +293,7 @@ mod tests {
     use super::{ABIS, ARGUMENTS, Abi, Call, program};
 
     const SUPERVISOR: i32 = 4711;
+    const MARK: u16 = 1234;
 
     /// What the program says of a call, as the kernel would run it.
     fn run(program: &[sock_filter], arch: u32, number: u32, arguments: [u64; 6]) -> u32 {
@@ -304,7 +318,7 @@ mod tests {
 
     #[test]
     fn every_way_to_start_a_program_is_asked_about_and_other_calls_are_not() {
-        let code = program(SUPERVISOR);
+        let code = program(SUPERVISOR, MARK);
         for abi in ABIS {
             for number in [abi.execve, abi.execveat] {
                 assert_eq!(run(&code, abi.arch, number, [0; 6]), SECCOMP_RET_USER_NOTIF);
@@ -322,7 +336,7 @@ mod tests {
 
     #[test]
     fn what_is_aimed_at_the_supervisor_is_asked_about_and_what_is_aimed_at_others_is_not() {
-        let code = program(SUPERVISOR);
+        let code = program(SUPERVISOR, MARK);
         let own = u64::from(SUPERVISOR.unsigned_abs());
         for abi in ABIS {
             for (number, index) in abi.aimed.iter().copied().chain([(abi.kill, 0)]) {
@@ -350,8 +364,19 @@ mod tests {
     }
 
     #[test]
+    fn a_process_can_tell_that_it_is_in_this_run() {
+        let code = program(SUPERVISOR, MARK);
+        for abi in ABIS {
+            let call = |argument| run(&code, abi.arch, abi.prctl, [argument, 0, 0, 0, 0, 0]);
+            let told = SECCOMP_RET_ERRNO | u32::from(MARK);
+            assert_eq!(call(rampart_core::settings::SEALED_CALL.into()), told);
+            assert_eq!(call(38), SECCOMP_RET_ALLOW);
+        }
+    }
+
+    #[test]
     fn a_way_that_is_not_known_fails_and_kills_nobody() {
-        let answer = run(&program(SUPERVISOR), 0x1234, 59, [0; 6]);
+        let answer = run(&program(SUPERVISOR, MARK), 0x1234, 59, [0; 6]);
         assert_eq!(answer, SECCOMP_RET_ERRNO | libc::ENOSYS as u32);
     }
 

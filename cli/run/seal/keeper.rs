@@ -43,6 +43,8 @@ pub struct Plan {
     pub judge: Box<dyn Judge>,
     /// Whether the filter can be had only by a process that gains no rights by `exec`.
     pub no_new_privs: bool,
+    /// By which the library tells that it is in this run.
+    pub mark: u16,
 }
 
 /// Starts what `become_command` becomes in a sealed run, and waits for it. Does not return
@@ -118,7 +120,7 @@ fn keep(
     let command = match forked {
         ForkResult::Child => {
             drop(own);
-            start(&commands, &filter::program(keeper.as_raw()), plan.no_new_privs);
+            start(&commands, &filter::program(keeper.as_raw(), plan.mark), plan.no_new_privs);
             inherited.give_back();
             fail(&become_command())
         }

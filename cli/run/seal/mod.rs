@@ -79,7 +79,7 @@ const FREE: u8 = 0;
 const RESTRICTED: u8 = u8::MAX;
 
 fn try_out() -> u8 {
-    let program = filter::program(nix::unistd::getpid().as_raw());
+    let program = filter::program(nix::unistd::getpid().as_raw(), 1);
     let tried = match filter::install(&program) {
         Ok(_) => Ok(FREE),
         Err(Errno::EACCES) => {

@@ -4,12 +4,13 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::MetadataExt as _;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlink};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 use rampart_core::command::truthful_name;
 
 use super::filter::{Abi, Call};
@@ -94,10 +95,20 @@ impl Waiting {
 
     /// Whether its numbers of processes mean the same as here.
     pub fn shares_processes(&self) -> bool {
-        let own = readlink("/proc/self/ns/pid");
-        let its = readlink(self.path("ns/pid").as_str());
         // One that cannot be looked at is not trusted to mean somebody else.
-        its.map_or(true, |its| own.is_ok_and(|own| own == its))
+        self.shares("pid").unwrap_or(true)
+    }
+
+    fn shares(&self, namespace: &str) -> Result<bool, Errno> {
+        let its = readlink(self.path(&format!("ns/{namespace}")).as_str())?;
+        Ok(readlink(format!("/proc/self/ns/{namespace}").as_str())? == its)
+    }
+
+    /// Whether it may look where this process may: the same user, with no rights of a
+    /// namespace of its own.
+    fn looks_alike(&self) -> bool {
+        let owner = std::fs::metadata(format!("/proc/{}", self.thread)).map(|it| it.uid());
+        owner.is_ok_and(|owner| owner == geteuid().as_raw()) && self.shares("user") == Ok(true)
     }
 
     fn path(&self, of: &str) -> String {
@@ -146,6 +157,8 @@ impl Waiting {
             Err(error @ (Errno::ENOENT | Errno::ENOTDIR)) if !is_of_proc(path) => {
                 return Err(Fault::Fails(error));
             }
+            // What nobody here may look into is another user's home in PATH, mostly.
+            Err(Errno::EACCES) if self.looks_alike() => return Err(Fault::Fails(Errno::EACCES)),
             Err(_) => return Ok(()),
         };
         // `self` and the like are other processes' there.

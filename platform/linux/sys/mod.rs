@@ -18,6 +18,8 @@ pub use socket::{
 
 use core::ffi::{c_int, c_long, c_void};
 
+use rampart_core::settings::SEALED_CALL;
+
 use crate::descriptor::{Descriptor, Errno};
 
 /// One system call.
@@ -111,6 +113,14 @@ pub fn getpid() -> c_int {
     // SAFETY: takes no pointer.
     let pid = unsafe { call(libc::SYS_getpid, [0; 6]) };
     pid.ok().and_then(|pid| c_int::try_from(pid).ok()).unwrap_or(0)
+}
+
+/// Whether this process is in the sealed run of this mark.
+pub fn is_sealed(mark: u64) -> bool {
+    let call_of_seal = usize::try_from(SEALED_CALL).unwrap_or(0);
+    // SAFETY: takes no pointer.
+    let answer = unsafe { call(libc::SYS_prctl, [call_of_seal, 0, 0, 0, 0, 0]) };
+    answer.is_err_and(|Errno(number)| number != libc::EINVAL && u64::try_from(number) == Ok(mark))
 }
 
 /// Whether a number stands for an open descriptor.

@@ -1,6 +1,7 @@
 //! Sealed runs: the kernel asks, and no library is there that could.
 
 mod answers;
+mod library;
 mod life;
 mod surroundings;
 mod ways;
@@ -68,8 +69,9 @@ impl Sealed {
     }
 
     fn command(&self, flags: &[&str], words: &[&str]) -> Command {
-        let mut command = self.0.rampart(["preload", "--seal", "--policy", "p.yaml"]);
+        let mut command = self.0.rampart(["preload", "--policy", "p.yaml"]);
         let path = format!("{}:/usr/bin:/bin", self.0.path("bin").display());
+        let flags = if flags.is_empty() { &["--seal"] } else { flags };
         command.args(flags).arg("--").args(words).env("PATH", path);
         command
     }

@@ -31,6 +31,18 @@ fn an_ordinary_user_can_seal_a_run_which_gains_no_rights_then() {
     let output = as_nobody(&sealed, &["sh", text(&script)]);
     assert_eq!(stdout(&output), "NoNewPrivs:\t1\n126\n", "{}", stderr(&output));
     assert!(sealed.ran("permitted") && !sealed.ran("forbidden"));
+    // Where the user may not look there is nothing to ask about.
+    sealed.0.write("locked/permitted", "");
+    std::fs::set_permissions(sealed.0.path("locked"), std::fs::Permissions::from_mode(0o000))
+        .unwrap();
+    let script = "PATH=$HOME/locked:$PATH; permitted; exit 0";
+    let script = sealed.script(script);
+    let lines = sealed.0.audit_of(3).len();
+    as_nobody(&sealed, &["sh", text(&script)]);
+    let all = sealed.0.audit();
+    let asked =
+        |line: &serde_json::Value| line["command"].as_str().unwrap().starts_with("permitted");
+    assert_eq!(all[lines..].iter().filter(|line| asked(line)).count(), 1, "{all:?}");
 }
 
 #[test]
@@ -107,6 +119,25 @@ fn a_sealed_run_inside_one_is_told_why_not_and_others_run_as_ever() {
         assert!(sealed.ran("permitted"));
     }
     assert!(guard(&sealed.0, &[], "exit 0").status.success());
+}
+
+#[test]
+fn what_a_set_user_id_program_starts_is_asked_about_in_roots_run() {
+    if !is_root() {
+        eprintln!("left out: it takes root");
+        return;
+    }
+    let sealed = Sealed::new();
+    let source = "#include <unistd.h>\n\
+        int main(int count, char **words) { setuid(0); execvp(words[1], words + 1); return 5; }\n";
+    let raised = sealed.compiled("raised", source);
+    std::fs::set_permissions(&raised, std::fs::Permissions::from_mode(0o4755)).unwrap();
+    std::fs::set_permissions(sealed.0.path(""), std::fs::Permissions::from_mode(0o777)).unwrap();
+    for (name, status) in [("permitted", 0), ("forbidden", 5)] {
+        let output = sealed.run(&["setpriv", "--reuid", "65534", text(&raised), name]);
+        assert_eq!(output.status.code(), Some(status), "{}", stderr(&output));
+        assert_eq!(sealed.ran(name), status == 0);
+    }
 }
 
 #[test]

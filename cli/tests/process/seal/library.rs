@@ -1,0 +1,78 @@
+//! What the library does in a sealed run: it leaves the question to the kernel, and tells the
+//! reason of a refusal.
+
+use std::process::Command;
+
+use super::{Sealed, text};
+use crate::team::library;
+use crate::world::{finished, stderr, stdout};
+
+fn with_library(sealed: &Sealed, flags: &[&str], words: &[&str]) -> Command {
+    let mut command = sealed.command(flags, words);
+    command.env("RAMPART_LIBRARY", library());
+    command
+}
+
+/// Who asked about each command that begins with this word.
+fn askers(sealed: &Sealed, word: &str) -> Vec<String> {
+    let audit = sealed.0.audit();
+    let of_word = audit.iter().filter(|line| line["command"].as_str().unwrap().starts_with(word));
+    of_word.map(|line| line["by"].as_str().unwrap_or("library").to_owned()).collect()
+}
+
+#[test]
+fn the_kernel_alone_asks_about_what_runs_and_the_library_tells_why_something_does_not() {
+    let sealed = Sealed::new();
+    let script = sealed.script("permitted\nforbidden one\necho $?\n");
+    let output = finished(&mut with_library(&sealed, &[], &["sh", text(&script)]));
+    assert_eq!(stdout(&output), "126\n");
+    let why = "rampart: blocked forbidden: Do something else [no-forbidden]";
+    assert!(stderr(&output).contains(why), "{}", stderr(&output));
+    assert!(sealed.ran("permitted") && !sealed.ran("forbidden"));
+    sealed.0.audit_of(3);
+    assert_eq!(askers(&sealed, "permitted"), ["kernel"]);
+    // The same question again has the reason.
+    assert_eq!(askers(&sealed, "forbidden"), ["kernel", "library"]);
+}
+
+#[test]
+fn each_way_to_start_a_program_fails_by_its_own_contract_and_tells_the_reason() {
+    let sealed = Sealed::new();
+    let script = "import os, subprocess, sys\n\
+        f, p = sys.argv[1:]\n\
+        def told(call):\n\
+        \x20   try: call(); print('ran', flush=True)\n\
+        \x20   except OSError as error: print(error.errno, flush=True)\n\
+        told(lambda: subprocess.run([f]))\n\
+        told(lambda: subprocess.run([f], close_fds=False))\n\
+        told(lambda: os.posix_spawn(f, [f], os.environ))\n\
+        told(lambda: os.posix_spawnp(f, [f], {}))\n\
+        told(lambda: os.execv(f, [f]))\n\
+        told(lambda: os.execve(f, [f], {}))\n\
+        told(lambda: os.execvp(f, [f]))\n\
+        told(lambda: subprocess.run([p], env={}))\n\
+        os.execve(p, [p], {})\n";
+    let script = sealed.0.write("calls.py", script);
+    let (forbidden, permitted) = (sealed.0.path("bin/forbidden"), sealed.0.path("bin/permitted"));
+    let words = ["python3", text(&script), text(&forbidden), text(&permitted)];
+    let output = finished(&mut with_library(&sealed, &[], &words));
+    assert_eq!(stdout(&output), "1\n".repeat(7) + "ran\n", "{}", stderr(&output));
+    assert_eq!(stderr(&output).matches("Do something else").count(), 7, "{}", stderr(&output));
+    assert!(sealed.ran("permitted") && !sealed.ran("forbidden"));
+}
+
+#[test]
+fn what_an_environment_says_of_a_seal_that_is_not_there_skips_no_question() {
+    let sealed = Sealed::new();
+    let script = sealed.script("RAMPART_SEALED=2000 permitted\nRAMPART_SEALED=2000 forbidden\n");
+    let mut open = with_library(&sealed, &["--seal=off"], &["sh", text(&script)]);
+    let output = finished(open.env("RAMPART_SEALED", "2000"));
+    assert!(sealed.ran("permitted") && !sealed.ran("forbidden"), "{}", stderr(&output));
+    sealed.0.audit_of(2);
+    assert_eq!(askers(&sealed, "permitted"), ["library"]);
+    assert_eq!(askers(&sealed, "forbidden"), ["library"]);
+    // In a sealed run a program cannot take the mark from its children.
+    let script = sealed.script("env -i RAMPART_SEALED=1 sh -c 'echo $RAMPART_SEALED'\n");
+    let output = finished(&mut with_library(&sealed, &[], &["sh", text(&script)]));
+    assert!(stdout(&output).trim().parse::<u16>().unwrap() >= 1024, "{}", stdout(&output));
+}
