@@ -7,6 +7,7 @@
 mod cpython;
 mod flat;
 mod load;
+mod losses;
 mod matrix;
 mod probes;
 mod signals;

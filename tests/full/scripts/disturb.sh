@@ -1,0 +1,11 @@
+# What people type who want a port or a disk back, in a process namespace of its own.
+while [ ! -e "$HOME/stop" ]; do
+	find "${TMPDIR:?}" -mindepth 1 -delete
+	pkill -f server
+	pkill -f serve
+	pkill -9 -f rampart
+	killall -q rampart-policy
+	fuser -s -k "$XDG_RUNTIME_DIR"/*/s.sock
+	pidof rampart-policy | xargs kill -9
+	sleep 0.1
+done 2>/dev/null
