@@ -1,7 +1,7 @@
 //! The three processes of a sealed run: who they are, how they end.
 
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -20,7 +20,9 @@ impl Running {
     fn start(sealed: &Sealed, rest: &str) -> Self {
         let script = sealed.script(&format!("echo $$ $PPID\n{rest}\n"));
         let mut command = sealed.command(&[], &["sh", text(&script)]);
-        let mut child = command.stdout(Stdio::piped()).stdin(Stdio::piped()).spawn().unwrap();
+        // A group of its own: in an orphaned one, which the tests' may be, nothing stops (setpgid(2)).
+        command.stdout(Stdio::piped()).stdin(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().unwrap();
         let mut said = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
