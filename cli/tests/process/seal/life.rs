@@ -106,8 +106,11 @@ fn the_command_has_the_streams_signals_and_group_of_what_was_typed() {
 fn a_signal_to_what_was_typed_reaches_the_command() {
     let sealed = Sealed::new();
     for (signal, said) in [("-TERM", "TERM"), ("-USR1", "USR1"), ("-HUP", "HUP")] {
-        let script =
-            format!("trap 'echo {said}; exit 5' {said}; echo ready; while :; do sleep 0.05; done");
+        // Not a shell's trap: a shell leaves alone what was ignored before it, as nohup does.
+        let script = format!(
+            "exec perl -e '$| = 1; $SIG{{{said}}} = sub {{ print \"{said}\\n\"; exit 5 }}; \
+             print \"ready\\n\"; sleep 1 while 1'"
+        );
         let mut running = Running::start(&sealed, &script);
         assert_eq!(running.line(), "ready");
         kill(signal, &running.child.id().to_string());
