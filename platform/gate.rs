@@ -4,7 +4,8 @@ use core::ffi::c_int;
 
 use rampart_core::answer::Reader;
 use rampart_core::coverage::Coverage;
-use rampart_core::request::Question;
+use rampart_core::json::Answer;
+use rampart_core::request::{Command, Question};
 use rampart_core::settings::{Mode, Notice};
 use rampart_core::verdict::{Outcome, Verdict, verdict};
 
@@ -14,6 +15,10 @@ use crate::os::{self, Real, sys};
 use crate::program::Program;
 use crate::state::{self, State};
 use crate::{connection, errno, report};
+
+const KEEPER_IS_GONE: &str = "the keeper of this sealed run is gone, and nothing starts without it";
+const REASON_IS_ELSEWHERE: &str =
+    "the kernel refused it, and the reason cannot be had from in here: it is in the audit";
 
 /// A working directory that is longer is not told.
 const LONGEST_DIRECTORY: usize = 384;
@@ -54,7 +59,32 @@ pub unsafe fn start<Function>(
         pass_program(state, &program)?;
         return Err(libc::EPERM);
     }
+    if state.is_sealed && has_failed(result, libc::ENOSYS) {
+        tell_that_keeper_is_gone(state, &program);
+        return Err(libc::ENOSYS);
+    }
     result
+}
+
+/// Without its keeper a sealed run starts nothing more, and the kernel gives this number.
+#[cold]
+#[inline(never)]
+fn tell_that_keeper_is_gone(state: &State, program: &Program<'_>) {
+    if state.notice != Notice::Nothing {
+        let outcome = Outcome::Fault(KEEPER_IS_GONE);
+        let question = program.question(None, &mut []);
+        report::refusal(&question, outcome, &Answer::EMPTY);
+    }
+}
+
+/// What an answer means in a sealed run. Where the library can reach nobody the kernel still
+/// can: it is asked about the shell of a line yet, and has been about a program.
+fn sealed(outcome: Outcome, is_line: bool) -> Outcome {
+    match outcome {
+        Outcome::Unreachable(_) if is_line => Outcome::Allowed,
+        Outcome::Unreachable(_) => Outcome::Fault(REASON_IS_ELSEWHERE),
+        outcome => outcome,
+    }
 }
 
 /// Whether a function has failed with this number, which it gives or leaves in `errno`.
@@ -125,6 +155,8 @@ fn pass<'q>(
         Ok(equipment) => connection::ask(state, equipment, is_own, question, &mut reader),
         Err(why) => Outcome::Fault(why),
     };
+    let is_line = matches!(question.command, Command::Line(_));
+    let outcome = if state.is_sealed { sealed(outcome, is_line) } else { outcome };
     let verdict = verdict(state.mode, outcome, state.fail_open);
     let is_unchecked = verdict == Verdict::Run && matches!(outcome, Outcome::Unreachable(_));
     if is_unchecked || !matches!(outcome, Outcome::Allowed | Outcome::Denied) {

@@ -1,11 +1,12 @@
 //! What the library does in a sealed run: it leaves the question to the kernel, and tells the
 //! reason of a refusal.
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
 
 use super::{Sealed, text};
 use crate::team::library;
-use crate::world::{finished, stderr, stdout};
+use crate::world::{finished, stderr, stdout, wait_until};
 
 fn with_library(sealed: &Sealed, flags: &[&str], words: &[&str]) -> Command {
     let mut command = sealed.command(flags, words);
@@ -59,6 +60,54 @@ fn each_way_to_start_a_program_fails_by_its_own_contract_and_tells_the_reason() 
     assert_eq!(stdout(&output), "1\n".repeat(7) + "ran\n", "{}", stderr(&output));
     assert_eq!(stderr(&output).matches("Do something else").count(), 7, "{}", stderr(&output));
     assert!(sealed.ran("permitted") && !sealed.ran("forbidden"));
+}
+
+#[test]
+fn where_the_library_can_reach_nobody_the_kernel_still_decides_and_that_is_told() {
+    let sealed = Sealed::new();
+    // As codex's and claude's sandboxes do it: connect(2) fails, here by its number on x86-64.
+    let closed = "import ctypes, os, platform, struct, sys\n\
+        libc = ctypes.CDLL(None, use_errno=True)\n\
+        number = 42 if platform.machine() == 'x86_64' else 203\n\
+        code = [(0x20,0,0,0), (0x15,0,1,number), (6,0,0,0x50001), (6,0,0,0x7fff0000)]\n\
+        room = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *it) for it in code))\n\
+        class Program(ctypes.Structure):\n\
+        \x20   _fields_ = [('length', ctypes.c_ushort), ('code', ctypes.c_void_p)]\n\
+        program = Program(len(code), ctypes.addressof(room))\n\
+        assert libc.prctl(38, 1, 0, 0, 0) == 0\n\
+        assert libc.prctl(22, 2, ctypes.byref(program), 0, 0) == 0\n\
+        os.execvp(sys.argv[1], sys.argv[1:])\n";
+    let closed = sealed.0.write("closed.py", closed);
+    let script = sealed.script("permitted\nforbidden\nperl -e 'system(\"permitted; :\")'\n");
+    let words = ["python3", text(&closed), "sh", text(&script)];
+    let output = finished(&mut with_library(&sealed, &[], &words));
+    assert!(sealed.ran("permitted") && !sealed.ran("forbidden"), "{}", stderr(&output));
+    let told: Vec<_> =
+        stderr(&output).lines().filter(|it| it.contains("rampart:")).map(str::to_owned).collect();
+    assert!(told.len() == 1 && told[0].contains("in the audit"), "{told:?}");
+}
+
+#[test]
+fn that_the_keeper_is_gone_is_told() {
+    let sealed = Sealed::new();
+    let mut command = with_library(&sealed, &[], &["sh", text(&sealed.0.path("wait.sh"))]);
+    sealed.0.write("wait.sh", "echo $PPID\nread x\npermitted\n");
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    let mut keeper = String::new();
+    said.read_line(&mut keeper).unwrap();
+    assert!(Command::new("kill").args(["-9", keeper.trim()]).status().unwrap().success());
+    let gone = || !std::path::Path::new(&format!("/proc/{}/fd", keeper.trim())).join("0").exists();
+    wait_until("the end of the keeper", gone);
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(stderr(&output).contains("the keeper of this sealed run is gone"), "{output:?}");
+    assert!(!sealed.ran("permitted"));
 }
 
 #[test]
