@@ -19,7 +19,7 @@ use super::stream::{Arrival, Stream, Wire};
 
 /// The longest head. Also what of a connection is read or written at a time, so that
 /// thousands of them cost little.
-const BUFFER_BYTES: usize = 16 * 1024;
+const BUFFER_BYTES: usize = 8 * 1024;
 /// What still comes after the last answer is thrown away in pieces of this size.
 const PIECE_BYTES: usize = 4096;
 
@@ -54,6 +54,9 @@ pub async fn converse<H: Handler>(arrival: Arrival, visitor: Visitor, door: Rc<D
             word = visitor.told() => word,
         };
         match word {
+            // A word may come just after what it was said for the want of.
+            Word::TooSlow if visitor.phase() != Phase::Asking => {}
+            Word::Go if !visitor.has_just_asked() => return,
             Word::TooSlow => {
                 let mut wire = http.into_parts().io.into_inner();
                 let said = wire.write_all(TOO_SLOW.text().as_bytes()).await;
@@ -62,8 +65,6 @@ pub async fn converse<H: Handler>(arrival: Arrival, visitor: Visitor, door: Rc<D
                 }
                 return;
             }
-            Word::Go if visitor.phase() != Phase::Answering => return,
-            // A word to go may come just after a question.
             Word::Go | Word::Finish => {
                 finishing = true;
                 Pin::new(&mut http).graceful_shutdown();
@@ -93,7 +94,8 @@ async fn leave(mut wire: Wire, visitor: &Visitor) {
     if wire.shutdown().await.is_err() {
         return;
     }
-    let mut piece = [0; PIECE_BYTES];
+    // Not in the task itself, of which there are thousands.
+    let mut piece = vec![0; PIECE_BYTES];
     let all = async { while wire.read(&mut piece).await.is_ok_and(|count| count > 0) {} };
     tokio::select! {
         () = all => {}

@@ -125,6 +125,12 @@ impl Visit {
         }
     }
 
+    /// Whether a question has come that nobody could know of a moment ago.
+    pub fn has_just_asked(&self) -> bool {
+        let is_fresh = self.since.get() == self.crowd.now.get();
+        self.phase() == Phase::Answering || (self.phase() == Phase::Sending && is_fresh)
+    }
+
     fn is_answering(&self) -> bool {
         matches!(self.phase(), Phase::Answering | Phase::Sending)
     }

@@ -106,9 +106,9 @@ impl Server {
 async fn accept<H: Handler>(listener: Listener, crowd: Rc<Crowd>, door: Rc<Door<H>>) {
     loop {
         for _ in 0..ACCEPTS_A_TURN {
-            crowd.place().await;
             match listener.accept().await {
                 Ok(arrival) => {
+                    crowd.place().await;
                     spawn_local(connection::converse(arrival, crowd.enter(), Rc::clone(&door)));
                 }
                 Err(error) if is_of_the_client(&error) => {}

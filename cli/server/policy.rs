@@ -95,9 +95,8 @@ impl Policy {
         }
         let id = case.id.clone();
         let question = question.into_owned();
-        self.judge_aside(move |lines| case.judge(&question, lines)).await.unwrap_or_else(|| {
-            Verdict::of(unexplained(Action::Deny, FAULT), self.mode, Duration::ZERO, id)
-        })
+        let judged = self.judge_aside(move |lines| case.judge(&question, lines)).await;
+        judged.unwrap_or_else(|| Verdict::refused(self.mode, id))
     }
 
     /// Writes the audit and looks after the files, for ever. What comes in one moment is
@@ -248,8 +247,14 @@ struct Case {
 }
 
 impl Case {
-    /// The verdict, of which the audit has a line then.
+    /// The verdict, of which the audit has a line then. A question on which anything fails is
+    /// refused: a client that gets no answer may let the command run.
     fn judge(&self, question: &Question<'_>, audit: &mut Lines) -> Verdict {
+        let judged = || self.judge_and_record(question, audit);
+        unless_it_fails(judged, || Verdict::refused(self.mode, self.id.clone()))
+    }
+
+    fn judge_and_record(&self, question: &Question<'_>, audit: &mut Lines) -> Verdict {
         let call = question.call();
         let start = Instant::now();
         let decision = match self.mode {
@@ -291,6 +296,11 @@ impl Case {
 }
 
 impl Verdict {
+    /// The verdict where there is none.
+    fn refused(mode: Mode, audit_id: String) -> Self {
+        Self::of(unexplained(Action::Deny, FAULT), mode, Duration::ZERO, audit_id)
+    }
+
     fn of(decision: Decision, mode: Mode, took: Duration, audit_id: String) -> Self {
         Self {
             allowed: decision.allowed() || mode != Mode::Enforce,
@@ -305,7 +315,11 @@ impl Verdict {
 
 /// The verdict, where the engine gives one: a command that makes it fail is refused.
 fn judge(evaluate: impl FnOnce() -> Decision) -> Decision {
-    catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| unexplained(Action::Deny, FAULT))
+    unless_it_fails(evaluate, || unexplained(Action::Deny, FAULT))
+}
+
+fn unless_it_fails<T>(work: impl FnOnce() -> T, instead: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| instead())
 }
 
 /// A decision that no rule made.
@@ -332,9 +346,53 @@ fn not_a_question(error: &serde_json::Error) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use rampart_policy::Action;
 
-    use super::{judge, unexplained};
+    use super::{LONG_BYTES, Policy, judge, unexplained};
+    use crate::audit::{Audit, Durability};
+    use crate::mode::Mode;
+    use crate::policy_file::{InForce, Origin, compile};
+    use crate::server::question::Question;
+    use crate::server::{Reload, runtime};
+
+    const RULES: &str = "version: \"1\"\ndefault_action: allow\npolicies:\n  - name: p\n    \
+        match: { tool: exec }\n    rules:\n      - action: deny\n        \
+        when: { command_matches: [\"forbidden*\"] }\n";
+
+    /// Both a short question and one that is judged elsewhere.
+    #[test]
+    fn a_question_of_this_process_is_decided_and_recorded() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("p.yaml");
+        let audit = directory.path().join("audit.jsonl");
+        let policies = compile(RULES, &file).unwrap();
+        let (source, origin) = (RULES.to_owned(), Origin::File(file.clone()));
+        let rules = Reload::never(InForce { policies, source, origin, file }, Instant::now());
+        let log = Audit::open(&audit, Durability::Synced);
+        let runtime = runtime().unwrap();
+        let policy = Policy::new(Mode::Enforce, rules, log).unwrap();
+        for (words, length, allowed) in [
+            ("forbidden", 0, false),
+            ("ls", 0, true),
+            ("forbidden", LONG_BYTES, false),
+            ("ls", LONG_BYTES, true),
+        ] {
+            let command = format!("{words} {}", "x".repeat(length));
+            let body = serde_json::json!({ "agent": "a", "params": { "command": command } });
+            let body = body.to_string();
+            let question = Question::read(body.as_bytes()).unwrap();
+            let verdict = runtime.block_on(policy.decide(question, Some(7)));
+            assert_eq!(verdict.allowed, allowed, "{command}");
+            let text = std::fs::read_to_string(&audit).unwrap();
+            let line: serde_json::Value =
+                serde_json::from_str(text.lines().last().unwrap()).unwrap();
+            assert_eq!(line["id"], verdict.audit_id.as_str());
+            assert_eq!((&line["agent"], &line["pid"]), (&"a".into(), &7.into()));
+            assert_eq!(line["command"], command.as_str());
+        }
+    }
 
     #[test]
     fn a_policy_engine_that_panics_has_refused() {

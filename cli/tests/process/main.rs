@@ -4,7 +4,9 @@
 //! Nothing here runs a program that could do harm: the commands that the policy is
 //! asked about are only ever words in a request.
 
+mod balanced;
 mod commands;
+mod crowd;
 mod doctor;
 mod embedded;
 mod life;

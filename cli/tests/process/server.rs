@@ -11,6 +11,8 @@ use std::sync::mpsc::{Receiver, channel};
 use crate::world::{PATIENCE, POLICY, World, wait_until};
 
 pub const TOKEN: &str = "the-token";
+const SERVE: [&str; 5] = ["serve", "--token-file", "token", "--unix", "s.sock"];
+const ANY_PORT: [&str; 2] = ["--port", "0"];
 
 /// A server with the policy of the tests, in a home of its own.
 pub fn serve() -> (World, Server) {
@@ -30,9 +32,26 @@ pub struct Server {
 
 impl Server {
     pub fn start(world: &World, arguments: &[&str]) -> Self {
+        Self::at_port(world, 0, arguments)
+    }
+
+    /// At a port that is known before.
+    pub fn at_port(world: &World, port: u16, arguments: &[&str]) -> Self {
+        let mut command = world.rampart(SERVE);
+        command.args(["--port", &port.to_string()]).args(arguments);
+        Self::ready(world, command)
+    }
+
+    /// By a command that it is the end of.
+    pub fn start_by(world: &World, before: &[&str]) -> Self {
+        let server = world.rampart(SERVE);
+        let mut command = world.command(before[0]);
+        command.args(&before[1..]).arg(server.get_program()).args(SERVE).args(ANY_PORT);
+        Self::ready(world, command)
+    }
+
+    fn ready(world: &World, command: Command) -> Self {
         world.write("token", TOKEN);
-        let mut command = world.rampart(["serve", "--port", "0", "--token-file", "token"]);
-        command.args(["--unix", "s.sock"]).args(arguments);
         let mut server = Self::spawn(world, command);
         let ready = server.says("serving on");
         let address = ready.split("://").nth(1).unwrap().split(' ').next().unwrap();
@@ -75,8 +94,25 @@ impl Server {
         self.said.try_recv().is_err()
     }
 
+    pub fn pid(&self) -> String {
+        self.process.id().to_string()
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
+    /// The memory that it shares with nobody.
+    pub fn private_bytes(&self) -> usize {
+        let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).unwrap();
+        let private = text.lines().filter_map(|line| line.strip_prefix("Private_"));
+        let kibibytes = private.map(|line| line.split_whitespace().nth(1).unwrap());
+        kibibytes.map(|number| number.parse::<usize>().unwrap() * 1024).sum()
+    }
+
     pub fn signal(&self, name: &str) {
-        let pid = self.process.id().to_string();
+        let pid = self.pid();
         let sent = std::process::Command::new("kill").args([name, &pid]).status().unwrap();
         assert!(sent.success());
     }
@@ -91,9 +127,7 @@ impl Server {
     }
 
     pub fn over_tcp(&self) -> Client<TcpStream> {
-        let stream = TcpStream::connect(self.tcp).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Client::new(stream)
+        Client::over_tcp(self.tcp)
     }
 
     pub fn over_unix(&self) -> Client<UnixStream> {
@@ -126,6 +160,14 @@ pub struct Client<S: Read + Write> {
     stream: BufReader<S>,
 }
 
+impl Client<TcpStream> {
+    pub fn over_tcp(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self::new(stream)
+    }
+}
+
 impl Client<UnixStream> {
     pub fn over_unix(path: &std::path::Path) -> Self {
         let stream = UnixStream::connect(path).unwrap();
@@ -144,6 +186,14 @@ impl Client<UnixStream> {
     /// Tells the server that nothing more comes.
     pub fn finish_sending(&self) {
         self.stream.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
+    /// Whether the server has closed the connection by now.
+    pub fn is_gone(&mut self) -> bool {
+        self.stream.get_ref().set_nonblocking(true).unwrap();
+        let end = self.stream.read(&mut [0]);
+        self.stream.get_ref().set_nonblocking(false).unwrap();
+        matches!(end, Ok(0))
     }
 
     /// Another one that reads from the same connection.

@@ -26,8 +26,7 @@ impl Team {
         let authority = Authority::new("the team");
         authority.file(&world);
         let remote = Remote::start(authority.certify("localhost"));
-        let stub = world.write("stub", "#!/bin/sh\necho ran >> \"$1\"\n");
-        fs::set_permissions(&stub, Permissions::from_mode(0o755)).unwrap();
+        let stub = stub(&world);
         Self { world, authority, remote, stub }
     }
 
@@ -76,6 +75,13 @@ impl Team {
         let variables = [("RAMPART_TOKEN", SECRET), ("RAMPART_LIBRARY", library)];
         Waiting::start_with(&self.world, &flags, &variables)
     }
+}
+
+/// A command that does nothing but leave its mark in the file that it is given.
+pub fn stub(world: &World) -> PathBuf {
+    let stub = world.write("stub", "#!/bin/sh\necho ran >> \"$1\"\n");
+    fs::set_permissions(&stub, Permissions::from_mode(0o755)).unwrap();
+    stub
 }
 
 /// The library that `make` built.

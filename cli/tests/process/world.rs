@@ -92,9 +92,15 @@ impl World {
 
     /// The program, with nothing in its environment that the test did not put there.
     pub fn rampart<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = self.command(&self.program);
+        command.args(arguments);
         command
-            .args(arguments)
+    }
+
+    /// A program in this world.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("HOME", self.directory.path())

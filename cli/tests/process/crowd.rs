@@ -1,0 +1,145 @@
+//! Many clients at one server: what they cost, and who gives way to whom.
+
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use crate::server::{Client, Server, question, serve};
+use crate::world::{PATIENCE, POLICY, World, wait_until};
+
+/// Descriptors that the server keeps for itself.
+const RESERVED: usize = 32;
+
+/// A server that has place for so many.
+fn small(places: usize) -> (World, Server) {
+    let world = World::new();
+    world.write(".rampart/policy.yaml", POLICY);
+    let script = format!("ulimit -n {}; exec \"$@\"", RESERVED + places);
+    let server = Server::start_by(&world, &["sh", "-c", &script, "sh"]);
+    (world, server)
+}
+
+fn clients(server: &Server, count: usize) -> Vec<Client<UnixStream>> {
+    (0..count).map(|_| server.over_unix()).collect()
+}
+
+#[test]
+fn a_thousand_idle_connections_cost_at_most_24_mebibytes() {
+    const MEBIBYTE: usize = 1024 * 1024;
+    for bytes in [1, 3_000] {
+        let (_world, server) = serve();
+        let command = "x".repeat(bytes);
+        server.ask(&command);
+        let before = server.private_bytes();
+        let mut clients = clients(&server, 1000);
+        for client in &mut clients {
+            assert_eq!(client.ask(&command)["allowed"], true);
+        }
+        let grown = server.private_bytes().saturating_sub(before);
+        assert!(grown > MEBIBYTE / 2, "{bytes}: nothing was measured: {grown}");
+        // 11 as a rule; more where the heap had nothing to give and all pages are touched.
+        assert!(grown < 24 * MEBIBYTE, "{bytes}: {} KiB", grown / 1024);
+        // They are all still there.
+        for client in &mut clients {
+            assert_eq!(client.ask("forbidden")["allowed"], false);
+        }
+    }
+}
+
+#[test]
+fn a_quiet_connection_gives_way_to_a_new_one_the_quietest_first() {
+    let (_world, server) = small(8);
+    let mut old = clients(&server, 8);
+    for client in &mut old {
+        client.ask("ls");
+    }
+    old[0].ask("ls");
+    let mut new = clients(&server, 3);
+    for client in &mut new {
+        assert_eq!(client.ask("forbidden")["allowed"], false);
+    }
+    for gone in &mut old[1..4] {
+        assert!(gone.is_closed());
+    }
+    for client in old[4..].iter_mut().chain(&mut new) {
+        assert_eq!(client.ask("ls")["allowed"], true);
+    }
+    assert_eq!(old[0].ask("ls")["allowed"], true);
+}
+
+#[test]
+fn whoever_waits_for_an_answer_never_gives_way_and_those_who_come_wait() {
+    let (_world, server) = small(8);
+    let question = question(&"a;".repeat(20_000));
+    let mut asking = clients(&server, 8);
+    for client in &mut asking {
+        client.send(&question);
+    }
+    let mut late = clients(&server, 8);
+    for client in &mut late {
+        client.send(&question);
+    }
+    for client in asking.iter_mut().chain(&mut late) {
+        assert_eq!(client.answer().status, 200);
+    }
+}
+
+#[test]
+fn whoever_has_begun_and_does_not_go_on_gives_way_after_a_moment() {
+    let (_world, server) = small(8);
+    let mut stalled = clients(&server, 8);
+    for (number, client) in stalled.iter_mut().enumerate() {
+        client.send(&question("ls").as_bytes()[..number * 10]);
+    }
+    let start = Instant::now();
+    for _ in 0..4 {
+        assert_eq!(server.ask("ls")["allowed"], true);
+    }
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_burst_is_taken_whole_by_the_queue_while_the_server_stands_still() {
+    let (_world, server) = serve();
+    let longest = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    let burst = longest.trim().parse::<usize>().unwrap().min(900);
+    server.signal("-STOP");
+    let (sender, receiver) = channel();
+    let socket = server.unix.clone();
+    std::thread::spawn(move || {
+        let ask = |_| {
+            let mut client = Client::over_unix(&socket);
+            client.send(question("ls"));
+            client
+        };
+        let _ = sender.send((0..burst).map(ask).collect::<Vec<_>>());
+    });
+    let mut clients = receiver.recv_timeout(PATIENCE).expect("the queue is too short");
+    server.signal("-CONT");
+    for client in &mut clients {
+        assert_eq!(client.answer().status, 200);
+    }
+}
+
+#[test]
+fn a_server_without_descriptors_sends_quiet_ones_away_and_answers() {
+    let (_world, server) = serve();
+    let mut quiet = clients(&server, 40);
+    for client in &mut quiet {
+        client.ask("ls");
+    }
+    // From now on it has one descriptor less than it uses.
+    let limit = format!("--nofile={}:", server.descriptors());
+    let limited = Command::new("prlimit").args(["--pid", &server.pid(), &limit]).status();
+    assert!(limited.unwrap().success());
+    for _ in 0..10 {
+        assert_eq!(server.ask("forbidden")["allowed"], false);
+    }
+    let mut closed = 0;
+    wait_until("a quiet one's end", || {
+        closed = quiet.iter_mut().map(Client::is_gone).filter(|gone| *gone).count();
+        closed > 0
+    });
+    assert!(closed < 40, "{closed}");
+}
