@@ -305,7 +305,7 @@ impl Slot {
         if sys::dwell(&connection, dwell_ms).is_err() {
             return;
         }
-        let Some(identity) = sys::socket_identity(connection.number()) else { return };
+        let Some(identity) = sys::make_known(&connection) else { return };
         IDENTITY.store(identity, Ordering::Relaxed);
         self.leave = FIRST + u64::from(connection.into_number().unsigned_abs());
     }

@@ -4,9 +4,10 @@ use std::fs::{Metadata, Permissions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::sys::socket::{Backlog, listen, setsockopt, sockopt};
 use nix::sys::stat::{Mode, umask};
 
@@ -140,19 +141,63 @@ fn make_way(path: &Path) -> Result<(), Failure> {
             "{shown} is there and no socket: remove it, or choose another --unix path"
         )));
     }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(|error| {
-                Failure::new(format!("cannot replace the stale socket {shown}: {error}"))
-            })
-        }
+    match has_owner(path) {
+        Ok(false) => std::fs::remove_file(path).map_err(|error| {
+            Failure::new(format!("cannot replace the stale socket {shown}: {error}"))
+        }),
         Err(error) => Err(Failure::new(format!("cannot tell who is at {shown}: {error}"))),
-        Ok(_) => Err(Failure::new(format!(
+        Ok(true) => Err(Failure::new(format!(
             "a server listens at {shown} already: stop that one, or choose another --unix path"
         ))),
     }
 }
 
+/// Whether a process has the socket at `path`. It is asked for by a socket of another kind: of
+/// one that is there the system says so, and leaves its queue alone, which may be full: then
+/// macOS refuses a connection, as it does where nobody is, and Linux waits.
+fn has_owner(path: &Path) -> io::Result<bool> {
+    match UnixDatagram::unbound()?.connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(false),
+        Err(error) if error.raw_os_error() != Some(Errno::EPROTOTYPE as i32) => Err(error),
+        _ => Ok(true),
+    }
+}
+
 fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_server_whose_queue_is_full_keeps_its_socket_and_a_dead_one_does_not() {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let path = directory.path().join("policy.sock");
+        let listener = UnixListener::bind(&path).expect("a socket");
+        listen(&listener, Backlog::new(0).expect("a queue of nobody")).expect("a shorter queue");
+        for _ in 0..3 {
+            let path = path.clone();
+            // It waits in the queue, or is refused.
+            thread::spawn(move || UnixStream::connect(path));
+        }
+        thread::sleep(Duration::from_millis(100));
+        let (sender, answer) = mpsc::channel();
+        let taken = path.clone();
+        thread::spawn(move || {
+            sender.send(bind_unix(&taken).map(drop).map_err(|it| format!("{it:?}")))
+        });
+        let answer = answer.recv_timeout(Duration::from_secs(10)).expect("it does not wait");
+        let told = answer.expect_err("it is taken");
+        assert!(told.contains("a server listens at"), "{told}");
+        assert!(path.exists());
+        drop(listener);
+        bind_unix(&path).map(drop).expect("nobody is there any more");
+    }
 }

@@ -100,6 +100,43 @@ fn a_kept_connection_that_the_server_closed_meanwhile_is_no_failure() {
 }
 
 #[test]
+fn a_kept_connection_that_was_reset_is_closed() {
+    let server = answers_then(Transport::Tcp, 1, YES, |exchange| {
+        // It is kept by then.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        exchange.reset_on_close();
+    });
+    let sandbox = Sandbox::new();
+    let script = "import os, stat, time
+def is_socket(number):
+    try:
+        return stat.S_ISSOCK(os.fstat(number).st_mode)
+    except OSError:
+        return False
+for i in range(5):
+    os.waitpid(os.posix_spawnp('rm', ['rm'], os.environ), 0)
+    time.sleep(0.1)
+print(sum(is_socket(number) for number in range(3, 256)))
+";
+    let finished = Run::guarded(&sandbox, &server.url, &["python3", "-c", script]).finish();
+    // The last one, which nothing was asked on since.
+    assert_eq!(finished.stdout.replace("ran rm\n", ""), "1\n", "{finished:#?}");
+    assert_eq!((sandbox.take_marks().len(), server.connections()), (5, 5));
+}
+
+#[test]
+fn a_full_queue_is_waited_for_and_is_not_taken_for_no_server() {
+    let sandbox = Sandbox::new();
+    let server = Server::busy_at_first(|command| !command.starts_with("rm"));
+    let script = "for i in 1 2 3 4 5 6 7 8 9 10; do rm x & done; wait";
+    let finished = Run::guarded(&sandbox, &server.url, &["sh", "-c", script])
+        .env("RAMPART_FAIL_OPEN", "1")
+        .finish();
+    assert_eq!(sandbox.take_marks(), [""; 0], "{finished:#?}");
+    assert_eq!(server.take_commands(), ["rm x"; 10], "{finished:#?}");
+}
+
+#[test]
 fn the_second_try_is_the_last_and_only_for_a_kept_connection_without_an_answer() {
     for transport in Transport::BOTH {
         // The first connection answers once; from then on every question is cut off.

@@ -38,7 +38,7 @@ const fn function(name: &'static str, family: Family, given: Given) -> Function 
 }
 
 /// Those of macOS.
-const OF_MACOS: [Function; 13] = [
+const OF_MACOS: [Function; 15] = [
     function("execve", Family::Exec, Given::Path),
     function("execv", Family::Exec, Given::Path),
     function("execvp", Family::Exec, Given::Name),
@@ -50,7 +50,9 @@ const OF_MACOS: [Function; 13] = [
     function("posix_spawnp", Family::Spawn, Given::Name),
     function("posix_spawn_setexec", Family::Spawn, Given::Path),
     function("system", Family::System, Given::Line(LINE)),
+    function("system_nocancel", Family::System, Given::Line(LINE)),
     function("popen", Family::Popen, Given::Line(LINE)),
+    function("popen_darwin_extsn", Family::Popen, Given::Line(LINE)),
     function("wordexp", Family::WordExp, Given::Line("$(rm -rf 'a b') `rm`")),
 ];
 

@@ -246,6 +246,22 @@ fn the_ways_of_posix_spawn_that_only_macos_has_are_guarded() {
     for way in ["setexec", "cloexec_default"] {
         followed(&sandbox, &[&start, way, &tool, "tool", "x"], "tool x", FULL);
     }
+    // Homebrew's python3 becomes another program so: a policy sees that one's path.
+    let python = sandbox.text("Python.app/Contents/MacOS/Python");
+    fs::create_dir_all(sandbox.path("Python.app/Contents/MacOS")).expect("directories");
+    fs::copy(&tool, &python).expect("a copy");
+    let server = Server::denying();
+    let words = [&*start, "setexec", &python, "python3", "x"];
+    Run::guarded(&sandbox, &server.url, &words).finish();
+    assert_eq!(server.take_commands(), [format!("{python} x")]);
+    let server = Server::allowing();
+    let about = |way| {
+        let words = [&*start, way, &start, "start_macos", "about", "-"];
+        Run::guarded(&sandbox, &server.url, &words).finish().success().stdout
+    };
+    assert!(about("plain").contains("descriptor 50 is open\n"));
+    assert!(about("cloexec_default").contains("descriptor 50 is closed\n"));
+    assert_eq!(about("disable_aslr"), about("disable_aslr"));
     // What is looked for in another directory cannot be looked at.
     let words = [&*start, "chdir", "../bin/tool", "tool", "x"];
     followed(&sandbox, &words, "tool x", None);

@@ -117,6 +117,23 @@ fn a_denied_vfork_child_leaves_its_parent_as_it_was() {
 }
 
 #[test]
+fn the_own_environment_of_a_process_is_left_to_it() {
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    // The functions that are given no environment, and look for their program.
+    let functions = had(&["execvp", "execlp", "execvP"]);
+    let environ = text("environ");
+    let words = [&[environ.as_str(), "tool"], &functions[..]].concat();
+    let finished = Run::guarded(&sandbox, &server.url, &words).finish().success();
+    let told: Vec<&str> = finished.stdout.lines().filter(|line| line.contains(": ")).collect();
+    let mut expected: Vec<String> =
+        functions.iter().map(|function| format!("{function}: as it was")).collect();
+    expected.extend(["system", "popen"].map(|it| format!("{it}: the library is kept")));
+    assert_eq!(told, expected, "{finished:#?}");
+    assert_eq!(sandbox.take_marks().len(), functions.len() + 2, "{finished:#?}");
+}
+
+#[test]
 fn checks_go_on_under_a_storm_of_signals() {
     let sandbox = Sandbox::new();
     for transport in Transport::BOTH {

@@ -106,18 +106,44 @@ static int ds_socket(int domain, int type, int protocol) {
     return result;
 }
 
-/* XNU refuses options of a connection that was reset (bsd/kern/uipc_socket.c, sosetoptlock:
- * SS_CANTRCVMORE and SS_CANTSENDMORE). */
+struct darwin_timeval { int64_t seconds; int32_t microseconds, padding; };
+enum { DARWIN_SO_RCVTIMEO = 0x1006 };
+
+/* Of a connection that is at its end both ways nothing can be set any more (bsd/kern/uipc_socket.c,
+ * sosetoptlock), while what was set can be had (sogetoptlock). */
 static int ds_setsockopt(int descriptor, int level, int option, const void *value, socklen_t length) {
+    struct tcp_info info = {.tcpi_state = TCP_ESTABLISHED};
+    socklen_t size = sizeof info;
     TRACE("setsockopt %d %#x %#x", descriptor, level, option);
+    if (!getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) && info.tcpi_state == TCP_CLOSE && option == DARWIN_SO_RCVTIMEO) {
+        errno = EINVAL;
+        return -1;
+    }
     if (level == DARWIN_SOL_SOCKET && option == DARWIN_SO_NOSIGPIPE) {
         never_sigpipe[descriptor] = *(const int *)value != 0;
         return 0;
     }
+    if (level == DARWIN_SOL_SOCKET && option == DARWIN_SO_RCVTIMEO && length == sizeof(struct darwin_timeval)) {
+        const struct darwin_timeval *time = value;
+        struct timeval theirs = {time->seconds, time->microseconds};
+        return DARWIN(setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &theirs, sizeof theirs));
+    }
     if (level == IPPROTO_TCP && option == 1) return DARWIN(setsockopt(descriptor, level, TCP_NODELAY, value, length));
-    say_wrong("socket option %#x %#x", level, option);
+    say_wrong("socket option %#x %#x of %u bytes", level, option, length);
     errno = 42;
     return -1;
+}
+
+static int ds_getsockopt(int descriptor, int level, int option, void *value, socklen_t *length) {
+    struct timeval theirs;
+    socklen_t size = sizeof theirs;
+    if (level != DARWIN_SOL_SOCKET || option != DARWIN_SO_RCVTIMEO || *length != sizeof(struct darwin_timeval)) {
+        say_wrong("getsockopt %#x %#x of %u bytes", level, option, *length);
+    }
+    int result = DARWIN(getsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &theirs, &size));
+    TRACE("getsockopt %d %#x = %d", descriptor, option, result);
+    if (result == 0) *(struct darwin_timeval *)value = (struct darwin_timeval){theirs.tv_sec, (int32_t)theirs.tv_usec, 0};
+    return result;
 }
 
 static ssize_t ds_send(int descriptor, const void *bytes, size_t length, int flags) {
@@ -133,24 +159,6 @@ static ssize_t ds_recv(int descriptor, void *bytes, size_t length, int flags) {
     int theirs = (flags & MSG_PEEK) | (flags & DARWIN_MSG_DONTWAIT ? MSG_DONTWAIT : 0);
     ssize_t result = DARWIN(recv(descriptor, bytes, length, theirs));
     TRACE("recv %d %#x = %zd (%d)", descriptor, flags, result, result < 0 ? errno : 0);
-    return result;
-}
-
-static int ds_getsockname(int descriptor, unsigned char *out, socklen_t *room) {
-    struct sockaddr_storage address = {0};
-    socklen_t length = sizeof address;
-    if (DARWIN(getsockname(descriptor, (void *)&address, &length)) < 0) return -1;
-    darwin_address(&address, length, out, room);
-    return 0;
-}
-
-/* Of a connection that was reset ENOTCONN or EINVAL (bsd/kern/uipc_syscalls.c, getpeername). */
-static int ds_getpeername(int descriptor, unsigned char *out, socklen_t *room) {
-    struct sockaddr_storage address = {0};
-    socklen_t length = sizeof address;
-    int result = DARWIN(getpeername(descriptor, (void *)&address, &length));
-    TRACE("getpeername %d = %d (%d)", descriptor, result, result ? errno : 0);
-    if (result == 0) darwin_address(&address, length, out, room);
     return result;
 }
 
@@ -370,8 +378,6 @@ static int ds_poll(struct pollfd *descriptors, unsigned count, int ms) {
     return result;
 }
 
-struct darwin_timeval { int64_t seconds; int32_t microseconds, padding; };
-
 static int ds_select(int count, fd_set *read, fd_set *write, fd_set *except, struct darwin_timeval *time) {
     struct timeval theirs = {time->seconds, time->microseconds};
     TRACE("select %d", count);
@@ -471,8 +477,8 @@ extern int stack_fcntl(int, int, long);
 #define SHIM(name) {"_" #name, ds_##name, -1}
 const struct symbol kernel_symbols[] = {
     SHIM(access), SHIM(clock_gettime), SHIM(close), {"_close$NOCANCEL", ds_close, -1}, SHIM(connect), {"_fcntl", FCNTL, -1}, SHIM(freeaddrinfo),
-    SHIM(fstat), {"_fstat$INODE64", ds_fstat, -1}, SHIM(getaddrinfo), SHIM(getnameinfo), SHIM(getpeername), SHIM(getpid),
-    SHIM(getsockname), SHIM(mmap), SHIM(mprotect), SHIM(open), SHIM(poll), SHIM(pread), SHIM(pthread_self),
+    SHIM(fstat), {"_fstat$INODE64", ds_fstat, -1}, SHIM(getaddrinfo), SHIM(getnameinfo), SHIM(getpid), SHIM(getsockopt),
+    SHIM(mmap), SHIM(mprotect), SHIM(open), SHIM(poll), SHIM(pread), SHIM(pthread_self),
     SHIM(pthread_setcancelstate), SHIM(pthread_sigmask), SHIM(recv), SHIM(select), {"_select$1050", ds_select, -1}, SHIM(send),
     SHIM(setsockopt), SHIM(socket), SHIM(stat), {"_stat$INODE64", ds_stat, -1}, SHIM(write), {"__exit", _exit, -1},
     {"_execve", kernel_execve, EXECVE}, {"_posix_spawn", kernel_posix_spawn, POSIX_SPAWN}, {NULL, NULL, -1}};

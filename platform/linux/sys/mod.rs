@@ -12,8 +12,8 @@ pub use file::{
 pub use patience::{Patience, is_writable};
 pub use signal::{SignalMask, is_pending};
 pub use socket::{
-    Address, connect, dwell, is_missing, is_quiet, receive, receive_dwelling, send, set_no_delay,
-    socket, socket_identity,
+    Address, connect, dwell, is_missing, is_quiet, make_known, receive, receive_dwelling, send,
+    set_no_delay, socket, socket_identity,
 };
 
 use core::ffi::{c_int, c_long, c_void};

@@ -178,6 +178,11 @@ pub fn is_quiet(descriptor: &Descriptor) -> bool {
     found == Err(Errno(libc::EAGAIN))
 }
 
+/// What [`socket_identity`] will tell a socket by.
+pub fn make_known(socket: &Descriptor) -> Option<u64> {
+    socket_identity(socket.number())
+}
+
 /// Which socket a descriptor stands for: the number of its inode, which no other
 /// socket has as long as this one lives. `None` if it is closed or no socket.
 pub fn socket_identity(number: c_int) -> Option<u64> {

@@ -76,7 +76,7 @@ pub fn status_at(path: &CStr) -> Result<FileStatus, Errno> {
 }
 
 /// Makes a call that fills a `stat` or fails.
-pub(super) fn stat(fill: impl FnOnce(*mut libc::stat) -> c_int) -> Result<libc::stat, Errno> {
+fn stat(fill: impl FnOnce(*mut libc::stat) -> c_int) -> Result<libc::stat, Errno> {
     let mut status = MaybeUninit::uninit();
     call(|| fill(status.as_mut_ptr()))?;
     // SAFETY: it did not fail.

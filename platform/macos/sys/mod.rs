@@ -10,8 +10,8 @@ pub use file::{occupy, open_to_read, read_at, status, status_at, working_directo
 pub use patience::{Patience, is_writable};
 pub use signal::SignalMask;
 pub use socket::{
-    Address, connect, dwell, is_missing, is_quiet, receive, receive_dwelling, send, set_no_delay,
-    socket, socket_identity,
+    Address, connect, dwell, is_missing, is_quiet, make_known, receive, receive_dwelling, send,
+    set_no_delay, socket, socket_identity,
 };
 
 use core::ffi::{c_int, c_void};

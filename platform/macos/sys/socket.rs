@@ -4,8 +4,7 @@ use core::ffi::{c_char, c_int};
 use core::mem::{MaybeUninit, offset_of};
 use core::net::SocketAddr;
 
-use super::file::stat;
-use super::{call, opened};
+use super::{call, now_us, opened};
 use crate::descriptor::{Descriptor, Errno};
 
 /// A socket's address as the kernel takes it.
@@ -70,11 +69,15 @@ impl Address {
     fn family(&self) -> c_int {
         c_int::from(self.bytes.ss_family)
     }
+
+    fn is_unix(&self) -> bool {
+        self.family() == libc::AF_UNIX
+    }
 }
 
 /// Whether `address` is a path where nothing is, so that nobody can listen.
 pub fn is_missing(address: &Address) -> bool {
-    if address.family() != libc::AF_UNIX {
+    if !address.is_unix() {
         return false;
     }
     let start = (&raw const address.bytes).cast::<c_char>();
@@ -95,28 +98,59 @@ fn family(number: c_int) -> libc::sa_family_t {
 pub fn socket(address: &Address) -> Result<Descriptor, Errno> {
     // SAFETY: takes no pointer.
     let socket = opened(call(|| unsafe { libc::socket(address.family(), libc::SOCK_STREAM, 0) }))?;
-    for (command, flags) in [(libc::F_SETFD, libc::FD_CLOEXEC), (libc::F_SETFL, libc::O_NONBLOCK)] {
-        // SAFETY: takes no pointer.
-        call(|| unsafe { libc::fcntl(socket.number(), command, flags) })?;
-    }
-    set_on(&socket, libc::SOL_SOCKET, libc::SO_NOSIGPIPE)?;
+    close_on_exec(&socket)?;
+    // SAFETY: takes no pointer.
+    call(|| unsafe { libc::fcntl(socket.number(), libc::F_SETFL, libc::O_NONBLOCK) })?;
+    set(&socket, libc::SOL_SOCKET, libc::SO_NOSIGPIPE, &ON)?;
     Ok(socket)
 }
 
-fn set_on(socket: &Descriptor, level: c_int, option: c_int) -> Result<(), Errno> {
-    let on: c_int = 1;
-    let size = LENGTH_OF_INT;
-    // SAFETY: the pointer is to a live int.
-    call(|| unsafe {
-        libc::setsockopt(socket.number(), level, option, (&raw const on).cast(), size)
-    })?;
+fn close_on_exec(socket: &Descriptor) -> Result<(), Errno> {
+    // SAFETY: takes no pointer.
+    call(|| unsafe { libc::fcntl(socket.number(), libc::F_SETFD, libc::FD_CLOEXEC) })?;
     Ok(())
 }
 
-const LENGTH_OF_INT: libc::socklen_t = 4;
+const ON: c_int = 1;
 
-/// Begins to connect, or connects; `EINPROGRESS` for the former.
+fn set<Value>(
+    socket: &Descriptor,
+    level: c_int,
+    option: c_int,
+    value: &Value,
+) -> Result<(), Errno> {
+    // A number or a time.
+    let size = libc::socklen_t::try_from(size_of::<Value>()).unwrap_or_default();
+    let value = core::ptr::from_ref(value).cast();
+    // SAFETY: the pointer is to a live value of that size, which the kernel reads only.
+    call(|| unsafe { libc::setsockopt(socket.number(), level, option, value, size) })?;
+    Ok(())
+}
+
+/// Begins to connect, or connects; `EINPROGRESS` for the former, and `EAGAIN` where a Unix
+/// socket's queue is full.
+///
+/// XNU says `ECONNREFUSED` for that as well as where nobody listens (bsd/kern/uipc_usrreq.c,
+/// `unp_connect`).
 pub fn connect(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> {
+    match connect_to(descriptor, address) {
+        Err(Errno(libc::ECONNREFUSED)) if address.is_unix() && has_owner(address)? => {
+            Err(Errno(libc::EAGAIN))
+        }
+        result => result,
+    }
+}
+
+/// Whether some process has the socket at a path. That it is of another kind is said of a
+/// socket for datagrams before its queue is looked at, and after it was found to have an owner.
+fn has_owner(address: &Address) -> Result<bool, Errno> {
+    // SAFETY: takes no pointer.
+    let probe = opened(call(|| unsafe { libc::socket(address.family(), libc::SOCK_DGRAM, 0) }))?;
+    close_on_exec(&probe)?;
+    Ok(connect_to(&probe, address) == Err(Errno(libc::EPROTOTYPE)))
+}
+
+fn connect_to(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> {
     let length = libc::socklen_t::from(address.length);
     let pointer = (&raw const address.bytes).cast();
     // SAFETY: an address of that length stands at the pointer.
@@ -127,7 +161,7 @@ pub fn connect(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> 
 /// Lets small pieces go out at once on TCP.
 pub fn set_no_delay(descriptor: &Descriptor) {
     // Without the option it is merely slower.
-    let _ = set_on(descriptor, libc::IPPROTO_TCP, libc::TCP_NODELAY);
+    let _ = set(descriptor, libc::IPPROTO_TCP, libc::TCP_NODELAY, &ON);
 }
 
 /// Sends what the socket takes at once; `EAGAIN` if that is nothing.
@@ -171,34 +205,30 @@ pub fn is_quiet(descriptor: &Descriptor) -> bool {
     found == Err(Errno(libc::EAGAIN))
 }
 
-/// Which socket a descriptor stands for; `None` if it is closed or no socket.
+/// Makes a socket one that [`socket_identity`] tells from all others; its identity, or `None` if
+/// it is closed by now.
 ///
-/// A Unix socket has an inode number of its own. One of TCP has none, and is told by its two
-/// ports: while it lives no other has both, and the one on this side is not given again soon.
-pub fn socket_identity(number: c_int) -> Option<u64> {
-    // SAFETY: the kernel writes a stat to the pointer, or fails.
-    let status = stat(|status| unsafe { libc::fstat(number, status) }).ok()?;
-    if status.st_mode & libc::S_IFMT != libc::S_IFSOCK {
-        return None;
-    }
-    match status.st_ino {
-        0 => Some(
-            u64::from(port(number, libc::getsockname)?) << 16
-                | u64::from(port(number, libc::getpeername)?),
-        ),
-        inode => Some(inode),
-    }
+/// A socket of TCP has no inode number (bsd/kern/sys_socket.c, `soo_stat`), and one that was
+/// reset no address: it would be nobody's, and stay open. So it is given a mark, a time for
+/// which it would wait in a receive: this moment in microseconds, as so many seconds. It never
+/// waits, for it is non-blocking, and no program gives such a time to a socket of its own.
+pub fn make_known(socket: &Descriptor) -> Option<u64> {
+    let identity = now_us();
+    let time = libc::timeval { tv_sec: libc::time_t::try_from(identity).ok()?, tv_usec: 0 };
+    set(socket, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &time).ok()?;
+    Some(identity)
 }
 
-type NameOfSocket = unsafe extern "C" fn(c_int, *mut libc::sockaddr, *mut libc::socklen_t) -> c_int;
-
-/// A port of a TCP socket, on the side that `name` tells of.
-fn port(number: c_int, name: NameOfSocket) -> Option<u16> {
-    let mut address = MaybeUninit::<libc::sockaddr_in6>::zeroed();
-    let mut length = libc::socklen_t::try_from(size_of::<libc::sockaddr_in6>()).ok()?;
-    // SAFETY: the kernel writes no more than that length.
-    call(|| unsafe { name(number, address.as_mut_ptr().cast(), &raw mut length) }).ok()?;
-    // SAFETY: all-zero is a valid value of what was not written. The port stands at the same
-    // place in the addresses of both kinds.
-    Some(unsafe { address.assume_init() }.sin6_port)
+/// Which of the sockets that were [made known](make_known) a descriptor stands for; `None` if it
+/// is closed or none of them.
+pub fn socket_identity(number: c_int) -> Option<u64> {
+    let mut time = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let mut size = libc::socklen_t::try_from(size_of::<libc::timeval>()).ok()?;
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_RCVTIMEO);
+    // SAFETY: the kernel writes no more than that size.
+    call(|| unsafe {
+        libc::getsockopt(number, level, option, (&raw mut time).cast(), &raw mut size)
+    })
+    .ok()?;
+    u64::try_from(time.tv_sec).ok().filter(|seconds| *seconds != 0)
 }

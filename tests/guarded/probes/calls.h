@@ -19,6 +19,9 @@
 #include <crt_externs.h>
 #define MAC 1 /* tests/minidyld has it too, on Linux */
 #define environ (*_NSGetEnviron())
+/* The names of these can stand in no source. */
+FILE *popen_darwin_extsn(const char *line, const char *mode) __asm("_popen$DARWIN_EXTSN");
+int system_nocancel(const char *line) __asm("_system$NOCANCEL");
 
 __attribute__((unused)) static int clearenv(void) {
     static char *nothing[] = {NULL};
@@ -177,16 +180,20 @@ PIDFD_SPAWN(pidfd_spawn)
 PIDFD_SPAWN(pidfd_spawnp)
 #endif
 
-static struct outcome call_system(const struct call *c) {
-    errno = UNTOUCHED;
-    int result = system(c->line);
-    return (struct outcome){result, errno, NOT_RUN};
-}
+#define SYSTEM(name)                                            \
+    static struct outcome call_##name(const struct call *c) {   \
+        errno = UNTOUCHED;                                      \
+        int result = name(c->line);                             \
+        return (struct outcome){result, errno, NOT_RUN};        \
+    }
+SYSTEM(system)
 
-static struct outcome call_popen(const struct call *c) {
+typedef FILE *opener(const char *, const char *);
+
+static struct outcome read_all(opener *open_stream, const char *line) {
     char buffer[256];
     errno = UNTOUCHED;
-    FILE *stream = popen(c->line, "r");
+    FILE *stream = open_stream(line, "r");
     struct outcome o = {stream ? 1 : 0, errno, NOT_RUN};
     if (!stream) return o;
     for (int fresh = 1; fgets(buffer, sizeof buffer, stream); fresh = strchr(buffer, '\n') != NULL) {
@@ -195,6 +202,12 @@ static struct outcome call_popen(const struct call *c) {
     o.status = pclose(stream);
     return o;
 }
+static struct outcome call_popen(const struct call *c) { return read_all(popen, c->line); }
+
+#ifdef MAC
+SYSTEM(system_nocancel)
+static struct outcome call_popen_darwin_extsn(const struct call *c) { return read_all(popen_darwin_extsn, c->line); }
+#endif
 
 static struct outcome expand(const struct call *c, int flags) {
     wordexp_t words = {0};
@@ -213,7 +226,7 @@ static const struct { const char *name; function *call; } FUNCTIONS[] = {
     NAMED(execve), NAMED(execv), NAMED(execvp), NAMED(execl), NAMED(execlp), NAMED(execle),
     NAMED(posix_spawn), NAMED(posix_spawnp), NAMED(system), NAMED(popen), NAMED(wordexp), NAMED(wordexp_no_commands),
 #ifdef MAC
-    NAMED(execvP), NAMED(posix_spawn_setexec),
+    NAMED(execvP), NAMED(posix_spawn_setexec), NAMED(system_nocancel), NAMED(popen_darwin_extsn),
 #else
     NAMED(execvpe), NAMED(fexecve), NAMED(fexecve_path_only), NAMED(fexecve_memfd), NAMED(execveat),
     NAMED(execveat_directory), NAMED(execveat_empty), NAMED(execveat_memfd), NAMED(syscall_execve),

@@ -1,5 +1,5 @@
 /* start_macos WAY PROGRAM [ARGV…]: starts a program in a way that only macOS has, or by the
- * C library's shell, and prints what came back. */
+ * C library's shell, and prints what came back. `about` tells what came of it in the child. */
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -7,6 +7,10 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#ifndef _POSIX_SPAWN_DISABLE_ASLR
+#define _POSIX_SPAWN_DISABLE_ASLR 0x0100 /* spawn_private.h */
+#endif
 
 extern char **environ;
 
@@ -25,6 +29,11 @@ static int spawn(const char *way, const char *program, char **argv) {
         for (int descriptor = 0; descriptor < 3; descriptor++) {
             posix_spawn_file_actions_addinherit_np(&actions, descriptor);
         }
+        dup2(1, 50);
+    } else if (strcmp(way, "disable_aslr") == 0) {
+        posix_spawnattr_setflags(&attributes, _POSIX_SPAWN_DISABLE_ASLR);
+    } else if (strcmp(way, "plain") == 0) {
+        dup2(1, 50);
     } else if (strcmp(way, "chdir") == 0) {
         posix_spawn_file_actions_addchdir_np(&actions, "../tmp");
     } else {
@@ -46,6 +55,10 @@ static int read_all(const char *line) {
 
 int main(int argc, char **argv) {
     if (argc < 3) return 96;
+    if (strcmp(argv[1], "about") == 0) {
+        printf("descriptor 50 is %s\nmain is at %p\n", fcntl(50, F_GETFD) < 0 ? "closed" : "open", (void *)(size_t)main);
+        return 0;
+    }
     if (strcmp(argv[1], "system") == 0) return system(argv[2]) == 0 ? 0 : 1;
     if (strcmp(argv[1], "popen") == 0) return read_all(argv[2]);
     return spawn(argv[1], argv[2], argv + 3);

@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -270,6 +270,35 @@ impl Server {
         judge: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> Self {
         Self::scripted(transport, move |exchange| {
+            exchange.answer_all(|question| {
+                json_answer(if judge(&question.command()) { ALLOWED } else { DENIED })
+            });
+        })
+    }
+
+    /// As [`Self::judging`] at a Unix socket, but whose queue is short, and full for the first
+    /// half second.
+    pub fn busy_at_first(judge: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        const BUSY: Duration = Duration::from_millis(500);
+        let directory = TempDir::new().expect("a temporary directory");
+        let path = directory.path().join("policy.sock");
+        let listener = UnixListener::bind(&path).expect("a socket");
+        // SAFETY: takes no pointer.
+        assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 1) }, 0);
+        for _ in 0..4 {
+            let path = path.clone();
+            // It waits until it is let in, or is refused: the queue is full either way.
+            thread::spawn(move || drop(UnixStream::connect(path).map(|_| thread::sleep(BUSY * 2))));
+        }
+        thread::sleep(BUSY / 5);
+        let url = format!("unix://{}", path.display());
+        let wake = move || drop(UnixStream::connect(&path));
+        let begun = Instant::now();
+        let accept = move || {
+            thread::sleep(BUSY.saturating_sub(begun.elapsed()));
+            Ok(Box::new(listener.accept()?.0) as Box<dyn Stream>)
+        };
+        Self::start(url, Some(directory), accept, wake, move |exchange| {
             exchange.answer_all(|question| {
                 json_answer(if judge(&question.command()) { ALLOWED } else { DENIED })
             });
