@@ -17,6 +17,7 @@ use crate::state::{self, State};
 use crate::{connection, errno, report};
 
 const KEEPER_IS_GONE: &str = "the keeper of this sealed run is gone, and nothing starts without it";
+const REFUSED_ELSEWHERE: &str = "the policy allows it, and the kernel does not: this process cannot be read, or another guard forbids it";
 const REASON_IS_ELSEWHERE: &str =
     "the kernel refused it, and the reason cannot be had from in here: it is in the audit";
 
@@ -57,23 +58,24 @@ pub unsafe fn start<Function>(
     if state.is_sealed && has_failed(result, libc::EPERM) {
         // The kernel has asked, and may have been told no: the same question has the reason.
         pass_program(state, &program)?;
+        tell_refused_by_kernel(state, &program, REFUSED_ELSEWHERE);
         return Err(libc::EPERM);
     }
     if state.is_sealed && has_failed(result, libc::ENOSYS) {
-        tell_that_keeper_is_gone(state, &program);
+        // The kernel's number for a filter whose supervisor is gone.
+        tell_refused_by_kernel(state, &program, KEEPER_IS_GONE);
         return Err(libc::ENOSYS);
     }
     result
 }
 
-/// Without its keeper a sealed run starts nothing more, and the kernel gives this number.
+/// Tells of a refusal that the policy server does not know of.
 #[cold]
 #[inline(never)]
-fn tell_that_keeper_is_gone(state: &State, program: &Program<'_>) {
+fn tell_refused_by_kernel(state: &State, program: &Program<'_>, why: &'static str) {
     if state.notice != Notice::Nothing {
-        let outcome = Outcome::Fault(KEEPER_IS_GONE);
         let question = program.question(None, &mut []);
-        report::refusal(&question, outcome, &Answer::EMPTY);
+        report::refusal(&question, Outcome::Fault(why), &Answer::EMPTY);
     }
 }
 

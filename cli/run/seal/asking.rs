@@ -222,6 +222,4 @@ impl Judge for Asking {
     fn allows_unreadable(&self, _thread: Pid, _why: Errno) -> bool {
         !self.enforces
     }
-
-    fn note_attack(&self, _thread: Pid) {}
 }

@@ -42,9 +42,6 @@ pub trait Judge: Send + Sync {
 
     /// Whether a program may start that cannot be read, for this reason.
     fn allows_unreadable(&self, thread: Pid, why: Errno) -> bool;
-
-    /// Notes that a process aimed a call at the supervisor, and was refused.
-    fn note_attack(&self, thread: Pid);
 }
 
 /// Whether the command itself still has to be started, which is not asked about.
@@ -203,7 +200,6 @@ impl Supervisor {
             if !is_meant {
                 return Some(Answer::GoesOn);
             }
-            self.judge.note_attack(thread);
             return Some(Answer::Fails(Errno::EPERM));
         }
         if self.start.is_starting(thread) {

@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use super::{Sealed, text};
 use crate::preload::guard;
+use crate::team::library;
 use crate::world::{finished, stderr, stdout};
 
 fn is_root() -> bool {
@@ -13,7 +14,10 @@ fn is_root() -> bool {
 
 /// Runs a sealed command as an ordinary user, in a place that is theirs.
 fn as_nobody(sealed: &Sealed, words: &[&str]) -> Output {
-    let command = sealed.command(&[], words);
+    let mut command = sealed.command(&[], words);
+    let own = sealed.0.path("real.so");
+    std::fs::copy(library(), &own).unwrap();
+    command.env("RAMPART_LIBRARY", own);
     let mut wrapper = vec!["env"];
     if is_root() {
         let all = sealed.0.path("");
@@ -37,12 +41,26 @@ fn an_ordinary_user_can_seal_a_run_which_gains_no_rights_then() {
         .unwrap();
     let script = "PATH=$HOME/locked:$PATH; permitted; exit 0";
     let script = sealed.script(script);
-    let lines = sealed.0.audit_of(3).len();
+    let lines = sealed.0.audit_of(4).len();
     as_nobody(&sealed, &["sh", text(&script)]);
     let all = sealed.0.audit();
     let asked =
         |line: &serde_json::Value| line["command"].as_str().unwrap().starts_with("permitted");
     assert_eq!(all[lines..].iter().filter(|line| asked(line)).count(), 1, "{all:?}");
+}
+
+#[test]
+fn what_a_process_starts_that_cannot_be_read_is_refused_and_that_is_told() {
+    let sealed = Sealed::new();
+    let hidden = "import ctypes, os, sys\n\
+        assert ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) == 0\n\
+        try: os.execvp(sys.argv[1], sys.argv[1:])\n\
+        except OSError as error: print(error.errno)\n";
+    let hidden = sealed.0.write("hidden.py", hidden);
+    let output = as_nobody(&sealed, &["python3", text(&hidden), "permitted"]);
+    assert_eq!(stdout(&output), "1\n", "{}", stderr(&output));
+    assert!(stderr(&output).contains("cannot be read"), "{}", stderr(&output));
+    assert!(!sealed.ran("permitted"));
 }
 
 #[test]
