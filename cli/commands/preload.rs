@@ -172,14 +172,17 @@ pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
         check_takes_library(program)?;
     }
     let sealing = sealing::decide(arguments.seal, arguments.mode, &arguments.command)?;
+    let consequence = consequence(arguments, sealing.is_some());
     let server = if arguments.mode == Mode::Disabled {
         Server::unasked(library)?
     } else {
         match external(arguments, &home)? {
             Some(Named::Spoken(endpoint)) => {
-                Server::external(&endpoint, arguments, &home, library)?
+                Server::external(&endpoint, arguments, consequence, &home, library)?
             }
-            Some(Named::Relayed(remote)) => Server::relayed(*remote, arguments, &home, &library)?,
+            Some(Named::Relayed(remote)) => {
+                Server::relayed(*remote, arguments, consequence, &home, &library)?
+            }
             None => Server::embedded(arguments, &home, &library)?,
         }
     };
@@ -301,6 +304,7 @@ impl Server {
     fn external(
         endpoint: &Endpoint,
         arguments: &Arguments,
+        consequence: &str,
         home: &Home,
         library: PathBuf,
     ) -> Result<Self, Failure> {
@@ -312,7 +316,7 @@ impl Server {
         };
         let is_reached = endpoint.is_reachable(address);
         if !is_reached {
-            let (url, consequence) = (endpoint.url(), consequence(arguments));
+            let url = endpoint.url();
             say(format!("no server answers at {url}: until one does, {consequence}"));
         }
         Ok(Self { url: Some(endpoint.url().to_owned()), token, address, library, is_reached })
@@ -327,6 +331,7 @@ impl Server {
     fn relayed(
         remote: Remote,
         arguments: &Arguments,
+        consequence: &'static str,
         home: &Home,
         library: &Path,
     ) -> Result<Self, Failure> {
@@ -336,7 +341,7 @@ impl Server {
             token: named_token(arguments)?,
             ca: arguments.ca.as_deref().or(inherited.as_deref()),
             proxy: arguments.proxy.as_deref().map(Proxy::parse).transpose()?,
-            consequence: consequence(arguments),
+            consequence,
         };
         relay::start(order, home, library).map(Self::own)
     }
@@ -348,8 +353,9 @@ impl Server {
 }
 
 /// What becomes of programs while the server cannot be reached.
-fn consequence(arguments: &Arguments) -> &'static str {
-    if arguments.fail_open { "everything runs unchecked" } else { "everything is refused" }
+fn consequence(arguments: &Arguments, is_sealed: bool) -> &'static str {
+    let is_refused = !arguments.fail_open || is_sealed && arguments.mode == Mode::Enforce;
+    if is_refused { "everything is refused" } else { "everything runs unchecked" }
 }
 
 /// The server that is there already, if one is to be used.

@@ -103,6 +103,7 @@ fn where_nobody_can_be_asked_everything_is_refused_unless_it_is_only_watched() {
     let words = [text(&many), "3", text(&quick)];
     let output = run_at(&sealed, "http://127.0.0.1:1", &words);
     assert_eq!(stdout(&output), "0 3 0\n");
+    assert!(stderr(&output).contains("everything is refused"), "{}", stderr(&output));
     let mut watched = sealed.0.rampart(["preload", "--seal", "--mode", "monitor"]);
     watched.args(["--url", "http://127.0.0.1:1", "--"]).args(words);
     assert_eq!(stdout(&finished(&mut watched)), "3 0 0\n");
