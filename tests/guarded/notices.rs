@@ -1,10 +1,10 @@
 //! What the library says on stderr, and that it never hangs or dies of saying it.
 
 use std::fs::File;
-use std::io::Read;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use crate::support::{Compiler, Run, Sandbox, Server, Transport, json_answer, probe};
+use crate::support::{Compiler, Run, Sandbox, Server, System, Transport, json_answer, probe};
 
 /// Tries to run `rm --password=hunter2` by a spawn, an exec and a line.
 fn words(sandbox: &Sandbox) -> Vec<String> {
@@ -111,12 +111,26 @@ fn what_was_not_understood_is_said_once_in_a_tree() {
 }
 
 fn pipe() -> (File, OwnedFd) {
-    let mut ends = [-1; 2];
-    // SAFETY: the array takes two descriptors, which nobody else owns then.
-    unsafe {
-        assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
-        (File::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
-    }
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    (OwnedFd::from(reader).into(), writer.into())
+}
+
+/// Writes to a pipe until it takes no more.
+fn fill(mut writer: &File) {
+    let descriptor = writer.as_raw_fd();
+    let set = |flags: i32| {
+        // SAFETY: takes no pointer; the descriptor is ours.
+        let status = unsafe { libc::fcntl(descriptor, libc::F_SETFL, flags) };
+        assert_eq!(status, 0, "{}", std::io::Error::last_os_error());
+    };
+    set(libc::O_NONBLOCK);
+    let full = loop {
+        if let Err(full) = writer.write(b"x") {
+            break full;
+        }
+    };
+    assert_eq!(full.kind(), ErrorKind::WouldBlock, "{full}");
+    set(0);
 }
 
 #[test]
@@ -125,14 +139,14 @@ fn a_stderr_that_takes_nothing_neither_holds_up_nor_kills() {
     let server = Server::denying();
     let refused = "2x returned 1 errno 77 status -1000\n";
     for kind in ["full", "broken", "dev-full"] {
+        if kind == "dev-full" && *System::here() == System::Mac {
+            continue; // There is no such device.
+        }
         let (mut reader, writer) = pipe();
         let stderr: OwnedFd = match kind {
             "full" => {
-                // SAFETY: takes no pointer but the constant's; the descriptor is ours.
-                let size = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_GETPIPE_SZ) };
-                let mut file = File::from(writer);
-                let filling = vec![b'x'; usize::try_from(size).expect("a size")];
-                std::io::Write::write_all(&mut file, &filling).expect("it fits");
+                let file = File::from(writer);
+                fill(&file);
                 file.into()
             }
             "broken" => {
