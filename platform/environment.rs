@@ -16,6 +16,26 @@ const POINTERS_ON_STACK: usize = 128;
 /// A preload list of so many bytes is.
 const TEXT_ON_STACK: usize = 512;
 
+/// The environment that a function was given for the program.
+#[derive(Clone, Copy)]
+pub enum Given {
+    /// This one.
+    List(Strings),
+    /// That of this process, as it is when the program starts.
+    Own,
+}
+
+impl Given {
+    /// The list. A process's own is asked for only when nothing is waited for any more: another
+    /// thread's `setenv(3)` frees the list that was there before.
+    pub fn now(self) -> Strings {
+        match self {
+            Self::List(list) => list,
+            Self::Own => os::environment(),
+        }
+    }
+}
+
 /// There was no memory for it.
 pub struct NoMemory;
 

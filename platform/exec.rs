@@ -3,25 +3,31 @@
 use core::ffi::c_int;
 
 use crate::abi::{Strings, Text};
+use crate::environment::Given;
 use crate::os::Real;
 use crate::os::exec::execvp;
 use crate::program::{Program, string};
-use crate::{errno, gate, os};
+use crate::{errno, gate};
 
 /// `execve(2)`
 pub unsafe fn execve(path: Text, argv: Strings, envp: Strings) -> c_int {
     // SAFETY: the caller's promises to the C library, here and in all that follow.
-    unsafe {
-        let program = string(path).map(|path| Program::at(path, argv));
-        gate::start(program, envp, Real::execve, |execve, envp| execve(path, argv, envp))
-            .unwrap_or_else(errno::fail)
-    }
+    unsafe { exec(path, argv, Given::List(envp)) }
 }
 
 /// `execv(3)`
 pub unsafe fn execv(path: Text, argv: Strings) -> c_int {
     // SAFETY: see `execve`.
-    unsafe { execve(path, argv, os::environment()) }
+    unsafe { exec(path, argv, Given::Own) }
+}
+
+unsafe fn exec(path: Text, argv: Strings, given: Given) -> c_int {
+    // SAFETY: see `execve`.
+    unsafe {
+        let program = string(path).map(|path| Program::at(path, argv));
+        gate::start(program, given, Real::execve, |execve, envp| execve(path, argv, envp))
+            .unwrap_or_else(errno::fail)
+    }
 }
 
 /// `execl(3)`, its arguments collected.

@@ -10,7 +10,7 @@ use rampart_core::settings::{Mode, Notice};
 use rampart_core::verdict::{Outcome, Verdict, verdict};
 
 use crate::abi::Strings;
-use crate::environment::{self, NoMemory};
+use crate::environment::{self, Given, NoMemory};
 use crate::os::{self, Real, sys};
 use crate::program::Program;
 use crate::state::{self, State};
@@ -31,17 +31,17 @@ const LONGEST_DIRECTORY: usize = 384;
 /// `program` is `None` if the function was given none, which the original answers.
 ///
 /// # Safety
-/// `envp` is NULL or an array of strings that ends with NULL.
+/// A list that is `given` is NULL or an array of strings that ends with NULL.
 pub unsafe fn start<Function>(
     program: Option<Program<'_>>,
-    envp: Strings,
+    given: Given,
     find: impl FnOnce(&Real) -> Option<Function>,
     run: impl FnOnce(Function, Strings) -> c_int,
 ) -> Result<c_int, c_int> {
     let state = state::get().ok_or(libc::EPERM)?;
     let run = |envp| Ok(run(find(&state.real).ok_or(libc::ENOSYS)?, envp));
     let Some(program) = program.filter(|_| state.mode != Mode::Disabled) else {
-        return run(envp);
+        return run(given.now());
     };
     let coverage = if state.is_sealed {
         os::uncancelled(|| program.look(state.is_own()))?
@@ -50,10 +50,10 @@ pub unsafe fn start<Function>(
     };
     let Ok(equipment) = &state.equipment else {
         // In monitor mode; otherwise a fault is a refusal.
-        return run(envp);
+        return run(given.now());
     };
     // SAFETY: the caller's promise.
-    let result = unsafe { environment::with(&equipment.guard, envp, coverage, run) };
+    let result = unsafe { environment::with(&equipment.guard, given.now(), coverage, run) };
     let result = result.unwrap_or(Err(libc::EPERM));
     if state.is_sealed && has_failed(result, libc::EPERM) {
         // The kernel has asked, and may have been told no: the same question has the reason.

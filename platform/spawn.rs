@@ -5,6 +5,7 @@ use core::ffi::c_int;
 use libc::{pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 
 use crate::abi::{MutStrings, Strings, Text};
+use crate::environment::Given;
 use crate::gate;
 use crate::os::Real;
 use crate::program::{Program, string};
@@ -28,7 +29,7 @@ macro_rules! spawn {
                 // A file action may change the directory; what is in them cannot be seen.
                 let program = program
                     .map(|it| if actions.is_null() { it } else { it.elsewhere() });
-                gate::start(program, envp.cast(), Real::$name, |original, envp: Strings| {
+                gate::start(program, Given::List(envp.cast()), Real::$name, |original, envp: Strings| {
                     original($child, path, actions, attributes, argv, envp.cast())
                 })
                 .unwrap_or_else(|errno| errno)

@@ -7,8 +7,9 @@ use rampart_core::arena::{Decimal, Full, Text as Buffer};
 use super::sys::{self, Link};
 use super::{Execveat, Real};
 use crate::abi::{MutStrings, Strings, Text};
+use crate::environment::Given;
 use crate::program::{Program, string};
-use crate::{errno, gate, os};
+use crate::{errno, gate};
 
 pub use crate::exec::{execl, execle, execlp, execv, execve};
 
@@ -18,17 +19,22 @@ const LONGEST_OPENED_PATH: usize = 512;
 /// `execvpe(3)`
 pub unsafe fn execvpe(file: Text, argv: Strings, envp: Strings) -> c_int {
     // SAFETY: see `execve`.
-    unsafe {
-        let program = string(file).map(|file| Program::named(file, argv));
-        gate::start(program, envp, Real::execvpe, |execvpe, envp| execvpe(file, argv, envp))
-            .unwrap_or_else(errno::fail)
-    }
+    unsafe { named(file, argv, Given::List(envp)) }
 }
 
 /// `execvp(3)`
 pub unsafe fn execvp(file: Text, argv: Strings) -> c_int {
     // SAFETY: see `execve`.
-    unsafe { execvpe(file, argv, os::environment()) }
+    unsafe { named(file, argv, Given::Own) }
+}
+
+unsafe fn named(file: Text, argv: Strings, given: Given) -> c_int {
+    // SAFETY: see `execve`.
+    unsafe {
+        let program = string(file).map(|file| Program::named(file, argv));
+        gate::start(program, given, Real::execvpe, |execvpe, envp| execvpe(file, argv, envp))
+            .unwrap_or_else(errno::fail)
+    }
 }
 
 /// `fexecve(3)`
@@ -65,7 +71,7 @@ pub unsafe fn execveat(
                 // With a flag, what is looked at may not be what is run.
                 let program =
                     program.map(|it| Program { is_certain: it.is_certain && flags == 0, ..it });
-                gate::start(program, envp, find, run).unwrap_or_else(errno::fail)
+                gate::start(program, Given::List(envp), find, run).unwrap_or_else(errno::fail)
             }
         }
     }
@@ -95,7 +101,7 @@ unsafe fn opened<Function>(
         Err(errno) => return errno::fail(errno),
     };
     // SAFETY: see `execve`.
-    unsafe { gate::start(program, envp, find, run) }.unwrap_or_else(errno::fail)
+    unsafe { gate::start(program, Given::List(envp), find, run) }.unwrap_or_else(errno::fail)
 }
 
 /// The name of what a descriptor stands for, followed by `path`; `EBADF` if it is not

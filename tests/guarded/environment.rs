@@ -7,8 +7,8 @@ use std::process::Command;
 
 use crate::hooks::had;
 use crate::support::{
-    Compiler, Run, Sandbox, Server, System, assert_guarded, is_for_linux_alone, library,
-    preload_variable, probe,
+    Compiler, Run, Sandbox, Server, System, Transport, assert_guarded, is_for_linux_alone, library,
+    preload_variable, probe, wait_until,
 };
 
 const OURS: [&str; 12] = [
@@ -186,6 +186,23 @@ fn another_library_whose_name_ends_alike_is_not_taken_for_this_one() {
         Run::guarded(&sandbox, &server.url, &words).env(preload_variable(), &list).finish();
     let (ours, _) = split(&finished.stdout);
     assert_eq!(ours.first(), Some(&&*entry(&list)), "{finished:#?}");
+}
+
+#[test]
+fn an_environment_that_moves_during_the_check_is_read_after_it() {
+    let sandbox = Sandbox::new();
+    for function in ["execv", "execvp", "execl", "execlp"] {
+        let moved = sandbox.path(function);
+        let is_done = moved.clone();
+        let server = Server::judging(Transport::Unix, move |_| {
+            wait_until("the environment has moved", || is_done.exists());
+            true
+        });
+        let words = [text("environ_moves"), function.into(), moved.to_str().expect("text").into()];
+        let finished = Run::guarded(&sandbox, &server.url, &words).finish();
+        assert_eq!(finished.stdout, "some value that is a little longer\nstatus 0\n", "{function}");
+        assert_eq!(server.take_commands(), ["sh -c 'echo ${NEW_999-unset}'"]);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod system;
 
 pub use disk::coverage_of;
 pub use probe::{Compiler, EMULATOR, library, linked_probe, probe, started};
-pub use run::{Finished, Run, assert_guarded};
+pub use run::{Finished, Run, assert_guarded, wait_until};
 pub use sandbox::{Sandbox, installed};
 pub use server::{ALLOWED, DENIED, Exchange, Server, Transport, json_answer};
 pub use system::{

@@ -136,6 +136,16 @@ fn content(mut file: File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Waits for something that another thread or process does, and never for ever.
+#[track_caller]
+pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < LONGEST_RUN, "{what}: not after {LONGEST_RUN:?}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Proves that `server` is asked at all by a program that may be asked about: for tests
 /// in which nothing else is.
 #[track_caller]
