@@ -20,9 +20,6 @@ use crate::state::{Equipment, State};
 const LOWEST_DESCRIPTOR: i32 = 64;
 /// What the program itself takes to be its standard streams, open or not.
 const STANDARD_STREAMS: [i32; 3] = [0, 1, 2];
-/// A forked child in a new pid namespace has this number, as its parent may have in an
-/// outer one (`pid_namespaces(7)`): it does not tell one from the other.
-const FIRST_OF_NAMESPACE: i32 = 1;
 /// So long the kernel's own receive waits on the kept connection before it is polled with
 /// what is left of the time: nearly every answer comes within, and saves a call.
 const LONGEST_DWELL_MS: u32 = 50;
@@ -45,7 +42,7 @@ pub fn ask<'q>(
 ) -> Outcome {
     let mut exchange =
         Exchange { equipment, question, reader, patience: Patience::new(state.timeout_ms) };
-    if is_own && state.pid != FIRST_OF_NAMESPACE {
+    if is_own {
         exchange.by_kept_connection(state.timeout_ms.min(LONGEST_DWELL_MS))
     } else {
         // A handler of the parent's would run in its memory here (vfork(2), "Caveats"). The
@@ -280,15 +277,21 @@ impl Slot {
     }
 
     /// The kept connection. `None` also if the program has closed it meanwhile (the number
-    /// may stand for a file of its own by now), if the server has, or if it has sent what
-    /// would be taken for the answer to a question that was not put yet.
+    /// may stand for a file of its own by now), if it is another process's of the same number,
+    /// if the server has closed it, or if it has sent what would be taken for the answer to a
+    /// question that was not put yet.
     fn connection(&self) -> Option<Descriptor> {
         let number = i32::try_from(self.found.checked_sub(FIRST)?).ok()?;
         let identity = sys::socket_identity(number)?;
         if identity != IDENTITY.load(Ordering::Relaxed) {
             return None;
         }
-        let connection = Descriptor::from_number(number);
+        let connection = core::mem::ManuallyDrop::new(Descriptor::from_number(number));
+        // What is another process's stays open: this may be its copy of the descriptor.
+        if !sys::is_owned(&connection) {
+            return None;
+        }
+        let connection = core::mem::ManuallyDrop::into_inner(connection);
         sys::is_quiet(&connection).then_some(connection)
     }
 
@@ -302,7 +305,7 @@ impl Slot {
     /// may be fewer than that to be had (`RLIMIT_NOFILE`).
     fn keep(&mut self, connection: Descriptor, dwell_ms: u32) {
         let connection = sys::duplicate(&connection, LOWEST_DESCRIPTOR).unwrap_or(connection);
-        if sys::dwell(&connection, dwell_ms).is_err() {
+        if sys::own(&connection).and_then(|()| sys::dwell(&connection, dwell_ms)).is_err() {
             return;
         }
         let Some(identity) = sys::make_known(&connection) else { return };

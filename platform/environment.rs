@@ -109,15 +109,26 @@ unsafe fn with_scratch<R>(
 /// the call only would pull the environment away under another thread's `getenv(3)`, and
 /// two such calls at once would undo each other.
 pub fn repair_own(guard: &Guard<'_>, coverage: Option<Coverage>) -> Result<(), NoMemory> {
-    // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)).
-    let Survey::Broken(room) = (unsafe { guard.survey(os::environment(), coverage) }) else {
-        return Ok(());
-    };
     let errno = errno::Saved::new();
+    let result = set_all(guard, coverage, false).and_then(|is_intact| {
+        // A variable that is there twice is right where it stands first, by now. The others can
+        // be taken away together with that one only, and so with a moment without it.
+        if is_intact { Ok(()) } else { set_all(guard, coverage, true).map(|_| ()) }
+    });
+    errno.restore();
+    result
+}
+
+/// Sets what is missing or changed; whether the environment is in order then.
+fn set_all(guard: &Guard<'_>, coverage: Option<Coverage>, anew: bool) -> Result<bool, NoMemory> {
+    // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)).
+    let survey = || unsafe { guard.survey(os::environment(), coverage) };
+    let Survey::Broken(room) = survey() else { return Ok(true) };
     let set = |name: &CStr, entry: Option<*const c_char>| {
-        // SAFETY: a string. The variable goes first because it may be there twice; that there
-        // is no such variable is fine.
-        unsafe { libc::unsetenv(name.as_ptr()) };
+        if anew || entry.is_none() {
+            // SAFETY: a string. That there is no such variable is fine.
+            unsafe { libc::unsetenv(name.as_ptr()) };
+        }
         let Some(entry) = entry else { return Ok(()) };
         // SAFETY: the entry is a string that begins with the name and `=`, and it is copied.
         let status = unsafe { libc::setenv(name.as_ptr(), entry.add(name.count_bytes() + 1), 1) };
@@ -126,12 +137,14 @@ pub fn repair_own(guard: &Guard<'_>, coverage: Option<Coverage>) -> Result<(), N
     let mut scratch = Scratch::claim(room.text).ok_or(NoMemory)?;
     let (_, text) = scratch.split(0).ok_or(NoMemory)?;
     // SAFETY: as above; the list is copied before the variable is changed.
-    let list = unsafe { environ::read(guard.os, os::environment()) }.preload.unwrap_or_default();
-    let preload = guard.preload_entry(list, coverage, text).map_err(|Full| NoMemory)?;
-    set(guard.os.preload_variable(), preload)?;
+    let (list, wants_library) = unsafe {
+        let envp = os::environment();
+        (environ::read(guard.os, envp).preload, guard.wants_library(envp, coverage))
+    };
+    let preload = guard.preload_entry(list.unwrap_or_default(), wants_library, text);
+    set(guard.os.preload_variable(), preload.map_err(|Full| NoMemory)?)?;
     for (variable, wanted) in Variable::ALL.into_iter().zip(guard.variables) {
         set(variable.name(), wanted.map(CStr::as_ptr))?;
     }
-    errno.restore();
-    Ok(())
+    Ok(matches!(survey(), Survey::Intact))
 }

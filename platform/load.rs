@@ -123,11 +123,12 @@ fn guard(
         }
     }
     let (library, library_as_given) = library(preload, arena)?;
-    let os = Os::HERE;
-    let entry =
-        arena.write(|text| environ::write_preload(os, preload, library, library_as_given, text))?;
+    let here = Os::HERE;
+    let entry = arena
+        .write(|text| environ::write_preload(here, preload, library, library_as_given, text))?;
     let preload = CStr::from_bytes_with_nul(entry).map_err(|_| Full)?;
-    Ok(Guard { os, variables, preload, library, library_as_given })
+    let listing = os::listing_variable();
+    Ok(Guard { os: here, variables, preload, library, library_as_given, listing })
 }
 
 fn string(pieces: &[&[u8]], arena: &mut Arena<'static>) -> Result<&'static CStr, Full> {

@@ -37,6 +37,11 @@ impl Files for Opened {
     type Error = Errno;
 
     fn open(&mut self, path: &CStr) -> Result<(Descriptor, Status), Errno> {
+        // To open a pipe lets whoever waits at its other end go on, and a device may do
+        // anything. The kernel runs neither, and says this of them.
+        if !sys::status_at(path)?.rights.is_regular() {
+            return Err(Errno(libc::EACCES));
+        }
         let file = sys::open_to_read(path)?;
         let status = sys::status(&file)?;
         self.first.get_or_insert(status);

@@ -46,6 +46,9 @@ pub struct Guard<'m> {
     pub library: &'m [u8],
     /// The library as the loader was told, which may be relative.
     pub library_as_given: &'m [u8],
+    /// The variable, if there is one, that makes the loader list what it would load, and end
+    /// (`ldd(1)`). Who packs programs up reads that list.
+    pub listing: Option<&'m CStr>,
 }
 
 /// The values of an environment that matter at load.
@@ -150,7 +153,8 @@ impl Guard<'_> {
     /// `envp` is NULL or an array of strings that ends with NULL, as for `execve(2)`.
     #[must_use]
     pub unsafe fn survey(&self, envp: *const *const c_char, coverage: Option<Coverage>) -> Survey {
-        let wants_library = self.wants_library(coverage);
+        // SAFETY: the caller's promise is the same.
+        let wants_library = unsafe { self.wants_library(envp, coverage) };
         let mut seen = Seen::default();
         let mut intact = true;
         let mut pointers = 0usize;
@@ -207,7 +211,8 @@ impl Guard<'_> {
         pointers: &mut [*const c_char],
         text: &mut [u8],
     ) -> Result<(), Full> {
-        let wants_library = self.wants_library(coverage);
+        // SAFETY: the caller's promise is the same.
+        let wants_library = unsafe { self.wants_library(envp, coverage) };
         let mut seen = Seen::default();
         let mut out = pointers.iter_mut();
         let mut put = |entry: *const c_char| out.next().map(|slot| *slot = entry).ok_or(Full);
@@ -229,7 +234,7 @@ impl Guard<'_> {
                     if first && self.suits(value, wants_library) {
                         put(entry)?;
                     } else if first
-                        && let Some(entry) = self.preload_entry(value, coverage, text)?
+                        && let Some(entry) = self.preload_entry(value, wants_library, text)?
                     {
                         put(entry)?;
                     }
@@ -247,21 +252,20 @@ impl Guard<'_> {
         put(core::ptr::null())
     }
 
-    /// The entry that a child of this coverage needs where it was given this preload list: with
-    /// the library, the one at load if the list is empty; or without it, `None` if nothing is
-    /// left. `memory` is for what has to be written.
+    /// The entry that a child needs where it was given this preload list: with the library, the
+    /// one at load if the list is empty; or without it, `None` if nothing is left. `memory` is for what has to be written.
     ///
     /// # Errors
     /// [`Full`] if it does not fit; see [`Guard::survey`].
     pub fn preload_entry(
         &self,
         list: &[u8],
-        coverage: Option<Coverage>,
+        wants_library: bool,
         memory: &mut [u8],
     ) -> Result<Option<*const c_char>, Full> {
         let start = memory.as_ptr().cast();
         let mut text = Text::new(memory);
-        if !self.wants_library(coverage) {
+        if !wants_library {
             let others = self.os.libraries(list).filter(|name| !self.is_ours(name));
             return Ok(write_entry(self.os, others, &mut text)?.then_some(start));
         }
@@ -272,15 +276,30 @@ impl Guard<'_> {
         Ok(Some(start))
     }
 
-    /// Whether a child's preload list is to name the library.
-    fn wants_library(&self, coverage: Option<Coverage>) -> bool {
-        coverage.is_none_or(|coverage| !coverage.withholds_library(self.os))
+    /// Whether the preload list of a child of this coverage with this environment is to name
+    /// the library.
+    ///
+    /// # Safety
+    /// As for [`Guard::survey`].
+    #[must_use]
+    pub unsafe fn wants_library(
+        &self,
+        envp: *const *const c_char,
+        coverage: Option<Coverage>,
+    ) -> bool {
+        let is_listed = self.listing.is_some_and(|name| {
+            // SAFETY: the caller's promise is the same, and an entry of the array is a string.
+            unsafe { entries(envp) }.any(|entry| unsafe { is_named(entry, name) })
+        });
+        !is_listed && coverage.is_none_or(|coverage| !coverage.withholds_library(self.os))
     }
 
+    /// Whether a preload list is right as it is. The library is to be the first: another one in
+    /// front of it that calls the C library's functions by handle would not be seen.
     fn suits(&self, list: &[u8], wants_library: bool) -> bool {
         let mut libraries = self.os.libraries(list);
         if wants_library {
-            libraries.any(|name| name == self.library)
+            libraries.next() == Some(self.library) && !libraries.any(|name| self.is_ours(name))
         } else {
             !libraries.any(|name| self.is_ours(name))
         }
@@ -291,8 +310,8 @@ impl Guard<'_> {
     }
 }
 
-/// Writes the entry for a preload list that holds `library` exactly once, in the
-/// place of `as_given` if that is in `list`, else in front; with a final NUL.
+/// Writes the entry for a preload list that holds `library` once and in front, and the others
+/// of `list` behind it in their order; with a final NUL.
 ///
 /// # Errors
 /// [`Full`] if it does not fit.
@@ -303,13 +322,8 @@ pub fn write_preload(
     as_given: &[u8],
     text: &mut Text<'_>,
 ) -> Result<(), Full> {
-    let is_ours = |name: &[u8]| name == library || name == as_given;
-    let mut missing = os.libraries(list).any(is_ours);
-    let in_front = (!missing).then_some(library);
-    let others = os.libraries(list).filter_map(|name| {
-        if is_ours(name) { core::mem::take(&mut missing).then_some(library) } else { Some(name) }
-    });
-    write_entry(os, in_front.into_iter().chain(others), text)?;
+    let others = os.libraries(list).filter(|name| *name != library && *name != as_given);
+    write_entry(os, core::iter::once(library).chain(others), text)?;
     Ok(())
 }
 
@@ -344,6 +358,20 @@ unsafe fn entries(envp: *const *const c_char) -> impl Iterator<Item = *const c_c
         // SAFETY: the entry was not the last, so there is one behind it.
         next = unsafe { next.add(1) };
         Some(entry)
+    })
+}
+
+/// Whether an entry is `name=…`; reads no more of it than that.
+unsafe fn is_named(entry: *const c_char, name: &CStr) -> bool {
+    let mut at = entry.cast::<u8>();
+    name.to_bytes().iter().chain(b"=").all(|byte| {
+        // SAFETY: the entry is a string, and the walk stops where it differs, at its NUL at the
+        // latest.
+        unsafe {
+            let is_same = *at == *byte;
+            at = at.add(usize::from(is_same));
+            is_same
+        }
     })
 }
 
@@ -391,6 +419,7 @@ mod tests {
             preload: c"LD_PRELOAD=/opt/r/librampart.so:libz.so",
             library: LIBRARY.as_bytes(),
             library_as_given: b"./librampart.so",
+            listing: Some(c"LD_TRACE_LOADED_OBJECTS"),
         }
     }
 
@@ -429,7 +458,7 @@ mod tests {
                 b"LD_PRELOAD=/opt/r/librampart.so",
             ],
             &[
-                b"LD_PRELOAD=a.so:/opt/r/librampart.so b.so",
+                b"LD_PRELOAD=/opt/r/librampart.so:a.so b.so",
                 b"no equals sign",
                 b"A=1",
                 b"A=2",
@@ -468,7 +497,7 @@ mod tests {
             ),
             (
                 &[b"LD_PRELOAD=a.so:./librampart.so:b.so"],
-                &["LD_PRELOAD=a.so:/opt/r/librampart.so:b.so", url, mode],
+                &["LD_PRELOAD=/opt/r/librampart.so:a.so:b.so", url, mode],
             ),
             (
                 &[
@@ -511,6 +540,22 @@ mod tests {
         }
         let intact: [&[u8]; 2] = [url.as_bytes(), mode.as_bytes()];
         assert_eq!(repaired_for(Some(Coverage::OtherArchitecture), &intact), None);
+    }
+
+    #[test]
+    fn what_only_lists_its_libraries_is_not_told_to_load_this_one() {
+        let (url, mode): (&[u8], &[u8]) = (b"RAMPART_URL=unix:///s", b"RAMPART_MODE=enforce");
+        let listing: &[u8] = b"LD_TRACE_LOADED_OBJECTS=";
+        for list in [&b"LD_PRELOAD=/opt/r/librampart.so"[..], b"LD_PRELOAD=./librampart.so"] {
+            let expected = Some(vec![listing.to_vec(), url.to_vec(), mode.to_vec()]);
+            assert_eq!(repaired(&[list, listing, url, mode]), expected);
+        }
+        assert_eq!(repaired(&[url, mode, b"LD_PRELOAD=a.so", listing]), None);
+        for other in [&b"LD_TRACE_LOADED_OBJECTS"[..], b"LD_TRACE_LOADED_OBJECTSX=1", b"LD_TRACE=1"]
+        {
+            let expected = [other, url, mode, b"LD_PRELOAD=/opt/r/librampart.so:libz.so"];
+            assert_eq!(repaired(&[other, url, mode]), Some(expected.map(<[u8]>::to_vec).to_vec()));
+        }
     }
 
     #[test]

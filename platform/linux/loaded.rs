@@ -51,9 +51,9 @@ mod tag {
     pub const VERSIONS: usize = 0x6fff_fff0;
 }
 
-/// The list of the loader that runs this process: glibc's is a variable of that name, musl's
-/// is behind a pointer.
-fn debug() -> *const Debug {
+/// The lists of the loaders: glibc's is a variable of that name, musl's is behind a pointer.
+/// NULL for the one that does not run this process.
+fn lists() -> (*const Debug, *const *const Debug) {
     let glibc: *const Debug;
     let musl: *const *const Debug;
     #[cfg(target_arch = "x86_64")]
@@ -83,6 +83,19 @@ fn debug() -> *const Debug {
             options(nostack, readonly, preserves_flags)
         );
     }
+    (glibc, musl)
+}
+
+/// The variable that makes the loader list what it would load, and end (ld.so(8)): glibc's. To
+/// musl's it means nothing, so that a program would run without the library.
+pub fn listing_variable() -> Option<&'static CStr> {
+    let (glibc, _) = lists();
+    (!glibc.is_null()).then_some(c"LD_TRACE_LOADED_OBJECTS")
+}
+
+/// The list of the loader that runs this process.
+fn debug() -> *const Debug {
+    let (glibc, musl) = lists();
     if !glibc.is_null() {
         return glibc;
     }

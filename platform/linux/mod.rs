@@ -9,7 +9,7 @@ mod table;
 mod variadic;
 
 pub use libc::__errno_location as errno_location;
-pub use loaded::library_file;
+pub use loaded::{library_file, listing_variable};
 pub use table::{Execveat, Real, WordExp};
 
 use core::ffi::c_int;

@@ -44,6 +44,11 @@ pub fn library_file() -> Option<&'static CStr> {
     Some(unsafe { CStr::from_ptr(name) })
 }
 
+/// dyld has no variable that makes it list libraries and end.
+pub fn listing_variable() -> Option<&'static CStr> {
+    None
+}
+
 /// What can be followed of the shell that `system(3)` and its kin start: it is Apple's.
 pub const SHELL_COVERAGE: Option<Coverage> = Some(Coverage::Sip);
 

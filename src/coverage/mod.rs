@@ -167,7 +167,9 @@ impl Status {
         self.is_regular() && self.mode & ANYBODY_MAY_EXECUTE != 0
     }
 
-    const fn is_regular(self) -> bool {
+    /// Whether it is a file that holds bytes, and no pipe, device or directory.
+    #[must_use]
+    pub const fn is_regular(self) -> bool {
         self.mode & TYPE_MASK == REGULAR_FILE
     }
 

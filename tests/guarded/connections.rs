@@ -3,7 +3,8 @@
 
 use crate::hooks::had;
 use crate::support::{
-    ALLOWED, Compiler, DENIED, Exchange, Run, Sandbox, Server, Transport, json_answer, probe,
+    ALLOWED, Compiler, DENIED, Exchange, Run, Sandbox, Server, Transport, installed, json_answer,
+    probe,
 };
 
 const SPAWNED: &str = "returned 0 errno 77 status 0\n";
@@ -312,4 +313,57 @@ fn a_kept_connection_that_cannot_be_written_to_any_more_sends_nobody_a_sigpipe()
         std::thread::sleep(std::time::Duration::from_millis(500));
     });
     assert_eq!((spawn(&server, 2), server.connections()), (2, 2));
+}
+
+#[test]
+fn a_child_of_the_same_number_in_a_namespace_of_its_own_does_not_share_the_connection() {
+    let script = "import ctypes, os, sys
+def spawn(word):
+    os.waitpid(os.posix_spawn(sys.argv[1], ['tool', word], os.environ), 0)
+CLONE_NEWPID = 0x20000000
+number = os.getpid()
+spawn('parent')
+assert ctypes.CDLL(None).unshare(CLONE_NEWPID) == 0
+(is_done, done), (may_end, end) = os.pipe(), os.pipe()
+if os.fork() == 0:
+    os.close(end)
+    while os.getpid() != number:
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+            os.read(may_end, 1)
+            os._exit(0)
+    spawn('child')
+    os.write(done, b'x')
+    os.read(may_end, 1)
+    os._exit(0)
+os.read(is_done, 1)
+spawn('again')
+";
+    let sandbox = Sandbox::new();
+    let unshare = installed("unshare").unwrap_or_default();
+    let unshare = unshare.to_str().expect("text");
+    let tool = sandbox.text("bin/tool");
+    // The first process of a namespace, and the second.
+    for first in [
+        &["/usr/bin/python3", "-c", script, &tool][..],
+        &["/bin/sh", "-c", "python3 \"$@\"; exit $?", "sh", "-c", script, &tool],
+    ] {
+        let words = [&[unshare, "-pf"], first].concat();
+        if unshare.is_empty() || Run::bare(&sandbox, &words).finish().code() != 0 {
+            println!("skipped, for unshare -p is not permitted here");
+            return;
+        }
+        sandbox.take_marks();
+        let server = Server::allowing();
+        Run::guarded(&sandbox, &server.url, &words).finish().success();
+        assert_eq!(sandbox.take_marks(), ["tool parent", "tool child", "tool again"]);
+        let questions = server.take_questions();
+        let of = |word: &str| {
+            let mut all = questions.iter();
+            all.find(|it| it.command() == format!("tool {word}")).expect("a question").connection
+        };
+        assert_ne!(of("child"), of("parent"), "{words:?}");
+        assert_eq!(of("again"), of("parent"), "{words:?}");
+    }
 }

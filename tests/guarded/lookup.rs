@@ -181,3 +181,44 @@ fn a_denied_name_is_not_looked_for_elsewhere() {
         assert_eq!(sandbox.take_marks(), [""; 0], "{function}");
     }
 }
+
+#[test]
+fn a_pipe_that_is_no_program_is_not_opened() {
+    // Whoever waits for a reader of the pipe goes on as soon as there is one.
+    let script = "import os, sys, threading, time
+pipe = sys.argv[1]
+os.mkfifo(pipe)
+opened = threading.Event()
+def write():
+    os.open(pipe, os.O_WRONLY)
+    opened.set()
+writer = threading.Thread(target=write, daemon=True)
+writer.start()
+stat = '/proc/self/task/%d/stat' % writer.native_id
+while open(stat).read().rsplit(')')[1].split()[0] != 'S':
+    time.sleep(0.001)
+for script in ([pipe], [sys.argv[2]]):
+    try:
+        os.waitpid(os.posix_spawn(script[0], script, os.environ), 0)
+    except PermissionError:
+        print('refused by the kernel')
+    print('opened' if opened.wait(0.1) else 'still waiting')
+os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+print('opened' if opened.wait(10) else 'still waiting')
+";
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    for (round, is_guarded) in [false, true].into_iter().enumerate() {
+        let pipe = sandbox.text(&format!("pipe{round}"));
+        let run_by_it = sandbox.file(&format!("run-by-pipe{round}"), format!("#!{pipe}\n"));
+        let words = ["/usr/bin/python3", "-c", script, &pipe, run_by_it.to_str().expect("text")];
+        let run = if is_guarded {
+            Run::guarded(&sandbox, &server.url, &words)
+        } else {
+            Run::bare(&sandbox, &words)
+        };
+        let said = "refused by the kernel\nstill waiting\n".repeat(2) + "opened\n";
+        assert_eq!(run.finish().success().stdout, said, "guarded: {is_guarded}");
+    }
+    assert_eq!(server.take_commands().len(), 2);
+}

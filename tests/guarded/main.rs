@@ -23,6 +23,8 @@ mod macos;
 mod matrix;
 mod musl;
 mod notices;
+#[cfg(target_os = "linux")]
+mod preload_list;
 mod programs;
 mod python;
 mod support;

@@ -48,7 +48,10 @@ impl Files for Disk {
 
     fn open(&mut self, path: &CStr) -> io::Result<(Opened, Status)> {
         let path = Path::new(OsStr::from_bytes(path.to_bytes()));
-        // A pipe would wait for its other end.
+        // To open a pipe lets whoever waits at its other end go on, and would wait for one.
+        if !path.metadata()?.is_file() {
+            return Err(io::Error::from_raw_os_error(libc::EACCES));
+        }
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
         let metadata = file.metadata()?;
         let status = Status { mode: metadata.mode(), flags: flags(&metadata) };

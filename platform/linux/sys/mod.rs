@@ -12,7 +12,8 @@ pub use file::{
 pub use patience::{Patience, is_writable};
 pub use signal::{SignalMask, is_pending};
 pub use socket::{
-    Address, connect, dwell, is_missing, is_quiet, make_known, receive, receive_dwelling, send,
+    Address, connect, dwell, is_missing, is_owned, is_quiet, make_known, own, receive,
+    receive_dwelling, send,
     set_no_delay, socket, socket_identity,
 };
 

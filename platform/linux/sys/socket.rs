@@ -5,7 +5,7 @@ use core::mem::{MaybeUninit, offset_of};
 use core::net::SocketAddr;
 
 use super::file::stat;
-use super::{call, opened, register};
+use super::{call, getpid, opened, register};
 use crate::descriptor::{Descriptor, Errno};
 
 /// A socket's address as the kernel takes it.
@@ -170,6 +170,24 @@ fn receive_as(descriptor: &Descriptor, room: &mut [u8], flags: c_int) -> Result<
         [register(descriptor.number()), room.as_mut_ptr() as usize, room.len(), flags, 0, 0];
     // SAFETY: the kernel writes to the slice only.
     unsafe { call(libc::SYS_recvfrom, arguments) }
+}
+
+/// Marks a connection as this process's. A forked child has a copy, and in a pid namespace of
+/// its own may have the same number (`pid_namespaces(7)`); the mark is the process itself. That
+/// it would be sent SIGURG for what is out of band harms nobody: it is ignored by default.
+pub fn own(descriptor: &Descriptor) -> Result<(), Errno> {
+    let (number, command) = (register(descriptor.number()), register(libc::F_SETOWN));
+    // SAFETY: takes no pointer.
+    unsafe { call(libc::SYS_fcntl, [number, command, register(getpid()), 0, 0, 0]) }.map(|_| ())
+}
+
+/// Whether a connection is marked as this process's (F_GETOWN, fcntl(2)): the kernel names the
+/// owner as it is numbered for who asks, and by 0 where it has no number there.
+pub fn is_owned(descriptor: &Descriptor) -> bool {
+    let (number, command) = (register(descriptor.number()), register(libc::F_GETOWN));
+    // SAFETY: takes no pointer.
+    let owner = unsafe { call(libc::SYS_fcntl, [number, command, 0, 0, 0, 0]) };
+    owner == Ok(register(getpid()))
 }
 
 /// Whether a connection is open and nothing has come that was not received yet.

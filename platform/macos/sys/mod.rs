@@ -10,7 +10,8 @@ pub use file::{occupy, open_to_read, read_at, status, status_at, working_directo
 pub use patience::{Patience, is_writable};
 pub use signal::SignalMask;
 pub use socket::{
-    Address, connect, dwell, is_missing, is_quiet, make_known, receive, receive_dwelling, send,
+    Address, connect, dwell, is_missing, is_owned, is_quiet, make_known, own, receive,
+    receive_dwelling, send,
     set_no_delay, socket, socket_identity,
 };
 
