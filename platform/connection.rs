@@ -24,7 +24,7 @@ const STANDARD_STREAMS: [i32; 3] = [0, 1, 2];
 /// what is left of the time: nearly every answer comes within, and saves a call.
 const LONGEST_DWELL_MS: u32 = 50;
 /// For request and answer, one after the other, on the stack.
-const BUFFER_BYTES: usize = 1024;
+const BUFFER_BYTES: usize = 768;
 
 const NO_SERVER: Outcome = Outcome::Unreachable(Unreachable::NoServer);
 const NO_DESCRIPTOR: Outcome = Outcome::Fault("no file descriptor is to be had for the check");

@@ -1,6 +1,7 @@
 //! Makes the [`State`] out of the environment that the process was started with.
 
 use core::ffi::CStr;
+use core::mem::MaybeUninit;
 
 use rampart_core::arena::{Arena, Decimal, Full};
 use rampart_core::command;
@@ -14,7 +15,7 @@ use crate::missed::Missed;
 use crate::os::sys::{self, Address};
 use crate::os::{self, Real};
 use crate::resolver;
-use crate::state::{Equipment, State};
+use crate::state::{Equipment, State, Ways};
 
 /// Handed to children, so that they do not look in vain as well.
 const UNRESOLVED: &[u8] = b"unresolved";
@@ -30,11 +31,19 @@ pub fn settings<R>(make: impl FnOnce(&Settings<'_>, &[u8]) -> R) -> R {
     make(&settings, found.preload.unwrap_or_default())
 }
 
-/// The state of this process; what it points to goes to `arena`.
+/// Where what the state points to goes.
+pub struct Room<'r> {
+    /// Text.
+    pub arena: Arena<'static>,
+    /// The ways to the server, which are too large to be handed on.
+    pub ways: &'r mut MaybeUninit<Ways>,
+}
+
+/// The state of this process; of one that is not guarded, without `room`.
 ///
 /// In a frame of its own: it is the largest, and nothing is to stand on it.
 #[inline(never)]
-pub fn state(settings: &Settings<'_>, preload: &[u8], arena: &mut Arena<'static>) -> State {
+pub fn state(settings: &Settings<'_>, preload: &[u8], room: Option<Room<'static>>) -> State {
     let pid = sys::getpid();
     State {
         mode: settings.mode,
@@ -48,10 +57,10 @@ pub fn state(settings: &Settings<'_>, preload: &[u8], arena: &mut Arena<'static>
         timeout_ms: settings.timeout_ms,
         is_sealed: settings.sealed.and_then(Decimal::parse).is_some_and(sys::is_sealed),
         pid,
-        equipment: match settings.mode {
+        equipment: match room {
             // Nothing is asked, nor looked up.
-            Mode::Disabled => Err("disabled"),
-            Mode::Enforce | Mode::Monitor => equipment(settings, preload, pid, arena),
+            None => Err("disabled"),
+            Some(room) => equipment(settings, preload, pid, room),
         },
         real: Real::find(),
     }
@@ -61,8 +70,10 @@ fn equipment(
     settings: &Settings<'_>,
     preload: &[u8],
     pid: i32,
-    arena: &mut Arena<'static>,
+    room: Room<'static>,
 ) -> Result<Equipment, &'static str> {
+    let Room { mut arena, ways } = room;
+    let arena = &mut arena;
     let urls = Urls::parse(settings.url).map_err(|error| error.0)?;
     let own_session = Decimal::new(u64::from(pid.unsigned_abs()));
     let session = match settings.session {
@@ -76,7 +87,7 @@ fn equipment(
         PreambleError::TooLong => TOO_LONG,
     })?;
     let mut resolved = None;
-    let mut ways = [None; MOST_URLS];
+    let ways = ways.write([None; MOST_URLS]);
     for (way, url) in ways.iter_mut().zip(urls.iter()) {
         *way = match url.server {
             Server::Address(address) => Some(Address::tcp(address)),

@@ -11,10 +11,11 @@ use rampart_core::request::Preamble;
 use rampart_core::settings::{Mode, Notice};
 use rampart_core::url::MOST_URLS;
 
+use crate::load::{self, Room};
 use crate::missed::Missed;
 use crate::os::Real;
 use crate::os::sys::{self, Address};
-use crate::{errno, load, report};
+use crate::{errno, report};
 
 /// Everything a hook needs.
 pub struct State {
@@ -43,12 +44,15 @@ impl State {
     }
 }
 
+/// Where the server can be reached.
+pub type Ways = [Option<Address>; MOST_URLS];
+
 /// What a check needs.
 #[derive(Clone, Copy)]
 pub struct Equipment {
     /// The ways to the policy server, in the order in which they are tried; none if its name
     /// could not be resolved.
-    pub ways: [Option<Address>; MOST_URLS],
+    pub ways: &'static Ways,
     /// What every request begins with.
     pub preamble: Preamble<'static>,
     /// What children must have in their environment.
@@ -65,16 +69,17 @@ const MEMORY_BYTES: usize = 14 * 1024;
 #[repr(C)]
 struct Block {
     state: MaybeUninit<State>,
+    ways: MaybeUninit<Ways>,
     memory: [u8; MEMORY_BYTES],
 }
 
 impl Block {
     /// A new block with what `make` makes; `None` if there is no memory for it.
-    fn fill(make: impl FnOnce(&mut Arena<'static>) -> State) -> Option<&'static State> {
+    fn fill(make: impl FnOnce(Room<'static>) -> State) -> Option<&'static State> {
         let block = sys::map(size_of::<Self>())?.cast::<Self>();
         // SAFETY: the mapping is large enough, aligned, zeroed, and nobody else's.
-        let Self { state, memory } = unsafe { &mut *block };
-        let state: *const State = state.write(make(&mut Arena::new(memory)));
+        let Self { state, ways, memory } = unsafe { &mut *block };
+        let state: *const State = state.write(make(Room { arena: Arena::new(memory), ways }));
         // SAFETY: the mapping consists of whole pages, and this ends all writing. The state
         // was written.
         unsafe {
@@ -123,10 +128,11 @@ fn read() -> Option<&'static State> {
     }
     let errno = errno::Saved::new();
     let state = load::settings(|settings, preload| {
-        let make = |arena: &mut Arena<'static>| load::state(settings, preload, arena);
         let state = match settings.mode {
-            Mode::Disabled => DISABLED.fill(make(&mut Arena::new(&mut []))),
-            Mode::Enforce | Mode::Monitor => Block::fill(make)?,
+            Mode::Disabled => DISABLED.fill(load::state(settings, preload, None)),
+            Mode::Enforce | Mode::Monitor => {
+                Block::fill(|room| load::state(settings, preload, Some(room)))?
+            }
         };
         report::load(state, settings);
         Some(state)

@@ -181,7 +181,7 @@ pub fn own(descriptor: &Descriptor) -> Result<(), Errno> {
     unsafe { call(libc::SYS_fcntl, [number, command, register(getpid()), 0, 0, 0]) }.map(|_| ())
 }
 
-/// Whether a connection is marked as this process's (F_GETOWN, fcntl(2)): the kernel names the
+/// Whether a connection is marked as this process's (`F_GETOWN`, fcntl(2)): the kernel names the
 /// owner as it is numbered for who asks, and by 0 where it has no number there.
 pub fn is_owned(descriptor: &Descriptor) -> bool {
     let (number, command) = (register(descriptor.number()), register(libc::F_GETOWN));
