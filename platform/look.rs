@@ -65,7 +65,7 @@ static FILES: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 /// Whether any is remembered.
 static ANY: AtomicBool = AtomicBool::new(false);
 
-const COVERAGE_BITS: u64 = 0b111;
+const COVERAGE_BITS: u64 = 0b1111;
 const _: () = assert!(Coverage::ALL.len() as u64 <= COVERAGE_BITS);
 
 /// What the file at `path` was found to be, if it is still the same.

@@ -16,8 +16,8 @@ use crate::lint;
 /// The tool that an embedded server decides about.
 const TOOL: &str = "exec";
 /// How much can be seen of a program, in the words of the wire.
-pub const COVERAGES: [&str; 7] =
-    ["full", "sip", "hardened", "arm64e", "static", "setuid", "other-arch"];
+pub const COVERAGES: [&str; 8] =
+    ["full", "sip", "hardened", "arm64e", "go", "static", "setuid", "other-arch"];
 /// Priority of a policy that names none.
 const DEFAULT_PRIORITY: i64 = 100;
 /// What a `webhook` rule says where it has no message.

@@ -1,12 +1,13 @@
-//! ELF programs (`elf(5)`), by their first bytes alone.
+//! ELF programs (`elf(5)`), by their first bytes, and by their notes.
 
-use super::{Coverage, Cpu};
+use super::{Coverage, Cpu, ReadAt};
 
 const CLASS_64: u8 = 2;
 const LITTLE_ENDIAN: u8 = 1;
 const EXECUTABLE: u16 = 2;
 const SHARED_OBJECT: u16 = 3;
 const INTERPRETER: u32 = 3;
+const NOTES: u32 = 4;
 /// The size of a 64-bit program header; the kernel takes no other.
 const PROGRAM_HEADER_BYTES: u16 = 56;
 
@@ -25,7 +26,7 @@ mod at {
 /// What names no loader is static, position-independent or not. The dynamic loader itself,
 /// run as a program, looks the same from here and counts as static too: it would load
 /// the library, but a program that is started through it is not asked about.
-pub fn coverage(cpu: Cpu, head: &[u8]) -> Option<Coverage> {
+pub fn coverage(cpu: Cpu, head: &[u8], file: &(impl ReadAt + ?Sized)) -> Option<Coverage> {
     let [0x7f, b'E', b'L', b'F', class, data, ..] = head else { return None };
     let native = match cpu {
         Cpu::X86_64 => 62,
@@ -40,11 +41,24 @@ pub fn coverage(cpu: Cpu, head: &[u8]) -> Option<Coverage> {
     }
     let kind = u16::from_le_bytes(field(head, at::TYPE)?);
     (kind == EXECUTABLE || kind == SHARED_OBJECT).then_some(())?;
-    names_loader(head).map(|named| if named { Coverage::Full } else { Coverage::Static })
+    Some(match segments(head, file)? {
+        Segments { name_loader: false, .. } => Coverage::Static,
+        Segments { are_of_go: true, .. } => Coverage::Go,
+        Segments { .. } => Coverage::Full,
+    })
 }
 
-/// Whether a 64-bit program names the loader that is to load it.
-fn names_loader(head: &[u8]) -> Option<bool> {
+/// What the program headers tell.
+#[derive(Default)]
+struct Segments {
+    /// They name the loader that is to load the program.
+    name_loader: bool,
+    /// Their notes are those of Go's linker.
+    are_of_go: bool,
+}
+
+/// Reads the program headers of a 64-bit program.
+fn segments(head: &[u8], file: &(impl ReadAt + ?Sized)) -> Option<Segments> {
     let size = u16::from_le_bytes(field(head, at::PROGRAM_HEADER_BYTES)?);
     let count = u16::from_le_bytes(field(head, at::PROGRAM_HEADER_COUNT)?);
     if size != PROGRAM_HEADER_BYTES || count == 0 {
@@ -52,15 +66,56 @@ fn names_loader(head: &[u8]) -> Option<bool> {
     }
     let start = u64::from_le_bytes(field(head, at::PROGRAM_HEADERS)?);
     let mut at = usize::try_from(start).ok()?;
+    let mut found = Segments::default();
     for _ in 0..count {
-        let header: [u8; PROGRAM_HEADER_BYTES as usize] = field(head, at)?;
-        let [kind @ .., _, _, _, _] = header.first_chunk::<8>()?;
-        if u32::from_le_bytes(*kind) == INTERPRETER {
-            return Some(true);
+        let Some(header) = field::<{ PROGRAM_HEADER_BYTES as usize }>(head, at) else {
+            // A loader is named before what is not among the bytes.
+            return found.name_loader.then_some(found);
+        };
+        match u32::from_le_bytes(field(&header, 0)?) {
+            INTERPRETER => found.name_loader = true,
+            NOTES => {
+                let offset = u64::from_le_bytes(field(&header, 8)?);
+                let bytes = u64::from_le_bytes(field(&header, 32)?);
+                found.are_of_go |= has_go_note(head, file, offset, bytes);
+            }
+            _ => {}
         }
         at = at.checked_add(header.len())?;
     }
-    Some(false)
+    Some(found)
+}
+
+/// Whether one of the notes is the build id of Go's linker (`ELF_NOTE_GOBUILDID_TAG` and
+/// `ELF_NOTE_GO_NAME`, cmd/link/internal/ld/elf.go).
+fn has_go_note(head: &[u8], file: &(impl ReadAt + ?Sized), start: u64, bytes: u64) -> bool {
+    /// Linkers write three or four.
+    const MOST_NOTES: usize = 16;
+    const BUILD_ID: [u8; 4] = 4u32.to_le_bytes();
+    const NAME: &[u8; 4] = b"Go\0\0";
+    let mut at = start;
+    for _ in 0..MOST_NOTES {
+        let mut note = [0; 16];
+        let is_read =
+            head.read_at(at, &mut note) == note.len() || file.read_at(at, &mut note) == note.len();
+        let [name_bytes, content_bytes, kind, name] = core::array::from_fn(|word| {
+            field::<4>(&note, word.saturating_mul(4)).unwrap_or_default()
+        });
+        if !is_read || at.saturating_sub(start) >= bytes {
+            return false;
+        }
+        let name_bytes = u32::from_le_bytes(name_bytes);
+        if name_bytes == 4 && kind == BUILD_ID && name == *NAME {
+            return true;
+        }
+        let padded = |bytes: u32| u64::from(bytes).next_multiple_of(4);
+        let content_bytes = u32::from_le_bytes(content_bytes);
+        at = at
+            .saturating_add(12)
+            .saturating_add(padded(name_bytes))
+            .saturating_add(padded(content_bytes));
+    }
+    false
 }
 
 fn field<const N: usize>(head: &[u8], at: usize) -> Option<[u8; N]> {
@@ -78,13 +133,20 @@ mod tests {
     fn programs_for_other_machines_are_told_apart() {
         let own = std::fs::read(std::env::current_exe().expect("a path")).expect("a program");
         let head = own.get(..HEAD_BYTES).expect("a head");
-        assert_eq!(coverage(NATIVE, head), Some(Coverage::Full));
+        assert_eq!(coverage(NATIVE, head, head), Some(Coverage::Full));
         for (position, value) in [(4, 1), (5, 2), (18, 3), (19, 1)] {
             let mut other = head.to_vec();
             other[position] = value;
-            assert_eq!(coverage(NATIVE, &other), Some(Coverage::OtherArchitecture), "{position}");
+            assert_eq!(
+                coverage(NATIVE, &other, &other[..]),
+                Some(Coverage::OtherArchitecture),
+                "{position}"
+            );
             // Without the rest of the header too.
-            assert_eq!(coverage(NATIVE, &other[..20]), Some(Coverage::OtherArchitecture));
+            assert_eq!(
+                coverage(NATIVE, &other[..20], &other[..20]),
+                Some(Coverage::OtherArchitecture)
+            );
         }
     }
 
@@ -92,14 +154,55 @@ mod tests {
     fn a_header_that_is_cut_or_odd_says_nothing() {
         let whole = super::super::fixtures::elf(62, &[1, 3]);
         for length in 0..64 + 56 + 56 {
-            assert_eq!(coverage(Cpu::X86_64, &whole[..length]), None, "{length}");
+            assert_eq!(coverage(Cpu::X86_64, &whole[..length], &whole[..]), None, "{length}");
         }
-        assert_eq!(coverage(Cpu::X86_64, &whole), Some(Coverage::Full));
+        assert_eq!(coverage(Cpu::X86_64, &whole, &whole[..]), Some(Coverage::Full));
         // A relocatable file, a core dump, program headers of another size or far away.
         for (position, value) in [(16, 1), (16, 4), (54, 57), (39, 0xff), (33, 0xff)] {
             let mut odd = whole.clone();
             odd[position] = value;
-            assert_eq!(coverage(Cpu::X86_64, &odd), None, "{position}");
+            assert_eq!(coverage(Cpu::X86_64, &odd, &odd[..]), None, "{position}");
+        }
+    }
+    #[test]
+    fn the_note_of_gos_linker_is_found_wherever_it_stands_among_others() {
+        let note = |name: &[u8], kind: u32, content: &[u8]| {
+            let size = |bytes: &[u8]| u32::try_from(bytes.len()).expect("small").to_le_bytes();
+            let mut note = [size(name), size(content), kind.to_le_bytes()].concat();
+            for part in [name, content] {
+                note.extend(part);
+                note.resize(note.len().next_multiple_of(4), 0);
+            }
+            note
+        };
+        let gnu = note(b"GNU\0", 3, &[7; 21]);
+        let go = note(b"Go\0\0", 4, &[7; 83]);
+        for (notes, is_go) in [
+            ([gnu.clone(), go.clone()].concat(), true),
+            ([go.clone(), gnu.clone()].concat(), true),
+            ([gnu.clone(), gnu.clone()].concat(), false),
+            (note(b"Go\0\0", 3, b""), false),
+            (note(b"Gox\0", 4, b""), false),
+            (note(&[b'x'; 4000], u32::MAX, b""), false),
+            (vec![0xff; 64], false),
+            (vec![], false),
+        ] {
+            // In the head, and far behind it.
+            for offset in [64 + 2 * 56, 5000] {
+                let mut program = super::super::fixtures::elf(62, &[NOTES, INTERPRETER]);
+                let put = |program: &mut Vec<u8>, at: usize, number: usize| {
+                    program[at..at + 8].copy_from_slice(&(number as u64).to_le_bytes());
+                };
+                put(&mut program, 64 + 8, offset);
+                put(&mut program, 64 + 32, notes.len());
+                program.resize(offset, 0);
+                program.extend(&notes);
+                // What stands behind the notes is none of them.
+                program.extend(if is_go { vec![] } else { go.clone() });
+                let head = program.get(..HEAD_BYTES).unwrap_or(&program);
+                let expected = if is_go { Coverage::Go } else { Coverage::Full };
+                assert_eq!(coverage(Cpu::X86_64, head, &program[..]), Some(expected), "{notes:?}");
+            }
         }
     }
 }

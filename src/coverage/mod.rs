@@ -41,6 +41,9 @@ pub enum Coverage {
     Hardened,
     /// It is an arm64e program of macOS, into which only arm64e libraries can be loaded.
     Arm64e,
+    /// It is a Go program with a loader: the library is loaded, and the program starts others by
+    /// system calls of its own.
+    Go,
     /// It has no loader that could load anything.
     Static,
     /// It runs with the rights of its owner or group, and its loader trusts no caller.
@@ -51,11 +54,12 @@ pub enum Coverage {
 
 impl Coverage {
     /// Every kind, in the order in which they are documented.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Full,
         Self::Sip,
         Self::Hardened,
         Self::Arm64e,
+        Self::Go,
         Self::Static,
         Self::Setuid,
         Self::OtherArchitecture,
@@ -69,6 +73,7 @@ impl Coverage {
             Self::Sip => "sip",
             Self::Hardened => "hardened",
             Self::Arm64e => "arm64e",
+            Self::Go => "go",
             Self::Static => "static",
             Self::Setuid => "setuid",
             Self::OtherArchitecture => "other-arch",
@@ -203,7 +208,8 @@ pub enum Kind<'f> {
 }
 
 /// Says what the file at `path` is to `host`, by its status and its first bytes,
-/// [`HEAD_BYTES`] if it has so many. Only a Mach-O file makes it read more.
+/// [`HEAD_BYTES`] if it has so many. A Mach-O file makes it read more, and so do the notes of
+/// some ELF files.
 #[must_use]
 pub fn judge<'h>(
     host: Host,
@@ -217,7 +223,7 @@ pub fn judge<'h>(
         return Kind::Script(interpreter);
     }
     let coverage = match host.os {
-        Os::Linux => linux(host.cpu, status, head),
+        Os::Linux => linux(host.cpu, status, head, file),
         Os::MacOs => macos(host.cpu, path, status, head, file),
     };
     coverage.map_or(Kind::Unknown, Kind::Program)
@@ -235,9 +241,9 @@ pub fn judge_unread(host: Host, path: &[u8], status: Status) -> Option<Coverage>
     }
 }
 
-fn linux(cpu: Cpu, status: Status, head: &[u8]) -> Option<Coverage> {
-    match elf::coverage(cpu, head)? {
-        Coverage::Full if status.is_privileged(Os::Linux) => Some(Coverage::Setuid),
+fn linux(cpu: Cpu, status: Status, head: &[u8], file: &(impl ReadAt + ?Sized)) -> Option<Coverage> {
+    match elf::coverage(cpu, head, file)? {
+        Coverage::Full | Coverage::Go if status.is_privileged(Os::Linux) => Some(Coverage::Setuid),
         coverage => Some(coverage),
     }
 }

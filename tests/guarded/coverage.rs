@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::{
-    Compiler, Run, Sandbox, Server, assert_guarded, needs_linux_beneath, preload_variable, probe,
+    Compiler, Run, Sandbox, Server, System, assert_guarded, installed, is_for_linux_alone,
+    needs_linux_beneath, preload_variable, probe,
 };
 
 /// A 32-bit program that writes its environment; `None` where none can be made or run.
@@ -25,11 +26,18 @@ fn coverages(server: &Server) -> Vec<serde_json::Value> {
     questions.iter().map(|question| question.json()["params"]["coverage"].clone()).collect()
 }
 
-/// A dynamic and a static program that do nothing.
-fn idle_programs(sandbox: &Sandbox) -> [String; 2] {
+/// A dynamic and a static program that do nothing, and one that says of itself that Go's linker
+/// has made it.
+fn idle_programs(sandbox: &Sandbox) -> [String; 3] {
     let source = sandbox.text("idle.c");
-    std::fs::write(&source, "int main(void) { return 0; }").expect("a file");
-    [("dynamic", "-fPIE"), ("static", "-static")].map(|(name, kind)| {
+    let text = r#"
+        #ifdef GO
+        __asm__(".section .note.go.buildid, \"a\", @note\n.long 4, 4, 4\n.asciz \"Go\"\n.byte 0\n.long 7\n.text");
+        #endif
+        int main(void) { return 0; }
+    "#;
+    std::fs::write(&source, text).expect("a file");
+    [("dynamic", "-fPIE"), ("static", "-static"), ("go", "-DGO")].map(|(name, kind)| {
         let program = sandbox.text(name);
         let built = Command::new("cc").args([kind, "-o", &program, &source]).status();
         assert!(built.expect("a C compiler").success(), "{name}");
@@ -44,13 +52,18 @@ fn what_a_program_is_goes_with_the_question() {
     }
     let sandbox = Sandbox::new();
     let server = Server::allowing();
-    let [dynamic, fixed] = idle_programs(&sandbox);
+    let [dynamic, fixed, go] = idle_programs(&sandbox);
     let script = sandbox.text("script");
     std::fs::write(&script, format!("#!{fixed}\n")).expect("a file");
     std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("a mode");
     let start = probe("start", Compiler::System);
     let start = start.to_str().expect("text");
-    for (program, coverage) in [(&dynamic, "full"), (&fixed, "static"), (&script, "static")] {
+    for (program, coverage) in
+        [(&dynamic, "full"), (&fixed, "static"), (&script, "static"), (&go, "go")]
+    {
+        if coverage == "go" && System::is_macos() {
+            continue; // There Go calls libSystem as everybody does.
+        }
         for (function, times) in [("execve", 1), ("posix_spawn", 3)] {
             let often = format!("--times={times}");
             let words = [start, &often, function, program, "idle"];
@@ -67,7 +80,7 @@ fn a_program_that_was_changed_meanwhile_is_looked_at_again() {
     }
     let sandbox = Sandbox::new();
     let server = Server::allowing();
-    let [dynamic, fixed] = idle_programs(&sandbox);
+    let [dynamic, fixed, _] = idle_programs(&sandbox);
     let script = "import os, shutil, sys
 path, dynamic, fixed = sys.argv[1:]
 def spawn():
@@ -76,6 +89,8 @@ shutil.copy(dynamic, path)
 spawn(); spawn()
 os.chmod(path, 0o4755)
 spawn(); spawn()
+os.chmod(path, 0o2755)
+spawn()
 with open(fixed, 'rb') as source, open(path, 'wb') as target:
     shutil.copyfileobj(source, target)
 os.chmod(path, 0o755)
@@ -92,7 +107,10 @@ except FileNotFoundError:
     let words = ["python3", "-c", script, &path, &dynamic, &fixed];
     let finished = Run::guarded(&sandbox, &server.url, &words).finish();
     assert_eq!(finished.stdout, "missing\n", "{finished:#?}");
-    assert_eq!(coverages(&server), ["full", "full", "setuid", "setuid", "static", "full"]);
+    assert_eq!(
+        coverages(&server),
+        ["full", "full", "setuid", "setuid", "setuid", "static", "full"]
+    );
 }
 
 #[test]
@@ -132,4 +150,37 @@ fn a_32_bit_program_that_is_denied_does_not_run() {
         Run::guarded(&sandbox, &server.url, &[start, "execve", program, "i386"]).finish();
     assert!(!finished.stdout.contains("RAMPART_MODE"), "{finished:#?}");
     assert_eq!(server.take_commands().len(), 1);
+}
+
+#[test]
+fn what_gos_own_linker_has_made_is_told_as_such() {
+    if is_for_linux_alone("there Go calls libSystem as everybody does") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    if installed("go").is_none() {
+        println!("skipped, for go is not installed");
+        return;
+    }
+    let source = sandbox.path("home/main.go");
+    let text = "package main\nimport \"C\"\nfunc main() { println(\"ran\") }\n";
+    std::fs::write(&source, text).expect("a file");
+    let program = sandbox.text("home/program");
+    for (mode, coverage) in [
+        ("-linkmode=internal", "go"),
+        ("-linkmode=external", "go"),
+        ("-linkmode=external -extldflags=-static", "static"),
+    ] {
+        let mut go = Command::new("go");
+        go.args(["build", "-o", &program, "-ldflags", mode]).arg(&source);
+        go.env("CGO_ENABLED", "1").env("GOCACHE", sandbox.path("tmp"));
+        let built = go.output().expect("go");
+        assert!(built.status.success(), "{mode}: {built:?}");
+        let server = Server::allowing();
+        let start = probe("start", Compiler::System);
+        let words = [start.to_str().expect("text"), "posix_spawn", &program, "program"];
+        let finished = Run::guarded(&sandbox, &server.url, &words).finish().success();
+        assert!(finished.stderr.contains("ran"), "{finished:#?}");
+        assert_eq!(coverages(&server), [coverage], "{mode}");
+    }
 }

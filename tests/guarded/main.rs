@@ -23,7 +23,6 @@ mod macos;
 mod matrix;
 mod musl;
 mod notices;
-#[cfg(target_os = "linux")]
 mod preload_list;
 mod programs;
 mod python;

@@ -1,7 +1,7 @@
 //! The library's place in the preload list: the first, at every moment, and in no list that is
 //! only looked at.
 
-use crate::support::{Compiler, Run, Sandbox, Server, Transport, installed, probe};
+use crate::support::{Compiler, Run, Sandbox, Server, Transport, installed, is_for_linux_alone, probe};
 
 fn text(name: &str, compiler: Compiler) -> String {
     probe(name, compiler).to_str().expect("text").to_owned()
@@ -9,6 +9,9 @@ fn text(name: &str, compiler: Compiler) -> String {
 
 #[test]
 fn a_library_in_front_that_calls_the_c_library_by_handle_hides_nothing() {
+    if is_for_linux_alone("it is about LD_PRELOAD") {
+        return;
+    }
     let sandbox = Sandbox::new();
     let [by_handle, start] = ["by_handle.so", "start"].map(|name| text(name, Compiler::System));
     let script = format!("LD_PRELOAD={by_handle}:$LD_PRELOAD exec {start} execvp tool tool x");
@@ -23,6 +26,9 @@ fn a_library_in_front_that_calls_the_c_library_by_handle_hides_nothing() {
 
 #[test]
 fn torsocks_hides_nothing() {
+    if is_for_linux_alone("it is about LD_PRELOAD") {
+        return;
+    }
     let Some(torsocks) = installed("torsocks") else {
         println!("skipped, for torsocks is not installed");
         return;
@@ -40,6 +46,9 @@ fn torsocks_hides_nothing() {
 
 #[test]
 fn a_list_of_what_a_program_would_load_is_the_same_as_ever() {
+    if is_for_linux_alone("it is about LD_PRELOAD") {
+        return;
+    }
     let sandbox = Sandbox::new();
     let server = Server::allowing();
     let start = text("start", Compiler::System);
@@ -65,6 +74,9 @@ fn a_list_of_what_a_program_would_load_is_the_same_as_ever() {
 
 #[test]
 fn a_program_of_musl_cannot_be_asked_for_a_list_and_stays_guarded() {
+    if is_for_linux_alone("it is about LD_PRELOAD") {
+        return;
+    }
     if installed("musl-gcc").is_none() {
         println!("skipped, for musl-gcc is not installed (Debian: musl-tools)");
         return;
@@ -81,6 +93,9 @@ fn a_program_of_musl_cannot_be_asked_for_a_list_and_stays_guarded() {
 
 #[test]
 fn while_the_environment_is_put_right_the_list_is_never_missing() {
+    if is_for_linux_alone("it is about LD_PRELOAD") {
+        return;
+    }
     let sandbox = Sandbox::new();
     let server = Server::allowing();
     let moments = [text("moments", Compiler::System)];

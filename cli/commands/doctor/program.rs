@@ -172,6 +172,7 @@ fn why(coverage: Option<Coverage>) -> &'static str {
         Some(Coverage::Sip) => "macOS protects it, and keeps the library out of it",
         Some(Coverage::Hardened) => "it is signed so that the library is kept out of it",
         Some(Coverage::Arm64e) => "it is an arm64e program, which loads only libraries of its kind",
+        Some(Coverage::Go) => "it is a Go program, which starts others by system calls of its own",
         Some(Coverage::Static) => "it is linked statically, and has no loader that loads libraries",
         Some(Coverage::Setuid) => {
             "it runs with the rights of its owner or group, so that its loader ignores the library"
@@ -186,7 +187,9 @@ fn why(coverage: Option<Coverage>) -> &'static str {
 fn consequence(coverage: Option<Coverage>) -> &'static str {
     match coverage {
         Some(Coverage::Full) => {
-            "it is asked about when it starts, and so is everything that it starts"
+            "it is asked about when it starts, and so is everything that it starts; not seen is what \
+             a library starts that it loads by dlmopen, with RTLD_DEEPBIND, or as a handle to the C \
+             library itself"
         }
         Some(_) => "it is asked about when it starts; what it starts itself is not seen",
         None => "it is asked about when it starts; whether what it starts is seen is not known",

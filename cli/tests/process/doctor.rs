@@ -11,6 +11,7 @@ use crate::server::{Server, TOKEN};
 use crate::world::{POLICY, World, compile, finished, stderr, stdout};
 
 const MODE_SET_USER_ID: u32 = 0o4755;
+const MODE_SET_GROUP_ID: u32 = 0o2755;
 
 fn json(output: &Output) -> Value {
     serde_json::from_str(&stdout(output)).unwrap_or_else(|_| panic!("{output:?}"))
@@ -172,6 +173,16 @@ fn static_program(world: &World) -> PathBuf {
 }
 
 /// A program with a loader, changed.
+/// A program with the note that Go's linker writes.
+fn go_program(world: &World) -> PathBuf {
+    let note = r#"__asm__(".section .note.go.buildid, \"a\", @note\n.long 4, 4, 4\n.asciz \"Go\"\n.byte 0\n.long 7\n.text");"#;
+    let source = world.write("go.c", &format!("{note}\nint main(void) {{ return 0; }}\n"));
+    let program = world.path("go");
+    let made = Command::new("cc").arg("-o").arg(&program).arg(&source).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    program
+}
+
 fn changed(world: &World, name: &str, mode: u32, change: impl FnOnce(&mut Vec<u8>)) -> PathBuf {
     let mut bytes = fs::read(env!("CARGO_BIN_EXE_rampart")).unwrap();
     bytes.truncate(4096);
@@ -196,6 +207,8 @@ fn it_says_what_is_seen_of_programs_of_every_kind() {
     let unseen = path(static_program(&world));
     let setuid = path(changed(&world, "setuid", MODE_SET_USER_ID, |_| {}));
     let foreign = path(changed(&world, "foreign", 0o755, |bytes| bytes[4] = 1));
+    let go = path(go_program(&world));
+    let setgid = path(changed(&world, "setgid", MODE_SET_GROUP_ID, |_| {}));
     let text = path(script(&world, "text", "echo no interpreter\n"));
     let of_full = path(script(&world, "of-full", &format!("#!{full} -x\n")));
     let of_static = path(script(&world, "of-static", &format!("#!{unseen}\n")));
@@ -206,6 +219,9 @@ fn it_says_what_is_seen_of_programs_of_every_kind() {
         (&full, Some("full"), "so is everything that it starts"),
         (&unseen, Some("static"), "linked statically"),
         (&setuid, Some("setuid"), "its owner or group"),
+        (&setgid, Some("setuid"), "its owner or group"),
+        (&go, Some("go"), "system calls of its own"),
+        (&full, Some("full"), "dlmopen"),
         (&foreign, Some("other-arch"), "another machine"),
         (&text, None, "nothing that the system runs by itself"),
         (&of_full, Some("full"), "-x"),
