@@ -14,7 +14,7 @@ use crate::{errno, gate};
 pub use crate::exec::{execl, execle, execlp, execv, execve};
 
 /// A program that was opened is named by a path of up to so many bytes.
-const LONGEST_OPENED_PATH: usize = 512;
+const LONGEST_OPENED_PATH: usize = 448;
 
 /// `execvpe(3)`
 pub unsafe fn execvpe(file: Text, argv: Strings, envp: Strings) -> c_int {
