@@ -6,9 +6,9 @@ use crate::support::{
     ALLOWED, Compiler, Exchange, Run, Sandbox, Server, Transport, json_answer, probe,
 };
 
-const TIMEOUT_MS: u32 = 300;
+const TIMEOUT_MS: u32 = 600;
 /// Generous: the machine may be busy.
-const LONGEST: Duration = Duration::from_secs(4);
+const LONGEST: Duration = Duration::from_secs(6);
 
 /// So many arguments of so many quotes: less than the kernel's limit of 2 MiB, and as
 /// a request of 10 MB more than any socket's buffer.
