@@ -49,6 +49,7 @@ mod resolver;
 mod scratch;
 mod shell;
 mod spawn;
+mod standard_error;
 mod state;
 mod variadic;
 

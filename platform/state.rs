@@ -15,7 +15,7 @@ use crate::load::{self, Room};
 use crate::missed::Missed;
 use crate::os::Real;
 use crate::os::sys::{self, Address};
-use crate::{errno, report};
+use crate::{errno, report, standard_error};
 
 /// Everything a hook needs.
 pub struct State {
@@ -126,6 +126,7 @@ fn read() -> Option<&'static State> {
     if IS_CLAIMED.swap(true, Ordering::Acquire) {
         return wait_for_other();
     }
+    standard_error::remember();
     let errno = errno::Saved::new();
     let state = load::settings(|settings, preload| {
         let state = match settings.mode {

@@ -2,12 +2,13 @@
 
 use crate::descriptor::Errno;
 use crate::os::sys::{self, SignalMask};
+use crate::standard_error;
 
 const STDERR: i32 = 2;
 
 /// Writes a line if that is possible at once: it is not worth a hang or a signal.
 pub fn write_line(line: &[u8]) {
-    if !sys::is_writable(STDERR) {
+    if !standard_error::is_stderr() || !sys::is_writable(STDERR) {
         return;
     }
     // The reader of a pipe may go away between the look and the write.

@@ -180,3 +180,54 @@ fn a_stderr_that_takes_nothing_neither_holds_up_nor_kills() {
     assert_eq!(server.take_commands(), ["rm x", "rm y"]);
     assert_eq!(sandbox.take_marks(), [""; 0]);
 }
+
+#[test]
+fn what_has_got_the_number_of_a_closed_stderr_is_the_programs_and_left_alone() {
+    let sandbox = Sandbox::new();
+    let server = Server::denying();
+    let taken = probe("stderr_taken", Compiler::System).to_str().expect("text").to_owned();
+    let tool = sandbox.text("bin/tool");
+    for (how, place) in [
+        ("data", "here"),
+        ("data", "child"),
+        ("output", "here"),
+        ("pipe", "here"),
+        ("pipe", "child"),
+    ] {
+        let words = [&*taken, how, place, &tool];
+        let finished = Run::guarded(&sandbox, &server.url, &words).finish().success();
+        assert_eq!(finished.stdout, "returned 1\nholds mine\n", "{how} {place}");
+        assert_eq!(server.take_commands(), ["tool x"], "{how} {place}");
+        assert_eq!(sandbox.take_marks(), [""; 0]);
+    }
+}
+
+#[test]
+fn whoever_redirects_a_program_reads_there_why_it_was_refused() {
+    let sandbox = Sandbox::new();
+    let server = Server::judging(Transport::Unix, |command| command != "tool x");
+    let notice = "rampart: blocked tool: not here [test-policy]\n";
+    let python = "import subprocess
+try: subprocess.run(['tool', 'x'], capture_output=True)
+except PermissionError: pass
+r, w = __import__('os').pipe()
+subprocess.run(['sh', '-c', 'tool x'], stderr=w)
+print(__import__('os').read(r, 1000).decode())";
+    for words in [
+        &["sh", "-c", "tool x"][..],
+        &["sh", "-c", "exec tool x 2>&1"],
+        &["bash", "-c", "tool x 2>&1"],
+        &["bash", "-c", "tool x 2>&1 | cat"],
+        &["bash", "-c", "tool x &>/dev/stdout"],
+        &["bash", "-c", "tool x 2>err; cat err"],
+        &["sh", "-c", "tool x 2>>err; cat err"],
+        &["sh", "-c", "exec 2>&1; nohup tool x"],
+        &["python3", "-c", python],
+    ] {
+        let finished = Run::guarded(&sandbox, &server.url, words).finish();
+        let told = [&*finished.stdout, &*finished.stderr].concat();
+        assert!(told.contains(notice), "{words:?}: {finished:#?}");
+        assert!(server.take_commands().contains(&"tool x".to_owned()));
+        assert_eq!(sandbox.take_marks(), [""; 0]);
+    }
+}

@@ -75,6 +75,21 @@ pub fn getpid() -> c_int {
     unsafe { libc::getpid() }
 }
 
+/// Whether a number stands for a descriptor that programs inherit.
+pub fn is_inherited(number: c_int) -> bool {
+    flags(number, libc::F_GETFD).is_some_and(|flags| flags & libc::FD_CLOEXEC == 0)
+}
+
+/// Whether a number stands for a descriptor that can be written to and not read.
+pub fn is_write_only(number: c_int) -> bool {
+    flags(number, libc::F_GETFL).is_some_and(|flags| flags & libc::O_ACCMODE == libc::O_WRONLY)
+}
+
+fn flags(number: c_int, command: c_int) -> Option<c_int> {
+    // SAFETY: takes no pointer.
+    c_int::try_from(call(|| unsafe { libc::fcntl(number, command) }).ok()?).ok()
+}
+
 /// New memory, zeroed; never given back.
 pub fn map(length: usize) -> Option<*mut c_void> {
     map_as(length, libc::MAP_PRIVATE)
