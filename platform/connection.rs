@@ -23,6 +23,8 @@ const STANDARD_STREAMS: [i32; 3] = [0, 1, 2];
 /// So long the kernel's own receive waits on the kept connection before it is polled with
 /// what is left of the time: nearly every answer comes within, and saves a call.
 const LONGEST_DWELL_MS: u32 = 50;
+/// So long a connection to this machine may take to come about before it is tried anew.
+const QUEUE_WAIT_MS: u32 = 20;
 /// For request and answer, one after the other, on the stack.
 const BUFFER_BYTES: usize = 768;
 
@@ -105,16 +107,23 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         if sys::is_missing(address) {
             return Err(NO_SERVER);
         }
-        // Another thread, or a handler, may write to a stream that it has closed: that is to
-        // fail as before, not to reach the server or, on a socket that is not connected yet,
-        // raise SIGPIPE.
-        let occupied = STANDARD_STREAMS.map(sys::occupy);
-        let socket = sys::socket(address).map_err(outcome_of)?;
-        drop(occupied);
+        let mut socket = new_socket(address)?;
         loop {
             match sys::connect(&socket, address) {
                 // Whether a connection that was begun comes about is found out by sending.
-                Ok(()) | Err(Errno(libc::EINPROGRESS)) => return Ok(socket),
+                Ok(()) => return Ok(socket),
+                Err(Errno(libc::EINPROGRESS)) if !address.is_loopback() => return Ok(socket),
+                // On this machine it comes about at once, or the queue is full: the kernel tries
+                // again after 1 s, 3 s and 7 s, together with everybody else.
+                Err(Errno(libc::EINPROGRESS)) => {
+                    let mut brief = Patience::new(QUEUE_WAIT_MS);
+                    if brief.wait(&socket, Event::Writable) != Err(Errno(libc::ETIMEDOUT)) {
+                        return Ok(socket);
+                    }
+                    self.patience.spend(QUEUE_WAIT_MS);
+                    self.patience.pause(1).map_err(outcome_of)?;
+                    socket = new_socket(address)?;
+                }
                 // A Unix socket whose queue is full (connect(2)); it cannot be waited for.
                 Err(Errno(libc::EAGAIN)) => self.patience.pause(1).map_err(outcome_of)?,
                 Err(errno) => return Err(outcome_of(errno)),
@@ -183,6 +192,15 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         }
         received
     }
+}
+
+/// A socket to connect.
+fn new_socket(address: &Address) -> Result<Descriptor, Outcome> {
+    // Another thread, or a handler, may write to a stream that it has closed: that is to
+    // fail as before, not to reach the server or, on a socket that is not connected yet,
+    // raise SIGPIPE.
+    let _occupied = STANDARD_STREAMS.map(sys::occupy);
+    sys::socket(address).map_err(outcome_of)
 }
 
 /// What an error of the network means for the check.

@@ -162,9 +162,15 @@ fn library(
     if name.starts_with(b"/") {
         return Ok((name, given));
     }
-    // Children may be started in another directory.
-    let mut room = [0; 1024];
-    let directory = sys::working_directory(&mut room).ok_or(Full)?;
-    let relative = name.strip_prefix(b"./").unwrap_or(name);
-    Ok((arena.join(&[directory, b"/", relative])?, given))
+    Ok((absolute(name, arena)?, given))
+}
+
+/// The path of a library that was named as it is found from here: children may be started in
+/// another directory.
+fn absolute(name: &[u8], arena: &mut Arena<'static>) -> Result<&'static [u8], Full> {
+    arena.write(|text| {
+        text.push_with(|room| Some(sys::working_directory(room)?.len()))?;
+        text.push(b"/")?;
+        text.push(name.strip_prefix(b"./").unwrap_or(name))
+    })
 }

@@ -77,6 +77,19 @@ impl<'b> Text<'b> {
         Ok(())
     }
 
+    /// Appends what `fill` writes at the start of the room that is left; it gives how many bytes
+    /// that is.
+    ///
+    /// # Errors
+    /// [`Full`] if it gives `None`; nothing is appended then.
+    pub fn push_with(&mut self, fill: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Full> {
+        let room = self.buffer.get_mut(self.length..).ok_or(Full)?;
+        let most = room.len();
+        let count = fill(room).filter(|count| *count <= most).ok_or(Full)?;
+        self.length = self.length.saturating_add(count);
+        Ok(())
+    }
+
     /// Appends as much of `bytes` as there is room for.
     pub fn push_lossy(&mut self, bytes: &[u8]) {
         self.length = self.length.saturating_add(copy_fitting(self.buffer, self.length, bytes));

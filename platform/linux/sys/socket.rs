@@ -12,13 +12,15 @@ use crate::descriptor::{Descriptor, Errno};
 #[derive(Clone, Copy)]
 pub struct Address {
     bytes: libc::sockaddr_storage,
+    is_loopback: bool,
     length: usize,
 }
 
 impl Address {
     /// Of a TCP server.
     pub fn tcp(address: SocketAddr) -> Self {
-        match address {
+        let is_loopback = address.ip().is_loopback();
+        let address = match address {
             SocketAddr::V4(v4) => Self::new(libc::sockaddr_in {
                 sin_family: family(libc::AF_INET),
                 sin_port: v4.port().to_be(),
@@ -32,7 +34,8 @@ impl Address {
                 sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
                 sin6_scope_id: v6.scope_id(),
             }),
-        }
+        };
+        Self { is_loopback, ..address }
     }
 
     /// Of a Unix socket of this name in the abstract namespace; `None` if it is too long.
@@ -66,8 +69,13 @@ impl Address {
         // kind of address; all-zero is a valid value of what is not overwritten.
         unsafe {
             bytes.as_mut_ptr().cast::<Kind>().write(address);
-            Self { bytes: bytes.assume_init(), length: size_of::<Kind>() }
+            Self { bytes: bytes.assume_init(), is_loopback: false, length: size_of::<Kind>() }
         }
+    }
+
+    /// Whether it is a TCP server's on this machine.
+    pub fn is_loopback(&self) -> bool {
+        self.is_loopback
     }
 
     fn family(&self) -> c_int {

@@ -196,9 +196,31 @@ impl Server {
         transport: Transport,
         script: impl Fn(&mut Exchange) + Send + Sync + 'static,
     ) -> Self {
+        Self::listening(transport, None, script)
+    }
+
+    /// Denies everything, but takes no connection until that time has passed; then two wait to
+    /// be taken, and no more can.
+    pub fn denying_after(delay: Duration, transport: Transport) -> Self {
+        Self::listening(transport, Some(delay), |exchange| {
+            exchange.answer_all(|_| json_answer(DENIED));
+        })
+    }
+
+    fn listening(
+        transport: Transport,
+        delay: Option<Duration>,
+        script: impl Fn(&mut Exchange) + Send + Sync + 'static,
+    ) -> Self {
+        let narrow = |listener: &dyn AsRawFd| {
+            // SAFETY: takes no pointer.
+            let status = delay.map_or(0, |_| unsafe { libc::listen(listener.as_raw_fd(), 1) });
+            assert_eq!(status, 0, "{}", io::Error::last_os_error());
+        };
         match transport {
             Transport::Tcp => {
                 let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+                narrow(&listener);
                 let address = listener.local_addr().expect("an address");
                 let wake = move || drop(TcpStream::connect(address));
                 let accept = move || {
@@ -206,16 +228,17 @@ impl Server {
                     stream.set_nodelay(true)?;
                     Ok(Box::new(stream) as Box<dyn Stream>)
                 };
-                Self::start(format!("http://{address}"), None, accept, wake, script)
+                Self::start(format!("http://{address}"), None, delay, accept, wake, script)
             }
             Transport::Unix => {
                 let directory = TempDir::new().expect("a temporary directory");
                 let path = directory.path().join("policy.sock");
                 let listener = UnixListener::bind(&path).expect("a socket");
+                narrow(&listener);
                 let url = format!("unix://{}", path.display());
                 let wake = move || drop(UnixStream::connect(&path));
                 let accept = move || Ok(Box::new(listener.accept()?.0) as Box<dyn Stream>);
-                Self::start(url, Some(directory), accept, wake, script)
+                Self::start(url, Some(directory), delay, accept, wake, script)
             }
             #[cfg(target_os = "linux")]
             Transport::Abstract => {
@@ -227,9 +250,10 @@ impl Server {
                 let name = format!("test{}", directory.path().display());
                 let address = SocketAddr::from_abstract_name(&name).expect("a name");
                 let listener = UnixListener::bind_addr(&address).expect("a socket");
+                narrow(&listener);
                 let wake = move || drop(UnixStream::connect_addr(&address));
                 let accept = move || Ok(Box::new(listener.accept()?.0) as Box<dyn Stream>);
-                Self::start(format!("unix:@{name}"), Some(directory), accept, wake, script)
+                Self::start(format!("unix:@{name}"), Some(directory), delay, accept, wake, script)
             }
         }
     }
@@ -237,6 +261,7 @@ impl Server {
     fn start(
         url: String,
         directory: Option<TempDir>,
+        delay: Option<Duration>,
         accept: impl Fn() -> io::Result<Box<dyn Stream>> + Send + 'static,
         wake: impl Fn() + Send + Sync + 'static,
         script: impl Fn(&mut Exchange) + Send + Sync + 'static,
@@ -246,6 +271,7 @@ impl Server {
         let script: Arc<Script> = Arc::new(script);
         let (their_log, their_stopped) = (Arc::clone(&log), Arc::clone(&stopped));
         thread::spawn(move || {
+            thread::sleep(delay.unwrap_or_default());
             while let Ok(stream) = accept() {
                 if their_stopped.load(Ordering::SeqCst) {
                     return;
