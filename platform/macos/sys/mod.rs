@@ -11,8 +11,7 @@ pub use patience::{Patience, is_writable};
 pub use signal::SignalMask;
 pub use socket::{
     Address, connect, dwell, is_missing, is_owned, is_quiet, make_known, own, receive,
-    receive_dwelling, send,
-    set_no_delay, socket, socket_identity,
+    receive_dwelling, send, set_no_delay, socket, socket_identity,
 };
 
 use core::ffi::{c_int, c_void};

@@ -324,7 +324,7 @@ impl Server {
             thread::sleep(BUSY.saturating_sub(begun.elapsed()));
             Ok(Box::new(listener.accept()?.0) as Box<dyn Stream>)
         };
-        Self::start(url, Some(directory), accept, wake, move |exchange| {
+        Self::start(url, Some(directory), None, accept, wake, move |exchange| {
             exchange.answer_all(|question| {
                 json_answer(if judge(&question.command()) { ALLOWED } else { DENIED })
             });
