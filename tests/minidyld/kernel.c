@@ -361,10 +361,11 @@ static int ds_stat(const char *path, struct darwin_stat *out) {
 /* ---- memory, waiting, signals ---- */
 
 static void *ds_mmap(void *address, size_t length, int access, int flags, int descriptor, off_t offset) {
-    enum { PRIVATE_ANON = 0x1002 };
+    enum { SHARED_ANON = 0x1001, PRIVATE_ANON = 0x1002 }; /* bsd/sys/mman.h */
     TRACE("mmap %zu %#x %#x", length, access, flags);
-    if (flags != PRIVATE_ANON || descriptor != -1) say_wrong("mmap flags %#x", flags);
-    return DARWIN(mmap(address, length, access, MAP_PRIVATE | MAP_ANONYMOUS, -1, offset));
+    if ((flags != PRIVATE_ANON && flags != SHARED_ANON) || descriptor != -1) say_wrong("mmap flags %#x of %d", flags, descriptor);
+    int kind = flags == SHARED_ANON ? MAP_SHARED : MAP_PRIVATE;
+    return DARWIN(mmap(address, length, access, kind | MAP_ANONYMOUS, -1, offset));
 }
 
 static int ds_mprotect(void *address, size_t length, int access) {
