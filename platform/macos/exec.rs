@@ -5,8 +5,9 @@ use core::ffi::{CStr, c_int};
 use super::Real;
 use super::search::{self, search_path};
 use crate::abi::{MutStrings, Strings, Text};
+use crate::environment::Given;
 use crate::program::{Program, string};
-use crate::{errno, gate, os};
+use crate::{errno, gate};
 
 pub use crate::exec::{execl, execle, execlp, execv, execve};
 
@@ -27,7 +28,7 @@ unsafe fn found_in<'s>(file: Text, path: impl FnOnce() -> &'s [u8], argv: String
     unsafe {
         let Some(name) = string(file) else { return errno::fail(libc::EFAULT) };
         let program = Program::named(name, argv);
-        gate::start(Some(program), os::environment(), Real::execve, |execve, envp| {
+        gate::start(Some(program), Given::Own, Real::execve, |execve, envp| {
             let lists = (argv, envp);
             let error =
                 search::start(name, path(), lists, search::say_too_long, |path, argv, envp| {

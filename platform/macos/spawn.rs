@@ -7,6 +7,7 @@ use libc::{pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 use super::Real;
 use super::search::{self, search_path};
 use crate::abi::{MutStrings, Strings, Text};
+use crate::environment::Given;
 use crate::gate;
 use crate::program::{Program, string};
 
@@ -25,7 +26,8 @@ pub unsafe fn posix_spawnp(
         let program = Program::named(name, argv.cast());
         // A file action may change the directory; what is in them cannot be seen.
         let program = if actions.is_null() { program } else { program.elsewhere() };
-        gate::start(Some(program), envp.cast(), Real::posix_spawn, |posix_spawn, envp: Strings| {
+        let given = Given::List(envp.cast());
+        gate::start(Some(program), given, Real::posix_spawn, |posix_spawn, envp: Strings| {
             let lists = (argv.cast(), envp);
             search::start(name, search_path(), lists, search::give_up, |path, argv, envp| {
                 posix_spawn(pid, path.as_ptr(), actions, attributes, argv.cast(), envp.cast())
