@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rampart_policy::{PolicySet, Problem, STARTER};
+use rampart_policy::{Action, Decision, PolicySet, Problem, STARTER};
 
 use crate::failure::Failure;
 use crate::home::Home;
@@ -80,4 +80,53 @@ pub fn warnings(policies: &PolicySet, file: &Path) -> impl Iterator<Item = Strin
     policies.warnings().iter().map(move |Problem { line, column, text }| {
         format!("{}:{line}:{column}: warning: {text}", file.display())
     })
+}
+
+/// How a person would allow what was refused, in words that end the sentence "the user can allow it: …". The library shows
+/// it, and cuts it after 160 bytes: the file stands last.
+pub fn suggestion(policies: &PolicySet, decision: &Decision) -> Option<String> {
+    let what = match &decision.because {
+        _ if decision.allowed() => return None,
+        Some(because) => format!("rule {} of policy {}", because.rule, because.policy),
+        None if policies.default_action() == Action::Deny => "default_action".to_owned(),
+        None => return None,
+    };
+    Some(match policies.origin() {
+        Some(file) => format!("in a new run, with {what} changed in {file}"),
+        None => format!(
+            "in a new run, with {what} (`rampart policy show`) changed in ~/.rampart/policy.yaml"
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rampart_policy::{Call, PolicySet};
+
+    use super::suggestion;
+
+    const POLICY: &str = "version: \"1\"\ndefault_action: deny\npolicies:\n  - name: p\n    \
+        match: {tool: exec}\n    rules:\n      - action: allow\n        \
+        when: {command_matches: [ls]}\n      - action: deny\n        \
+        when: {command_matches: [\"rm *\"]}\n";
+
+    #[test]
+    fn what_is_refused_has_a_rule_to_change_and_a_file_that_it_stands_in() {
+        let policies = PolicySet::parse(POLICY, "/p/policy.yaml").expect("a policy");
+        let of = |policies: &PolicySet, command| {
+            let call = Call { agent: "", session: "", command, cwd: None, coverage: None };
+            suggestion(policies, &policies.evaluate(&call))
+        };
+        assert_eq!(of(&policies, "ls"), None);
+        assert_eq!(
+            of(&policies, "rm x").as_deref(),
+            Some("in a new run, with rule 2 of policy p changed in /p/policy.yaml")
+        );
+        assert_eq!(
+            of(&policies, "make").as_deref(),
+            Some("in a new run, with default_action changed in /p/policy.yaml")
+        );
+        let built_in = of(&PolicySet::starter(), "rm -rf /").expect("a suggestion");
+        assert!(built_in.contains("rampart policy show") && built_in.len() <= 160, "{built_in}");
+    }
 }

@@ -7,6 +7,7 @@ use crate::environment::Given;
 use crate::os::Real;
 use crate::os::exec::execvp;
 use crate::program::{Program, string};
+use crate::refusal::Place;
 use crate::{errno, gate};
 
 /// `execve(2)`
@@ -25,8 +26,10 @@ unsafe fn exec(path: Text, argv: Strings, given: Given) -> c_int {
     // SAFETY: see `execve`.
     unsafe {
         let program = string(path).map(|path| Program::at(path, argv));
-        gate::start(program, given, Real::execve, |execve, envp| execve(path, argv, envp))
-            .unwrap_or_else(errno::fail)
+        gate::start(program, given, Place::Here, Real::execve, |execve, envp| {
+            execve(path, argv, envp)
+        })
+        .unwrap_or_else(errno::fail)
     }
 }
 

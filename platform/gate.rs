@@ -1,4 +1,4 @@
-//! The one gate that every program passes: asks, decides, tells, and lets it through.
+//! The one gate that every program passes: asks, decides, has refusals told, and lets it through.
 
 use core::ffi::c_int;
 
@@ -6,13 +6,14 @@ use rampart_core::answer::Reader;
 use rampart_core::coverage::Coverage;
 use rampart_core::json::Answer;
 use rampart_core::request::{Command, Question};
-use rampart_core::settings::{Mode, Notice};
+use rampart_core::settings::{Mode, Notice, Refusal};
 use rampart_core::verdict::{Outcome, Verdict, verdict};
 
 use crate::abi::Strings;
 use crate::environment::{self, Given, NoMemory};
 use crate::os::{self, Real, sys};
 use crate::program::Program;
+use crate::refusal::{self, Place, Reason};
 use crate::state::{self, State};
 use crate::{connection, errno, report};
 
@@ -28,13 +29,15 @@ const LONGEST_DIRECTORY: usize = 384;
 /// the program is to have, if it may run; else gives the error number with which the hook
 /// is to fail.
 ///
-/// `program` is `None` if the function was given none, which the original answers.
+/// `program` is `None` if the function was given none, which the original answers. `place` is
+/// where it would run; what was started there instead has been started when this gives an error.
 ///
 /// # Safety
 /// A list that is `given` is NULL or an array of strings that ends with NULL.
 pub unsafe fn start<Function>(
     program: Option<Program<'_>>,
     given: Given,
+    mut place: Place<'_>,
     find: impl FnOnce(&Real) -> Option<Function>,
     run: impl FnOnce(Function, Strings) -> c_int,
 ) -> Result<c_int, c_int> {
@@ -46,7 +49,7 @@ pub unsafe fn start<Function>(
     let coverage = if state.is_sealed {
         os::uncancelled(|| program.look(state.is_own()))?
     } else {
-        pass_program(state, &program)?
+        pass_program(state, &program, &mut place)?
     };
     let Ok(equipment) = &state.equipment else {
         // In monitor mode; otherwise a fault is a refusal.
@@ -57,13 +60,13 @@ pub unsafe fn start<Function>(
     let result = result.unwrap_or(Err(libc::EPERM));
     if state.is_sealed && has_failed(result, libc::EPERM) {
         // The kernel has asked, and may have been told no: the same question has the reason.
-        pass_program(state, &program)?;
-        tell_refused_by_kernel(state, &program, REFUSED_ELSEWHERE);
+        pass_program(state, &program, &mut place)?;
+        tell_refused_by_kernel(state, &program, REFUSED_ELSEWHERE, &mut place);
         return Err(libc::EPERM);
     }
     if state.is_sealed && has_failed(result, libc::ENOSYS) {
         // The kernel's number for a filter whose supervisor is gone.
-        tell_refused_by_kernel(state, &program, KEEPER_IS_GONE);
+        tell_refused_by_kernel(state, &program, KEEPER_IS_GONE, &mut place);
         return Err(libc::ENOSYS);
     }
     result
@@ -72,11 +75,27 @@ pub unsafe fn start<Function>(
 /// Tells of a refusal that the policy server does not know of.
 #[cold]
 #[inline(never)]
-fn tell_refused_by_kernel(state: &State, program: &Program<'_>, why: &'static str) {
-    if state.notice != Notice::Nothing {
-        let question = program.question(None, &mut []);
-        report::refusal(&question, Outcome::Fault(why), &Answer::EMPTY);
-    }
+fn tell_refused_by_kernel(
+    state: &State,
+    program: &Program<'_>,
+    why: &'static str,
+    place: &mut Place<'_>,
+) {
+    let question = program.question(None, &mut []);
+    let outcome = Outcome::Fault(why);
+    tell(state, &question, program.is_shell_line(), outcome, &Answer::EMPTY, place);
+}
+
+fn tell<'q>(
+    state: &State,
+    question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
+    is_line: bool,
+    outcome: Outcome,
+    answer: &Answer,
+    place: &mut Place<'_>,
+) {
+    let (name, attempt) = (report::program(question), refusal::attempt(question));
+    refusal::tell(state, &Reason { name, is_line, attempt, outcome, answer }, place);
 }
 
 /// What an answer means in a sealed run. Where the library can reach nobody the kernel still
@@ -98,10 +117,11 @@ fn has_failed(result: Result<c_int, c_int>, errno: c_int) -> bool {
 /// `None` is not asked about.
 pub fn start_shell<Function, R>(
     line: Option<&[u8]>,
+    mut place: Place<'_>,
     find: impl FnOnce(&Real) -> Option<Function>,
     run: impl FnOnce(Function) -> R,
 ) -> Result<R, c_int> {
-    let pass = line.map(|line| move |state: &State| pass_line(state, line));
+    let pass = line.map(|line| |state: &State| pass_line(state, line, &mut place));
     start_in_own_environment(pass, find, run)
 }
 
@@ -124,22 +144,43 @@ pub fn start_in_own_environment<Function, R>(
 
 /// Whether a program may run: its coverage, or the error number with which it may not.
 #[inline(never)]
-pub fn pass_program(state: &State, program: &Program<'_>) -> Result<Option<Coverage>, c_int> {
+pub fn pass_program(
+    state: &State,
+    program: &Program<'_>,
+    place: &mut Place<'_>,
+) -> Result<Option<Coverage>, c_int> {
     os::uncancelled(|| {
         let is_own = state.is_own();
         let coverage = program.look(is_own)?;
-        pass(state, is_own, program.question(coverage, &mut [0; LONGEST_DIRECTORY]))?;
+        pass_seen(state, is_own, program, coverage, place)?;
         Ok(coverage)
     })
 }
 
+/// In a frame of its own, which the look does without.
 #[inline(never)]
-fn pass_line(state: &State, line: &[u8]) -> Result<Option<Coverage>, c_int> {
+fn pass_seen(
+    state: &State,
+    is_own: bool,
+    program: &Program<'_>,
+    coverage: Option<Coverage>,
+    place: &mut Place<'_>,
+) -> Result<(), c_int> {
+    let mut room = [0; LONGEST_DIRECTORY];
+    let question = program.question(coverage, &mut room);
+    pass(state, is_own, question, || program.is_shell_line(), place)
+}
+
+#[inline(never)]
+fn pass_line(state: &State, line: &[u8], place: &mut Place<'_>) -> Result<Option<Coverage>, c_int> {
     os::uncancelled(|| {
         let mut room = [0; LONGEST_DIRECTORY];
         let cwd = sys::working_directory(&mut room);
         let coverage = os::SHELL_COVERAGE;
-        pass(state, state.is_own(), Question { coverage, ..Question::about_line(line, cwd) })?;
+        let question = Question { coverage, ..Question::about_line(line, cwd) };
+        // No shell in this process's sight is handed what is asked about here.
+        let is_within = matches!(place, Place::Within);
+        pass(state, state.is_own(), question, || !is_within, place)?;
         Ok(coverage)
     })
 }
@@ -148,6 +189,8 @@ fn pass<'q>(
     state: &State,
     is_own: bool,
     mut question: Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
+    is_shell_line: impl FnOnce() -> bool,
+    place: &mut Place<'_>,
 ) -> Result<(), c_int> {
     question.missed = state.missed.take();
     let question = &question;
@@ -164,17 +207,16 @@ fn pass<'q>(
     if is_unchecked || !matches!(outcome, Outcome::Allowed | Outcome::Denied) {
         state.missed.add(question.missed.saturating_add(u32::from(is_unchecked)));
     }
-    match (verdict, outcome, state.notice) {
-        (Verdict::Refuse, _, Notice::Refusals | Notice::Everything) => {
-            report::refusal(question, outcome, reader.answer());
-        }
-        (Verdict::Run, _, Notice::Everything) if is_unchecked => {
-            report::unchecked(question, outcome);
-        }
-        _ => {}
+    let is_news = is_unchecked && state.notice == Notice::Everything;
+    if is_news && (state.refusal == Refusal::Errno || place.shares_stderr()) {
+        report::unchecked(question, outcome);
     }
     if state.debug {
         report::check(state, question, outcome, verdict, begun);
     }
-    if verdict == Verdict::Refuse { Err(libc::EPERM) } else { Ok(()) }
+    if verdict == Verdict::Run {
+        return Ok(());
+    }
+    tell(state, question, is_shell_line(), outcome, reader.answer(), place);
+    Err(libc::EPERM)
 }

@@ -7,8 +7,8 @@
 //!    in the function's place;
 //! 2. the family's file (`exec.rs`, `spawn.rs`, `shell.rs`) knows what this function is
 //!    given and how it fails;
-//! 3. `gate.rs` makes the question (`program.rs`), asks over `connection.rs`, and tells a
-//!    person about a refusal;
+//! 3. `gate.rs` makes the question (`program.rs`), and asks over `connection.rs`; what becomes
+//!    of a refusal is told by `refusal.rs`;
 //! 4. `environment.rs` puts the child's environment right;
 //! 5. the real function is called, by the pointer that the table has of it.
 //!
@@ -44,6 +44,7 @@ mod look;
 mod missed;
 mod panic;
 mod program;
+mod refusal;
 mod report;
 mod resolver;
 mod scratch;

@@ -8,7 +8,7 @@ use rampart_core::command;
 use rampart_core::coverage::Os;
 use rampart_core::environ::{self, Found, Guard};
 use rampart_core::request::{Asker, Preamble, PreambleError};
-use rampart_core::settings::{Mode, Notice, Settings, Variable};
+use rampart_core::settings::{Mode, Notice, Refusal, Settings, Variable};
 use rampart_core::url::{self, MOST_URLS, Server, Urls};
 
 use crate::missed::Missed;
@@ -54,6 +54,7 @@ pub fn state(settings: &Settings<'_>, preload: &[u8], room: Option<Room<'static>
             (Mode::Enforce | Mode::Monitor, Notice::Everything) => Missed::new(),
             _ => Missed::UNCOUNTED,
         },
+        refusal: settings.refusal,
         timeout_ms: settings.timeout_ms,
         is_sealed: settings.sealed.and_then(Decimal::parse).is_some_and(sys::is_sealed),
         pid,
@@ -128,6 +129,9 @@ fn guard(
             Variable::TimeoutMs => Some(timeout.as_bytes()),
             Variable::Address => settings.address,
             Variable::Sealed => settings.sealed,
+            // By default children find what they did before there was a choice.
+            Variable::Refusal if settings.refusal == Refusal::Errno => None,
+            Variable::Refusal => Some(settings.refusal.as_str().as_bytes()),
         };
         if let Some(value) = value {
             *entry = Some(string(&[variable.name().to_bytes(), b"=", value], arena)?);

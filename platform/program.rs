@@ -5,6 +5,7 @@ use core::ffi::{CStr, c_int};
 use rampart_core::command::truthful_name;
 use rampart_core::coverage::Coverage;
 use rampart_core::request::{Command, Question};
+use rampart_core::shell_line;
 
 use crate::abi::{Strings, Text};
 use crate::descriptor::Errno;
@@ -65,9 +66,18 @@ impl<'p> Program<'p> {
         room: &'q mut [u8],
     ) -> Question<'q, impl Iterator<Item = &'q [u8]> + Clone> {
         let cwd = if self.starts_here { sys::working_directory(room) } else { None };
-        let mut arguments = Arguments { next: self.argv, list: core::marker::PhantomData };
+        let mut arguments = self.arguments();
         let name = truthful_name(self.path.to_bytes(), arguments.next());
         Question { command: Command::Program { name, arguments }, cwd, coverage, missed: 0 }
+    }
+
+    /// Whether it is a shell that is handed a line.
+    pub fn is_shell_line(&self) -> bool {
+        shell_line::is_shell_line(self.path.to_bytes(), self.arguments())
+    }
+
+    fn arguments(&self) -> Arguments<'p> {
+        Arguments { next: self.argv, list: core::marker::PhantomData }
     }
 }
 

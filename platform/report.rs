@@ -1,7 +1,6 @@
-//! What a person reads on stderr: refusals, and in debug mode every load and check.
+//! What a person reads on stderr of what was read at load, and in debug mode of every check.
 
 use rampart_core::arena::{Decimal, Text};
-use rampart_core::json::Answer;
 use rampart_core::notice;
 use rampart_core::request::{Command, Question};
 use rampart_core::settings::{Mode, Settings};
@@ -10,29 +9,18 @@ use rampart_core::verdict::{Outcome, Verdict};
 use crate::os::{stderr, sys};
 use crate::state::{Equipment, State};
 
-/// Tells why a command was refused.
-#[cold]
-#[inline(never)]
-pub fn refusal<A>(question: &Question<'_, A>, outcome: Outcome, answer: &Answer) {
-    tell(|text| notice::write_blocked(program(question), outcome, answer, text));
-}
-
 /// Tells that a command runs though nobody could be asked.
 #[cold]
 #[inline(never)]
 pub fn unchecked<A>(question: &Question<'_, A>, outcome: Outcome) {
-    tell(|text| notice::write_unchecked(program(question), outcome, text));
-}
-
-fn tell(write: impl FnOnce(&mut Text<'_>)) {
     let mut buffer = [0; 512];
     let mut text = Text::new(&mut buffer);
-    write(&mut text);
+    notice::write_unchecked(program(question), outcome, &mut text);
     stderr::write_line(text.as_bytes());
 }
 
 /// What is to start, in one word.
-fn program<'q, A>(question: &Question<'q, A>) -> &'q [u8] {
+pub fn program<'q, A>(question: &Question<'q, A>) -> &'q [u8] {
     match question.command {
         Command::Program { name, .. } => name,
         Command::Line(line) => {

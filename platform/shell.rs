@@ -8,15 +8,34 @@ use libc::FILE;
 use crate::abi::Text;
 use crate::os::{Real, WRDE_CMDSUB, WordExp};
 use crate::program::string;
-use crate::{errno, gate};
+use crate::refusal::{self, Place};
+use crate::{errno, gate, state};
 
 /// `system(3)`; without a command it only says whether there is a shell.
 pub unsafe fn system(command: Text) -> c_int {
     // SAFETY: the caller's promises to the C library, here and below.
     unsafe {
         let line = string(command).map(CStr::to_bytes);
-        gate::start_shell(line, Real::system, |system| system(command)).unwrap_or_else(errno::fail)
+        let mut told = None;
+        let mut teller = |said: &CStr| {
+            let system = state::get().and_then(|state| state.real.system());
+            told = system.and_then(|system| {
+                refusal::with_telling_line(said, |line| system(line.as_ptr()))
+                    .filter(|status| has_run(*status))
+            });
+            told.is_some()
+        };
+        let place = Place::Child { teller: &mut teller, actions: None };
+        let result = gate::start_shell(line, place, Real::system, |system| system(command));
+        told.unwrap_or_else(|| result.unwrap_or_else(errno::fail))
     }
+}
+
+/// Whether a shell has run, by what `system(3)` gave: a child that could not be made is -1, a
+/// shell that could not be started is 127; where nobody waits for children, -1 is as good.
+fn has_run(status: c_int) -> bool {
+    const NO_SHELL: c_int = 127 << 8;
+    if status == -1 { errno::get() == libc::ECHILD } else { status != NO_SHELL }
 }
 
 /// `popen(3)`
@@ -24,7 +43,21 @@ pub unsafe fn popen(command: Text, mode: Text) -> *mut FILE {
     // SAFETY: see `system`.
     unsafe {
         let line = string(command).map(CStr::to_bytes);
-        gate::start_shell(line, Real::popen, |popen| popen(command, mode)).unwrap_or_else(|errno| {
+        let mut told = core::ptr::null_mut();
+        let mut teller = |said: &CStr| {
+            let popen = state::get().and_then(|state| state.real.popen());
+            let stream = popen.and_then(|popen| {
+                refusal::with_telling_line(said, |line| popen(line.as_ptr(), mode))
+            });
+            told = stream.unwrap_or(core::ptr::null_mut());
+            !told.is_null()
+        };
+        let place = Place::Child { teller: &mut teller, actions: None };
+        let result = gate::start_shell(line, place, Real::popen, |popen| popen(command, mode));
+        if !told.is_null() {
+            return told;
+        }
+        result.unwrap_or_else(|errno| {
             errno::set(errno);
             core::ptr::null_mut()
         })
@@ -40,8 +73,10 @@ pub unsafe fn wordexp(words: Text, result: *mut WordExp, flags: c_int) -> c_int 
     unsafe {
         let line = string(words).map(CStr::to_bytes);
         let line = line.filter(|line| flags & WRDE_NOCMD == 0 && has_command(line));
-        gate::start_shell(line, Real::wordexp, |wordexp| wordexp(words, result, flags))
-            .unwrap_or(WRDE_CMDSUB)
+        gate::start_shell(line, Place::Within, Real::wordexp, |wordexp| {
+            wordexp(words, result, flags)
+        })
+        .unwrap_or(WRDE_CMDSUB)
     }
 }
 

@@ -1,14 +1,50 @@
 //! The spawn family: functions that give an error number and leave `errno` alone.
 
-use core::ffi::c_int;
+use core::ffi::{CStr, c_int};
 
 use libc::{pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 
 use crate::abi::{MutStrings, Strings, Text};
 use crate::environment::Given;
-use crate::gate;
 use crate::os::Real;
 use crate::program::{Program, string};
+use crate::refusal::{self, Place};
+use crate::{gate, state};
+
+/// Starts a program by `run`, or by `tell` a shell that says in its place why it was refused; both
+/// are given the original function.
+///
+/// # Safety
+/// `envp` is NULL or an array of strings that ends with NULL.
+pub unsafe fn start<Function>(
+    program: Option<Program<'_>>,
+    actions: Option<&posix_spawn_file_actions_t>,
+    envp: MutStrings,
+    find: impl Fn(&Real) -> Option<Function>,
+    tell: impl Fn(Function, Text, MutStrings, MutStrings) -> c_int,
+    run: impl FnOnce(Function, MutStrings) -> c_int,
+) -> c_int {
+    // A file action may change the directory; what is in them cannot be seen.
+    let program = program.map(|it| if actions.is_none() { it } else { it.elsewhere() });
+    let mut is_told = false;
+    let mut teller = |said: &CStr| {
+        let original = state::get().and_then(|state| find(&state.real));
+        is_told = original.is_some_and(|original| {
+            refusal::with_teller(said, |shell, argv, envp| {
+                tell(original, shell.as_ptr(), argv, envp)
+            }) == 0
+        });
+        is_told
+    };
+    let place = Place::Child { teller: &mut teller, actions };
+    // SAFETY: the caller's promise.
+    let result = unsafe {
+        gate::start(program, Given::List(envp.cast()), place, &find, |original, envp: Strings| {
+            run(original, envp.cast())
+        })
+    };
+    if is_told { 0 } else { result.unwrap_or_else(|errno| errno) }
+}
 
 /// Defines functions that differ in what they give of the child, and in where they look
 /// for the program.
@@ -25,14 +61,16 @@ macro_rules! spawn {
         ) -> c_int {
             // SAFETY: the caller's promises to the C library.
             unsafe {
-                let program = string(path).map(|path| $program(path, argv.cast()));
-                // A file action may change the directory; what is in them cannot be seen.
-                let program = program
-                    .map(|it| if actions.is_null() { it } else { it.elsewhere() });
-                gate::start(program, Given::List(envp.cast()), Real::$name, |original, envp: Strings| {
-                    original($child, path, actions, attributes, argv, envp.cast())
-                })
-                .unwrap_or_else(|errno| errno)
+                start(
+                    string(path).map(|path| $program(path, argv.cast())),
+                    actions.as_ref(),
+                    envp,
+                    Real::$name,
+                    |original, shell, argv, envp| {
+                        original($child, shell, actions, attributes, argv, envp)
+                    },
+                    |original, envp| original($child, path, actions, attributes, argv, envp),
+                )
             }
         }
     )*};

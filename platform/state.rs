@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use rampart_core::arena::Arena;
 use rampart_core::environ::Guard;
 use rampart_core::request::Preamble;
-use rampart_core::settings::{Mode, Notice};
+use rampart_core::settings::{Mode, Notice, Refusal};
 use rampart_core::url::MOST_URLS;
 
 use crate::load::{self, Room};
@@ -25,6 +25,7 @@ pub struct State {
     pub notice: Notice,
     /// What ran unchecked, where that is told.
     pub missed: Missed,
+    pub refusal: Refusal,
     /// For a whole check, in milliseconds.
     pub timeout_ms: u32,
     /// Whether the kernel asks about every program, so that the hooks need not.

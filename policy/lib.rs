@@ -164,6 +164,7 @@ pub struct Because {
 #[derive(Debug, Clone)]
 pub struct PolicySet {
     evaluator: Arc<Evaluator>,
+    origin: Option<Arc<str>>,
 }
 
 impl PolicySet {
@@ -173,7 +174,7 @@ impl PolicySet {
     /// Whatever is wrong with the text, with line and column.
     pub fn parse(source: &str, origin: &str) -> Result<Self, PolicyError> {
         let checked = rules::check(format::read(source, origin)?, origin)?;
-        Ok(Self { evaluator: Arc::new(Evaluator::new(checked)) })
+        Ok(Self { evaluator: Arc::new(Evaluator::new(checked)), origin: Some(origin.into()) })
     }
 
     /// The built-in policy.
@@ -182,7 +183,14 @@ impl PolicySet {
     /// Never: a test reads [`STARTER`].
     #[must_use]
     pub fn starter() -> Self {
-        Self::parse(STARTER, "starter.yaml").expect("the starter policy is tested to be right")
+        let read = Self::parse(STARTER, "starter.yaml");
+        Self { origin: None, ..read.expect("the starter policy is tested to be right") }
+    }
+
+    /// The name that the text was read by; `None` for the built-in policy.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
     }
 
     /// The verdict on one call.

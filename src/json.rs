@@ -50,11 +50,14 @@ pub struct Answer {
     pub message: Kept<200>,
     /// The first of the policies that matched.
     pub policy: Kept<64>,
+    /// The first of the suggestions: how a person would allow it.
+    pub suggestion: Kept<160>,
 }
 
 impl Answer {
     /// An answer that says nothing.
-    pub const EMPTY: Self = Self { allowed: None, message: Kept::new(), policy: Kept::new() };
+    pub const EMPTY: Self =
+        Self { allowed: None, message: Kept::new(), policy: Kept::new(), suggestion: Kept::new() };
 }
 
 /// Reads one answer.
@@ -127,6 +130,7 @@ enum Field {
     Allowed,
     Message,
     Policies,
+    Suggestions,
     Other,
 }
 
@@ -137,6 +141,7 @@ enum Goal {
     InnerKey,
     Message,
     Policy,
+    Suggestion,
     Nowhere,
 }
 
@@ -295,6 +300,9 @@ impl Reader {
                 self.goal = match (self.field, self.depth) {
                     (Field::Message, 1) => Goal::Message,
                     (Field::Policies, 2) if self.answer.policy.length == 0 => Goal::Policy,
+                    (Field::Suggestions, 2) if self.answer.suggestion.length == 0 => {
+                        Goal::Suggestion
+                    }
                     _ => Goal::Nowhere,
                 };
                 Expects::Text(Text::Plain)
@@ -393,6 +401,7 @@ impl Reader {
             Goal::TopKey => self.key.push(text),
             Goal::Message => self.answer.message.push(text),
             Goal::Policy => self.answer.policy.push(text),
+            Goal::Suggestion => self.answer.suggestion.push(text),
             Goal::InnerKey | Goal::Nowhere => {}
         }
     }
@@ -404,7 +413,7 @@ impl Reader {
                 Expects::Colon
             }
             Goal::InnerKey => Expects::Colon,
-            Goal::Message | Goal::Policy | Goal::Nowhere => Expects::CommaOrEnd,
+            Goal::Message | Goal::Policy | Goal::Suggestion | Goal::Nowhere => Expects::CommaOrEnd,
         };
         Ok(())
     }
@@ -416,6 +425,8 @@ impl Reader {
             Ok(Field::Message)
         } else if self.key.is(b"matched_policies") {
             Ok(Field::Policies)
+        } else if self.key.is(b"suggestions") {
+            Ok(Field::Suggestions)
         } else {
             Ok(Field::Other)
         }
@@ -561,15 +572,16 @@ mod tests {
     }
 
     #[test]
-    fn message_and_first_policy_are_picked_up_and_cut() {
+    fn message_first_policy_and_first_suggestion_are_picked_up_and_cut() {
         let long = "x".repeat(300);
         let body = format!(
-            r#"{{"message":"no \"rm\"\u00e9\n","matched_policies":["a\/b","c"],"allowed":false,"m":"{long}"}}"#
+            r#"{{"message":"no \"rm\"\u00e9\n","matched_policies":["a\/b","c"],"allowed":false,"suggestions":["s","t"],"m":"{long}"}}"#
         );
         let mut reader = Reader::default();
         reader.feed(body.as_bytes()).expect("JSON");
         assert_eq!(reader.answer().message.as_bytes(), "no \"rm\"é\n".as_bytes());
         assert_eq!(reader.answer().policy.as_bytes(), b"a/b");
+        assert_eq!(reader.answer().suggestion.as_bytes(), b"s");
         let mut reader = Reader::default();
         let body = format!(r#"{{"message":"{long}","matched_policies":[],"allowed":true}}"#);
         reader.feed(body.as_bytes()).expect("JSON");

@@ -13,7 +13,8 @@
 //! 4. [`verdict`] makes of it, the mode and fail-open: run or refuse;
 //! 5. [`environ`] finds out what the child's environment lacks ([`coverage`]: whether the
 //!    child can load the library at all);
-//! 6. [`notice`] words the line that tells a person why.
+//! 6. [`notice`] words what tells why; [`shell_line`] and [`teller`] are for the refusals that
+//!    are to look like a failed command.
 #![cfg_attr(not(test), no_std)]
 
 pub mod answer;
@@ -26,5 +27,7 @@ pub mod json;
 pub mod notice;
 pub mod request;
 pub mod settings;
+pub mod shell_line;
+pub mod teller;
 pub mod url;
 pub mod verdict;

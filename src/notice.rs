@@ -1,5 +1,5 @@
 //! The lines on stderr that tell why a command was refused, or runs unchecked (spec:
-//! `environment.md`, `RAMPART_NOTICE`).
+//! `environment.md`, `RAMPART_NOTICE` and `RAMPART_REFUSAL`).
 
 use crate::arena::{Decimal, Text};
 use crate::json::Answer;
@@ -8,11 +8,67 @@ use crate::verdict::Outcome;
 /// What is shown of a program's name, in bytes.
 const LONGEST_PROGRAM: usize = 120;
 
+/// What was refused, for a reader who is to do something else instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused<'r> {
+    /// A program of this name.
+    Program(&'r [u8]),
+    /// A shell's line. The shell is not named: it is not what is wrong.
+    Line,
+}
+
+/// Room for what [`write_refusal`] writes at the most.
+pub const LONGEST_REFUSAL: usize = 832;
+
 /// Writes `rampart: blocked PROGRAM: MESSAGE [POLICY]`, cut where `text` is full.
 /// Nothing in it can move a terminal's cursor.
 pub fn write_blocked(program: &[u8], outcome: Outcome, answer: &Answer, text: &mut Text<'_>) {
     text.push_lossy(b"rampart: blocked ");
     push_program(program, text);
+    push_why(outcome, answer, text);
+}
+
+/// Writes the same for a program that wants another one, or a model, to know how to go on, and a
+/// second line that tells how a person would allow it.
+pub fn write_refusal(refused: Refused<'_>, outcome: Outcome, answer: &Answer, text: &mut Text<'_>) {
+    match refused {
+        Refused::Program(name) => write_blocked(name, outcome, answer, text),
+        Refused::Line => {
+            text.push_lossy(b"rampart: blocked this shell command");
+            push_why(outcome, answer, text);
+        }
+    }
+    text.push_lossy(b"rampart: It did not run. ");
+    let (policy, suggestion) = (answer.policy.as_bytes(), answer.suggestion.as_bytes());
+    match outcome {
+        Outcome::Allowed | Outcome::Denied => {
+            text.push_lossy(
+                b"Do not try it again or get round it; if it is needed, ask the user, ",
+            );
+            text.push_lossy(b"who can allow it: ");
+            if !suggestion.is_empty() {
+                push_printable(suggestion, text);
+            } else if policy.is_empty() {
+                text.push_lossy(b"in the policy that the server has");
+            } else {
+                text.push_lossy(b"in policy ");
+                push_printable(policy, text);
+                text.push_lossy(b" that the server has");
+            }
+        }
+        Outcome::Unreachable(_) => text.push_lossy(
+            b"The user can start the policy server, or have commands run without it \
+            (RAMPART_FAIL_OPEN=1)",
+        ),
+        Outcome::Status(_) | Outcome::Garbled(_) | Outcome::Fault(_) => {
+            text.push_lossy(b"That is for the user to mend");
+        }
+    }
+    text.push_lossy(b".\n");
+}
+
+/// Writes `: MESSAGE [POLICY]` and ends the line.
+fn push_why(outcome: Outcome, answer: &Answer, text: &mut Text<'_>) {
     text.push_lossy(b": ");
     match outcome {
         Outcome::Denied if !answer.message.as_bytes().is_empty() => {
@@ -126,5 +182,79 @@ mod tests {
             let expected = format!("rampart: l?s runs unchecked: {said}\n");
             assert_eq!(text.as_bytes(), expected.as_bytes());
         }
+    }
+
+    fn lines(refused: Refused<'_>, outcome: Outcome, body: &str) -> String {
+        let mut reader = Reader::default();
+        reader.feed(body.as_bytes()).expect("JSON");
+        let mut buffer = [0; LONGEST_REFUSAL];
+        let mut text = Text::new(&mut buffer);
+        write_refusal(refused, outcome, reader.answer(), &mut text);
+        String::from_utf8(text.as_bytes().to_vec()).expect("UTF-8")
+    }
+
+    #[test]
+    fn a_second_line_tells_how_a_person_allows_it() {
+        let unreachable = Outcome::Unreachable(Unreachable::NoServer);
+        let plain = r#"{"allowed":false,"message":"no"}"#;
+        let named = r#"{"allowed":false,"message":"no","matched_policies":["p\u001b"]}"#;
+        let full = r#"{"suggestions":["do\nthis"],"allowed":false,"message":"no","matched_policies":["p"]}"#;
+        let go_on =
+            "Do not try it again or get round it; if it is needed, ask the user, who can allow it:";
+        for (refused, outcome, body, expected) in [
+            (
+                Refused::Line,
+                Outcome::Denied,
+                full,
+                format!(
+                    "rampart: blocked this shell command: no [p]\nrampart: It did not run. {go_on} do?this.\n"
+                ),
+            ),
+            (
+                Refused::Program(b"rm"),
+                Outcome::Denied,
+                named,
+                format!(
+                    "rampart: blocked rm: no [p?]\nrampart: It did not run. {go_on} in policy p? that the server has.\n"
+                ),
+            ),
+            (
+                Refused::Program(b"rm"),
+                Outcome::Denied,
+                plain,
+                format!(
+                    "rampart: blocked rm: no\nrampart: It did not run. {go_on} in the policy that the server has.\n"
+                ),
+            ),
+            (
+                Refused::Line,
+                unreachable,
+                full,
+                "rampart: blocked this shell command: the policy server cannot be reached\n\
+                 rampart: It did not run. The user can start the policy server, or have commands \
+                 run without it (RAMPART_FAIL_OPEN=1).\n"
+                    .to_owned(),
+            ),
+            (
+                Refused::Program(b"ls"),
+                Outcome::Fault("why"),
+                full,
+                "rampart: blocked ls: why\n\
+                 rampart: It did not run. That is for the user to mend.\n"
+                    .to_owned(),
+            ),
+        ] {
+            assert_eq!(lines(refused, outcome, body), expected);
+        }
+    }
+
+    #[test]
+    fn the_longest_refusal_is_not_cut() {
+        let long = "m".repeat(300);
+        let body = format!(
+            r#"{{"allowed":false,"message":"{long}","matched_policies":["{long}"],"suggestions":["{long}"]}}"#
+        );
+        let text = lines(Refused::Program(&[b'n'; 300]), Outcome::Denied, &body);
+        assert!(text.ends_with("m.\n") && text.len() < LONGEST_REFUSAL, "{}", text.len());
     }
 }

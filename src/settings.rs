@@ -58,6 +58,30 @@ impl Notice {
     }
 }
 
+/// How a refusal looks to the program that wanted to start another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The function fails with `EPERM`.
+    Errno,
+    /// What was refused is started as a program that says why on its own stderr and ends with
+    /// 126.
+    Message,
+    /// [`Self::Message`] for a line handed to a shell, [`Self::Errno`] for all else.
+    Shell,
+}
+
+impl Refusal {
+    /// The word for it in `RAMPART_REFUSAL`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Errno => "errno",
+            Self::Message => "message",
+            Self::Shell => "shell",
+        }
+    }
+}
+
 /// A variable that the library reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variable {
@@ -83,11 +107,13 @@ pub enum Variable {
     Address,
     /// `RAMPART_SEALED`
     Sealed,
+    /// `RAMPART_REFUSAL`
+    Refusal,
 }
 
 impl Variable {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Url,
         Self::Token,
         Self::Mode,
@@ -99,6 +125,7 @@ impl Variable {
         Self::TimeoutMs,
         Self::Address,
         Self::Sealed,
+        Self::Refusal,
     ];
 
     /// What every name begins with.
@@ -119,6 +146,7 @@ impl Variable {
             Self::TimeoutMs => c"RAMPART_TIMEOUT_MS",
             Self::Address => c"RAMPART_ADDRESS",
             Self::Sealed => c"RAMPART_SEALED",
+            Self::Refusal => c"RAMPART_REFUSAL",
         }
     }
 }
@@ -162,8 +190,11 @@ pub struct Settings<'e> {
     pub address: Option<&'e [u8]>,
     /// The mark of a sealed run, in which the kernel asks: see [`SEALED_CALL`].
     pub sealed: Option<&'e [u8]>,
-    /// What was wrong with `RAMPART_MODE`, `RAMPART_FAIL_OPEN`, `RAMPART_TIMEOUT_MS`.
-    pub complaints: [Option<Complaint>; 3],
+    /// How a refusal looks.
+    pub refusal: Refusal,
+    /// What was wrong with `RAMPART_MODE`, `RAMPART_FAIL_OPEN`, `RAMPART_TIMEOUT_MS`,
+    /// `RAMPART_REFUSAL`.
+    pub complaints: [Option<Complaint>; 4],
 }
 
 impl<'e> Settings<'e> {
@@ -183,6 +214,7 @@ impl<'e> Settings<'e> {
         let (mode, mode_complaint) = read_mode(get(Variable::Mode));
         let (fail_open, fail_open_complaint) = read_fail_open(get(Variable::FailOpen));
         let (timeout_ms, timeout_complaint) = read_timeout(get(Variable::TimeoutMs));
+        let (refusal, refusal_complaint) = read_refusal(get(Variable::Refusal));
         Self {
             url: get(Variable::Url).unwrap_or(Self::DEFAULT_URL.as_bytes()),
             token: get(Variable::Token),
@@ -195,7 +227,8 @@ impl<'e> Settings<'e> {
             timeout_ms,
             address: get(Variable::Address),
             sealed: get(Variable::Sealed),
-            complaints: [mode_complaint, fail_open_complaint, timeout_complaint],
+            refusal,
+            complaints: [mode_complaint, fail_open_complaint, timeout_complaint, refusal_complaint],
         }
     }
 }
@@ -241,6 +274,21 @@ fn read_timeout(value: Option<&[u8]>) -> (u32, Option<Complaint>) {
     }
 }
 
+fn read_refusal(value: Option<&[u8]>) -> (Refusal, Option<Complaint>) {
+    match value {
+        None | Some(b"errno") => (Refusal::Errno, None),
+        Some(b"message") => (Refusal::Message, None),
+        Some(b"shell") => (Refusal::Shell, None),
+        Some(_) => (
+            Refusal::Errno,
+            Some(Complaint {
+                variable: Variable::Refusal,
+                instead: "counts as errno (known: errno, shell, message)",
+            }),
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,7 +310,8 @@ mod tests {
         assert_eq!(unset.agent, b"preload");
         assert_eq!(unset.session, None);
         assert_eq!(unset.timeout_ms, 2000);
-        assert_eq!(unset.complaints, [None; 3]);
+        assert_eq!(unset.refusal, Refusal::Errno);
+        assert_eq!(unset.complaints, [None; 4]);
         assert_eq!(read(&Variable::ALL.map(|variable| (variable, ""))), unset);
     }
 
@@ -296,6 +345,17 @@ mod tests {
         ] {
             let settings = read(&[(Variable::TimeoutMs, value)]);
             assert_eq!((settings.timeout_ms, settings.complaints[2].is_none()), (ms, fine));
+        }
+        for (value, refusal, fine) in [
+            ("errno", Refusal::Errno, true),
+            ("shell", Refusal::Shell, true),
+            ("message", Refusal::Message, true),
+            ("Shell", Refusal::Errno, false),
+            ("1", Refusal::Errno, false),
+        ] {
+            let settings = read(&[(Variable::Refusal, value)]);
+            assert_eq!((settings.refusal, settings.complaints[3].is_none()), (refusal, fine));
+            assert!(!fine || refusal.as_str() == value);
         }
         assert!(read(&[(Variable::Debug, "1")]).debug);
         assert!(!read(&[(Variable::Debug, "0")]).debug);

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueEnum};
 use nix::errno::Errno;
 use nix::unistd::execvp;
 use rampart_core::coverage::Os;
+use rampart_core::settings::Refusal;
 
 use crate::audit::Durability;
 use crate::command_line::command_line;
@@ -83,6 +84,10 @@ pub struct Arguments {
         help_heading = "Verdicts"
     )]
     fail_open: bool,
+
+    /// How a refusal looks to the program that wanted to start another
+    #[arg(long, value_enum, default_value = "shell", help_heading = "Verdicts")]
+    refusal: Look,
 
     /// Name of the agent, for the policy and the audit
     #[arg(long, value_name = "NAME", default_value = "preload", help_heading = "Names")]
@@ -159,6 +164,28 @@ pub struct Arguments {
     command: Vec<OsString>,
 }
 
+/// How a refusal looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Look {
+    /// The function fails with EPERM
+    Errno,
+    /// A shell's line (`sh -c LINE`, `system`, `popen`) is a command that says why on its stderr and
+    /// ends with 126; all else fails with EPERM
+    Shell,
+    /// Whatever is refused is a command that says why on its stderr and ends with 126
+    Message,
+}
+
+impl From<Look> for Refusal {
+    fn from(look: Look) -> Self {
+        match look {
+            Look::Errno => Self::Errno,
+            Look::Shell => Self::Shell,
+            Look::Message => Self::Message,
+        }
+    }
+}
+
 /// Becomes the command.
 ///
 /// # Errors
@@ -202,6 +229,7 @@ pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
         debug: arguments.debug,
         is_reached: server.is_reached,
         sealed: sealing.map(|sealing| sealing.mark),
+        refusal: arguments.refusal.into(),
     }
     .enter();
     match sealing {

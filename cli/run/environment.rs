@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
+use rampart_core::settings::Refusal;
+
 use crate::failure::Failure;
 use crate::library;
 use crate::mode::Mode;
@@ -49,6 +51,7 @@ pub struct Guard<'a> {
     pub is_reached: bool,
     /// The mark of a sealed run.
     pub sealed: Option<u16>,
+    pub refusal: Refusal,
 }
 
 /// One variable and its new value; without one it is removed.
@@ -74,6 +77,7 @@ impl Guard<'_> {
             (PRELOAD, Some(preload_list(self.library, preloaded))),
             ("RAMPART_MODE", Some(self.mode.name().into())),
             ("RAMPART_FAIL_OPEN", Some(if self.fail_open { "1" } else { "0" }.into())),
+            ("RAMPART_REFUSAL", Some(self.refusal.as_str().into())),
             ("RAMPART_AGENT", Some(self.agent.to_owned())),
             ("RAMPART_SESSION", Some(self.session.to_owned())),
             ("RAMPART_ADDRESS", self.address.map(|address| address.to_string().into())),
@@ -115,6 +119,8 @@ mod tests {
     use std::ffi::OsStr;
     use std::path::Path;
 
+    use rampart_core::settings::Refusal;
+
     use super::Guard;
     use crate::mode::Mode;
 
@@ -151,6 +157,7 @@ mod tests {
             debug: false,
             is_reached: true,
             sealed: None,
+            refusal: Refusal::Shell,
         };
         let changes = guard.changes(None);
         let value = |name: &str| {
@@ -164,6 +171,7 @@ mod tests {
         assert_eq!(value("RAMPART_URL"), some("http://h"));
         assert_eq!(value("RAMPART_MODE"), some("monitor"));
         assert_eq!(value("RAMPART_FAIL_OPEN"), some("0"));
+        assert_eq!(value("RAMPART_REFUSAL"), some("shell"));
         assert_eq!(value("RAMPART_DEBUG"), None);
         assert_eq!(value("RAMPART_NOTICE"), some("1"));
     }

@@ -22,6 +22,7 @@ use super::{Answer, Asked, Endpoint, Handler, Itself, Reload, Server};
 use crate::audit::{self, Audit, Lines, Record};
 use crate::failure::Failure;
 use crate::mode::Mode;
+use crate::policy_file::suggestion;
 use crate::token::Token;
 
 /// A longer question is a long one. Its answer takes longer than to hand it over and back.
@@ -291,7 +292,8 @@ impl Case {
             message: &decision.message,
             mode: self.mode.name(),
         });
-        Verdict::of(decision, self.mode, took, self.id.clone())
+        let suggestions = suggestion(&self.policies, &decision).into_iter().collect();
+        Verdict { suggestions, ..Verdict::of(decision, self.mode, took, self.id.clone()) }
     }
 }
 
@@ -307,6 +309,7 @@ impl Verdict {
             decision: decision.action,
             message: decision.message,
             matched_policies: decision.matched,
+            suggestions: Vec::new(),
             eval_duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             audit_id,
         }

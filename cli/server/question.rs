@@ -117,6 +117,9 @@ pub struct Verdict {
     pub message: String,
     /// Names of the policies that had a matching rule, the deciding one first.
     pub matched_policies: Vec<String>,
+    /// How a person would allow what was refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub suggestions: Vec<String>,
     /// How long the policy took, in microseconds.
     pub eval_duration_us: u64,
     /// The same as in the audit.

@@ -9,6 +9,7 @@ use super::{Execveat, Real};
 use crate::abi::{MutStrings, Strings, Text};
 use crate::environment::Given;
 use crate::program::{Program, string};
+use crate::refusal::Place;
 use crate::{errno, gate};
 
 pub use crate::exec::{execl, execle, execlp, execv, execve};
@@ -32,8 +33,10 @@ unsafe fn named(file: Text, argv: Strings, given: Given) -> c_int {
     // SAFETY: see `execve`.
     unsafe {
         let program = string(file).map(|file| Program::named(file, argv));
-        gate::start(program, given, Real::execvpe, |execvpe, envp| execvpe(file, argv, envp))
-            .unwrap_or_else(errno::fail)
+        gate::start(program, given, Place::Here, Real::execvpe, |execvpe, envp| {
+            execvpe(file, argv, envp)
+        })
+        .unwrap_or_else(errno::fail)
     }
 }
 
@@ -71,7 +74,8 @@ pub unsafe fn execveat(
                 // With a flag, what is looked at may not be what is run.
                 let program =
                     program.map(|it| Program { is_certain: it.is_certain && flags == 0, ..it });
-                gate::start(program, Given::List(envp), find, run).unwrap_or_else(errno::fail)
+                gate::start(program, Given::List(envp), Place::Here, find, run)
+                    .unwrap_or_else(errno::fail)
             }
         }
     }
@@ -101,7 +105,8 @@ unsafe fn opened<Function>(
         Err(errno) => return errno::fail(errno),
     };
     // SAFETY: see `execve`.
-    unsafe { gate::start(program, Given::List(envp), find, run) }.unwrap_or_else(errno::fail)
+    unsafe { gate::start(program, Given::List(envp), Place::Here, find, run) }
+        .unwrap_or_else(errno::fail)
 }
 
 /// The name of what a descriptor stands for, followed by `path`; `EBADF` if it is not

@@ -1,6 +1,7 @@
 //! Linux: symbols of ours stand in front of the C library's; the originals are the next of
 //! that name.
 
+mod actions;
 pub mod exec;
 mod loaded;
 pub mod stderr;
@@ -8,6 +9,7 @@ pub mod sys;
 mod table;
 mod variadic;
 
+pub use actions::keep_stderr;
 pub use libc::__errno_location as errno_location;
 pub use loaded::{library_file, listing_variable};
 pub use table::{Execveat, Real, WordExp};

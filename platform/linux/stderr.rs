@@ -4,7 +4,8 @@ use crate::descriptor::Errno;
 use crate::os::sys::{self, SignalMask};
 use crate::standard_error;
 
-const STDERR: i32 = 2;
+/// The number.
+pub const STDERR: i32 = 2;
 
 /// Writes a line if that is possible at once: it is not worth a hang or a signal.
 pub fn write_line(line: &[u8]) {

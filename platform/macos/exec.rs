@@ -7,6 +7,7 @@ use super::search::{self, search_path};
 use crate::abi::{MutStrings, Strings, Text};
 use crate::environment::Given;
 use crate::program::{Program, string};
+use crate::refusal::Place;
 use crate::{errno, gate};
 
 pub use crate::exec::{execl, execle, execlp, execv, execve};
@@ -28,7 +29,7 @@ unsafe fn found_in<'s>(file: Text, path: impl FnOnce() -> &'s [u8], argv: String
     unsafe {
         let Some(name) = string(file) else { return errno::fail(libc::EFAULT) };
         let program = Program::named(name, argv);
-        gate::start(Some(program), Given::Own, Real::execve, |execve, envp| {
+        gate::start(Some(program), Given::Own, Place::Here, Real::execve, |execve, envp| {
             let lists = (argv, envp);
             let error =
                 search::start(name, path(), lists, search::say_too_long, |path, argv, envp| {

@@ -16,6 +16,7 @@ pub use table::{Real, WordExp};
 use core::ffi::{CStr, c_int};
 use core::mem::MaybeUninit;
 
+use libc::posix_spawn_file_actions_t;
 use rampart_core::coverage::{Coverage, locate};
 
 use crate::abi::Strings;
@@ -26,6 +27,12 @@ use search::search_path;
 
 /// There was a command although they are not to be run (`wordexp.h`).
 pub const WRDE_CMDSUB: c_int = 3;
+
+/// Whether file actions leave the child the stderr of this process, as far as can be seen: their
+/// list is the system's own.
+pub fn keep_stderr(_: &posix_spawn_file_actions_t) -> bool {
+    false
+}
 
 /// The environment of this process, as it is now.
 pub fn environment() -> Strings {

@@ -6,9 +6,7 @@ use libc::{pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 
 use super::Real;
 use super::search::{self, search_path};
-use crate::abi::{MutStrings, Strings, Text};
-use crate::environment::Given;
-use crate::gate;
+use crate::abi::{MutStrings, Text};
 use crate::program::{Program, string};
 
 /// `posix_spawnp(3)`
@@ -24,15 +22,20 @@ pub unsafe fn posix_spawnp(
     unsafe {
         let Some(name) = string(file) else { return libc::EFAULT };
         let program = Program::named(name, argv.cast());
-        // A file action may change the directory; what is in them cannot be seen.
-        let program = if actions.is_null() { program } else { program.elsewhere() };
-        let given = Given::List(envp.cast());
-        gate::start(Some(program), given, Real::posix_spawn, |posix_spawn, envp: Strings| {
-            let lists = (argv.cast(), envp);
-            search::start(name, search_path(), lists, search::give_up, |path, argv, envp| {
-                posix_spawn(pid, path.as_ptr(), actions, attributes, argv.cast(), envp.cast())
-            })
-        })
-        .unwrap_or_else(|errno| errno)
+        crate::spawn::start(
+            Some(program),
+            actions.as_ref(),
+            envp,
+            Real::posix_spawn,
+            |posix_spawn, shell, argv, envp| {
+                posix_spawn(pid, shell, actions, attributes, argv, envp)
+            },
+            |posix_spawn, envp| {
+                let lists = (argv.cast(), envp.cast());
+                search::start(name, search_path(), lists, search::give_up, |path, argv, envp| {
+                    posix_spawn(pid, path.as_ptr(), actions, attributes, argv.cast(), envp.cast())
+                })
+            },
+        )
     }
 }

@@ -5,7 +5,8 @@ use core::ffi::c_int;
 use super::sys;
 use crate::standard_error;
 
-const STDERR: c_int = 2;
+/// The number.
+pub const STDERR: c_int = 2;
 
 /// Writes a line if that is possible at once: it is not worth a hang or a signal.
 pub fn write_line(line: &[u8]) {

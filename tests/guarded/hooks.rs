@@ -7,7 +7,7 @@ use crate::support::{
 
 /// How a function reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Family {
+pub enum Family {
     Exec,
     Spawn,
     System,
@@ -17,7 +17,7 @@ enum Family {
 
 /// What a function is given for the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Given {
+pub enum Given {
     Path,
     Name,
     /// A path, but what runs has no name.
@@ -25,10 +25,10 @@ enum Given {
     Line(&'static str),
 }
 
-struct Function {
-    name: &'static str,
-    family: Family,
-    given: Given,
+pub struct Function {
+    pub name: &'static str,
+    pub family: Family,
+    pub given: Given,
 }
 
 const LINE: &str = "rm -rf 'a b'";
@@ -85,7 +85,7 @@ const OF_LINUX: [Function; 24] = [
 ];
 
 impl Function {
-    fn words(&self, sandbox: &Sandbox, compiler: Compiler, options: &[&str]) -> Vec<String> {
+    pub fn words(&self, sandbox: &Sandbox, compiler: Compiler, options: &[&str]) -> Vec<String> {
         let mut words = started(probe("start", compiler).to_str().expect("text"), compiler);
         words.extend(options.iter().map(|option| (*option).to_owned()));
         words.push(self.name.to_owned());
@@ -120,7 +120,7 @@ impl Function {
     }
 
     /// The function's own way to say EPERM (1), errno having been 77.
-    fn refusal(&self, times: u32) -> String {
+    pub fn refusal(&self, times: u32) -> String {
         let report = match self.family {
             Family::Exec | Family::System => "returned -1 errno 1 status -1000",
             Family::Spawn => "returned 1 errno 77 status -1000",
@@ -132,7 +132,8 @@ impl Function {
     }
 }
 
-fn functions() -> &'static [Function] {
+/// The functions of this system.
+pub fn functions() -> &'static [Function] {
     if System::is_macos() { &OF_MACOS } else { &OF_LINUX }
 }
 
@@ -143,7 +144,7 @@ pub fn had<'n>(names: &[&'n str]) -> Vec<&'n str> {
 }
 
 /// A function that this C library does not have.
-fn is_missing(bare: &Finished) -> bool {
+pub fn is_missing(bare: &Finished) -> bool {
     bare.stdout.starts_with("1x returned -1000 errno 0 ")
 }
 

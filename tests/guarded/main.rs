@@ -26,6 +26,8 @@ mod notices;
 mod preload_list;
 mod programs;
 mod python;
+#[cfg(target_os = "linux")]
+mod refusals;
 mod support;
 mod surroundings;
 mod syscalls;

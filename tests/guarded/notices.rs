@@ -91,6 +91,7 @@ fn what_was_not_understood_is_said_once_in_a_tree() {
         ("RAMPART_FAIL_OPEN", "yes", "rampart: RAMPART_FAIL_OPEN counts as 0", false),
         ("RAMPART_TIMEOUT_MS", "soon", "rampart: RAMPART_TIMEOUT_MS counts as 2000", false),
         ("RAMPART_TIMEOUT_MS", "0", "rampart: RAMPART_TIMEOUT_MS counts as 2000", false),
+        ("RAMPART_REFUSAL", "loud", "rampart: RAMPART_REFUSAL counts as errno", false),
         ("RAMPART_MODE", "", "", false),
         ("RAMPART_MODE", "monitor", "", true),
     ] {

@@ -236,3 +236,23 @@ fn nothing_is_started_where_nothing_is_asked() {
     assert_eq!(stdout(&output), "disabled \n");
     assert!(world.private_directories().is_empty());
 }
+
+#[test]
+fn how_a_refusal_looks_is_handed_down_and_a_shell_line_is_a_failed_command_by_default() {
+    let world = World::with_library();
+    for (flags, expected) in [
+        (&[][..], "shell"),
+        (&["--refusal", "errno"], "errno"),
+        (&["--refusal", "shell"], "shell"),
+        (&["--refusal=message"], "message"),
+    ] {
+        let words = [&["preload"], flags, &["--", "sh", "-c", "echo $RAMPART_REFUSAL"]].concat();
+        let mut command = world.rampart(words);
+        let output = finished(command.env("RAMPART_REFUSAL", "stale"));
+        assert_eq!(stdout(&output).trim(), expected, "{flags:?}");
+    }
+    let output = world.run(["preload", "--refusal", "loud", "--", "true"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("errno, shell, message"), "{}", stderr(&output));
+    wait_until_gone(&world);
+}

@@ -63,6 +63,10 @@ fn the_answer_says_what_was_decided_and_why() {
         assert_eq!(answer["decision"], decision, "{answer}");
         assert_eq!(answer["message"], message, "{answer}");
         assert_eq!(answer["matched_policies"][0].as_str(), policy, "{answer}");
+        let way_out = answer["suggestions"][0].as_str();
+        let names_rule =
+            way_out.is_some_and(|it| it.contains(" of policy no-forbidden changed in /"));
+        assert!(if allowed { way_out.is_none() } else { names_rule }, "{answer}");
         assert!(answer["eval_duration_us"].is_u64(), "{answer}");
         assert!(answer["audit_id"].as_str().is_some_and(|id| !id.is_empty()), "{answer}");
     }

@@ -146,6 +146,21 @@ fn flags(number: c_int, command: c_int) -> Option<c_int> {
     c_int::try_from(flags.ok()?).ok()
 }
 
+/// Copies what is at `from`, which need not be memory; whether it is.
+///
+/// # Safety
+/// Any bytes are a `T`.
+pub unsafe fn peek<T>(from: *const T, to: &mut T) -> bool {
+    let bytes = size_of::<T>();
+    let local = libc::iovec { iov_base: core::ptr::from_mut(to).cast(), iov_len: bytes };
+    let remote = libc::iovec { iov_base: from.cast_mut().cast(), iov_len: bytes };
+    let this = register(getpid());
+    let arguments = [this, &raw const local as usize, 1, &raw const remote as usize, 1, 0];
+    // SAFETY: the kernel writes to `to` only, and looks by itself whether `from` is memory.
+    let copied = unsafe { call(libc::SYS_process_vm_readv, arguments) };
+    copied == Ok(bytes)
+}
+
 /// New memory, zeroed; `None` if there is none to be had.
 pub fn map(length: usize) -> Option<*mut c_void> {
     map_as(length, libc::MAP_PRIVATE)

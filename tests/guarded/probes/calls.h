@@ -52,6 +52,7 @@ struct call {
     char **envp;
     const char *line;  /* for the functions that take a shell's line */
     int chdir_to_root; /* a file action, for the spawn functions */
+    const char *stderr_file; /* another, which gives the child this file for its stderr */
 };
 
 typedef struct outcome function(const struct call *);
@@ -137,9 +138,10 @@ static int status_of(pid_t pid) {
     static struct outcome call_##name(const struct call *c) {                          \
         pid_t pid = -1;                                                                \
         posix_spawn_file_actions_t actions, *given = NULL;                             \
-        if (c->chdir_to_root) {                                                        \
+        if (c->chdir_to_root || c->stderr_file) {                                      \
             posix_spawn_file_actions_init(&actions);                                   \
-            posix_spawn_file_actions_addchdir_np(&actions, "/");                       \
+            if (c->chdir_to_root) posix_spawn_file_actions_addchdir_np(&actions, "/"); \
+            if (c->stderr_file) posix_spawn_file_actions_addopen(&actions, 2, c->stderr_file, O_WRONLY | O_CREAT | O_APPEND, 0600); \
             given = &actions;                                                          \
         }                                                                              \
         errno = UNTOUCHED;                                                             \
@@ -170,9 +172,15 @@ typedef int spawn_function(int *, const char *, const posix_spawn_file_actions_t
         spawn_function *real = (spawn_function *)dlsym(RTLD_DEFAULT, #name);            \
         int descriptor = -1;                                                            \
         siginfo_t info = {0};                                                           \
+        posix_spawn_file_actions_t actions, *given = NULL;                              \
+        if (c->stderr_file) {                                                           \
+            posix_spawn_file_actions_init(&actions);                                    \
+            posix_spawn_file_actions_addopen(&actions, 2, c->stderr_file, O_WRONLY | O_CREAT | O_APPEND, 0600); \
+            given = &actions;                                                           \
+        }                                                                               \
         if (!real) return (struct outcome){NOT_RUN, 0, NOT_RUN};                        \
         errno = UNTOUCHED;                                                              \
-        struct outcome o = {real(&descriptor, c->path, NULL, NULL, c->argv, c->envp), errno, NOT_RUN}; \
+        struct outcome o = {real(&descriptor, c->path, given, NULL, c->argv, c->envp), errno, NOT_RUN}; \
         if (o.result == 0 && waitid(3 /* P_PIDFD */, (id_t)descriptor, &info, WEXITED) == 0) o.status = info.si_status; \
         return o;                                                                       \
     }

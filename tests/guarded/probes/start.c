@@ -7,6 +7,7 @@
  *   --argv=null                           no argument list at all
  *   --line=null                           no line at all
  *   --chdir-action                        a file action that changes the directory
+ *   --stderr=FILE                         the child's own stderr, set up in the child or by a file action
  *   --clear                               clearenv() first
  *   --other-thread-first                  another thread makes the call once before
  *   --while-loading=LIBRARY               another thread loads it meanwhile, without end (Linux)
@@ -31,6 +32,12 @@ static void *in_thread(void *unused) {
 
 static int in_clone(void *unused) {
     (void)unused;
+    if (call.stderr_file) {
+        /* The memory may be the parent's, and its errno is looked at. */
+        int saved = errno;
+        dup2(open(call.stderr_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600), 2);
+        errno = saved;
+    }
     *shared = chosen(&call);
     _exit(9);
 }
@@ -213,6 +220,7 @@ int main(int argc, char **argv) {
         if (strcmp(option, "--argv=null") == 0) null_argv = 1;
         if (strcmp(option, "--line=null") == 0) call.line = NULL;
         if (strcmp(option, "--chdir-action") == 0) call.chdir_to_root = 1;
+        if (strncmp(option, "--stderr=", 9) == 0) call.stderr_file = option + 9;
         if (strcmp(option, "--clear") == 0) clearenv();
         if (strncmp(option, "--while-loading=", 16) == 0) load_meanwhile(argv[at] + 16), loading = 1;
         if (strcmp(option, "--audit") == 0) audit = 1;

@@ -1,0 +1,184 @@
+//! What becomes of a refusal, as `RAMPART_REFUSAL` says. To tell is apart from to ask: whoever
+//! has a reason can have it told.
+
+use core::ffi::CStr;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use libc::posix_spawn_file_actions_t;
+use rampart_core::arena::Text;
+use rampart_core::command::last_component;
+use rampart_core::json::Answer;
+use rampart_core::notice::{self, LONGEST_REFUSAL, Refused};
+use rampart_core::request::{Command, Question};
+use rampart_core::settings::{Notice, Refusal};
+use rampart_core::teller;
+use rampart_core::verdict::Outcome;
+
+use crate::abi::MutStrings;
+use crate::errno;
+use crate::os::sys::{self, SignalMask};
+use crate::os::{self, stderr};
+use crate::state::State;
+
+/// Why something was refused.
+pub struct Reason<'r> {
+    /// The program, or what a line begins with.
+    pub name: &'r [u8],
+    /// Whether it is a line for a shell: `sh -c LINE`, `system`, `popen`.
+    pub is_line: bool,
+    /// Tells one attempt to start a program from others.
+    pub attempt: u64,
+    /// How the check ended.
+    pub outcome: Outcome,
+    /// What the server said.
+    pub answer: &'r Answer,
+}
+
+/// Starts a program that says a text and ends with [`teller::STATUS`]; whether that is done.
+pub type Teller<'t> = &'t mut dyn FnMut(&CStr) -> bool;
+
+/// Where the refused program would have run.
+pub enum Place<'t> {
+    /// In this process, which the program would have taken over.
+    Here,
+    /// In a child, which a shell can be instead.
+    Child {
+        /// Starts that.
+        teller: Teller<'t>,
+        /// What is done to the child's descriptors before.
+        actions: Option<&'t posix_spawn_file_actions_t>,
+    },
+    /// Out of sight.
+    Within,
+}
+
+impl Place<'_> {
+    /// Whether the stderr of this process is what the program would have, as far as is known.
+    pub fn shares_stderr(&self) -> bool {
+        match self {
+            Self::Child { actions: Some(actions), .. } => os::keep_stderr(actions),
+            _ => true,
+        }
+    }
+}
+
+/// Tells of a refusal. Where a program in the place of the refused one does it, and that is this
+/// process, this does not return.
+#[cold]
+#[inline(never)]
+pub fn tell(state: &State, reason: &Reason<'_>, place: &mut Place<'_>) {
+    if state.refusal == Refusal::Errno {
+        if state.notice != Notice::Nothing {
+            blocked(reason);
+        }
+        return;
+    }
+    let mut room = [0; LONGEST_REFUSAL + 1];
+    let is_silent = state.notice == Notice::Nothing;
+    let said = if is_silent { c"" } else { words(reason, &mut room) };
+    let by_program = reason.is_line || state.refusal == Refusal::Message;
+    let errno = errno::Saved::new();
+    let is_told = match place {
+        Place::Here if by_program => end(said),
+        Place::Here => is_retry(reason.attempt),
+        Place::Child { teller, .. } => by_program && teller(said),
+        Place::Within => false,
+    };
+    if is_told {
+        return;
+    }
+    errno.restore();
+    if place.shares_stderr() {
+        stderr::write_line(said.to_bytes());
+    }
+}
+
+/// The one line of a process whose callers are to see no difference but `EPERM`.
+#[inline(never)]
+fn blocked(reason: &Reason<'_>) {
+    let mut buffer = [0; 512];
+    let mut text = Text::new(&mut buffer);
+    notice::write_blocked(reason.name, reason.outcome, reason.answer, &mut text);
+    stderr::write_line(text.as_bytes());
+}
+
+fn words<'r>(reason: &Reason<'_>, room: &'r mut [u8; LONGEST_REFUSAL + 1]) -> &'r CStr {
+    let (text, _) = room.split_at_mut_checked(LONGEST_REFUSAL).unwrap_or_default();
+    let mut text = Text::new(text);
+    let refused = if reason.is_line { Refused::Line } else { Refused::Program(reason.name) };
+    notice::write_refusal(refused, reason.outcome, reason.answer, &mut text);
+    CStr::from_bytes_until_nul(room).unwrap_or(c"")
+}
+
+/// Does what a program in the place of the refused one would: says why, and ends. In a vfork
+/// child too: the memory is the parent's, so nothing of it may run any more, not even a
+/// handler of a signal.
+fn end(said: &CStr) -> ! {
+    SignalMask::ALL.block();
+    if sys::is_inherited(stderr::STDERR) {
+        stderr::write_line(said.to_bytes());
+    }
+    sys::exit(teller::STATUS)
+}
+
+/// Calls `start` with path, arguments and environment of a shell that says `said`. Nothing in
+/// the caller's environment is to have a part in it.
+pub fn with_teller<R>(
+    said: &CStr,
+    start: impl FnOnce(&'static CStr, MutStrings, MutStrings) -> R,
+) -> R {
+    let [name, option, script, zeroth] = teller::ARGUMENTS.map(CStr::as_ptr);
+    let arguments = [name, option, script, zeroth, said.as_ptr(), core::ptr::null()];
+    start(teller::SHELL, arguments.as_ptr().cast(), NOTHING.0.as_ptr().cast())
+}
+
+/// Calls `start` with a line that says `said`; `None` if it cannot be written.
+#[inline(never)]
+pub fn with_telling_line<R>(said: &CStr, start: impl FnOnce(&CStr) -> R) -> Option<R> {
+    let mut room = [0; 2048];
+    teller::write_line(said.to_bytes(), &mut room).ok()?;
+    CStr::from_bytes_until_nul(&room).ok().map(start)
+}
+
+/// An environment without anything in it.
+static NOTHING: Empty = Empty([core::ptr::null()]);
+
+/// An array of strings that ends where it begins.
+struct Empty([*const core::ffi::c_char; 1]);
+
+// SAFETY: a null pointer, which is never written to.
+unsafe impl Sync for Empty {}
+
+/// What a question is about, as a number: the same again is so within [`RETRY_SPAN`].
+pub fn attempt<'q>(question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clone>) -> u64 {
+    /// The 64-bit prime of FNV-1a, and what it begins with.
+    const PRIME: u64 = 0x0100_0000_01b3;
+    const BEGIN: u64 = 0xcbf2_9ce4_8422_2325;
+    let mix = |sum: u64, bytes: &[u8]| {
+        bytes.iter().chain(&[0]).fold(sum, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(PRIME))
+    };
+    let pid = u64::from(sys::getpid().unsigned_abs());
+    match &question.command {
+        Command::Program { name, arguments } => {
+            let named = mix(BEGIN ^ pid, last_component(name));
+            arguments.clone().fold(named, mix)
+        }
+        Command::Line(line) => mix(BEGIN ^ pid, line),
+    }
+}
+
+/// The last attempt of this process to become a program that was refused, and when.
+static LAST: AtomicU64 = AtomicU64::new(0);
+/// What the time has of [`LAST`].
+const TIME_BITS: u64 = 0xff_ffff;
+/// The same attempt within this span is no new one, in units of 2^20 microseconds.
+const RETRY_SPAN: u64 = 1;
+
+/// Whether this process made the same attempt a moment ago: it goes along PATH by itself, or tries
+/// again.
+fn is_retry(attempt: u64) -> bool {
+    let now = sys::now_us() >> 20 & TIME_BITS;
+    let last = LAST.swap(attempt & !TIME_BITS | now, Ordering::Relaxed);
+    let span = now.wrapping_sub(last & TIME_BITS) & TIME_BITS;
+    last & !TIME_BITS == attempt & !TIME_BITS && span <= RETRY_SPAN
+}

@@ -1,0 +1,162 @@
+//! Whether a program is a shell that was handed a line: `sh -c LINE`.
+//!
+//! This decides how a refusal looks, never whether there is one. A shell counts by its name, at
+//! any path, and so does one that a program of [`WRAPPERS`] is to start.
+
+use crate::command::last_component;
+
+/// Shells, without the version that may follow (`ksh93`, `bash-5.2`).
+const SHELLS: [&[u8]; 16] = [
+    b"sh", b"bash", b"rbash", b"dash", b"ash", b"zsh", b"ksh", b"rksh", b"mksh", b"lksh", b"oksh",
+    b"yash", b"posh", b"fish", b"csh", b"tcsh",
+];
+
+/// Programs that are a shell if they are called by the name of one, or if that is their first
+/// argument.
+const MULTI_CALL: [&[u8]; 2] = [b"busybox", b"toybox"];
+
+/// Programs that become the program in their arguments.
+pub const WRAPPERS: [&[u8]; 20] = [
+    b"env",
+    b"nice",
+    b"ionice",
+    b"chrt",
+    b"taskset",
+    b"nohup",
+    b"setsid",
+    b"timeout",
+    b"stdbuf",
+    b"time",
+    b"command",
+    b"sudo",
+    b"doas",
+    b"unshare",
+    b"chroot",
+    b"bwrap",
+    b"firejail",
+    b"sandbox-exec",
+    b"systemd-run",
+    b"caffeinate",
+];
+
+/// Whether the program at `path`, with the arguments `words` of which the first is its own name,
+/// is a shell that was handed a line.
+pub fn is_shell_line<'w>(path: &[u8], mut words: impl Iterator<Item = &'w [u8]> + Clone) -> bool {
+    let name = last_component(path);
+    let called = words.next().unwrap_or_default();
+    let is_multi_call = MULTI_CALL.contains(&name);
+    if is_shell(name) || is_multi_call && is_shell(called) {
+        return is_handed_line(words);
+    }
+    if is_multi_call || WRAPPERS.contains(&name) {
+        while let Some(word) = words.next() {
+            if is_shell(word) && is_handed_line(words.clone()) {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// Whether a word is the name or path of a shell; a login shell's begins with a dash.
+fn is_shell(word: &[u8]) -> bool {
+    let name = last_component(word);
+    let name = name.strip_prefix(b"-").unwrap_or(name);
+    let version = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
+    let end = name.iter().rposition(|byte| !version(byte)).map_or(0, |last| last.saturating_add(1));
+    name.get(..end).is_some_and(|name| SHELLS.contains(&name))
+}
+
+/// Whether a shell's options have `-c` among them: in any group (`-lc`, `-euo pipefail -c`), or
+/// as `--command` (fish).
+fn is_handed_line<'w>(mut words: impl Iterator<Item = &'w [u8]>) -> bool {
+    while let Some(word) = words.next() {
+        match word {
+            // What follows is a script, or nothing is.
+            b"-" | b"--" => return false,
+            b"--rcfile" | b"--init-file" | b"--init-command" => {
+                words.next();
+            }
+            [b'-', b'-', long @ ..] => {
+                if long == b"command" || long.starts_with(b"command=") {
+                    return true;
+                }
+            }
+            [b'-' | b'+', letters @ ..] => {
+                if word.starts_with(b"-") && letters.contains(&b'c') {
+                    return true;
+                }
+                // Each takes a name: `-o pipefail`, bash's `-O extglob`, fish's `-C COMMAND`.
+                for _ in letters.iter().filter(|letter| matches!(letter, b'o' | b'O' | b'C')) {
+                    words.next();
+                }
+            }
+            _ => return false,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is(line: &str) -> bool {
+        let (path, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let words = std::iter::once(last_component(path.as_bytes()));
+        is_shell_line(path.as_bytes(), words.chain(rest.split(' ').map(str::as_bytes)))
+    }
+
+    #[test]
+    fn a_shell_with_a_line_is_one_by_any_name_and_in_any_group_of_options() {
+        for line in [
+            "sh -c x",
+            "/bin/bash -c x",
+            "bash -lc x",
+            "/usr/local/bin/bash-5.2 -ec x",
+            "dash -euo pipefail -c x",
+            "bash -o pipefail -c x",
+            "bash -O extglob +e -c x",
+            "bash --norc --rcfile /dev/null -c x",
+            "bash +o history -lc x",
+            "ksh93 -c x",
+            "zsh -f -c x",
+            "fish --command=x",
+            "fish -C y -c x",
+            "busybox sh -c x",
+            "env A=1 -u B bash -lc x",
+            "/usr/bin/timeout -k 5 10 sh -c x",
+            "nice -n 5 /bin/sh -c x",
+            "bwrap --ro-bind / / -- /bin/bash -c x",
+            "sudo -u nobody env sh -c x",
+        ] {
+            assert!(is(line), "{line}");
+        }
+        let words: [&[u8]; 3] = [b"-sh", b"-c", b"x"];
+        assert!(is_shell_line(b"/bin/busybox", words.into_iter()));
+    }
+
+    #[test]
+    fn anything_else_is_none() {
+        for line in [
+            "bash",
+            "bash script.sh -c x",
+            "sh -- -c x",
+            "sh - -c x",
+            "bash -o noclobber script -c",
+            "bash +c x",
+            "bash --rcfile -c",
+            "grep bash -c file",
+            "python3 -c x",
+            "env A=1 python3 -c x",
+            "timeout 10 make sh",
+            "busybox rm -c x",
+            "rm -rf /",
+            "ssh host -c x",
+            "",
+        ] {
+            assert!(!is(line), "{line}");
+        }
+        assert!(!is_shell_line(b"/bin/sh", std::iter::empty()));
+    }
+}

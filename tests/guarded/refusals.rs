@@ -1,0 +1,464 @@
+//! How a refusal looks, as `RAMPART_REFUSAL` says: by every function, in every kind of child, with
+//! the bytes that the child's stderr got and the parent's did not.
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::process::Stdio;
+
+use crate::hooks::{Family, Function, Given, functions, is_missing};
+use crate::support::{
+    Compiler, Finished, Run, Sandbox, Server, System, Transport, installed, is_for_linux_alone,
+    json_answer, probe,
+};
+
+const MODES: [&str; 3] = ["errno", "shell", "message"];
+
+/// The wait status of a program that ended with 126.
+const ENDED_WITH_126: i32 = 126 << 8;
+
+const HOW: &str = "rampart: It did not run. Do not try it again or get round it; if it is needed, ask \
+    the user, who can allow it: in policy test-policy that the server has.\n";
+
+/// The one line of `errno`.
+fn line(name: &str) -> String {
+    format!("rampart: blocked {name}: not here [test-policy]\n")
+}
+
+/// What the other modes say.
+fn text(name: &str) -> String {
+    format!("{}{HOW}", line(name))
+}
+
+/// What is to be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Program,
+    /// `sh -c LINE`
+    ShellLine,
+}
+
+/// One call, and all that came of it.
+struct Cell<'f> {
+    function: &'f Function,
+    what: What,
+    place: &'static str,
+    mode: &'static str,
+    /// What a shell is called that was opened: by its file.
+    opened_shell: String,
+}
+
+impl Cell<'_> {
+    fn words(&self, sandbox: &Sandbox, compiler: Compiler, child_stderr: &str) -> Vec<String> {
+        let start = probe("start", compiler).to_str().expect("text").to_owned();
+        let mut words = vec![start, self.place.to_owned(), format!("--stderr={child_stderr}")];
+        words.push(self.function.name.to_owned());
+        let (path, name, arguments): (_, _, &[&str]) = match self.what {
+            What::Program => ("bin/rm", "rm", &["rm", "-rf", "x"]),
+            What::ShellLine => ("tools/sh", "sh", &["sh", "-c", "rm -rf 'a b'"]),
+        };
+        match self.function.given {
+            Given::Path | Given::Memory => words.push(sandbox.text(path)),
+            Given::Name => words.push(name.to_owned()),
+            Given::Line(line) => {
+                words.push(line.to_owned());
+                return words;
+            }
+        }
+        words.extend(arguments.iter().map(|it| (*it).to_owned()));
+        words
+    }
+
+    /// A shell is one by its name, and what only lives in memory has none.
+    fn is_line(&self) -> bool {
+        match self.function.family {
+            Family::System | Family::Popen => true,
+            Family::WordExp => false,
+            Family::Exec | Family::Spawn => {
+                self.what == What::ShellLine && self.function.given != Given::Memory
+            }
+        }
+    }
+
+    fn is_told_by_a_program(&self) -> bool {
+        self.function.family != Family::WordExp
+            && match self.mode {
+                "errno" => false,
+                "shell" => self.is_line(),
+                _ => true,
+            }
+    }
+
+    /// What the function gives, in the probe's words.
+    fn outcome(&self) -> String {
+        let status = ENDED_WITH_126;
+        match self.function.family {
+            _ if !self.is_told_by_a_program() => self.function.refusal(1),
+            // The child is gone, and has set nothing.
+            Family::Exec => format!("1x returned -1000 errno -1000 status {status}\n"),
+            Family::Spawn => format!("1x returned 0 errno 77 status {status}\n"),
+            Family::System => format!("1x returned {status} errno 77 status -1000\n"),
+            Family::Popen => format!("1x returned 1 errno 77 status {status}\n"),
+            Family::WordExp => unreachable!("it keeps its error"),
+        }
+    }
+
+    fn is_opened(&self) -> bool {
+        let openers = ["fexecve", "fexecve_path_only", "execveat_empty", "syscall_execveat_empty"];
+        openers.contains(&self.function.name)
+    }
+
+    /// What the child's own stderr gets, and the parent's. A child without file actions has the
+    /// parent's for its own.
+    fn said(&self) -> (String, String) {
+        let name = match (self.function.given, self.what) {
+            (Given::Memory, _) => "/memfd:copy (deleted)",
+            (Given::Line("$(rm -rf 'a b') `rm`"), _) => "$(rm",
+            (Given::Line(_), _) | (_, What::Program) => "rm",
+            (_, What::ShellLine) if self.is_opened() => &self.opened_shell,
+            (_, What::ShellLine) => "sh",
+        };
+        let said = match self.mode {
+            "errno" => line(name),
+            _ if self.is_line() => text("this shell command"),
+            _ => text(name),
+        };
+        match self.function.family {
+            Family::Exec => (said, String::new()),
+            Family::Spawn if self.mode == "errno" => (String::new(), said),
+            Family::Spawn if self.is_told_by_a_program() => (said, String::new()),
+            // The caller has the error, and its stderr is not the child's.
+            Family::Spawn => (String::new(), String::new()),
+            Family::System | Family::Popen | Family::WordExp => (String::new(), said),
+        }
+    }
+}
+
+fn places(function: &Function) -> &'static [&'static str] {
+    match function.family {
+        // The probe needs more stack than a clone has here to make such a file.
+        Family::Exec if function.given == Given::Memory => &["--in=fork", "--in=vfork"],
+        Family::Exec if System::is_macos() => &["--in=fork", "--in=vfork"],
+        Family::Exec => &["--in=fork", "--in=vfork", "--in=clone"],
+        Family::Spawn => &["--in=direct", "--in=thread"],
+        Family::System | Family::Popen | Family::WordExp => &["--in=direct"],
+    }
+}
+
+fn every_cell(compiler: Compiler) {
+    let sandbox = Sandbox::with_stand_ins(compiler);
+    let server = Server::denying();
+    let child_stderr = sandbox.text("child-stderr");
+    let shell = fs::canonicalize(sandbox.path("tools/sh")).expect("a shell");
+    let is_sh = shell.ends_with("sh");
+    let shell = if is_sh { "sh".to_owned() } else { shell.display().to_string() };
+    let mut count = 0;
+    for function in functions() {
+        let words = function.words(&sandbox, compiler, &[]);
+        // A spawn that is an exec takes the probe itself along.
+        let is_exec = function.name == "posix_spawn_setexec";
+        if is_exec || is_missing(&Run::bare(&sandbox, &words).finish()) {
+            continue;
+        }
+        sandbox.take_marks();
+        for what in [What::Program, What::ShellLine] {
+            for place in places(function) {
+                for mode in MODES {
+                    let cell = Cell { function, what, place, mode, opened_shell: shell.clone() };
+                    let words = cell.words(&sandbox, compiler, &child_stderr);
+                    let case = format!("{mode} {what:?} {compiler:?} {words:?}");
+                    let guarded = Run::guarded(&sandbox, &server.url, &words)
+                        .env("RAMPART_REFUSAL", mode)
+                        .finish();
+                    let child = fs::read_to_string(&child_stderr).unwrap_or_default();
+                    let _ = fs::remove_file(&child_stderr);
+                    // musl's own search along PATH begins by setting errno.
+                    let searches = compiler == Compiler::Musl && function.name.ends_with('p');
+                    let from = if searches { " errno 2 " } else { " errno 77 " };
+                    let outcome = guarded.stdout.replace(from, " errno 77 ");
+                    assert_eq!(outcome, cell.outcome(), "{case}: {guarded:#?}");
+                    assert_eq!((child, &guarded.stderr), (cell.said().0, &cell.said().1), "{case}");
+                    assert_eq!(sandbox.take_marks(), [""; 0], "{case}: it ran");
+                    assert_eq!(server.take_commands().len(), 1, "{case}");
+                    count += 1;
+                }
+            }
+        }
+    }
+    assert!(count > 100, "{count} cells");
+}
+
+#[test]
+fn every_function_tells_a_refusal_as_it_is_asked_to_and_nobody_else_hears_it() {
+    every_cell(Compiler::System);
+}
+
+#[test]
+fn the_same_in_programs_of_musl() {
+    if is_for_linux_alone("musl") {
+        return;
+    }
+    if installed("musl-gcc").is_some() {
+        every_cell(Compiler::Musl);
+    } else {
+        println!("skipped, for musl-gcc is not installed (Debian: musl-tools)");
+    }
+}
+
+/// The refusals that were told.
+fn told(finished: &Finished) -> usize {
+    finished.stderr.matches("rampart: blocked ").count()
+}
+
+#[test]
+fn who_walks_along_path_hears_of_it_once() {
+    let sandbox = Sandbox::new();
+    for directory in ["second", "third"] {
+        for program in ["rm", "sh"] {
+            let file = sandbox.file(&format!("{directory}/{program}"), "#!/bin/true\n");
+            assert!(file.exists());
+        }
+    }
+    let path = format!(
+        "{}:{}:{}:{}",
+        sandbox.text("bin"),
+        sandbox.text("second"),
+        sandbox.text("third"),
+        sandbox.text("tools")
+    );
+    let python = "import subprocess, sys\n\
+        try: sys.exit(subprocess.run(['rm', 'x']).returncode)\n\
+        except PermissionError: sys.exit(126)\n";
+    let line =
+        "import subprocess, sys\nsys.exit(subprocess.run(['sh', '-c', 'rm x']).returncode)\n";
+    for (words, walks) in [
+        (&["dash", "-c", "rm x; exit $?"][..], true),
+        (&["python3", "-c", python], true),
+        (&["python3", "-c", line], true),
+        (&["bash", "-c", "rm x; exit $?"], false),
+    ] {
+        if installed(words[0]).is_none() {
+            println!("skipped: {} is not installed", words[0]);
+            continue;
+        }
+        for mode in ["shell", "message"] {
+            let server = Server::denying_any_with("rm");
+            let finished = Run::guarded(&sandbox, &server.url, words)
+                .env("PATH", &path)
+                .env("RAMPART_REFUSAL", mode)
+                .finish();
+            assert_eq!((finished.code(), told(&finished)), (126, 1), "{mode}: {finished:#?}");
+            assert!(finished.stderr.contains(HOW), "{finished:#?}");
+            assert!(!server.take_questions().is_empty());
+        }
+        let server = Server::denying_any_with("rm");
+        let finished = Run::guarded(&sandbox, &server.url, words).env("PATH", &path).finish();
+        assert!(finished.code() != 0 && (!walks || told(&finished) >= 1), "{finished:#?}");
+    }
+    assert_eq!(sandbox.take_marks(), [""; 0]);
+}
+
+#[test]
+fn each_refusal_is_told_though_the_same_was_refused_before() {
+    let sandbox = Sandbox::new();
+    for (words, times) in [
+        (&["dash", "-c", "rm a; rm b; rm a; true"][..], 3),
+        (&["bash", "-c", "sh -c 'rm a'; sh -c 'rm a'; true"], 2),
+        (&["bash", "-O", "execfail", "-c", "exec rm a; exec rm b; true"], 2),
+    ] {
+        let server = Server::denying_any_with("rm");
+        let finished = Run::guarded(&sandbox, &server.url, words)
+            .env("RAMPART_REFUSAL", "shell")
+            .finish()
+            .success();
+        assert_eq!(told(&finished), times, "{finished:#?}");
+    }
+    assert_eq!(sandbox.take_marks(), [""; 0]);
+}
+
+/// The calls that start a shell to tell a refusal.
+const TOLD_BY_A_SHELL: [&[&str]; 3] =
+    [&["posix_spawn", "/bin/sh", "sh", "-c", "rm x"], &["system", "rm x"], &["popen", "rm x"]];
+
+fn told_by_a_shell<'w>(start: &'w str, words: &[&'w str]) -> Vec<&'w str> {
+    [&[start][..], words].concat()
+}
+
+#[test]
+fn what_is_told_is_never_code() {
+    let sandbox = Sandbox::new();
+    let start = probe("start", Compiler::System);
+    let start = start.to_str().expect("text");
+    let message = "it's '; rm x; ' \\\\n $(rm y) `rm z` $HOME %s%n \\\" && rm \\u00e9";
+    let shown = "it's '; rm x; ' \\n $(rm y) `rm z` $HOME %s%n \" && rm é";
+    let body = format!(r#"{{"allowed":false,"message":"{message}"}}"#);
+    for words in TOLD_BY_A_SHELL {
+        let body = body.clone();
+        let server = Server::scripted(Transport::Unix, move |exchange| {
+            exchange.answer_all(|_| json_answer(&body));
+        });
+        let finished = Run::guarded(&sandbox, &server.url, &told_by_a_shell(start, words))
+            .env("RAMPART_REFUSAL", "shell")
+            .finish()
+            .success();
+        let said = format!("rampart: blocked this shell command: {shown}\n");
+        assert!(finished.stderr.starts_with(&said), "{finished:#?}");
+        assert_eq!(told(&finished), 1, "{finished:#?}");
+        assert_eq!(server.take_questions().len(), 1, "the shell that tells is not asked about");
+    }
+    assert_eq!(sandbox.take_marks(), [""; 0]);
+}
+
+#[test]
+fn nothing_of_the_callers_has_a_part_in_the_shell_that_tells() {
+    let sandbox = Sandbox::new();
+    let server = Server::denying_any_with("rm x");
+    let start = probe("start", Compiler::System);
+    let start = start.to_str().expect("text");
+    let hostile = format!("#!/bin/sh\necho hostile >>{}\n", sandbox.text("marks"));
+    for name in ["printf", "sh", "trap", "profile"] {
+        sandbox.file(&format!("hostile/{name}"), &hostile);
+    }
+    let mark = format!("() {{ echo hostile >>{}; }}", sandbox.text("marks"));
+    for words in TOLD_BY_A_SHELL {
+        let finished = Run::guarded(&sandbox, &server.url, &told_by_a_shell(start, words))
+            .env("RAMPART_REFUSAL", "shell")
+            .env("PATH", sandbox.path("hostile"))
+            .env("ENV", sandbox.path("hostile/profile"))
+            .env("BASH_ENV", sandbox.path("hostile/profile"))
+            .env("BASH_FUNC_printf%%", &mark)
+            .env("IFS", "p")
+            .finish()
+            .success();
+        assert_eq!(finished.stderr, text("this shell command"), "{words:?}");
+        assert_eq!(sandbox.take_marks(), [""; 0], "{words:?}");
+    }
+    let spawned = told_by_a_shell(start, TOLD_BY_A_SHELL[0]);
+    let finished = Run::guarded(&sandbox, &server.url, &spawned)
+        .env("RAMPART_REFUSAL", "shell")
+        .env("RAMPART_DEBUG", "1")
+        .finish();
+    let loaded = finished.stderr.matches("[rampart] loaded ").count();
+    assert_eq!((loaded, told(&finished)), (1, 1), "the shell has no preload list: {finished:#?}");
+}
+
+#[test]
+fn who_wants_no_notice_gets_the_status_alone() {
+    let sandbox = Sandbox::new();
+    let server = Server::denying();
+    let start = probe("start", Compiler::System);
+    let start = start.to_str().expect("text");
+    let exec: &[&str] = &["--in=vfork", "execv", "/bin/sh", "sh", "-c", "rm x"];
+    for words in TOLD_BY_A_SHELL.into_iter().chain([exec]) {
+        let finished = Run::guarded(&sandbox, &server.url, &told_by_a_shell(start, words))
+            .env("RAMPART_REFUSAL", "shell")
+            .env("RAMPART_NOTICE", "0")
+            .finish()
+            .success();
+        let has_status = finished.stdout.contains(&ENDED_WITH_126.to_string());
+        assert!(has_status && finished.stderr.is_empty(), "{finished:#?}");
+        assert_eq!(server.take_questions().len(), 1);
+    }
+}
+
+#[test]
+fn a_stderr_that_takes_nothing_holds_up_no_parent_that_waits_for_its_vfork_child() {
+    let sandbox = Sandbox::new();
+    let server = Server::denying();
+    let start = probe("start", Compiler::System);
+    let start = start.to_str().expect("text");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    // SAFETY: takes no pointer; the descriptor is ours.
+    let size = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_GETPIPE_SZ) };
+    let filling = vec![b'x'; usize::try_from(size).expect("a size")];
+    std::io::Write::write_all(&mut &writer, &filling).expect("it fits");
+    let words = [start, "--in=vfork", "execv", "/bin/sh", "sh", "-c", "rm x"];
+    let status = format!("1x returned -1000 errno -1000 status {ENDED_WITH_126}\n");
+    let run = |stderr: Stdio| {
+        Run::guarded(&sandbox, &server.url, &words)
+            .env("RAMPART_REFUSAL", "shell")
+            .stderr(stderr)
+            .finish()
+    };
+    // Full, and then without a reader.
+    assert_eq!(run(writer.try_clone().expect("another").into()).stdout, status);
+    drop(reader);
+    assert_eq!(run(writer.into()).stdout, status);
+    assert_eq!(server.take_questions().len(), 2);
+}
+
+#[test]
+fn a_stderr_that_no_program_would_have_got_is_not_written_to() {
+    let sandbox = Sandbox::new();
+    let server = Server::denying();
+    let script = "import os, sys\n\
+        kept = os.dup(2)\n\
+        os.set_inheritable(2, sys.argv[1] == 'kept')\n\
+        pid = os.fork()\n\
+        if pid == 0: os.execv('/bin/sh', ['sh', '-c', 'rm x'])\n\
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])\n\
+        print(status)\n";
+    if installed("python3").is_none() {
+        println!("skipped: python3 is not installed");
+        return;
+    }
+    for (how, said) in [("kept", text("this shell command")), ("closed", String::new())] {
+        let words = ["python3", "-c", script, how];
+        let finished =
+            Run::guarded(&sandbox, &server.url, &words).env("RAMPART_REFUSAL", "shell").finish();
+        assert_eq!(finished.seen(), (0, "126\n", &*said), "{how}");
+        assert_eq!(server.take_questions().len(), 1);
+    }
+}
+
+#[test]
+fn a_spawn_whose_child_has_the_callers_stderr_is_told_of_there() {
+    let sandbox = Sandbox::new();
+    let server = Server::denying();
+    let start = probe("start", Compiler::System);
+    let start = start.to_str().expect("text");
+    let rm = sandbox.text("bin/rm");
+    let elsewhere = format!("--stderr={}", sandbox.text("child-stderr"));
+    for (options, said) in [
+        (&[][..], text("rm")),
+        // macOS keeps its file actions to itself.
+        (&["--chdir-action"], if System::is_macos() { String::new() } else { text("rm") }),
+        (&[&*elsewhere], String::new()),
+        (&["--chdir-action", &elsewhere], String::new()),
+    ] {
+        let words = [&[start][..], options, &["posix_spawn", &rm, "rm", "x"]].concat();
+        let finished =
+            Run::guarded(&sandbox, &server.url, &words).env("RAMPART_REFUSAL", "shell").finish();
+        let refused = "1x returned 1 errno 77 status -1000\n";
+        assert_eq!(finished.seen(), (0, refused, &*said), "{words:?}");
+        assert_eq!(server.take_questions().len(), 1);
+    }
+    assert_eq!(sandbox.take_marks(), [""; 0]);
+}
+
+#[test]
+fn children_have_the_mode_whatever_the_caller_did_to_the_environment() {
+    let sandbox = Sandbox::new();
+    let server = Server::denying_any_with("rm x");
+    for (mode, code) in [("shell", 126), ("errno", 126)] {
+        for change in ["env -i", "env -u RAMPART_REFUSAL", "env RAMPART_REFUSAL=message"] {
+            // The second dash starts a shell, which is what is refused.
+            let line =
+                format!("{change} {}/dash -c 'dash -c \"rm x\"; exit $?'", sandbox.text("tools"));
+            let server_line = format!("{line}; exit $?");
+            let server = Server::judging(Transport::Unix, |command| command != "dash -c 'rm x'");
+            let finished = Run::guarded(&sandbox, &server.url, &["bash", "-c", &server_line])
+                .env("RAMPART_REFUSAL", mode)
+                .env("PATH", sandbox.search_path())
+                .finish();
+            let is_line = finished.stderr.contains("blocked this shell command");
+            assert_eq!((finished.code(), is_line), (code, mode == "shell"), "{finished:#?}");
+            assert_eq!(sandbox.take_marks(), [""; 0]);
+        }
+    }
+    drop(server);
+    // By default nothing is added to what a child gets.
+    let server = Server::allowing();
+    let finished = Run::guarded(&sandbox, &server.url, &["bash", "-c", "env; true"]).finish();
+    assert!(finished.stdout.contains("RAMPART_MODE=enforce"), "{finished:#?}");
+    assert!(!finished.stdout.contains("RAMPART_REFUSAL"), "{finished:#?}");
+}
