@@ -83,8 +83,11 @@ fn where_the_library_can_reach_nobody_the_kernel_still_decides_and_that_is_told(
     let words = ["python3", text(&closed), "sh", text(&script)];
     let output = finished(&mut with_library(&sealed, &[], &words));
     assert!(sealed.ran("permitted") && !sealed.ran("forbidden"), "{}", stderr(&output));
-    let told: Vec<_> =
-        stderr(&output).lines().filter(|it| it.contains("rampart:")).map(str::to_owned).collect();
+    let told: Vec<_> = stderr(&output)
+        .lines()
+        .filter(|it| it.contains("rampart: blocked "))
+        .map(str::to_owned)
+        .collect();
     assert!(told.len() == 1 && told[0].contains("in the audit"), "{told:?}");
 }
 
