@@ -211,7 +211,7 @@ print('opened' if opened.wait(10) else 'still waiting')
     for (round, is_guarded) in [false, true].into_iter().enumerate() {
         let pipe = sandbox.text(&format!("pipe{round}"));
         let run_by_it = sandbox.file(&format!("run-by-pipe{round}"), format!("#!{pipe}\n"));
-        let words = ["/usr/bin/python3", "-c", script, &pipe, run_by_it.to_str().expect("text")];
+        let words = ["python3", "-c", script, &pipe, run_by_it.to_str().expect("text")];
         let run = if is_guarded {
             Run::guarded(&sandbox, &server.url, &words)
         } else {
