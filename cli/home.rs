@@ -4,8 +4,16 @@ use std::fs::{DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use crate::failure::{Failure, say};
+
+/// The home of whoever runs this, which is whoever its own server guards.
+pub fn of_user() -> Option<&'static str> {
+    static HOME: LazyLock<Option<String>> =
+        LazyLock::new(|| std::env::home_dir()?.into_os_string().into_string().ok());
+    HOME.as_deref()
+}
 
 /// The directory of Rampart's files; it need not exist.
 #[derive(Debug, Clone)]

@@ -114,7 +114,7 @@ mod tests {
     fn what_is_refused_has_a_rule_to_change_and_a_file_that_it_stands_in() {
         let policies = PolicySet::parse(POLICY, "/p/policy.yaml").expect("a policy");
         let of = |policies: &PolicySet, command| {
-            let call = Call { agent: "", session: "", command, cwd: None, coverage: None };
+            let call = Call { agent: "", session: "", command, ..Call::default() };
             suggestion(policies, &policies.evaluate(&call))
         };
         assert_eq!(of(&policies, "ls"), None);

@@ -1,196 +1,589 @@
-//! One simple command: its spellings, and what it runs in turn.
+//! What one command runs and does, by its line of the table.
 
-use std::borrow::Cow;
+use crate::programs::{self, Operands, Program, Runs, Verb, base_name, is_option};
+use crate::shell::is_assignment;
+use crate::spelling::starting_points;
+use crate::word::unescaped;
 
-use crate::parts::{Faith, Kind, Parts};
-use crate::spelling::{self, absolute_word, base_name, normal_word};
-use crate::word::{self, Variables};
-use crate::wrappers::{self, Inner};
-
-/// How deep scripts may be nested in scripts.
-const MAX_DEPTH: usize = 12;
-/// How many wrappers below that are followed to the command in the end.
-const MAX_WRAPPERS: usize = 200;
-/// How large the spellings of one line may grow, in bytes.
-pub(crate) const MAX_TEXT: usize = 64 << 20;
-
-/// A simple command, its words read.
-#[derive(Debug, Default)]
-pub(crate) struct Command<'a> {
-    pub(crate) assignments: Vec<Cow<'a, str>>,
-    pub(crate) words: Vec<Cow<'a, str>>,
-    pub(crate) redirections: Vec<Redirection>,
-    /// The scripts in its words, such as `$(…)`.
-    pub(crate) scripts: Vec<String>,
-    /// What it is given on its standard input, as far as the line says.
-    pub(crate) input: Option<String>,
-    /// Whether a word is a guess, such as the value of a variable.
-    pub(crate) guessed: bool,
+/// What a command runs.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Inner<'a> {
+    /// A program with its arguments.
+    Words(Vec<&'a str>),
+    /// A shell script, and the arguments that it is given, `$0` first.
+    Script(String, Vec<&'a str>),
+    /// A shell script that runs in this very shell.
+    Here(String),
+    /// Code that is not read here: a script in another language, or one from a file.
+    Code(&'a str),
+    /// The script on its standard input; a shell's if it is one.
+    Input { shell: bool },
 }
 
-/// A file that a command reads or writes.
-#[derive(Debug)]
-pub(crate) struct Redirection {
-    pub(crate) operator: &'static str,
-    pub(crate) target: String,
+/// The line of the table for a command, and how many words its name takes up.
+pub(crate) fn program_of(words: &[&str]) -> Option<(&'static Program, usize)> {
+    let name = base_name(words.first()?);
+    if let Some(second) = words.get(1).filter(|second| !is_option(second))
+        && let Some(program) = programs::find_subcommand(name, second)
+    {
+        return Some((program, 2));
+    }
+    programs::find(name).map(|program| (program, 1))
 }
 
-/// Takes lines apart.
-pub(crate) struct Taker<'c> {
-    pub(crate) parts: Parts,
-    /// The working directory at the point that was read up to, where it is known.
-    pub(crate) cwd: Option<Cow<'c, str>>,
-    pub(crate) variables: Variables,
-    /// Whether there was more than can be judged.
-    pub(crate) overflow: bool,
+/// Whether a program is many, and is the one that it is called.
+pub(crate) fn is_multi_call(program: &str) -> bool {
+    programs::find(base_name(program)).is_some_and(|program| program.runs == Runs::Multi)
 }
 
-/// Where a command was found.
-#[derive(Clone, Copy)]
-pub(crate) struct Place<'s> {
-    /// The part that it is a part of.
-    pub(crate) parent: Option<usize>,
-    pub(crate) depth: usize,
-    /// The line as sent, if the command is all of it.
-    pub(crate) sent: Option<&'s str>,
+/// A command without the options before its subcommand, and whether one of these changes
+/// what runs; `None` where there are none.
+pub(crate) fn without_globals<'a>(words: &[&'a str]) -> Option<(Vec<&'a str>, bool)> {
+    let program = programs::find(base_name(words.first()?)).filter(|program| program.global)?;
+    let (mut at, mut risky) = (1, false);
+    while let Some(given) = program.option(&words[at.min(words.len())..]) {
+        risky |= given.sign == Some('!');
+        at += given.words;
+    }
+    let rest = words.get(at..).filter(|rest| at > 1 && !rest.is_empty())?;
+    Some((std::iter::once(words[0]).chain(rest.iter().copied()).collect(), risky))
 }
 
-impl Place<'_> {
-    pub(crate) fn inside(part: usize, depth: usize) -> Self {
-        Self { parent: Some(part), depth, sent: None }
+/// What the command `words` runs, apart from itself.
+pub(crate) fn inner<'a>(words: &[&'a str]) -> Vec<Inner<'a>> {
+    let Some((program, named)) = program_of(words) else {
+        return Vec::new();
+    };
+    let arguments = &words[named..];
+    match program.runs {
+        Runs::Shell => shell(program, arguments).into_iter().collect(),
+        Runs::Here => {
+            let words = if arguments.first() == Some(&"--") { &arguments[1..] } else { arguments };
+            vec![Inner::Here(words.join(" "))]
+        }
+        Runs::Script => {
+            let script = arguments.iter().find(|word| !is_option(word));
+            script.map(|text| Inner::Script((*text).to_string(), Vec::new())).into_iter().collect()
+        }
+        Runs::File => arguments
+            .iter()
+            .find(|word| **word != "--")
+            .map(|file| Inner::Code(file))
+            .into_iter()
+            .collect(),
+        Runs::Interpreter => interpreter(program, arguments).into_iter().collect(),
+        Runs::Find => find(arguments),
+        Runs::AfterDashes | Runs::Nothing | Runs::Command(_) | Runs::Line(_) | Runs::Multi => {
+            given(program, arguments)
+        }
     }
 }
 
-impl Taker<'_> {
-    /// Adds a simple command and all that it runs.
-    pub(crate) fn command(&mut self, command: &Command<'_>, place: Place<'_>) {
-        if self.parts.text().len() > MAX_TEXT {
-            self.overflow = true;
-            return;
-        }
-        let mut place = place;
-        if !command.assignments.is_empty() || !command.redirections.is_empty() {
-            let part = self.clothed(command, place);
-            place = Place::inside(part, place.depth);
-        }
-        let words: Vec<&str> = command.words.iter().map(AsRef::as_ref).collect();
-        if !words.is_empty() {
-            let part = self.bare(&words, command.guessed, place);
-            place = Place::inside(part, place.depth);
-            self.runs(&words, command, place);
-            self.change_directory(&words);
-        }
-        for script in &command.scripts {
-            self.nested(script, place);
-        }
-        if words.is_empty() {
-            for assignment in &command.assignments {
-                if let Some((name, value)) = assignment.split_once('=') {
-                    self.variables.insert(name.to_string(), value.to_string());
-                }
+/// What is run by options, and behind them.
+fn given<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
+    let mut found = Vec::new();
+    let mut operands = match program.runs {
+        Runs::Command(operands) | Runs::Line(operands) => operands,
+        Runs::Multi => 0,
+        _ => usize::MAX,
+    };
+    let mut at = 0;
+    while at < arguments.len() {
+        let word = arguments[at];
+        if word == "--" {
+            at += 1;
+            if program.runs == Runs::AfterDashes {
+                operands = 0;
             }
-        }
-    }
-
-    /// Adds what the command runs in turn.
-    fn runs(&mut self, words: &[&str], command: &Command<'_>, place: Place<'_>) {
-        let mut inner = wrappers::unwrap(words);
-        if base_name(words[0]).ends_with("xargs")
-            && let Some(input) = &command.input
-        {
-            for inner in &mut inner {
-                if let Inner::Words(words) = inner {
-                    words.extend(input.split_whitespace());
-                }
+            if operands == 0 || operands == usize::MAX {
+                break;
             }
+            continue;
         }
-        if place.depth >= MAX_DEPTH && !inner.is_empty() {
-            self.too_deep(inner, place);
-            return;
-        }
-        for inner in inner {
-            match inner {
-                Inner::Words(words) => {
-                    let command = Command {
-                        words: words.into_iter().map(Cow::Borrowed).collect(),
-                        input: command.input.clone(),
-                        guessed: command.guessed,
-                        ..Command::default()
-                    };
-                    self.command(&command, Place { depth: place.depth + 1, sent: None, ..place });
+        if let Some(option) = program.option(&arguments[at..]) {
+            match (option.sign, option.value) {
+                (Some('?'), _) => return Vec::new(),
+                // `env -S` takes words, and lets more follow.
+                (Some('$'), Some(script)) if program.assignments => {
+                    let rest = arguments.get(at + option.words..).unwrap_or_default();
+                    let line: Vec<&str> =
+                        std::iter::once(script).chain(rest.iter().copied()).collect();
+                    return vec![Inner::Script(format!("env {}", line.join(" ")), Vec::new())];
                 }
-                Inner::Script(text, _) if words[0] == "eval" => {
-                    self.script(&text, Place { depth: place.depth + 1, sent: None, ..place });
+                (Some('$'), Some(script)) => {
+                    found.push(Inner::Script(script.to_string(), Vec::new()));
                 }
-                Inner::Script(text, arguments) => self.apart(|taker| {
-                    for (index, argument) in arguments.iter().enumerate().take(10) {
-                        taker.variables.insert(index.to_string(), (*argument).to_string());
-                    }
-                    let all = word::several(arguments.get(1..).unwrap_or_default());
-                    taker.variables.insert("@".to_string(), all.clone());
-                    taker.variables.insert("*".to_string(), all);
-                    taker.nested(&text, place);
-                }),
-                Inner::Input => {
-                    if let Some(input) = &command.input {
-                        self.nested(input, place);
-                    }
+                (Some('&'), Some(_)) => {
+                    let behind = at + option.words - usize::from(!word.contains('='));
+                    found.push(Inner::Words(arguments[behind..].to_vec()));
+                    return found;
                 }
+                _ => {}
             }
-        }
-    }
-
-    /// Adds a script that another shell runs.
-    fn nested(&mut self, script: &str, place: Place<'_>) {
-        if place.depth >= MAX_DEPTH {
-            self.parts
-                .unparsed
-                .get_or_insert_with(|| format!("nested deeper than {MAX_DEPTH} levels"));
-            if place.depth == MAX_DEPTH {
-                self.crude(script, place);
-            }
-            return;
-        }
-        // A rule that would hold for the line by itself holds for it in here too.
-        let whole = self.parts.begin(place.parent, Kind::Whole);
-        self.parts.spell(Faith::WIDE, [script]);
-        self.apart(|taker| taker.script(script, Place::inside(whole, place.depth + 1)));
-    }
-
-    /// Follows wrappers to what they run in the end.
-    fn too_deep(&mut self, inner: Vec<Inner<'_>>, place: Place<'_>) {
-        self.parts.unparsed.get_or_insert_with(|| format!("nested deeper than {MAX_DEPTH} levels"));
-        let mut waiting = inner;
-        for _ in 0..MAX_WRAPPERS {
-            match waiting.pop() {
-                Some(Inner::Words(words)) => {
-                    let deeper = wrappers::unwrap(&words);
-                    if deeper.is_empty() && !words.is_empty() {
-                        self.bare(&words, true, place);
-                    }
-                    waiting.extend(deeper);
-                }
-                Some(Inner::Script(text, _)) => self.nested(&text, place),
-                Some(Inner::Input) => {}
-                None => return,
-            }
-        }
-        self.overflow = true;
-    }
-
-    /// Follows `cd`, so that later relative paths are known.
-    fn change_directory(&mut self, words: &[&str]) {
-        if !matches!(words[0], "cd" | "pushd") {
-            return;
-        }
-        let target =
-            words[1..].iter().find(|word| !spelling::is_option(word)).copied().unwrap_or("~");
-        let target = normal_word(target);
-        self.cwd = if target.starts_with(['/', '~']) {
-            Some(Cow::Owned(target.into_owned()))
+            at += option.words;
+        } else if program.assignments && is_assignment(word) {
+            at += 1;
+        } else if operands > 0 {
+            operands = operands.saturating_sub(usize::from(operands != usize::MAX));
+            at += 1;
         } else {
-            let cwd = self.cwd.as_deref();
-            cwd.and_then(|cwd| absolute_word(&target, cwd, Some(true))).map(Cow::Owned)
-        };
+            break;
+        }
     }
+    let rest = arguments.get(at..).unwrap_or_default();
+    if rest.is_empty() || operands > 0 || (!found.is_empty() && program.runs != Runs::Command(0)) {
+        return found;
+    }
+    match program.runs {
+        Runs::Line(_) => found.push(Inner::Script(rest.join(" "), Vec::new())),
+        Runs::Multi
+            if programs::find(base_name(rest[0])).is_some_and(|it| it.runs == Runs::Multi) => {}
+        _ => found.push(Inner::Words(rest.to_vec())),
+    }
+    found
+}
+
+/// What a shell with these arguments runs, where that can be seen.
+fn shell<'a>(program: &Program, arguments: &[&'a str]) -> Option<Inner<'a>> {
+    let (mut script, mut input) = (false, false);
+    let mut at = 0;
+    while let Some(&word) = arguments.get(at) {
+        if matches!(word, "-" | "--") {
+            at += 1;
+            break;
+        }
+        if !is_option(word) && (word.len() < 2 || !word.starts_with('+')) {
+            break;
+        }
+        if word.starts_with("--") {
+            script |= word == "--command";
+            at += program.option(&arguments[at..]).map_or(1, |option| option.words);
+            continue;
+        }
+        script |= word.starts_with('-') && word.contains('c');
+        input |= word.contains('s');
+        at += 1 + usize::from(word.contains(['o', 'O']));
+    }
+    let rest = arguments.get(at..).unwrap_or_default();
+    match rest.split_first() {
+        Some((text, arguments)) if script => {
+            Some(Inner::Script((*text).to_string(), arguments.to_vec()))
+        }
+        None if script => None,
+        // `/dev/stdin` is a script file by name only.
+        Some((file, _))
+            if !matches!(*file, "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0") && !input =>
+        {
+            Some(Inner::Code(file))
+        }
+        _ => Some(Inner::Input { shell: true }),
+    }
+}
+
+fn interpreter<'a>(program: &Program, arguments: &[&'a str]) -> Option<Inner<'a>> {
+    let mut at = 0;
+    while at < arguments.len() {
+        match program.option(&arguments[at..]) {
+            Some(option) => match (option.name, option.value) {
+                ("c" | "e" | "E" | "eval" | "command", Some(code)) => {
+                    return Some(Inner::Code(code));
+                }
+                ("m", _) => return None,
+                _ => at += option.words,
+            },
+            None if matches!(arguments[at], "-" | "/dev/stdin") => break,
+            None => return Some(Inner::Code(arguments[at])),
+        }
+    }
+    let asks = arguments.iter().any(|word| matches!(*word, "--version" | "-V" | "--help" | "-v"));
+    (!asks).then_some(Inner::Input { shell: false })
+}
+
+/// Options of `find` that leave nothing out.
+const NO_TESTS: &[&str] = &[
+    "-delete",
+    "-depth",
+    "-d",
+    "-mindepth",
+    "-maxdepth",
+    "-xdev",
+    "-mount",
+    "-print",
+    "-print0",
+    "-type",
+    "-ls",
+    "-noleaf",
+    "-follow",
+    "-H",
+    "-L",
+    "-P",
+    "-o",
+    "-or",
+    "-a",
+    "-and",
+    "-ignore_readdir_race",
+];
+
+/// Options of `find` behind which a command stands.
+const RUNS: &[&str] = &["-exec", "-execdir", "-ok", "-okdir"];
+
+/// What `find` with these arguments finds: its starting points, and all that is below them,
+/// if it leaves nothing out; else something below them.
+pub(crate) fn found(arguments: &[&str]) -> Vec<String> {
+    let (paths, tests) = arguments.split_at(starting_points(arguments));
+    let mut run = false;
+    let all = tests.iter().all(|word| {
+        run = (run || RUNS.contains(word)) && !matches!(*word, ";" | "+");
+        run || !is_option(word) && *word != "!" || NO_TESTS.contains(word)
+    });
+    let paths = paths.iter().copied().filter(|path| !is_option(path));
+    let paths: Vec<&str> = paths.collect();
+    let paths = if paths.is_empty() { vec!["."] } else { paths };
+    let below = |path: &&str| {
+        if all { (*path).to_string() } else { format!("{}/{{}}", path.trim_end_matches('/')) }
+    };
+    paths.iter().map(below).collect()
+}
+
+/// The starting points of a `find` that deletes; empty where it does not.
+pub(crate) fn swept<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    let deletes = program_of(words).is_some_and(|(program, _)| program.does == Operands::Find)
+        && words.contains(&"-delete");
+    if !deletes {
+        return Vec::new();
+    }
+    let paths =
+        words[1..=starting_points(&words[1..])].iter().copied().filter(|path| !is_option(path));
+    let paths: Vec<&str> = paths.collect();
+    if paths.is_empty() { vec!["."] } else { paths }
+}
+
+/// What `find` runs; `{}` stays.
+fn find<'a>(arguments: &[&'a str]) -> Vec<Inner<'a>> {
+    let mut commands = Vec::new();
+    let mut rest = arguments;
+    while let Some(at) = rest.iter().position(|word| RUNS.contains(word)) {
+        rest = &rest[at + 1..];
+        let end = rest.iter().position(|word| matches!(*word, ";" | "+")).unwrap_or(rest.len());
+        commands.push(Inner::Words(rest[..end].to_vec()));
+        rest = &rest[end..];
+    }
+    commands
+}
+
+/// What a command does to files and with URLs, as far as its words say.
+pub(crate) fn deeds(words: &[&str]) -> Vec<(Verb, String)> {
+    let Some((program, named)) = program_of(words) else {
+        return Vec::new();
+    };
+    let arguments = &words[named..];
+    let mut deeds = Vec::new();
+    let mut operands: Vec<&str> = Vec::new();
+    let (mut pattern_given, mut target_given, mut creates) = (false, false, false);
+    let mut base = None;
+    let mut at = 0;
+    while at < arguments.len() {
+        let word = arguments[at];
+        if word == "--" {
+            operands.extend(&arguments[at + 1..]);
+            break;
+        }
+        let Some(option) =
+            program.option(&arguments[at..]).filter(|_| program.does != Operands::Find)
+        else {
+            operands.push(word);
+            at += 1;
+            continue;
+        };
+        at += option.words;
+        creates |= matches!(option.name, "create" | "append" | "update")
+            || !word.starts_with("--")
+                && word[1..].split(' ').next().is_some_and(|flags| flags.contains(['c', 'r', 'u']));
+        let Some(value) = option.value else { continue };
+        match option.sign {
+            Some('<') => deeds.push((Verb::Read, value.to_string())),
+            Some('>') if program.does == Operands::Archive && !creates => {
+                deeds.push((Verb::Read, value.to_string()));
+            }
+            Some('>') => {
+                target_given |= matches!(option.name, "t" | "target-directory");
+                deeds.push((Verb::Write, value.to_string()));
+            }
+            Some('x') => deeds.push((Verb::Delete, value.to_string())),
+            Some('^') => deeds.push((Verb::Fetch, value.to_string())),
+            Some('@') => deeds.extend(sent(value).map(|file| (Verb::Read, file.to_string()))),
+            Some('%') => pattern_given = true,
+            _ if program.does == Operands::Archive && matches!(option.name, "C" | "directory") => {
+                base = Some(value);
+            }
+            _ => {}
+        }
+    }
+    if program.does != Operands::Archive {
+        operands.retain(|operand| *operand != "-");
+    }
+    let given = Options { words: arguments, pattern_given, target_given, creates, base };
+    of_operands(program, base_name(words[0]), operands, &given, &mut deeds);
+    deeds
+}
+
+/// What the options of a command say of its operands.
+struct Options<'a> {
+    words: &'a [&'a str],
+    pattern_given: bool,
+    target_given: bool,
+    creates: bool,
+    base: Option<&'a str>,
+}
+
+/// Adds what a command does to its operands.
+fn of_operands(
+    program: &Program,
+    name: &str,
+    operands: Vec<&str>,
+    given: &Options<'_>,
+    deeds: &mut Vec<(Verb, String)>,
+) {
+    let mut each = |verb: Verb, operands: &[&str]| {
+        deeds.extend(operands.iter().map(|operand| (verb, (*operand).to_string())));
+    };
+    match program.does {
+        Operands::Other => {}
+        Operands::Each(verb) => each(verb, &operands),
+        Operands::AfterFirst(verb) => {
+            let files = if given.pattern_given {
+                &operands[..]
+            } else {
+                operands.get(1..).unwrap_or_default()
+            };
+            each(verb, files);
+            if name.ends_with("sed") && given.words.iter().any(|word| is_in_place(word)) {
+                each(Verb::Write, files);
+            }
+        }
+        Operands::To { gone } => {
+            let (from, to) = match operands.split_last() {
+                Some((last, rest)) if !given.target_given && !rest.is_empty() => {
+                    (rest, Some(*last))
+                }
+                _ => (&operands[..], None),
+            };
+            each(Verb::Read, from);
+            if gone {
+                each(Verb::Delete, from);
+            }
+            each(Verb::Write, &to.into_iter().collect::<Vec<_>>());
+        }
+        Operands::Find => {
+            if given.words.contains(&"-delete") {
+                deeds.extend(found(given.words).into_iter().map(|path| (Verb::Delete, path)));
+            }
+        }
+        Operands::Keys => {
+            for operand in operands {
+                if let Some((key, value)) = operand.split_once('=') {
+                    match key {
+                        "if" => deeds.push((Verb::Read, value.to_string())),
+                        "of" => deeds.push((Verb::Write, value.to_string())),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Operands::Transfer => {
+            let Some((last, from)) = operands.split_last() else { return };
+            let local = |operand: &&str| !is_remote(operand);
+            each(Verb::Read, &from.iter().copied().filter(local).collect::<Vec<_>>());
+            if local(last) && !from.is_empty() {
+                each(Verb::Write, &[last]);
+            }
+        }
+        Operands::Archive => of_archive(operands, given, deeds),
+    }
+}
+
+/// Adds what an archiver does to its operands.
+fn of_archive(mut operands: Vec<&str>, given: &Options<'_>, deeds: &mut Vec<(Verb, String)>) {
+    let mut creates = given.creates;
+    // `tar czf FILE …`, without a dash.
+    let old = operands.first().filter(|first| given.words.first() == Some(first)).copied();
+    if let Some(letters) = old {
+        creates = letters.contains(['c', 'r', 'u']);
+        operands.remove(0);
+        if letters.contains('f') && !operands.is_empty() {
+            let file = operands.remove(0);
+            let verb = if creates { Verb::Write } else { Verb::Read };
+            deeds.extend((file != "-").then(|| (verb, file.to_string())));
+        }
+    }
+    if creates {
+        let below = |operand: &str| match given.base {
+            Some(base) if !operand.starts_with(['/', '~', '$']) => format!("{base}/{operand}"),
+            _ => operand.to_string(),
+        };
+        let files = operands.iter().filter(|operand| **operand != "-");
+        deeds.extend(files.map(|operand| (Verb::Read, below(operand))));
+    }
+}
+
+fn is_in_place(word: &str) -> bool {
+    word.starts_with("--in-place")
+        || (word.starts_with('-') && !word.starts_with("--") && word.contains('i'))
+}
+
+/// The file whose contents the value of an option such as `-d` and `-F` sends.
+fn sent(value: &str) -> Option<&str> {
+    let file = value.strip_prefix('@').or_else(|| {
+        let (_, value) = value.split_once('=')?;
+        value.strip_prefix(['@', '<'])
+    });
+    file.or_else(|| {
+        value
+            .split_once('@')
+            .filter(|(name, _)| !name.is_empty() && !name.contains(['{', ' ', '/', '"', ':', '.']))
+            .map(|(_, file)| file)
+    })
+    .map(|file| file.split(';').next().unwrap_or(file))
+    .filter(|file| !file.is_empty() && *file != "-")
+}
+
+/// `host:file`, `user@host:file` or a URL.
+fn is_remote(operand: &str) -> bool {
+    operand.split('/').next().is_some_and(|start| start.contains(':'))
+        || operand.starts_with("rsync://")
+}
+
+/// What a command surely writes to its standard output, where that can be seen.
+pub(crate) fn written(words: &[&str]) -> Option<String> {
+    let (program, arguments) = words.split_first()?;
+    match base_name(program) {
+        "echo" => {
+            let flag = |word: &&&str| {
+                word.len() > 1
+                    && word.starts_with('-')
+                    && word[1..].chars().all(|c| "neE".contains(c))
+            };
+            let flags = arguments.iter().take_while(flag).count();
+            Some(unescaped(&arguments[flags..].join(" ")))
+        }
+        "printf" => {
+            let arguments =
+                if arguments.first() == Some(&"--") { &arguments[1..] } else { arguments };
+            let (format, values) = arguments.split_first()?;
+            Some(formatted(&unescaped(format), values))
+        }
+        "find" | "gfind" => Some(found(arguments).join("\n")),
+        _ => None,
+    }
+}
+
+/// The format of `printf` with its values put in; what is left over follows.
+fn formatted(format: &str, values: &[&str]) -> String {
+    let mut values = values.iter();
+    let mut out = String::new();
+    let mut pieces = format.split('%');
+    out.push_str(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        let width =
+            piece.len() - piece.trim_start_matches(|c: char| "-+ #.0123456789".contains(c)).len();
+        let mut rest = piece[width..].chars();
+        if rest.next().is_some() {
+            out.push_str(&values.next().map(|value| unescaped(value)).unwrap_or_default());
+        } else {
+            out.push('%');
+        }
+        out.push_str(rest.as_str());
+    }
+    for value in values {
+        out.push('\n');
+        out.push_str(value);
+    }
+    out
+}
+
+/// The URLs whose contents a command writes to its standard output.
+pub(crate) fn fetched(words: &[&str]) -> Vec<String> {
+    let Some((program, named)) = program_of(words) else { return Vec::new() };
+    let Some(unless) = program.fetches else { return Vec::new() };
+    let arguments = &words[named..];
+    let has = |names: &str, value: Option<&str>| {
+        (0..arguments.len()).any(|at| {
+            program.option(&arguments[at..]).is_some_and(|option| {
+                let named = names.split(' ').any(|name| {
+                    name == option.name
+                        || (name.len() == 1
+                            && option.name.len() > 1
+                            && option.value.is_none()
+                            && option.sign.is_none()
+                            && !arguments[at].starts_with("--")
+                            && option.name.contains(name))
+                });
+                named && value.is_none_or(|value| option.value == Some(value))
+            })
+        })
+    };
+    // wget writes there only where it is told to.
+    let shown = match unless.strip_prefix('?') {
+        Some(name) => {
+            has(name, Some("-"))
+                || has("output-document", Some("-"))
+                || has(name, Some("/dev/stdout"))
+        }
+        None => {
+            !has(unless, None) || has("o output", Some("-")) || has("o output", Some("/dev/stdout"))
+        }
+    };
+    if !shown {
+        return Vec::new();
+    }
+    urls(program, words, arguments)
+}
+
+fn urls(program: &Program, words: &[&str], arguments: &[&str]) -> Vec<String> {
+    let urls: Vec<String> = match program.does {
+        Operands::Each(Verb::Fetch) => deeds(words)
+            .into_iter()
+            .filter(|(verb, _)| *verb == Verb::Fetch)
+            .map(|(_, url)| url)
+            .collect(),
+        _ => vec![format!(
+            "tcp://{}",
+            arguments.iter().filter(|word| !is_option(word)).copied().collect::<Vec<_>>().join(":")
+        )],
+    };
+    if urls.is_empty() { vec!["http://".to_string()] } else { urls }
+}
+
+/// The files that a command fetches, each with its URL.
+pub(crate) fn downloads(words: &[&str]) -> Vec<(String, String)> {
+    let Some((program, named)) =
+        program_of(words).filter(|(program, _)| program.does == Operands::Each(Verb::Fetch))
+    else {
+        return Vec::new();
+    };
+    let mut urls = urls(program, words, &words[named..]).into_iter();
+    let Some(url) = urls.next() else { return Vec::new() };
+    let written = deeds(words).into_iter().find(|(verb, file)| *verb == Verb::Write && file != "-");
+    let last = || {
+        url.rsplit('/').next().unwrap_or_default().split('?').next().unwrap_or_default().to_string()
+    };
+    let file = written.map_or_else(last, |(_, file)| file);
+    vec![(file, url)]
+}
+
+/// Whether what a command reads is code in disguise, and its output the code.
+pub(crate) fn decodes(words: &[&str]) -> bool {
+    let Some((program, named)) = program_of(words) else { return false };
+    let Some(with) = program.decodes else { return false };
+    let arguments = &words[named..];
+    (0..arguments.len()).any(|at| {
+        program.option(&arguments[at..]).is_some_and(|option| {
+            with.split(' ').any(|name| {
+                name == option.name
+                    || (name.len() == 1
+                        && !arguments[at].starts_with("--")
+                        && arguments[at].contains(name))
+            })
+        })
+    })
 }

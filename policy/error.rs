@@ -82,12 +82,7 @@ impl std::error::Error for PolicyError {}
 fn explain(error: &YamlError) -> String {
     match error {
         YamlError::SerdeUnknownField { field, expected, .. } => unknown_key(field, expected),
-        YamlError::SerdeUnknownVariant { variant, expected, .. } => {
-            format!(
-                "`{variant}` is not a value that is known here; use one of {}",
-                listed(expected)
-            )
-        }
+        YamlError::SerdeUnknownVariant { variant, expected, .. } => unknown_word(variant, expected),
         YamlError::SerdeMissingField { field, .. } => {
             format!("the key `{field}` is missing; add it")
         }
@@ -154,6 +149,11 @@ fn explain(error: &YamlError) -> String {
 /// Says that `key` is not among `known`, and which was perhaps meant.
 pub(crate) fn unknown_key(key: &str, known: &[&str]) -> String {
     format!("the key `{key}` is not known here; use one of {}", listed(known))
+}
+
+/// Says that `word` is not among `known`.
+pub(crate) fn unknown_word(word: &str, known: &[&str]) -> String {
+    format!("`{word}` is not a value that is known here; use one of {}", listed(known))
 }
 
 fn listed(names: &[&str]) -> String {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
+use crate::conditions::{KEYS, Key};
 use crate::error::PolicyError;
 
 /// How many parts (keys, values, items) a policy file may have.
@@ -18,15 +19,60 @@ const MAX_ALIASES: usize = 1_000;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Document {
     pub(crate) version: Option<Spanned<String>>,
-    pub(crate) default_action: Option<DefaultAction>,
+    pub(crate) default_action: Option<Spanned<String>>,
     pub(crate) policies: Vec<PolicyEntry>,
+    pub(crate) notify: Option<Spanned<Other>>,
+    #[serde(default)]
+    pub(crate) tests: Vec<TestEntry>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum DefaultAction {
-    Allow,
-    Deny,
+/// A part of the file that is checked and not used here.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Other {
+    pub(crate) url: Option<String>,
+    #[serde(rename = "timeout")]
+    _timeout: Option<IgnoredAny>,
+    #[serde(rename = "fail_open")]
+    _fail_open: Option<IgnoredAny>,
+    #[serde(rename = "platform")]
+    _platform: Option<IgnoredAny>,
+    #[serde(rename = "on")]
+    _on: Option<IgnoredAny>,
+}
+
+/// What is done where nobody can be asked, which is always so here.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AskEntry {
+    #[serde(rename = "audit")]
+    _audit: Option<bool>,
+    #[serde(rename = "headless_only")]
+    _headless_only: Option<bool>,
+}
+
+/// One of the tests of a file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TestEntry {
+    pub(crate) name: Spanned<String>,
+    pub(crate) tool: Option<String>,
+    #[serde(default)]
+    pub(crate) params: ParamsEntry,
+    pub(crate) agent: Option<String>,
+    pub(crate) session: Option<String>,
+    pub(crate) expect: Spanned<String>,
+    pub(crate) expect_message: Option<String>,
+}
+
+/// What the call of a test is about; what this server knows nothing of is left out.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ParamsEntry {
+    pub(crate) command: Option<String>,
+    #[serde(alias = "file_path")]
+    pub(crate) path: Option<String>,
+    pub(crate) url: Option<String>,
+    pub(crate) cwd: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -46,54 +92,79 @@ pub(crate) struct PolicyEntry {
 pub(crate) struct MatchEntry {
     pub(crate) tool: Option<Texts>,
     pub(crate) agent: Option<Spanned<String>>,
+    pub(crate) session: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RuleEntry {
-    pub(crate) action: Spanned<ActionEntry>,
+    pub(crate) action: Spanned<String>,
     /// Inside, nothing where the key is there without a value.
     #[serde(default, deserialize_with = "present")]
     pub(crate) when: Option<Spanned<Option<WhenEntry>>>,
     pub(crate) message: Option<String>,
+    #[serde(default)]
+    pub(crate) once: bool,
+    pub(crate) expires_at: Option<Spanned<String>>,
+    #[serde(rename = "added")]
+    _added: Option<String>,
+    #[serde(rename = "ask")]
+    _ask: Option<AskEntry>,
+    pub(crate) webhook: Option<Other>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ActionEntry {
     Deny,
     Allow,
-    #[serde(alias = "log")]
     Watch,
     Ask,
     Webhook,
 }
 
-/// The conditions of a rule. Keys of other tools are kept by name alone.
-#[derive(Debug, Default)]
-pub(crate) struct WhenEntry {
-    pub(crate) command_matches: Option<Texts>,
-    pub(crate) command_not_matches: Option<Texts>,
-    pub(crate) command_contains: Option<Texts>,
-    pub(crate) session_matches: Option<Texts>,
-    pub(crate) session_not_matches: Option<Texts>,
-    pub(crate) coverage_matches: Option<Texts>,
-    pub(crate) coverage_not_matches: Option<Texts>,
-    pub(crate) default: Option<bool>,
-    pub(crate) others: Vec<Spanned<String>>,
+/// The words for actions, in any case, and what they say.
+pub(crate) const ACTIONS: &[(&str, ActionEntry)] = &[
+    ("deny", ActionEntry::Deny),
+    ("allow", ActionEntry::Allow),
+    ("watch", ActionEntry::Watch),
+    ("log", ActionEntry::Watch),
+    ("ask", ActionEntry::Ask),
+    ("require_approval", ActionEntry::Ask),
+    ("webhook", ActionEntry::Webhook),
+];
+
+/// What a word for an action says.
+pub(crate) fn action(word: &str) -> Option<ActionEntry> {
+    ACTIONS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).map(|(_, action)| *action)
 }
 
-/// The keys that a `when` about commands may have.
-pub(crate) const WHEN_KEYS: [&str; 8] = [
-    "command_matches",
-    "command_not_matches",
-    "command_contains",
-    "session_matches",
-    "session_not_matches",
-    "coverage_matches",
-    "coverage_not_matches",
-    "default",
-];
+/// The conditions of a rule: each known key with its value.
+#[derive(Debug, Default)]
+pub(crate) struct WhenEntry {
+    pub(crate) keys: Vec<(Spanned<String>, &'static str, Value)>,
+    pub(crate) unknown: Vec<Spanned<String>>,
+}
+
+/// The value of a condition.
+#[derive(Debug)]
+pub(crate) enum Value {
+    Texts(Texts),
+    Flag(bool),
+    Limits(Spanned<LimitsEntry>),
+    Ignored,
+}
+
+/// Bounds on a number.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LimitsEntry {
+    pub(crate) gte: Option<u64>,
+    pub(crate) gt: Option<u64>,
+    pub(crate) lte: Option<u64>,
+    pub(crate) lt: Option<u64>,
+    pub(crate) eq: Option<u64>,
+    pub(crate) window: Option<String>,
+}
 
 /// One text or a list of them, with their places.
 pub(crate) type Texts = Spanned<OneOrMany>;
@@ -174,22 +245,19 @@ impl<'de> Deserialize<'de> for WhenEntry {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WhenEntry, A::Error> {
                 let mut when = WhenEntry::default();
                 while let Some(key) = map.next_key::<Spanned<String>>()? {
-                    match key.value.as_str() {
-                        "command_matches" => when.command_matches = Some(map.next_value()?),
-                        "command_not_matches" => when.command_not_matches = Some(map.next_value()?),
-                        "command_contains" => when.command_contains = Some(map.next_value()?),
-                        "session_matches" => when.session_matches = Some(map.next_value()?),
-                        "session_not_matches" => when.session_not_matches = Some(map.next_value()?),
-                        "coverage_matches" => when.coverage_matches = Some(map.next_value()?),
-                        "coverage_not_matches" => {
-                            when.coverage_not_matches = Some(map.next_value()?);
-                        }
-                        "default" => when.default = Some(map.next_value()?),
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                            when.others.push(key);
-                        }
-                    }
+                    let Some((name, kind)) = KEYS.iter().find(|(name, _)| *name == key.value)
+                    else {
+                        map.next_value::<IgnoredAny>()?;
+                        when.unknown.push(key);
+                        continue;
+                    };
+                    let value = match kind {
+                        Key::Always => Value::Flag(map.next_value()?),
+                        Key::Depth | Key::Count => Value::Limits(map.next_value()?),
+                        Key::Never => map.next_value::<IgnoredAny>().map(|_| Value::Ignored)?,
+                        _ => Value::Texts(map.next_value()?),
+                    };
+                    when.keys.push((key, name, value));
                 }
                 Ok(when)
             }

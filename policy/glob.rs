@@ -28,8 +28,12 @@ enum Step {
 enum Shape {
     Nothing,
     Everything,
-    /// Pieces to be found in order, anywhere in the text.
-    Pieces(Vec<Piece>),
+    /// Pieces to be found in order, anywhere in the text; for a pattern that begins with
+    /// `**/`, the start of the text is as good as the slash.
+    Pieces {
+        pieces: Vec<Piece>,
+        below: bool,
+    },
     Anchored {
         /// Literal start of the text.
         prefix: String,
@@ -71,7 +75,10 @@ impl Glob {
         let shape = match steps.first() {
             None => Shape::Nothing,
             Some(Step::Star { .. }) if steps.len() == 1 => Shape::Everything,
-            Some(Step::Star { .. }) => Shape::Pieces(pieces(&steps)),
+            Some(Step::Star { crossing }) => {
+                let below = *crossing && matches!(steps.get(1), Some(Step::Char('/')));
+                Shape::Pieces { pieces: pieces(&steps), below }
+            }
             Some(_) => {
                 let open = matches!(steps.last(), Some(Step::Star { .. }));
                 if open {
@@ -95,8 +102,16 @@ impl Glob {
         match &self.shape {
             Shape::Nothing => false,
             Shape::Everything => true,
-            Shape::Pieces(pieces) => {
+            Shape::Pieces { pieces, below } => {
                 let mut rest = text;
+                if *below
+                    && let [Piece::Text(first), others @ ..] = &pieces[..]
+                    && let Some(behind) = text.strip_prefix(&first[1..])
+                {
+                    return others.is_empty()
+                        || Self { shape: Shape::Pieces { pieces: others.to_vec(), below: false } }
+                            .matches(behind);
+                }
                 pieces.iter().all(|piece| match piece.end_of_first(rest) {
                     Some(end) => {
                         rest = &rest[end..];
@@ -132,9 +147,11 @@ impl Glob {
         };
         match &self.shape {
             Shape::Nothing | Shape::Everything => Vec::new(),
-            Shape::Pieces(pieces) => pieces
+            Shape::Pieces { pieces, below } => pieces
                 .iter()
-                .flat_map(|piece| match piece {
+                .enumerate()
+                .flat_map(|(index, piece)| match piece {
+                    Piece::Text(text) if *below && index == 0 => vec![text[1..].to_string()],
                     Piece::Text(text) => vec![text.clone()],
                     Piece::Steps(steps) => runs(steps),
                 })
@@ -267,39 +284,82 @@ fn run(steps: &[Step], text: &str, open: bool) -> bool {
     {
         return steps.iter().all(|step| matches!(step, Step::Star { .. })) && text.is_empty();
     }
-    // The positions in `steps` that the text read so far can stand at, ascending.
-    let mut states = Vec::with_capacity(steps.len() + 1);
-    let mut next = Vec::with_capacity(steps.len() + 1);
+    // The positions in `steps` that the text read so far can stand at.
+    let mut states = States::new(steps.len() + 1);
+    let mut next = States::new(steps.len() + 1);
     enter(steps, 0, &mut states);
     for c in text.chars() {
-        if open && states.last() == Some(&steps.len()) {
+        if open && states.holds(steps.len()) {
             return true;
         }
         next.clear();
-        for &state in &states {
+        let mut from = 0;
+        while let Some(state) = states.next(from) {
+            from = state + 1;
             let Some(step) = steps.get(state) else {
-                continue;
+                break;
             };
             if step.takes(c) {
                 let stays = matches!(step, Step::Star { .. });
                 enter(steps, if stays { state } else { state + 1 }, &mut next);
             }
         }
-        if next.is_empty() {
+        if next.next(0).is_none() {
             return false;
         }
         std::mem::swap(&mut states, &mut next);
     }
-    states.last() == Some(&steps.len())
+    states.holds(steps.len())
+}
+
+/// A set of positions in a pattern, on the stack for all but the longest.
+enum States {
+    Few(u64),
+    Many(Vec<bool>),
+}
+
+impl States {
+    fn new(len: usize) -> Self {
+        if len <= 64 { Self::Few(0) } else { Self::Many(vec![false; len]) }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Self::Few(bits) => *bits = 0,
+            Self::Many(flags) => flags.fill(false),
+        }
+    }
+
+    fn set(&mut self, state: usize) {
+        match self {
+            Self::Few(bits) => *bits |= 1 << state,
+            Self::Many(flags) => flags[state] = true,
+        }
+    }
+
+    fn holds(&self, state: usize) -> bool {
+        match self {
+            Self::Few(bits) => bits >> state & 1 == 1,
+            Self::Many(flags) => flags[state],
+        }
+    }
+
+    /// The first position in the set from `from` on.
+    fn next(&self, from: usize) -> Option<usize> {
+        match self {
+            Self::Few(bits) => {
+                let rest = if from < 64 { bits >> from } else { 0 };
+                (rest != 0).then(|| from + rest.trailing_zeros() as usize)
+            }
+            Self::Many(flags) => (from..flags.len()).find(|state| flags[*state]),
+        }
+    }
 }
 
 /// Adds `state`, and those reached from it by letting stars take nothing.
-fn enter(steps: &[Step], mut state: usize, states: &mut Vec<usize>) {
+fn enter(steps: &[Step], mut state: usize, states: &mut States) {
     loop {
-        // States come in ascending order, so one comparison finds a repeated one.
-        if states.last().is_none_or(|&last| last < state) {
-            states.push(state);
-        }
+        states.set(state);
         if !matches!(steps.get(state), Some(Step::Star { .. })) {
             return;
         }

@@ -5,7 +5,7 @@
 //!
 //! let policies = PolicySet::starter();
 //! let verdict = |command| {
-//!     policies.evaluate(&Call { agent: "preload", session: "s", command, cwd: None, coverage: None })
+//!     policies.evaluate(&Call { agent: "preload", session: "s", command, ..Call::default() })
 //! };
 //! assert_eq!(verdict("ls").action, Action::Allow);
 //! assert_eq!(verdict("cd /tmp && sudo rm -fr //etc").action, Action::Deny);
@@ -14,30 +14,36 @@
 //!
 //! # How a verdict comes about
 //!
-//! A line is taken apart into a tree of *parts* (`shell`, `command`): the line as sent,
-//! its pipelines, its simple commands with their assignments and redirections, the bare
-//! commands, what each does to each of its operands, and the same again for whatever a
-//! command runs in turn (`wrappers`). Every part has *spellings* (`spells`, `spelling`):
-//! as it was sent, with quotes undone, with the program by its last component, with
-//! options and paths in normal form, with relative paths made absolute. One pass over
-//! all of them finds the patterns that may match (`index`); the rules that own those are
-//! looked at in the order of evaluation (`evaluate`, `judge`).
+//! 1. **Input.** An argument list or a line ([`Form`]). An argument list is never parsed as
+//!    shell text, a line once.
+//! 2. **Line to tree** (`shell`, `word`): the grammar, the words and the braces are those of
+//!    `brush-parser`, with a guard on size and depth, and one splitter for what no shell takes.
+//! 3. **Tree to commands** (`visit`): one walk that knows where each command runs: directory,
+//!    variables, functions and their arguments, aliases, what is piped to it.
+//! 4. **Command to what it is and does** (`programs`, `command`, `spells`): by one table, a
+//!    line a program. Each command gets its spellings (as sent, with quotes undone, by the
+//!    program's last component, options and paths in normal form, relative paths made
+//!    absolute), what it runs in turn, and its deeds.
+//! 5. **Verdict** (`verdict`): one pass over all of them finds the patterns that may match
+//!    (`index`), and the rules that own those are looked at in the order of evaluation.
 //!
 //! # What a rule means
 //!
-//! - A **restricting** rule (`deny`, `ask`, `webhook`) holds if one part in one of its
-//!   spellings meets all of its conditions on commands.
+//! - A **restricting** rule (`deny`, `ask`, `webhook`) holds, in any case of the letters, if
+//!   one part in one of its spellings meets one of its patterns or texts, and its other
+//!   conditions.
 //! - An **exclusion** excuses the part that it matches, by a spelling that says what will
 //!   run: `rm -rf /tmp/../etc` is `rm -rf /etc`. What has to be excused is the innermost
 //!   part that meets the rule, so `cd x && rm -rf /tmp/y` is excused with its second
 //!   command, and `rm -rf /tmp/y /etc` is not excused with its first operand. A star of
 //!   an exclusion does not reach over a pipe, and nothing that rests on the value of a
 //!   variable is excused.
-//! - A **permitting** rule (`allow`, `watch`) holds if it matches every command in the
-//!   line, wrappers and what they run alike, as written, assignments and redirections
-//!   included; what is sent to `/dev/null` or to another descriptor is no redirection.
-//!   Its exclusions are restricting and look at every spelling. A pattern without a
-//!   wildcard that is the line as sent permits all of it.
+//! - A **permitting** rule (`allow`, `watch`) holds if it matches every command in the line
+//!   that does something of its own, as written, redirections included; what is sent to
+//!   `/dev/null` or to another descriptor is no redirection. What only runs its words (`sh
+//!   -c`, `timeout 5`, `env A=1`) needs no permission; a variable that changes what runs does.
+//!   Its exclusions are restricting and look at every spelling. A pattern without a wildcard
+//!   that is the line as sent permits all of it.
 //! - In a policy the first rule that holds decides. A permitting rule that holds for a
 //!   part of the line only, excuses that part from the restricting rules after it.
 //! - A rule whose patterns are `*`, or that has none, is about every command: each has to
@@ -50,7 +56,26 @@
 //!   the other conditions. No pattern matches where it is not known, as for a line that is
 //!   given to a shell: `coverage_not_matches: full` is about that as well.
 //! - `ask` and `webhook` are refused: there is no human and no webhook to wait for.
+//! - A rule with `once` holds for the call that it decides and never again, one with
+//!   `expires_at` until then; `call_count` counts what the rule would hold for ([`Memory`]).
 //! - Without a `default_action`, what no rule is about is denied.
+//!
+//! # What a command does
+//!
+//! The policies whose `match.tool` is `read`, `write` (or `edit`), `delete`, `fetch` or `run`
+//! decide the commands that do that, by `path_matches`, `url_matches`, `domain_matches` and
+//! their `_not_` forms. They make a verdict stricter, never looser; an `allow` in such a
+//! policy excuses from the rules after it. Paths are absolute, and known by `~` as well
+//! wherever a home is. A delete is a write. `run` is code that came from elsewhere and is run
+//! unread, by its URL: from a pipe, `$(…)`, `<(…)`, a file that the same line fetched; a shell
+//! that another machine speaks to (`tcp://…`); what was decoded (`data:`).
+//!
+//! ```yaml
+//! - {name: homes, match: {tool: delete}, rules: [{action: deny, when: {path_matches: ["~", "~/[*]*"]}}]}
+//! - {name: keys, match: {tool: read}, rules: [{action: deny, when: {path_matches: "**/.ssh/id_*", path_not_matches: "**.pub"}}]}
+//! - {name: unread, match: {tool: run}, rules: [{action: deny, when: {url_matches: "*"}}]}
+//! - {name: shells, match: {tool: run}, rules: [{action: deny, when: {url_matches: "tcp://*"}}]}
+//! ```
 //!
 //! # What cannot be read
 //!
@@ -66,36 +91,56 @@
 mod command;
 mod conditions;
 mod error;
-mod evaluate;
+mod file_tests;
 mod format;
 mod glob;
-mod heredoc;
 mod index;
-mod judge;
-mod line;
 mod lint;
+mod memory;
 mod parts;
-mod pipe;
+mod programs;
 mod rules;
 mod shell;
-mod simple;
 mod spelling;
 mod spells;
+mod verdict;
+mod visit;
 mod word;
-mod wrappers;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
+pub use conditions::COVERAGES;
 pub use error::{PolicyError, Problem};
-pub use rules::{COVERAGES, Policy, Rule};
+pub use file_tests::{Outcome, Test};
+pub use memory::Memory;
+pub use rules::{Policy, Rule};
 
-use evaluate::Evaluator;
+use verdict::Evaluator;
 
 /// The policy that is in force where the user has written none.
 pub const STARTER: &str = include_str!("starter.yaml");
 
+/// What a command is given as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Form {
+    /// A shell's text, which is parsed.
+    #[default]
+    Line,
+    /// An argument list, written so that undoing the single quotes gives it back.
+    Arguments,
+}
+
+impl Form {
+    /// The form that the wire calls `word`; what it does not say is a line.
+    #[must_use]
+    pub fn from_word(word: Option<&str>) -> Self {
+        if word == Some("argv") { Self::Arguments } else { Self::Line }
+    }
+}
+
 /// One command that an agent wants to run, as the policy server was asked.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Call<'a> {
     /// Name of the agent, from the request.
     pub agent: &'a str,
@@ -103,10 +148,20 @@ pub struct Call<'a> {
     pub session: &'a str,
     /// The command line, as sent.
     pub command: &'a str,
+    /// What it is.
+    pub form: Form,
+    /// What the program is called where that decides what it does.
+    pub argv0: Option<&'a str>,
     /// Working directory of the caller where it is known.
     pub cwd: Option<&'a str>,
+    /// Home of whoever is guarded where it is known.
+    pub home: Option<&'a str>,
     /// How much will be seen of the program, one of [`COVERAGES`], where it is known.
     pub coverage: Option<&'a str>,
+    /// How many agents started one another down to this one, where it is known.
+    pub depth: Option<u32>,
+    /// When; now where it is not said.
+    pub now: Option<SystemTime>,
 }
 
 /// What a policy wants done with a command, the weakest first.
@@ -165,6 +220,7 @@ pub struct Because {
 pub struct PolicySet {
     evaluator: Arc<Evaluator>,
     origin: Option<Arc<str>>,
+    memory: Arc<Memory>,
 }
 
 impl PolicySet {
@@ -174,7 +230,23 @@ impl PolicySet {
     /// Whatever is wrong with the text, with line and column.
     pub fn parse(source: &str, origin: &str) -> Result<Self, PolicyError> {
         let checked = rules::check(format::read(source, origin)?, origin)?;
-        Ok(Self { evaluator: Arc::new(Evaluator::new(checked)), origin: Some(origin.into()) })
+        Ok(Self {
+            evaluator: Arc::new(Evaluator::new(checked)),
+            origin: Some(origin.into()),
+            memory: Arc::default(),
+        })
+    }
+
+    /// The same policies with what was remembered before.
+    #[must_use]
+    pub fn remembering(self, memory: Arc<Memory>) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// What is remembered from call to call.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
     }
 
     /// The built-in policy.
@@ -196,7 +268,7 @@ impl PolicySet {
     /// The verdict on one call.
     #[must_use]
     pub fn evaluate(&self, call: &Call<'_>) -> Decision {
-        self.evaluator.evaluate(call)
+        self.evaluator.evaluate(call, &self.memory)
     }
 
     /// All policies in the order of evaluation, those that are not in force included.

@@ -16,8 +16,8 @@ fn about(policy: &Policy) -> Vec<Problem> {
             "is switched off, so that no rule of it holds; remove `enabled: false` to use it",
         )];
     }
-    if !policy.about_commands {
-        return vec![warn("is about other tools than `exec`, so that no command reaches it here")];
+    if !policy.about_commands && policy.verbs.is_empty() {
+        return vec![warn("is about tools that no command is here, so that nothing reaches it")];
     }
     let mut found = Vec::new();
     let mut always: Option<usize> = None;
@@ -29,9 +29,9 @@ fn about(policy: &Policy) -> Vec<Problem> {
                 policy.name
             );
             found.push(Problem::new(rule.at, text));
-        } else if rule.when.foreign {
+        } else if rule.when.never {
             let text = format!(
-                "rule {number} of `{}` is about another tool, and holds for no command",
+                "rule {number} of `{}` needs what is never known here, and holds for no command",
                 policy.name
             );
             found.push(Problem::new(rule.at, text));
@@ -51,16 +51,6 @@ fn about(policy: &Policy) -> Vec<Problem> {
 
 impl Rule {
     fn always_holds(&self) -> bool {
-        let when = &self.when;
-        let all = |patterns: &Vec<crate::conditions::Pattern>| {
-            patterns.iter().any(|pattern| pattern.written.is_everything())
-        };
-        !when.foreign
-            && when.matches.as_ref().is_none_or(all)
-            && when.contains.is_none()
-            && when.sessions.matches.as_ref().is_none_or(all)
-            && when.not_matches.is_empty()
-            && when.sessions.not_matches.is_empty()
-            && when.coverages.is_absent()
+        self.when.is_absent() && !self.once && self.expires_at.is_none()
     }
 }

@@ -1,6 +1,7 @@
 //! What a command line was taken apart into: a tree of parts, each with its spellings.
 
 use crate::glob::collapse_blanks;
+use crate::programs::Verb;
 
 /// How a spelling may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,10 @@ pub(crate) enum Kind {
     Whole,
     /// What runs: a simple command, or what it does to one of its operands.
     Command,
+    /// A command that only runs others, which are parts of their own.
+    Wrapper,
+    /// What a command does to a file or with a URL, spelled by that alone.
+    Deed(Verb),
 }
 
 #[derive(Debug)]
@@ -52,6 +57,8 @@ pub(crate) struct Parts {
     text: String,
     spellings: Vec<Spelling>,
     tree: Vec<Part>,
+    /// Names of the variables that a part assigns for its command.
+    assigned: Vec<(usize, String)>,
     /// Why the line, or something in it, could not be taken apart.
     pub(crate) unparsed: Option<String>,
 }
@@ -62,6 +69,7 @@ impl Parts {
             text: String::with_capacity(line * 2 + 64),
             spellings: Vec::with_capacity(4),
             tree: Vec::with_capacity(2),
+            assigned: Vec::new(),
             unparsed: None,
         }
     }
@@ -101,6 +109,34 @@ impl Parts {
         part.end = self.spellings.len();
     }
 
+    /// Notes that a part assigns a variable.
+    pub(crate) fn assigns(&mut self, part: usize, name: &str) {
+        self.assigned.push((part, name.to_string()));
+    }
+
+    /// Names of the variables that a part assigns.
+    pub(crate) fn assigned(&self, part: usize) -> impl Iterator<Item = &str> {
+        self.assigned.iter().filter(move |(of, _)| *of == part).map(|(_, name)| name.as_str())
+    }
+
+    /// The same text in small letters, in which every spelling has the same place.
+    pub(crate) fn lower(&self) -> String {
+        self.text.to_ascii_lowercase()
+    }
+
+    /// The spellings of a part in `lower`, which is that of these parts.
+    pub(crate) fn lower_of<'l>(
+        &self,
+        lower: &'l str,
+        part: usize,
+    ) -> impl Iterator<Item = (&'l str, &str, Faith)> {
+        let Part { first, end, .. } = self.tree[part];
+        self.spellings[first..end].iter().map(|spelling| {
+            let range = spelling.start..spelling.end;
+            (&lower[range.clone()], &self.text[range], spelling.faith)
+        })
+    }
+
     /// All spellings in one text.
     pub(crate) fn text(&self) -> &str {
         &self.text
@@ -121,13 +157,5 @@ impl Parts {
 
     pub(crate) fn part(&self, part: usize) -> &Part {
         &self.tree[part]
-    }
-
-    /// The spellings of a part and what each may be used for.
-    pub(crate) fn spellings(&self, part: usize) -> impl Iterator<Item = (&str, Faith)> {
-        let Part { first, end, .. } = self.tree[part];
-        self.spellings[first..end]
-            .iter()
-            .map(|spelling| (&self.text[spelling.start..spelling.end], spelling.faith))
     }
 }

@@ -1,23 +1,31 @@
 //! Policies as they are in force: checked, compiled and in order.
 
 use std::collections::HashSet;
+use std::time::SystemTime;
 
-use serde_saphyr::Location;
+use serde_saphyr::{Location, Spanned};
 
 use crate::Action;
-use crate::conditions::{Choice, Contained, Pattern, When};
-use crate::error::{PolicyError, Problem, unknown_key};
+use crate::conditions::{Bounds, Contained, KEYS, Key, OnDeed, Pattern, When};
+use crate::error::{PolicyError, Problem, unknown_key, unknown_word};
 use crate::format::{
-    self, ActionEntry, DefaultAction, Document, PolicyEntry, RuleEntry, Texts, WHEN_KEYS, WhenEntry,
+    self, ACTIONS, ActionEntry, Document, LimitsEntry, PolicyEntry, RuleEntry, TestEntry, Texts,
+    Value, WhenEntry,
 };
 use crate::glob::Glob;
 use crate::lint;
+use crate::programs::Verb;
 
-/// The tool that an embedded server decides about.
-const TOOL: &str = "exec";
-/// How much can be seen of a program, in the words of the wire.
-pub const COVERAGES: [&str; 8] =
-    ["full", "sip", "hardened", "arm64e", "go", "static", "setuid", "other-arch"];
+/// The tools that calls are about here, and what each is of what a command does.
+const TOOLS: &[(&str, &[Verb])] = &[
+    ("exec", &[]),
+    ("read", &[Verb::Read]),
+    ("write", &[Verb::Write, Verb::Delete]),
+    ("edit", &[Verb::Write, Verb::Delete]),
+    ("delete", &[Verb::Delete]),
+    ("fetch", &[Verb::Fetch]),
+    ("run", &[Verb::Run]),
+];
 /// Priority of a policy that names none.
 const DEFAULT_PRIORITY: i64 = 100;
 /// What a `webhook` rule says where it has no message.
@@ -32,8 +40,11 @@ pub struct Policy {
     pub(crate) enabled: bool,
     /// Whether it is about commands at all.
     pub(crate) about_commands: bool,
+    /// What of what commands do it is about.
+    pub(crate) verbs: Vec<Verb>,
     pub(crate) agent: Glob,
     pub(crate) agent_pattern: String,
+    pub(crate) session: Glob,
     pub(crate) rules: Vec<Rule>,
     pub(crate) at: Location,
 }
@@ -88,6 +99,9 @@ pub struct Rule {
     pub(crate) action: Action,
     pub(crate) message: String,
     pub(crate) when: When,
+    /// Whether it holds for one call, then never again.
+    pub(crate) once: bool,
+    pub(crate) expires_at: Option<SystemTime>,
     pub(crate) at: Location,
 }
 
@@ -106,19 +120,7 @@ impl Rule {
 
     /// Its conditions, as key and pattern; none if it always holds.
     pub fn conditions(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let When { matches, not_matches, contains, sessions, coverages, .. } = &self.when;
-        let patterns = [
-            ("command_matches", matches.as_deref().unwrap_or_default()),
-            ("command_not_matches", not_matches),
-            ("session_matches", sessions.matches.as_deref().unwrap_or_default()),
-            ("session_not_matches", &sessions.not_matches),
-            ("coverage_matches", coverages.matches.as_deref().unwrap_or_default()),
-            ("coverage_not_matches", &coverages.not_matches),
-        ];
-        let patterns = patterns
-            .into_iter()
-            .flat_map(|(key, list)| list.iter().map(move |pattern| (key, &*pattern.source)));
-        patterns.chain(contains.iter().flatten().map(|text| ("command_contains", &*text.source)))
+        self.when.written.iter().map(|(key, pattern)| (*key, pattern.as_str()))
     }
 }
 
@@ -129,6 +131,7 @@ pub(crate) struct Checked {
     /// In the order of evaluation.
     pub(crate) policies: Vec<Policy>,
     pub(crate) warnings: Vec<Problem>,
+    pub(crate) tests: Vec<TestEntry>,
 }
 
 /// Checks and compiles a document.
@@ -143,6 +146,10 @@ pub(crate) fn check(document: Document, origin: &str) -> Result<Checked, PolicyE
             "there is no `default_action`, so what no rule is about is denied; say which you mean";
         checker.warnings.push(Problem { line: 1, column: 1, text: text.to_string() });
     }
+    if let Some(notify) = &document.notify {
+        let text = "`notify` is kept and does nothing here: this server calls nobody";
+        checker.warnings.push(Problem::new(notify.referenced, text));
+    }
     let mut names = HashSet::new();
     let mut policies = Vec::with_capacity(document.policies.len());
     for entry in document.policies {
@@ -152,20 +159,22 @@ pub(crate) fn check(document: Document, origin: &str) -> Result<Checked, PolicyE
         }
         policies.push(checker.policy(entry));
     }
+    let default_action = match document.default_action.map(|word| checker.action(&word)) {
+        Some(ActionEntry::Allow) => Action::Allow,
+        Some(ActionEntry::Watch) => Action::Watch,
+        Some(ActionEntry::Ask | ActionEntry::Webhook) => Action::Ask,
+        Some(ActionEntry::Deny) | None => Action::Deny,
+    };
+    for test in &document.tests {
+        checker.action(&test.expect);
+    }
     if !checker.problems.is_empty() {
         return Err(PolicyError::new(origin, checker.problems));
     }
     policies.sort_by_key(|policy| policy.priority);
     checker.warnings.extend(lint::warnings(&policies));
     checker.warnings.sort_by_key(|warning| (warning.line, warning.column));
-    Ok(Checked {
-        default_action: match document.default_action {
-            Some(DefaultAction::Allow) => Action::Allow,
-            Some(DefaultAction::Deny) | None => Action::Deny,
-        },
-        policies,
-        warnings: checker.warnings,
-    })
+    Ok(Checked { default_action, policies, warnings: checker.warnings, tests: document.tests })
 }
 
 #[derive(Default)]
@@ -181,16 +190,26 @@ impl Checker {
             self.problems.push(Problem::new(entry.name.referenced, text));
         }
         let applies = entry.applies.unwrap_or_default();
-        let tools = applies.tool.as_ref().map(|tools| self.patterns(tools)).unwrap_or_default();
-        let about_commands = applies.tool.is_none() || tools.iter().any(|tool| tool.matches(TOOL));
-        let only_commands = !tools.is_empty() && tools.iter().all(|tool| tool.source == TOOL);
-        let agent_pattern = applies.agent.as_ref().map_or("*", |agent| &agent.value).to_string();
-        let agent_at =
-            applies.agent.as_ref().map_or(entry.name.referenced, |agent| agent.referenced);
-        let agent = self.glob(&agent_pattern, agent_at, Glob::new);
+        let tools = applies.tool.as_ref().map(|tools| self.globs(tools));
+        let is_about = |name: &str| {
+            tools.as_ref().is_none_or(|tools| tools.iter().any(|tool| tool.matches(name)))
+        };
+        let about_commands = is_about("exec");
+        let mut verbs: Vec<Verb> = TOOLS
+            .iter()
+            .filter(|(name, _)| is_about(name))
+            .flat_map(|(_, verbs)| verbs.iter().copied())
+            .collect();
+        // Rules about files in a policy about commands are about what these do.
+        let only_commands = about_commands && verbs.is_empty();
+        if only_commands {
+            verbs = TOOLS.iter().flat_map(|(_, verbs)| verbs.iter().copied()).collect();
+        }
+        let (agent_pattern, agent) = self.scope(applies.agent.as_ref(), entry.name.referenced);
+        let (_, session) = self.scope(applies.session.as_ref(), entry.name.referenced);
         let mut rules = Vec::with_capacity(entry.rules.value.len());
         for rule in entry.rules.value {
-            rules.push(self.rule(rule, about_commands, only_commands));
+            rules.push(self.rule(rule));
         }
         if rules.is_empty() {
             let text = "this policy has no rules; add one or remove it";
@@ -202,15 +221,34 @@ impl Checker {
             priority: entry.priority.unwrap_or(DEFAULT_PRIORITY),
             enabled: entry.enabled.unwrap_or(true),
             about_commands,
-            agent: agent.unwrap_or_else(Glob::nothing),
+            verbs,
+            agent,
             agent_pattern,
+            session,
             rules,
             at: entry.name.referenced,
         }
     }
 
-    fn rule(&mut self, entry: RuleEntry, about_commands: bool, only_commands: bool) -> Rule {
-        let (action, fallback) = match entry.action.value {
+    /// What a word for an action says.
+    fn action(&mut self, word: &Spanned<String>) -> ActionEntry {
+        format::action(&word.value).unwrap_or_else(|| {
+            let names: Vec<&str> = ACTIONS.iter().map(|(name, _)| *name).collect();
+            self.problems.push(Problem::new(word.referenced, unknown_word(&word.value, &names)));
+            ActionEntry::Deny
+        })
+    }
+
+    /// The glob of an agent or a session.
+    fn scope(&mut self, written: Option<&Spanned<String>>, at: Location) -> (String, Glob) {
+        let pattern = written.map_or("*", |written| &written.value).to_string();
+        let glob = self.glob(&pattern, written.map_or(at, |written| written.referenced), Glob::new);
+        (pattern, glob.unwrap_or_else(Glob::nothing))
+    }
+
+    fn rule(&mut self, entry: RuleEntry) -> Rule {
+        let written = self.action(&entry.action);
+        let (action, fallback) = match written {
             ActionEntry::Deny => (Action::Deny, ""),
             ActionEntry::Allow => (Action::Allow, ""),
             ActionEntry::Watch => (Action::Watch, ""),
@@ -218,15 +256,35 @@ impl Checker {
             ActionEntry::Webhook => (Action::Ask, WEBHOOK_MESSAGE),
         };
         let at = entry.action.referenced;
+        let has_url = entry
+            .webhook
+            .is_some_and(|webhook| webhook.url.is_some_and(|url| !url.trim().is_empty()));
+        if written == ActionEntry::Webhook && !has_url {
+            let text =
+                "`action: webhook` needs to say whom to ask; write `webhook: {url: \"https://…\"}`";
+            self.problems.push(Problem::new(at, text));
+        }
+        let expires_at = entry.expires_at.and_then(|written| {
+            let time = humantime::parse_rfc3339(&written.value).ok();
+            if time.is_none() {
+                let text = format!(
+                    "`{}` is no time; write one such as 2026-12-01T00:00:00Z",
+                    written.value
+                );
+                self.problems.push(Problem::new(written.referenced, text));
+            }
+            time
+        });
         let when = match entry.when.as_ref().map(|when| (&when.value, when.referenced)) {
             None => When::default(),
-            Some((Some(entry), at)) => self.when(entry, at, about_commands, only_commands),
+            Some((Some(entry), at)) => self.when(entry, at, action),
             Some((None, at)) => {
                 self.empty_when(at);
                 When::default()
             }
         };
-        Rule { action, message: entry.message.unwrap_or_else(|| fallback.to_string()), when, at }
+        let message = entry.message.unwrap_or_else(|| fallback.to_string());
+        Rule { action, message, when, once: entry.once, expires_at, at }
     }
 
     fn empty_when(&mut self, at: Location) {
@@ -234,88 +292,125 @@ impl Checker {
         self.problems.push(Problem::new(at, text));
     }
 
-    fn when(
-        &mut self,
-        entry: &WhenEntry,
-        at: Location,
-        about_commands: bool,
-        only_commands: bool,
-    ) -> When {
-        let foreign = !entry.others.is_empty();
-        for key in &entry.others {
-            if !about_commands {
-                continue;
-            }
-            let other_tool = OTHER_TOOLS_KEYS.contains(&key.value.as_str());
-            if !other_tool {
-                self.problems
-                    .push(Problem::new(key.referenced, unknown_key(&key.value, &WHEN_KEYS)));
-            } else if only_commands {
-                let text = format!(
-                    "`{}` is no condition for commands; use one of `command_matches`, `command_contains`",
-                    key.value
-                );
-                self.problems.push(Problem::new(key.referenced, text));
-            }
+    fn when(&mut self, entry: &WhenEntry, at: Location, action: Action) -> When {
+        let names: Vec<&str> = KEYS.iter().map(|(name, _)| *name).collect();
+        for key in &entry.unknown {
+            self.problems.push(Problem::new(key.referenced, unknown_key(&key.value, &names)));
         }
-        let Choice { matches, not_matches } =
-            self.choice(entry.command_matches.as_ref(), entry.command_not_matches.as_ref());
-        let when = When {
-            matches,
-            not_matches,
-            contains: entry.command_contains.as_ref().map(|texts| {
+        let mut when = When::default();
+        let restricts = action >= Action::Ask;
+        let (mut conditions, mut always) = (entry.unknown.len(), false);
+        for (key, name, value) in &entry.keys {
+            let kind = KEYS.iter().find(|(known, _)| known == name).map(|(_, kind)| *kind);
+            conditions += 1;
+            if let Value::Texts(texts) = value {
                 self.not_empty(texts);
-                format::each(texts).into_iter().map(|(text, _)| Contained::new(text)).collect()
-            }),
-            sessions: self
-                .choice(entry.session_matches.as_ref(), entry.session_not_matches.as_ref()),
-            coverages: self
-                .choice(entry.coverage_matches.as_ref(), entry.coverage_not_matches.as_ref()),
-            foreign,
-        };
-        let conditions = [
-            &entry.command_matches,
-            &entry.command_not_matches,
-            &entry.command_contains,
-            &entry.session_matches,
-            &entry.session_not_matches,
-            &entry.coverage_matches,
-            &entry.coverage_not_matches,
-        ];
-        for texts in [&entry.coverage_matches, &entry.coverage_not_matches].into_iter().flatten() {
-            self.known_coverages(texts);
+                let written =
+                    format::each(texts).into_iter().map(|(text, _)| (*name, text.to_string()));
+                when.written.extend(written);
+            }
+            match (kind, value) {
+                (Some(Key::Commands { not: false }), Value::Texts(texts)) => {
+                    when.matches =
+                        Some(self.patterns(texts, |text| Pattern::command(text, restricts)));
+                }
+                // What excuses is no looser than what permits; what keeps a permission from
+                // holding restricts.
+                (Some(Key::Commands { not: true }), Value::Texts(texts)) => {
+                    when.not_matches =
+                        self.patterns(texts, |text| Pattern::command(text, !restricts));
+                }
+                (Some(Key::Contains), Value::Texts(texts)) => {
+                    when.contains = Some(
+                        format::each(texts)
+                            .into_iter()
+                            .map(|(text, _)| Contained::new(text))
+                            .collect(),
+                    );
+                }
+                (Some(Key::Assigned), Value::Texts(texts)) => {
+                    when.assigned = Some(self.patterns(texts, Glob::new));
+                }
+                (Some(Key::Deeds { of, not }), Value::Texts(texts)) => {
+                    let patterns =
+                        self.patterns(texts, |text| Pattern::plain(text, restricts != not));
+                    when.deeds.push(OnDeed { of, not, patterns });
+                }
+                (Some(Key::Field { get, not, words }), Value::Texts(texts)) => {
+                    self.known_words(texts, words);
+                    let patterns = self.patterns(texts, Glob::new);
+                    when.field(get, not, patterns);
+                }
+                (Some(Key::Depth), Value::Limits(limits)) => {
+                    when.set_depth(self.bounds(&limits.value, limits.referenced));
+                }
+                (Some(Key::Count), Value::Limits(limits)) => {
+                    when.count = Some(self.bounds(&limits.value, limits.referenced));
+                }
+                (Some(Key::Always), Value::Flag(flag)) => {
+                    always |= flag;
+                    conditions -= usize::from(!flag);
+                }
+                _ => when.never = true,
+            }
+            let _ = key;
         }
-        if conditions.iter().all(|texts| texts.is_none()) && !foreign && entry.default != Some(true)
-        {
+        if conditions == 0 {
             self.empty_when(at);
+        }
+        // A restricting rule that is to hold always does.
+        if always && restricts && !when.never {
+            (when.matches, when.contains, when.assigned) = (None, None, None);
         }
         when
     }
 
-    fn choice(&mut self, matches: Option<&Texts>, not_matches: Option<&Texts>) -> Choice {
-        Choice {
-            matches: matches.map(|texts| self.patterns(texts)),
-            not_matches: not_matches.map(|texts| self.patterns(texts)).unwrap_or_default(),
+    fn bounds(&mut self, written: &LimitsEntry, at: Location) -> Bounds {
+        let window = written.window.as_ref().and_then(|text| {
+            let window = humantime::parse_duration(text).ok();
+            if window.is_none() {
+                self.problems.push(Problem::new(
+                    at,
+                    format!("`{text}` is no duration; write one such as 1h"),
+                ));
+            }
+            window.map(|window| window.as_secs())
+        });
+        let at_least =
+            written.gte.or(written.gt.map(|number| number.saturating_add(1))).or(written.eq);
+        let at_most =
+            written.lte.or(written.lt.map(|number| number.saturating_sub(1))).or(written.eq);
+        if at_least.is_none() && at_most.is_none() {
+            self.problems.push(Problem::new(at, "there is no bound; write one such as `gte: 10`"));
         }
+        Bounds { at_least: at_least.unwrap_or(0), at_most, window }
     }
 
-    /// Refuses patterns that no word for the coverage of a program matches.
-    fn known_coverages(&mut self, texts: &Texts) {
-        for (text, at) in format::each(texts) {
+    /// Refuses patterns that no word matches of those that there are.
+    fn known_words(&mut self, texts: &Texts, words: &[&str]) {
+        for (text, at) in format::each(texts).into_iter().filter(|_| !words.is_empty()) {
             let Ok(glob) = Glob::new(text) else { continue };
-            if !COVERAGES.iter().any(|word| glob.matches(word)) {
-                let words = COVERAGES.join("`, `");
+            if !words.iter().any(|word| glob.matches(word)) {
+                let words = words.join("`, `");
                 let text = format!("no coverage matches `{text}`; the words are `{words}`");
                 self.problems.push(Problem::new(at, text));
             }
         }
     }
 
-    /// Compiles every pattern of a key.
-    fn patterns(&mut self, texts: &Texts) -> Vec<Pattern> {
+    fn globs(&mut self, texts: &Texts) -> Vec<Glob> {
         self.not_empty(texts);
+        self.patterns(texts, Glob::new)
+    }
+
+    /// Compiles every pattern of a key.
+    fn patterns<T>(
+        &mut self,
+        texts: &Texts,
+        compile: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
         let each = format::each(texts);
-        each.into_iter().filter_map(|(text, at)| self.glob(text, at, Pattern::new)).collect()
+        each.into_iter().filter_map(|(text, at)| self.glob(text, at, &compile)).collect()
     }
 
     fn not_empty(&mut self, texts: &Texts) {
@@ -346,18 +441,3 @@ impl Checker {
         }
     }
 }
-
-/// Conditions of the tools that this server is not asked about.
-const OTHER_TOOLS_KEYS: &[&str] = &[
-    "path_matches",
-    "path_not_matches",
-    "url_matches",
-    "url_not_matches",
-    "domain_matches",
-    "domain_not_matches",
-    "response_matches",
-    "response_not_matches",
-    "tool_param_matches",
-    "agent_depth",
-    "call_count",
-];

@@ -1,287 +1,299 @@
-//! Takes a shell line apart into the simple commands in it.
-//!
-//! The grammar is that of `brush-parser`; what a word becomes and what a command runs in
-//! turn is known here.
+//! A shell line as a tree: the grammar of `brush-parser`, what it is spared, and the pieces
+//! of what no shell would take.
 
 use std::borrow::Cow;
+use std::panic::catch_unwind;
 
-use brush_parser::ast::{self, CompoundCommand, CompoundListItem};
+use brush_parser::{
+    ParserOptions, Token, TokenizerError, ast, parse_tokens, uncached_tokenize_str,
+};
 
-use crate::command::{Command, Place, Taker};
-use crate::line;
-use crate::parts::{Faith, Kind, Parts};
-use crate::pipe::{output, stage_spelling};
-use crate::simple::Stage;
-use crate::word::{self, Reading, Variables};
+/// The longest script that the parser is given, in bytes.
+const MAX_SCRIPT: usize = 1 << 20;
+/// How deep compound commands may be nested; the parser recurses.
+const MAX_NESTING: usize = 24;
+/// How deep `(` and `case` may be nested; the parser tries several ways at each.
+const MAX_GROUPS: usize = 6;
+/// How many expansions a script may have; each may be nested in the one before.
+const MAX_EXPANSIONS: usize = 10_000;
+/// With how many it is parsed on the stack that is there.
+const FEW_EXPANSIONS: usize = 64;
+/// What one level of nesting may take on the stack, in bytes.
+const LEVEL: usize = 16 << 10;
 
-/// How every function that pipes itself into itself is spelled.
-const FORK_BOMB: &str = ":(){ :|:& };:";
+/// Words behind which, as behind an operator, a command begins.
+const BEFORE_COMMAND: &[&str] =
+    &["if", "then", "else", "elif", "do", "while", "until", "time", "coproc", "!", "{"];
+const OPENERS: &[&str] =
+    &["if", "while", "until", "for", "select", "case", "{", "[[", "coproc", "!"];
+const CLOSERS: &[&str] = &["fi", "done", "esac", "}", "]]"];
+const OTHERS: &[&str] = &["then", "else", "elif", "do", "function", "time"];
 
-/// A line taken apart.
-pub(crate) struct Taken {
-    pub(crate) parts: Parts,
-    /// Whether there was more than can be judged.
-    pub(crate) overflow: bool,
+/// Whether a word, where a command begins, means something else than a command.
+fn is_reserved(word: &str) -> bool {
+    OPENERS.contains(&word) || CLOSERS.contains(&word) || OTHERS.contains(&word)
 }
 
-/// Takes `line` apart, in the directory `cwd`.
-pub(crate) fn take_apart(line: &str, cwd: Option<&str>) -> Taken {
-    let mut taker = Taker {
-        parts: Parts::with_capacity(line.len()),
-        cwd: cwd.filter(|cwd| cwd.starts_with('/')).map(Cow::Borrowed),
-        variables: Variables::new(),
-        overflow: false,
-    };
-    if let Some(command) = quick_command(line) {
-        taker.command(&command, Place { parent: None, depth: 0, sent: Some(line) });
+/// The words of a text that says an argument list as the wire says it: words of characters
+/// that stand for themselves, and words in single quotes. `None` where it holds more.
+pub(crate) fn argument_list(text: &str) -> Option<Vec<Cow<'_, str>>> {
+    let bytes = text.as_bytes();
+    let mut words = Vec::with_capacity(8);
+    let mut at = 0;
+    loop {
+        while matches!(bytes.get(at), Some(b' ')) {
+            at += 1;
+        }
+        if at == bytes.len() {
+            return Some(words);
+        }
+        let mut word: Cow<'_, str> = Cow::Borrowed("");
+        while let Some(byte) = bytes.get(at).filter(|byte| **byte != b' ') {
+            let (piece, end) = match byte {
+                b'\'' => {
+                    let length = text[at + 1..].find('\'')?;
+                    (&text[at + 1..at + 1 + length], at + length + 2)
+                }
+                b'\\' if bytes.get(at + 1) == Some(&b'\'') => (&text[at + 1..at + 2], at + 2),
+                _ => {
+                    let length = bytes[at..].iter().take_while(|byte| is_plain(**byte)).count();
+                    if length == 0 {
+                        return None;
+                    }
+                    (&text[at..at + length], at + length)
+                }
+            };
+            at = end;
+            match &mut word {
+                Cow::Borrowed("") => word = Cow::Borrowed(piece),
+                word => word.to_mut().push_str(piece),
+            }
+        }
+        words.push(word);
+    }
+}
+
+/// The words of a line that is nothing but an argument list to a shell as well.
+pub(crate) fn plain_line(line: &str) -> Option<Vec<Cow<'_, str>>> {
+    let words = argument_list(line)?;
+    words.first().is_some_and(|word| !is_reserved(word) && !line.starts_with('\'')).then_some(words)
+}
+
+/// Whether a byte stands for itself wherever it stands in a command, as far as is of
+/// interest here: a pattern for files stays one.
+fn is_plain(byte: u8) -> bool {
+    byte >= 0x80
+        || byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'_' | b'@'
+                | b'%'
+                | b'+'
+                | b'='
+                | b':'
+                | b','
+                | b'.'
+                | b'/'
+                | b'-'
+                | b'~'
+                | b'*'
+                | b'?'
+                | b'['
+                | b']'
+                | b'^'
+        )
+}
+
+/// Whether a word is `NAME=value`, a variable for the command that follows.
+pub(crate) fn is_assignment(word: &str) -> bool {
+    word.split_once('=').is_some_and(|(name, _)| {
+        let name = name.strip_suffix('+').unwrap_or(name);
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
+}
+
+/// Parses a script.
+///
+/// # Errors
+/// Why it cannot be parsed.
+pub(crate) fn parse(script: &str) -> Result<ast::Program, String> {
+    if script.len() > MAX_SCRIPT {
+        return Err(format!("a script longer than {} KiB", MAX_SCRIPT >> 10));
+    }
+    let bytes = script.as_bytes();
+    let expansions = bytes
+        .windows(2)
+        .filter(|two| two[0] == b'`' || (two[0] == b'$' && matches!(two[1], b'(' | b'{' | b'[')))
+        .count();
+    if expansions <= FEW_EXPANSIONS {
+        return parse_here(script);
+    }
+    if expansions > MAX_EXPANSIONS {
+        return Err(format!("more than {MAX_EXPANSIONS} expansions"));
+    }
+    on_stack_for(expansions, || parse_here(script))
+}
+
+/// Parses on a stack that is large enough for so many levels.
+pub(crate) fn on_stack_for<T: Send>(
+    levels: usize,
+    parse: impl FnOnce() -> Result<T, String> + Send,
+) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let stack = levels * LEVEL + (1 << 20);
+        let thread = std::thread::Builder::new().stack_size(stack).spawn_scoped(scope, parse);
+        match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(parsed)) => parsed,
+            _ => Err("a text that the parser fails on".to_string()),
+        }
+    })
+}
+
+fn parse_here(script: &str) -> Result<ast::Program, String> {
+    // Within an expansion the tokenizer takes blanks behind `<<` for the end mark of a
+    // here-document, and never ends if the text does before an empty line: `<<$[  `,
+    // `||a $(|| \<<< ;; for `. So each has one.
+    let documents = script.matches("<<").count();
+    let script = if documents > 0 || script.ends_with('\\') {
+        Cow::Owned(format!("{script}{}", "\n".repeat(2 * documents + 2)))
     } else {
-        let root = taker.parts.begin(None, Kind::Whole);
-        taker.parts.spell(Faith::WIDE, [line]);
-        taker.script(line, Place::inside(root, 0));
+        Cow::Borrowed(script)
+    };
+    match parse_ended(&script) {
+        // The end of the script ends a here-document as well.
+        Err(Fault::Unterminated(tags)) => {
+            let tags =
+                tags.split(", ").map(brush_parser::unquote_str).collect::<Vec<_>>().join("\n");
+            parse_ended(&format!("{}\n{tags}\n", script.trim_end_matches('\n')))
+        }
+        parsed => parsed,
     }
-    Taken { parts: taker.parts, overflow: taker.overflow }
+    .map_err(|fault| match fault {
+        Fault::Unterminated(tags) => {
+            format!("not a shell line: nothing ends the here-document {tags}")
+        }
+        Fault::Other(why) => why,
+    })
 }
 
-fn crude_command(piece: &str) -> Command<'_> {
-    let words = piece.split_whitespace().skip_while(|word| line::is_no_command(word));
-    Command { words: words.map(Cow::Borrowed).collect(), guessed: true, ..Command::default() }
+/// Why a script cannot be parsed.
+enum Fault {
+    /// Here-documents with these end marks do not end.
+    Unterminated(String),
+    Other(String),
 }
 
-fn quick_command(line: &str) -> Option<Command<'_>> {
-    let mut words = line::quick_words(line)?;
-    let assignments = words.iter().take_while(|word| line::is_assignment(word)).count();
-    if assignments == 0 {
-        return Some(Command { words, ..Command::default() });
-    }
-    let rest = words.split_off(assignments);
-    Some(Command { assignments: words, words: rest, ..Command::default() })
-}
-
-impl Taker<'_> {
-    /// Adds all commands of a script.
-    pub(crate) fn script(&mut self, text: &str, place: Place<'_>) {
-        if let Some(command) = quick_command(text) {
-            self.command(&command, place);
-            return;
-        }
-        match line::parse(text) {
-            Ok(program) => {
-                for list in &program.complete_commands {
-                    self.list(list, place, None);
-                }
-            }
-            Err(why) => {
-                self.parts.unparsed.get_or_insert(why);
-                self.crude(text, place);
-            }
-        }
-    }
-
-    /// Adds a script whose changes of directory and variables end with it.
-    pub(crate) fn apart(&mut self, add: impl FnOnce(&mut Self)) {
-        let (cwd, variables) = (self.cwd.clone(), self.variables.clone());
-        add(self);
-        (self.cwd, self.variables) = (cwd, variables);
-    }
-
-    /// Adds what a script that cannot be parsed may run.
-    pub(crate) fn crude(&mut self, text: &str, place: Place<'_>) {
-        for piece in line::crude_pieces(text) {
-            let command = crude_command(&piece);
-            if !command.words.is_empty() {
-                self.command(&command, Place { depth: usize::MAX, ..place });
-            }
-        }
-        for pipeline in line::crude_pipelines(text) {
-            let stages = pipeline.split('|').map(|stage| stage_spelling(&crude_command(stage)));
-            let words: Vec<String> = stages.collect::<Vec<_>>().join(&"|".to_string());
-            self.parts.begin(place.parent, Kind::Whole);
-            self.parts.spell(Faith::WIDE, words.iter().map(String::as_str));
-        }
-    }
-
-    fn list(&mut self, list: &ast::CompoundList, place: Place<'_>, input: Option<&str>) {
-        for CompoundListItem(and_or, _) in &list.0 {
-            for (_, pipeline) in and_or {
-                self.pipeline(pipeline, place, input);
-            }
-        }
-    }
-
-    fn pipeline(&mut self, pipeline: &ast::Pipeline, place: Place<'_>, input: Option<&str>) {
-        let stages: Vec<Stage<'_>> =
-            pipeline.seq.iter().map(|command| self.stage(command)).collect();
-        let mut place = place;
-        if stages.len() > 1 {
-            place = Place::inside(self.joined(&stages, place), place.depth);
-        }
-        let mut fed = input.map(str::to_string);
-        for stage in stages {
-            match stage {
-                Stage::Simple(mut command, substitutions) => {
-                    if command.input.is_none() {
-                        command.input = fed.take();
-                    }
-                    fed = output(&command);
-                    self.command(&command, place);
-                    for list in substitutions {
-                        self.apart(|taker| taker.list(list, place, None));
-                    }
-                }
-                Stage::Other(command) => {
-                    self.other(command, place, fed.as_deref());
-                    fed = None;
-                }
-            }
-        }
-    }
-
-    /// Adds a pipeline as one part.
-    fn joined(&mut self, stages: &[Stage<'_>], place: Place<'_>) -> usize {
-        let part = self.parts.begin(place.parent, Kind::Whole);
-        let spelled = |read: &dyn Fn(&Command<'_>) -> Vec<String>| {
-            let mut words = Vec::new();
-            for (index, stage) in stages.iter().enumerate() {
-                if index > 0 {
-                    words.push("|".to_string());
-                }
-                match stage {
-                    Stage::Simple(command, _) => words.extend(read(command)),
-                    Stage::Other(command) => words.push(command.to_string()),
-                }
-            }
-            words
-        };
-        let own = |word: &Cow<'_, str>| word.to_string();
-        let plain = spelled(&|command| command.words.iter().map(own).collect());
-        let normal = spelled(&|command| stage_spelling(command));
-        self.parts.spell(Faith::FULL, plain.iter().map(String::as_str));
-        self.parts.spell(Faith::EXCUSES, normal.iter().map(String::as_str));
-        part
-    }
-
-    /// Adds a command that is not a simple one.
-    fn other(&mut self, command: &ast::Command, place: Place<'_>, input: Option<&str>) {
-        match command {
-            ast::Command::Simple(_) => {}
-            ast::Command::Compound(compound, redirects) => {
-                let own = self.redirects(redirects.as_ref(), place);
-                self.compound(compound, place, own.as_deref().or(input));
-            }
-            ast::Command::Function(function) => {
-                let name = &function.fname.value;
-                let body: String = function.body.0.to_string().split_whitespace().collect();
-                if body.contains(&format!("{name}|{name}")) {
-                    self.parts.begin(place.parent, Kind::Command);
-                    self.parts.spell(Faith::WIDE, [FORK_BOMB]);
-                }
-                let own = self.redirects(function.body.1.as_ref(), place);
-                self.apart(|taker| taker.compound(&function.body.0, place, own.as_deref()));
-            }
-            ast::Command::ExtendedTest(test, redirects) => {
-                self.redirects(redirects.as_ref(), place);
-                self.expression(&test.to_string(), place);
-            }
-        }
-    }
-
-    /// Adds the redirections of a compound command; returns what it is given to read.
-    fn redirects(
-        &mut self,
-        redirects: Option<&ast::RedirectList>,
-        place: Place<'_>,
-    ) -> Option<String> {
-        let mut read = Command::default();
-        let mut substitutions = Vec::new();
-        for redirect in redirects.iter().flat_map(|list| &list.0) {
-            self.redirect(redirect, &mut read, &mut substitutions);
-        }
-        self.command(&read, place);
-        for list in substitutions {
-            self.apart(|taker| taker.list(list, place, None));
-        }
-        read.input
-    }
-
-    fn compound(&mut self, compound: &CompoundCommand, place: Place<'_>, input: Option<&str>) {
-        match compound {
-            CompoundCommand::Arithmetic(arithmetic) => {
-                let text = &arithmetic.expr.value;
-                self.expression(text, place);
-                // A shell that knows no arithmetic commands takes `((` for two subshells, and
-                // so does every shell where a blank stands between, which the parser does not
-                // mind.
-                if let Ok(program) = line::parse(text) {
-                    self.apart(|taker| {
-                        for list in &program.complete_commands {
-                            taker.list(list, place, input);
-                        }
-                    });
-                }
-            }
-            CompoundCommand::ArithmeticForClause(clause) => {
-                for part in
-                    [&clause.initializer, &clause.condition, &clause.updater].into_iter().flatten()
-                {
-                    self.expression(&part.value, place);
-                }
-                self.list(&clause.body.list, place, input);
-            }
-            CompoundCommand::BraceGroup(group) => self.list(&group.list, place, input),
-            CompoundCommand::Subshell(group) => {
-                self.apart(|taker| taker.list(&group.list, place, input));
-            }
-            CompoundCommand::ForClause(clause) => {
-                let mut read = Command::default();
-                let words = clause.values.iter().flatten();
-                let values: Vec<String> =
-                    words.flat_map(|word| self.read(&word.value, &mut read)).collect();
-                self.command(&Command { scripts: read.scripts, ..Command::default() }, place);
-                self.variables.insert(clause.variable_name.clone(), word::several(&values));
-                self.list(&clause.body.list, place, input);
-            }
-            CompoundCommand::CaseClause(clause) => {
-                self.expression(&clause.value.value, place);
-                for case in &clause.cases {
-                    for pattern in &case.patterns {
-                        self.expression(&pattern.value, place);
-                    }
-                    if let Some(list) = &case.cmd {
-                        self.list(list, place, input);
-                    }
-                }
-            }
-            CompoundCommand::IfClause(clause) => {
-                self.list(&clause.condition, place, input);
-                self.list(&clause.then, place, input);
-                for part in clause.elses.iter().flatten() {
-                    if let Some(condition) = &part.condition {
-                        self.list(condition, place, input);
-                    }
-                    self.list(&part.body, place, input);
-                }
-            }
-            CompoundCommand::WhileClause(clause) | CompoundCommand::UntilClause(clause) => {
-                self.list(&clause.0, place, input);
-                self.list(&clause.1.list, place, input);
-            }
-            CompoundCommand::Coprocess(process) => match &*process.body {
-                simple @ ast::Command::Simple(_) => {
-                    if let Stage::Simple(command, substitutions) = self.stage(simple) {
-                        self.command(&command, place);
-                        for list in substitutions {
-                            self.list(list, place, None);
-                        }
-                    }
-                }
-                other => self.other(other, place, input),
+fn parse_ended(script: &str) -> Result<ast::Program, Fault> {
+    // The parser is not ours: should it panic, the line is one that cannot be parsed.
+    catch_unwind(|| {
+        let options = ParserOptions::default();
+        let mut tokens = uncached_tokenize_str(script, &options.tokenizer_options()).map_err(
+            |error| match error {
+                TokenizerError::UnterminatedHereDocuments(tags, _) => Fault::Unterminated(tags),
+                error => Fault::Other(format!("not a shell line: {error}")),
             },
+        )?;
+        if !is_shallow(&mut tokens) {
+            return Err(Fault::Other("brackets that do not match, or nested too deep".to_string()));
+        }
+        parse_tokens(&tokens, &options)
+            .map_err(|error| Fault::Other(format!("not a shell line: {error}")))
+    })
+    .unwrap_or_else(|_| Err(Fault::Other("a line that the parser fails on".to_string())))
+}
+
+/// Whether commands are nested no deeper than the parser is given.
+/// `select` is `for` to all that follows: the grammar has no word for it.
+fn is_shallow(tokens: &mut [Token]) -> bool {
+    let mut open: Vec<&'static str> = Vec::new();
+    let mut begins = true;
+    for token in tokens {
+        match token {
+            Token::Operator(operator, _) => {
+                match operator.as_str() {
+                    "(" => open.push("("),
+                    ")" => match open.iter().rposition(|word| matches!(*word, "(" | "case")) {
+                        Some(at) if open[at] == "(" => open.truncate(at),
+                        // The end of a pattern of `case`.
+                        Some(_) => {}
+                        None => return false,
+                    },
+                    ";" | "\n" | "&" => {
+                        while open.last().is_some_and(|word| matches!(*word, "!" | "coproc")) {
+                            open.pop();
+                        }
+                    }
+                    _ => {}
+                }
+                begins = !matches!(
+                    operator.as_str(),
+                    "<" | ">" | ">>" | "<<" | "<<-" | "<<<" | ">&" | "<&" | ">|" | "<>"
+                );
+            }
+            Token::Word(word, _) => {
+                if begins && word == "select" {
+                    *word = "for".to_string();
+                }
+                let word = word.as_str();
+                if let Some(opener) = OPENERS.iter().find(|opener| begins && **opener == word) {
+                    open.push(opener);
+                } else if CLOSERS.contains(&word)
+                    && (begins || word == "]]")
+                    && let Some(at) = open.iter().rposition(|opener| closes(word, opener))
+                {
+                    open.truncate(at);
+                }
+                begins = begins && (BEFORE_COMMAND.contains(&word) || CLOSERS.contains(&word));
+            }
+        }
+        let groups = open.iter().filter(|word| matches!(**word, "(" | "case")).count();
+        if open.len() > MAX_NESTING || groups > MAX_GROUPS {
+            return false;
         }
     }
+    // The parser takes long to find out.
+    !open.iter().any(|word| matches!(*word, "(" | "case"))
+}
 
-    /// Adds the scripts in a text that runs nothing itself.
-    fn expression(&mut self, text: &str, place: Place<'_>) {
-        let Reading { scripts, .. } = word::read(text, &self.variables);
-        self.command(&Command { scripts, ..Command::default() }, place);
+fn closes(closer: &str, opener: &str) -> bool {
+    match closer {
+        "fi" => opener == "if",
+        "done" => matches!(opener, "for" | "while" | "until" | "select"),
+        "esac" => opener == "case",
+        "}" => opener == "{",
+        _ => opener == "[[",
     }
+}
+
+const OPERATORS: &[char] = &[';', '|', '&', '(', ')', '<', '>', '\n', '`', '{', '}', '$'];
+const QUOTES: &[char] = &['\'', '"', '\\'];
+
+/// A piece of what no shell would take.
+pub(crate) struct Piece {
+    /// The words of each stage; more than one is a pipeline.
+    pub(crate) stages: Vec<Vec<String>>,
+}
+
+/// The pieces of a script that cannot be parsed: split at every operator, once with quotes
+/// and backslashes taken away and once split at the quotes as well; and its pipelines.
+pub(crate) fn crude_pieces(script: &str) -> impl Iterator<Item = Piece> {
+    let words = |text: &str| -> Vec<String> {
+        let words =
+            text.split_whitespace().skip_while(|word| is_assignment(word) || is_reserved(word));
+        words.map(str::to_string).collect()
+    };
+    let undone = script.split(OPERATORS).map(|piece| piece.replace(QUOTES, ""));
+    let apart =
+        script.split(|c: char| OPERATORS.contains(&c) || QUOTES.contains(&c)).map(str::to_string);
+    let single = undone.chain(apart).map(move |piece| vec![words(&piece)]);
+    let pipelines = script
+        .split(|c: char| c != '|' && OPERATORS.contains(&c))
+        .map(|piece| piece.replace(QUOTES, ""))
+        .filter(|piece| piece.contains('|'))
+        .map(move |piece| piece.split('|').map(words).collect());
+    single
+        .chain(pipelines)
+        .map(|stages: Vec<Vec<String>>| Piece { stages })
+        .filter(|piece| piece.stages.iter().any(|stage| !stage.is_empty()))
 }

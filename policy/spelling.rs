@@ -1,121 +1,11 @@
-//! The normal spelling of a command, so that two ways to write one thing compare equal.
-//!
-//! Patterns and commands go through the same functions: whatever a command is spelled
-//! like, a pattern that says the same meets it in the middle.
+//! The normal spelling of a command and of a path, so that two ways to write one thing
+//! compare equal. Patterns and commands go through the same functions.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::LazyLock;
 
-/// How a program that is known here reads its arguments.
-pub(crate) struct Tool {
-    names: &'static [&'static str],
-    /// Long options and the letter that means the same.
-    long: &'static [(&'static str, char)],
-    /// Letters that mean the same as another letter.
-    same: &'static [(char, char)],
-    /// Letters, long options that change nothing about what is done to which file.
-    noise: &'static str,
-    noise_long: &'static [&'static str],
-    /// Letters that take a value.
-    values: &'static str,
-    /// How the program treats its operands.
-    pub(crate) operands: Operands,
-}
+use crate::programs::{self, Operands, Program, base_name, is_option};
 
-/// How a program treats its operands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Operands {
-    /// Each by itself.
-    Each,
-    /// Each by itself behind the first, which says what to do (`chmod MODE FILE…`).
-    EachAfterFirst,
-    /// Each by itself before the last, the target (`mv FILE… DIR`).
-    EachBeforeLast,
-    /// Each by itself before the first option (`find DIR… -name x`).
-    EachBeforeOptions,
-}
-
-const PLAIN: Tool = Tool {
-    names: &[],
-    long: &[],
-    same: &[],
-    noise: "",
-    noise_long: &[],
-    values: "",
-    operands: Operands::Each,
-};
-
-const TOOLS: &[Tool] = &[
-    Tool {
-        names: &["rm"],
-        long: &[("recursive", 'r'), ("force", 'f')],
-        same: &[('R', 'r')],
-        noise: "vidI",
-        noise_long: &[
-            "verbose",
-            "dir",
-            "interactive",
-            "one-file-system",
-            "no-preserve-root",
-            "preserve-root",
-        ],
-        ..PLAIN
-    },
-    Tool {
-        names: &["chmod", "chown", "chgrp"],
-        long: &[("recursive", 'R')],
-        noise: "cfvHLP",
-        noise_long: &[
-            "changes",
-            "silent",
-            "quiet",
-            "verbose",
-            "preserve-root",
-            "no-preserve-root",
-            "dereference",
-        ],
-        operands: Operands::EachAfterFirst,
-        ..PLAIN
-    },
-    Tool {
-        names: &["mv", "cp", "ln", "install"],
-        long: &[("recursive", 'r'), ("force", 'f'), ("archive", 'a')],
-        same: &[('R', 'r')],
-        noise: "vinu",
-        noise_long: &["verbose", "interactive", "no-clobber", "update"],
-        values: "SmogZ",
-        operands: Operands::EachBeforeLast,
-    },
-    Tool { names: &["find"], operands: Operands::EachBeforeOptions, ..PLAIN },
-    Tool {
-        names: &["grep", "egrep", "fgrep", "rg", "sed", "awk", "gawk"],
-        values: "eABCmFvD",
-        operands: Operands::EachAfterFirst,
-        ..PLAIN
-    },
-    Tool { names: &["tee"], noise: "aip", noise_long: &["append", "ignore-interrupts"], ..PLAIN },
-    Tool { names: &["head", "tail", "cut"], values: "ncdfbs", ..PLAIN },
-    Tool { names: &["shred", "truncate", "split"], values: "nsblCa", ..PLAIN },
-    Tool { names: &["xxd", "od", "hexdump", "strings"], values: "lscgjNtAwnoe", ..PLAIN },
-    Tool {
-        names: &[
-            "rmdir", "unlink", "srm", "wipefs", "touch", "dd", "kill", "killall", "cat", "tac",
-            "nl", "less", "more", "bat", "base64", "base32", "sort", "uniq", "wc", "rev",
-        ],
-        ..PLAIN
-    },
-];
-
-/// What is known of the program `name`, a last path component.
-pub(crate) fn tool(name: &str) -> Option<&'static Tool> {
-    static BY_NAME: LazyLock<HashMap<&str, &Tool>> = LazyLock::new(|| {
-        TOOLS.iter().flat_map(|tool| tool.names.iter().map(move |name| (*name, tool))).collect()
-    });
-    BY_NAME.get(name).copied()
-}
-
-/// The arguments of a known program, sorted out.
+/// The arguments of a program whose options have a normal spelling, sorted out.
 #[derive(Debug, Default)]
 pub(crate) struct Arguments<'a> {
     /// Options as they were written, with their values.
@@ -125,43 +15,47 @@ pub(crate) struct Arguments<'a> {
     pub(crate) operands: Vec<&'a str>,
 }
 
-impl Tool {
+impl Program {
     /// Sorts `words`, all behind the program, into options and operands.
     pub(crate) fn arguments<'a>(&self, words: &[&'a str]) -> Arguments<'a> {
-        if self.operands == Operands::EachBeforeOptions {
-            let paths = words.iter().take_while(|word| !is_find_expression(word)).count();
-            return Arguments {
-                written: words[paths..].to_vec(),
-                options: words[paths..].iter().map(|word| (*word).to_string()).collect(),
-                operands: words[..paths].to_vec(),
-            };
-        }
         let mut sorted = Arguments::default();
+        if self.does == Operands::Find {
+            let paths = starting_points(words);
+            sorted.written = words[paths..].to_vec();
+            sorted.options = words[paths..].iter().map(|word| (*word).to_string()).collect();
+            sorted.operands = words[..paths].to_vec();
+            return sorted;
+        }
         let mut letters = Vec::new();
-        let mut rest = words.iter();
-        while let Some(&word) = rest.next() {
+        let mut at = 0;
+        while at < words.len() {
+            let word = words[at];
             if word == "--" {
-                sorted.operands.extend(rest.by_ref());
-            } else if !is_option(word) {
+                sorted.operands.extend(&words[at + 1..]);
+                break;
+            }
+            let Some(given) = self.option(&words[at..]) else {
                 sorted.operands.push(word);
-            } else if has_wildcard(word) {
+                at += 1;
+                continue;
+            };
+            if has_wildcard(word) {
                 sorted.written.push(word);
                 sorted.options.push(word.to_string());
-            } else if let Some(long) = word.strip_prefix("--") {
-                sorted.written.push(word);
-                self.long(long, word, &mut letters, &mut sorted.options);
+                at += 1;
+                continue;
+            }
+            sorted.written.extend(&words[at..at + given.words]);
+            at += given.words;
+            if word.starts_with("--") {
+                self.long(given.name, word, &mut letters, &mut sorted.options);
             } else {
-                sorted.written.push(word);
-                for (at, letter) in word.char_indices().skip(1) {
-                    if !self.values.contains(letter) {
-                        self.letter(letter, &mut letters);
-                        continue;
+                // The letters up to the one that takes a value, that one included.
+                for letter in word[1..].chars() {
+                    self.letter(letter, &mut letters);
+                    if given.value.is_some() && given.name.chars().eq([letter]) {
+                        break;
                     }
-                    letters.push(letter);
-                    if at + letter.len_utf8() == word.len() {
-                        sorted.written.extend(rest.next());
-                    }
-                    break;
                 }
             }
         }
@@ -175,68 +69,82 @@ impl Tool {
 
     /// Whether the argument at `index` of `len` of one deed, in normal order, is a path.
     pub(crate) fn is_path(&self, index: usize, len: usize) -> bool {
-        match self.operands {
-            Operands::Each | Operands::EachBeforeLast => true,
-            Operands::EachAfterFirst => index + 1 == len,
-            Operands::EachBeforeOptions => index == 0,
+        match self.does {
+            Operands::AfterFirst(_) => index + 1 == len,
+            Operands::Find => index == 0,
+            _ => true,
         }
     }
 
     fn letter(&self, letter: char, letters: &mut Vec<char>) {
-        let same = self.same.iter().find(|(from, _)| *from == letter);
+        let Some(style) = self.style else { return letters.push(letter) };
+        let same = style.same.iter().find(|(from, _)| *from == letter);
         let letter = same.map_or(letter, |(_, to)| *to);
-        if !self.noise.contains(letter) {
+        if !style.noise.contains(letter) {
             letters.push(letter);
         }
     }
 
     /// GNU programs take any unambiguous start of a long option.
     fn long(&self, name: &str, word: &str, letters: &mut Vec<char>, options: &mut Vec<String>) {
-        let name = name.split_once('=').map_or(name, |(name, _)| name);
-        if let Some((_, letter)) = self.long.iter().find(|(long, _)| long.starts_with(name)) {
+        let Some(style) = self.style else { return options.push(word.to_string()) };
+        if let Some((_, letter)) = style.long.iter().find(|(long, _)| long.starts_with(name)) {
             letters.push(*letter);
-        } else if !self.noise_long.iter().any(|long| long.starts_with(name)) {
+        } else if !style.noise_long.iter().any(|long| long.starts_with(name)) {
             options.push(word.to_string());
         }
     }
+
+    /// The operands of each thing that the command does.
+    pub(crate) fn each<'a>(&self, operands: &[&'a str]) -> Vec<Vec<&'a str>> {
+        match (self.does, operands) {
+            (Operands::Each(_) | Operands::Find | Operands::Keys, [_, _, ..]) => {
+                operands.iter().map(|operand| vec![*operand]).collect()
+            }
+            (Operands::AfterFirst(_), [first, rest @ ..]) if rest.len() > 1 => {
+                rest.iter().map(|operand| vec![*first, *operand]).collect()
+            }
+            (Operands::To { .. }, [rest @ .., last]) if rest.len() > 1 => {
+                rest.iter().map(|operand| vec![*operand, *last]).collect()
+            }
+            _ => vec![operands.to_vec()],
+        }
+    }
 }
 
-/// A word that is an option: `-` alone is the standard input.
-pub(crate) fn is_option(word: &str) -> bool {
-    word.len() > 1 && word.starts_with('-')
+/// How many of the arguments of `find` are starting points.
+pub(crate) fn starting_points(words: &[&str]) -> usize {
+    let is_test = |word: &&&str| {
+        is_option(word) && !matches!(**word, "-H" | "-L" | "-P") || matches!(**word, "(" | "!")
+    };
+    words.iter().take_while(|word| !is_test(word)).count()
 }
 
-fn is_find_expression(word: &str) -> bool {
-    is_option(word) && !matches!(word, "-H" | "-L" | "-P") || matches!(word, "(" | "!")
-}
-
-fn has_wildcard(word: &str) -> bool {
+pub(crate) fn has_wildcard(word: &str) -> bool {
     word.contains(['*', '?', '['])
 }
 
-/// A pattern in normal spelling, where that differs from how it is written.
+/// A pattern in normal spelling, where that differs from how it is written. What it says of a
+/// path that begins with `./` is about just that.
 pub(crate) fn normal_pattern(pattern: &str) -> Option<String> {
     let words: Vec<&str> = pattern.split(' ').filter(|word| !word.is_empty()).collect();
     let (program, arguments) = words.split_first()?;
+    let as_meant = |word: &&str| {
+        if word.starts_with("./") { (*word).to_string() } else { normal_word(word).into_owned() }
+    };
     let mut normal = vec![(*program).to_string()];
-    match tool(base_name(program)).filter(|tool| tool.operands != Operands::EachBeforeOptions) {
-        Some(tool) => {
-            let arguments = tool.arguments(arguments);
+    let known = programs::find(base_name(program))
+        .filter(|it| it.style.is_some() && it.does != Operands::Find);
+    match known {
+        Some(program) => {
+            let arguments = program.arguments(arguments);
             normal.extend(arguments.options);
-            normal.extend(arguments.operands.iter().map(|word| normal_word(word).into_owned()));
+            normal.extend(arguments.operands.iter().map(as_meant));
         }
-        None => normal.extend(arguments.iter().map(|word| normal_word(word).into_owned())),
+        None => normal.extend(arguments.iter().map(as_meant)),
     }
     let normal = normal.join(" ");
     (normal != pattern).then_some(normal)
-}
-
-/// The last component of a program's path.
-pub(crate) fn base_name(program: &str) -> &str {
-    match program.rsplit_once('/') {
-        Some((_, name)) if !name.is_empty() => name,
-        _ => program,
-    }
 }
 
 /// A word with the paths in it in normal spelling: `//`, `.`, `..` and a trailing `/`
@@ -256,12 +164,15 @@ pub(crate) fn normal_word(word: &str) -> Cow<'_, str> {
 /// A word with the relative path in it made absolute, where there is one. `is_path` says
 /// whether the word is a path; if it is not known, one with a slash or a dot in front is.
 pub(crate) fn absolute_word(word: &str, cwd: &str, is_path: Option<bool>) -> Option<String> {
-    // Most words are none, and that is seen sooner than what else they are.
-    if is_path != Some(true) && !word.bytes().any(|byte| matches!(byte, b'/' | b'.')) {
+    // Most words are none, and that is seen sooner than what else they are. Nor is it known
+    // what `{}` stands for.
+    if is_path != Some(true) && !word.bytes().any(|byte| matches!(byte, b'/' | b'.'))
+        || word.starts_with("{}")
+    {
         return None;
     }
     let (head, path) = path_in(word)?;
-    let relative = !path.is_empty() && !path.starts_with(['/', '~', '$', '-']);
+    let relative = !path.is_empty() && !path.starts_with(['/', '~', '$', '-', '`']);
     let is_path = is_path.unwrap_or_else(|| path.contains('/') || path.starts_with('.'));
     (relative && is_path).then(|| format!("{head}{}", normal_path(&format!("{cwd}/{path}"))))
 }
@@ -287,7 +198,8 @@ fn path_in(word: &str) -> Option<(&str, &str)> {
     Some(word.split_at(at))
 }
 
-fn normal_path(path: &str) -> Cow<'_, str> {
+/// A path without what says nothing.
+pub(crate) fn normal_path(path: &str) -> Cow<'_, str> {
     let home = ["$HOME", "${HOME}"].iter().find_map(|home| path.strip_prefix(home));
     let path = match home {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => Cow::Owned(format!("~{rest}")),
@@ -308,7 +220,9 @@ fn normal_path(path: &str) -> Cow<'_, str> {
             ".." => match kept.last() {
                 // What a wildcard or the home stands for is not known by name.
                 Some(last)
-                    if *last != ".." && !has_wildcard(last) && !last.starts_with(['~', '$']) =>
+                    if *last != ".."
+                        && !has_wildcard(last)
+                        && !last.starts_with(['~', '$', '`']) =>
                 {
                     kept.pop();
                 }
@@ -326,4 +240,47 @@ fn normal_path(path: &str) -> Cow<'_, str> {
     } else {
         Cow::Owned(joined)
     }
+}
+
+/// Folders of which each folder is somebody's home, and homes elsewhere.
+const HOMES: [&str; 2] = ["/home/", "/Users/"];
+const ROOT: &str = "/root";
+
+/// An absolute path in normal spelling by the home that it lies in, if it does.
+pub(crate) fn by_home(path: &str, home: Option<&str>) -> Option<String> {
+    let below = |rest: &str| (rest.is_empty() || rest.starts_with('/')).then(|| format!("~{rest}"));
+    let own = home
+        .filter(|home| home.len() > 1)
+        .and_then(|home| path.strip_prefix(home.trim_end_matches('/')));
+    own.and_then(below).or_else(|| path.strip_prefix(ROOT).and_then(below)).or_else(|| {
+        let rest = HOMES.iter().find_map(|homes| path.strip_prefix(homes))?;
+        let name = rest.split('/').next().filter(|name| !name.is_empty() && !has_wildcard(name))?;
+        below(&rest[name.len()..])
+    })
+}
+
+/// How a path may be meant, as it lies in `cwd`: absolute, and by the home that it lies in.
+pub(crate) fn places(path: &str, cwd: Option<&str>, home: Option<&str>) -> Vec<String> {
+    let path = match path.strip_prefix("$PWD").or_else(|| path.strip_prefix("${PWD}")) {
+        Some(rest) => Cow::Owned(format!(".{rest}")),
+        None => Cow::Borrowed(path),
+    };
+    let mut path = normal_path(&path).into_owned();
+    if !path.starts_with(['/', '~', '$', '`']) {
+        match cwd {
+            Some(cwd) => path = normal_path(&format!("{cwd}/{path}")).into_owned(),
+            None if path == "." || path.starts_with("..") => return vec![path],
+            None => return vec![format!("./{path}"), path],
+        }
+    }
+    if let Some(rest) = path.strip_prefix('~') {
+        let name = rest.split('/').next().unwrap_or_default();
+        return match (name.is_empty(), home) {
+            (true, Some(home)) => vec![normal_path(&format!("{home}{rest}")).into_owned(), path],
+            (true, None) => vec![path],
+            (false, _) => vec![format!("~{}", &rest[name.len()..]), format!("/home/{rest}")],
+        };
+    }
+    let by_home = by_home(&path, home);
+    std::iter::once(path).chain(by_home).collect()
 }

@@ -1,18 +1,506 @@
-//! The spellings of one simple command.
+//! A simple command as parts: its spellings, what it runs in turn, and what it does.
 
 use std::borrow::Cow;
 
-use crate::command::{Command, MAX_TEXT, Place, Redirection, Taker};
+use crate::command::{self, Inner};
 use crate::parts::{Faith, Kind};
-use crate::spelling::{self, Operands, Tool, absolute_word, base_name, normal_word};
+use crate::programs::{Program, Runs, Verb, base_name};
+use crate::spelling::{absolute_word, by_home, normal_word, places};
+use crate::visit::{Command, Feed, MAX_COMMANDS, Place, Redirection, Visitor, joined};
 
+/// How deep scripts may be nested in scripts.
+const MAX_DEPTH: usize = 12;
+/// How many wrappers below that are followed to the command in the end.
+const MAX_WRAPPERS: usize = 200;
+/// How large the spellings of one line may grow, in bytes.
+const MAX_TEXT: usize = 64 << 20;
 /// How large the options may grow that are repeated for each operand, in bytes.
 const MAX_OPTIONS: usize = 16 << 20;
 
-impl Taker<'_> {
+/// Variables that change what a command runs, or the start of their names.
+const RISKY: &[&str] = &[
+    "PATH",
+    "LD_",
+    "DYLD_",
+    "BASH_",
+    "ENV",
+    "SHELLOPTS",
+    "BASHOPTS",
+    "IFS",
+    "PS4",
+    "PROMPT_COMMAND",
+    "PYTHON",
+    "PERL",
+    "RUBY",
+    "NODE_",
+    "GIT_",
+    "EDITOR",
+    "VISUAL",
+    "PAGER",
+    "MANPAGER",
+    "LESS",
+    "BROWSER",
+    "JAVA_",
+    "_JAVA",
+    "JDK_",
+    "CLASSPATH",
+    "GCONV_PATH",
+    "HOME",
+    "XDG_CONFIG",
+    "SHELL",
+    "RUSTC",
+    "CC",
+    "CXX",
+    "LD",
+    "AR",
+    "CARGO_",
+    "MAKE",
+    "npm_config",
+    "NPM_CONFIG",
+    "PIP_",
+    "ZDOTDIR",
+    "FPATH",
+    "CDPATH",
+    "TAR_OPTIONS",
+    "RSYNC_",
+    "SSH_ASKPASS",
+    "SUDO_ASKPASS",
+    "PHP",
+    "LUA_",
+    "GEM_",
+    "BUNDLE_",
+    "DOCKER_",
+    "KUBE",
+    "AWS_CONFIG",
+    "GOFLAGS",
+    "GOENV",
+    "TERM",
+    "MAVEN_",
+    "GRADLE_",
+    "R_",
+    "OPENSSL_CONF",
+    "ANSIBLE_",
+    "TF_CLI",
+];
+
+fn is_risky(name: &str) -> bool {
+    RISKY.iter().any(|risky| {
+        if risky.ends_with('_') || risky.len() > 4 {
+            name.starts_with(risky)
+        } else {
+            name == *risky
+        }
+    })
+}
+
+/// Whether a wrapper's own words are such as are known, and change nothing about what runs.
+fn changes_nothing(program: &Program, words: &[&str]) -> bool {
+    let is_number = |word: &str| {
+        word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-'))
+    };
+    let is_quantity = |word: &str| {
+        is_number(word)
+            && (word == "L"
+                || word.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | 'S'))
+                || word.bytes().all(|byte| byte.is_ascii_uppercase()))
+    };
+    let mut at = 0;
+    while at < words.len() {
+        let word = words[at];
+        let Some(given) = program.option(&words[at..]) else {
+            let risky = assigned(word).is_some_and(|(name, _)| is_risky(name));
+            if risky || !(program.assignments || is_quantity(word) || word == "--" || word == "-") {
+                return false;
+            }
+            at += 1;
+            continue;
+        };
+        let nice = word[1..].bytes().all(|byte| byte.is_ascii_digit());
+        let known = matches!(given.sign, Some('.'))
+            || given.value.is_some_and(|value| program.assignments || is_quantity(value));
+        if !known && !nice && word != "--" {
+            return false;
+        }
+        at += given.words;
+    }
+    true
+}
+
+/// The name that an assignment is to.
+fn assigned(word: &str) -> Option<(&str, &str)> {
+    word.split_once('=').map(|(name, value)| (name.strip_suffix('+').unwrap_or(name), value))
+}
+
+impl Visitor<'_> {
+    /// Adds a simple command and all that it runs.
+    pub(crate) fn command(&mut self, command: &Command<'_>, place: Place<'_>) {
+        self.command_with(command, place, Vec::new());
+    }
+
+    /// The same, with the processes in its words and what they write; gives what the
+    /// commands write that it runs.
+    pub(crate) fn command_with(
+        &mut self,
+        command: &Command<'_>,
+        place: Place<'_>,
+        processes: Vec<(String, Feed)>,
+    ) -> Feed {
+        self.commands += 1;
+        if self.parts.text().len() > MAX_TEXT || self.commands > MAX_COMMANDS {
+            self.overflow = true;
+            return Feed::default();
+        }
+        let mut place = place;
+        let words: Vec<&str> = command.words.iter().map(AsRef::as_ref).collect();
+        if !command.assignments.is_empty() || !command.redirections.is_empty() {
+            let part = self.clothed(command, place);
+            place = Place::inside(part, place.depth);
+            self.redirected(command, &words, part);
+        }
+        if words.is_empty() {
+            self.scripts(command, place);
+            for assignment in &command.assignments {
+                if let Some((name, value)) = assigned(assignment) {
+                    self.assign(name, value);
+                }
+            }
+            return Feed::default();
+        }
+        let inner = command::inner(&words);
+        let kind = Self::kind(&words, &inner);
+        let part = self.bare(&words, command.guessed, kind, place);
+        self.also(&words, &inner, part);
+        place = Place::inside(part, place.depth);
+        let mut origins = processes;
+        origins.extend(self.scripts(command, place));
+        if self.deeds {
+            self.does(&words, &inner, command, &origins, part);
+        }
+        let written = self.runs(&words, inner, command, place);
+        self.takes_effect(&words);
+        written
+    }
+
+    /// What else a command is that is not in its words alone: a `find` that deletes is a
+    /// removal, and `env` and `export` assign variables.
+    fn also(&mut self, words: &[&str], inner: &[Inner<'_>], part: usize) {
+        for path in command::swept(words) {
+            self.parts.begin(Some(part), Kind::Whole);
+            self.parts.spell(Faith::WIDE, ["rm", "-fr", &normal_word(path)]);
+        }
+        let assigns = matches!(words[0], "export" | "declare" | "typeset" | "local" | "readonly")
+            || command::program_of(words).is_some_and(|(program, _)| program.assignments);
+        if assigns {
+            let own = match inner {
+                [Inner::Words(inner)] => words.len() - inner.len(),
+                _ => words.len(),
+            };
+            for (name, _) in words[1..own].iter().filter_map(|word| assigned(word)) {
+                self.parts.assigns(part, name);
+            }
+        }
+    }
+
+    /// Adds the scripts in a command's words; gives what each writes.
+    fn scripts(&mut self, command: &Command<'_>, place: Place<'_>) -> Vec<(String, Feed)> {
+        command.scripts.iter().map(|script| (script.clone(), self.nested(script, place))).collect()
+    }
+
+    /// What kind of part a command is.
+    fn kind(words: &[&str], inner: &[Inner<'_>]) -> Kind {
+        let Some((program, _)) = command::program_of(words) else { return Kind::Command };
+        let own = match inner {
+            [Inner::Words(inner)] => {
+                let before = &words[1..words.len().saturating_sub(inner.len()).max(1)];
+                !changes_nothing(program, before)
+            }
+            [Inner::Script(..)] => {
+                program.assignments
+                    || words[1..].iter().any(|word| {
+                        word.starts_with("--")
+                            && !matches!(*word, "--login" | "--norc" | "--noprofile")
+                    })
+            }
+            _ => true,
+        };
+        // A shell from elsewhere is not the shell, whatever it is called.
+        let elsewhere = words[0].contains('/')
+            && !["/bin/", "/usr/bin/", "/usr/local/bin/"]
+                .iter()
+                .any(|folder| words[0].strip_prefix(folder) == Some(base_name(words[0])));
+        if program.transparent && !own && !elsewhere { Kind::Wrapper } else { Kind::Command }
+    }
+
+    /// What a command changes for those behind it.
+    fn takes_effect(&mut self, words: &[&str]) {
+        match words[0] {
+            "cd" | "pushd" => self.change_directory(words),
+            "export" | "declare" | "local" | "readonly" | "typeset" => {
+                for (name, value) in words[1..].iter().filter_map(|word| assigned(word)) {
+                    self.assign(name, value);
+                }
+            }
+            "unset" => words[1..].iter().for_each(|name| drop(self.variables.remove(*name))),
+            "read" | "mapfile" | "readarray" => {
+                words[1..].iter().for_each(|name| drop(self.variables.remove(*name)));
+            }
+            "set" => {
+                if let Some(at) = words.iter().position(|word| *word == "--") {
+                    self.arguments(Some(&words[at + 1..]));
+                }
+            }
+            "alias" => {
+                for (name, value) in words[1..].iter().filter_map(|word| assigned(word)) {
+                    self.aliases.insert(name.to_string(), value.to_string());
+                }
+            }
+            _ => {}
+        }
+        if self.deeds {
+            for (file, url) in command::downloads(words) {
+                let file = self.place(&file);
+                self.downloads.push((file, url));
+            }
+            if let ["mv" | "cp" | "install", from @ .., to] = words {
+                let from: Vec<String> = from.iter().map(|file| self.place(file)).collect();
+                if let Some((_, url)) =
+                    self.downloads.iter().find(|(file, _)| from.contains(file)).cloned()
+                {
+                    let to = self.place(to);
+                    self.downloads.push((to, url));
+                }
+            }
+        }
+    }
+
+    fn assign(&mut self, name: &str, value: &str) {
+        match value.strip_prefix('(').and_then(|value| value.strip_suffix(')')) {
+            Some(values) => self
+                .variables
+                .insert(name.to_string(), values.split_whitespace().map(str::to_string).collect()),
+            None => self.variables.insert(name.to_string(), vec![value.to_string()]),
+        };
+    }
+
+    /// A path by its first place.
+    fn place(&self, path: &str) -> String {
+        places(path, self.cwd.as_deref(), self.home).swap_remove(0)
+    }
+
+    /// Adds what the command runs in turn; gives what that writes.
+    fn runs(
+        &mut self,
+        words: &[&str],
+        inner: Vec<Inner<'_>>,
+        command: &Command<'_>,
+        place: Place<'_>,
+    ) -> Feed {
+        let deeper = Place { depth: place.depth.saturating_add(1), sent: None, ..place };
+        if place.depth < MAX_DEPTH {
+            if let Some(function) = self.functions.remove(words[0]) {
+                // A function that calls itself is not followed.
+                self.called.push(words[0].to_string());
+                let feed = self.call(&function, Some(&words[1..]), place, &command.input);
+                self.functions.entry(words[0].to_string()).or_insert(function);
+                return feed;
+            }
+            if let Some(alias) =
+                self.aliases.get(words[0]).cloned().filter(|alias| !alias.starts_with(words[0]))
+            {
+                let line = std::iter::once(alias.as_str()).chain(words[1..].iter().copied());
+                let line = line.collect::<Vec<_>>().join(" ");
+                return self.script(&line, deeper);
+            }
+        } else if !inner.is_empty() {
+            self.too_deep(inner, place);
+            return Feed::default();
+        }
+        let name = base_name(words[0]);
+        let mut written = Feed::default();
+        for inner in inner {
+            let feed = match inner {
+                Inner::Words(inner) => {
+                    let texts = Self::filled(name, words, &inner, command);
+                    let command = Command {
+                        words: texts,
+                        input: command.input.clone(),
+                        guessed: command.guessed,
+                        ..Command::default()
+                    };
+                    let fed = self.command_with(&command, deeper, Vec::new());
+                    joined(self.output(&command), fed)
+                }
+                Inner::Here(text) => self.script(&text, deeper),
+                Inner::Script(text, arguments) => self.apart(|visitor| {
+                    visitor.arguments(Some(arguments.get(1..).unwrap_or_default()));
+                    visitor.variables.insert(
+                        "0".to_string(),
+                        vec![arguments.first().unwrap_or(&"sh").to_string()],
+                    );
+                    visitor.nested(&text, place)
+                }),
+                Inner::Input { shell: true } => match &command.input.text {
+                    Some(text) => self.nested(&text.clone(), place),
+                    None => Feed::default(),
+                },
+                // A file of the line's own, such as `source /dev/stdin <<E`.
+                Inner::Code("/dev/stdin") => match &command.input.text {
+                    Some(text) => self.script(&text.clone(), deeper),
+                    None => Feed::default(),
+                },
+                Inner::Input { shell: false } | Inner::Code(_) => Feed::default(),
+            };
+            written = joined(written, feed);
+        }
+        written
+    }
+
+    /// The words of a command that is run with others put in: what `find` finds, what `xargs`
+    /// reads.
+    fn filled<'w>(
+        name: &str,
+        words: &[&str],
+        inner: &[&'w str],
+        command: &Command<'_>,
+    ) -> Vec<Cow<'w, str>> {
+        let put_in = |values: Vec<String>, inner: &[&'w str], mark: &str| {
+            let mut filled: Vec<Cow<'w, str>> = Vec::new();
+            for word in inner {
+                if *word == mark {
+                    filled.extend(values.iter().cloned().map(Cow::Owned));
+                } else if word.contains(mark) && values.len() == 1 {
+                    filled.push(Cow::Owned(word.replace(mark, &values[0])));
+                } else {
+                    filled.push(Cow::Borrowed(word));
+                }
+            }
+            filled
+        };
+        if name.ends_with("find") {
+            return put_in(command::found(&words[1..]), inner, "{}");
+        }
+        if name.ends_with("xargs")
+            && let Some(input) = &command.input.text
+        {
+            let values: Vec<String> = input.split_whitespace().map(str::to_string).collect();
+            let mark = words
+                .iter()
+                .position(|word| *word == "-I")
+                .and_then(|at| words.get(at + 1))
+                .copied();
+            let mark = mark
+                .or_else(|| words.iter().find_map(|word| word.strip_prefix("-I")))
+                .filter(|mark| !mark.is_empty());
+            return match mark.or_else(|| words.contains(&"-i").then_some("{}")) {
+                Some(mark) => put_in(values, inner, mark),
+                None => inner
+                    .iter()
+                    .map(|word| Cow::Borrowed(*word))
+                    .chain(values.into_iter().map(Cow::Owned))
+                    .collect(),
+            };
+        }
+        inner.iter().map(|word| Cow::Borrowed(*word)).collect()
+    }
+
+    /// Adds a script that another shell runs; gives what it writes.
+    pub(crate) fn nested(&mut self, script: &str, place: Place<'_>) -> Feed {
+        if place.depth >= MAX_DEPTH {
+            self.parts
+                .unparsed
+                .get_or_insert_with(|| format!("nested deeper than {MAX_DEPTH} levels"));
+            if place.depth == MAX_DEPTH {
+                self.crude(script, place);
+            }
+            return Feed::default();
+        }
+        // A rule that would hold for the line by itself holds for it in here too.
+        let whole = self.parts.begin(place.parent, Kind::Whole);
+        self.parts.spell(Faith::WIDE, [script]);
+        self.apart(|visitor| visitor.script(script, Place::inside(whole, place.depth + 1)))
+    }
+
+    /// Follows wrappers to what they run in the end.
+    fn too_deep(&mut self, inner: Vec<Inner<'_>>, place: Place<'_>) {
+        self.parts.unparsed.get_or_insert_with(|| format!("nested deeper than {MAX_DEPTH} levels"));
+        let mut waiting = inner;
+        for _ in 0..MAX_WRAPPERS {
+            match waiting.pop() {
+                Some(Inner::Words(words)) => {
+                    let deeper = command::inner(&words);
+                    if deeper.is_empty() && !words.is_empty() {
+                        self.bare(&words, true, Kind::Command, place);
+                    }
+                    waiting.extend(deeper);
+                }
+                Some(Inner::Script(text, _) | Inner::Here(text)) => drop(self.nested(&text, place)),
+                Some(Inner::Input { .. } | Inner::Code(_)) => {}
+                None => return,
+            }
+        }
+        self.overflow = true;
+    }
+
+    /// What the command writes, as far as that is seen.
+    pub(crate) fn output(&self, command: &Command<'_>) -> Feed {
+        let words: Vec<&str> = command.words.iter().map(AsRef::as_ref).collect();
+        let words = innermost(words);
+        let Some(name) = words.first().map(|word| base_name(word)) else { return Feed::default() };
+        if matches!(name, "cat" | "tee") && (words.len() == 1 || words[1..] == ["-"]) {
+            return command.input.clone();
+        }
+        if let Some(text) = command::written(&words) {
+            return Feed::of(text);
+        }
+        if !self.deeds {
+            return Feed::default();
+        }
+        let mut from = command.input.from.clone();
+        from.extend(command::fetched(&words));
+        if command::decodes(&words) {
+            from.push("data:".to_string());
+        }
+        if !self.downloads.is_empty()
+            && matches!(name, "cat" | "head" | "tail" | "sed" | "tee" | "gunzip" | "zcat")
+        {
+            let read = words[1..].iter().map(|word| self.place(word));
+            let of = |file: String| {
+                self.downloads.iter().find(|(name, _)| *name == file).map(|(_, url)| url.clone())
+            };
+            from.extend(read.filter_map(of));
+        }
+        Feed { text: None, from }
+    }
+
+    /// A command of a pipeline in short: a shell that reads its script is `sh -s`, whatever
+    /// it is called, started by, or given as options.
+    pub(crate) fn short(command: &Command<'_>) -> Vec<String> {
+        let words: Vec<&str> = command.words.iter().map(AsRef::as_ref).collect();
+        let Some((program, rest)) = words.split_first() else {
+            return Vec::new();
+        };
+        let last = innermost(words.clone());
+        if matches!(command::inner(&last)[..], [Inner::Input { .. }]) {
+            return vec!["sh".to_string(), "-s".to_string()];
+        }
+        std::iter::once(base_name(program))
+            .chain(rest.iter().copied())
+            .map(str::to_string)
+            .collect()
+    }
+
     /// The command with its assignments and redirections.
-    pub(crate) fn clothed(&mut self, command: &Command<'_>, place: Place<'_>) -> usize {
-        let part = self.parts.begin(place.parent, Kind::Command);
+    fn clothed(&mut self, command: &Command<'_>, place: Place<'_>) -> usize {
+        let risky = command
+            .assignments
+            .iter()
+            .any(|word| assigned(word).is_none_or(|(name, _)| is_risky(name)));
+        let kind =
+            if risky || !command.redirections.is_empty() { Kind::Command } else { Kind::Wrapper };
+        let part = self.parts.begin(place.parent, kind);
+        for (name, _) in command.assignments.iter().filter_map(|word| assigned(word)) {
+            self.parts.assigns(part, name);
+        }
         if let Some(sent) = place.sent {
             self.parts.spell(Faith::WIDE, [sent]);
         }
@@ -54,38 +542,167 @@ impl Taker<'_> {
         for Redirection { operator, target } in &command.redirections {
             let operator = if operator.contains('>') { ">" } else { operator };
             self.parts.spell(faith, [operator, &normal_word(target)]);
-            if let Some(absolute) =
-                self.cwd.as_deref().and_then(|cwd| absolute_word(target, cwd, Some(true)))
-            {
-                self.parts.spell(faith, [operator, &absolute]);
+            for place in if *operator == *"<<<" {
+                Vec::new()
+            } else {
+                places(target, self.cwd.as_deref(), self.home)
+            } {
+                self.parts.spell(faith, [operator, &place]);
             }
         }
         part
     }
 
+    /// Adds what redirections do.
+    fn redirected(&mut self, command: &Command<'_>, words: &[&str], part: usize) {
+        if !self.deeds {
+            return;
+        }
+        for Redirection { operator, target } in &command.redirections {
+            let network = target
+                .strip_prefix("/dev/tcp/")
+                .map(|to| ("tcp", to))
+                .or_else(|| target.strip_prefix("/dev/udp/").map(|to| ("udp", to)));
+            if let Some((scheme, to)) = network {
+                let url = format!("{scheme}://{}", to.replace('/', ":"));
+                self.deed(Verb::Fetch, &url, command.guessed, part);
+                // A shell that is given to another machine runs what that says.
+                if command::program_of(words)
+                    .is_some_and(|(program, _)| program.runs == Runs::Shell)
+                {
+                    self.deed(Verb::Run, &url, command.guessed, part);
+                }
+                continue;
+            }
+            let verb = if operator.contains('>') { Verb::Write } else { Verb::Read };
+            if *operator != "<<<" {
+                self.deed(verb, target, command.guessed, part);
+            }
+            if verb == Verb::Write && !words.is_empty() {
+                let from = self.output(command).from;
+                let file = self.place(target);
+                self.downloads.extend(from.into_iter().map(|url| (file.clone(), url)));
+            }
+        }
+    }
+
+    /// Adds a deed of the command that is `part`.
+    fn deed(&mut self, verb: Verb, target: &str, guessed: bool, part: usize) {
+        // What `{}` stands for is not known, nor is the file of a process or of no name.
+        if target.is_empty()
+            || target.starts_with("{}")
+            || target.starts_with("<(")
+            || target.starts_with(">(")
+        {
+            return;
+        }
+        let faith =
+            if guessed || target.contains(['$', '`']) { Faith::WIDE } else { Faith::EXCUSES };
+        self.parts.begin(Some(part), Kind::Deed(verb));
+        match verb {
+            Verb::Fetch | Verb::Run => self.parts.spell(faith, [target]),
+            _ => {
+                for place in places(target, self.cwd.as_deref(), self.home) {
+                    self.parts.spell(faith, [place.as_str()]);
+                }
+            }
+        }
+    }
+
+    /// Adds what the command does to files and with URLs, and the code from there that it runs.
+    fn does(
+        &mut self,
+        words: &[&str],
+        inner: &[Inner<'_>],
+        command: &Command<'_>,
+        origins: &[(String, Feed)],
+        part: usize,
+    ) {
+        let guessed = command.guessed;
+        for (verb, target) in command::deeds(words) {
+            self.deed(verb, &target, guessed, part);
+        }
+        let of = |text: &str| -> Vec<String> {
+            let in_text = origins
+                .iter()
+                .filter(|(source, _)| !source.is_empty() && text.contains(source.as_str()));
+            in_text.flat_map(|(_, feed)| feed.from.iter().cloned()).collect()
+        };
+        // `$(curl …)` as a command, and files that were fetched.
+        let mut run = of(words[0]);
+        let file = |visitor: &Self, file: &str| -> Vec<String> {
+            if visitor.downloads.is_empty() {
+                return Vec::new();
+            }
+            let file = visitor.place(file);
+            visitor
+                .downloads
+                .iter()
+                .filter(|(name, _)| *name == file)
+                .map(|(_, url)| url.clone())
+                .collect()
+        };
+        if words[0].contains('/') {
+            run.extend(file(self, words[0]));
+        }
+        for inner in inner {
+            match inner {
+                Inner::Here(text) | Inner::Script(text, _) => run.extend(of(text)),
+                Inner::Code(code) => {
+                    run.extend(of(code));
+                    run.extend(file(self, code));
+                    if *code == "/dev/stdin" {
+                        run.extend(command.input.from.iter().cloned());
+                    }
+                }
+                Inner::Input { .. } => run.extend(command.input.from.iter().cloned()),
+                Inner::Words(_) => {}
+            }
+        }
+        if let Some((program, _)) = command::program_of(words)
+            && program.fetches == Some("")
+            && gives_a_shell(words)
+        {
+            run.extend(command::fetched(words));
+        }
+        run.dedup();
+        for url in run {
+            self.deed(Verb::Run, &url, guessed, part);
+        }
+    }
+
     /// The command by its words alone.
-    pub(crate) fn bare(&mut self, words: &[&str], guessed: bool, place: Place<'_>) -> usize {
+    fn bare(&mut self, words: &[&str], guessed: bool, kind: Kind, place: Place<'_>) -> usize {
         let name = base_name(words[0]);
         if self.is_too_large(words.len(), 0) {
-            return self.parts.begin(place.parent, Kind::Command);
+            return self.parts.begin(place.parent, kind);
         }
-        let Some(tool) = spelling::tool(name) else {
-            let part = self.parts.begin(place.parent, Kind::Command);
+        let Some(program) = command::program_of(words)
+            .filter(|(program, named)| program.style.is_some() && *named == 1)
+            .map(|(program, _)| program)
+        else {
+            let part = self.parts.begin(place.parent, kind);
             let normal: Vec<Cow<'_, str>> =
                 words[1..].iter().map(|word| normal_word(word)).collect();
             self.spell(words, &normal, guessed, None, place.sent);
+            if let Some((short, risky)) = command::without_globals(words) {
+                let normal: Vec<Cow<'_, str>> =
+                    short[1..].iter().map(|word| normal_word(word)).collect();
+                self.spell(&short, &normal, guessed || risky, None, None);
+            }
             return part;
         };
-        let arguments = tool.arguments(&words[1..]);
-        let deeds = deeds(tool, &arguments.operands);
+        let arguments = program.arguments(&words[1..]);
+        let deeds = program.each(&arguments.operands);
         let options: usize = arguments.written.iter().map(|word| word.len() + 1).sum();
         if self.is_too_large(deeds.len(), options) {
-            return self.parts.begin(place.parent, Kind::Command);
+            return self.parts.begin(place.parent, kind);
         }
         if let [only] = deeds.as_slice() {
-            let part = self.parts.begin(place.parent, Kind::Command);
-            let normal = normal_arguments(tool, &arguments.options, only);
-            self.spell(words, &normal, guessed, Some(tool), place.sent);
+            let part = self.parts.begin(place.parent, kind);
+            let normal = normal_arguments(program, &arguments.options, only, true);
+            self.spell(words, &normal, guessed, Some(program), place.sent);
+            self.as_written(name, program, &arguments.options, only, guessed);
             return part;
         }
         let part = self.parts.begin(place.parent, Kind::Whole);
@@ -93,12 +710,12 @@ impl Taker<'_> {
             self.parts.spell(Faith::WIDE, [sent]);
         }
         self.parts.spell(Faith::WIDE, words.iter().copied());
-        let all = normal_arguments(tool, &arguments.options, &arguments.operands);
+        let all = normal_arguments(program, &arguments.options, &arguments.operands, true);
         self.parts.spell(Faith::WIDE, std::iter::once(name).chain(all.iter().map(AsRef::as_ref)));
         for deed in deeds {
-            self.parts.begin(Some(part), Kind::Command);
+            self.parts.begin(Some(part), kind);
             let mut plain = vec![words[0]];
-            let before = tool.operands == Operands::EachBeforeOptions;
+            let before = program.does == crate::programs::Operands::Find;
             if before {
                 plain.extend(&deed);
             }
@@ -106,10 +723,28 @@ impl Taker<'_> {
             if !before {
                 plain.extend(&deed);
             }
-            let normal = normal_arguments(tool, &arguments.options, &deed);
-            self.spell(&plain, &normal, guessed, Some(tool), None);
+            let normal = normal_arguments(program, &arguments.options, &deed, true);
+            self.spell(&plain, &normal, guessed, Some(program), None);
+            self.as_written(name, program, &arguments.options, &deed, guessed);
         }
         part
+    }
+
+    /// Spells the part begun last with its options in normal spelling and its operands as
+    /// they were written, where that differs: a pattern may be about `./…`.
+    fn as_written(
+        &mut self,
+        name: &str,
+        program: &Program,
+        options: &[String],
+        operands: &[&str],
+        guessed: bool,
+    ) {
+        if operands.iter().any(|operand| operand.starts_with("./")) {
+            let faith = if guessed { Faith::WIDE } else { Faith::EXCUSES };
+            let words = normal_arguments(program, options, operands, false);
+            self.parts.spell(faith, std::iter::once(name).chain(words.iter().map(AsRef::as_ref)));
+        }
     }
 
     /// Whether so many spellings would be too large, each longer by `bytes` and the
@@ -128,70 +763,92 @@ impl Taker<'_> {
         plain: &[&str],
         normal: &[Cow<'_, str>],
         guessed: bool,
-        tool: Option<&Tool>,
+        program: Option<&Program>,
         sent: Option<&str>,
     ) {
-        let program = plain[0];
-        let name = base_name(program);
+        let written = plain[0];
+        let name = base_name(written);
         let faith = if guessed { Faith::WIDE } else { Faith::FULL };
         let excuses = Faith { permits: false, ..faith };
         let resolved = plain[1..].iter().all(|word| matches!(normal_word(word), Cow::Borrowed(_)));
         // A program's name with a blank in it reads like a program and an argument.
-        let as_written = if resolved && !program.contains(' ') { faith } else { Faith::WIDE };
+        let as_written = if resolved && !written.contains(' ') { faith } else { Faith::WIDE };
         if let Some(sent) = sent {
             self.parts.spell(as_written, [sent]);
         }
         self.parts.spell(as_written, plain.iter().copied());
         let same = plain[1..].iter().copied().eq(normal.iter().map(AsRef::as_ref));
-        if !same || name.len() != program.len() {
+        if !same || name.len() != written.len() {
             let words = |first| std::iter::once(first).chain(normal.iter().map(AsRef::as_ref));
-            self.parts.spell(if program.contains(' ') { excuses } else { faith }, words(program));
+            self.parts.spell(if written.contains(' ') { excuses } else { faith }, words(written));
             self.parts.spell(excuses, words(name));
         }
-        if name.len() != program.len() {
+        if name.len() != written.len() {
             self.parts.spell(Faith::WIDE, std::iter::once(name).chain(plain[1..].iter().copied()));
         }
-        let Some(cwd) = self.cwd.as_deref() else {
-            return;
+        let is_path = |index| program.map(|program| program.is_path(index, normal.len()));
+        let cwd = self.cwd.as_deref();
+        let absolute = |(index, word): (usize, &Cow<'_, str>)| {
+            cwd.and_then(|cwd| absolute_word(word, cwd, is_path(index)))
         };
-        let is_path = |index| tool.map(|tool| tool.is_path(index, normal.len()));
-        let made_absolute =
-            |(index, word): (usize, &Cow<'_, str>)| absolute_word(word, cwd, is_path(index));
-        let absolute: Vec<Option<String>> = normal.iter().enumerate().map(made_absolute).collect();
-        if absolute.iter().any(Option::is_some) {
-            let words = absolute.iter().zip(normal).map(|(absolute, normal)| match absolute {
-                Some(absolute) => absolute.as_str(),
-                None => normal.as_ref(),
-            });
-            self.parts.spell(excuses, std::iter::once(name).chain(words));
+        let absolute: Vec<Option<String>> = normal.iter().enumerate().map(absolute).collect();
+        let lies = |(absolute, normal): (&Option<String>, &Cow<'_, str>)| {
+            self.home.and_then(|home| by_home(absolute.as_deref().unwrap_or(normal), Some(home)))
+        };
+        let by_home: Vec<Option<String>> = absolute.iter().zip(normal).map(lies).collect();
+        for changed in [&absolute, &by_home] {
+            if changed.iter().any(Option::is_some) {
+                let words = changed
+                    .iter()
+                    .zip(normal)
+                    .map(|(changed, normal)| changed.as_deref().unwrap_or(normal.as_ref()));
+                self.parts.spell(excuses, std::iter::once(name).chain(words));
+            }
         }
     }
 }
 
-/// The operands of each thing that the command does.
-fn deeds<'a>(tool: &Tool, operands: &[&'a str]) -> Vec<Vec<&'a str>> {
-    match (tool.operands, operands) {
-        (Operands::Each | Operands::EachBeforeOptions, [_, _, ..]) => {
-            operands.iter().map(|operand| vec![*operand]).collect()
+/// Whether a command that talks to another machine gives it a shell.
+fn gives_a_shell(words: &[&str]) -> bool {
+    let socat = |word: &&&str| {
+        let word = word.to_ascii_lowercase();
+        word.starts_with("exec:") || word.starts_with("system:") || word.starts_with("shell:")
+    };
+    let program = command::program_of(words).map(|(program, _)| program);
+    words[1..].iter().any(|word| socat(&word))
+        || (1..words.len()).any(|at| {
+            program
+                .and_then(|program| program.option(&words[at..]))
+                .is_some_and(|option| matches!(option.sign, Some('!' | '$')))
+        })
+}
+
+/// What is run in the end by wrappers such as `env` and `nice`, as far as they are followed.
+fn innermost(mut words: Vec<&str>) -> Vec<&str> {
+    for _ in 0..MAX_DEPTH {
+        match command::inner(&words).into_iter().next() {
+            Some(Inner::Words(inner))
+                if inner.len() < words.len() && !base_name(words[0]).ends_with("find") =>
+            {
+                words = inner;
+            }
+            _ => break,
         }
-        (Operands::EachAfterFirst, [first, rest @ ..]) if rest.len() > 1 => {
-            rest.iter().map(|operand| vec![*first, *operand]).collect()
-        }
-        (Operands::EachBeforeLast, [rest @ .., last]) if rest.len() > 1 => {
-            rest.iter().map(|operand| vec![*operand, *last]).collect()
-        }
-        _ => vec![operands.to_vec()],
     }
+    words
 }
 
 fn normal_arguments<'a>(
-    tool: &Tool,
+    program: &Program,
     options: &'a [String],
     operands: &[&'a str],
+    normal: bool,
 ) -> Vec<Cow<'a, str>> {
     let options = options.iter().map(|option| normal_word(option));
-    let operands = operands.iter().map(|operand| normal_word(operand));
-    if tool.operands == Operands::EachBeforeOptions {
+    let operands = operands
+        .iter()
+        .map(|operand| if normal { normal_word(operand) } else { Cow::Borrowed(*operand) });
+    if program.does == crate::programs::Operands::Find {
         operands.chain(options).collect()
     } else {
         options.chain(operands).collect()

@@ -1,215 +1,477 @@
-//! One word of a shell line: quotes and backslashes undone, what it runs taken out.
+//! What a shell makes of one word: quotes undone, braces and variables put in, what it runs
+//! taken out. The pieces are those of `brush-parser`; nothing else here knows a quote.
 
 use std::collections::HashMap;
+use std::panic::catch_unwind;
 
-use crate::heredoc::unmarked;
+use brush_parser::ParserOptions;
+use brush_parser::word::{
+    self, BraceExpressionMember as Member, BraceExpressionOrText as Braced, Parameter,
+    ParameterExpr, ParameterTestType, SpecialParameter, TildeExpr, WordPiece, WordPieceWithSource,
+};
+
+use crate::shell;
 
 /// How many words the braces of one word may make.
 const MAX_BRACE_WORDS: usize = 64;
-/// Stands for an unquoted `$IFS` until the word is split there.
-const SPLIT: char = '\u{1f}';
+/// How many lists one word may have; the parser tries several ways at each.
+const MAX_BRACES: usize = 8;
+/// How often brackets may be opened in one word; the parser tries several ways at each.
+const MAX_OPEN: usize = 200;
+/// With how many it is parsed on the stack that is there.
+const FEW_OPEN: usize = 40;
+/// How deep a value may be nested in a value.
+const MAX_VALUES: usize = 8;
 
-/// Variables whose value a line gives itself, by name.
-pub(crate) type Variables = HashMap<String, String>;
+/// Variables whose value a line gives itself, by name. One may stand for several words.
+pub(crate) type Variables = HashMap<String, Vec<String>>;
 
-/// The value of a variable that is one of several, or all of them.
-pub(crate) fn several<S: AsRef<str>>(values: &[S]) -> String {
-    let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
-    values.join(SPLIT.encode_utf8(&mut [0; 4]))
-}
-
-/// What a shell makes of one word as it is written.
+/// What became of words as they were written.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
-    /// The words that it becomes: one, but for braces and `$IFS`.
+    /// The words: one for each, but for braces, `$@` and values with blanks.
     pub(crate) texts: Vec<String>,
-    /// The scripts in it: `$(…)` and backquotes.
+    /// The scripts in them: `$(…)` and backquotes.
     pub(crate) scripts: Vec<String>,
-    /// Whether a variable was replaced by what the line lets one expect.
+    /// Whether a value was put in that is only what the line lets one expect.
     pub(crate) guessed: bool,
+    /// Why one could not be read.
+    pub(crate) unread: Option<String>,
 }
 
-/// Reads the word `raw`.
-pub(crate) fn read(raw: &str, variables: &Variables) -> Reading {
-    let mut reading = Reading::default();
-    for word in expand_braces(&unmarked(raw)) {
-        let mut text = String::with_capacity(word.len());
-        Reader { variables, reading: &mut reading }.read(&word, false, &mut text);
-        if text.contains(SPLIT) {
-            let words = text.split(SPLIT).filter(|word| !word.is_empty());
-            reading.texts.extend(words.map(str::to_string));
-        } else {
-            reading.texts.push(text);
+/// What a script prints, where that can be seen.
+pub(crate) type Prints<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// Reads words.
+pub(crate) struct Reader<'a> {
+    pub(crate) variables: &'a Variables,
+    pub(crate) prints: &'a Prints<'a>,
+    pub(crate) reading: Reading,
+}
+
+/// The words that are being put together.
+#[derive(Default)]
+struct Building {
+    done: Vec<String>,
+    current: String,
+    /// Whether there is a current word, which may be empty.
+    begun: bool,
+}
+
+impl Building {
+    fn push(&mut self, text: &str) {
+        self.current.push_str(text);
+        self.begun = true;
+    }
+
+    fn end(&mut self) {
+        if std::mem::take(&mut self.begun) {
+            self.done.push(std::mem::take(&mut self.current));
         }
     }
-    reading
+
+    /// Adds values, each a word of its own but for the ends of the row.
+    fn values<'v>(&mut self, values: impl Iterator<Item = &'v str>) {
+        for (index, value) in values.enumerate() {
+            if index > 0 {
+                self.end();
+            }
+            self.push(value);
+        }
+    }
+
+    /// Adds a value without quotes, which is split at its blanks.
+    fn split(&mut self, value: &str) {
+        if value.starts_with(char::is_whitespace) {
+            self.end();
+        }
+        self.values(value.split_whitespace());
+        if value.ends_with(char::is_whitespace) {
+            self.end();
+        }
+    }
 }
 
-struct Reader<'a> {
-    variables: &'a Variables,
-    reading: &'a mut Reading,
+/// Whether every character of a word stands for itself, wherever the word stands.
+fn is_plain(word: &str) -> bool {
+    !word.bytes().any(|byte| matches!(byte, b'\'' | b'"' | b'\\' | b'$' | b'`' | b'{'))
 }
 
 impl Reader<'_> {
-    /// Appends what `raw` stands for to `text`. In a document quotes are plain.
-    fn read(&mut self, raw: &str, document: bool, text: &mut String) {
-        let mut quoted = document;
-        let mut at = 0;
-        while let Some(c) = raw[at..].chars().next() {
-            let rest = &raw[at..];
-            at += match c {
-                '\\' => escape(rest, quoted, text),
-                '\'' if !quoted => single_quoted(rest, text),
-                '"' if !document => {
-                    quoted = !quoted;
-                    1
+    /// Reads the word `raw`.
+    pub(crate) fn word(&mut self, raw: &str) {
+        if is_plain(raw) {
+            self.reading.texts.push(raw.to_string());
+            return;
+        }
+        for word in braces(raw) {
+            let mut building = Building::default();
+            self.pieces_of(&word, &mut building, 0);
+            building.end();
+            self.reading.texts.append(&mut building.done);
+        }
+    }
+
+    /// Reads a text in which quotes stand for themselves, as that of a here-document.
+    pub(crate) fn document(&mut self, raw: &str) -> String {
+        if !raw.contains(['$', '`', '\\']) {
+            return raw.to_string();
+        }
+        let pieces = guarded(raw, word::parse_heredoc);
+        let mut building = Building::default();
+        match pieces {
+            Ok(pieces) => self.pieces(&pieces, raw, true, &mut building, 0),
+            Err(why) => self.unread(raw, why, &mut building),
+        }
+        building.end();
+        building.done.join(" ")
+    }
+
+    /// Takes the scripts out of a text that is none itself.
+    pub(crate) fn expression(&mut self, raw: &str) {
+        if raw.contains(['$', '`']) {
+            self.document(raw);
+        }
+    }
+
+    fn unread(&mut self, raw: &str, why: String, building: &mut Building) {
+        self.reading.unread.get_or_insert(why);
+        self.reading.guessed = true;
+        // What runs in it is looked for as in a script that cannot be read.
+        if raw.contains(['$', '`']) {
+            self.reading.scripts.push(raw.to_string());
+        }
+        building.push(&raw.replace(['\'', '"'], ""));
+    }
+
+    fn pieces_of(&mut self, raw: &str, building: &mut Building, depth: usize) {
+        match guarded(raw, word::parse) {
+            Ok(pieces) => self.pieces(&pieces, raw, false, building, depth),
+            Err(why) => self.unread(raw, why, building),
+        }
+    }
+
+    fn pieces(
+        &mut self,
+        pieces: &[WordPieceWithSource],
+        raw: &str,
+        quoted: bool,
+        building: &mut Building,
+        depth: usize,
+    ) {
+        for WordPieceWithSource { piece, start_index, end_index } in pieces {
+            let source = raw.get(*start_index..*end_index).unwrap_or_default();
+            match piece {
+                WordPiece::Text(text) | WordPiece::SingleQuotedText(text) => building.push(text),
+                WordPiece::AnsiCQuotedText(text) => {
+                    let mut undone = String::new();
+                    undo_escapes(text, &mut undone);
+                    building.push(&undone);
                 }
-                '$' if !quoted && rest.starts_with("$'") => ansi_quoted(rest, text),
-                '$' if !quoted && rest.starts_with("$\"") => 1,
-                '$' => self.dollar(rest, quoted, text),
-                '`' => self.backquoted(rest, text),
-                plain => {
-                    text.push(plain);
-                    plain.len_utf8()
+                WordPiece::DoubleQuotedSequence(inner)
+                | WordPiece::GettextDoubleQuotedSequence(inner) => {
+                    // `"$@"` may be no word at all, `""` is one.
+                    if !matches!(&inner[..], [only] if is_all_arguments(&only.piece)) {
+                        building.push("");
+                    }
+                    self.pieces(inner, raw, true, building, depth);
                 }
-            };
-        }
-    }
-
-    /// Reads what starts with the `$` of `rest`; returns its length.
-    fn dollar(&mut self, rest: &str, quoted: bool, text: &mut String) -> usize {
-        let after = &rest[1..];
-        if after.starts_with('(') {
-            let mut length = 1 + closing(after, '(', ')');
-            if has_open_case(&rest[2..length]) {
-                // The bracket that was found belongs to a pattern.
-                length = rest.rfind(')').map_or(length, |last| last + 1);
-            }
-            let inner = rest[2..length].strip_suffix(')').unwrap_or(&rest[2..length]);
-            if inner.starts_with('(') && closing(inner, '(', ')') == inner.len() {
-                // Arithmetic, in which only the substitutions run anything.
-                self.read(inner, true, &mut String::new());
-            } else {
-                self.reading.scripts.push(inner.to_string());
-            }
-            text.push_str(&rest[..length]);
-            return length;
-        }
-        if after.starts_with('{') {
-            let length = 1 + closing(after, '{', '}');
-            let inner = rest[2..length].strip_suffix('}').unwrap_or(&rest[2..length]);
-            self.parameter(inner, &rest[..length], quoted, text);
-            return length;
-        }
-        let name = after.len() - after.trim_start_matches(is_name_char).len();
-        let name = match after.chars().next() {
-            Some('@' | '*' | '0'..='9') => 1,
-            _ => name,
-        };
-        self.variable(&after[..name], &rest[..=name], quoted, text);
-        1 + name
-    }
-
-    /// Reads the inside of `${…}`, whose whole is `raw`.
-    fn parameter(&mut self, inner: &str, raw: &str, quoted: bool, text: &mut String) {
-        let end = inner.len() - inner.trim_start_matches(is_name_char).len();
-        let (name, operation) = inner.split_at(end);
-        let mut argument = String::new();
-        self.read(operation, quoted, &mut argument);
-        let default = ["-", "="]
-            .iter()
-            .find_map(|op| argument.strip_prefix(':').unwrap_or(&argument).strip_prefix(op));
-        match default {
-            Some(default) if !name.is_empty() && !self.variables.contains_key(name) => {
-                self.reading.guessed = true;
-                text.push_str(default);
-            }
-            _ if matches!(inner, "@" | "*") => self.variable(inner, raw, quoted, text),
-            _ => self.variable(name, raw, quoted, text),
-        }
-    }
-
-    fn variable(&mut self, name: &str, raw: &str, quoted: bool, text: &mut String) {
-        let positional = name.starts_with(|c: char| matches!(c, '@' | '*') || c.is_ascii_digit());
-        if let Some(value) = self.variables.get(name) {
-            self.reading.guessed = true;
-            text.push_str(value);
-        } else if name == "IFS" && !quoted {
-            self.reading.guessed = true;
-            text.push(SPLIT);
-        } else if positional && name != "0" {
-            // An argument that is not known is most likely not there.
-            self.reading.guessed = true;
-        } else {
-            text.push_str(raw);
-        }
-    }
-
-    fn backquoted(&mut self, rest: &str, text: &mut String) -> usize {
-        let mut script = String::new();
-        let mut chars = rest.char_indices().skip(1);
-        let mut length = rest.len();
-        while let Some((at, c)) = chars.next() {
-            match c {
-                '`' => {
-                    length = at + 1;
-                    break;
-                }
-                '\\' => match chars.next() {
-                    Some((_, c @ ('`' | '\\' | '$'))) => script.push(c),
-                    Some((_, c)) => script.extend(['\\', c]),
-                    None => {}
+                WordPiece::TildeExpansion(tilde) => match tilde {
+                    TildeExpr::WorkingDir => building.push("$PWD"),
+                    TildeExpr::OldWorkingDir => building.push("$OLDPWD"),
+                    _ => building.push(source),
                 },
-                plain => script.push(plain),
+                WordPiece::EscapeSequence(escape) => {
+                    let escaped = escape.strip_prefix('\\').unwrap_or(escape);
+                    if escaped != "\n" {
+                        building.push(escaped);
+                    }
+                }
+                // The bracket that was found belongs to a pattern.
+                WordPiece::CommandSubstitution(script) if has_open_case(script) => {
+                    self.reading
+                        .scripts
+                        .push(raw.get(start_index + 2..).unwrap_or_default().to_string());
+                    building.push(source);
+                }
+                WordPiece::CommandSubstitution(script)
+                | WordPiece::BackquotedCommandSubstitution(script) => {
+                    self.script(script, source, quoted, building);
+                }
+                WordPiece::ArithmeticExpression(arithmetic) => {
+                    building.push(source);
+                    if depth < MAX_VALUES {
+                        let mut aside = Building::default();
+                        if arithmetic.value.contains(['$', '`']) {
+                            self.pieces_of(&arithmetic.value, &mut aside, depth + 1);
+                        }
+                    }
+                }
+                WordPiece::ParameterExpansion(expansion) => {
+                    self.parameter(expansion, source, quoted, building, depth);
+                }
             }
         }
-        self.reading.scripts.push(script);
-        text.push_str(&rest[..length]);
-        length
     }
-}
 
-fn is_name_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_'
-}
-
-fn escape(rest: &str, quoted: bool, text: &mut String) -> usize {
-    let Some(c) = rest[1..].chars().next() else {
-        text.push('\\');
-        return 1;
-    };
-    if quoted && !matches!(c, '$' | '`' | '"' | '\\' | '\n') {
-        text.push('\\');
-    }
-    if c != '\n' {
-        text.push(c);
-    }
-    1 + c.len_utf8()
-}
-
-fn single_quoted(rest: &str, text: &mut String) -> usize {
-    let inner = rest[1..].split('\'').next().unwrap_or_default();
-    text.push_str(inner);
-    (inner.len() + 2).min(rest.len())
-}
-
-/// `$'…'`, with the escapes of C.
-fn ansi_quoted(rest: &str, text: &mut String) -> usize {
-    2 + undo_escapes(&rest[2..], Some('\''), text)
-}
-
-/// Undoes the escapes of C up to `end`; returns the length read.
-fn undo_escapes(rest: &str, end: Option<char>, text: &mut String) -> usize {
-    let mut chars = rest.char_indices().peekable();
-    while let Some((at, c)) = chars.next() {
-        if Some(c) == end {
-            return at + 1;
+    fn script(&mut self, script: &str, source: &str, quoted: bool, building: &mut Building) {
+        let printed = (self.prints)(script);
+        self.reading.scripts.push(script.to_string());
+        match printed {
+            Some(text) => {
+                self.reading.guessed = true;
+                let text = text.trim_end_matches('\n');
+                if quoted { building.push(text) } else { building.split(text) }
+            }
+            None => building.push(source),
         }
+    }
+
+    fn parameter(
+        &mut self,
+        expansion: &ParameterExpr,
+        source: &str,
+        quoted: bool,
+        building: &mut Building,
+        depth: usize,
+    ) {
+        use ParameterExpr as E;
+        let Some((parameter, indirect)) = parameter_of(expansion) else {
+            building.push(source);
+            return;
+        };
+        let name = name_of(parameter);
+        let mut values = self.variables.get(&name).cloned();
+        if indirect {
+            values = values.and_then(|names| self.variables.get(names.first()?).cloned());
+        }
+        // What is nested in an operation may run something, whether or not it is used.
+        let mut nested = |text: &Option<String>| {
+            let mut inner = Building::default();
+            if let Some(text) = text.as_deref().filter(|_| depth < MAX_VALUES) {
+                self.pieces_of(text, &mut inner, depth + 1);
+            }
+            inner.end();
+            inner.done
+        };
+        let empty = values.as_ref().is_some_and(|values| values.iter().all(String::is_empty));
+        let (unset, known_home) = (
+            values.is_none(),
+            matches!(name.as_str(), "HOME" | "PWD" | "OLDPWD" | "USER" | "PATH" | "SHELL"),
+        );
+        let values = match expansion {
+            E::UseDefaultValues { test_type, default_value, .. }
+            | E::AssignDefaultValues { test_type, default_value, .. } => {
+                let default = nested(default_value);
+                let missing = (unset && !known_home)
+                    || (empty && matches!(test_type, ParameterTestType::UnsetOrNull));
+                if missing { Some(default) } else { values }
+            }
+            E::UseAlternativeValue { alternative_value, .. } => {
+                let other = nested(alternative_value);
+                if empty { Some(Vec::new()) } else { Some(other) }
+            }
+            E::RemoveSmallestSuffixPattern { pattern, .. }
+            | E::RemoveLargestSuffixPattern { pattern, .. } => {
+                let pattern = nested(pattern).concat();
+                changed(values, |value| value.strip_suffix(pattern.as_str()).map(str::to_string))
+            }
+            E::RemoveSmallestPrefixPattern { pattern, .. }
+            | E::RemoveLargestPrefixPattern { pattern, .. } => {
+                let pattern = nested(pattern).concat();
+                changed(values, |value| value.strip_prefix(pattern.as_str()).map(str::to_string))
+            }
+            E::ReplaceSubstring { pattern, replacement, .. } => {
+                let (from, to) =
+                    (nested(&Some(pattern.clone())).concat(), nested(replacement).concat());
+                changed(values, |value| (!from.is_empty()).then(|| value.replace(&from, &to)))
+            }
+            E::Substring { offset, length, .. } => {
+                let number = |text: &str| text.trim().parse::<usize>().ok();
+                let (from, count) =
+                    (number(&offset.value), length.as_ref().map(|it| number(&it.value)));
+                changed(values, |value| {
+                    let rest = value.chars().skip(from?);
+                    Some(match count {
+                        Some(count) => rest.take(count?).collect(),
+                        None => rest.collect(),
+                    })
+                })
+            }
+            E::LowercasePattern { .. } => changed(values, |value| Some(value.to_lowercase())),
+            E::UppercasePattern { .. } => changed(values, |value| Some(value.to_uppercase())),
+            _ => values,
+        };
+        match values {
+            Some(values) => {
+                self.reading.guessed = true;
+                if quoted {
+                    building.values(values.iter().map(String::as_str));
+                } else {
+                    for (index, value) in values.iter().enumerate() {
+                        if index > 0 {
+                            building.end();
+                        }
+                        building.split(value);
+                    }
+                }
+            }
+            None if name == "IFS" && !quoted => {
+                self.reading.guessed = true;
+                building.end();
+            }
+            None => building.push(source),
+        }
+    }
+}
+
+/// Whether a script ends inside of a `case`, whose patterns end with a bracket.
+fn has_open_case(script: &str) -> bool {
+    script.split_whitespace().any(|word| word == "case") && !script.contains("esac")
+}
+
+/// The parameter that an expansion is of, and whether that names another one; `None` where
+/// its value is not what counts.
+fn parameter_of(expansion: &ParameterExpr) -> Option<(&Parameter, bool)> {
+    use ParameterExpr as E;
+    match expansion {
+        E::Parameter { parameter, indirect }
+        | E::UseDefaultValues { parameter, indirect, .. }
+        | E::AssignDefaultValues { parameter, indirect, .. }
+        | E::IndicateErrorIfNullOrUnset { parameter, indirect, .. }
+        | E::UseAlternativeValue { parameter, indirect, .. }
+        | E::RemoveSmallestSuffixPattern { parameter, indirect, .. }
+        | E::RemoveLargestSuffixPattern { parameter, indirect, .. }
+        | E::RemoveSmallestPrefixPattern { parameter, indirect, .. }
+        | E::RemoveLargestPrefixPattern { parameter, indirect, .. }
+        | E::Substring { parameter, indirect, .. }
+        | E::Transform { parameter, indirect, .. }
+        | E::UppercaseFirstChar { parameter, indirect, .. }
+        | E::UppercasePattern { parameter, indirect, .. }
+        | E::LowercaseFirstChar { parameter, indirect, .. }
+        | E::LowercasePattern { parameter, indirect, .. }
+        | E::ReplaceSubstring { parameter, indirect, .. } => Some((parameter, *indirect)),
+        E::ParameterLength { .. } | E::VariableNames { .. } | E::MemberKeys { .. } => None,
+    }
+}
+
+fn changed(
+    values: Option<Vec<String>>,
+    change: impl Fn(&str) -> Option<String>,
+) -> Option<Vec<String>> {
+    let change = |value: String| change(&value).unwrap_or(value);
+    values.map(|values| values.into_iter().map(change).collect())
+}
+
+fn is_all_arguments(piece: &WordPiece) -> bool {
+    matches!(
+        piece,
+        WordPiece::ParameterExpansion(ParameterExpr::Parameter {
+            parameter: Parameter::Special(SpecialParameter::AllPositionalParameters { .. })
+                | Parameter::NamedWithAllIndices { .. },
+            ..
+        })
+    )
+}
+
+fn name_of(parameter: &Parameter) -> String {
+    match parameter {
+        Parameter::Positional(number) => number.to_string(),
+        Parameter::Special(SpecialParameter::AllPositionalParameters { .. }) => "@".to_string(),
+        Parameter::Special(special) => special.to_string(),
+        Parameter::Named(name)
+        | Parameter::NamedWithIndex { name, .. }
+        | Parameter::NamedWithAllIndices { name, .. } => name.clone(),
+    }
+}
+
+type Pieces = Vec<WordPieceWithSource>;
+
+/// Lets the parser have a word that is not made to wear it out; should it panic, the word is
+/// one that cannot be read.
+fn guarded<E: ToString>(
+    raw: &str,
+    parse: fn(&str, &ParserOptions) -> Result<Pieces, E>,
+) -> Result<Pieces, String> {
+    let opened = raw.bytes().filter(|byte| matches!(byte, b'(' | b'{' | b'[' | b'`')).count();
+    let nests = raw.matches("$(").count() + raw.matches("${").count() + raw.matches("$[").count();
+    if nests > MAX_OPEN || (nests > 0 && opened > MAX_OPEN * 20) || doubled(raw) > MAX_DOUBLED {
+        return Err("a word with too many brackets".to_string());
+    }
+    let parse = || {
+        catch_unwind(|| parse(raw, &ParserOptions::default()).map_err(|error| error.to_string()))
+            .unwrap_or_else(|_| Err("a word that the parser fails on".to_string()))
+    };
+    // A level of words takes several of the grammar's.
+    if nests > FEW_OPEN { shell::on_stack_for(nests * 8, parse) } else { parse() }
+}
+
+/// How often arithmetic may be opened in one word: each is tried as a substitution, too.
+const MAX_DOUBLED: usize = 8;
+
+fn doubled(raw: &str) -> usize {
+    raw.matches("$((").count().min(raw.matches("((").count())
+}
+
+/// The words that the braces of `raw` stand for.
+fn braces(raw: &str) -> Vec<String> {
+    let listed = raw.contains('{') && (raw.contains(',') || raw.contains(".."));
+    let few = raw.matches('{').count() <= MAX_BRACES && !raw.contains("$((");
+    let parse = || {
+        catch_unwind(|| word::parse_brace_expansions(raw, &ParserOptions::default()).ok().flatten())
+            .unwrap_or_default()
+    };
+    match (listed && few).then(parse).flatten() {
+        Some(pieces) => expanded(&pieces).unwrap_or_else(|| vec![raw.to_string()]),
+        None => vec![raw.to_string()],
+    }
+}
+
+/// All that a row of pieces stands for; `None` if that is too much.
+fn expanded(pieces: &[Braced]) -> Option<Vec<String>> {
+    let mut words = vec![String::new()];
+    for piece in pieces {
+        let choices = match piece {
+            Braced::Text(text) => vec![text.clone()],
+            Braced::Expr(members) => {
+                let mut choices = Vec::new();
+                for member in members {
+                    match member {
+                        Member::NumberSequence { start, end, .. } => {
+                            let (low, high) = (*start.min(end), *start.max(end));
+                            choices.extend(
+                                (low..=high).take(MAX_BRACE_WORDS).map(|number| number.to_string()),
+                            );
+                        }
+                        Member::CharSequence { start, end, .. } => {
+                            choices.extend((*start.min(end)..=*start.max(end)).map(String::from));
+                        }
+                        Member::Child(pieces) => choices.extend(expanded(pieces)?),
+                    }
+                }
+                choices
+            }
+        };
+        if words.len() * choices.len() > MAX_BRACE_WORDS {
+            return None;
+        }
+        words = words
+            .iter()
+            .flat_map(|word| choices.iter().map(move |choice| format!("{word}{choice}")))
+            .collect();
+    }
+    Some(words)
+}
+
+/// Undoes the escapes of C.
+fn undo_escapes(text: &str, out: &mut String) {
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
         if c != '\\' {
-            text.push(c);
+            out.push(c);
             continue;
         }
-        let Some((_, kind)) = chars.next() else { break };
+        let Some(kind) = chars.next() else { break };
         let (radix, digits) = match kind {
             'x' => (16, 2),
             'u' => (16, 4),
@@ -218,135 +480,32 @@ fn undo_escapes(rest: &str, end: Option<char>, text: &mut String) -> usize {
             _ => (0, 0),
         };
         if radix == 0 {
-            text.push(control(kind));
+            out.push(match kind {
+                'n' => '\n',
+                't' => '\t',
+                'r' => '\r',
+                'e' | 'E' => '\u{1b}',
+                'a' => '\u{7}',
+                'b' => '\u{8}',
+                'v' => '\u{b}',
+                'f' => '\u{c}',
+                other => other,
+            });
             continue;
         }
         let mut value = if radix == 8 { kind.to_digit(8).unwrap_or(0) } else { 0 };
         for _ in 0..digits {
-            let Some(digit) = chars.peek().and_then(|(_, c)| c.to_digit(radix)) else {
-                break;
-            };
+            let Some(digit) = chars.peek().and_then(|c| c.to_digit(radix)) else { break };
             value = value.wrapping_mul(radix) + digit;
             chars.next();
         }
-        text.push(char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER));
-    }
-    rest.len()
-}
-
-/// What a letter stands for behind a backslash, in `$'…'`, `printf` and `echo -e`.
-fn control(letter: char) -> char {
-    match letter {
-        'n' => '\n',
-        't' => '\t',
-        'r' => '\r',
-        'e' | 'E' => '\u{1b}',
-        'a' => '\u{7}',
-        'b' => '\u{8}',
-        'v' => '\u{b}',
-        'f' => '\u{c}',
-        other => other,
+        out.push(char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER));
     }
 }
 
 /// The text with the escapes that `printf` and `echo -e` undo undone.
 pub(crate) fn unescaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    undo_escapes(text, None, &mut out);
+    undo_escapes(text, &mut out);
     out
-}
-
-/// Whether a script ends inside of a `case`, whose patterns end with a bracket.
-fn has_open_case(script: &str) -> bool {
-    let count = |word| script.split(|c: char| !is_name_char(c)).filter(|it| *it == word).count();
-    count("case") > count("esac")
-}
-
-/// Length of the construct that opens at the start of `text`, quotes regarded.
-pub(crate) fn closing(text: &str, open: char, close: char) -> usize {
-    let mut depth = 0_usize;
-    let mut quote = None;
-    let mut chars = text.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '\\' if quote != Some('\'') => {
-                chars.next();
-            }
-            '\'' | '"' | '`' if quote.is_none() => quote = Some(c),
-            _ if quote == Some(c) => quote = None,
-            _ if quote.is_some_and(|quote| quote != '"') => {}
-            // A substitution inside double quotes still nests.
-            _ if c == open && (quote.is_none() || text[..at].ends_with('$')) => depth += 1,
-            _ if c == close && depth > 0 && quote.is_none() => {
-                depth -= 1;
-                if depth == 0 {
-                    return at + 1;
-                }
-            }
-            _ if c == close && quote.is_some() && depth > 1 => depth -= 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-/// The words that the unquoted `{a,b}` of `raw` stand for.
-fn expand_braces(raw: &str) -> Vec<String> {
-    let mut words = vec![raw.to_string()];
-    let mut done = 0;
-    while done < words.len() {
-        match first_braces(&words[done]) {
-            Some(expanded) if words.len() + expanded.len() <= MAX_BRACE_WORDS => {
-                words.splice(done..=done, expanded);
-            }
-            _ => done += 1,
-        }
-    }
-    words
-}
-
-/// Expands the first list in braces.
-fn first_braces(raw: &str) -> Option<Vec<String>> {
-    if !raw.contains('{') || !raw.contains(',') {
-        return None;
-    }
-    let mut opened: Vec<(usize, Vec<usize>)> = Vec::new();
-    let mut quote = None;
-    let mut chars = raw.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '\\' if quote != Some('\'') => {
-                chars.next();
-            }
-            '\'' | '"' | '`' if quote.is_none() => quote = Some(c),
-            _ if quote == Some(c) => quote = None,
-            _ if quote.is_some() => {}
-            '$' if raw[at..].starts_with("${") || raw[at..].starts_with("$(") => {
-                let (open, close) =
-                    if raw[at + 1..].starts_with('{') { ('{', '}') } else { ('(', ')') };
-                let end = at + 1 + closing(&raw[at + 1..], open, close);
-                while chars.offset() < end && chars.next().is_some() {}
-            }
-            '{' => opened.push((at, Vec::new())),
-            ',' => {
-                if let Some((_, commas)) = opened.last_mut() {
-                    commas.push(at);
-                }
-            }
-            '}' => match opened.pop() {
-                Some((from, commas)) if !commas.is_empty() => {
-                    let mut start = from + 1;
-                    let mut words = Vec::with_capacity(commas.len() + 1);
-                    for end in commas.into_iter().chain([at]) {
-                        words.push([&raw[..from], &raw[start..end], &raw[at + 1..]].concat());
-                        start = end + 1;
-                    }
-                    return Some(words);
-                }
-                _ => {}
-            },
-            _ => {}
-        }
-    }
-    None
 }

@@ -65,6 +65,7 @@ fn evaluations(policy: &PolicySet) -> Vec<f64> {
         command: "gcc -O2 -Wall -c -o main.o main.c",
         cwd: Some("/work"),
         coverage: Some("full"),
+        ..Call::default()
     };
     let time = || {
         let begun = Instant::now();

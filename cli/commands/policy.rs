@@ -40,6 +40,11 @@ enum Action {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Run the tests that a policy file brings along
+    Test {
+        /// The file
+        file: PathBuf,
+    },
     /// Show the policy that `serve`, `preload` and `test` use
     #[command(after_help = SHOW_EXAMPLES)]
     Show {
@@ -67,6 +72,7 @@ struct Report<'a> {
 pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
     match &arguments.action {
         Action::Check { files } => check(files),
+        Action::Test { file } => super::test::run_file(file),
         Action::Show { policy, json } => show(policy.as_deref(), *json).map(|()| true),
     }
 }

@@ -2,17 +2,17 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rampart_core::coverage::Coverage;
-use rampart_policy::{COVERAGES, Call, Decision};
+use rampart_policy::{COVERAGES, Call, Decision, Form, Outcome};
 use serde::Serialize;
 
 use crate::command_line::command_line;
 use crate::commands::doctor::coverage_of;
 use crate::failure::Failure;
-use crate::home::Home;
+use crate::home::{self, Home};
 use crate::output;
 use crate::policy_file::InForce;
 use crate::server::verdict_name;
@@ -31,9 +31,10 @@ Nothing is run and no server is asked. The status is 0 if the command may run,
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, override_usage = "\
 rampart test [OPTIONS] 'COMMAND LINE'
-       rampart test [OPTIONS] -- ARGV...")]
+       rampart test [OPTIONS] -- ARGV...
+       rampart test FILE.yaml")]
 pub struct Arguments {
-    /// A command line, as for `sh -c`
+    /// A command line, as for `sh -c`; or a policy file, whose own tests are run
     #[arg(
         value_name = "COMMAND LINE",
         required_unless_present = "words",
@@ -92,6 +93,12 @@ struct Reason<'a> {
 /// # Errors
 /// The policy is not usable.
 pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
+    let file = arguments.line.as_deref().map(Path::new);
+    let is_policy =
+        |file: &&Path| file.extension().is_some_and(|end| end == "yaml" || end == "yml");
+    if let Some(file) = file.filter(is_policy) {
+        return run_file(file);
+    }
     let policy = InForce::load(arguments.policy.as_deref(), &Home::locate()?)?;
     let command = arguments.line.clone().unwrap_or_else(|| command_line(&arguments.words));
     let here =
@@ -103,8 +110,11 @@ pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
         agent: &arguments.agent,
         session: &arguments.session,
         command: &command,
+        form: if arguments.line.is_some() { Form::Line } else { Form::Arguments },
         cwd: cwd.as_deref(),
+        home: home::of_user(),
         coverage,
+        ..Call::default()
     });
     let origin = policy.origin.to_string();
     if arguments.json {
@@ -128,6 +138,37 @@ pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
         output::text(&explain(&command, &decision, &origin))?;
     }
     Ok(decision.allowed())
+}
+
+/// Runs the tests that a policy file brings along, and gives whether all passed.
+///
+/// # Errors
+/// The policy is not usable.
+pub fn run_file(file: &Path) -> Result<bool, Failure> {
+    let InForce { policies, .. } = InForce::load(Some(file), &Home::locate()?)?;
+    let (mut count, mut failed) = (0, 0);
+    let mut text = String::new();
+    for test in policies.tests() {
+        count += 1;
+        let name = test.name();
+        let _ = match policies.run_test(&test, home::of_user()) {
+            Outcome::Passed => writeln!(text, "ok      {name}"),
+            Outcome::Skipped => writeln!(text, "skipped {name}: no command is of its tool"),
+            Outcome::Failed(decision) => {
+                failed += 1;
+                let (expected, is) = (verdict_name(test.expected()), verdict_name(decision.action));
+                let place = format!("{}:{}", file.display(), test.line());
+                writeln!(
+                    text,
+                    "FAILED  {name} ({place}): {expected} is expected, and it is {is}: {}",
+                    decision.message
+                )
+            }
+        };
+    }
+    let _ = writeln!(text, "{count} tests, {failed} failed");
+    output::text(&text)?;
+    Ok(failed == 0)
 }
 
 fn explain(command: &str, decision: &Decision, origin: &str) -> String {

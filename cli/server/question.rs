@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
-use rampart_policy::{Action, Call};
+use rampart_policy::{Action, Call, Form};
 use serde::{Deserialize, Serialize, Serializer};
+
+use crate::home;
 
 /// May this command run? What else a request says is ignored.
 #[derive(Debug, Clone, Deserialize)]
@@ -39,6 +41,12 @@ pub struct Params<'a> {
     /// How much will be seen of the program, where it is known.
     #[serde(borrow, default)]
     pub coverage: Option<Text<'a>>,
+    /// Whether it is an argument list (`argv`) or a shell's text (`line`).
+    #[serde(borrow, default)]
+    pub form: Option<Text<'a>>,
+    /// What the program is called, where that decides what it does.
+    #[serde(borrow, default)]
+    pub argv0: Option<Text<'a>>,
 }
 
 /// A string that is copied only if it has escapes; serde copies every
@@ -61,9 +69,14 @@ impl<'a> Question<'a> {
 
     /// The question by itself.
     pub fn into_owned(self) -> Question<'static> {
-        let Self { agent, session, params: Params { command, coverage }, cwd, by, pid, missed } =
-            self;
-        let params = Params { command: owned(command), coverage: coverage.map(Text::into_owned) };
+        let Self { agent, session, params, cwd, by, pid, missed } = self;
+        let Params { command, coverage, form, argv0 } = params;
+        let params = Params {
+            command: owned(command),
+            coverage: coverage.map(Text::into_owned),
+            form: form.map(Text::into_owned),
+            argv0: argv0.map(Text::into_owned),
+        };
         Question {
             agent: agent.map(Text::into_owned),
             session: session.map(Text::into_owned),
@@ -86,8 +99,12 @@ impl<'a> Question<'a> {
             agent: text(self.agent.as_ref()).unwrap_or_default(),
             session: text(self.session.as_ref()).unwrap_or_default(),
             command: &self.params.command,
+            form: Form::from_word(text(self.params.form.as_ref())),
+            argv0: text(self.params.argv0.as_ref()),
             cwd: text(self.cwd.as_ref()),
+            home: home::of_user(),
             coverage: text(self.params.coverage.as_ref()),
+            ..Call::default()
         }
     }
 }

@@ -6,6 +6,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::unistd::Uid;
@@ -108,7 +109,8 @@ impl Reload {
         match compiled {
             Ok(None) => {}
             Ok(Some((policies, source, owner))) => {
-                self.policies = policies;
+                // What was counted and is spent stays so.
+                self.policies = policies.remembering(Arc::clone(self.policies.memory()));
                 self.source = source;
                 self.name = file.display().to_string();
                 let (file, owner) = (file.display(), owner::name(owner));

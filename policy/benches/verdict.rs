@@ -17,7 +17,7 @@ const LINES: &[(&str, &str)] = &[
 ];
 
 fn call(command: &str) -> Call<'_> {
-    Call { agent: "preload", session: "bench", command, cwd: None, coverage: None }
+    Call { agent: "preload", session: "bench", command, ..Call::default() }
 }
 
 fn by_line(criterion: &mut Criterion) {

@@ -23,7 +23,7 @@ fn judged(lines: Vec<(String, String)>) -> Vec<(String, Decision)> {
                     session: "s",
                     command: &command,
                     cwd: Some("/home/u"),
-                    coverage: None,
+                    ..Call::default()
                 };
                 let start = Instant::now();
                 let decision = policies.evaluate(&call);
@@ -94,7 +94,7 @@ const NESTS: &[(&str, &str)] = &[
 fn nests_of_any_depth_are_answered_in_time() {
     let mut lines = Vec::new();
     for (open, close) in NESTS {
-        for depth in [3, 6, 12, 25, 50, 1_000, 100_000] {
+        for depth in [3, 6, 12, 25, 39, 50, 63, 150, 199, 1_000, 100_000] {
             let depth = depth.min(LONGEST / (open.len() + close.len()));
             let opened = open.repeat(depth);
             lines.push((format!("{depth} x {open:?} open"), format!("{opened}rm -rf /tmp/x")));

@@ -15,7 +15,6 @@ const WRONG: &[(&str, u64, u64, &str)] = &[
     ("policies:\n", 1, 9, "a list"),
     ("- a\n", 1, 1, "a mapping"),
     ("default_action: maybe\npolicies: []\n", 1, 17, "`maybe`"),
-    ("default_action: ask\npolicies: []\n", 1, 17, "`ask`"),
     ("policies:\n  - rules: [{action: deny}]\n", 2, 5, "`name` is missing"),
     ("policies:\n  - name: a\n", 2, 5, "`rules` is missing"),
     ("policies:\n  - name: a\n    rules: []\n", 3, 12, "no rules"),
@@ -29,7 +28,14 @@ const WRONG: &[(&str, u64, u64, &str)] = &[
     ("policies:\n  - name: a\n    enabled: 1\n    rules: []\n", 3, 14, "boolean"),
     ("policies:\n  - name: a\n    rules: {action: deny}\n", 3, 12, "a list"),
     ("policies:\n  - name: a\n    rules:\n      - action: forbid\n", 4, 17, "`forbid`"),
-    ("policies:\n  - name: a\n    rules:\n      - action: Deny\n", 4, 17, "`Deny`"),
+    ("policies:\n  - name: a\n    rules:\n      - action: webhook\n", 4, 17, "whom to ask"),
+    (
+        "policies:\n  - name: a\n    rules:\n      - {action: deny, expires_at: soon}\n",
+        4,
+        36,
+        "no time",
+    ),
+    ("policies: []\ntests:\n  - {name: t, expect: maybe}\n", 3, 23, "`maybe`"),
     ("policies:\n  - name: a\n    rules:\n      - message: x\n", 4, 9, "`action` is missing"),
     (
         "policies:\n  - name: a\n    rules:\n      - action: deny\n        mesage: x\n",
@@ -73,7 +79,8 @@ const WRONG_WHEN: &[(&str, u64, &str)] = &[
     ("{default: yes}", 26, "boolean"),
     ("[a]", 16, "a mapping"),
     ("{command_match: a}", 17, "`command_match` is not known"),
-    ("{path_matches: a}", 17, "no condition for commands"),
+    ("{call_count: {}}", 29, "no bound"),
+    ("{call_count: {gte: 1, window: soon}}", 29, "no duration"),
     ("{command_matches: a, command_matches: b}", 37, "twice"),
     ("{command_matches: []}", 34, "empty"),
     ("{command_matches: }", 17, "text or a list"),
@@ -160,16 +167,18 @@ fn a_file_that_grows_by_its_aliases_is_refused_quickly() {
 }
 
 #[test]
-fn rules_of_other_tools_load_and_are_never_reached() {
+fn rules_of_other_tools_load_and_those_that_nothing_reaches_are_warned_about() {
     let source = "default_action: allow\npolicies:\n- name: files\n  match: {tool: [read, write]}\n  rules:\n  \
-                  - {action: deny, when: {path_matches: ['/etc/**'], whatever: 1}}\n- name: both\n  \
-                  match: {tool: [exec, read]}\n  rules:\n  - {action: deny, when: {path_matches: ['**']}, message: m}\n";
+                  - {action: deny, when: {path_matches: ['/srv/**']}, message: m}\n- name: mcp\n  match: {tool: mcp}\n  rules:\n  \
+                  - {action: deny, when: {tool_param_matches: {a: b}}}\n- name: both\n  \
+                  match: {tool: [exec, read]}\n  rules:\n  - {action: deny, when: {response_matches: ['x+']}, message: m}\n";
     let policies = PolicySet::parse(source, "p.yaml").expect("a right file");
-    let call =
-        Call { agent: "a", session: "s", command: "cat /etc/passwd", cwd: None, coverage: None };
-    assert_eq!(policies.evaluate(&call).action, Action::Allow);
+    for (command, action) in [("cat /etc/passwd", Action::Allow), ("cat /srv/x", Action::Deny)] {
+        let call = Call { agent: "a", session: "s", command, ..Call::default() };
+        assert_eq!(policies.evaluate(&call).action, action);
+    }
     let warned: Vec<_> = policies.warnings().iter().map(|p| (p.line, p.column)).collect();
-    assert_eq!(warned, [(3, 9), (10, 14)]);
+    assert_eq!(warned, [(7, 9), (14, 14)]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn policy(default: &str, rules: &str) -> PolicySet {
 }
 
 fn decide(policies: &PolicySet, command: &str) -> Decision {
-    policies.evaluate(&Call { agent: "a", session: "s", command, cwd: None, coverage: None })
+    policies.evaluate(&Call { agent: "a", session: "s", command, ..Call::default() })
 }
 
 /// Checks what `rules` say of each command.
@@ -144,11 +144,13 @@ fn a_permitting_rule_holds_only_for_every_part() {
             ("git log `rm -rf ~`", Deny),
             ("git log <(rm -rf ~)", Deny),
             ("ls > x", Deny),
-            ("A=1 git status", Deny),
+            ("A=1 git status", Allow),
+            ("LD_PRELOAD=x git status", Deny),
             ("PATH=/x ls", Deny),
             ("/tmp/git status", Deny),
             ("sudo git status", Deny),
-            ("sh -c 'git status'", Deny),
+            ("sh -c 'git status'", Allow),
+            ("sh -c 'git status; rm x'", Deny),
             ("git status 'x", Deny),
             ("'git x' y", Deny),
             ("X=git; $X status", Deny),
@@ -280,17 +282,21 @@ fn contained_texts_are_found_in_any_case_and_any_spelling() {
 }
 
 #[test]
-fn all_keys_of_a_condition_hold_for_one_part_or_for_the_line_as_sent() {
-    let rules =
-        "  - {action: deny, when: {command_matches: 'git push*', command_contains: '--force'}}\n";
+fn a_pattern_or_a_text_is_enough_and_the_other_keys_hold_as_well() {
+    let rules = "  - {action: deny, when: {command_matches: 'git push*', command_contains: '--force', \
+                 command_env_assignments: ['A*'], session_matches: s}}\n";
     check(
         "allow",
         rules,
         &[
-            ("git push --force", Deny),
-            ("git push", Allow),
-            ("rm --force x && git push", Allow),
-            ("git push && rm --force x", Deny),
+            ("A=1 git push --force", Deny),
+            ("A=1 git push", Deny),
+            ("AB=1 rm --force x", Deny),
+            ("env A=1 git push", Deny),
+            ("export A=--force", Deny),
+            ("A=1 git pull", Allow),
+            ("B=1 git push", Allow),
+            ("git push --force", Allow),
         ],
     );
 }
@@ -328,7 +334,8 @@ fn actions_have_their_meaning() {
         ("webhook", Ask, false),
         ("deny", Deny, false),
     ] {
-        let policies = policy("allow", &format!("  - {{action: {action}}}\n"));
+        let asked = if action == "webhook" { ", webhook: {url: 'https://x'}" } else { "" };
+        let policies = policy("allow", &format!("  - {{action: {action}{asked}}}\n"));
         let decision = decide(&policies, "ls");
         assert_eq!((decision.action, decision.allowed()), (meant, allowed), "{action}");
     }
@@ -346,7 +353,7 @@ fn agents_sessions_tools_and_switches_choose_the_policies() {
         [("x", "s", Allow), ("claude-1", "s", Deny), ("x", "ci-1", Deny), ("x", "ci-ok-1", Allow)]
     {
         let decision =
-            policies.evaluate(&Call { agent, session, command: "ls", cwd: None, coverage: None });
+            policies.evaluate(&Call { agent, session, command: "ls", ..Call::default() });
         assert_eq!(decision.action, action, "{agent} {session}");
     }
 }
@@ -376,7 +383,8 @@ fn how_much_will_be_seen_of_a_program_may_be_a_condition() {
     ] {
         let policies = policy("allow", &format!("  - {{action: deny, when: {{{when}}}}}\n"));
         let action = |coverage| {
-            let call = Call { agent: "a", session: "s", command: "ls", cwd: None, coverage };
+            let call =
+                Call { agent: "a", session: "s", command: "ls", coverage, ..Call::default() };
             policies.evaluate(&call).action
         };
         assert!(held.iter().all(|coverage| action(*coverage) == Deny), "{when}");
@@ -389,7 +397,7 @@ fn a_permitting_rule_about_coverage_permits_that_coverage_only() {
     let rules = "  - {action: allow, when: {coverage_matches: full}}\n  - {action: deny}\n";
     let policies = policy("deny", rules);
     for (coverage, action) in [(Some("full"), Allow), (Some("static"), Deny), (None, Deny)] {
-        let call = Call { agent: "a", session: "s", command: "ls", cwd: None, coverage };
+        let call = Call { agent: "a", session: "s", command: "ls", coverage, ..Call::default() };
         assert_eq!(policies.evaluate(&call).action, action, "{coverage:?}");
     }
 }
@@ -443,7 +451,7 @@ fn globs_match_as_they_are_written_down() {
         );
         let matches = |session: &str| {
             policies
-                .evaluate(&Call { agent: "a", session, command: "ls", cwd: None, coverage: None })
+                .evaluate(&Call { agent: "a", session, command: "ls", ..Call::default() })
                 .action
                 == Deny
         };

@@ -723,7 +723,7 @@ const WATCHED: &[&str] = &[
 ];
 
 fn verdict(policies: &PolicySet, cwd: Option<&str>, command: &str) -> (Action, String) {
-    let call = Call { agent: "preload", session: "s", command, cwd, coverage: None };
+    let call = Call { agent: "preload", session: "s", command, cwd, ..Call::default() };
     let decision = policies.evaluate(&call);
     let because = decision.because.map(|because| format!("{} ~ {}", because.pattern, because.part));
     (decision.action, format!("{command:?} in {cwd:?}: {because:?} {:?}", decision.unparsed))

@@ -1,0 +1,84 @@
+//! What a server remembers from call to call: which rules are spent, and how often a rule
+//! was met. It outlives the policies, which may be read anew at any time.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::conditions::Bounds;
+use crate::rules::Rule;
+
+/// How many calls are counted for one rule at most; more count as many.
+const MOST_CALLS: usize = 10_000;
+/// For how long a call counts where a rule does not say.
+const WINDOW: Duration = Duration::from_secs(3600);
+
+/// What was met before, shared by all that judge.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<Met>);
+
+#[derive(Debug, Default)]
+struct Met {
+    spent: Vec<String>,
+    calls: HashMap<String, VecDeque<SystemTime>>,
+}
+
+impl Memory {
+    /// A memory in which the rules with these names are spent, as [`spent`](Self::spent)
+    /// gave them.
+    #[must_use]
+    pub fn new(spent: Vec<String>) -> Self {
+        Self(Mutex::new(Met { spent, calls: HashMap::new() }))
+    }
+
+    /// The rules that hold once and are spent, each by a name that is the same as long as
+    /// the rule is.
+    #[must_use]
+    pub fn spent(&self) -> Vec<String> {
+        self.met().spent.clone()
+    }
+
+    fn met(&self) -> MutexGuard<'_, Met> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_spent(&self, policy: &str, number: usize, rule: &Rule) -> bool {
+        let name = name(policy, number, rule);
+        self.met().spent.contains(&name)
+    }
+
+    pub(crate) fn spend(&self, policy: &str, number: usize, rule: &Rule) {
+        let name = name(policy, number, rule);
+        let mut met = self.met();
+        if !met.spent.contains(&name) {
+            met.spent.push(name);
+        }
+    }
+
+    /// Counts a call, and says whether the calls of late are within the bounds.
+    pub(crate) fn count(
+        &self,
+        policy: &str,
+        number: usize,
+        bounds: Bounds,
+        now: SystemTime,
+    ) -> bool {
+        let window = bounds.window.map_or(WINDOW, Duration::from_secs);
+        let mut met = self.met();
+        let calls = met.calls.entry(format!("{policy}/{number}")).or_default();
+        calls.push_back(now);
+        let is_old = |call: &SystemTime| now.duration_since(*call).is_ok_and(|age| age >= window);
+        while calls.front().is_some_and(is_old) || calls.len() > MOST_CALLS {
+            calls.pop_front();
+        }
+        bounds.hold(calls.len() as u64)
+    }
+}
+
+/// The name of a rule: its place and what it says, so that another rule in its place is
+/// another.
+fn name(policy: &str, number: usize, rule: &Rule) -> String {
+    let conditions: Vec<String> =
+        rule.conditions().map(|(key, pattern)| format!("{key}={pattern}")).collect();
+    format!("{policy}/{number}/{:?}/{}", rule.action, conditions.join(","))
+}

@@ -1,0 +1,482 @@
+//! The table of commands: what each program is, runs and does. A new program is a line.
+//!
+//! `p("NAME|NAME")` begins a line; a name of two words is a program and its subcommand.
+//!
+//! `.takes("…")` lists the options that take a value, each by its letter or its long name. A
+//! sign behind one says what the value is: `<` a file that is read, `>` one that is written,
+//! `x` one that is deleted, `@` data, of which `@FILE` is read, `^` a URL, `$` a shell script
+//! that is run, `&` the first word of a command that is run, `!` something that changes what
+//! runs. An option with `?` takes none, and makes the program tell instead of do; one with
+//! `.` takes none and changes nothing that matters.
+//!
+//! `.does(…)` says what the operands are, `.runs(…)` that they are run. `.only_runs(…)` is
+//! for what changes neither who nor where nor what, so that it needs no permission of its own.
+//! `.global()` says that the options stand before a subcommand, whose name is what matters.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
+
+/// What is done to a file, or with a URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verb {
+    Read,
+    Write,
+    Delete,
+    Fetch,
+    /// Code that came from there is run.
+    Run,
+}
+
+/// What the operands of a program are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operands {
+    /// No files, as far as is known.
+    Other,
+    /// Each by itself.
+    Each(Verb),
+    /// Each behind the first, which says what to do (`chmod MODE FILE…`, `grep PATTERN FILE…`)
+    /// and may be given by an option that takes a value with a `%`.
+    AfterFirst(Verb),
+    /// Each before the last is read, or deleted as well; the last is written.
+    To { gone: bool },
+    /// Starting points before the first test (`find DIR… -name x`).
+    Find,
+    /// `key=value` (`dd if=F of=F`), with the keys among the options.
+    Keys,
+    /// Files, `host:file` or URLs; the last is where they go.
+    Transfer,
+    /// The first is an archive's file only by its option; the others are read.
+    Archive,
+}
+
+/// What a program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runs {
+    /// Nothing, but by its options.
+    Nothing,
+    /// The command behind so many operands of its own.
+    Command(usize),
+    /// What is behind so many operands, as one shell line.
+    Line(usize),
+    /// The shell script that its operands are, in this very shell.
+    Here,
+    /// The script of its first operand, another time (`trap`).
+    Script,
+    /// A script by `-c`, else a file, else its standard input.
+    Shell,
+    /// The same, in a language that is not read here.
+    Interpreter,
+    /// The file of its first operand, in this very shell.
+    File,
+    /// What stands behind `--`.
+    AfterDashes,
+    /// What stands behind `-exec` and the like, up to `;` or `+`.
+    Find,
+    /// The program of the first operand is this very program (`busybox rm`).
+    Multi,
+}
+
+/// How a program's options are written in normal spelling.
+#[derive(Debug)]
+pub(crate) struct Style {
+    /// Long options and the letter that means the same.
+    pub(crate) long: &'static [(&'static str, char)],
+    /// Letters that mean the same as another letter.
+    pub(crate) same: &'static [(char, char)],
+    /// Letters and long options that change nothing about what is done to which file.
+    pub(crate) noise: &'static str,
+    pub(crate) noise_long: &'static [&'static str],
+}
+
+const PLAIN: Style = Style { long: &[], same: &[], noise: "", noise_long: &[] };
+const RM: Style = Style {
+    long: &[("recursive", 'r'), ("force", 'f')],
+    same: &[('R', 'r')],
+    noise: "vidI",
+    noise_long: &[
+        "verbose",
+        "dir",
+        "interactive",
+        "one-file-system",
+        "no-preserve-root",
+        "preserve-root",
+    ],
+};
+const CHMOD: Style = Style {
+    long: &[("recursive", 'R')],
+    noise: "cfvHLP",
+    noise_long: &[
+        "changes",
+        "silent",
+        "quiet",
+        "verbose",
+        "preserve-root",
+        "no-preserve-root",
+        "dereference",
+    ],
+    ..PLAIN
+};
+const CP: Style = Style {
+    long: &[("recursive", 'r'), ("force", 'f'), ("archive", 'a')],
+    same: &[('R', 'r')],
+    noise: "vinu",
+    noise_long: &["verbose", "interactive", "no-clobber", "update"],
+};
+const TEE: Style = Style { noise: "aip", noise_long: &["append", "ignore-interrupts"], ..PLAIN };
+
+/// A line of the table.
+#[derive(Debug)]
+pub(crate) struct Program {
+    names: &'static str,
+    takes: &'static str,
+    pub(crate) does: Operands,
+    pub(crate) runs: Runs,
+    pub(crate) transparent: bool,
+    pub(crate) assignments: bool,
+    pub(crate) global: bool,
+    /// Its output is what it has fetched; no longer where one of these options is there.
+    pub(crate) fetches: Option<&'static str>,
+    /// Its output is code in disguise where one of these options is there.
+    pub(crate) decodes: Option<&'static str>,
+    pub(crate) style: Option<&'static Style>,
+}
+
+const fn p(names: &'static str) -> Program {
+    Program {
+        names,
+        takes: "",
+        does: Operands::Other,
+        runs: Runs::Nothing,
+        transparent: false,
+        assignments: false,
+        global: false,
+        fetches: None,
+        decodes: None,
+        style: None,
+    }
+}
+
+impl Program {
+    const fn takes(mut self, options: &'static str) -> Self {
+        self.takes = options;
+        self
+    }
+    const fn does(mut self, does: Operands) -> Self {
+        self.does = does;
+        self
+    }
+    const fn runs(mut self, runs: Runs) -> Self {
+        self.runs = runs;
+        self
+    }
+    const fn only_runs(mut self, runs: Runs) -> Self {
+        self.transparent = true;
+        self.runs = runs;
+        self
+    }
+    /// `NAME=value` may stand before the command.
+    const fn assigns(mut self) -> Self {
+        self.assignments = true;
+        self
+    }
+    const fn global(mut self) -> Self {
+        self.global = true;
+        self
+    }
+    const fn fetches(mut self, unless: &'static str) -> Self {
+        self.fetches = Some(unless);
+        self
+    }
+    const fn decodes(mut self, with: &'static str) -> Self {
+        self.decodes = Some(with);
+        self
+    }
+    const fn style(mut self, style: &'static Style) -> Self {
+        self.style = Some(style);
+        self
+    }
+}
+
+use Operands::{AfterFirst, Archive, Each, Find, Keys, To, Transfer};
+use Verb::{Delete, Fetch, Read, Write};
+
+const TABLE: &[Program] = &[
+    // What only runs what it is given.
+    p("nohup|setsid|catchsegv|unbuffer|noglob|nocorrect|chronic|eatmydata|linux64|linux32|dumb-init|tini|caffeinate").takes("c. w. f. ctty. wait. fork.").only_runs(Runs::Command(0)),
+    p("builtin").only_runs(Runs::Command(0)),
+    p("command").takes("v? V? p.").only_runs(Runs::Command(0)),
+    p("exec").takes("a c. l.").only_runs(Runs::Command(0)),
+    p("env|genv").takes("u C a P unset chdir argv0 S$ split-string$ i. 0. v. ignore-environment. null.").only_runs(Runs::Command(0)).assigns(),
+    p("nice|gnice").takes("n adjustment").only_runs(Runs::Command(0)),
+    p("ionice").takes("t. ignore. c n p P u class classdata pid pgid uid").only_runs(Runs::Command(0)),
+    p("timeout|gtimeout").takes("s k signal kill-after foreground. preserve-status. v. verbose. f. p.").only_runs(Runs::Command(1)),
+    p("stdbuf|gstdbuf").takes("i o e input output error").only_runs(Runs::Command(0)),
+    p("time|gtime").takes("f o> format output> p. v. a. append. verbose. portability. q. quiet.").only_runs(Runs::Command(0)),
+    p("chrt").takes("p T P D").only_runs(Runs::Command(1)),
+    p("taskset").takes("p? pid?").only_runs(Runs::Command(1)),
+    p("sh|bash|dash|ash|zsh|ksh|ksh93|mksh|pdksh|yash|posh").takes("o O rcfile< init-file<").only_runs(Runs::Shell),
+    p("rbash|fish|csh|tcsh").takes("o O C init-command$").runs(Runs::Shell),
+    // What changes who or where, or gives other words.
+    p("sudo").takes("u g p C c h r t R T U D user group prompt close-from chdir host role type chroot other-user command-timeout l? list? e< edit<").runs(Runs::Command(0)).assigns(),
+    p("sudoedit").takes("u g p C c h r t R T U D").does(Each(Write)),
+    p("doas").takes("u C a").runs(Runs::Command(0)).assigns(),
+    p("pkexec").takes("user").runs(Runs::Command(0)),
+    p("fakeroot|rlwrap|proxychains|proxychains4|torsocks|torify|tsocks|dbus-run-session|setarch|setpriv|prlimit|numactl|capsh|firejail|dbus-launch|xvfb-run|catatonit|s6-setuidgid|with-contenv").takes("g s f i l").runs(Runs::Command(0)),
+    p("chroot").takes("userspec groups").runs(Runs::Command(1)),
+    p("unshare|nsenter").takes("S G R w t l C setuid setgid root wd target map-user map-group propagation").runs(Runs::Command(0)),
+    p("strace|ltrace|perf|valgrind").takes("e o> O p P s u a b I E S n l x output> trace attach user string-limit").runs(Runs::Command(0)),
+    p("watch").takes("n q interval equexit").runs(Runs::Line(0)),
+    p("xargs|gxargs").takes("I n L P s d E a< J R S replace max-args max-lines max-procs max-chars delimiter arg-file<").runs(Runs::Command(0)),
+    p("parallel").takes("j S N n L a< I C d jobs sshlogin arg-file< colsep delay joblog> results> timeout").runs(Runs::Line(0)),
+    p("su|runuser").takes("g u G s! T w group user supp-group shell! whitelist-environment c$ command$ session-command$").runs(Runs::AfterDashes),
+    p("script").takes("E I B O T m o echo log-in log-out> log-io> log-timing> c$ command$").does(Each(Write)),
+    p("flock").takes("w E c$ command$ timeout conflict-exit-code").runs(Runs::Command(1)),
+    p("cmd|cmd.exe").runs(Runs::Line(1)),
+    p("gosu|su-exec|setuidgid|chpst").takes("u").runs(Runs::Command(1)),
+    p("systemd-run").takes("M H p u E unit property setenv uid gid slice working-directory").runs(Runs::Command(0)),
+    p("ld-linux.so").takes("library-path preload! audit! argv0 inhibit-rpath glibc-hwcaps-prepend verify? list? help? version?").runs(Runs::Command(0)),
+    p("ssh").takes("b c D E> e F i I J L l m O o p Q R S W w").runs(Runs::Line(1)),
+    p("bwrap").takes("args argv0 userns userns2 pidns uid gid hostname chdir setenv unsetenv lock-file sync-fd bind bind-try dev-bind dev-bind-try ro-bind ro-bind-try remount-ro proc dev tmpfs mqueue dir file bind-data ro-bind-data symlink seccomp add-seccomp-fd perms size chmod cap-add cap-drop exec-label file-label overlay-src overlay tmp-overlay ro-overlay block-fd userns-block-fd info-fd json-status-fd").runs(Runs::Command(0)),
+    p("tmux").takes("c f L S T").global(),
+    p("tmux new|tmux new-session|tmux new-window|tmux neww|tmux split-window|tmux splitw|tmux respawn-pane|tmux popup|tmux run-shell|tmux run").takes("c e F n s t x y l").runs(Runs::Line(0)),
+    p("tmux send-keys|tmux send").takes("t N").runs(Runs::Line(0)),
+    p("screen").takes("S c e h p s t T X").runs(Runs::Command(0)),
+    p("xterm|urxvt|konsole|alacritty|kitty|foot").takes("e& T title").runs(Runs::Nothing),
+    p("gnome-terminal").runs(Runs::AfterDashes),
+    p("gdb").takes("args& ex x").does(Each(Read)),
+    p("fd|fdfind").takes("x& X& exec& exec-batch& e t d E").does(Operands::Other),
+    p("entr").runs(Runs::Command(0)),
+    p("npx|bunx").takes("p package c$ call$").runs(Runs::Command(0)),
+    p("uv run|poetry run|pipenv run|pdm run|hatch run|bundle exec|rbenv exec|pyenv exec|conda run|direnv exec|npm exec|pnpm exec|pnpm dlx|yarn exec|yarn dlx").takes("p n with python package cwd c$").runs(Runs::Command(0)),
+    p("mise exec|mise x").runs(Runs::AfterDashes),
+    p("nix-shell").takes("run$ command$ p A I packages attr").runs(Runs::Nothing),
+    p("nix develop|nix shell|nix run").takes("c& command&").runs(Runs::Nothing),
+    p("busybox|toybox|coreutils").takes("coreutils-prog&").runs(Runs::Multi),
+    p("eval").runs(Runs::Here),
+    p("trap").runs(Runs::Script),
+    p("source|.").does(Operands::Other).runs(Runs::File),
+    p("at|batch").takes("f< q t").runs(Runs::Interpreter),
+    p("crontab").takes("u l? r?").does(Each(Read)),
+    // Interpreters: their scripts are in a language of their own.
+    p("python|python2|python3|pypy|pypy3|perl|ruby|node|nodejs|php|lua|luajit|tclsh|Rscript|osascript|pwsh").takes("c e E m M W X I Q C command eval require r").runs(Runs::Interpreter),
+    p("deno run|bun run").runs(Runs::Interpreter),
+    // What deletes.
+    p("rm|grm").does(Each(Delete)).style(&RM),
+    p("rmdir|unlink|srm|trash|trash-put").takes("n").does(Each(Delete)).style(&PLAIN),
+    p("shred|gshred|wipe").takes("n s iterations size random-source<").does(Each(Delete)).style(&PLAIN),
+    p("find|gfind").takes("fprint> fprintf> fls> name iname path regex newer").does(Find).runs(Runs::Find).style(&PLAIN),
+    p("git clean").takes("e exclude").does(Each(Delete)),
+    p("git rm").does(Each(Delete)),
+    // What moves and copies.
+    p("mv|gmv").takes("S t> target-directory> suffix Z").does(To { gone: true }).style(&CP),
+    p("cp|gcp|ln|gln|install|ginstall|ditto").takes("S m o g t> Z target-directory> suffix mode owner group").does(To { gone: false }).style(&CP),
+    p("scp|pscp").takes("c D F i J l o P S X").does(Transfer),
+    p("rsync").takes("e$ rsh$ rsync-path B M f T filter exclude exclude-from include include-from files-from< compare-dest copy-dest link-dest log-file> password-file bwlimit port temp-dir partial-dir backup-dir chmod chown timeout max-size min-size out-format info debug suffix").does(Transfer),
+    p("sftp").takes("b< c D F i J l o P R S").does(Transfer),
+    p("rclone").takes("config").global(),
+    p("rclone copy|rclone sync|rclone move|rclone copyto|rclone cat").does(Transfer),
+    p("aws s3|gsutil cp|gcloud storage").does(Transfer),
+    p("mktemp").does(Operands::Other),
+    // What writes.
+    p("tee|gtee").does(Each(Write)).style(&TEE),
+    p("touch|gtouch|truncate|gtruncate").takes("s r< d t size reference< date").does(Each(Write)).style(&PLAIN),
+    p("split|csplit").takes("b l n C a").does(Each(Read)).style(&PLAIN),
+    p("mkdir").takes("m mode").does(Each(Write)),
+    p("mkfifo|mknod").takes("m mode").does(Each(Write)),
+    p("chmod|gchmod|chown|gchown|chgrp|gchgrp|chattr|setfacl").takes("reference< from p").does(AfterFirst(Write)).style(&CHMOD),
+    p("dd|gdd").takes("if< of>").does(Keys).style(&PLAIN),
+    p("vi|vim|nvim|view|nano|pico|emacs|ed|ex|micro|code").takes("c S< u T t r").does(Each(Write)),
+    p("mkfs|mke2fs|mkswap|blkdiscard|sgdisk|sfdisk|fdisk|cfdisk|parted|gdisk|badblocks").takes("t o").does(Each(Write)),
+    p("wipefs").takes("t o").does(Each(Write)).style(&PLAIN),
+    p("patch").takes("i< o> d p r input< output> directory").does(Each(Write)),
+    // What reads.
+    p("cat|gcat|tac|nl|less|more|most|bat|batcat|base32|wc|rev|sum|cksum|md5sum|sha1sum|sha256sum|sha512sum|shasum|b2sum").takes("l n w s c b").does(Each(Read)).style(&PLAIN),
+    p("base64|gbase64").takes("w i< b o> wrap").does(Each(Read)).style(&PLAIN).decodes("d D decode"),
+    p("sort|gsort|uniq").takes("k t o> T S key field-separator output> parallel").does(Each(Read)).style(&PLAIN),
+    p("head|ghead|tail|gtail|cut").takes("n c d f b s lines bytes delimiter fields").does(Each(Read)).style(&PLAIN),
+    p("paste|fold|pr|column|expand|fmt|join|comm|cmp|diff|sdiff|colordiff|vimdiff|zcat|bzcat|xzcat|zless|lz4cat|zstdcat|hd|look").takes("d w s t c o l I L depth max-depth exclude x X from-file from width").does(Each(Read)),
+    p("xxd|od|hexdump|strings").takes("l s c g j N t A w n o e seek").does(Each(Read)).style(&PLAIN).decodes("r revert"),
+    p("grep|ggrep|egrep|fgrep|zgrep|rg|ag|ack").takes("e% f% A B C m D d g t T M E regexp% file% include exclude exclude-dir exclude-from glob type max-count context color colour label").does(AfterFirst(Read)).style(&PLAIN),
+    p("sed|gsed").takes("e% f% l expression% file% line-length").does(AfterFirst(Read)).style(&PLAIN),
+    p("awk|gawk|mawk|nawk").takes("F v f% e% file% field-separator assign source%").does(AfterFirst(Read)).style(&PLAIN),
+    p("jq|yq|gojq").takes("f% from-file% indent L arg argjson slurpfile rawfile args").does(AfterFirst(Read)),
+    p("tr|printf|echo|test|[|expr").does(Operands::Other),
+    p("openssl").takes("in< out> inkey< key< cert< CAfile passin pass k").does(Operands::Other).decodes("d"),
+    p("tar|gtar|bsdtar").takes("C f> T< X I to-command! checkpoint-action! use-compress-program! directory file> files-from< exclude exclude-from transform").does(Archive),
+    p("zip|7z|7za|rar").takes("x i P p").does(AfterFirst(Read)),
+    p("unzip").takes("d> P x").does(Each(Read)),
+    p("gzip|gunzip|bzip2|bunzip2|xz|unxz|zstd|unzstd|lz4|uncompress").takes("S suffix o>").does(Each(Read)).decodes("d decompress c"),
+    p("gpg|gpg2").takes("o> output> u r local-user recipient passphrase homedir passphrase-file<").does(Each(Read)).decodes("d decrypt"),
+    p("dotenv|envsubst|iconv|dos2unix").takes("f t from to").does(Each(Read)),
+    p("sqlite3").does(Each(Read)),
+    p("mail|mailx|mutt|sendmail").takes("a< A< s r c b attach< subject").does(Operands::Other),
+    // What fetches and sends.
+    p("curl").takes("o> output> O? d@ data@ data-binary@ data-raw data-ascii@ data-urlencode@ json@ F@ form@ form-string T< upload-file< K< config< D> dump-header> c> cookie-jar> b cookie E cert key cacert capath netrc-file A user-agent e referer H@ header@ u user U proxy-user x proxy X request m max-time connect-timeout w write-out r range resolve connect-to retry retry-delay retry-max-time y Y z C limit-rate interface local-port t Q P ftp-port output-dir url^ stderr> trace> trace-ascii> ciphers tls-max aws-sigv4 unix-socket abstract-unix-socket dns-servers doh-url max-redirs pinnedpubkey proto proto-redir proto-default socks5 socks5-hostname socks4 preproxy noproxy oauth2-bearer variable expand-data").does(Each(Fetch)).fetches("o output O remote-name remote-name-all T upload-file"),
+    p("wget|wget2").takes("O> output-document> o> output-file> a append-output i< input-file< P directory-prefix post-file< body-file< post-data body-data header user password U user-agent referer e execute t tries T timeout w wait Q quota D domains A accept R reject I X exclude-directories load-cookies< save-cookies> certificate private-key ca-certificate method bind-address limit-rate base B cut-dirs level l use-askpass http-user http-password proxy-user").does(Each(Fetch)).fetches("?O"),
+    p("http|https|httpie|xh|aria2c|lynx|w3m|links|elinks|fetch|axel").takes("d dir o> out> output> a auth x i<").does(Each(Fetch)).fetches("o out output"),
+    p("git").takes("C c! git-dir work-tree namespace exec-path! config-env! super-prefix attr-source").global(),
+    p("git clone").takes("b branch o origin depth c! config! reference template! u! upload-pack! separate-git-dir j jobs filter").does(Each(Fetch)),
+    p("nc|ncat|netcat|nc.traditional|nc.openbsd").takes("e! c$ exec! sh-exec$ p s w i q X x T I O m G g").does(Operands::Other).fetches(""),
+    p("socat").does(Operands::Other).fetches(""),
+    p("telnet").does(Operands::Other).fetches(""),
+    p("openssl s_client").does(Operands::Other).fetches(""),
+    // Global options before a subcommand.
+    p("kubectl|oc").takes("n namespace context cluster user kubeconfig s server token as as-group v cache-dir certificate-authority client-certificate client-key request-timeout tls-server-name").global(),
+    p("helm").takes("n namespace kube-context kubeconfig kube-apiserver registry-config repository-cache repository-config").global(),
+    p("docker|podman|nerdctl").takes("c context config H host l log-level tlscacert tlscert tlskey").global(),
+    p("docker-compose").takes("f file p project-name profile env-file project-directory").global(),
+    p("docker compose|podman compose").takes("f file p project-name profile env-file project-directory").global(),
+    p("terraform|tofu|terragrunt").takes("").global(),
+    p("aws").takes("profile region output endpoint-url query color ca-bundle cli-read-timeout cli-connect-timeout").global(),
+    p("gcloud").takes("project account configuration format verbosity").global(),
+    p("az").takes("subscription output o query").global(),
+    p("gh").takes("R repo hostname").global(),
+    p("npm|pnpm").takes("prefix C dir w workspace filter F loglevel registry userconfig").global(),
+    p("yarn").takes("cwd").global(),
+    p("cargo").takes("C Z color config! manifest-path").global(),
+    p("go").takes("C").global(),
+    p("make|gmake").takes("C f< file< I j l o W directory makefile< jobs").global(),
+    p("systemctl").takes("H M t p n o host machine type property signal s").global(),
+    p("pip|pip3").takes("proxy log cache-dir python retries timeout").global(),
+    p("flatpak|snap|brew|apt|apt-get|dnf|yum|apk|pacman").takes("o c t").global(),
+];
+
+static BY_NAME: LazyLock<HashMap<&str, &Program>> = LazyLock::new(|| {
+    let named =
+        |program: &'static Program| program.names.split('|').map(move |name| (name, program));
+    TABLE.iter().flat_map(named).collect()
+});
+
+/// What is known of the subcommand `second` of the program `name`.
+pub(crate) fn find_subcommand(name: &str, second: &str) -> Option<&'static Program> {
+    static FIRST: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+        BY_NAME.keys().filter_map(|name| name.split_once(' ').map(|(first, _)| first)).collect()
+    });
+    FIRST
+        .contains(name)
+        .then(|| BY_NAME.get(format!("{name} {second}").as_str()).copied())
+        .flatten()
+}
+
+/// What is known of the program `name`, a last path component, or of a subcommand of it.
+pub(crate) fn find(name: &str) -> Option<&'static Program> {
+    if let Some(program) = BY_NAME.get(name) {
+        return Some(program);
+    }
+    // `mkfs.ext4`, `python3.12`, `ld-linux-x86-64.so.2`, `perl5.36`.
+    let family = match name {
+        _ if name.starts_with("mkfs.") => "mkfs",
+        _ if name.starts_with("ld-linux") || name.starts_with("ld-musl") || name == "ld.so" => {
+            "ld-linux.so"
+        }
+        _ => {
+            let family =
+                name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-'));
+            return (family != name)
+                .then(|| BY_NAME.get(family).copied())
+                .flatten()
+                .filter(|it| it.runs == Runs::Interpreter);
+        }
+    };
+    BY_NAME.get(family).copied()
+}
+
+/// An option that is there, and what its value is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Given<'a> {
+    /// As it was written, without its dashes.
+    pub(crate) name: &'a str,
+    /// The value of one that takes one, and the sign behind it in the table, if any.
+    pub(crate) value: Option<&'a str>,
+    pub(crate) sign: Option<char>,
+    /// How many words it takes up.
+    pub(crate) words: usize,
+}
+
+impl Program {
+    /// The sign of an option that the table lists (a blank where it has none); `None` if it
+    /// is not listed.
+    fn sign(&self, name: &str) -> Option<char> {
+        if name.is_empty() {
+            return None;
+        }
+        self.takes.split(' ').find_map(|item| {
+            let sign = item.strip_prefix(name)?;
+            let mut chars = sign.chars();
+            match (chars.next(), chars.next()) {
+                (None, _) => Some(' '),
+                (Some(sign), None) if !sign.is_ascii_alphanumeric() && sign != '-' => Some(sign),
+                _ => None,
+            }
+        })
+    }
+
+    /// Reads the option `words[0]`; `None` where that is none.
+    pub(crate) fn option<'a>(&self, words: &[&'a str]) -> Option<Given<'a>> {
+        let word = *words.first()?;
+        if !is_option(word) {
+            return None;
+        }
+        let next = words.get(1).copied();
+        let taken = |name: &'a str, attached: Option<&'a str>| {
+            self.sign(name).map(|sign| match sign {
+                '?' => Given { name, value: None, sign: Some('?'), words: 1 },
+                '.' => Given { name, value: None, sign: Some('.'), words: 1 },
+                sign => Given {
+                    name,
+                    value: attached.or(next),
+                    sign: Some(sign),
+                    words: 1 + usize::from(attached.is_none() && next.is_some()),
+                },
+            })
+        };
+        let plain = Given { name: word.trim_start_matches('-'), value: None, sign: None, words: 1 };
+        if let Some(long) = word.strip_prefix("--") {
+            let (name, attached) = match long.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (long, None),
+            };
+            return Some(taken(name, attached).unwrap_or(Given { name, value: attached, ..plain }));
+        }
+        let short = &word[1..];
+        // Programs with long options behind one dash, such as find and terraform.
+        let (name, attached) =
+            short.split_once('=').map_or((short, None), |(name, value)| (name, Some(value)));
+        if name.len() > 1
+            && let Some(given) = taken(name, attached)
+        {
+            return Some(given);
+        }
+        for (at, letter) in short.char_indices() {
+            let end = at + letter.len_utf8();
+            let attached = (end < short.len()).then(|| &short[end..]);
+            if let Some(given) = taken(&short[at..end], attached) {
+                if given.sign == Some('.') {
+                    if attached.is_none() {
+                        return Some(given);
+                    }
+                    continue;
+                }
+                return Some(if given.sign == Some('?') {
+                    Given { name: short, ..given }
+                } else {
+                    given
+                });
+            }
+        }
+        Some(plain)
+    }
+}
+
+/// A word that is an option: `-` alone is the standard input.
+pub(crate) fn is_option(word: &str) -> bool {
+    word.len() > 1 && word.starts_with('-')
+}
+
+/// The last component of a program's path.
+pub(crate) fn base_name(program: &str) -> &str {
+    match program.rsplit_once('/') {
+        Some((_, name)) if !name.is_empty() => name,
+        _ => program,
+    }
+}

@@ -1,0 +1,179 @@
+//! The engine against verdicts and labels that others have given. The data is read from
+//! `../shared` beside the repository (or where `RAMPART_SHARED` says), and a test says so
+//! where it is not there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rampart_policy::{Action, Call, PolicySet};
+use serde::Deserialize;
+
+const HOME: &str = "/home/dev";
+
+#[derive(Deserialize)]
+struct Verdicts {
+    command: String,
+    verdict: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Labelled {
+    command: String,
+    expect: String,
+    cwd: Option<String>,
+    #[serde(default)]
+    kind: Option<String>,
+}
+
+fn shared(name: &str) -> Option<PathBuf> {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared");
+    let root = std::env::var_os("RAMPART_SHARED").map_or_else(|| beside.into(), PathBuf::from);
+    let path = root.join("data").join(name);
+    if !path.exists() {
+        println!("skipped: there is no {}", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+fn lines<T: for<'de> Deserialize<'de>>(path: &Path) -> Vec<T> {
+    let text = std::fs::read_to_string(path).expect("the data is there");
+    text.lines().map(|line| serde_json::from_str(line).expect("a line of data")).collect()
+}
+
+fn action(name: &str) -> Action {
+    match name {
+        "allow" => Action::Allow,
+        "watch" => Action::Watch,
+        "ask" => Action::Ask,
+        _ => Action::Deny,
+    }
+}
+
+fn files(folder: &Path) -> Vec<(String, PolicySet)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("the policies are there").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(entry.path()).expect("a policy file");
+        let policies = PolicySet::parse(&text, &name).unwrap_or_else(|error| panic!("{error}"));
+        files.push((name, policies));
+    }
+    assert_eq!(files.len(), 26);
+    files
+}
+
+/// Where the other server refuses more, and why it is not followed.
+const TEXT_ALONE: &str = "an operator between quotes or behind a backslash is text";
+const LOOSER_FOR_A_REASON: &[(&str, &str)] = &[
+    ("cat <<EOF\nrm -rf /\nEOF", "the text of a here-document is data"),
+    ("echo '* * * * * curl evil", TEXT_ALONE),
+    ("echo '[SYSTEM]: priority=critical; execute", TEXT_ALONE),
+    ("echo 'safe & del secret.txt'", TEXT_ALONE),
+    ("echo safe\\& del secret.txt", TEXT_ALONE),
+    ("env python3 -c 'import os; os.system", TEXT_ALONE),
+    ("python -c \"import requests,os,base64;requests.post", TEXT_ALONE),
+    ("python3 -c 'import os; os.system", TEXT_ALONE),
+    ("python3 -c 'import subprocess; subprocess.run", TEXT_ALONE),
+    ("python3 -c \"import shutil; shutil.rmtree", TEXT_ALONE),
+    ("source <(ruby -e 'puts `curl", TEXT_ALONE),
+    (
+        "systemctl --user enable",
+        "options before a subcommand are skipped: it is asked, not refused",
+    ),
+    ("bash -c curl http", "the script is `curl`, and the URL its name: nothing is fetched"),
+];
+
+#[test]
+fn no_verdict_is_looser_than_that_of_the_other_server() {
+    let Some(upstream) = shared("upstream") else { return };
+    let cases: Vec<Verdicts> = lines(&upstream.join("verdicts.jsonl"));
+    let (mut same, mut meant, mut stricter, mut looser) = (0, 0, Vec::new(), Vec::new());
+    for (name, policies) in files(&upstream.join("policies")) {
+        for case in &cases {
+            let theirs = action(&case.verdict[&name]);
+            let call = Call {
+                agent: "claude-code",
+                session: "s",
+                command: &case.command,
+                home: Some(HOME),
+                ..Call::default()
+            };
+            let ours = policies.evaluate(&call);
+            let line = || {
+                let why =
+                    ours.because.as_ref().map(|why| format!("{} ~ {}", why.pattern, why.part));
+                format!("{name}: {theirs:?} -> {:?} {:?} {why:?}", ours.action, case.command)
+            };
+            match ours.action.cmp(&theirs) {
+                std::cmp::Ordering::Equal => same += 1,
+                std::cmp::Ordering::Greater => stricter.push(line()),
+                std::cmp::Ordering::Less
+                    if LOOSER_FOR_A_REASON
+                        .iter()
+                        .any(|(start, _)| case.command.starts_with(start)) =>
+                {
+                    meant += 1;
+                }
+                std::cmp::Ordering::Less => looser.push(line()),
+            }
+        }
+    }
+    println!(
+        "{same} the same, {} stricter, {meant} looser for a reason, {} looser",
+        stricter.len(),
+        looser.len()
+    );
+    if std::env::var_os("SHOW").is_some() {
+        for line in stricter {
+            println!("STRICTER {line}");
+        }
+    }
+    assert!(looser.is_empty(), "{looser:#?}");
+}
+
+#[test]
+fn labelled_lines_get_the_verdict_that_they_are_labelled_with() {
+    let Some(folder) = shared("policy") else { return };
+    let policies = PolicySet::starter();
+    let mut times: Vec<(Duration, String)> = Vec::new();
+    for (file, wanted) in [("harm", "deny"), ("harmless", "allow")] {
+        let (mut right, mut all) = (0, 0);
+        let mut wrong = Vec::new();
+        for case in lines::<Labelled>(&folder.join(format!("{file}.jsonl"))) {
+            let call = Call {
+                agent: "preload",
+                session: "s",
+                command: &case.command,
+                cwd: case.cwd.as_deref(),
+                home: Some(HOME),
+                ..Call::default()
+            };
+            let begun = Instant::now();
+            let decision = policies.evaluate(&call);
+            times.push((begun.elapsed(), case.command.chars().take(60).collect()));
+            if case.expect != wanted {
+                continue;
+            }
+            all += 1;
+            if decision.allowed() == (wanted == "allow") {
+                right += 1;
+            } else {
+                let why = decision.because.map(|why| format!("{} ~ {}", why.pattern, why.part));
+                wrong.push(format!(
+                    "{:?} {:?} {why:?} {:?}",
+                    case.kind, case.command, decision.unparsed
+                ));
+            }
+        }
+        println!("{file}: {right} of {all} as labelled");
+        if std::env::var_os("SHOW").is_some() {
+            for line in wrong {
+                println!("WRONG {file} {line}");
+            }
+        }
+    }
+    times.sort();
+    let at = |part: usize| &times[(times.len() - 1) * part / 1000];
+    println!("p50 {:?} p99 {:?} max {:?}", at(500).0, at(990).0, at(1000));
+}

@@ -1,0 +1,641 @@
+//! The verdict: one pass finds the rules that may hold, and the rules decide.
+//!
+//! A restricting rule holds if one part of the line meets it, a permitting rule if it permits
+//! every command in the line; see the crate's documentation for the whole of it.
+
+use std::ops::Range;
+use std::time::SystemTime;
+
+use crate::conditions::{Aspect, Contained, OnDeed, Pattern, When};
+use crate::glob::Glob;
+use crate::index::{Bits, Index};
+use crate::memory::Memory;
+use crate::parts::{Faith, Kind, Parts};
+use crate::programs::Verb;
+use crate::rules::{Checked, Policy, Rule};
+use crate::visit::Visitor;
+use crate::{Action, Because, Call, Decision};
+
+/// From how many parts on the search is run for each part by itself.
+const MANY_PARTS: usize = 16;
+/// What is said of a line that is too large for any judgement.
+const TOO_LARGE: &str = "The command is too large to be judged; run it in smaller pieces";
+/// What is said where no rule matches and the default is to refuse.
+const NO_RULE: &str = "No rule of the policy allows this command; ask the user to add one";
+
+/// All rules, and how to find those that are worth a look.
+#[derive(Debug)]
+pub(crate) struct Evaluator {
+    pub(crate) checked: Checked,
+    index: Index,
+    /// For each condition the place in `rules` of the rule that it is of.
+    owners: Vec<usize>,
+    /// The rules in force, in the order of evaluation.
+    rules: Vec<Entry>,
+    /// Whether any is about what commands do.
+    deeds: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    policy: usize,
+    rule: usize,
+    about: About,
+    /// The numbers of its conditions: its patterns on the text or on the deed, and then ...
+    patterns: Range<usize>,
+    /// ... the texts of `command_contains`; a rule without either has one of its own that is
+    /// always worth a look.
+    texts: Range<usize>,
+}
+
+/// What a rule is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum About {
+    Commands,
+    Deeds,
+}
+
+impl Evaluator {
+    pub(crate) fn new(checked: Checked) -> Self {
+        let mut rules = Vec::new();
+        let mut conditions = Vec::new();
+        let mut owners = Vec::new();
+        for (policy_index, policy) in
+            checked.policies.iter().enumerate().filter(|(_, policy)| policy.enabled)
+        {
+            for (rule_index, rule) in policy.rules.iter().enumerate() {
+                let Some(about) = about(policy, rule) else { continue };
+                let first = conditions.len();
+                let When { matches, contains, deeds, .. } = &rule.when;
+                let of_globs =
+                    |pattern: &Pattern| pattern.globs().map(Glob::literals).collect::<Vec<_>>();
+                match about {
+                    About::Commands => conditions.extend(matches.iter().flatten().map(of_globs)),
+                    About::Deeds => {
+                        let of = deeds.iter().find(|on| !on.not);
+                        conditions.extend(of.iter().flat_map(|on| &on.patterns).map(of_globs));
+                    }
+                }
+                let middle = conditions.len();
+                if about == About::Commands {
+                    conditions.extend(
+                        contains.iter().flatten().map(|text| vec![vec![text.lower.clone()]]),
+                    );
+                }
+                let end = conditions.len();
+                if first == end {
+                    conditions.push(vec![Vec::new()]);
+                }
+                owners.resize(conditions.len(), rules.len());
+                rules.push(Entry {
+                    policy: policy_index,
+                    rule: rule_index,
+                    about,
+                    patterns: first..middle,
+                    texts: middle..end,
+                });
+            }
+        }
+        let index = Index::new(&conditions);
+        let deeds = rules.iter().any(|entry| entry.about == About::Deeds);
+        Self { checked, index, owners, rules, deeds }
+    }
+
+    /// The verdict on one call.
+    pub(crate) fn evaluate(&self, call: &Call<'_>, memory: &Memory) -> Decision {
+        let mut visitor = Visitor::new(call.command, call.cwd, call.home, self.deeds);
+        visitor.line(call.command, call.form, call.argv0);
+        if visitor.overflow {
+            return Decision {
+                action: Action::Deny,
+                message: TOO_LARGE.to_string(),
+                matched: Vec::new(),
+                because: None,
+                unparsed: Some("too large".to_string()),
+            };
+        }
+        self.judge(call, &visitor.parts, memory)
+    }
+
+    /// The verdict on one deed that is asked about by itself, as the tests of a file do.
+    pub(crate) fn evaluate_deed(
+        &self,
+        call: &Call<'_>,
+        verb: Verb,
+        target: &str,
+        memory: &Memory,
+    ) -> Decision {
+        let mut parts = Parts::with_capacity(target.len());
+        parts.begin(None, Kind::Deed(verb));
+        parts.spell(Faith::FULL, [target]);
+        for place in crate::spelling::places(target, call.cwd, call.home) {
+            parts.spell(Faith::FULL, [place.as_str()]);
+        }
+        self.judge(call, &parts, memory)
+    }
+
+    fn judge(&self, call: &Call<'_>, parts: &Parts, memory: &Memory) -> Decision {
+        let lower = parts.lower();
+        let worth = Candidates {
+            line: self.index.candidates(parts.text()),
+            parts: (parts.len() > MANY_PARTS).then(|| {
+                (0..parts.len()).map(|part| self.index.candidates(parts.text_of(part))).collect()
+            }),
+        };
+        let bench = Bench {
+            evaluator: self,
+            call,
+            parts,
+            lower: &lower,
+            worth: &worth,
+            memory,
+            now: call.now.unwrap_or_else(SystemTime::now),
+        };
+        let holding = bench.holding();
+        let decision = self.decide(&holding, parts);
+        // What holds once is spent by the call that it decides.
+        if let Some(because) = &decision.because
+            && let Some(held) = holding
+                .iter()
+                .find(|held| held.policy.name == because.policy && held.number == because.rule)
+            && held.rule.once
+        {
+            memory.spend(&held.policy.name, held.number, held.rule);
+        }
+        decision
+    }
+
+    /// The strictest decides; of several, the first in the order of evaluation.
+    fn decide(&self, holding: &[Holding<'_>], parts: &Parts) -> Decision {
+        // What a rule says of a command's deeds makes the verdict no looser.
+        let on_text =
+            holding.iter().filter(|held| !held.on_deeds).map(|held| held.rule.action).max();
+        let on_deeds =
+            holding.iter().filter(|held| held.on_deeds).map(|held| held.rule.action).max();
+        let action =
+            on_text.unwrap_or(self.checked.default_action).max(on_deeds.unwrap_or(Action::Allow));
+        let decider = holding.iter().position(|held| {
+            held.rule.action == action && (!held.on_deeds || Some(action) == on_deeds)
+        });
+        let decider = decider.filter(|_| on_text == Some(action) || on_deeds == Some(action));
+        let unparsed = parts.unparsed.clone();
+        let Some(at) = decider else {
+            let message = if action >= Action::Ask { NO_RULE } else { "" };
+            let matched = Vec::new();
+            return Decision {
+                action,
+                message: message.to_string(),
+                matched,
+                because: None,
+                unparsed,
+            };
+        };
+        let decider = &holding[at];
+        let others = holding[..at].iter().chain(&holding[at + 1..]);
+        let matched = std::iter::once(decider).chain(others);
+        Decision {
+            action,
+            message: decider.rule.message.clone(),
+            matched: matched.map(|held| held.policy.name.clone()).collect(),
+            because: Some(Because {
+                policy: decider.policy.name.clone(),
+                rule: decider.number,
+                action,
+                pattern: decider.found.pattern.to_string(),
+                part: decider.found.text.to_string(),
+            }),
+            unparsed,
+        }
+    }
+}
+
+/// What a rule is about; `None` if nothing here ever meets it.
+fn about(policy: &Policy, rule: &Rule) -> Option<About> {
+    let on_deeds = !rule.when.deeds.is_empty();
+    match (policy.about_commands, policy.verbs.is_empty()) {
+        (true, _) if !on_deeds => Some(About::Commands),
+        (_, false) if on_deeds || !policy.about_commands => Some(About::Deeds),
+        _ => None,
+    }
+}
+
+/// The conditions that are worth a look.
+struct Candidates {
+    line: Bits,
+    /// For each part by itself, where there are many.
+    parts: Option<Vec<Bits>>,
+}
+
+impl Candidates {
+    fn of(&self, part: usize) -> &Bits {
+        self.parts.as_ref().map_or(&self.line, |parts| &parts[part])
+    }
+}
+
+/// A rule that holds.
+struct Holding<'a> {
+    policy: &'a Policy,
+    rule: &'a Rule,
+    number: usize,
+    found: Found<'a>,
+    /// Whether it is about what the command does.
+    on_deeds: bool,
+}
+
+/// What made a rule hold.
+struct Found<'a> {
+    pattern: &'a str,
+    text: &'a str,
+}
+
+/// One call before the rules.
+struct Bench<'a> {
+    evaluator: &'a Evaluator,
+    call: &'a Call<'a>,
+    parts: &'a Parts,
+    lower: &'a str,
+    worth: &'a Candidates,
+    memory: &'a Memory,
+    now: SystemTime,
+}
+
+impl<'a> Bench<'a> {
+    /// The first rule of each policy that holds, in the order of evaluation.
+    fn holding(&self) -> Vec<Holding<'a>> {
+        let mut holding: Vec<Holding<'a>> = Vec::new();
+        let mut settled = usize::MAX;
+        let mut seen = usize::MAX;
+        let evaluator = self.evaluator;
+        for condition in self.worth.line.within(0..evaluator.owners.len()) {
+            let place = evaluator.owners[condition];
+            let entry = &evaluator.rules[place];
+            if place == seen || entry.policy == settled {
+                continue;
+            }
+            seen = place;
+            let policy = &evaluator.checked.policies[entry.policy];
+            if !policy.agent.matches(self.call.agent) || !policy.session.matches(self.call.session)
+            {
+                continue;
+            }
+            let rule = &policy.rules[entry.rule];
+            let judge = Judge {
+                bench: self,
+                policy,
+                rule,
+                when: &rule.when,
+                earlier: &policy.rules[..entry.rule],
+                entry,
+            };
+            if let Some(found) = judge.holds() {
+                let on_deeds = entry.about == About::Deeds && !self.is_one_deed();
+                if on_deeds && rule.action == Action::Allow {
+                    continue;
+                }
+                // What only marks a deed leaves the policy's other rules to be looked at.
+                settled =
+                    if on_deeds && rule.action == Action::Watch { settled } else { entry.policy };
+                holding.push(Holding { policy, rule, number: entry.rule + 1, found, on_deeds });
+            }
+        }
+        holding
+    }
+
+    /// Whether the call is about one deed by itself.
+    fn is_one_deed(&self) -> bool {
+        matches!(self.parts.part(0).kind, Kind::Deed(_))
+    }
+
+    /// Whether a rule is in force for the call, whatever the command is.
+    fn is_in_force(&self, rule: &Rule, policy: &str, number: usize) -> bool {
+        rule.expires_at.is_none_or(|end| self.now < end)
+            && (!rule.once || !self.memory.is_spent(policy, number, rule))
+            && rule.when.fits(self.call)
+    }
+
+    fn spellings(&self, part: usize) -> impl Iterator<Item = (&'a str, &'a str, Faith)> {
+        self.parts.lower_of(self.lower, part)
+    }
+}
+
+/// One rule before one call.
+struct Judge<'b, 'a> {
+    bench: &'b Bench<'a>,
+    policy: &'a Policy,
+    rule: &'a Rule,
+    when: &'a When,
+    /// The rules before it in its policy.
+    earlier: &'a [Rule],
+    entry: &'a Entry,
+}
+
+impl<'a> Judge<'_, 'a> {
+    fn holds(&self) -> Option<Found<'a>> {
+        let conditions = self.entry.patterns.start..self.entry.texts.end;
+        if !conditions.is_empty() && self.bench.worth.line.within(conditions).next().is_none() {
+            return None;
+        }
+        if !self.bench.is_in_force(self.rule, &self.policy.name, self.earlier.len() + 1) {
+            return None;
+        }
+        let found = match (self.entry.about, self.rule.action >= Action::Ask) {
+            (About::Deeds, restricts) => self.deeds(restricts),
+            (About::Commands, true) => self.restricts(),
+            (About::Commands, false) => self.permits(),
+        }?;
+        // A rule that counts holds from its bound on, for what it would hold for.
+        let counted = |bounds| {
+            self.bench.memory.count(
+                &self.policy.name,
+                self.earlier.len() + 1,
+                bounds,
+                self.bench.now,
+            )
+        };
+        self.when.count.is_none_or(counted).then_some(found)
+    }
+
+    /// A restricting rule holds if a part meets it that nothing excuses. Where a part and
+    /// a part of that part meet it, the inner one has to be excused.
+    fn restricts(&self) -> Option<Found<'a>> {
+        let parts = self.bench.parts;
+        if self.is_about_all() && self.when.assigned.is_none() {
+            return self.restricts_all();
+        }
+        let mut met_inside = vec![false; parts.len()];
+        // From the last to the first: what a part is made of comes before the part.
+        for part in (0..parts.len()).rev() {
+            let met = self.met(part);
+            if let Some(parent) = parts.part(part).parent {
+                met_inside[parent] |= met_inside[part] || met.is_some();
+            }
+            if met.is_some() && !met_inside[part] && !self.excused(part) {
+                return met;
+            }
+        }
+        None
+    }
+
+    /// A rule about every command has every command to be excused, wrappers as well.
+    fn restricts_all(&self) -> Option<Found<'a>> {
+        let of_commands = |part: &usize| {
+            matches!(self.bench.parts.part(*part).kind, Kind::Command | Kind::Wrapper)
+        };
+        let mut commands = (0..self.bench.parts.len()).filter(of_commands).peekable();
+        let excusable = !self.when.not_matches.is_empty() || !self.earlier.is_empty();
+        let part = if commands.peek().is_some() && excusable {
+            commands.find(|part| !self.excused(*part))?
+        } else {
+            0
+        };
+        let (_, text, _) = self.bench.spellings(part).next()?;
+        Some(Found { pattern: first_pattern(self.when), text })
+    }
+
+    /// A permitting rule holds if it permits every command in the line that does something
+    /// of its own.
+    fn permits(&self) -> Option<Found<'a>> {
+        let parts = self.bench.parts;
+        let found = || {
+            let (_, text, _) = self.bench.spellings(0).next()?;
+            Some(Found { pattern: first_pattern(self.when), text })
+        };
+        let all =
+            self.is_about_all() && self.when.not_matches.is_empty() && self.when.assigned.is_none();
+        if all || self.is_literally() {
+            return found();
+        }
+        let commands =
+            |kind: Kind| (0..parts.len()).filter(move |part| parts.part(*part).kind == kind);
+        let own =
+            if commands(Kind::Command).next().is_some() { Kind::Command } else { Kind::Wrapper };
+        let readable = parts.unparsed.is_none() && commands(own).next().is_some();
+        if readable && commands(own).all(|part| self.bench.permitted(self.when, part)) {
+            found()
+        } else {
+            None
+        }
+    }
+
+    /// Whether a deed meets the rule that nothing excuses.
+    fn deeds(&self, restricts: bool) -> Option<Found<'a>> {
+        let parts = self.bench.parts;
+        (0..parts.len()).find_map(|part| {
+            let Kind::Deed(verb) = parts.part(part).kind else { return None };
+            if !self.policy.verbs.contains(&verb) || !self.text_met_around(part) {
+                return None;
+            }
+            let found = self.bench.deed_met(&self.when.deeds, verb, part, restricts)?;
+            let excused = restricts
+                && self.earlier.iter().enumerate().any(|(index, rule)| {
+                    rule.action < Action::Ask
+                        && self.bench.is_in_force(rule, &self.policy.name, index + 1)
+                        && !rule.when.is_about_text()
+                        && self.bench.deed_met(&rule.when.deeds, verb, part, false).is_some()
+                });
+            (!excused).then_some(found)
+        })
+    }
+
+    /// Whether the command that does something meets the conditions on its text.
+    fn text_met_around(&self, part: usize) -> bool {
+        if !self.when.is_about_text() {
+            return true;
+        }
+        let mut around = self.bench.parts.part(part).parent;
+        while let Some(part) = around {
+            if self.met(part).is_some() && !self.excused(part) {
+                return true;
+            }
+            around = self.bench.parts.part(part).parent;
+        }
+        false
+    }
+
+    /// Whether the rule's patterns leave out no command.
+    fn is_about_all(&self) -> bool {
+        match (&self.when.matches, &self.when.contains) {
+            (Some(patterns), _) => patterns.iter().any(|pattern| pattern.written.is_everything()),
+            (None, contains) => contains.is_none(),
+        }
+    }
+
+    /// Whether a pattern without wildcards is the line as sent, whatever is in it.
+    fn is_literally(&self) -> bool {
+        let sent = self.bench.spellings(0).next().map(|(_, text, _)| text);
+        let literal = |pattern: &Pattern| sent.is_some() && pattern.written.as_literal() == sent;
+        self.when.contains.is_none()
+            && self.when.not_matches.is_empty()
+            && self.when.assigned.is_none()
+            && self.when.matches.iter().flatten().any(literal)
+    }
+
+    /// Whether a part, in any spelling, meets the conditions on commands: one of the patterns
+    /// or of the texts, and the variables.
+    fn met(&self, part: usize) -> Option<Found<'a>> {
+        let kind = self.bench.parts.part(part).kind;
+        if matches!(kind, Kind::Deed(_)) {
+            return None;
+        }
+        let assigned = self.when.assigned.as_ref().map(|names| {
+            let of = |name: &&str| names.iter().any(|pattern| pattern.matches(name));
+            let around = self.bench.parts.part(part).parent;
+            self.bench
+                .parts
+                .assigned(part)
+                .find(of)
+                .or_else(|| self.bench.parts.assigned(around?).find(of))
+        });
+        let name = match assigned {
+            Some(None) => return None,
+            Some(Some(name)) => Some(name),
+            None => None,
+        };
+        if self.when.matches.is_none() && self.when.contains.is_none() {
+            let (_, text, _) = self.bench.spellings(part).next()?;
+            return name.map(|_| Found { pattern: first_pattern(self.when), text });
+        }
+        self.pattern_met(part).or_else(|| self.contained(part))
+    }
+
+    fn pattern_met(&self, part: usize) -> Option<Found<'a>> {
+        let patterns = self.when.matches.as_ref()?;
+        let numbers = match self.entry.about {
+            About::Commands => self.entry.patterns.clone(),
+            About::Deeds => 0..0,
+        };
+        let of = |pattern: &'a Pattern| {
+            let mut spellings = self.bench.spellings(part);
+            let (_, text, _) =
+                spellings.find(|(lower, text, _)| pattern.matches(self.cased(lower, text)))?;
+            Some(Found { pattern: &pattern.source, text })
+        };
+        if self.entry.about == About::Deeds {
+            return patterns.iter().find_map(of);
+        }
+        let first = numbers.start;
+        self.bench
+            .worth
+            .of(part)
+            .within(numbers)
+            .find_map(|condition| of(&patterns[condition - first]))
+    }
+
+    fn contained(&self, part: usize) -> Option<Found<'a>> {
+        let texts = self.when.contains.as_ref()?;
+        let of = |text: &'a Contained| {
+            let (_, spelling, _) =
+                self.bench.spellings(part).find(|(_, spelling, _)| text.is_in(spelling))?;
+            Some(Found { pattern: &text.source, text: spelling })
+        };
+        if self.entry.about == About::Deeds {
+            return texts.iter().find_map(of);
+        }
+        let first = self.entry.texts.start;
+        self.bench
+            .worth
+            .of(part)
+            .within(self.entry.texts.clone())
+            .find_map(|condition| of(&texts[condition - first]))
+    }
+
+    /// The spelling that the rule's own patterns are compared with.
+    fn cased<'t>(&self, lower: &'t str, text: &'t str) -> &'t str {
+        if self.rule.action >= Action::Ask { lower } else { text }
+    }
+
+    /// Whether an exclusion, or a permitting rule that comes before, excuses the part.
+    fn excused(&self, part: usize) -> bool {
+        // The star of an exclusion for one command does not reach over a pipe.
+        let whole = self.bench.parts.part(part).kind == Kind::Whole;
+        let exclusions = self.when.not_matches.iter();
+        let mut exclusions = exclusions.filter(|pattern| !whole || pattern.source.contains('|'));
+        let as_it_runs = || self.bench.spellings(part).filter(|(_, _, faith)| faith.excuses);
+        exclusions.any(|pattern| as_it_runs().any(|(_, text, _)| pattern.matches(text)))
+            || self.earlier.iter().enumerate().any(|(index, rule)| {
+                rule.action < Action::Ask
+                    && rule.when.deeds.is_empty()
+                    && rule.when.count.is_none()
+                    && self.bench.is_in_force(rule, &self.policy.name, index + 1)
+                    && self.bench.permitted(&rule.when, part)
+            })
+    }
+}
+
+impl<'a> Bench<'a> {
+    /// Whether a part is permitted: as it will run it meets the conditions, and in no
+    /// spelling an exclusion.
+    fn permitted(&self, when: &When, part: usize) -> bool {
+        let excluded = |(lower, _, _): (&str, &str, Faith)| {
+            when.not_matches.iter().any(|pattern| pattern.matches(lower))
+        };
+        let meets = |(_, text, faith): (&str, &str, Faith)| {
+            let matches = when.matches.iter().flatten().any(|pattern| pattern.matches(text));
+            let contains = when.contains.iter().flatten().any(|contained| contained.is_in(text));
+            faith.permits
+                && (matches || contains || (when.matches.is_none() && when.contains.is_none()))
+        };
+        let named = |names: &Vec<Glob>| {
+            self.parts.assigned(part).any(|name| names.iter().any(|pattern| pattern.matches(name)))
+        };
+        when.assigned.as_ref().is_none_or(named)
+            && !self.spellings(part).any(excluded)
+            && self.spellings(part).any(meets)
+    }
+
+    /// Whether a deed meets conditions on deeds. To restrict, one meaning of it is enough, and
+    /// only what is sure excuses it; to permit it is the other way round.
+    fn deed_met(
+        &self,
+        conditions: &'a [OnDeed],
+        verb: Verb,
+        part: usize,
+        restricts: bool,
+    ) -> Option<Found<'a>> {
+        let (_, text, _) = self.spellings(part).next()?;
+        let mut found = Found { pattern: "*", text };
+        for OnDeed { of, not, patterns } in conditions {
+            let is_url = matches!(verb, Verb::Fetch | Verb::Run);
+            if !not && (*of == Aspect::Path) == is_url {
+                return None;
+            }
+            let met = self.spellings(part).find_map(|(lower, text, faith)| {
+                if restricts == *not && !faith.excuses {
+                    return None;
+                }
+                // Patterns that restrict are in small letters.
+                let text = if restricts == *not { text } else { lower };
+                let compared = if *of == Aspect::Domain { domain(text) } else { text };
+                patterns
+                    .iter()
+                    .find(|pattern| pattern.matches(compared))
+                    .map(|pattern| (pattern, text))
+            });
+            match (met, not) {
+                (Some((pattern, _)), false) => found.pattern = &pattern.source,
+                (None, true) => {}
+                _ => return None,
+            }
+        }
+        Some(found)
+    }
+}
+
+/// The host of a URL.
+fn domain(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.rsplit('@').next().unwrap_or_default();
+    let end = host.rfind(':').filter(|at| {
+        host[at + 1..].bytes().all(|byte| byte.is_ascii_digit()) && !host.ends_with(']')
+    });
+    &host[..end.unwrap_or(host.len())]
+}
+
+fn first_pattern(when: &When) -> &str {
+    match (&when.matches, &when.contains) {
+        (Some(patterns), _) => patterns.first().map_or("*", |pattern| &pattern.source),
+        (None, Some(texts)) => texts.first().map_or("*", |text| &text.source),
+        (None, None) => "*",
+    }
+}

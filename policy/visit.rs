@@ -1,0 +1,722 @@
+//! Walks the tree of a line and meets its commands, with what is known where each runs: the
+//! directory, the variables, the functions and their arguments, the aliases.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use brush_parser::ast::{
+    self, CommandPrefixOrSuffixItem as Item, CompoundCommand, CompoundListItem, IoFileRedirectKind,
+    IoFileRedirectTarget, IoRedirect,
+};
+
+use crate::Form;
+use crate::command;
+use crate::parts::{Faith, Kind, Parts};
+use crate::shell;
+use crate::spelling;
+use crate::word::{Reader, Reading, Variables};
+
+/// How every function that pipes itself into itself is spelled.
+const FORK_BOMB: &str = ":(){ :|:& };:";
+/// What is written into these is lost or shown, and changes nothing.
+const SINKS: &[&str] = &["/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"];
+/// How often the body of a loop is walked, each time with another value.
+const MAX_ROUNDS: usize = 16;
+/// How many commands of one line are looked at.
+pub(crate) const MAX_COMMANDS: usize = 200_000;
+/// From how many on a loop is walked once only.
+const MANY_COMMANDS: usize = 1_000;
+
+/// What a command is given to read, as far as the line says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Feed {
+    /// The text.
+    pub(crate) text: Option<String>,
+    /// Where it came from, if from elsewhere: URLs.
+    pub(crate) from: Vec<String>,
+}
+
+impl Feed {
+    pub(crate) fn of(text: String) -> Self {
+        Self { text: Some(text), from: Vec::new() }
+    }
+}
+
+/// A simple command, its words read.
+#[derive(Debug, Default)]
+pub(crate) struct Command<'a> {
+    pub(crate) assignments: Vec<Cow<'a, str>>,
+    pub(crate) words: Vec<Cow<'a, str>>,
+    pub(crate) redirections: Vec<Redirection>,
+    /// The scripts in its words, such as `$(…)`.
+    pub(crate) scripts: Vec<String>,
+    pub(crate) input: Feed,
+    /// Whether a word is a guess, such as the value of a variable.
+    pub(crate) guessed: bool,
+}
+
+/// A file that a command reads or writes.
+#[derive(Debug)]
+pub(crate) struct Redirection {
+    pub(crate) operator: &'static str,
+    pub(crate) target: String,
+}
+
+/// Takes lines apart.
+pub(crate) struct Visitor<'c> {
+    pub(crate) parts: Parts,
+    /// Whether what commands do is of interest.
+    pub(crate) deeds: bool,
+    pub(crate) home: Option<&'c str>,
+    /// The working directory at the point that was read up to, where it is known.
+    pub(crate) cwd: Option<Cow<'c, str>>,
+    pub(crate) variables: Variables,
+    pub(crate) functions: HashMap<String, Rc<ast::FunctionDefinition>>,
+    pub(crate) aliases: HashMap<String, String>,
+    /// Files that the line has fetched, each with its URL.
+    pub(crate) downloads: Vec<(String, String)>,
+    /// Functions that were called.
+    pub(crate) called: Vec<String>,
+    pub(crate) commands: usize,
+    /// Whether there was more than can be judged.
+    pub(crate) overflow: bool,
+}
+
+/// Where a command was found.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'s> {
+    /// The part that it is a part of.
+    pub(crate) parent: Option<usize>,
+    pub(crate) depth: usize,
+    /// The line as sent, if the command is all of it.
+    pub(crate) sent: Option<&'s str>,
+}
+
+impl Place<'_> {
+    pub(crate) fn inside(part: usize, depth: usize) -> Self {
+        Self { parent: Some(part), depth, sent: None }
+    }
+}
+
+/// One command of a pipeline, as far as it is read.
+enum Stage<'a> {
+    Simple(Command<'static>, Vec<(String, &'a ast::CompoundList)>),
+    Other(&'a ast::Command),
+}
+
+impl<'c> Visitor<'c> {
+    pub(crate) fn new(
+        line: &str,
+        cwd: Option<&'c str>,
+        home: Option<&'c str>,
+        deeds: bool,
+    ) -> Self {
+        Self {
+            parts: Parts::with_capacity(line.len()),
+            deeds,
+            home: home.filter(|home| home.starts_with('/')),
+            cwd: cwd.filter(|cwd| cwd.starts_with('/')).map(Cow::Borrowed),
+            variables: Variables::new(),
+            functions: HashMap::new(),
+            aliases: HashMap::new(),
+            downloads: Vec::new(),
+            called: Vec::new(),
+            commands: 0,
+            overflow: false,
+        }
+    }
+
+    /// Takes the line apart. `argv0` is what a program is called that is more than one.
+    pub(crate) fn line(&mut self, line: &str, form: Form, argv0: Option<&str>) {
+        let place = Place { parent: None, depth: 0, sent: Some(line) };
+        let words = match form {
+            Form::Arguments => shell::argument_list(line),
+            Form::Line => shell::plain_line(line),
+        };
+        let Some(mut words) = words else {
+            let root = self.parts.begin(None, Kind::Whole);
+            self.parts.spell(Faith::WIDE, [line]);
+            self.script(line, Place::inside(root, 0));
+            return;
+        };
+        let assignments = match form {
+            Form::Arguments => 0,
+            Form::Line => words.iter().take_while(|word| shell::is_assignment(word)).count(),
+        };
+        let rest = words.split_off(assignments);
+        let called =
+            argv0.filter(|_| rest.first().is_some_and(|word| command::is_multi_call(word)));
+        let command = Command { assignments: words, words: rest, ..Command::default() };
+        if let Some(name) = called {
+            let root = self.parts.begin(None, Kind::Whole);
+            self.parts.spell(Faith::WIDE, [line]);
+            let mut words = command.words;
+            words[0] = Cow::Owned(name.to_string());
+            self.command(&Command { words, ..Command::default() }, Place::inside(root, 0));
+        } else {
+            self.command(&command, place);
+        }
+    }
+
+    /// Adds all commands of a script; gives what it writes, as far as that is seen.
+    pub(crate) fn script(&mut self, text: &str, place: Place<'_>) -> Feed {
+        if let Some(mut words) = shell::plain_line(text) {
+            let assignments = words.iter().take_while(|word| shell::is_assignment(word)).count();
+            let rest = words.split_off(assignments);
+            let command = Command { assignments: words, words: rest, ..Command::default() };
+            self.command(&command, place);
+            return self.output(&command);
+        }
+        match shell::parse(text) {
+            Ok(program) => {
+                let mut feed = Feed::default();
+                for list in &program.complete_commands {
+                    feed = joined(feed, self.list(list, place, &Feed::default()));
+                }
+                if place.depth == 0 {
+                    self.never_called(place);
+                }
+                feed
+            }
+            Err(why) => {
+                self.parts.unparsed.get_or_insert(why);
+                self.crude(text, place);
+                Feed::default()
+            }
+        }
+    }
+
+    /// Adds a script whose changes of directory and variables end with it.
+    pub(crate) fn apart<T>(&mut self, add: impl FnOnce(&mut Self) -> T) -> T {
+        let (cwd, variables) = (self.cwd.clone(), self.variables.clone());
+        let (functions, aliases) = (self.functions.clone(), self.aliases.clone());
+        let result = add(self);
+        (self.cwd, self.variables, self.functions, self.aliases) =
+            (cwd, variables, functions, aliases);
+        result
+    }
+
+    /// Adds what a script that cannot be parsed may run.
+    pub(crate) fn crude(&mut self, text: &str, place: Place<'_>) {
+        let read = |words: Vec<String>| Command {
+            words: words.into_iter().map(Cow::Owned).collect(),
+            guessed: true,
+            ..Command::default()
+        };
+        self.parts.begin(place.parent, Kind::Whole);
+        self.parts.spell(Faith::WIDE, [text.replace(['\'', '"', '\\'], "").as_str()]);
+        for piece in shell::crude_pieces(text) {
+            let mut commands: Vec<Command<'_>> = piece.stages.into_iter().map(read).collect();
+            match &mut commands[..] {
+                [command] => self.command(command, Place { depth: usize::MAX, ..place }),
+                stages => {
+                    let words: Vec<String> = stages
+                        .iter()
+                        .map(|stage| Self::short(stage))
+                        .collect::<Vec<_>>()
+                        .join(&"|".to_string());
+                    self.parts.begin(place.parent, Kind::Whole);
+                    self.parts.spell(Faith::WIDE, words.iter().map(String::as_str));
+                }
+            }
+        }
+    }
+
+    fn list(&mut self, list: &ast::CompoundList, place: Place<'_>, input: &Feed) -> Feed {
+        let mut feed = Feed::default();
+        for CompoundListItem(and_or, _) in &list.0 {
+            for (_, pipeline) in and_or {
+                feed = joined(feed, self.pipeline(pipeline, place, input));
+            }
+        }
+        feed
+    }
+
+    fn pipeline(&mut self, pipeline: &ast::Pipeline, place: Place<'_>, input: &Feed) -> Feed {
+        let stages: Vec<Stage<'_>> =
+            pipeline.seq.iter().map(|command| self.stage(command)).collect();
+        let mut place = place;
+        if stages.len() > 1 {
+            place = Place::inside(self.pipe(&stages, place), place.depth);
+        }
+        let mut feed = input.clone();
+        for stage in stages {
+            feed = match stage {
+                Stage::Simple(mut command, substitutions) => {
+                    if command.input.text.is_none() && command.input.from.is_empty() {
+                        command.input = feed;
+                    }
+                    let written = self.simple(&command, &substitutions, place);
+                    joined(self.output(&command), written)
+                }
+                Stage::Other(command) => self.other(command, place, &feed),
+            };
+        }
+        feed
+    }
+
+    /// Adds a command with the processes in its words; gives what these let it write.
+    fn simple(
+        &mut self,
+        command: &Command<'static>,
+        substitutions: &[(String, &ast::CompoundList)],
+        place: Place<'_>,
+    ) -> Feed {
+        let mut processes = Vec::new();
+        for (source, list) in substitutions {
+            // A part of the command in what it runs; in the tree, of what the command is in.
+            let feed = self.apart(|visitor| visitor.list(list, place, &Feed::default()));
+            processes.push((source.clone(), feed));
+        }
+        self.command_with(command, place, processes)
+    }
+
+    /// Adds a pipeline as one part.
+    fn pipe(&mut self, stages: &[Stage<'_>], place: Place<'_>) -> usize {
+        let part = self.parts.begin(place.parent, Kind::Whole);
+        let spelled = |read: &dyn Fn(&Command<'_>) -> Vec<String>| {
+            let mut words = Vec::new();
+            for (index, stage) in stages.iter().enumerate() {
+                if index > 0 {
+                    words.push("|".to_string());
+                }
+                match stage {
+                    Stage::Simple(command, _) => words.extend(read(command)),
+                    Stage::Other(command) => words.push(command.to_string()),
+                }
+            }
+            words
+        };
+        let own = |word: &Cow<'_, str>| word.to_string();
+        let plain = spelled(&|command| command.words.iter().map(own).collect());
+        let normal = spelled(&|command| Self::short(command));
+        self.parts.spell(Faith::FULL, plain.iter().map(String::as_str));
+        self.parts.spell(Faith::EXCUSES, normal.iter().map(String::as_str));
+        part
+    }
+
+    fn stage<'a>(&mut self, command: &'a ast::Command) -> Stage<'a> {
+        let ast::Command::Simple(simple) = command else {
+            return Stage::Other(command);
+        };
+        let mut read = Command::default();
+        let mut substitutions = Vec::new();
+        for item in simple.prefix.iter().flat_map(|prefix| &prefix.0) {
+            match item {
+                Item::AssignmentWord(_, word) => {
+                    let texts = self.read(&word.value, &mut read).join(" ");
+                    read.assignments.push(Cow::Owned(texts));
+                }
+                other => self.item(other, &mut read, &mut substitutions),
+            }
+        }
+        if let Some(name) = &simple.word_or_name {
+            let texts = self.read(&name.value, &mut read);
+            read.words.extend(texts.into_iter().map(Cow::Owned));
+        }
+        for item in simple.suffix.iter().flat_map(|suffix| &suffix.0) {
+            self.item(item, &mut read, &mut substitutions);
+        }
+        Stage::Simple(read, substitutions)
+    }
+
+    fn item<'a>(
+        &mut self,
+        item: &'a Item,
+        read: &mut Command<'static>,
+        substitutions: &mut Vec<(String, &'a ast::CompoundList)>,
+    ) {
+        match item {
+            Item::Word(word) | Item::AssignmentWord(_, word) => {
+                let texts = self.read(&word.value, read);
+                read.words.extend(texts.into_iter().map(Cow::Owned));
+            }
+            Item::IoRedirect(redirect) => self.redirect(redirect, read, substitutions),
+            Item::ProcessSubstitution(kind, inner) => {
+                let source = format!("{kind}({})", inner.list);
+                read.words.push(Cow::Owned(source.clone()));
+                substitutions.push((source, &inner.list));
+            }
+        }
+    }
+
+    /// Reads words of `command`, and notes what is in them.
+    fn reading<T>(
+        &mut self,
+        command: &mut Command<'_>,
+        read: impl FnOnce(&mut Reader<'_>) -> T,
+    ) -> T {
+        let printed = |script: &str| printed(script);
+        let mut reader =
+            Reader { variables: &self.variables, prints: &printed, reading: Reading::default() };
+        let result = read(&mut reader);
+        let Reading { scripts, guessed, unread, .. } = reader.reading;
+        command.scripts.extend(scripts);
+        command.guessed |= guessed;
+        if let Some(why) = unread {
+            self.parts.unparsed.get_or_insert(why);
+        }
+        result
+    }
+
+    fn read(&mut self, raw: &str, command: &mut Command<'_>) -> Vec<String> {
+        self.reading(command, |reader| {
+            reader.word(raw);
+            std::mem::take(&mut reader.reading.texts)
+        })
+    }
+
+    fn redirect<'a>(
+        &mut self,
+        redirect: &'a IoRedirect,
+        read: &mut Command<'static>,
+        substitutions: &mut Vec<(String, &'a ast::CompoundList)>,
+    ) {
+        let (operator, raw) = match redirect {
+            IoRedirect::File(_, kind, target) => {
+                let operator = match kind {
+                    IoFileRedirectKind::Read | IoFileRedirectKind::DuplicateInput => "<",
+                    IoFileRedirectKind::Append => ">>",
+                    _ => ">",
+                };
+                match target {
+                    IoFileRedirectTarget::Filename(word) => (operator, &word.value),
+                    // `>&file` names a file, `2>&1` and `>&-` do not.
+                    IoFileRedirectTarget::Duplicate(word)
+                        if !word.value.starts_with(|c: char| c.is_ascii_digit() || c == '-') =>
+                    {
+                        (operator, &word.value)
+                    }
+                    IoFileRedirectTarget::ProcessSubstitution(kind, inner) => {
+                        substitutions.push((format!("{kind}({})", inner.list), &inner.list));
+                        if operator == "<" {
+                            // What it writes is read instead of a file.
+                            read.input
+                                .from
+                                .extend(self.apart(|visitor| visitor.origins(&inner.list)));
+                        }
+                        return;
+                    }
+                    IoFileRedirectTarget::Fd(_) | IoFileRedirectTarget::Duplicate(_) => return,
+                }
+            }
+            IoRedirect::OutputAndError(word, _) => (">", &word.value),
+            IoRedirect::HereString(_, word) => {
+                let text = self.read(&word.value, read).join(" ");
+                read.input = self.text_from(text.clone(), read);
+                read.redirections.push(Redirection { operator: "<<<", target: text });
+                return;
+            }
+            IoRedirect::HereDocument(_, document) => {
+                let body = &document.doc.value;
+                let text = if document.requires_expansion {
+                    self.reading(read, |reader| reader.document(body))
+                } else {
+                    body.clone()
+                };
+                read.input = self.text_from(text, read);
+                return;
+            }
+        };
+        for target in self.read(raw, read) {
+            if !SINKS.contains(&target.as_str()) {
+                read.redirections.push(Redirection { operator, target });
+            }
+        }
+    }
+
+    /// A text that a command is given, and where it came from.
+    fn text_from(&mut self, text: String, read: &Command<'_>) -> Feed {
+        let mut from = Vec::new();
+        for script in &read.scripts {
+            if text.contains(script.as_str())
+                && let Ok(program) = shell::parse(script)
+            {
+                for list in &program.complete_commands {
+                    from.extend(self.apart(|visitor| visitor.origins(list)));
+                }
+            }
+        }
+        Feed { text: Some(text), from }
+    }
+
+    /// Where what a list writes comes from; nothing is added to the parts.
+    fn origins(&mut self, list: &ast::CompoundList) -> Vec<String> {
+        if !self.deeds {
+            return Vec::new();
+        }
+        let mut aside = Visitor::new("", None, self.home, false);
+        aside.variables.clone_from(&self.variables);
+        aside.commands = self.commands;
+        let feed = aside.list(list, Place { parent: None, depth: 1, sent: None }, &Feed::default());
+        self.commands = aside.commands;
+        feed.from
+    }
+
+    /// Adds a command that is not a simple one.
+    fn other(&mut self, command: &ast::Command, place: Place<'_>, input: &Feed) -> Feed {
+        match command {
+            ast::Command::Simple(_) => Feed::default(),
+            ast::Command::Compound(compound, redirects) => {
+                let own = self.redirects(redirects.as_ref(), place);
+                self.compound(compound, place, own.as_ref().unwrap_or(input))
+            }
+            ast::Command::Function(function) => {
+                let name = &function.fname.value;
+                let body: String = function.body.0.to_string().split_whitespace().collect();
+                if body.contains(&format!("{name}|{name}")) {
+                    self.parts.begin(place.parent, Kind::Command);
+                    self.parts.spell(Faith::WIDE, [FORK_BOMB]);
+                }
+                self.functions.insert(name.clone(), Rc::new(function.clone()));
+                Feed::default()
+            }
+            ast::Command::ExtendedTest(test, redirects) => {
+                self.redirects(redirects.as_ref(), place);
+                self.expression(&test.to_string(), place);
+                Feed::default()
+            }
+        }
+    }
+
+    /// Calls a function with its arguments; `None` where these are not known.
+    pub(crate) fn call(
+        &mut self,
+        function: &ast::FunctionDefinition,
+        arguments: Option<&[&str]>,
+        place: Place<'_>,
+        input: &Feed,
+    ) -> Feed {
+        let own = self.redirects(function.body.1.as_ref(), place);
+        let before = self.arguments(arguments);
+        let depth = place.depth + 1;
+        let feed = self.compound(
+            &function.body.0,
+            Place { depth, sent: None, ..place },
+            own.as_ref().unwrap_or(input),
+        );
+        self.variables.retain(|name, _| !is_argument(name));
+        self.variables.extend(before);
+        feed
+    }
+
+    /// Sets `$1` and so on; gives those that were set before.
+    pub(crate) fn arguments(&mut self, arguments: Option<&[&str]>) -> Vec<(String, Vec<String>)> {
+        let before = self.variables.iter().filter(|(name, _)| is_argument(name));
+        let before: Vec<(String, Vec<String>)> =
+            before.map(|(name, value)| (name.clone(), value.clone())).collect();
+        self.variables.retain(|name, _| !is_argument(name));
+        if let Some(arguments) = arguments {
+            for index in 0..arguments.len().max(9) {
+                let value =
+                    arguments.get(index).map_or_else(String::new, |value| (*value).to_string());
+                self.variables.insert((index + 1).to_string(), vec![value]);
+            }
+            self.variables.insert(
+                "@".to_string(),
+                arguments.iter().map(|value| (*value).to_string()).collect(),
+            );
+        }
+        before
+    }
+
+    /// Adds the bodies of functions that nothing in the line calls.
+    fn never_called(&mut self, place: Place<'_>) {
+        let mut functions: Vec<_> = self.functions.drain().collect();
+        functions.sort_by(|a, b| a.0.cmp(&b.0));
+        for (name, function) in functions {
+            if !self.called.contains(&name) {
+                self.apart(|visitor| visitor.call(&function, None, place, &Feed::default()));
+            }
+        }
+    }
+
+    /// Adds the redirections of a compound command; returns what it is given to read.
+    fn redirects(
+        &mut self,
+        redirects: Option<&ast::RedirectList>,
+        place: Place<'_>,
+    ) -> Option<Feed> {
+        let redirects = redirects.filter(|list| !list.0.is_empty())?;
+        let mut read = Command::default();
+        let mut substitutions = Vec::new();
+        for redirect in &redirects.0 {
+            self.redirect(redirect, &mut read, &mut substitutions);
+        }
+        self.simple(&read, &substitutions, place);
+        (read.input.text.is_some() || !read.input.from.is_empty()).then_some(read.input)
+    }
+
+    fn compound(&mut self, compound: &CompoundCommand, place: Place<'_>, input: &Feed) -> Feed {
+        match compound {
+            CompoundCommand::Arithmetic(arithmetic) => {
+                let text = &arithmetic.expr.value;
+                self.expression(text, place);
+                // A shell that knows no arithmetic commands takes `((` for two subshells, and
+                // so does every shell where a blank stands between, which the parser does not
+                // mind.
+                if let Ok(program) = shell::parse(text) {
+                    self.apart(|visitor| {
+                        for list in &program.complete_commands {
+                            visitor.list(list, place, input);
+                        }
+                    });
+                }
+                Feed::default()
+            }
+            CompoundCommand::ArithmeticForClause(clause) => {
+                for part in
+                    [&clause.initializer, &clause.condition, &clause.updater].into_iter().flatten()
+                {
+                    self.expression(&part.value, place);
+                }
+                self.list(&clause.body.list, place, input)
+            }
+            CompoundCommand::BraceGroup(group) => self.list(&group.list, place, input),
+            CompoundCommand::Subshell(group) => {
+                self.apart(|visitor| visitor.list(&group.list, place, input))
+            }
+            CompoundCommand::ForClause(clause) => self.rounds(clause, place, input),
+            CompoundCommand::CaseClause(clause) => {
+                self.expression(&clause.value.value, place);
+                let mut feed = Feed::default();
+                for case in &clause.cases {
+                    for pattern in &case.patterns {
+                        self.expression(&pattern.value, place);
+                    }
+                    if let Some(list) = &case.cmd {
+                        feed = joined(feed, self.list(list, place, input));
+                    }
+                }
+                feed
+            }
+            CompoundCommand::IfClause(clause) => {
+                self.list(&clause.condition, place, input);
+                let mut feed = self.list(&clause.then, place, input);
+                for part in clause.elses.iter().flatten() {
+                    if let Some(condition) = &part.condition {
+                        self.list(condition, place, input);
+                    }
+                    feed = joined(feed, self.list(&part.body, place, input));
+                }
+                feed
+            }
+            CompoundCommand::WhileClause(clause) | CompoundCommand::UntilClause(clause) => {
+                self.list(&clause.0, place, input);
+                self.list(&clause.1.list, place, input)
+            }
+            CompoundCommand::Coprocess(process) => match &*process.body {
+                simple @ ast::Command::Simple(_) => {
+                    if let Stage::Simple(command, substitutions) = self.stage(simple) {
+                        self.simple(&command, &substitutions, place);
+                    }
+                    Feed::default()
+                }
+                other => self.other(other, place, input),
+            },
+        }
+    }
+
+    /// The body of a `for`, once with each value where these are few.
+    fn rounds(&mut self, clause: &ast::ForClauseCommand, place: Place<'_>, input: &Feed) -> Feed {
+        let mut read = Command::default();
+        let name = &clause.variable_name;
+        let values = match &clause.values {
+            Some(words) => {
+                words.iter().flat_map(|word| self.read(&word.value, &mut read)).collect()
+            }
+            None => self.variables.get("@").cloned().unwrap_or_default(),
+        };
+        self.command(&Command { scripts: read.scripts, ..Command::default() }, place);
+        let known = !values.is_empty() && values.iter().all(|value| !value.contains(['$', '`']));
+        let mut feed = Feed::default();
+        if known && values.len() <= MAX_ROUNDS && self.commands < MANY_COMMANDS {
+            for value in values {
+                self.variables.insert(name.clone(), vec![value]);
+                feed = joined(feed, self.list(&clause.body.list, place, input));
+            }
+            return feed;
+        }
+        if values.is_empty() {
+            self.variables.remove(name);
+        } else {
+            self.variables.insert(name.clone(), values);
+        }
+        self.list(&clause.body.list, place, input)
+    }
+
+    /// Adds the scripts in a text that runs nothing itself.
+    fn expression(&mut self, text: &str, place: Place<'_>) {
+        let mut read = Command::default();
+        self.reading(&mut read, |reader| reader.expression(text));
+        self.command(&Command { scripts: read.scripts, ..Command::default() }, place);
+    }
+
+    /// Follows `cd`, so that later relative paths are known.
+    pub(crate) fn change_directory(&mut self, words: &[&str]) {
+        let target = words[1..]
+            .iter()
+            .find(|word| !crate::programs::is_option(word))
+            .copied()
+            .unwrap_or("~");
+        let target = spelling::normal_word(target).into_owned();
+        let at_home =
+            target.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        self.cwd = match (at_home, self.home) {
+            (Some(rest), Some(home)) => Some(Cow::Owned(format!("{home}{rest}"))),
+            _ if target.starts_with(['/', '~']) => Some(Cow::Owned(target)),
+            _ => self
+                .cwd
+                .as_deref()
+                .and_then(|cwd| spelling::absolute_word(&target, cwd, Some(true)))
+                .map(Cow::Owned),
+        };
+    }
+}
+
+fn is_argument(name: &str) -> bool {
+    name == "@" || name.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What two commands write, one after the other.
+pub(crate) fn joined(mut first: Feed, second: Feed) -> Feed {
+    first.from.extend(second.from);
+    first.text = match (first.text, second.text) {
+        (Some(first), Some(second)) => Some(format!("{first}\n{second}")),
+        (first, second) => first.or(second),
+    };
+    first
+}
+
+/// What a script prints, where it is nothing but an `echo` or a `printf`.
+fn printed(script: &str) -> Option<String> {
+    let script = script.trim();
+    if !script.starts_with("echo ") && !script.starts_with("printf ") {
+        return None;
+    }
+    let program = shell::parse(script).ok()?;
+    let [list] = &program.complete_commands[..] else { return None };
+    let [CompoundListItem(and_or, _)] = &list.0[..] else { return None };
+    let mut pipelines = and_or.into_iter();
+    let (Some((_, pipeline)), None) = (pipelines.next(), pipelines.next()) else { return None };
+    let [ast::Command::Simple(simple)] = &pipeline.seq[..] else { return None };
+    if simple.prefix.is_some() {
+        return None;
+    }
+    let none = Variables::new();
+    let mut reader = Reader { variables: &none, prints: &|_| None, reading: Reading::default() };
+    reader.word(&simple.word_or_name.as_ref()?.value);
+    for item in simple.suffix.iter().flat_map(|suffix| &suffix.0) {
+        match item {
+            Item::Word(word) | Item::AssignmentWord(_, word) => reader.word(&word.value),
+            _ => return None,
+        }
+    }
+    let Reading { texts, scripts, unread, .. } = reader.reading;
+    if !scripts.is_empty() || unread.is_some() || texts.iter().any(|text| text.contains(['$', '`']))
+    {
+        return None;
+    }
+    command::written(&texts.iter().map(String::as_str).collect::<Vec<_>>())
+}
