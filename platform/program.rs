@@ -67,8 +67,11 @@ impl<'p> Program<'p> {
     ) -> Question<'q, impl Iterator<Item = &'q [u8]> + Clone> {
         let cwd = if self.starts_here { sys::working_directory(room) } else { None };
         let mut arguments = self.arguments();
-        let name = truthful_name(self.path.to_bytes(), arguments.next());
-        Question { command: Command::Program { name, arguments }, cwd, coverage, missed: 0 }
+        let argv0 = arguments.next();
+        let name = truthful_name(self.path.to_bytes(), argv0);
+        let other_name = argv0.filter(|argv0| *argv0 != name && !argv0.is_empty());
+        let command = Command::Program { name, other_name, arguments };
+        Question { command, cwd, coverage, missed: 0 }
     }
 
     /// Whether it is a shell that is handed a line.

@@ -159,7 +159,7 @@ pub fn attempt<'q>(question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clon
     };
     let pid = u64::from(sys::getpid().unsigned_abs());
     match &question.command {
-        Command::Program { name, arguments } => {
+        Command::Program { name, arguments, .. } => {
             let named = mix(BEGIN ^ pid, last_component(name));
             arguments.clone().fold(named, mix)
         }

@@ -45,25 +45,25 @@ pub fn last_component(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }
 
-/// Writes `words` as a shell would read them back, escaped for JSON.
+/// Writes the words of a command, the name of its program first, as a shell would read them
+/// back, escaped for JSON.
 ///
 /// # Errors
 /// The sink's.
 pub fn write_words<'w, S: Sink>(
-    words: impl Iterator<Item = &'w [u8]>,
+    mut words: impl Iterator<Item = &'w [u8]>,
     sink: &mut S,
 ) -> Result<(), S::Stop> {
-    let mut separator: &[u8] = b"";
-    for word in words {
-        sink.put(separator)?;
-        separator = b" ";
-        write_word(word, sink)?;
-    }
-    Ok(())
+    let Some(name) = words.next() else { return Ok(()) };
+    write_word(name, is_plain(name) && !is_grammar(name), sink)?;
+    words.try_for_each(|word| {
+        sink.put(b" ")?;
+        write_word(word, is_plain(word), sink)
+    })
 }
 
-fn write_word<S: Sink>(word: &[u8], sink: &mut S) -> Result<(), S::Stop> {
-    if !word.is_empty() && word.iter().all(|byte| stands_as_it_is(*byte)) {
+fn write_word<S: Sink>(word: &[u8], is_bare: bool, sink: &mut S) -> Result<(), S::Stop> {
+    if is_bare {
         return sink.put(word);
     }
     sink.put(b"'")?;
@@ -74,8 +74,48 @@ fn write_word<S: Sink>(word: &[u8], sink: &mut S) -> Result<(), S::Stop> {
 /// `'\''`, with the backslash escaped once more for JSON.
 const QUOTE_IN_QUOTES: &[u8] = br"'\\''";
 
-fn stands_as_it_is(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte)
+/// Whether a word is the same with and without quotes.
+fn is_plain(word: &[u8]) -> bool {
+    let stands_as_it_is = |byte: &u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(byte);
+    !word.is_empty() && word.iter().all(stands_as_it_is)
+}
+
+/// Whether a shell's grammar would take a plain word for something else than the name of a
+/// program where a command begins: a program `coproc` is not what it is given to run.
+fn is_grammar(word: &[u8]) -> bool {
+    /// Those of POSIX ("Reserved Words"), bash and zsh that are plain.
+    const RESERVED: [&[u8]; 20] = [
+        b"case",
+        b"coproc",
+        b"do",
+        b"done",
+        b"elif",
+        b"else",
+        b"end",
+        b"esac",
+        b"fi",
+        b"for",
+        b"foreach",
+        b"function",
+        b"if",
+        b"in",
+        b"repeat",
+        b"select",
+        b"then",
+        b"time",
+        b"until",
+        b"while",
+    ];
+    RESERVED.contains(&word) || is_assignment(word)
+}
+
+/// Whether a word begins with `NAME=` or `NAME+=`.
+fn is_assignment(word: &[u8]) -> bool {
+    let Some(end) = word.iter().position(|byte| *byte == b'=') else { return false };
+    let name = word.get(..end).unwrap_or_default();
+    let name = name.strip_suffix(b"+").unwrap_or(name);
+    name.first().is_some_and(|byte| !byte.is_ascii_digit())
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
 }
 
 /// Writes `text` as the inside of a JSON string. Bytes that are not UTF-8 and
@@ -129,6 +169,8 @@ fn put_code<S: Sink>(byte: u8, sink: &mut S) -> Result<(), S::Stop> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     impl Sink for Vec<u8> {
@@ -171,6 +213,35 @@ pub(crate) mod tests {
         ];
         for (words, line) in table {
             assert_eq!(line_of(words), line);
+        }
+    }
+
+    #[test]
+    fn a_first_word_that_a_shell_takes_for_grammar_is_quoted_and_no_other() {
+        for word in ["time", "coproc", "then", "A=1", "a_B2+=", "_=x"] {
+            assert_eq!(line_of(&[word.as_bytes(), b"ls"]), format!("'{word}' ls"));
+            assert_eq!(line_of(&[b"ls", word.as_bytes()]), format!("ls {word}"));
+        }
+        for word in ["timeout", "/usr/bin/time", "=x", "1=2", "a-b=c", "x@A=1", "+=1", "a++=1"] {
+            assert_eq!(line_of(&[word.as_bytes()]), word);
+        }
+        // Whatever a shell has a word for, and the programs of that name.
+        let directory = tempfile::tempdir().expect("a directory");
+        let words = std::process::Command::new("bash").args(["-c", "compgen -k"]).output();
+        let words = String::from_utf8(words.expect("bash").stdout).expect("text");
+        assert!(words.lines().count() > 15, "{words}");
+        for word in words.lines().chain(["A=1", "a+=2"]) {
+            let program = directory.path().join(word);
+            std::fs::write(&program, "#!/bin/sh\necho \"${0##*/} $*\"\n").expect("a program");
+            std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("a mode");
+            let mut shell = std::process::Command::new("/bin/bash");
+            shell.env("PATH", directory.path()).arg("-c");
+            let output = shell.arg(line_of(&[word.as_bytes(), b"ls"])).output().expect("bash");
+            assert_eq!(
+                String::from_utf8_lossy(&output.stdout),
+                format!("{word} ls\n"),
+                "{output:?}"
+            );
         }
     }
 

@@ -93,6 +93,8 @@ pub enum Command<'q, Arguments> {
     Program {
         /// See [`command::truthful_name`].
         name: &'q [u8],
+        /// `argv[0]` where that is another word: what a multi-call program goes by.
+        other_name: Option<&'q [u8]>,
         /// `argv[1]` and what follows.
         arguments: Arguments,
     },
@@ -161,10 +163,18 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Question<'q, Arguments> {
     fn write_body<S: Sink>(&self, preamble: &Preamble<'_>, sink: &mut S) -> Result<(), S::Stop> {
         sink.put(preamble.body)?;
         match &self.command {
-            Command::Program { name, arguments } => {
+            Command::Program { name, other_name, arguments } => {
                 command::write_words(core::iter::once(*name).chain(arguments.clone()), sink)?;
+                sink.put(br#"","form":"argv"#)?;
+                if let Some(other_name) = other_name {
+                    sink.put(br#"","argv0":""#)?;
+                    command::write_text(other_name, sink)?;
+                }
             }
-            Command::Line(line) => command::write_text(line, sink)?,
+            Command::Line(line) => {
+                command::write_text(line, sink)?;
+                sink.put(br#"","form":"line"#)?;
+            }
         }
         sink.put(br#"""#)?;
         if let Some(coverage) = self.coverage {
@@ -220,7 +230,8 @@ mod tests {
         let preamble =
             Preamble::new(&url, asker, &mut Arena::new(&mut memory)).expect("a preamble");
         let arguments: [&[u8]; 2] = [b"-rf", b"a b"];
-        let command = Command::Program { name: b"rm", arguments: arguments.into_iter() };
+        let arguments = arguments.into_iter();
+        let command = Command::Program { name: b"rm", other_name: None, arguments };
         let mut wire = Vec::new();
         Question { command, cwd, coverage, missed: 0 }
             .write(&preamble, &mut wire)
@@ -230,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_request_is_what_the_specification_says() {
-        let body = r#"{"agent":"my \"agent\"","session":"s-1","params":{"command":"rm -rf 'a b'"},"cwd":"/tmp","enforce":true}"#;
+        let body = r#"{"agent":"my \"agent\"","session":"s-1","params":{"command":"rm -rf 'a b'","form":"argv"},"cwd":"/tmp","enforce":true}"#;
         assert_eq!(
             request_of("http://127.0.0.1:19090/base/", &ASKER, Some(b"/tmp"), None),
             format!(
@@ -283,6 +294,43 @@ mod tests {
     }
 
     #[test]
+    fn an_argument_list_and_a_line_are_told_apart_and_another_argv0_is_told() {
+        let mut memory = [0; 1024];
+        let url = Url::parse(b"http://127.0.0.1").expect("a URL");
+        let preamble =
+            Preamble::new(&url, &ASKER, &mut Arena::new(&mut memory)).expect("a preamble");
+        let program = |other_name| Question {
+            command: Command::Program {
+                name: b"/bin/busybox",
+                other_name,
+                arguments: [&b"x"[..]].into_iter(),
+            },
+            cwd: None,
+            coverage: None,
+            missed: 0,
+        };
+        let params = |wire: Vec<u8>| {
+            let text = String::from_utf8(wire).expect("UTF-8");
+            let (_, body) = text.split_once("\r\n\r\n").expect("a body");
+            serde_json::from_str::<serde_json::Value>(body).expect("JSON")["params"].clone()
+        };
+        for (other_name, expected) in [
+            (None, serde_json::json!({"command": "/bin/busybox x", "form": "argv"})),
+            (
+                Some(&b"r\"m\xff"[..]),
+                serde_json::json!({"command": "/bin/busybox x", "form": "argv", "argv0": "r\"m\u{ff}"}),
+            ),
+        ] {
+            let mut wire = Vec::new();
+            program(other_name).write(&preamble, &mut wire).expect("a request");
+            assert_eq!(params(wire), expected);
+        }
+        let mut wire = Vec::new();
+        Question::about_line(b"rm x", None).write(&preamble, &mut wire).expect("a request");
+        assert_eq!(params(wire), serde_json::json!({"command": "rm x", "form": "line"}));
+    }
+
+    #[test]
     fn a_token_that_would_break_the_head_is_unusable() {
         for token in [&b"a b"[..], b"a\r\nX: y", b"\x00", b"\xc3\xa9"] {
             let mut memory = [0; 1024];
@@ -313,7 +361,7 @@ mod tests {
                 passes.set(passes.get() + 1);
                 if passes.get() == 1 { first } else { second }
             });
-            let command = Command::Program { name: b"x", arguments };
+            let command = Command::Program { name: b"x", other_name: None, arguments };
             let question = Question { command, cwd: None, coverage: None, missed: 0 };
             let sent = question.write(&preamble, &mut Vec::new());
             assert_eq!(sent, Err(SendError::Changed));

@@ -38,11 +38,11 @@ fn check(input: &[u8]) {
             return;
         }
     };
-    let envelope = |command: &str| {
+    let envelope = |params: Value| {
         let mut body = json!({
             "agent": text(agent),
             "session": text(session),
-            "params": { "command": command },
+            "params": params,
             "enforce": true,
         });
         if let Some(cwd) = cwd {
@@ -52,15 +52,20 @@ fn check(input: &[u8]) {
     };
 
     let name = name_of(path, argv0);
-    let command = Command::Program { name, arguments: arguments.iter().copied() };
+    let other_name = argv0.filter(|argv0| *argv0 != name);
+    let command = Command::Program { name, other_name, arguments: arguments.iter().copied() };
     let body = body_of(&Question { command, cwd, coverage: None, missed: 0 }, &preamble, token);
     let line = body["params"]["command"].as_str().expect("a command").to_owned();
-    assert_eq!(body, envelope(&line));
+    let mut params = json!({ "command": line, "form": "argv" });
+    if let Some(other_name) = other_name {
+        params["argv0"] = Value::from(text(other_name));
+    }
+    assert_eq!(body, envelope(params));
     let words: Vec<String> = std::iter::once(name).chain(arguments).map(text).collect();
     assert_eq!(shlex::split(&line), Some(words), "{line}");
 
     let body = body_of(&Question::about_line(path, cwd), &preamble, token);
-    assert_eq!(body, envelope(&text(path)));
+    assert_eq!(body, envelope(json!({ "command": text(path), "form": "line" })));
 }
 
 fn name_of<'a>(path: &'a [u8], argv0: Option<&'a [u8]>) -> &'a [u8] {

@@ -160,6 +160,22 @@ fn a_permitting_rule_holds_only_for_every_part() {
 }
 
 #[test]
+fn a_quoted_word_of_the_grammar_is_a_program_of_that_name() {
+    let rules = "  - {action: allow, when: {command_matches: [ls, 'ls *']}}\n";
+    check(
+        "deny",
+        rules,
+        &[
+            ("ls -l", Allow),
+            ("'coproc' ls", Deny),
+            ("'then' ls", Deny),
+            ("'!' ls", Deny),
+            ("'A=1' ls", Deny),
+        ],
+    );
+}
+
+#[test]
 fn a_permitting_rule_is_not_misled_by_a_path() {
     let rules = "  - {action: allow, when: {command_matches: 'rm -rf /tmp/*'}}\n";
     check(

@@ -1,6 +1,8 @@
 //! Argument lists of every size and kind go through unharmed and are asked about
 //! truthfully.
 
+use serde_json::json;
+
 use crate::hooks::had;
 use crate::support::{Compiler, Run, Sandbox, Server, probe};
 
@@ -159,5 +161,43 @@ fn the_question_tells_agent_session_directory_and_that_it_is_enforced() {
         );
         assert!(question.head.contains("\r\nAuthorization: Bearer t0ken\r\n"));
         assert!(question.head.contains("\r\nContent-Type: application/json\r\n"));
+    }
+}
+
+#[test]
+fn an_argument_list_stays_one_whatever_a_shell_would_make_of_its_words() {
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    for name in ["coproc", "time", "then", "A=1"] {
+        std::fs::copy(sandbox.path("bin/tool"), sandbox.path("bin").join(name)).expect("a copy");
+    }
+    let bin = |name: &str| sandbox.text(&format!("bin/{name}"));
+    let list = |command: &str| json!({ "command": command, "form": "argv", "coverage": "full" });
+    for (function, path, argv0, mark, params) in [
+        ("execve", bin("coproc"), "coproc", "coproc ls", list("'coproc' ls")),
+        ("execv", bin("time"), "time", "time ls", list("'time' ls")),
+        ("posix_spawn", bin("then"), "then", "then ls", list("'then' ls")),
+        ("execve", bin("A=1"), "A=1", "A=1 ls", list("'A=1' ls")),
+        ("execve", bin("tool"), "rm", "rm ls", {
+            let mut params = list(&format!("{} ls", bin("tool")));
+            params["argv0"] = "rm".into();
+            params
+        }),
+        ("execve", bin("tool"), "", "'' ls", list(&format!("{} ls", bin("tool")))),
+    ] {
+        let words = start(&[], &[function, &path, argv0, "ls"]);
+        Run::guarded(&sandbox, &server.url, &words).finish().success();
+        assert_eq!(sandbox.take_marks(), [mark], "{words:?}");
+        let mut asked = server.take_questions().swap_remove(0).json()["params"].take();
+        if cfg!(target_os = "macos") {
+            asked["coverage"] = "full".into();
+        }
+        assert_eq!(asked, params, "{words:?}");
+    }
+    for function in ["system", "popen", "wordexp"] {
+        Run::guarded(&sandbox, &server.url, &start(&[], &[function, "$(tool x)"])).finish();
+        let question = server.take_questions().swap_remove(0).json();
+        assert_eq!(question["params"]["form"], "line", "{function}");
+        assert_eq!(question["params"]["command"], "$(tool x)", "{function}");
     }
 }
