@@ -16,6 +16,26 @@ pub fn command_line(words: &[OsString]) -> String {
     serde_json::from_slice(&json.0).unwrap_or_default()
 }
 
+/// A longer command is nothing that a person types.
+const TYPED_BYTES: usize = 240;
+
+/// What a person may type to have a command allowed, word for word.
+pub fn how_to_allow(command: &str) -> Option<String> {
+    let typed = command.len() <= TYPED_BYTES && !command.chars().any(char::is_control);
+    typed.then(|| command_line(&["rampart", "allow", &literal(command)].map(OsString::from)))
+}
+
+/// A pattern for one command, word for word.
+pub fn literal(command: &str) -> String {
+    command.chars().fold(String::new(), |mut pattern, c| {
+        match c {
+            '*' | '?' | '[' => pattern.extend(['[', c, ']']),
+            c => pattern.push(c),
+        }
+        pattern
+    })
+}
+
 struct Json(Vec<u8>);
 
 impl Sink for Json {

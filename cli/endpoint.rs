@@ -53,9 +53,13 @@ enum Place {
     Name(String, u16),
 }
 
-#[derive(Deserialize)]
-struct Health {
+/// What a server says of itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Health {
     status: String,
+    pub mode: String,
+    pub policy: String,
 }
 
 impl Endpoint {
@@ -121,7 +125,12 @@ impl Endpoint {
 
     /// Whether a policy server answers there that is well.
     pub fn is_well(&self) -> bool {
-        self.ways.iter().any(Way::is_well)
+        self.health().is_some()
+    }
+
+    /// What a policy server that is well says of itself.
+    pub fn health(&self) -> Option<Health> {
+        self.ways.iter().find_map(Way::well)
     }
 
     /// Whether the server that listens there belongs to this user or to root, by each of the
@@ -137,13 +146,13 @@ impl Endpoint {
 }
 
 impl Way {
-    fn is_well(&self) -> bool {
+    fn well(&self) -> Option<Health> {
         let body = match &self.place {
             Place::Address(_) | Place::Name(..) => self.health(),
             socket => socket.connect().and_then(health_over_socket).ok(),
         };
         body.and_then(|body| serde_json::from_slice::<Health>(&body).ok())
-            .is_some_and(|health| health.status == "ok")
+            .filter(|health| health.status == "ok")
     }
 
     /// The body of the server's report on itself.

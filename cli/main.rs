@@ -11,17 +11,21 @@ mod library;
 mod mode;
 mod output;
 mod owner;
+mod policy_edit;
 mod policy_file;
 mod relay;
 mod run;
 mod server;
+mod terminal;
 mod token;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{doctor, policy, preload, serve, setup, test};
+use commands::{
+    audit as audit_command, doctor, log, manual, policy, preload, rules, serve, setup, status, test,
+};
 use failure::{Failure, say};
 
 const AFTER_HELP: &str = "\
@@ -48,8 +52,17 @@ enum Command {
     Serve(serve::Arguments),
     Test(test::Arguments),
     Policy(policy::Arguments),
+    Allow(rules::Allow),
+    Block(rules::Block),
+    Rules(rules::Arguments),
+    Log(log::Arguments),
+    Audit(audit_command::Arguments),
+    Status(status::Arguments),
     Doctor(doctor::Arguments),
     Setup(setup::Arguments),
+    Completions(manual::Completions),
+    #[command(name = "man")]
+    Manual(manual::Manual),
 }
 
 fn main() -> ExitCode {
@@ -68,6 +81,16 @@ fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Serve(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Test(arguments) => test::run(arguments).map(status),
         Command::Policy(arguments) => policy::run(arguments).map(status),
+        Command::Allow(arguments) => rules::allow(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Block(arguments) => rules::block(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Rules(arguments) => rules::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Log(arguments) => log::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Audit(arguments) => audit_command::run(arguments).map(status),
+        Command::Status(arguments) => status::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Completions(arguments) => {
+            manual::completions(arguments).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Manual(arguments) => manual::manual(arguments).map(|()| ExitCode::SUCCESS),
         Command::Doctor(arguments) => doctor::run(arguments).map(status),
         Command::Setup(arguments) => setup::run(arguments).map(|()| ExitCode::SUCCESS),
     }

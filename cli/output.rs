@@ -12,15 +12,23 @@ use crate::failure::Failure;
 /// # Errors
 /// It could not be written; a reader that has enough is no error.
 pub fn line(text: impl Display) -> Result<(), Failure> {
-    finish(writeln!(io::stdout(), "{text}"))
+    finish(writeln!(io::stdout(), "{text}")).map(drop)
 }
 
-/// Writes text as it is.
+/// Writes text as it is; gives whether the reader may want more.
 ///
 /// # Errors
 /// It could not be written; a reader that has enough is no error.
-pub fn text(text: &str) -> Result<(), Failure> {
+pub fn text(text: &str) -> Result<bool, Failure> {
     finish(io::stdout().write_all(text.as_bytes()))
+}
+
+/// Whether the reader of stdout is gone, which a writer that waits would not notice.
+pub fn is_closed() -> bool {
+    let mut stdout = libc::pollfd { fd: libc::STDOUT_FILENO, events: 0, revents: 0 };
+    // SAFETY: it is one such structure, and ours.
+    let ready = unsafe { libc::poll(&raw mut stdout, 1, 0) };
+    ready > 0 && stdout.revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0
 }
 
 /// Writes a value as one line of JSON.
@@ -33,11 +41,10 @@ pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     line(text)
 }
 
-fn finish(written: io::Result<()>) -> Result<(), Failure> {
+fn finish(written: io::Result<()>) -> Result<bool, Failure> {
     match written.and_then(|()| io::stdout().flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(format!("cannot write to stdout: {error}")))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::new(format!("cannot write to stdout: {error}"))),
     }
 }

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use rampart_policy::{Action, Decision, PolicySet, Problem, STARTER};
 
+use crate::command_line::how_to_allow;
 use crate::failure::Failure;
-use crate::home::Home;
+use crate::home::{Home, make_private_directory};
 
 /// A policy, and where it came from.
 pub struct InForce {
@@ -82,15 +83,57 @@ pub fn warnings(policies: &PolicySet, file: &Path) -> impl Iterator<Item = Strin
     })
 }
 
-/// How a person would allow what was refused, in words that end the sentence "the user can allow it: …". The library shows
-/// it, and cuts it after 160 bytes: the file stands last.
-pub fn suggestion(policies: &PolicySet, decision: &Decision) -> Option<String> {
+/// The library shows no more of a suggestion.
+const SHOWN_BYTES: usize = 160;
+
+/// Puts a policy's text in place of a file, whole or not at all, with the rights that the file
+/// had; a new one is its owner's only.
+///
+/// # Errors
+/// As the system says; the file is as it was.
+pub fn replace(file: &Path, text: &str) -> io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    if let Some(directory) = file.parent() {
+        make_private_directory(directory)?;
+    }
+    let temporary = file.with_extension(format!("new-{}", std::process::id()));
+    let mut options = std::fs::OpenOptions::new();
+    let written = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)
+        .and_then(|mut new| {
+            if let Ok(facts) = std::fs::metadata(file) {
+                new.set_permissions(facts.permissions())?;
+            }
+            new.write_all(text.as_bytes()).and_then(|()| new.sync_all())
+        })
+        .and_then(|()| std::fs::rename(&temporary, file));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// How a person would allow what was refused, in words that end the sentence "the user can allow
+/// it: …". The library shows it, and cuts it after 160 bytes: the file stands last.
+pub fn suggestion(policies: &PolicySet, decision: &Decision, command: &str) -> Option<String> {
     let what = match &decision.because {
         _ if decision.allowed() => return None,
         Some(because) => format!("rule {} of policy {}", because.rule, because.policy),
         None if policies.default_action() == Action::Deny => "default_action".to_owned(),
         None => return None,
     };
+    // What `rampart allow` writes to.
+    let own = Home::locate()
+        .is_ok_and(|home| policies.origin().is_none_or(|file| home.policy() == Path::new(file)));
+    let how = how_to_allow(command).map(|how| format!("`{how}`, and a new run"));
+    if let Some(how) = how.filter(|how| own && how.len() <= SHOWN_BYTES) {
+        return Some(how);
+    }
     Some(match policies.origin() {
         Some(file) => format!("in a new run, with {what} changed in {file}"),
         None => format!(
@@ -113,9 +156,9 @@ mod tests {
     #[test]
     fn what_is_refused_has_a_rule_to_change_and_a_file_that_it_stands_in() {
         let policies = PolicySet::parse(POLICY, "/p/policy.yaml").expect("a policy");
-        let of = |policies: &PolicySet, command| {
+        let of = |policies: &PolicySet, command: &str| {
             let call = Call { agent: "", session: "", command, ..Call::default() };
-            suggestion(policies, &policies.evaluate(&call))
+            suggestion(policies, &policies.evaluate(&call), command)
         };
         assert_eq!(of(&policies, "ls"), None);
         assert_eq!(
@@ -126,7 +169,9 @@ mod tests {
             of(&policies, "make").as_deref(),
             Some("in a new run, with default_action changed in /p/policy.yaml")
         );
-        let built_in = of(&PolicySet::starter(), "rm -rf /").expect("a suggestion");
-        assert!(built_in.contains("rampart policy show") && built_in.len() <= 160, "{built_in}");
+        let built_in = |command: &str| of(&PolicySet::starter(), command).expect("a suggestion");
+        assert_eq!(built_in("rm -rf /"), "`rampart allow 'rm -rf /'`, and a new run");
+        let long = built_in(&format!("rm -rf / {}", "x".repeat(200)));
+        assert!(long.contains("rampart policy show") && long.len() <= 160, "{long}");
     }
 }

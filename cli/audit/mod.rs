@@ -1,9 +1,21 @@
-//! The audit: what a record is, which secrets do not get into it, and the file.
+//! The audit: what a record is, which secrets do not get into it, the files and their chain, and
+//! what reads them.
 
+mod event;
+mod files;
 mod log;
 mod mask;
+mod read;
+mod record;
 mod secrets;
-mod stamp;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod writer;
 
-pub use log::{Audit, Durability, Lines, Record};
+pub use event::Event;
+pub use log::{Audit, Durability, Lines};
 pub use mask::prepare;
+pub use read::{Follower, Trail};
+pub use record::Record;
+pub use verify::verify;

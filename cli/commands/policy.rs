@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::suggest;
 use crate::failure::{Failure, say};
 use crate::home::Home;
 use crate::output;
@@ -45,6 +46,7 @@ enum Action {
         /// The file
         file: PathBuf,
     },
+    Suggest(suggest::Arguments),
     /// Show the policy that `serve`, `preload` and `test` use
     #[command(after_help = SHOW_EXAMPLES)]
     Show {
@@ -73,6 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
     match &arguments.action {
         Action::Check { files } => check(files),
         Action::Test { file } => super::test::run_file(file),
+        Action::Suggest(arguments) => suggest::run(arguments).map(|()| true),
         Action::Show { policy, json } => show(policy.as_deref(), *json).map(|()| true),
     }
 }
@@ -111,5 +114,5 @@ fn show(named: Option<&Path>, json: bool) -> Result<(), Failure> {
     }
     // On stderr, so that the policy itself can be kept in a file.
     say(format!("the policy in force is {origin}"));
-    output::text(&policy.source)
+    output::text(&policy.source).map(drop)
 }

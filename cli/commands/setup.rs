@@ -13,12 +13,14 @@ use crate::failure::Failure;
 use crate::home::{Home, keep_private, make_private_directory};
 use crate::library;
 use crate::output;
+use crate::run::environment::is_guarded;
 use crate::token::Token;
 
 const EXAMPLES: &str = "\
 Examples:
   rampart setup
   rampart setup --shell bash >> ~/.bashrc
+  rampart setup --remove
   RAMPART_LIBRARY=target/preload/librampart.so rampart setup
 
 It can be run again at any time: the library is replaced by the one beside this
@@ -32,6 +34,9 @@ pub struct Arguments {
     /// Change nothing; write the lines for this shell's start file
     #[arg(long, value_enum, value_name = "SHELL")]
     shell: Option<Shell>,
+    /// Take away what setup has put into place; what you wrote yourself stays
+    #[arg(long, conflicts_with = "shell")]
+    remove: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -47,12 +52,17 @@ enum Shell {
 /// There is no library to install, or a file cannot be written.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match arguments.shell {
+        _ if arguments.remove => remove(&Home::locate()?),
         Some(shell) => output::line(shell_lines(shell)?),
         None => install(&Home::locate()?),
     }
 }
 
-fn install(home: &Home) -> Result<(), Failure> {
+/// Makes what is missing, and keeps what is there.
+///
+/// # Errors
+/// There is no library to install, or a file cannot be written.
+pub fn install(home: &Home) -> Result<(), Failure> {
     let library = library::find_to_install(home)?;
     let private = |directory: &Path| {
         make_private_directory(directory).and_then(|()| keep_private(directory)).map_err(|error| {
@@ -77,6 +87,46 @@ fn tell(changed: bool, done: &str, what: &str, path: &Path) -> Result<(), Failur
         output::line(format_args!("{done} the {what} {path}"))
     } else {
         output::line(format_args!("kept the {what} {path}"))
+    }
+}
+
+/// Takes away what [`install`] makes, if it is still as it was made.
+fn remove(home: &Home) -> Result<(), Failure> {
+    if is_guarded() {
+        return Err(Failure::cannot_run(
+            "`rampart setup --remove` is for the person at the keyboard, and this process is guarded",
+        ));
+    }
+    let library = home.libraries().join(library::file_name());
+    take_away("library", &library, true)?;
+    take_away("token", &home.token(), true)?;
+    let policy = home.policy();
+    let is_starter = fs::read_to_string(&policy).is_ok_and(|text| text == STARTER);
+    take_away("policy", &policy, is_starter)?;
+    if home.audit().exists() {
+        output::line(format_args!("kept the audit {}", home.audit().display()))?;
+    }
+    for directory in [home.libraries(), home.directory().to_path_buf()] {
+        // One with something in it stays.
+        let _ = fs::remove_dir(directory);
+    }
+    output::line("Runs that are under way go on under the library that they have.")
+}
+
+fn take_away(what: &str, path: &Path, is_ours: bool) -> Result<(), Failure> {
+    if !is_ours {
+        return if path.exists() {
+            output::line(format_args!("kept the {what} {}, which you have changed", path.display()))
+        } else {
+            Ok(())
+        };
+    }
+    match fs::remove_file(path) {
+        Ok(()) => output::line(format_args!("removed the {what} {}", path.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => {
+            Err(Failure::new(format!("cannot remove the {what} {}: {error}", path.display())))
+        }
     }
 }
 
@@ -131,8 +181,13 @@ fn shell_lines(shell: Shell) -> Result<String, Failure> {
         Shell::Bash | Shell::Zsh => format!("export PATH={directory}:\"$PATH\""),
         Shell::Fish => format!("fish_add_path {directory}"),
     };
+    let completions = match shell {
+        Shell::Bash => "source <(rampart completions bash)",
+        Shell::Zsh => "source <(rampart completions zsh)",
+        Shell::Fish => "rampart completions fish | source",
+    };
     Ok(format!(
-        "{path}\n# To guard an agent whenever you start it, name it here:\n\
+        "{path}\n{completions}\n# To guard an agent whenever you start it, name it here:\n\
          # alias claude='rampart preload --agent claude -- claude'"
     ))
 }

@@ -9,7 +9,7 @@ use rampart_core::coverage::Coverage;
 use rampart_policy::{COVERAGES, Call, Decision, Form, Outcome};
 use serde::Serialize;
 
-use crate::command_line::command_line;
+use crate::command_line::{command_line, how_to_allow};
 use crate::commands::doctor::coverage_of;
 use crate::failure::Failure;
 use crate::home::{self, Home};
@@ -191,6 +191,8 @@ fn explain(command: &str, decision: &Decision, origin: &str) -> String {
     row("also", &others.join(", "));
     row("unparsed", decision.unparsed.as_deref().unwrap_or_default());
     row("from", origin);
+    let how = (!decision.allowed()).then(|| how_to_allow(command)).flatten();
+    row("to allow", how.as_deref().unwrap_or_default());
     text
 }
 

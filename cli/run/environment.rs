@@ -34,6 +34,14 @@ pub fn variable(name: &str) -> Result<Option<String>, Failure> {
         .map_err(|_| Failure::usage(format!("{name} is not UTF-8")))
 }
 
+/// Whether this process is guarded: the library puts back what says so, whatever was done to the
+/// environment.
+pub fn is_guarded() -> bool {
+    std::env::var_os(PRELOAD).is_some_and(|list| {
+        list.as_bytes().windows(b"librampart.".len()).any(|part| part == b"librampart.")
+    })
+}
+
 /// What the library is to do in the guarded command and its descendants.
 pub struct Guard<'a> {
     pub library: &'a Path,

@@ -6,6 +6,7 @@ pub mod askers;
 pub mod default_server;
 pub mod embedded;
 pub mod environment;
+pub mod guarded;
 pub mod inherited;
 pub mod lifetime;
 pub mod own_server;

@@ -40,6 +40,52 @@ impl Marks {
     }
 }
 
+/// The parent of a process; `None` where it is gone.
+#[cfg(target_os = "linux")]
+pub fn parent(process: i32) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name before it is in brackets, and may hold brackets and blanks (proc_pid_stat(5)).
+    status.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// The parent of a process; `None` where it is gone.
+#[cfg(target_os = "macos")]
+pub fn parent(process: i32) -> Option<i32> {
+    let mut facts = std::mem::MaybeUninit::<libc::proc_bsdinfo>::uninit();
+    let size = i32::try_from(size_of::<libc::proc_bsdinfo>()).ok()?;
+    let room = facts.as_mut_ptr().cast();
+    // SAFETY: the room has that many bytes.
+    let filled = unsafe { libc::proc_pidinfo(process, libc::PROC_PIDTBSDINFO, 0, room, size) };
+    // SAFETY: all of it was filled in.
+    (filled == size).then(|| unsafe { facts.assume_init() })?.pbi_ppid.try_into().ok()
+}
+
+/// Gives the environment that each process was started with, as far as this user may see it.
+#[cfg(target_os = "linux")]
+pub fn each_environment(mut take: impl FnMut(i32, Vec<&[u8]>)) {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
+        if let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) {
+            take(pid, environment.split(|byte| *byte == 0).collect());
+        }
+    }
+}
+
+/// `ARG_MAX` (`sys/syslimits.h`)
+#[cfg(target_os = "macos")]
+const LARGEST_AREA: usize = 1024 * 1024;
+
+/// Gives the environment that each process was started with, as far as this user may see it.
+#[cfg(target_os = "macos")]
+pub fn each_environment(mut take: impl FnMut(i32, Vec<&[u8]>)) {
+    let mut room = vec![0; LARGEST_AREA];
+    for pid in all().into_iter().filter(|pid| *pid > 0) {
+        if let Some(environment) = argument_area(pid, &mut room).and_then(environment_in) {
+            take(pid, environment.collect());
+        }
+    }
+}
+
 /// Most environments are no longer.
 #[cfg(target_os = "linux")]
 const ENVIRONMENT_BYTES: usize = 16 * 1024;
@@ -127,8 +173,6 @@ pub fn handle(_process: Pid) -> Option<OwnedFd> {
 /// ones that it protects.
 #[cfg(target_os = "macos")]
 pub fn of_tree(marks: &Marks) -> Option<Pid> {
-    /// `ARG_MAX` (`sys/syslimits.h`)
-    const LARGEST_AREA: usize = 1024 * 1024;
     let own = Pid::this().as_raw();
     let mut room = vec![0; LARGEST_AREA];
     let is_one = |pid: &i32| {

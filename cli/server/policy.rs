@@ -81,7 +81,7 @@ impl Policy {
             () = server.run(Rc::clone(self), until) => {}
             () = self.attend() => {}
         }
-        self.audit.borrow_mut().write();
+        self.audit.borrow_mut().finish();
     }
 
     /// Decides one question of this process. The verdict is in the audit by then, or will be
@@ -166,7 +166,7 @@ impl Policy {
             });
             let (judged, lines) = judged.await.ok()?;
             let mut audit = policy.audit.borrow_mut();
-            audit.append(&lines);
+            audit.append(lines);
             audit.settle();
             policy.unwritten.notify_one();
             Some(judged)
@@ -288,11 +288,12 @@ impl Case {
             cwd: call.cwd,
             coverage: call.coverage,
             verdict: verdict_name(decision.action),
-            policy: decision.matched.first().map(String::as_str),
+            policies: &decision.matched,
+            evaluation_us: microseconds(took),
             message: &decision.message,
             mode: self.mode.name(),
         });
-        let suggestions = suggestion(&self.policies, &decision).into_iter().collect();
+        let suggestions = suggestion(&self.policies, &decision, call.command).into_iter().collect();
         Verdict { suggestions, ..Verdict::of(decision, self.mode, took, self.id.clone()) }
     }
 }
@@ -310,10 +311,14 @@ impl Verdict {
             message: decision.message,
             matched_policies: decision.matched,
             suggestions: Vec::new(),
-            eval_duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            eval_duration_us: microseconds(took),
             audit_id,
         }
     }
+}
+
+fn microseconds(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The verdict, where the engine gives one: a command that makes it fail is refused.
@@ -392,8 +397,9 @@ mod tests {
             let line: serde_json::Value =
                 serde_json::from_str(text.lines().last().unwrap()).unwrap();
             assert_eq!(line["id"], verdict.audit_id.as_str());
-            assert_eq!((&line["agent"], &line["pid"]), (&"a".into(), &7.into()));
-            assert_eq!(line["command"], command.as_str());
+            let request = &line["request"];
+            assert_eq!((&line["agent"], &request["pid"]), (&"a".into(), &7.into()));
+            assert_eq!(request["command"], command.as_str());
         }
     }
 

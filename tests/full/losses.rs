@@ -216,9 +216,9 @@ fn a_server_that_comes_and_goes_hears_of_all_that_it_missed() {
     let missed: usize = audit
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|line| line["event"] == "checks-missed")
+        .filter(|line| line["request"]["event"] == "checks-missed")
         .filter_map(|line| {
-            let message = line["message"].as_str()?.to_owned();
+            let message = line["decision"]["message"].as_str()?.to_owned();
             message.split(" programs").next()?.rsplit(' ').next()?.parse::<usize>().ok()
         })
         .sum();

@@ -2,6 +2,7 @@
 //! program.
 
 mod disk;
+mod fix;
 mod homebrew;
 mod places;
 mod program;
@@ -28,8 +29,8 @@ Examples:
   rampart doctor --json | jq '.checks[] | select(.level == \"problem\")'
 
 The status is 0 if all is in place, or if the guard sees everything that PROGRAM
-does; 1 if not; 127 if there is no such program. Nothing is changed, and PROGRAM is
-not started.";
+does; 1 if not; 127 if there is no such program. Nothing is changed without --fix, and
+PROGRAM is not started.";
 
 /// Check that everything is in place, or what the guard sees of a program
 #[derive(Debug, Args)]
@@ -43,6 +44,9 @@ pub struct Arguments {
     /// Say what a run of this agent needs
     #[arg(long, value_name = "NAME", conflicts_with = "program")]
     agent: Option<OsString>,
+    /// First put right what needs no decision: rights that are too wide, what setup makes
+    #[arg(long, conflicts_with_all = ["program", "agent", "json"])]
+    fix: bool,
     /// Write one JSON object
     #[arg(long)]
     json: bool,
@@ -56,7 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
     match (arguments.program.first(), &arguments.agent) {
         (Some(name), _) => program::run(name, arguments.json),
         (None, Some(name)) => seal::of_agent(name, arguments.json),
-        (None, None) => check(arguments.json),
+        (None, None) => check(arguments),
     }
 }
 
@@ -105,14 +109,17 @@ struct Report {
     checks: Vec<Check>,
 }
 
-fn check(json: bool) -> Result<bool, Failure> {
+fn check(arguments: &Arguments) -> Result<bool, Failure> {
     let home = Home::locate()?;
+    if arguments.fix {
+        fix::run(&home)?;
+    }
     let mut checks = places::checks(&home);
     checks.extend(trial::check(&home));
     checks.extend(seal::check());
     checks.push(server::check(&home));
     let ok = checks.iter().all(|check| check.level != Level::Problem);
-    if json {
+    if arguments.json {
         output::json(&Report { ok, checks })?;
         return Ok(ok);
     }

@@ -1,4 +1,4 @@
-//! Commands that would end the server itself. They are refused whatever the policy says: they
+//! Commands that would end the server itself, or change what it is to allow. They are refused whatever the policy says: they
 //! would take the guard away from the whole tree, and hardly ever mean to.
 //!
 //! What a program is started with is known exactly, by its process number, name and command
@@ -13,6 +13,22 @@ use std::fs;
 use nix::unistd::{User, geteuid, getpgrp, getppid, getsid};
 
 use super::question::Question;
+
+/// Why a guarded process may not change what it is allowed.
+const FOR_A_PERSON: &str = "What is allowed here is for the person to say who started this agent. \
+     Tell which command you need, and why.";
+
+/// Whether a command changes what is allowed. The first word is the last component of the
+/// program's path.
+fn is_for_a_person(words: &[String]) -> bool {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["rampart", "allow" | "approve" | "block" | "deny", ..]
+        | ["rampart", "rules", "remove", ..] => true,
+        ["rampart", "setup", ref options @ ..] => options.contains(&"--remove"),
+        _ => false,
+    }
+}
 
 /// What the server is to other processes.
 pub struct Itself {
@@ -55,6 +71,10 @@ impl Itself {
 
     /// Why a command is refused, if it would end this process.
     pub fn refuses(&self, line: &str) -> Option<String> {
+        if line.contains("rampart") && words::any_command(line, &mut |words| is_for_a_person(words))
+        {
+            return Some(FOR_A_PERSON.to_owned());
+        }
         let may = ["kill", "fuser"].iter().any(|word| line.contains(word));
         (may && words::any_command(line, &mut |words| killers::reaches(self, words))).then(|| {
             format!(
@@ -68,7 +88,7 @@ impl Itself {
     /// The same of a question that is not read yet.
     pub fn refuses_question(&self, body: &[u8]) -> Option<String> {
         let holds = |word: &[u8]| body.windows(word.len()).any(|window| window == word);
-        if !holds(b"kill") && !holds(b"fuser") {
+        if !holds(b"kill") && !holds(b"fuser") && !holds(b"rampart") {
             return None;
         }
         Question::read(body).ok().and_then(|question| self.refuses(&question.params.command))

@@ -119,7 +119,9 @@ fn a_server_that_is_killed_loses_no_question_and_nothing_is_answered_unasked() {
     // Each answer was given to its own question, by one of the two.
     let lines = worlds.iter().flat_map(|world| world.audit());
     let recorded: HashMap<String, String> = lines
-        .filter_map(|line| Some((line["id"].as_str()?.into(), line["command"].as_str()?.into())))
+        .filter_map(|line| {
+            Some((line["id"].as_str()?.into(), line["request"]["command"].as_str()?.into()))
+        })
         .collect();
     for (command, answer) in &answers {
         assert_eq!(answer["allowed"], !command.starts_with("forbidden"), "{command}");

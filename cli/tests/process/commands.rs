@@ -174,3 +174,62 @@ fn rampart_home_moves_all_files() {
         world.rampart(["test", "forbidden x"]).env("RAMPART_HOME", "elsewhere").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
 }
+
+#[test]
+fn completions_and_manual_are_of_every_command() {
+    let world = World::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let written = world.run(["completions", shell]);
+        assert_eq!(written.status.code(), Some(0), "{shell}");
+        assert!(stdout(&written).contains("preload"), "{shell}");
+    }
+    let script = world.write("c.bash", &stdout(&world.run(["completions", "bash"])));
+    let checked = std::process::Command::new("bash").arg("-n").arg(script).status().unwrap();
+    assert!(checked.success());
+    assert!(stdout(&world.run(["man"])).contains(".TH rampart 1"));
+    assert_eq!(world.run(["man", "--dir", "man"]).status.code(), Some(0));
+    for page in ["rampart.1", "rampart-preload.1", "rampart-policy-suggest.1"] {
+        let text = std::fs::read_to_string(world.path("man").join(page)).unwrap();
+        assert!(text.contains("NAME"), "{page}");
+    }
+    let failed = world.run(["man", "--dir", "/proc/nowhere"]);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(stderr(&failed).contains("/proc/nowhere"), "{}", stderr(&failed));
+}
+
+#[test]
+fn setup_remove_takes_back_what_setup_made_and_leaves_what_a_person_wrote() {
+    let world = World::with_library();
+    let library = world.home().join("lib/librampart.so");
+    assert_eq!(world.run(["setup"]).status.code(), Some(0));
+    let removed = world.run(["setup", "--remove"]);
+    assert_eq!(removed.status.code(), Some(0), "{}", stderr(&removed));
+    assert!(!world.home().exists());
+    assert_eq!(world.run(["setup", "--remove"]).status.code(), Some(0));
+
+    world.write(".rampart/policy.yaml", "# mine\nversion: \"1\"\n");
+    world.write(".rampart/audit.jsonl", "");
+    std::fs::create_dir_all(library.parent().unwrap()).unwrap();
+    std::fs::write(&library, "").unwrap();
+    let removed = stdout(&world.run(["setup", "--remove"]));
+    assert!(
+        removed.contains("which you have changed") && removed.contains("kept the audit"),
+        "{removed}"
+    );
+    assert!(!library.exists() && world.home().join("policy.yaml").exists());
+}
+
+#[test]
+fn status_shows_what_runs_and_whether_its_server_answers() {
+    let world = World::with_library();
+    let run = crate::embedded::Waiting::start_with(&world, &["--session", "night"], &[]);
+    let status = stdout(&world.run(["status"]));
+    let line = status.lines().find(|line| line.contains("/night")).unwrap();
+    assert!(line.contains("guarded  preload/night  enforce  1 process ("), "{status}");
+    assert!(line.ends_with("0 asked, 0 denied, policy the built-in starter"), "{status}");
+    run.end();
+    let json = world.run(["status", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let sessions = json["runs"].as_array().unwrap();
+    assert!(sessions.iter().all(|run| run["session"] != "night"), "{json}");
+}

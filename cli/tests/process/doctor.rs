@@ -325,3 +325,29 @@ fn a_policy_about_coverage_decides_in_test_and_in_serve() {
         assert_eq!(answer["decision"], decision, "{coverage}");
     }
 }
+
+#[test]
+fn fix_takes_rights_from_others_makes_what_is_missing_and_changes_nothing_else() {
+    let world = well();
+    set_mode(&world.home(), 0o775);
+    set_mode(&world.home().join("policy.yaml"), 0o666);
+    set_mode(&world.home().join("lib/librampart.so"), 0o777);
+    fs::remove_file(world.home().join("token")).unwrap();
+    assert_eq!(world.run(["doctor"]).status.code(), Some(1));
+    let fixed = world.run(["doctor", "--fix"]);
+    assert_eq!(fixed.status.code(), Some(0), "{fixed:?}");
+    let told = stderr(&fixed);
+    assert_eq!(told.matches("others' rights taken away").count(), 3, "{told}");
+    assert!(stdout(&fixed).contains("made the token"), "{fixed:?}");
+    assert_eq!(world.run(["doctor"]).status.code(), Some(0));
+    assert_eq!(fs::read_to_string(world.home().join("policy.yaml")).unwrap(), POLICY);
+    let again = world.run(["doctor", "--fix"]);
+    assert_eq!(stderr(&again), "");
+
+    // What takes a decision is told, as ever.
+    fs::write(world.home().join("policy.yaml"), "polices: []").unwrap();
+    assert_eq!(world.run(["doctor", "--fix"]).status.code(), Some(1));
+    let mut guarded = world.rampart(["doctor", "--fix"]);
+    guarded.env("LD_PRELOAD", "/nowhere/librampart.so");
+    assert_eq!(crate::world::finished(&mut guarded).status.code(), Some(126));
+}

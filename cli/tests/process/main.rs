@@ -4,6 +4,7 @@
 //! Nothing here runs a program that could do harm: the commands that the policy is
 //! asked about are only ever words in a request.
 
+mod audit;
 mod balanced;
 mod commands;
 mod crowd;
@@ -14,6 +15,7 @@ mod preload;
 mod reach;
 mod relay;
 mod remote;
+mod rules;
 #[cfg(target_os = "linux")]
 mod seal;
 mod serve_files;

@@ -40,7 +40,7 @@ fn a_changed_policy_is_taken_over_and_a_broken_one_is_not() {
     let events: Vec<_> = world
         .audit()
         .into_iter()
-        .filter_map(|line| line["event"].as_str().map(str::to_owned))
+        .filter_map(|line| line["request"]["event"].as_str().map(str::to_owned))
         .collect();
     assert_eq!(events, ["policy-reloaded", "policy-refused", "policy-reloaded", "policy-missing"]);
 }
@@ -68,8 +68,12 @@ fn a_changed_policy_that_others_may_write_is_not_taken_over() {
         assert!(server.says("not taken").contains("whose it is"));
         assert_eq!(server.ask("forbidden")["allowed"], true);
     }
-    let events: Vec<_> = world.audit().iter().map(|line| line["message"].to_string()).collect();
-    assert!(events.iter().any(|message| message.contains(&format!("it is {user}'s"))));
+    let is_told = |line: &serde_json::Value| {
+        line["decision"]["message"]
+            .as_str()
+            .is_some_and(|told| told.ends_with(&format!("it is {user}'s")))
+    };
+    assert!(world.audit().iter().any(is_told));
 }
 
 #[test]
@@ -157,19 +161,21 @@ fn every_decision_is_a_line_in_the_audit() {
     assert_eq!(line["id"], answer["audit_id"]);
     assert_eq!(line["agent"], "tester");
     assert_eq!(line["session"], "s1");
-    assert_eq!(line["pid"], std::process::id());
-    assert_eq!(line["command"], "forbidden --password=*** x");
-    assert_eq!(line["verdict"], "deny");
-    assert_eq!(line["policy"], "no-forbidden");
-    assert_eq!(line["message"], "Do something else");
-    assert_eq!(line["mode"], "enforce");
-    let time = line["time"].as_str().unwrap();
-    assert!(time.len() == 24 && time.ends_with('Z') && time.as_bytes()[19] == b'.', "{time}");
+    assert_eq!(line["schema_version"], "rampart.audit.v1");
+    assert_eq!(line["tool"], "exec");
+    assert_eq!(line["decision"]["action"], "deny");
+    assert_eq!(line["decision"]["matched_policies"][0], "no-forbidden");
+    assert_eq!(line["decision"]["message"], "Do something else");
+    let request = &line["request"];
+    assert_eq!(request["pid"], std::process::id());
+    assert_eq!(request["parent"], std::os::unix::process::parent_id());
+    assert_eq!(request["command"], "forbidden --password=*** x");
+    assert_eq!(request["mode"], "enforce");
     assert_eq!(mode_of(&world.home().join("audit.jsonl")), 0o600);
 
     let mut tcp = server.over_tcp();
     tcp.ask("ls");
-    assert!(world.audit_of(2)[1]["pid"].is_null());
+    assert!(world.audit_of(2)[1]["request"]["pid"].is_null());
 
     // Log rotation: the file is moved away, and a new one begins.
     let audit = world.home().join("audit.jsonl");
@@ -227,8 +233,8 @@ fn monitoring_allows_and_records_the_verdict_and_disabled_does_not_look() {
         assert_eq!(answer["allowed"], true, "{mode}");
         assert_eq!(answer["decision"], verdict, "{mode}");
         let line = &world.audit_of(1)[0];
-        assert_eq!(line["verdict"], verdict, "{mode}");
-        assert_eq!(line["mode"], mode);
+        assert_eq!(line["decision"]["action"], verdict, "{mode}");
+        assert_eq!(line["request"]["mode"], mode);
     }
 }
 
@@ -273,11 +279,11 @@ fn what_the_server_has_missed_is_an_event_in_the_audit() {
         assert_eq!(client.answer().status, 200);
     }
     let audit = world.audit_of(4);
-    assert_eq!(audit[0]["event"], "checks-missed");
+    assert_eq!(audit[0]["request"]["event"], "checks-missed");
     let own = std::process::id();
-    let message = audit[0]["message"].as_str().unwrap();
+    let message = audit[0]["decision"]["message"].as_str().unwrap();
     assert!(message.contains(&format!("3 programs of process {own} ")), "{message}");
-    assert!(audit[1..].iter().all(|line| line["verdict"] == "allow"), "{audit:?}");
+    assert!(audit[1..].iter().all(|line| line["decision"]["action"] == "allow"), "{audit:?}");
 }
 
 fn question_length(command: &str) -> usize {

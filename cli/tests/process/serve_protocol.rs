@@ -64,9 +64,8 @@ fn the_answer_says_what_was_decided_and_why() {
         assert_eq!(answer["message"], message, "{answer}");
         assert_eq!(answer["matched_policies"][0].as_str(), policy, "{answer}");
         let way_out = answer["suggestions"][0].as_str();
-        let names_rule =
-            way_out.is_some_and(|it| it.contains(" of policy no-forbidden changed in /"));
-        assert!(if allowed { way_out.is_none() } else { names_rule }, "{answer}");
+        let typed = "`rampart allow 'forbidden x'`, and a new run";
+        assert_eq!(way_out, (!allowed).then_some(typed), "{answer}");
         assert!(answer["eval_duration_us"].is_u64(), "{answer}");
         assert!(answer["audit_id"].as_str().is_some_and(|id| !id.is_empty()), "{answer}");
     }
@@ -280,4 +279,30 @@ fn who_asks_and_does_not_read_holds_up_nobody() {
     }
     drop(server);
     flood.join().unwrap();
+}
+
+#[test]
+fn a_refusal_says_what_a_person_may_type_and_a_guarded_process_may_not_type_it() {
+    let (_world, server) = serve();
+    let refused = server.ask("forbidden 'a b' *");
+    assert_eq!(
+        refused["suggestions"][0],
+        r"`rampart allow 'forbidden '\''a b'\'' [*]'`, and a new run"
+    );
+    assert!(server.ask("ls")["suggestions"].is_null());
+    for command in [
+        "rampart allow 'forbidden 1'",
+        "/usr/local/bin/rampart approve 7",
+        "sh -c 'cd /; A=1 rampart rules remove 1'",
+        "sudo rampart setup --remove",
+        "rampart block ls",
+    ] {
+        let refused = server.ask(command);
+        assert_eq!(refused["allowed"], false, "{command}");
+        assert_eq!(refused["matched_policies"][0], "rampart-itself", "{command}");
+        assert!(refused["suggestions"].is_null(), "{command}");
+    }
+    for command in ["rampart log", "rampart rules", "rampart setup", "echo rampart allow x"] {
+        assert_eq!(server.ask(command)["allowed"], true, "{command}");
+    }
 }

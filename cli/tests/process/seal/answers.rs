@@ -152,12 +152,17 @@ fn each_program_is_asked_about_once_and_what_is_not_there_never() {
     assert!(sealed.ran("permitted") && !sealed.ran("forbidden"));
     // A script is one question, and its interpreter none of its own; nor is the command.
     let audit = sealed.0.audit_of(2);
-    assert!(audit.iter().all(|line| line["by"] == "kernel" && line["pid"].is_u64()), "{audit:?}");
+    let is_by_kernel = |line: &serde_json::Value| {
+        line["request"]["by"] == "kernel" && line["request"]["pid"].is_u64()
+    };
+    assert!(audit.iter().all(is_by_kernel), "{audit:?}");
     let asked: Vec<String> = sealed
         .0
         .audit_of(2)
         .iter()
-        .map(|line| line["command"].as_str().unwrap().rsplit('/').next().unwrap().to_owned())
+        .map(|line| {
+            line["request"]["command"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()
+        })
         .collect();
     assert_eq!(asked, ["forbidden", "permitted"]);
 }

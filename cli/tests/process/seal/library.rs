@@ -17,8 +17,9 @@ fn with_library(sealed: &Sealed, flags: &[&str], words: &[&str]) -> Command {
 /// Who asked about each command that begins with this word.
 fn askers(sealed: &Sealed, word: &str) -> Vec<String> {
     let audit = sealed.0.audit();
-    let of_word = audit.iter().filter(|line| line["command"].as_str().unwrap().starts_with(word));
-    of_word.map(|line| line["by"].as_str().unwrap_or("library").to_owned()).collect()
+    let of_word =
+        audit.iter().filter(|line| line["request"]["command"].as_str().unwrap().starts_with(word));
+    of_word.map(|line| line["request"]["by"].as_str().unwrap_or("library").to_owned()).collect()
 }
 
 #[test]

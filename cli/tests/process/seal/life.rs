@@ -165,8 +165,11 @@ fn the_keeper_is_an_ancestor_of_every_process_and_outlives_the_command_for_daemo
     wait_until("the end of the daemon", || is_gone(&pid));
     wait_until("the end of the keeper", || is_gone(&running.keeper));
     assert!(!sealed.ran("forbidden"));
-    let asked = sealed.0.audit();
-    assert!(asked.iter().any(|line| line["command"] == "forbidden" && line["verdict"] == "deny"));
+    let is_denied = |line: &serde_json::Value| {
+        line["request"]["command"] == "forbidden" && line["decision"]["action"] == "deny"
+    };
+    // The server of the run writes it a moment after the answer.
+    wait_until("the record of it", || sealed.0.audit().iter().any(is_denied));
 }
 
 #[test]

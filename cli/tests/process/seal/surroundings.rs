@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use super::{Sealed, text};
 use crate::preload::guard;
 use crate::team::library;
-use crate::world::{finished, stderr, stdout};
+use crate::world::{finished, stderr, stdout, wait_until};
 
 fn is_root() -> bool {
     Command::new("id").arg("-u").output().unwrap().stdout == b"0\n"
@@ -43,9 +43,11 @@ fn an_ordinary_user_can_seal_a_run_which_gains_no_rights_then() {
     let script = sealed.script(script);
     let lines = sealed.0.audit_of(4).len();
     as_nobody(&sealed, &["sh", text(&script)]);
+    let asked = |line: &serde_json::Value| {
+        line["request"]["command"].as_str().unwrap().starts_with("permitted")
+    };
+    wait_until("the record of it", || sealed.0.audit()[lines..].iter().any(asked));
     let all = sealed.0.audit();
-    let asked =
-        |line: &serde_json::Value| line["command"].as_str().unwrap().starts_with("permitted");
     assert_eq!(all[lines..].iter().filter(|line| asked(line)).count(), 1, "{all:?}");
 }
 

@@ -1,0 +1,264 @@
+//! What a line of the audit is: an event in the schema `rampart.audit.v1` of the Go command.
+//!
+//! Each event's hash is over the hash of the event before it and its own line with an empty
+//! `hash`. The Go command checks that by writing what it read anew, so a line has to be byte for
+//! byte what Go's encoder makes of it: members in this order, keys of maps sorted, no zeros at the
+//! end of a second's fraction, `<`, `>` and `&` as escapes. What is this project's own is in
+//! `request`, the only member that may hold anything.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ring::digest::{Context, SHA256, digest};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
+
+use crate::terminal::Local;
+
+/// The name of the schema.
+const SCHEMA: &str = "rampart.audit.v1";
+/// A line ends with its hash, in this form.
+const HASH_PREFIX: &str = "sha256:";
+/// The end of a line of which the hash is not known yet.
+const OPEN_END: &str = r#""hash":""}"#;
+
+/// One line.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Event {
+    pub schema_version: String,
+    pub id: String,
+    /// RFC 3339, in UTC.
+    pub timestamp: String,
+    pub agent: String,
+    pub session: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Host>,
+    /// What was asked about: `exec`, or `server` for what the server tells of itself.
+    pub tool: String,
+    pub request: BTreeMap<String, Value>,
+    pub decision: Verdict,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub compacted_fields: BTreeMap<String, Compaction>,
+    pub prev_hash: String,
+    pub hash: String,
+}
+
+/// The machine, in Go's words.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Host {
+    pub hostname: String,
+    pub os: String,
+    pub arch: String,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Verdict {
+    pub action: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub matched_policies: Vec<String>,
+    pub evaluation_time_us: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// How a member was made smaller, so that the line stays readable for the Go command.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Compaction {
+    pub original_json_bytes: usize,
+    pub sha256: String,
+    pub disposition: String,
+}
+
+impl Event {
+    /// An event of this schema with nothing in it but its time.
+    pub fn at(time: SystemTime) -> Self {
+        Self { schema_version: SCHEMA.into(), timestamp: timestamp(time), ..Self::default() }
+    }
+
+    /// A decision about a command that nobody asked about yet.
+    pub fn of_command(command: &str) -> Self {
+        let mut event = Self { agent: "preload".into(), ..Self::at(SystemTime::now()) };
+        event.request.insert("command".into(), command.into());
+        event
+    }
+
+    /// A string of the request.
+    pub fn asked(&self, name: &str) -> Option<&str> {
+        self.request.get(name)?.as_str()
+    }
+
+    /// A number of the request.
+    pub fn number(&self, name: &str) -> Option<i32> {
+        self.request.get(name)?.as_i64()?.try_into().ok()
+    }
+
+    /// The command line that was asked about; empty where it was something else.
+    pub fn command(&self) -> &str {
+        self.asked("command").unwrap_or_default()
+    }
+
+    /// When it was, where it says so.
+    pub fn time(&self) -> Option<SystemTime> {
+        humantime::parse_rfc3339(&self.timestamp).ok()
+    }
+
+    /// When it was, as a person here reads it.
+    pub fn local(&self) -> Local {
+        Local::of(self.time().unwrap_or(UNIX_EPOCH))
+    }
+
+    /// The event as one line of JSON.
+    pub fn json(&self) -> String {
+        // As below, there is nothing that does not serialise.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Whether this is a decision, and not what the server tells of itself.
+    pub fn is_decision(&self) -> bool {
+        self.tool != "server"
+    }
+
+    /// Appends the event as the line after the one with the hash `previous`; gives its hash.
+    pub fn chain(mut self, previous: &str, out: &mut Vec<u8>) -> String {
+        previous.clone_into(&mut self.prev_hash);
+        self.hash.clear();
+        let begin = out.len();
+        // A vector takes every byte, and an event has nothing that does not serialise.
+        let _ = self.serialize(&mut Serializer::with_formatter(&mut *out, AsGo));
+        let hash = hash(previous, &out[begin..]);
+        // In place of the empty hash at the end: `"}`.
+        out.truncate(out.len() - 2);
+        out.extend_from_slice(hash.as_bytes());
+        out.extend_from_slice(b"\"}\n");
+        hash
+    }
+}
+
+/// The hash of a line, whose own hash is empty in it.
+fn hash(previous: &str, open: &[u8]) -> String {
+    let mut context = Context::new(&SHA256);
+    context.update(previous.as_bytes());
+    context.update(open);
+    hex(HASH_PREFIX, context.finish().as_ref())
+}
+
+/// The hash of bytes by themselves, as hexadecimal digits.
+pub fn fingerprint(bytes: &[u8]) -> String {
+    hex(HASH_PREFIX, digest(&SHA256, bytes).as_ref())
+}
+
+fn hex(prefix: &str, bytes: &[u8]) -> String {
+    bytes.iter().fold(prefix.to_owned(), |mut text, byte| {
+        text.extend(
+            [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
+        );
+        text
+    })
+}
+
+/// Whether a line, without its end, has the hash that it says.
+pub fn is_intact(line: &[u8], event: &Event) -> bool {
+    let end = format!(r#""hash":"{}"}}"#, event.hash);
+    line.strip_suffix(end.as_bytes()).is_some_and(|begin| {
+        hash(&event.prev_hash, &[begin, OPEN_END.as_bytes()].concat()) == event.hash
+    })
+}
+
+/// A time as Go writes it: to the millisecond, without zeros at the end.
+fn timestamp(time: SystemTime) -> String {
+    let text = humantime::format_rfc3339_millis(time).to_string();
+    let shorter = text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
+    // The zeros of a whole second are not those of a fraction.
+    let seconds = "2026-01-02T03:04:05".len();
+    format!("{}Z", &text[..shorter.len().max(seconds)])
+}
+
+/// Writes strings as Go's encoder does: fit for HTML as well.
+struct AsGo;
+
+impl Formatter for AsGo {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let special = |c: char| matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}');
+        let mut rest = fragment;
+        while let Some(at) = rest.find(special) {
+            writer.write_all(&rest.as_bytes()[..at])?;
+            let mut after = rest[at..].chars();
+            if let Some(c) = after.next() {
+                write!(writer, "\\u{:04x}", u32::from(c))?;
+            }
+            rest = after.as_str();
+        }
+        writer.write_all(rest.as_bytes())
+    }
+
+    fn write_char_escape<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        escape: CharEscape,
+    ) -> io::Result<()> {
+        CompactFormatter.write_char_escape(writer, escape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::{Event, is_intact, timestamp};
+
+    fn event(command: &str) -> Event {
+        let mut event = Event::at(UNIX_EPOCH);
+        event.id = "run-1".into();
+        event.request.insert("command".into(), command.into());
+        event
+    }
+
+    #[test]
+    fn a_time_is_without_zeros_at_the_end_of_its_fraction() {
+        for (millis, text) in [
+            (1_767_323_040_000, "2026-01-02T03:04:00Z"),
+            (1_767_323_040_120, "2026-01-02T03:04:00.12Z"),
+            (1_767_323_040_007, "2026-01-02T03:04:00.007Z"),
+        ] {
+            assert_eq!(timestamp(UNIX_EPOCH + Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn a_line_is_what_gos_encoder_writes_and_says_its_own_hash() {
+        let mut out = Vec::new();
+        let first = event("a <b> && \"c\" \u{2028}\u{7f}\u{1}\né").chain("", &mut out);
+        let second = event("ls").chain(&first, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        // What Go's encoder and its SHA-256 make of the same event.
+        let go = concat!(
+            r#"{"schema_version":"rampart.audit.v1","id":"run-1","#,
+            r#""timestamp":"1970-01-01T00:00:00Z","agent":"","session":"","tool":"","#,
+            r#""request":{"command":"a \u003cb\u003e \u0026\u0026 \"c\" \u2028"#,
+            "\u{7f}",
+            r#"\u0001\né"},"decision":{"action":"","evaluation_time_us":0},"prev_hash":"","#,
+            r#""hash":"sha256:7f2b283f01922e2bc3efeffdf9e854ff18660eae137cc0162a8fe979b6456292"}"#,
+        );
+        assert_eq!(lines[0], go);
+        for (line, previous) in lines.iter().zip(["", first.as_str()]) {
+            let read: Event = serde_json::from_str(line).unwrap();
+            assert_eq!(read.prev_hash, previous);
+            assert!(is_intact(line.as_bytes(), &read));
+            let changed = line.replacen("run-1", "run-2", 1);
+            assert!(!is_intact(changed.as_bytes(), &serde_json::from_str(&changed).unwrap()));
+        }
+        assert_ne!(first, second);
+    }
+}

@@ -1,0 +1,168 @@
+//! The files of one audit: the one that is written, and those that were full or old.
+//!
+//! `audit.jsonl` becomes `audit.2026-01-02T03-04-05.678Z.jsonl` beside it. So names sort by time,
+//! and before the file that is written, which is what the Go command's readers go by too.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::event::Event;
+
+/// The tail of a file is read in pieces of this size, at first.
+const TAIL_BYTES: u64 = 64 * 1024;
+
+/// The name that a file is put away under.
+pub fn put_away(path: &Path, now: SystemTime) -> PathBuf {
+    let time = humantime::format_rfc3339_millis(now).to_string().replace(':', "-");
+    let (stem, end) = parts(path);
+    path.with_file_name(format!("{stem}.{time}{end}"))
+}
+
+/// All files of an audit that are there, the oldest first. A directory is one of the Go command,
+/// with a file for each day, and more for a day that filled one.
+pub fn all(path: &Path) -> Vec<PathBuf> {
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        let named = entries.map(|entry| entry.path());
+        let mut files: Vec<_> =
+            named.filter(|file| file.extension().is_some_and(|end| end == "jsonl")).collect();
+        files.sort_by_cached_key(|file| day_and_number(file));
+        return files;
+    }
+    let mut files = earlier(path);
+    if path.exists() {
+        files.push(path.to_path_buf());
+    }
+    files
+}
+
+/// The files that were put away, the oldest first.
+pub fn earlier(path: &Path) -> Vec<PathBuf> {
+    let (stem, end) = parts(path);
+    let is_one = |name: &str| {
+        name.strip_prefix(&stem)
+            .and_then(|rest| rest.strip_suffix(&end))
+            .and_then(|rest| rest.strip_prefix('.'))
+            .is_some_and(|time| time.len() == 24 && time.as_bytes()[10] == b'T')
+    };
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let named = entries.map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = named
+        .filter(|file| file.file_name().and_then(|name| name.to_str()).is_some_and(is_one))
+        .collect();
+    files.sort();
+    files
+}
+
+/// What the Go command's `2026-01-02.p3.jsonl` is ordered by.
+fn day_and_number(file: &Path) -> (String, u32) {
+    let (stem, _) = parts(file);
+    match stem.rsplit_once(".p") {
+        Some((day, number)) => (day.to_owned(), number.parse().unwrap_or(u32::MAX)),
+        None => (stem, 0),
+    }
+}
+
+/// The name without its ending, and the ending with its dot.
+fn parts(path: &Path) -> (String, String) {
+    let text =
+        |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let end = path.extension().map_or_else(String::new, |_| format!(".{}", text(path.extension())));
+    (text(path.file_stem()), end)
+}
+
+/// The last whole line of a file, and what comes after it: of a line that was cut short.
+pub struct Tail {
+    pub line: Vec<u8>,
+    pub torn: Vec<u8>,
+}
+
+impl Tail {
+    /// Reads it, of a file of this many bytes.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn read(path: &Path, size: u64) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let mut room = TAIL_BYTES;
+        loop {
+            let begin = size.saturating_sub(room);
+            file.seek(SeekFrom::Start(begin))?;
+            let mut bytes = Vec::new();
+            (&file).take(size - begin).read_to_end(&mut bytes)?;
+            let torn = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            let whole = &bytes[..torn.saturating_sub(1)];
+            let line = whole.iter().rposition(|byte| *byte == b'\n').map(|end| end + 1);
+            // Either the whole line is in it, or there is nothing before it.
+            if line.is_some() || begin == 0 {
+                let line = whole[line.unwrap_or(0)..].to_vec();
+                return Ok(Self { line, torn: bytes.split_off(torn) });
+            }
+            room *= 4;
+        }
+    }
+
+    /// The hash of the last whole line; empty where it has none.
+    pub fn hash(&self) -> String {
+        serde_json::from_slice::<Event>(&self.line).unwrap_or_default().hash
+    }
+}
+
+/// When the first line of a file was written.
+pub fn begun(path: &Path) -> Option<SystemTime> {
+    let mut beginning = [0; 512];
+    let read = File::open(path).and_then(|mut file| file.read(&mut beginning)).ok()?;
+    let text = String::from_utf8_lossy(&beginning[..read]);
+    let (_, after) = text.split_once(r#""timestamp":""#)?;
+    humantime::parse_rfc3339(after.split_once('"')?.0).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::{Tail, all, put_away};
+
+    #[test]
+    fn files_that_were_put_away_come_in_the_order_of_their_times_and_nothing_else_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let live = directory.path().join("audit.jsonl");
+        let at = |seconds| put_away(&live, UNIX_EPOCH + Duration::from_secs(seconds));
+        let expected = [at(5), at(4_000_000_000), live.clone()];
+        let others = ["audit.txt", "audit.old.jsonl", "other.1970-01-01T00-00-05.000Z.jsonl"];
+        for file in
+            expected.iter().rev().cloned().chain(others.map(|name| directory.path().join(name)))
+        {
+            fs::write(file, "").unwrap();
+        }
+        assert_eq!(all(&live), expected);
+        assert_eq!(
+            put_away(Path::new("/x/audit.jsonl"), UNIX_EPOCH),
+            Path::new("/x/audit.1970-01-01T00-00-00.000Z.jsonl")
+        );
+    }
+
+    #[test]
+    fn the_last_whole_line_is_found_however_long_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let long = "x".repeat(200_000);
+        for (text, line, torn) in [
+            ("", "", ""),
+            ("a\n", "a", ""),
+            ("a\nb\nc", "b", "c"),
+            ("torn", "", "torn"),
+            (&format!("a\n{long}\nend"), &long, "end"),
+        ] {
+            fs::write(&path, text).unwrap();
+            let tail = Tail::read(&path, text.len() as u64).unwrap();
+            assert_eq!(String::from_utf8(tail.line).unwrap(), line);
+            assert_eq!(String::from_utf8(tail.torn).unwrap(), torn);
+        }
+    }
+}

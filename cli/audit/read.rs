@@ -1,0 +1,192 @@
+//! Reads the audit: from the files that are there, and on as lines are added.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::event::Event;
+use super::files;
+use crate::failure::Failure;
+
+/// An audit that is read.
+pub struct Trail {
+    path: PathBuf,
+}
+
+impl Trail {
+    /// The audit in this file and the ones that were put away beside it, or in the directory of
+    /// the Go command.
+    pub fn of(path: &Path) -> Self {
+        Self { path: path.to_path_buf() }
+    }
+
+    /// Its files, the oldest first.
+    pub fn files(&self) -> Vec<PathBuf> {
+        files::all(&self.path)
+    }
+
+    /// Gives each event, the oldest first.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn each(&self, mut take: impl FnMut(Event)) -> Result<(), Failure> {
+        self.files().iter().try_for_each(|file| each(file, &mut take))
+    }
+
+    /// The last events that are wanted, at most so many, the oldest first.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn last(
+        &self,
+        limit: usize,
+        wanted: impl Fn(&Event) -> bool,
+    ) -> Result<Vec<Event>, Failure> {
+        let mut found = Vec::new();
+        for file in self.files().iter().rev() {
+            let mut events = Vec::new();
+            each(file, |event| {
+                if wanted(&event) {
+                    events.push(event);
+                }
+            })?;
+            events.append(&mut found);
+            found = events;
+            if found.len() >= limit {
+                break;
+            }
+        }
+        found.drain(..found.len().saturating_sub(limit));
+        Ok(found)
+    }
+}
+
+/// Gives each event of a file. Lines that are none are left out: `audit verify` is for those.
+fn each(file: &Path, mut take: impl FnMut(Event)) -> Result<(), Failure> {
+    let fault = |error| Failure::new(format!("cannot read the audit {}: {error}", file.display()));
+    let mut reader = BufReader::new(File::open(file).map_err(fault)?);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).map_err(fault)? > 0 {
+        if let Some(event) = event(&line) {
+            take(event);
+        }
+        line.clear();
+    }
+    Ok(())
+}
+
+fn event(line: &[u8]) -> Option<Event> {
+    serde_json::from_slice(line).ok().filter(|event: &Event| !event.id.is_empty())
+}
+
+/// Reads what is added to an audit from now on.
+pub struct Follower {
+    path: PathBuf,
+    file: Option<File>,
+    at: u64,
+    /// A line of which the end is not there yet.
+    begun: Vec<u8>,
+}
+
+impl Follower {
+    /// Begins at the end of the file.
+    pub fn new(path: &Path) -> Self {
+        let file = File::open(path).ok();
+        let at = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |facts| facts.len());
+        Self { path: path.to_path_buf(), file, at, begun: Vec::new() }
+    }
+
+    /// What was added since the last look.
+    pub fn added(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        // What cannot be read now may be at the next look.
+        let _ = self.read(&mut events);
+        if !self.is_current() {
+            // To the end of the old file, and on from the beginning of the new one.
+            self.file = File::open(&self.path).ok();
+            self.at = 0;
+            self.begun.clear();
+            let _ = self.read(&mut events);
+        }
+        events
+    }
+
+    fn read(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let size = file.metadata()?.len();
+        if size < self.at {
+            // A torn line was taken out.
+            self.begun.clear();
+            self.at = size;
+        }
+        file.seek(SeekFrom::Start(self.at))?;
+        let mut bytes = Vec::new();
+        self.at += file.read_to_end(&mut bytes)? as u64;
+        self.begun.extend(bytes);
+        let whole = self.begun.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let rest = self.begun.split_off(whole);
+        let lines = std::mem::replace(&mut self.begun, rest);
+        events.extend(lines.split(|byte| *byte == b'\n').filter_map(event));
+        Ok(())
+    }
+
+    fn is_current(&self) -> bool {
+        let identity = |facts: std::fs::Metadata| (facts.dev(), facts.ino());
+        let open = self.file.as_ref().and_then(|file| file.metadata().ok()).map(identity);
+        open == std::fs::metadata(&self.path).ok().map(identity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::io::Write as _;
+
+    use super::{Follower, Trail};
+
+    fn line(id: &str) -> String {
+        format!("{{\"id\":\"{id}\"}}\n")
+    }
+
+    #[test]
+    fn following_goes_on_in_a_new_file_and_waits_for_the_end_of_a_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.jsonl");
+        fs::write(&path, line("before")).unwrap();
+        let mut follower = Follower::new(&path);
+        let mut added =
+            || follower.added().iter().map(|event| event.id.clone()).collect::<Vec<_>>();
+        assert!(added().is_empty());
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        let (begin, end) = (line("1"), line("2"));
+        file.write_all(format!("{begin}{}", &end[..5]).as_bytes()).unwrap();
+        assert_eq!(added(), ["1"]);
+        file.write_all(&end.as_bytes()[5..]).unwrap();
+        assert_eq!(added(), ["2"]);
+        file.write_all(line("3").as_bytes()).unwrap();
+        fs::rename(&path, directory.path().join("old")).unwrap();
+        fs::write(&path, line("4")).unwrap();
+        assert_eq!(added(), ["3", "4"]);
+        fs::remove_file(&path).unwrap();
+        assert!(added().is_empty());
+        fs::write(&path, line("5")).unwrap();
+        assert_eq!(added(), ["5"]);
+    }
+
+    #[test]
+    fn the_last_ones_may_be_in_several_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.jsonl");
+        let old = directory.path().join("audit.2026-01-02T03-04-05.678Z.jsonl");
+        fs::write(&old, [line("1"), line("2"), "no record\n".into(), line("3")].concat()).unwrap();
+        fs::write(&path, [line("4"), line("5")].concat()).unwrap();
+        let last = |limit| {
+            let events = Trail::of(&path).last(limit, |event| event.id != "5").unwrap();
+            events.into_iter().map(|event| event.id).collect::<Vec<_>>()
+        };
+        assert_eq!(last(1), ["4"]);
+        assert_eq!(last(3), ["2", "3", "4"]);
+        assert_eq!(last(9), ["1", "2", "3", "4"]);
+    }
+}

@@ -1,0 +1,130 @@
+//! What is to be written, as it comes from the answers: taken down as it is, so that an answer
+//! does not wait for masks and hashes.
+
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+use super::event::{Compaction, Event, Host, Verdict, fingerprint};
+use super::mask::mask;
+use crate::run::processes;
+
+/// The Go command reads no line above 2 MiB; of a longer command its beginning is kept.
+const COMMAND_BYTES: usize = 1024 * 1024;
+/// What is kept of a longer one.
+const BEGINNING_BYTES: usize = 64 * 1024;
+/// About what an entry takes besides its command.
+const ENTRY_BYTES: usize = 256;
+
+/// One decision, as it is written.
+pub struct Record<'a> {
+    /// The same as in the answer.
+    pub id: &'a str,
+    pub agent: &'a str,
+    pub session: &'a str,
+    /// The process that asked, where the system tells it.
+    pub pid: Option<i32>,
+    /// Who asked on behalf of it.
+    pub by: Option<&'a str>,
+    /// The command line. Secrets in it are masked when it is written.
+    pub command: &'a str,
+    pub cwd: Option<&'a str>,
+    /// How much will be seen of the program, where it is known.
+    pub coverage: Option<&'a str>,
+    pub verdict: &'a str,
+    /// The policies that had a matching rule, the deciding one first.
+    pub policies: &'a [String],
+    /// How long the policy took, in microseconds.
+    pub evaluation_us: u64,
+    pub message: &'a str,
+    pub mode: &'a str,
+}
+
+/// What waits to be written.
+pub struct Entry {
+    event: Event,
+    pid: Option<i32>,
+    command: Option<String>,
+}
+
+impl Entry {
+    /// A decision.
+    pub fn decision(record: &Record<'_>) -> Self {
+        let mut event = Event::at(SystemTime::now());
+        record.id.clone_into(&mut event.id);
+        record.agent.clone_into(&mut event.agent);
+        record.session.clone_into(&mut event.session);
+        "exec".clone_into(&mut event.tool);
+        event.decision = Verdict {
+            action: record.verdict.to_owned(),
+            matched_policies: record.policies.to_vec(),
+            evaluation_time_us: record.evaluation_us,
+            message: record.message.to_owned(),
+        };
+        let mut ask = |name: &str, value: Option<&str>| {
+            if let Some(value) = value {
+                event.request.insert(name.to_owned(), value.into());
+            }
+        };
+        ask("by", record.by);
+        ask("cwd", record.cwd);
+        ask("coverage", record.coverage);
+        ask("mode", Some(record.mode));
+        Self { event, pid: record.pid, command: Some(record.command.to_owned()) }
+    }
+
+    /// Something that is no decision: what the server tells of itself.
+    pub fn notice(name: &str, message: &str) -> Self {
+        let mut event = Event::at(SystemTime::now());
+        let mut id = [0; 8];
+        // Without randomness ids are not unique, and nothing is lost by it.
+        let _ = getrandom::fill(&mut id);
+        event.id = format!("{name}-{:016x}", u64::from_ne_bytes(id));
+        "server".clone_into(&mut event.tool);
+        event.request.insert("event".into(), name.into());
+        "log".clone_into(&mut event.decision.action);
+        message.clone_into(&mut event.decision.message);
+        Self { event, pid: None, command: None }
+    }
+
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        ENTRY_BYTES + self.command.as_ref().map_or(0, String::len)
+    }
+
+    /// The event that is written: now that nobody waits, with masks, and with the process's parent
+    /// where it is still there.
+    pub fn event(&self, host: &Host) -> Event {
+        let mut event = self.event.clone();
+        event.host = Some(host.clone());
+        if let Some(pid) = self.pid {
+            event.request.insert("pid".into(), pid.into());
+            if let Some(parent) = processes::parent(pid) {
+                event.request.insert("parent".into(), parent.into());
+            }
+        }
+        if let Some(command) = &self.command {
+            let masked = mask(command);
+            let kept = shortened(&masked);
+            if kept.len() < masked.len() {
+                let whole = Value::from(masked.as_ref()).to_string();
+                let compaction = Compaction {
+                    original_json_bytes: whole.len(),
+                    sha256: fingerprint(whole.as_bytes()),
+                    disposition: "truncated".into(),
+                };
+                event.compacted_fields.insert("request.command".into(), compaction);
+            }
+            event.request.insert("command".into(), kept.into());
+        }
+        event
+    }
+}
+
+fn shortened(command: &str) -> &str {
+    if command.len() <= COMMAND_BYTES {
+        return command;
+    }
+    let end = (0..=BEGINNING_BYTES).rev().find(|at| command.is_char_boundary(*at));
+    &command[..end.unwrap_or(0)]
+}

@@ -1,0 +1,119 @@
+//! Checks the chain of an audit: each line's own hash, and that it follows the line before it.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{Event, is_intact};
+use crate::failure::Failure;
+
+/// What is found of an audit.
+#[derive(Debug, Default, Serialize)]
+pub struct Finding {
+    pub files: usize,
+    pub events: u64,
+    /// What a person should know, and is no sign of a change.
+    pub notes: Vec<String>,
+    pub broken: Option<Broken>,
+}
+
+/// The first line that is not what was written, or not where it was.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Broken {
+    pub file: PathBuf,
+    pub line: u64,
+    pub why: &'static str,
+}
+
+/// The first line of a file of the Go command that goes on from another.
+#[derive(Deserialize)]
+struct Continuation {
+    chain_continue: String,
+}
+
+/// Reads all files, the oldest first.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn verify(files: &[PathBuf]) -> Result<Finding, Failure> {
+    let mut check =
+        Check { finding: Finding { files: files.len(), ..Finding::default() }, head: None };
+    for (index, file) in files.iter().enumerate() {
+        if !check.file(file, index + 1 == files.len())? {
+            break;
+        }
+    }
+    Ok(check.finding)
+}
+
+struct Check {
+    finding: Finding,
+    /// The hash of the last line, once there was one.
+    head: Option<String>,
+}
+
+impl Check {
+    /// Gives whether all is well so far.
+    fn file(&mut self, file: &Path, is_last: bool) -> Result<bool, Failure> {
+        let fault =
+            |error| Failure::new(format!("cannot read the audit {}: {error}", file.display()));
+        let mut reader = BufReader::new(File::open(file).map_err(fault)?);
+        let (mut line, mut number) = (Vec::new(), 0);
+        while reader.read_until(b'\n', &mut line).map_err(fault)? > 0 {
+            number += 1;
+            let checked = match line.strip_suffix(b"\n") {
+                Some(whole) => self.line(whole),
+                None if is_last => {
+                    let name = file.display();
+                    self.finding.notes.push(format!(
+                        "{name}:{number}: the last line has no end: it is being written, or its \
+                         writer was killed"
+                    ));
+                    Ok(())
+                }
+                None => Err("the line has no end, and a later file goes on"),
+            };
+            if let Err(why) = checked {
+                self.finding.broken = Some(Broken { file: file.to_path_buf(), line: number, why });
+                return Ok(false);
+            }
+            line.clear();
+        }
+        Ok(true)
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        if let Ok(Continuation { chain_continue }) = serde_json::from_slice(line) {
+            return self.follows(&chain_continue);
+        }
+        let event: Event = serde_json::from_slice(line).map_err(|_| "the line is no record")?;
+        if event.hash.is_empty() {
+            return Err("the record has no hash");
+        }
+        self.follows(&event.prev_hash)?;
+        if !is_intact(line, &event) {
+            return Err("the record was changed: its hash is another");
+        }
+        self.head = Some(event.hash);
+        self.finding.events += 1;
+        Ok(())
+    }
+
+    fn follows(&mut self, previous: &str) -> Result<(), &'static str> {
+        match &self.head {
+            Some(head) if head != previous => Err(
+                "the record does not follow the one before it: lines are missing, moved or added",
+            ),
+            None if !previous.is_empty() => {
+                self.finding
+                    .notes
+                    .push("the audit goes on from an earlier file, which is not here".into());
+                self.head = Some(previous.to_owned());
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! Writes entries to the end of the file, one chain whoever writes: several servers may at the
+//! same time.
+//!
+//! The file is locked while lines are added to it. Whoever has the lock looks whether somebody
+//! else wrote meanwhile, and goes on from the hash of the last line. What was killed in the middle
+//! of a line left a torn one: it is taken out, and kept in an event. A lock that nobody gives back
+//! (a stopped server, or an agent that wants no audit) is not waited for without end: then lines
+//! are written all the same, and if somebody else did too, `rampart audit verify` tells.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::event::{Event, Host};
+use super::files::{self, Tail};
+use super::record::Entry;
+use crate::failure::say;
+
+/// How long a lock is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// The pauses between looks at a lock that is taken.
+const LOCK_PAUSES: [Duration; 2] = [Duration::from_micros(200), Duration::from_millis(10)];
+/// How long a full disk is left alone.
+pub const RETRY: Duration = Duration::from_secs(1);
+/// What waits for a disk that is full. Older entries are given up then.
+const BACKLOG_BYTES: usize = 4 * 1024 * 1024;
+/// So much of a torn line is kept.
+const TORN_BYTES: usize = 4 * 1024;
+
+/// When a file is put away and a new one begun.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub bytes: u64,
+    pub age: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes: 64 * 1024 * 1024, age: Duration::from_secs(30 * 24 * 60 * 60) }
+    }
+}
+
+/// The file, and what waits for it.
+pub struct Writer {
+    path: PathBuf,
+    file: Option<Open>,
+    limits: Limits,
+    host: Host,
+    /// The hash of the last line, as this writer knows it.
+    head: String,
+    backlog: Vec<Entry>,
+    /// How many entries were given up.
+    lost: u64,
+    /// When the disk was found to be full.
+    failed: Option<Instant>,
+    /// The last line of what is no regular file was cut short.
+    torn: bool,
+    complained: bool,
+}
+
+/// The file that is open.
+struct Open {
+    file: File,
+    /// Locks, a chain that others write too, and an end that can be cut are for these only.
+    regular: bool,
+    /// Where the line ends whose hash is the head; `None` before the first look.
+    end: Option<u64>,
+    begun: Option<SystemTime>,
+}
+
+impl Writer {
+    /// Opens the file, and says what is wrong with it.
+    pub fn new(path: &Path, limits: Limits) -> Self {
+        let mut writer = Self {
+            path: path.to_path_buf(),
+            file: None,
+            limits,
+            host: host(),
+            head: String::new(),
+            backlog: Vec::new(),
+            lost: 0,
+            failed: None,
+            torn: false,
+            complained: false,
+        };
+        if let Err(error) = writer.open() {
+            writer.complain(&error);
+        }
+        writer
+    }
+
+    /// The file, where it could be opened.
+    pub fn file(&self) -> Option<&File> {
+        self.file.as_ref().map(|open| &open.file)
+    }
+
+    /// Whether entries wait for a disk that was full.
+    pub fn is_behind(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// Writes entries after those that still wait; for a disk that was just full they wait too.
+    pub fn write(&mut self, entries: Vec<Entry>) {
+        self.backlog.extend(entries);
+        if self.failed.is_some_and(|failed| failed.elapsed() < RETRY) {
+            self.give_up_oldest();
+        } else {
+            self.write_all();
+        }
+    }
+
+    /// Writes what waits.
+    pub fn write_all(&mut self) {
+        if self.backlog.is_empty() {
+            return;
+        }
+        match self.attempt() {
+            Ok(()) => {
+                self.backlog.clear();
+                self.complained = false;
+                self.failed = None;
+            }
+            Err(error) => {
+                self.complain(&error);
+                self.give_up_oldest();
+                self.failed = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Has what was written on the disk.
+    pub fn sync(&mut self) {
+        let synced = self.file().map_or(Ok(()), File::sync_data);
+        // A pipe or a terminal cannot be synced, and need not.
+        if let Err(error) = synced
+            && error.kind() != io::ErrorKind::InvalidInput
+        {
+            self.complain(&error);
+        }
+    }
+
+    /// Makes the file anew where it was moved or removed, as log rotation does.
+    pub fn follow(&mut self) {
+        if !self.is_the_named_one()
+            && let Err(error) = self.open()
+        {
+            self.complain(&error);
+        }
+    }
+
+    fn attempt(&mut self) -> io::Result<()> {
+        self.follow();
+        loop {
+            let Some(open) = &self.file else {
+                return Err(io::ErrorKind::NotFound.into());
+            };
+            if !open.regular {
+                return self.stream();
+            }
+            let locked = lock(&open.file);
+            // Whoever had the lock may have put the file away.
+            if locked && !self.is_the_named_one() {
+                self.open()?;
+                continue;
+            }
+            let added = self.catch_up(locked).and_then(|()| {
+                let put_away = locked && self.is_full() && self.put_away();
+                if put_away { Ok(false) } else { self.add(locked).map(|()| true) }
+            });
+            if let Some(open) = &self.file
+                && locked
+            {
+                unlock(&open.file);
+            }
+            match added {
+                Ok(true) => return Ok(()),
+                Ok(false) => self.open()?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Finds the last line if somebody else wrote, and takes a torn one out.
+    fn catch_up(&mut self, locked: bool) -> io::Result<()> {
+        let Some(open) = &mut self.file else { return Ok(()) };
+        let size = open.file.metadata()?.len();
+        if open.end == Some(size) {
+            return Ok(());
+        }
+        if size == 0 {
+            if let Some(last) = files::earlier(&self.path).last() {
+                let size = std::fs::metadata(last)?.len();
+                self.head = Tail::read(last, size)?.hash();
+            }
+            open.end = Some(0);
+            return Ok(());
+        }
+        let tail = Tail::read(&self.path, size)?;
+        self.head = tail.hash();
+        open.begun = files::begun(&self.path);
+        open.end = Some(size);
+        // Without the lock it may be a line that somebody is just writing.
+        if locked && !tail.torn.is_empty() {
+            let whole = size - tail.torn.len() as u64;
+            if open.file.set_len(whole).is_ok() {
+                open.end = Some(whole);
+            } else {
+                // A file that can only be added to: the torn line gets an end.
+                (&open.file).write_all(b"\n")?;
+                open.end = Some(size + 1);
+            }
+            let kept = &tail.torn[..tail.torn.len().min(TORN_BYTES)];
+            let message = format!(
+                "a line was cut short, for its writer was killed or its disk was full: {}",
+                String::from_utf8_lossy(kept)
+            );
+            self.backlog.insert(0, Entry::notice("torn-line", &message));
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        let Some(open) = &self.file else { return false };
+        let age = open.begun.and_then(|begun| SystemTime::now().duration_since(begun).ok());
+        open.end.is_some_and(|end| end >= self.limits.bytes)
+            || age.is_some_and(|age| age >= self.limits.age)
+    }
+
+    /// Gives the file, which is locked, its lasting name; gives whether that went well.
+    fn put_away(&mut self) -> bool {
+        let target = files::put_away(&self.path, SystemTime::now());
+        !target.exists() && std::fs::rename(&self.path, target).is_ok()
+    }
+
+    /// Adds all lines in one call.
+    fn add(&mut self, locked: bool) -> io::Result<()> {
+        let (bytes, head) = self.lines();
+        let Some(open) = &mut self.file else { return Ok(()) };
+        let end = open.end.unwrap_or(0);
+        let written = write_at_once(&open.file, &bytes);
+        if let Ok(count) = written
+            && count == bytes.len()
+        {
+            open.end = Some(end + bytes.len() as u64);
+            open.begun.get_or_insert_with(SystemTime::now);
+            self.head = head;
+            self.lost = 0;
+            return Ok(());
+        }
+        // What is there of them would be a torn line.
+        if !locked || open.file.set_len(end).is_err() {
+            open.end = None;
+        }
+        Err(written.err().unwrap_or_else(|| io::ErrorKind::StorageFull.into()))
+    }
+
+    /// Adds lines to a pipe, a terminal or a device.
+    fn stream(&mut self) -> io::Result<()> {
+        let (mut bytes, head) = self.lines();
+        if self.torn {
+            bytes.insert(0, b'\n');
+        }
+        let Some(open) = &self.file else { return Ok(()) };
+        let count = write_at_once(&open.file, &bytes)?;
+        self.torn = count < bytes.len();
+        self.head = head;
+        self.lost = 0;
+        if self.torn { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    /// All that waits as lines, and the hash of the last.
+    fn lines(&self) -> (Vec<u8>, String) {
+        let (mut bytes, mut head) = (Vec::new(), self.head.clone());
+        let gap = (self.lost > 0).then(|| {
+            let message = format!("{} decisions could not be written and are lost", self.lost);
+            Entry::notice("lost", &message)
+        });
+        for entry in gap.iter().chain(&self.backlog) {
+            chain(|| entry.event(&self.host), &mut head, &mut bytes);
+        }
+        (bytes, head)
+    }
+
+    fn give_up_oldest(&mut self) {
+        let mut bytes: usize = self.backlog.iter().map(Entry::bytes).sum();
+        let given_up = self.backlog.iter().take_while(|entry| {
+            let too_much = bytes > BACKLOG_BYTES;
+            bytes -= entry.bytes();
+            too_much
+        });
+        let count = given_up.count();
+        self.backlog.drain(..count);
+        self.lost += count as u64;
+    }
+
+    fn is_the_named_one(&self) -> bool {
+        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let open = self.file().and_then(|file| file.metadata().ok()).map(identity);
+        open.is_some() && open == std::fs::metadata(&self.path).ok().map(identity)
+    }
+
+    fn open(&mut self) -> io::Result<()> {
+        self.file = None;
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            // Not to wait where it is a pipe that nobody reads.
+            .custom_flags(libc::O_NONBLOCK)
+            .open(&self.path)?;
+        let kind = file.metadata()?.file_type();
+        let regular = kind.is_file() && !kind.is_fifo();
+        self.file = Some(Open { file, regular, end: None, begun: None });
+        Ok(())
+    }
+
+    fn complain(&mut self, error: &io::Error) {
+        if !self.complained {
+            self.complained = true;
+            say(format!(
+                "cannot write the audit file {}: {error}; the decisions stand, and are not recorded",
+                self.path.display()
+            ));
+        }
+    }
+}
+
+/// Adds an event after the one with the hash `head`. A fault in the making of it leaves nothing
+/// of it to the next one, which may be another client's, and is told in its place.
+pub fn chain(make: impl FnOnce() -> Event, head: &mut String, bytes: &mut Vec<u8>) {
+    let end = bytes.len();
+    let written = catch_unwind(AssertUnwindSafe(|| make().chain(head, bytes)));
+    *head = written.unwrap_or_else(|_| {
+        bytes.truncate(end);
+        let message = "a decision could not be written, by a fault of rampart itself";
+        Entry::notice("fault", message).event(&Host::default()).chain(head, bytes)
+    });
+}
+
+/// Takes the lock; gives whether that went well in time. Where the file system has no locks,
+/// it did.
+fn lock(file: &File) -> bool {
+    let end = Instant::now() + LOCK_PATIENCE;
+    let mut pause = LOCK_PAUSES[0];
+    loop {
+        match file.try_lock() {
+            Ok(()) | Err(std::fs::TryLockError::Error(_)) => return true,
+            Err(std::fs::TryLockError::WouldBlock) if Instant::now() >= end => return false,
+            Err(std::fs::TryLockError::WouldBlock) => std::thread::sleep(pause),
+        }
+        pause = (pause * 2).min(LOCK_PAUSES[1]);
+    }
+}
+
+fn unlock(file: &File) {
+    // It ends with the descriptor at the latest.
+    let _ = file.unlock();
+}
+
+/// One call, so that the lines of several servers do not mix.
+fn write_at_once(mut file: &File, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match file.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            written => return written,
+        }
+    }
+}
+
+fn host() -> Host {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let os = if cfg!(target_os = "macos") { "darwin" } else { std::env::consts::OS };
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    Host {
+        hostname: name.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".into()),
+        os: os.into(),
+        arch: arch.into(),
+    }
+}

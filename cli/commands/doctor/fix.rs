@@ -1,0 +1,59 @@
+//! `rampart doctor --fix`: what can be put right without a decision. Rights that others have to
+//! this user's own files are taken away, and what `rampart setup` makes is made where it is
+//! missing. Nothing that a person wrote is changed.
+
+use std::fs::{Permissions, metadata, set_permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use nix::unistd::geteuid;
+
+use crate::commands::setup;
+use crate::failure::{Failure, say};
+use crate::home::Home;
+use crate::library;
+use crate::run::environment::is_guarded;
+
+/// Puts right what it can, and says what it did.
+///
+/// # Errors
+/// A guarded process asks for it.
+pub fn run(home: &Home) -> Result<(), Failure> {
+    if is_guarded() {
+        return Err(Failure::cannot_run(
+            "`rampart doctor --fix` is for the person at the keyboard, and this process is guarded",
+        ));
+    }
+    let library = home.libraries().join(library::file_name());
+    for (path, kept) in [
+        (home.directory(), 0o700),
+        (&*home.libraries(), 0o755),
+        (&*library, 0o755),
+        (&*home.policy(), 0o644),
+        (&*home.token(), 0o600),
+        (&*home.audit(), 0o600),
+    ] {
+        take_rights(path, kept);
+    }
+    let made = [&*library, &*home.token(), &*home.policy()];
+    // What is wrong then is among what is found next.
+    if !made.iter().all(|path| path.exists())
+        && let Err(failure) = setup::install(home)
+    {
+        say(failure.sentence());
+    }
+    Ok(())
+}
+
+/// Leaves at most these rights to a file of this user.
+fn take_rights(path: &Path, kept: u32) {
+    let Ok(facts) = metadata(path) else { return };
+    let mode = facts.mode() & 0o7777;
+    if mode & !kept == 0 || facts.uid() != geteuid().as_raw() {
+        return;
+    }
+    match set_permissions(path, Permissions::from_mode(mode & kept)) {
+        Ok(()) => say(format!("{}: others' rights taken away", path.display())),
+        Err(error) => say(format!("{}: {error}", path.display())),
+    }
+}

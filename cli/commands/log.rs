@@ -1,0 +1,359 @@
+//! `rampart log`: what was decided, as a table that fits the terminal.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+
+use crate::audit::{Event, Follower, Trail};
+use crate::command_line::{command_line, how_to_allow};
+use crate::failure::{Failure, say};
+use crate::home::Home;
+use crate::output;
+use crate::terminal::{Colour, Local, Screen, cut, fit, harmless, width};
+
+mod tree;
+
+const EXAMPLES: &str = "\
+Examples:
+  rampart log                         the last decisions
+  rampart log --follow --denied       what is refused, as it comes
+  rampart log --since 2h --tree       who started what
+  rampart log --json | jq -r .request.command
+
+A verdict in brackets held nobody up: that run was monitored. The list is cut to the
+terminal's width; elsewhere, and with --json, commands are whole. Secrets were masked when
+they were written. To check that nothing was changed: rampart audit verify";
+
+/// How often a followed audit is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// The widest that columns beside the command get.
+const WHO_COLUMNS: usize = 20;
+const POLICY_COLUMNS: usize = 22;
+/// From this width on there is room for the day.
+const WIDE_COLUMNS: usize = 48;
+/// What the command column should have at least.
+const COMMAND_COLUMNS: usize = 24;
+
+/// Show what was decided
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Go on with what comes from now on
+    #[arg(long, short, conflicts_with = "tree")]
+    follow: bool,
+    #[command(flatten)]
+    choice: Choice,
+    /// The last N [default: 50]
+    #[arg(long, short = 'n', value_name = "N")]
+    lines: Option<usize>,
+    /// Show which process started what
+    #[arg(long, conflicts_with = "json")]
+    tree: bool,
+    /// Write the records as they are, one JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// The audit [default: ~/.rampart/audit.jsonl]; a directory is one of the Go command's
+    #[arg(long, value_name = "FILE")]
+    audit: Option<PathBuf>,
+}
+
+/// Which records are wanted.
+#[derive(Debug, Args)]
+pub struct Choice {
+    /// Only what was refused, or would have been
+    #[arg(long)]
+    denied: bool,
+    /// Only this session
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// Only what is newer: 90s, 2h, 3days, 2026-01-31, 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<SystemTime>,
+}
+
+impl Choice {
+    /// Whether a record is wanted.
+    pub fn wants(&self, event: &Event) -> bool {
+        (!self.denied || event.decision.action == "deny" || event.decision.action == "ask")
+            && self.session.as_ref().is_none_or(|session| *session == event.session)
+            && self.since.is_none_or(|since| event.time().is_some_and(|time| time >= since))
+    }
+
+    /// Whether it names a part that should be shown as a whole.
+    fn is_narrow(&self) -> bool {
+        self.session.is_some() || self.since.is_some()
+    }
+}
+
+/// A moment, as a person writes it: how long ago, or a date.
+///
+/// # Errors
+/// It is neither.
+fn since(text: &str) -> Result<SystemTime, String> {
+    let ago =
+        humantime::parse_duration(text).ok().and_then(|ago| SystemTime::now().checked_sub(ago));
+    let date = || {
+        let day = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
+        humantime::parse_rfc3339_weak(&day).ok()
+    };
+    ago.or_else(date).ok_or_else(|| "write 90s, 2h, 3days or a date like 2026-01-31".to_owned())
+}
+
+/// Shows the records.
+///
+/// # Errors
+/// The audit cannot be read.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let path = place(arguments.audit.as_deref())?;
+    // Before what is there is read, so that nothing is between the two.
+    let follower = arguments.follow.then(|| Follower::new(&path));
+    let few = if arguments.choice.is_narrow() { usize::MAX } else { 50 };
+    let trail = Trail::of(&path);
+    let events =
+        trail.last(arguments.lines.unwrap_or(few), |event| arguments.choice.wants(event))?;
+    if events.is_empty() && trail.files().is_empty() && !arguments.follow {
+        say(format!("nothing is recorded yet in {}", path.display()));
+    }
+    if arguments.tree {
+        return output::text(&tree::text(&events, Screen::of_stdout())).map(drop);
+    }
+    let mut writer = Rows::new(&events, arguments.json);
+    if !writer.write(&events)? {
+        return Ok(());
+    }
+    let Some(mut follower) = follower else { return writer.advise(&events) };
+    loop {
+        std::thread::sleep(LOOK);
+        let mut added = follower.added();
+        added.retain(|event| arguments.choice.wants(event));
+        if !writer.write(&added)? || output::is_closed() {
+            return Ok(());
+        }
+    }
+}
+
+/// The audit that is meant where none is named: this command's own, else the Go command's.
+///
+/// # Errors
+/// The home directory is not known.
+pub fn place(named: Option<&std::path::Path>) -> Result<PathBuf, Failure> {
+    if let Some(named) = named {
+        return match std::fs::metadata(named) {
+            Ok(_) => Ok(named.to_path_buf()),
+            Err(error) => {
+                Err(Failure::usage(format!("cannot read the audit {}: {error}", named.display())))
+            }
+        };
+    }
+    let home = Home::locate()?;
+    let of_go = home.directory().join("audit");
+    let own = home.audit();
+    Ok(if !own.exists() && of_go.is_dir() { of_go } else { own })
+}
+
+/// Writes events one under another.
+pub struct Rows {
+    json: bool,
+    screen: Screen,
+    layout: Layout,
+}
+
+impl Rows {
+    /// With columns for these, and for what may come.
+    pub fn new(events: &[Event], json: bool) -> Self {
+        let screen = Screen::of_stdout();
+        Self { json, screen, layout: Layout::for_events(events, screen.width) }
+    }
+
+    /// Says what a person may do about what was refused last, where a person reads.
+    fn advise(&self, events: &[Event]) -> Result<(), Failure> {
+        match advice(events) {
+            Some(advice) if self.screen.width.is_some() && !self.json => {
+                output::line(self.screen.paint(Colour::Dim, &advice))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives whether somebody still reads.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn write(&mut self, events: &[Event]) -> Result<bool, Failure> {
+        let mut text = String::new();
+        for event in events {
+            if self.json {
+                text.push_str(&event.json());
+            } else {
+                text.push_str(&self.layout.row(event, self.screen));
+            }
+            text.push('\n');
+        }
+        output::text(&text)
+    }
+}
+
+/// What a person at a terminal may do about a command that was refused last.
+fn advice(events: &[Event]) -> Option<String> {
+    let refused = events.iter().rfind(|event| event.decision.action == "deny")?;
+    let how = how_to_allow(refused.command())?;
+    let why = command_line(&["rampart", "test", refused.command()].map(Into::into));
+    Some(format!("why: {why}\nto allow it: {how}"))
+}
+
+/// The columns of the table.
+struct Layout {
+    with_day: bool,
+    who: usize,
+    policy: usize,
+    /// `None` where the command may be as long as it is.
+    command: Option<usize>,
+}
+
+impl Layout {
+    fn for_events(events: &[Event], columns: Option<usize>) -> Self {
+        let today = Local::of(SystemTime::now());
+        let with_day = columns.is_none_or(|columns| columns >= WIDE_COLUMNS)
+            && events.iter().any(|event| !event.local().is_same_day(today));
+        let most = |text: fn(&Event) -> String, limit: usize, least: usize| {
+            let widest = events.iter().map(|event| width(&text(event))).max();
+            widest.unwrap_or(limit).clamp(least, limit)
+        };
+        let (mut who, mut policy) = (most(who, WHO_COLUMNS, 3), most(policy, POLICY_COLUMNS, 6));
+        let time = if with_day { 14 } else { 8 };
+        let Some(columns) = columns else {
+            return Self { with_day, who, policy, command: None };
+        };
+        // What is there to tell besides the command gives way to it.
+        let rest = |who: usize, policy: usize| {
+            let gaps = if policy > 0 { 2 } else { 0 } + if who > 0 { 2 } else { 0 } + 4;
+            columns.saturating_sub(time + 6 + who + policy + gaps)
+        };
+        if rest(who, policy) < COMMAND_COLUMNS {
+            who = 0;
+        }
+        if rest(who, policy) < COMMAND_COLUMNS {
+            policy = 0;
+        }
+        Self { with_day, who, policy, command: Some(rest(who, policy).max(8)) }
+    }
+
+    fn row(&self, event: &Event, screen: Screen) -> String {
+        let local = event.local();
+        let time = if self.with_day { local.day_and_clock() } else { local.clock() };
+        let mut row = format!("{}  {}", screen.paint(Colour::Dim, &time), verdict(event, screen));
+        if self.who > 0 {
+            row.push_str("  ");
+            row.push_str(&fit(&who(event), self.who));
+        }
+        row.push_str("  ");
+        let command = told(event);
+        match self.command {
+            None => row.push_str(&command),
+            Some(columns) if self.policy > 0 => row.push_str(&fit(&command, columns)),
+            Some(columns) => row.push_str(&cut(&command, columns)),
+        }
+        let policy = policy(event);
+        if self.policy > 0 && !policy.is_empty() {
+            row.push_str("  ");
+            row.push_str(&screen.paint(
+                Colour::Dim,
+                &cut(&policy, if self.command.is_some() { self.policy } else { usize::MAX }),
+            ));
+        }
+        row.truncate(row.trim_end().len());
+        row
+    }
+}
+
+/// The verdict in six columns: in brackets where it held nobody up.
+pub fn verdict(event: &Event, screen: Screen) -> String {
+    let action = &*event.decision.action;
+    let only_told = event.asked("mode") == Some("monitor") && matches!(action, "deny" | "ask");
+    let word = match action {
+        _ if !event.is_decision() => "note".to_owned(),
+        _ if only_told => format!("({action})"),
+        _ => harmless(action),
+    };
+    let word = fit(&word, 6);
+    match action {
+        "deny" => screen.paint(Colour::Red, &word),
+        "watch" => screen.paint(Colour::Yellow, &word),
+        "ask" => screen.paint(Colour::Magenta, &word),
+        _ => word,
+    }
+}
+
+/// The agent and the session, without what is in both.
+pub fn who(event: &Event) -> String {
+    let (agent, session) = (&event.agent, &event.session);
+    if agent.is_empty() || session.starts_with(agent.as_str()) {
+        return harmless(session);
+    }
+    harmless(&format!("{agent}/{session}"))
+}
+
+/// The command, or what else the record tells.
+pub fn told(event: &Event) -> String {
+    if event.is_decision() {
+        let command = event.command();
+        let text =
+            if command.is_empty() { event.asked("path").unwrap_or_default() } else { command };
+        return harmless(text);
+    }
+    harmless(&event.decision.message)
+}
+
+fn policy(event: &Event) -> String {
+    harmless(event.decision.matched_policies.first().map_or("", String::as_str))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Layout, since};
+    use crate::audit::Event;
+    use crate::terminal::{Screen, width};
+
+    fn event(command: &str, policy: &str) -> Event {
+        serde_json::from_value(serde_json::json!({
+            "id": "1", "timestamp": "2026-01-02T03:04:05Z", "agent": "claude", "session": "night",
+            "tool": "exec", "request": {"command": command},
+            "decision": {"action": "deny", "matched_policies": [policy]},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_row_is_never_wider_than_the_terminal() {
+        let events =
+            [event(&"日本 x".repeat(50), "block-everything-that-is-long"), event("ls", "p")];
+        for columns in 30..140 {
+            let layout = Layout::for_events(&events, Some(columns));
+            let plain = Screen::plain(Some(columns));
+            for event in &events {
+                let row = layout.row(event, plain);
+                assert!(width(&row) <= columns, "{columns}: {row}");
+                assert!(row.contains("deny"), "{row}");
+            }
+        }
+    }
+
+    #[test]
+    fn elsewhere_a_command_is_whole() {
+        let long = "x".repeat(5_000);
+        let events = [event(&long, "p")];
+        let row = Layout::for_events(&events, None).row(&events[0], Screen::plain(None));
+        assert!(row.contains(&long) && row.contains("claude/night"), "{row}");
+    }
+
+    #[test]
+    fn a_moment_is_so_long_ago_or_a_date() {
+        for text in ["90s", "2h", "3days", "1h 30m", "2026-01-31", "2026-01-31T12:00:00Z"] {
+            assert!(since(text).is_ok(), "{text}");
+        }
+        for text in ["", "yesterday", "31.1.2026", "5"] {
+            assert!(since(text).is_err(), "{text}");
+        }
+    }
+}

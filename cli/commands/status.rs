@@ -1,0 +1,136 @@
+//! `rampart status`: what runs under guard now, by which server and policy.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::log::place;
+use crate::audit::{Event, Trail};
+use crate::endpoint::{DEFAULT_URL, Endpoint};
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::output;
+use crate::run::default_server;
+use crate::run::guarded::{Run, runs};
+use crate::terminal::harmless;
+
+const EXAMPLES: &str = "\
+Examples:
+  rampart status
+  rampart status --json | jq '.runs[].session'
+
+The runs are found by the environments of the processes that this user may look at, and
+counted by the audit of the last 30 days. A server that does not answer is told: then
+--fail-open decides, and commands may run unchecked.";
+
+/// Older decisions are not of a run that is under way.
+const COUNTED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// So many decisions are looked through.
+const LOOKED_AT: usize = 200_000;
+
+/// Show what runs under guard now
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Write one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    server: Option<String>,
+    runs: Vec<Told>,
+}
+
+#[derive(Serialize)]
+struct Told {
+    agent: String,
+    session: String,
+    mode: String,
+    url: String,
+    answers: bool,
+    policy: Option<String>,
+    processes: Vec<i32>,
+    asked: u64,
+    denied: u64,
+}
+
+/// Writes what was found.
+///
+/// # Errors
+/// The audit cannot be read.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let mut counts = count()?;
+    let told = runs().into_iter().map(|run| {
+        let (asked, denied) =
+            counts.remove(&(run.agent.clone(), run.session.clone())).unwrap_or_default();
+        tell(run, asked, denied)
+    });
+    let report = Report {
+        runs: told.collect(),
+        server: default_server::find(&Home::locate()?).map(|server| server.url().to_owned()),
+    };
+    if arguments.json { output::json(&report) } else { output::text(&text(&report)).map(drop) }
+}
+
+fn tell(run: Run, asked: u64, denied: u64) -> Told {
+    // What the library does where nothing is named.
+    let url = if run.url.is_empty() { DEFAULT_URL } else { &run.url };
+    let health = Endpoint::parse(url).ok().and_then(|server| server.health());
+    let Run { agent, session, mode, url, processes } = run;
+    let answers = health.is_some();
+    let policy = health.map(|health| health.policy).filter(|policy| !policy.is_empty());
+    Told { agent, session, mode, url, answers, policy, processes, asked, denied }
+}
+
+/// How many were asked and denied, by agent and session.
+type Counts = HashMap<(String, String), (u64, u64)>;
+
+fn count() -> Result<Counts, Failure> {
+    let since = SystemTime::now().checked_sub(COUNTED);
+    let is_new = |time: Option<SystemTime>| time >= since;
+    let events = Trail::of(&place(None)?).last(LOOKED_AT, Event::is_decision)?;
+    let mut counts = Counts::new();
+    for event in events.into_iter().filter(|event| is_new(event.time())) {
+        let (asked, denied) = counts.entry((event.agent, event.session)).or_default();
+        *asked += 1;
+        *denied += u64::from(event.decision.action == "deny");
+    }
+    Ok(counts)
+}
+
+fn text(report: &Report) -> String {
+    let mut text = match &report.server {
+        Some(url) => format!("server   yours answers at {url}\n"),
+        None => "server   none of yours runs: each run brings one of its own\n".to_owned(),
+    };
+    if report.runs.is_empty() {
+        text.push_str("guarded  nothing\n");
+    }
+    for run in &report.runs {
+        let state = match (&*run.mode, run.answers, &run.policy) {
+            ("disabled", ..) => "nothing is asked".to_owned(),
+            (_, true, Some(policy)) => format!("policy {policy}"),
+            (_, true, None) => "its server answers".to_owned(),
+            (_, false, _) => "ITS SERVER DOES NOT ANSWER: commands may run unchecked".to_owned(),
+        };
+        let several = if run.processes.len() == 1 { "" } else { "es" };
+        text.push_str(&harmless(&format!(
+            "guarded  {}  {}  {} process{several} ({}), {} asked, {} denied, {state}",
+            match (&*run.agent, &*run.session) {
+                ("", "") => "by the library alone".to_owned(),
+                (agent, session) => format!("{agent}/{session}"),
+            },
+            if run.mode.is_empty() { "enforce" } else { &run.mode },
+            run.processes.len(),
+            run.processes.first().map_or_else(String::new, ToString::to_string),
+            run.asked,
+            run.denied,
+        )));
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,315 @@
+//! `rampart policy suggest`: from what was asked a policy that allows that and nothing else, for a
+//! person to read.
+//!
+//! Commands are taken word for word. Only where three or more differ in one word, all in the same
+//! folder, does a star take the place of what differs; what a star could reach beyond that word is
+//! never widened to. What a rule refused is there too, as a comment.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use rampart_policy::{Call, PolicySet};
+
+use super::log::{Choice, place};
+use crate::audit::{Event, Trail};
+use crate::command_line::literal;
+use crate::failure::{Failure, say};
+use crate::output;
+use crate::terminal::harmless;
+
+const EXAMPLES: &str = "\
+Examples:
+  rampart preload --mode monitor --session trial -- python agent.py
+  rampart policy suggest --session trial > agent.yaml
+  rampart preload --policy agent.yaml -- python agent.py
+
+Read it before you use it: what an agent did once is not what it should do for ever.";
+
+/// So many differ in one word before a star takes its place.
+const ALIKE: usize = 3;
+/// So many lines are shown that a rule rests on.
+const SHOWN: usize = 4;
+
+/// Suggest a policy that allows what was asked, and nothing else
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    #[command(flatten)]
+    choice: Choice,
+    /// The audit [default: ~/.rampart/audit.jsonl]; a directory is one of the Go command's
+    #[arg(long, value_name = "FILE")]
+    audit: Option<PathBuf>,
+}
+
+/// A command that was asked about, once or often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Asked {
+    command: String,
+    times: usize,
+    /// When it was asked about last.
+    last: String,
+    /// Why it is not to be allowed without a thought.
+    doubt: Option<String>,
+}
+
+/// A rule, and what it rests on.
+#[derive(Debug, PartialEq, Eq)]
+struct Suggestion<'a> {
+    pattern: String,
+    rests_on: Vec<&'a Asked>,
+}
+
+/// Writes the policy.
+///
+/// # Errors
+/// The audit cannot be read.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let path = place(arguments.audit.as_deref())?;
+    let mut asked = BTreeMap::new();
+    let mut order = Vec::new();
+    Trail::of(&path).each(|event| {
+        if event.is_decision() && !event.command().is_empty() && arguments.choice.wants(&event) {
+            note(&event, &mut asked, &mut order);
+        }
+    })?;
+    if order.is_empty() {
+        say(format!("nothing of that kind is recorded in {}", path.display()));
+    }
+    let asked: Vec<Asked> = order.iter().filter_map(|command| asked.remove(command)).collect();
+    let count: usize = asked.iter().map(|each| each.times).sum();
+    let head = format!(
+        "# What was asked {count} times, as {} says. Read it before you use it.\n",
+        path.display()
+    );
+    output::text(&(head + &policy(&asked))).map(drop)
+}
+
+fn note(event: &Event, asked: &mut BTreeMap<String, Asked>, order: &mut Vec<String>) {
+    let command = event.command();
+    let entry = asked.entry(command.to_owned()).or_insert_with(|| {
+        order.push(command.to_owned());
+        Asked { command: command.to_owned(), times: 0, last: String::new(), doubt: None }
+    });
+    entry.times += 1;
+    event.timestamp.clone_into(&mut entry.last);
+    let decision = &event.decision;
+    entry.doubt = match decision.matched_policies.first() {
+        Some(policy) if matches!(&*decision.action, "deny" | "ask") => {
+            Some(format!("{policy} refused it: {}", decision.message))
+        }
+        _ if command.contains("***") => Some("a secret in it was masked".to_owned()),
+        _ if !allows(&literal(command), command) => {
+            Some("no pattern matches it word for word".to_owned())
+        }
+        _ => None,
+    };
+}
+
+fn policy(asked: &[Asked]) -> String {
+    let (doubtful, sure): (Vec<&Asked>, Vec<&Asked>) =
+        asked.iter().partition(|each| each.doubt.is_some());
+    let mut text = String::from("version: \"1\"\ndefault_action: deny\npolicies:\n");
+    if !sure.is_empty() {
+        text.push_str("  - name: suggested\n    match: {tool: exec}\n    rules:\n");
+    }
+    for Suggestion { pattern, rests_on } in suggestions(&sure) {
+        for asked in rests_on.iter().take(SHOWN) {
+            let _ = writeln!(text, "      # {}", told(asked));
+        }
+        if rests_on.len() > SHOWN {
+            let _ = writeln!(text, "      # and {} others", rests_on.len() - SHOWN);
+        }
+        let _ = writeln!(text, "{}", rule(&pattern));
+    }
+    if sure.is_empty() {
+        text.truncate(text.len() - 1);
+        text.push_str(" []\n");
+    }
+    for asked in doubtful {
+        let doubt = asked.doubt.as_deref().unwrap_or_default();
+        let rule = rule(&literal(&asked.command)).replace('\n', "\n#");
+        let _ = write!(text, "#\n# {}\n# {}\n#{rule}\n", told(asked), harmless(doubt));
+    }
+    text
+}
+
+fn rule(pattern: &str) -> String {
+    // A string of JSON is one of YAML. A string always serialises.
+    let pattern = serde_json::to_string(pattern).unwrap_or_default();
+    format!("      - action: allow\n        when: {{command_matches: [{pattern}]}}")
+}
+
+fn told(Asked { command, times, last, .. }: &Asked) -> String {
+    let times = if *times == 1 { "once".to_owned() } else { format!("{times} times") };
+    format!("{times}, last {last}: {}", harmless(command))
+}
+
+/// Stars where they may be, the biggest groups first; the rest word for word, in their order.
+fn suggestions<'a>(asked: &[&'a Asked]) -> Vec<Suggestion<'a>> {
+    let mut groups: BTreeMap<(Vec<&str>, usize), Vec<usize>> = BTreeMap::new();
+    for (number, each) in asked.iter().enumerate().filter(|(_, each)| is_plain(&each.command)) {
+        let words: Vec<&str> = each.command.split(' ').collect();
+        for place in 1..words.len() {
+            let mut others = words.clone();
+            others[place] = "";
+            groups.entry((others, place)).or_default().push(number);
+        }
+    }
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by_key(|(_, members)| std::cmp::Reverse(members.len()));
+    let mut taken: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut patterns = Vec::new();
+    for ((mut words, place), members) in groups {
+        let members: Vec<usize> =
+            members.into_iter().filter(|number| !taken.contains_key(number)).collect();
+        let word =
+            |number: &usize| asked[*number].command.split(' ').nth(place).unwrap_or_default();
+        let different: Vec<&str> = members.iter().map(word).collect();
+        let Some(star) = star(&different, place + 1 == words.len()) else { continue };
+        words[place] = &star;
+        let pattern = words.join(" ");
+        if !members.iter().all(|number| allows(&pattern, &asked[*number].command)) {
+            continue;
+        }
+        taken.extend(members.iter().map(|number| (*number, patterns.len())));
+        patterns.push(pattern);
+    }
+    let mut made: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut suggestions: Vec<Suggestion<'a>> = Vec::new();
+    for (number, each) in asked.iter().enumerate() {
+        let place = taken.get(&number).map(|pattern| (*pattern, made.get(pattern).copied()));
+        match place {
+            Some((_, Some(there))) => suggestions[there].rests_on.push(each),
+            Some((pattern, None)) => {
+                made.insert(pattern, suggestions.len());
+                let pattern = patterns[pattern].clone();
+                suggestions.push(Suggestion { pattern, rests_on: vec![each] });
+            }
+            None => {
+                suggestions
+                    .push(Suggestion { pattern: literal(&each.command), rests_on: vec![each] });
+            }
+        }
+    }
+    suggestions
+}
+
+/// Whether the words of a command are what stands between its blanks.
+fn is_plain(command: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./- ".contains(c);
+    command.chars().all(plain) && !command.contains("  ")
+}
+
+/// A star for what differs in words of one folder. At the end of a pattern a star reaches over
+/// everything, so something has to stand behind it there.
+fn star(words: &[&str], is_last: bool) -> Option<String> {
+    if words.len() < ALIKE || words.iter().any(|word| word.starts_with('-')) {
+        return None;
+    }
+    let split = |word: &'_ str| word.rfind('/').map_or(0, |slash| slash + 1);
+    let folder = &words[0][..split(words[0])];
+    let names: Option<Vec<&str>> = words
+        .iter()
+        .map(|word| (&word[..split(word)] == folder).then(|| &word[split(word)..]))
+        .collect();
+    let names = names?;
+    let first = names[0].as_bytes();
+    let same = |count: &usize, at: fn(&[u8], usize) -> Option<&u8>| {
+        names.iter().all(|name| at(name.as_bytes(), *count) == at(first, *count))
+    };
+    let from_start: fn(&[u8], usize) -> Option<&u8> = |name, at| name.get(at);
+    let from_end: fn(&[u8], usize) -> Option<&u8> = |name, at| name.iter().rev().nth(at);
+    let shortest = names.iter().map(|name| name.len()).min()?;
+    let begin = (0..shortest).take_while(|at| same(at, from_start)).count();
+    let end = (0..shortest - begin).take_while(|at| same(at, from_end)).count();
+    if names.iter().any(|name| name.is_empty() || *name == "." || *name == "..")
+        || is_last && end == 0
+    {
+        return None;
+    }
+    Some(format!("{folder}{}*{}", &names[0][..begin], &names[0][names[0].len() - end..]))
+}
+
+/// Whether a rule with this pattern allows the command.
+fn allows(pattern: &str, command: &str) -> bool {
+    let source = format!(
+        "version: \"1\"\ndefault_action: deny\npolicies:\n  - name: p\n    rules:\n{}\n",
+        rule(pattern)
+    );
+    PolicySet::parse(&source, "p").is_ok_and(|policies| {
+        let call = Call { agent: "a", session: "s", command, ..Call::default() };
+        policies.evaluate(&call).allowed()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rampart_policy::{Call, PolicySet};
+
+    use super::{Asked, policy, suggestions};
+
+    fn asked(commands: &[&str]) -> Vec<Asked> {
+        let one = |command: &&str| Asked {
+            command: (*command).to_owned(),
+            times: 1,
+            last: "2026-01-31T12:00:00Z".into(),
+            doubt: None,
+        };
+        commands.iter().map(one).collect()
+    }
+
+    #[test]
+    fn a_star_stands_for_one_word_of_three_commands_that_are_the_same_but_for_it() {
+        for (commands, patterns) in [
+            (&["ls", "ls -l"][..], &["ls", "ls -l"][..]),
+            (&["cc -c a.c", "cc -c b.c", "ls", "cc -c c.c"], &["cc -c *.c", "ls"]),
+            (&["cc -c a.c", "cc -c b.c"], &["cc -c a.c", "cc -c b.c"]),
+            // Never a folder, an option, a program, or what is left at the end.
+            (&["cat a/x.c", "cat b/x.c", "cat c/x.c"], &["cat a/x.c", "cat b/x.c", "cat c/x.c"]),
+            (&["ls -a", "ls -b", "ls -c"], &["ls -a", "ls -b", "ls -c"]),
+            (&["a x", "b x", "c x"], &["a x", "b x", "c x"]),
+            (&["git add a", "git add b", "git add c"], &["git add a", "git add b", "git add c"]),
+            (&["rm .", "rm ..", "rm x"], &["rm .", "rm ..", "rm x"]),
+            (&["cp src/a1 to", "cp src/b1 to", "cp src/c1 to"], &["cp src/*1 to"]),
+            (
+                &["echo 'a b'", "echo 'c b'", "echo 'd b'"],
+                &["echo 'a b'", "echo 'c b'", "echo 'd b'"],
+            ),
+            (&["echo '*' [a]"], &["echo '[*]' [[]a]"]),
+        ] {
+            let asked = asked(commands);
+            let found = suggestions(&asked.iter().collect::<Vec<_>>());
+            let found: Vec<&str> = found.iter().map(|each| each.pattern.as_str()).collect();
+            assert_eq!(found, patterns);
+        }
+    }
+
+    #[test]
+    fn the_policy_allows_what_it_rests_on_and_keeps_what_was_refused_as_a_comment() {
+        let commands =
+            ["ls -l", "echo \"a\" 'c'", "cc -c a.c", "cc -c b.c", "cc -c c.c", "x 'é\n'"];
+        let mut all = asked(&commands);
+        let mut refused = asked(&["rm -rf /"]);
+        refused[0].doubt = Some("block-x refused it: because".into());
+        all.extend(refused);
+        let text = policy(&all);
+        let policies = PolicySet::parse(&text, "suggested").unwrap();
+        let allowed = |command| {
+            let call = Call { agent: "a", session: "s", command, ..Call::default() };
+            policies.evaluate(&call).allowed()
+        };
+        for command in commands {
+            assert!(allowed(command), "{command}\n{text}");
+        }
+        for command in
+            ["rm -rf /", "ls", "ls -la", "cc -c a.c -o /x.c", "cc -c ../x.c", "echo \"a\" 'b'"]
+        {
+            assert!(!allowed(command), "{command}\n{text}");
+        }
+        assert!(text.contains("# block-x refused it: because\n#      - action: allow"), "{text}");
+        let nothing = policy(&[]);
+        PolicySet::parse(&nothing, "suggested").unwrap();
+    }
+}

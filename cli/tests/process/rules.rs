@@ -1,0 +1,139 @@
+//! From a command that is refused to one that is allowed, and back, by what the screen says.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::server::Server;
+use crate::world::{POLICY, World, mode_of, stderr, stdout};
+
+fn verdict(world: &World, command: &str) -> Option<i32> {
+    world.run(["test", command]).status.code()
+}
+
+#[test]
+fn a_refused_command_is_allowed_and_all_else_in_the_file_stays() {
+    let world = World::new();
+    let policy = world.write(".rampart/policy.yaml", &format!("# mine\n{POLICY}# the end\n"));
+    fs::set_permissions(&policy, fs::Permissions::from_mode(0o640)).unwrap();
+    let before = fs::read_to_string(&policy).unwrap();
+    let mut server = Server::start(&world, &[]);
+    server.ask("forbidden 1");
+    server.ask("forbidden 2");
+    server.ask("ls");
+    server.signal("-TERM");
+    server.ended();
+
+    let dry = world.run(["allow", "--dry-run", "forbidden 1"]);
+    assert_eq!(dry.status.code(), Some(0), "{}", stderr(&dry));
+    assert_eq!(fs::read_to_string(&policy).unwrap(), before);
+    let said = stdout(&dry);
+    assert!(said.contains("in front of the rules of no-forbidden"), "{said}");
+    assert!(said.contains("Of the last 3 logged commands it matches 1 and would have changed 1."));
+    assert!(
+        said.contains("    forbidden 1\n") && said.ends_with("Nothing was written.\n"),
+        "{said}"
+    );
+    assert_eq!(verdict(&world, "forbidden 1"), Some(1));
+
+    assert_eq!(world.run(["allow", "forbidden 1"]).status.code(), Some(0));
+    assert_eq!(verdict(&world, "forbidden 1"), Some(0));
+    assert_eq!(verdict(&world, "forbidden 2"), Some(1));
+    assert_eq!(mode_of(&policy), 0o640);
+    let after = fs::read_to_string(&policy).unwrap();
+    let mut rest = after.lines().peekable();
+    assert!(before.lines().all(|line| rest.any(|each| each == line)), "{after}");
+
+    let again = world.run(["allow", "forbidden 1"]);
+    assert!(stdout(&again).contains("is allowed already"), "{}", stdout(&again));
+    let listed = stdout(&world.run(["rules"]));
+    assert!(listed.starts_with("  1  allow  'forbidden 1'  ("), "{listed}");
+    assert_eq!(world.run(["rules", "remove", "2"]).status.code(), Some(2));
+    assert_eq!(world.run(["rules", "remove", "1"]).status.code(), Some(0));
+    assert_eq!(fs::read_to_string(&policy).unwrap(), before);
+    assert_eq!(verdict(&world, "forbidden 1"), Some(1));
+}
+
+#[test]
+fn without_a_file_the_starter_policy_becomes_one_with_the_rule() {
+    let world = World::new();
+    assert_eq!(verdict(&world, "npm publish"), Some(0));
+    let blocked = world.run(["block", "npm publish*", "--message", "Ask \"me\" first"]);
+    assert_eq!(blocked.status.code(), Some(0), "{}", stderr(&blocked));
+    assert!(stdout(&blocked).contains("a copy of the starter policy"), "{}", stdout(&blocked));
+    assert_eq!(verdict(&world, "npm publish"), Some(1));
+    assert_eq!(verdict(&world, "rm -rf /"), Some(1));
+    let why = stdout(&world.run(["test", "cd x && npm publish --tag beta"]));
+    assert!(why.contains("Ask \"me\" first") && why.contains("by-hand"), "{why}");
+    assert_eq!(mode_of(&world.home().join("policy.yaml")), 0o600);
+    assert_eq!(world.run(["policy", "check", ".rampart/policy.yaml"]).status.code(), Some(0));
+
+    // An allow goes in front of every policy that refuses.
+    assert_eq!(world.run(["allow", "npm publish"]).status.code(), Some(0));
+    assert_eq!(verdict(&world, "npm publish"), Some(0));
+    assert_eq!(verdict(&world, "npm publish --tag beta"), Some(1));
+    let rules = world.run(["rules", "--json"]);
+    let rules: serde_json::Value = serde_json::from_slice(&rules.stdout).unwrap();
+    assert_eq!(rules[0]["pattern"], "npm publish");
+    assert_eq!(rules[1]["command"], "block");
+}
+
+#[test]
+fn a_rule_that_cannot_be_written_changes_nothing_and_says_what_to_do() {
+    let world = World::new();
+    let flow = "version: \"1\"\npolicies: [{name: a, rules: [{action: deny}]}]\n";
+    let policy = world.write(".rampart/policy.yaml", flow);
+    let refused = world.run(["allow", "ls"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("command_matches: [\"ls\"]"), "{}", stderr(&refused));
+    assert_eq!(fs::read_to_string(&policy).unwrap(), flow);
+    let bad = world.run(["block", "a[b"]);
+    assert_eq!(bad.status.code(), Some(2));
+    assert!(stderr(&bad).contains("is no usable pattern"), "{}", stderr(&bad));
+    fs::write(&policy, "version: [").unwrap();
+    assert_eq!(world.run(["allow", "ls"]).status.code(), Some(2));
+    assert_eq!(fs::read_to_string(&policy).unwrap(), "version: [");
+}
+
+#[test]
+fn a_guarded_process_writes_no_rules() {
+    let world = World::new();
+    world.write(".rampart/policy.yaml", POLICY);
+    for words in [&["allow", "forbidden"][..], &["block", "ls"], &["rules", "remove", "1"]] {
+        let mut command = world.rampart(words);
+        // As the library leaves the environment; the loader only says that it is not there.
+        command.env("LD_PRELOAD", "/nowhere/librampart.so");
+        let refused = crate::world::finished(&mut command);
+        assert_eq!(refused.status.code(), Some(126), "{words:?}");
+        assert!(stderr(&refused).contains("for the person"), "{}", stderr(&refused));
+        for command in ["rampart allow x", "sh -c 'sudo /usr/bin/rampart approve 1 --always'"] {
+            let starter = World::new();
+            assert_eq!(verdict(&starter, command), Some(1), "{command}");
+        }
+    }
+    assert_eq!(fs::read_to_string(world.home().join("policy.yaml")).unwrap(), POLICY);
+}
+
+#[test]
+fn a_policy_is_suggested_from_what_was_asked_and_allows_just_that() {
+    let world = World::new();
+    world.write(".rampart/policy.yaml", POLICY);
+    let mut server = Server::start(&world, &[]);
+    for command in ["cc -c a.c", "cc -c b.c", "cc -c c.c", "ls -l", "ls -l", "forbidden"] {
+        server.ask(command);
+    }
+    server.signal("-TERM");
+    server.ended();
+    let suggested = world.run(["policy", "suggest", "--session", "s1"]);
+    assert_eq!(suggested.status.code(), Some(0), "{}", stderr(&suggested));
+    let text = stdout(&suggested);
+    assert!(text.contains("command_matches: [\"cc -c *.c\"]"), "{text}");
+    assert!(
+        text.contains("# 2 times, last 2") && text.contains("no-forbidden refused it"),
+        "{text}"
+    );
+    world.write("agent.yaml", &text);
+    for (command, status) in [("cc -c d.c", 0), ("ls -l", 0), ("ls", 1), ("forbidden", 1)] {
+        let tested = world.run(["test", "--policy", "agent.yaml", command]);
+        assert_eq!(tested.status.code(), Some(status), "{command}");
+    }
+}
