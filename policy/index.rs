@@ -81,6 +81,78 @@ impl Index {
         }
         found
     }
+
+    /// The same for each of the texts that `text` is made of, which end at `ends`, in one pass.
+    pub(crate) fn candidates_of_each(&self, text: &str, ends: &[usize]) -> Groups {
+        let mut groups = Groups { line: self.always.clone(), of: Vec::new(), each: Vec::new() };
+        let mut known: HashMap<Vec<usize>, usize> = HashMap::new();
+        let (mut found, mut last): (Vec<usize>, Vec<usize>) = (Vec::new(), vec![usize::MAX]);
+        // For each literal the text in which it was found last, from 1.
+        let mut seen = vec![0; self.users.len()];
+        groups.of.reserve(ends.len());
+        let mut hits = self.search.iter().flat_map(|it| it.find_overlapping_iter(text)).peekable();
+        for (number, end) in ends.iter().enumerate() {
+            found.clear();
+            while let Some(hit) = hits.next_if(|hit| hit.end() <= *end) {
+                let literal = hit.pattern().as_usize();
+                if seen[literal] <= number {
+                    seen[literal] = number + 1;
+                    found.push(literal);
+                }
+            }
+            if found != last {
+                last.clone_from(&found);
+                found.sort_unstable();
+                let group = *known.entry(found.clone()).or_insert_with(|| {
+                    let mut bits = self.always.clone();
+                    for condition in found.iter().flat_map(|literal| &self.users[*literal]) {
+                        bits.set(*condition);
+                        groups.line.set(*condition);
+                    }
+                    groups.each.push((bits, Vec::new()));
+                    groups.each.len() - 1
+                });
+                groups.of.push(group);
+            } else if let Some(group) = groups.of.last() {
+                groups.of.push(*group);
+            }
+            if let Some(group) = groups.of.last() {
+                groups.each[*group].1.push(number);
+            }
+        }
+        groups
+    }
+}
+
+/// Texts that may meet the same conditions, together: of many texts most are alike.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    /// The conditions that any may meet.
+    pub(crate) line: Bits,
+    /// For each text its group.
+    of: Vec<usize>,
+    /// For each group its conditions, and its texts in order.
+    each: Vec<(Bits, Vec<usize>)>,
+}
+
+impl Groups {
+    /// The conditions that the text `number` may meet.
+    pub(crate) fn of(&self, number: usize) -> &Bits {
+        &self.each[self.of[number]].0
+    }
+
+    /// The texts that may meet one of the `conditions`, ascending.
+    pub(crate) fn meeting(&self, conditions: &Range<usize>) -> Vec<usize> {
+        let may = |bits: &Bits| bits.within(conditions.clone()).next().is_some();
+        let mut groups = self.each.iter().filter(|(bits, _)| may(bits)).map(|(_, texts)| texts);
+        let mut texts = groups.next().cloned().unwrap_or_default();
+        let first = texts.len();
+        texts.extend(groups.flatten());
+        if texts.len() > first {
+            texts.sort_unstable();
+        }
+        texts
+    }
 }
 
 /// A set of small numbers.

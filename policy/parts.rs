@@ -142,13 +142,10 @@ impl Parts {
         &self.text
     }
 
-    /// All spellings of a part in one text.
-    pub(crate) fn text_of(&self, part: usize) -> &str {
-        let Part { first, end, .. } = self.tree[part];
-        match &self.spellings[first..end] {
-            [] => "",
-            [first, ..] => &self.text[first.start..self.spellings[end - 1].end],
-        }
+    /// Where the spellings of each part end in [`text`](Self::text).
+    pub(crate) fn ends(&self) -> Vec<usize> {
+        let end = |part: &Part| part.end.checked_sub(1).map_or(0, |last| self.spellings[last].end);
+        self.tree.iter().map(end).collect()
     }
 
     pub(crate) fn len(&self) -> usize {

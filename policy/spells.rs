@@ -315,12 +315,15 @@ impl Visitor<'_> {
             self.too_deep(inner, place);
             return Feed::default();
         }
-        let name = base_name(words[0]);
         let mut written = Feed::default();
+        let values = Values::of(words, &inner, command);
         for inner in inner {
+            if self.overflow {
+                return Feed::default();
+            }
             let feed = match inner {
                 Inner::Words(inner) => {
-                    let texts = Self::filled(name, words, &inner, command);
+                    let texts = values.put_in(&inner);
                     let command = Command {
                         words: texts,
                         input: command.input.clone(),
@@ -353,54 +356,6 @@ impl Visitor<'_> {
             written = joined(written, feed);
         }
         written
-    }
-
-    /// The words of a command that is run with others put in: what `find` finds, what `xargs`
-    /// reads.
-    fn filled<'w>(
-        name: &str,
-        words: &[&str],
-        inner: &[&'w str],
-        command: &Command<'_>,
-    ) -> Vec<Cow<'w, str>> {
-        let put_in = |values: Vec<String>, inner: &[&'w str], mark: &str| {
-            let mut filled: Vec<Cow<'w, str>> = Vec::new();
-            for word in inner {
-                if *word == mark {
-                    filled.extend(values.iter().cloned().map(Cow::Owned));
-                } else if word.contains(mark) && values.len() == 1 {
-                    filled.push(Cow::Owned(word.replace(mark, &values[0])));
-                } else {
-                    filled.push(Cow::Borrowed(word));
-                }
-            }
-            filled
-        };
-        if name.ends_with("find") {
-            return put_in(command::found(&words[1..]), inner, "{}");
-        }
-        if name.ends_with("xargs")
-            && let Some(input) = &command.input.text
-        {
-            let values: Vec<String> = input.split_whitespace().map(str::to_string).collect();
-            let mark = words
-                .iter()
-                .position(|word| *word == "-I")
-                .and_then(|at| words.get(at + 1))
-                .copied();
-            let mark = mark
-                .or_else(|| words.iter().find_map(|word| word.strip_prefix("-I")))
-                .filter(|mark| !mark.is_empty());
-            return match mark.or_else(|| words.contains(&"-i").then_some("{}")) {
-                Some(mark) => put_in(values, inner, mark),
-                None => inner
-                    .iter()
-                    .map(|word| Cow::Borrowed(*word))
-                    .chain(values.into_iter().map(Cow::Owned))
-                    .collect(),
-            };
-        }
-        inner.iter().map(|word| Cow::Borrowed(*word)).collect()
     }
 
     /// Adds a script that another shell runs; gives what it writes.
@@ -805,6 +760,54 @@ impl Visitor<'_> {
                 self.parts.spell(excuses, std::iter::once(name).chain(words));
             }
         }
+    }
+}
+
+/// What is put into the words of commands that another runs: what `find` finds, what `xargs`
+/// reads.
+struct Values<'m> {
+    values: Vec<String>,
+    /// Where they are put; behind all words where there is none.
+    mark: Option<&'m str>,
+}
+
+impl<'m> Values<'m> {
+    /// What the command `words` puts in what it runs.
+    fn of(words: &[&'m str], inner: &[Inner<'_>], command: &Command<'_>) -> Self {
+        let name = base_name(words[0]);
+        if !inner.iter().any(|inner| matches!(inner, Inner::Words(_))) {
+            return Self { values: Vec::new(), mark: None };
+        }
+        if name.ends_with("find") {
+            return Self { values: command::found(&words[1..]), mark: Some("{}") };
+        }
+        let Some(input) = command.input.text.as_ref().filter(|_| name.ends_with("xargs")) else {
+            return Self { values: Vec::new(), mark: None };
+        };
+        let given = words.iter().position(|word| *word == "-I");
+        let given = given.and_then(|at| words.get(at + 1)).copied();
+        let mark = given
+            .or_else(|| words.iter().find_map(|word| word.strip_prefix("-I")))
+            .filter(|mark| !mark.is_empty())
+            .or_else(|| words.contains(&"-i").then_some("{}"));
+        Self { values: input.split_whitespace().map(str::to_string).collect(), mark }
+    }
+
+    /// The words of a command with the values put in.
+    fn put_in<'w>(&self, words: &[&'w str]) -> Vec<Cow<'w, str>> {
+        let values = || self.values.iter().cloned().map(Cow::Owned);
+        let Some(mark) = self.mark else {
+            return words.iter().map(|word| Cow::Borrowed(*word)).chain(values()).collect();
+        };
+        let mut filled: Vec<Cow<'w, str>> = Vec::with_capacity(words.len());
+        for word in words {
+            match &self.values[..] {
+                _ if *word == mark => filled.extend(values()),
+                [only] if word.contains(mark) => filled.push(Cow::Owned(word.replace(mark, only))),
+                _ => filled.push(Cow::Borrowed(word)),
+            }
+        }
+        filled
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use crate::conditions::{Aspect, Contained, OnDeed, Pattern, When};
 use crate::glob::Glob;
-use crate::index::{Bits, Index};
+use crate::index::{Bits, Groups, Index};
 use crate::memory::Memory;
 use crate::parts::{Faith, Kind, Parts};
 use crate::programs::Verb;
@@ -136,11 +136,10 @@ impl Evaluator {
 
     fn judge(&self, call: &Call<'_>, parts: &Parts, memory: &Memory) -> Decision {
         let lower = parts.lower();
-        let worth = Candidates {
-            line: self.index.candidates(parts.text()),
-            parts: (parts.len() > MANY_PARTS).then(|| {
-                (0..parts.len()).map(|part| self.index.candidates(parts.text_of(part))).collect()
-            }),
+        let worth = if parts.len() > MANY_PARTS {
+            Candidates::Each(self.index.candidates_of_each(parts.text(), &parts.ends()))
+        } else {
+            Candidates::Line(self.index.candidates(parts.text()))
         };
         let bench = Bench {
             evaluator: self,
@@ -220,15 +219,35 @@ fn about(policy: &Policy, rule: &Rule) -> Option<About> {
 }
 
 /// The conditions that are worth a look.
-struct Candidates {
-    line: Bits,
-    /// For each part by itself, where there are many.
-    parts: Option<Vec<Bits>>,
+enum Candidates {
+    /// Those of the line.
+    Line(Bits),
+    /// Those of each part by itself, where there are many.
+    Each(Groups),
 }
 
 impl Candidates {
+    fn line(&self) -> &Bits {
+        match self {
+            Self::Line(bits) => bits,
+            Self::Each(groups) => &groups.line,
+        }
+    }
+
     fn of(&self, part: usize) -> &Bits {
-        self.parts.as_ref().map_or(&self.line, |parts| &parts[part])
+        match self {
+            Self::Line(bits) => bits,
+            Self::Each(groups) => groups.of(part),
+        }
+    }
+
+    /// The parts, of so many, that may meet one of the `conditions`, ascending; all of them
+    /// where there are no conditions.
+    fn parts(&self, conditions: &Range<usize>, len: usize) -> Vec<usize> {
+        match self {
+            Self::Each(groups) if !conditions.is_empty() => groups.meeting(conditions),
+            _ => (0..len).collect(),
+        }
     }
 }
 
@@ -266,7 +285,7 @@ impl<'a> Bench<'a> {
         let mut settled = usize::MAX;
         let mut seen = usize::MAX;
         let evaluator = self.evaluator;
-        for condition in self.worth.line.within(0..evaluator.owners.len()) {
+        for condition in self.worth.line().within(0..evaluator.owners.len()) {
             let place = evaluator.owners[condition];
             let entry = &evaluator.rules[place];
             if place == seen || entry.policy == settled {
@@ -332,7 +351,7 @@ struct Judge<'b, 'a> {
 impl<'a> Judge<'_, 'a> {
     fn holds(&self) -> Option<Found<'a>> {
         let conditions = self.entry.patterns.start..self.entry.texts.end;
-        if !conditions.is_empty() && self.bench.worth.line.within(conditions).next().is_none() {
+        if !conditions.is_empty() && self.bench.worth.line().within(conditions).next().is_none() {
             return None;
         }
         if !self.bench.is_in_force(self.rule, &self.policy.name, self.earlier.len() + 1) {
@@ -362,15 +381,18 @@ impl<'a> Judge<'_, 'a> {
         if self.is_about_all() && self.when.assigned.is_none() {
             return self.restricts_all();
         }
+        let conditions = self.entry.patterns.start..self.entry.texts.end;
         let mut met_inside = vec![false; parts.len()];
         // From the last to the first: what a part is made of comes before the part.
-        for part in (0..parts.len()).rev() {
-            let met = self.met(part);
-            if let Some(parent) = parts.part(part).parent {
-                met_inside[parent] |= met_inside[part] || met.is_some();
+        for part in self.bench.worth.parts(&conditions, parts.len()).into_iter().rev() {
+            let Some(met) = self.met(part) else { continue };
+            let mut around = parts.part(part).parent;
+            while let Some(outer) = around.filter(|outer| !met_inside[*outer]) {
+                met_inside[outer] = true;
+                around = parts.part(outer).parent;
             }
-            if met.is_some() && !met_inside[part] && !self.excused(part) {
-                return met;
+            if !met_inside[part] && !self.excused(part) {
+                return Some(met);
             }
         }
         None
@@ -420,7 +442,8 @@ impl<'a> Judge<'_, 'a> {
     /// Whether a deed meets the rule that nothing excuses.
     fn deeds(&self, restricts: bool) -> Option<Found<'a>> {
         let parts = self.bench.parts;
-        (0..parts.len()).find_map(|part| {
+        let worth = self.bench.worth.parts(&self.entry.patterns, parts.len());
+        worth.into_iter().find_map(|part| {
             let Kind::Deed(verb) = parts.part(part).kind else { return None };
             if !self.policy.verbs.contains(&verb) || !self.text_met_around(part) {
                 return None;
