@@ -359,7 +359,16 @@ pub(crate) fn find_subcommand(name: &str, second: &str) -> Option<&'static Progr
 }
 
 /// What is known of the program `name`, a last path component, or of a subcommand of it.
+///
+/// A disk that ignores case, as macOS's does, has `rm` under the name `RM` as well.
 pub(crate) fn find(name: &str) -> Option<&'static Program> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return find_as_written(name).or_else(|| find_as_written(&name.to_ascii_lowercase()));
+    }
+    find_as_written(name)
+}
+
+fn find_as_written(name: &str) -> Option<&'static Program> {
     if let Some(program) = BY_NAME.get(name) {
         return Some(program);
     }

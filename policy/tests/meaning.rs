@@ -52,6 +52,21 @@ fn spellings_of_one_thing_are_one_to_a_restricting_rule() {
 }
 
 #[test]
+fn a_program_by_a_name_in_other_case_is_the_same_to_a_restricting_rule_only() {
+    let deny = "  - {action: deny, when: {command_matches: 'rm -fr /'}}\n";
+    let spellings = [
+        "RM -rf /",
+        "Rm --recursive -f /",
+        "SUDO rm -rf /",
+        "ENV A=1 rm -rf /",
+        "SH -c 'rm -rf /'",
+    ];
+    check("allow", deny, &spellings.map(|spelling| (spelling, Deny)));
+    let allow = "  - {action: allow, when: {command_matches: 'ls *'}}\n";
+    check("deny", allow, &[("ls -l", Allow), ("LS -l", Deny)]);
+}
+
+#[test]
 fn a_pattern_may_still_be_about_the_line_as_sent() {
     let rules = "  - {action: deny, when: {command_matches: ['dd*of=/dev/*', '*> /dev/sda*', '*curl*|*sh*']}}\n";
     check(
