@@ -142,7 +142,7 @@ impl Glob {
     /// The texts that every matching text contains.
     pub(crate) fn literals(&self) -> Vec<String> {
         let runs = |steps: &[Step]| -> Vec<String> {
-            let runs = steps.split(|step| !matches!(step, Step::Char(_)));
+            let runs = steps.split(|step| step.only().is_none());
             runs.filter(|run| !run.is_empty()).map(text_of).collect()
         };
         match &self.shape {
@@ -157,8 +157,8 @@ impl Glob {
                 })
                 .collect(),
             Shape::Anchored { prefix, steps, .. } => {
-                let prefix = (!prefix.is_empty()).then(|| prefix.clone());
-                prefix.into_iter().chain(runs(steps)).collect()
+                let prefix: Vec<Step> = prefix.chars().map(Step::Char).collect();
+                runs(&[&prefix[..], steps].concat())
             }
         }
     }
@@ -242,7 +242,7 @@ fn pieces(steps: &[Step]) -> Vec<Piece> {
 }
 
 fn text_of(steps: &[Step]) -> String {
-    steps.iter().filter_map(|step| if let Step::Char(c) = step { Some(*c) } else { None }).collect()
+    steps.iter().filter_map(Step::only).collect()
 }
 
 impl Piece {
@@ -261,6 +261,18 @@ impl Piece {
 }
 
 impl Step {
+    /// The one character that it takes, if there is but one: `[*]` is a star.
+    fn only(&self) -> Option<char> {
+        match self {
+            Self::Char(c) => Some(*c),
+            Self::Class { negated: false, ranges } => match ranges[..] {
+                [(from, to)] if from == to => Some(from),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     fn takes(&self, c: char) -> bool {
         match self {
             Self::Char(own) => *own == c,

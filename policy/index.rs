@@ -1,7 +1,7 @@
 //! Which conditions a command may meet at all, found in one pass over its text.
 //!
-//! Whatever a pattern matches contains the pattern's literal pieces. One search for one
-//! piece of every pattern leaves the few patterns that are worth a closer look, so that
+//! Whatever a pattern matches contains the pattern's literal pieces. One search for two
+//! pieces of every pattern leaves the few patterns that are worth a closer look, so that
 //! the cost of a verdict hardly grows with the number of rules.
 
 use std::collections::HashMap;
@@ -19,8 +19,9 @@ const TELLING_LEN: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Index {
     search: Option<AhoCorasick>,
-    /// For each literal the conditions that need it.
-    users: Vec<Vec<usize>>,
+    /// For each literal the conditions that need it, and another that they need as well, or
+    /// the same.
+    users: Vec<Vec<(usize, usize)>>,
     /// Conditions that need none.
     always: Bits,
 }
@@ -41,20 +42,25 @@ impl Index {
         };
         let mut ids: HashMap<&str, usize> = HashMap::new();
         let mut literals: Vec<&str> = Vec::new();
-        let mut users: Vec<Vec<usize>> = Vec::new();
+        let mut users: Vec<Vec<(usize, usize)>> = Vec::new();
         let mut always = Bits::new(conditions.len());
         for (condition, alternatives) in conditions.iter().enumerate() {
             for needed in alternatives {
-                let Some(literal) = needed.iter().filter(usable).max_by_key(rarity) else {
+                let Some(first) = needed.iter().filter(usable).max_by_key(rarity) else {
                     always.set(condition);
                     continue;
                 };
-                let id = *ids.entry(literal).or_insert_with(|| {
-                    literals.push(literal);
-                    users.push(Vec::new());
-                    literals.len() - 1
-                });
-                users[id].push(condition);
+                let telling = |literal: &&String| *literal != first && literal.len() >= TELLING_LEN;
+                let second = needed.iter().filter(usable).filter(telling).max_by_key(rarity);
+                let mut id = |literal| {
+                    *ids.entry(literal).or_insert_with(|| {
+                        literals.push(literal);
+                        users.push(Vec::new());
+                        literals.len() - 1
+                    })
+                };
+                let (first, second) = (id(first), id(second.unwrap_or(first)));
+                users[first].push((condition, second));
             }
         }
         let fast = literals.len() <= FAST_LITERALS;
@@ -70,13 +76,24 @@ impl Index {
 
     /// The conditions that something in `text` may meet.
     pub(crate) fn candidates(&self, text: &str) -> Bits {
-        let mut found = self.always.clone();
         let Some(search) = &self.search else {
-            return found;
+            return self.always.clone();
         };
-        for literal in search.find_overlapping_iter(text) {
-            for &condition in &self.users[literal.pattern()] {
-                found.set(condition);
+        let mut literals = Bits::new(self.users.len());
+        for hit in search.find_overlapping_iter(text) {
+            literals.set(hit.pattern().as_usize());
+        }
+        self.needing(&literals)
+    }
+
+    /// The conditions that need no more than these literals.
+    fn needing(&self, literals: &Bits) -> Bits {
+        let mut found = self.always.clone();
+        for literal in literals.within(0..self.users.len()) {
+            for (condition, other) in &self.users[literal] {
+                if literals.holds(*other) {
+                    found.set(*condition);
+                }
             }
         }
         found
@@ -104,11 +121,12 @@ impl Index {
                 last.clone_from(&found);
                 found.sort_unstable();
                 let group = *known.entry(found.clone()).or_insert_with(|| {
-                    let mut bits = self.always.clone();
-                    for condition in found.iter().flat_map(|literal| &self.users[*literal]) {
-                        bits.set(*condition);
-                        groups.line.set(*condition);
+                    let mut literals = Bits::new(self.users.len());
+                    for literal in &found {
+                        literals.set(*literal);
                     }
+                    let bits = self.needing(&literals);
+                    groups.line.add(&bits);
                     groups.each.push((bits, Vec::new()));
                     groups.each.len() - 1
                 });
@@ -166,6 +184,14 @@ impl Bits {
 
     fn set(&mut self, number: usize) {
         self.0[number / 64] |= 1 << (number % 64);
+    }
+
+    fn holds(&self, number: usize) -> bool {
+        self.0[number / 64] >> (number % 64) & 1 == 1
+    }
+
+    fn add(&mut self, others: &Self) {
+        self.0.iter_mut().zip(&others.0).for_each(|(own, other)| *own |= other);
     }
 
     /// The numbers in the set that lie in `range`, ascending.

@@ -1,6 +1,7 @@
 //! A simple command as parts: its spellings, what it runs in turn, and what it does.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use crate::command::{self, Inner};
 use crate::parts::{Faith, Kind};
@@ -574,8 +575,13 @@ impl Visitor<'_> {
         part: usize,
     ) {
         let guessed = command.guessed;
-        for (verb, target) in command::deeds(words) {
-            self.deed(verb, &target, guessed, part);
+        let deeds = command::deeds(words);
+        // What is done twice is done.
+        let mut known = HashSet::new();
+        for (verb, target) in &deeds {
+            if deeds.len() == 1 || known.insert((verb, target)) {
+                self.deed(*verb, target, guessed, part);
+            }
         }
         let of = |text: &str| -> Vec<String> {
             let in_text = origins
@@ -667,7 +673,9 @@ impl Visitor<'_> {
         self.parts.spell(Faith::WIDE, words.iter().copied());
         let all = normal_arguments(program, &arguments.options, &arguments.operands, true);
         self.parts.spell(Faith::WIDE, std::iter::once(name).chain(all.iter().map(AsRef::as_ref)));
-        for deed in deeds {
+        // What is done twice is done.
+        let mut known = HashSet::new();
+        for deed in deeds.into_iter().filter(|deed| known.insert(deed.clone())) {
             self.parts.begin(Some(part), kind);
             let mut plain = vec![words[0]];
             let before = program.does == crate::programs::Operands::Find;
