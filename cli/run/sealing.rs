@@ -32,7 +32,6 @@ pub enum Seal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sealing {
     /// Whether no program of the run may gain rights by being started.
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nothing is sealed there"))]
     pub no_new_privs: bool,
     /// What `RAMPART_SEALED` tells of this run.
     pub mark: u16,

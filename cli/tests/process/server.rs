@@ -2,7 +2,6 @@
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -176,7 +175,10 @@ impl Client<UnixStream> {
     }
 
     /// Over a socket by its abstract name.
+    #[cfg(target_os = "linux")]
     pub fn over_name(name: &str) -> Self {
+        use std::os::linux::net::SocketAddrExt as _;
+
         let address = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
         let stream = UnixStream::connect_addr(&address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
