@@ -142,5 +142,11 @@ fn is_refused(line: &str) {
 }
 
 fn verdict(command: &str) -> Decision {
-    STARTER.evaluate(&Call { agent: "a", session: "s", command, cwd: Some("/work"), ..Call::default() })
+    STARTER.evaluate(&Call {
+        agent: "a",
+        session: "s",
+        command,
+        cwd: Some("/work"),
+        ..Call::default()
+    })
 }

@@ -26,9 +26,10 @@ fn check(text: &[u8]) {
     assert!(!ours.prefix.iter().any(|byte| b"?#\\".contains(byte)));
     assert!(ours.prefix.is_empty() || ours.prefix.starts_with(b"/"));
     assert!(!ours.prefix.ends_with(b"/"));
-    if let Server::Unix(path) = ours.server {
-        assert!(path.starts_with(b"/") && path.len() <= LONGEST_SOCKET_PATH);
-        assert!(path.iter().all(u8::is_ascii_graphic));
+    if let Server::Unix(name) | Server::Abstract(name) = ours.server {
+        assert!(name.starts_with(b"/") || matches!(ours.server, Server::Abstract(_)));
+        assert!(!name.is_empty() && name.len() <= LONGEST_SOCKET_PATH);
+        assert!(name.iter().all(u8::is_ascii_graphic));
     } else if let Some(theirs) = theirs {
         agree(&ours, &theirs);
     }
@@ -67,7 +68,7 @@ fn agree(ours: &Url<'_>, theirs: &url::Url) {
                 assert!(host.eq_ignore_ascii_case(name.as_bytes()), "not {name}");
             }
         }
-        Server::Unix(_) => unreachable!("looked at before"),
+        Server::Unix(_) | Server::Abstract(_) => unreachable!("looked at before"),
     }
 }
 
