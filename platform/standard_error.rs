@@ -12,8 +12,10 @@ const STDERR: i32 = 2;
 
 /// What descriptor 2 was at load; zeros if it was closed.
 static AT_LOAD: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
-/// The process that loaded the library.
-static LOADED_BY: AtomicI32 = AtomicI32::new(0);
+/// The process that loaded the library. Until then it is no zero, so that it stands in the
+/// library's file, and what is zero stands behind it in the same page: in a page of their own
+/// they would cost a mapping and a page fault more at each start.
+static LOADED_BY: AtomicI32 = AtomicI32::new(-1);
 
 /// Remembers what descriptor 2 is.
 pub fn remember() {

@@ -31,7 +31,8 @@ pub fn measure(world: &World<'_>, table: &mut Table) -> Result<(), String> {
     };
     let guarded = |url: &str| -> Command {
         let mut command = setup.guarded(CLIENT_CORE, "spawn", url);
-        command.arg(COUNT);
+        // As `rampart preload` sets it.
+        command.arg(COUNT).env("RAMPART_NOTICE", "1");
         command
     };
     table.row("spawn, disabled", EMPTY, Some(Goal::Median(1.0)), || {

@@ -14,7 +14,7 @@ pub use libc::__errno_location as errno_location;
 pub use loaded::{library_file, listing_variable};
 pub use table::{Execveat, Real, WordExp};
 
-use core::ffi::c_int;
+use core::ffi::{c_int, c_void};
 
 use rampart_core::coverage::Coverage;
 use rampart_core::environ::Guard;
@@ -25,6 +25,7 @@ use crate::environment::{NoMemory, repair_own};
 use crate::errno;
 use crate::look::look;
 use crate::program::Program;
+use loaded::{Name, behind_this};
 
 /// There was a command although they are not to be run (wordexp(3); the same number in glibc
 /// and musl).
@@ -46,6 +47,21 @@ pub const SHELL_COVERAGE: Option<Coverage> = None;
 /// what its path says is not looked at, nor is one that stands anywhere in PATH.
 pub fn coverage_of(program: &Program<'_>, remembers: bool) -> Result<Option<Coverage>, Errno> {
     if program.is_certain { look(program.path, remembers) } else { Ok(None) }
+}
+
+/// Has `handler` called in this process before each fork(2); whether that will be. It is
+/// `pthread_atfork(3)`, which glibc has under this name alone; musl's allocates.
+pub fn before_each_fork(handler: extern "C" fn()) -> bool {
+    type Handler = Option<extern "C" fn()>;
+    type Register = unsafe extern "C" fn(Handler, Handler, Handler, *const c_void) -> c_int;
+    let [register] = behind_this(const { &[Name::new("__register_atfork\0")] });
+    // SAFETY: glibc's function of that name has this type.
+    let register: Option<Register> = unsafe { table::function(register) };
+    // SAFETY: the handler may be called for as long as the process lives, as the library is
+    // never unloaded.
+    register.is_some_and(|register| unsafe {
+        register(Some(handler), None, None, core::ptr::null()) == 0
+    })
 }
 
 /// Calls `run`, which starts a shell in this process's own environment, after putting that

@@ -132,7 +132,7 @@ const _: unsafe extern "C" fn(c_long, ...) -> c_long = libc::syscall;
 ///
 /// # Safety
 /// `Function` must be the function's type.
-unsafe fn function<Function: Copy>(pointer: *const c_void) -> Option<Function> {
+pub(super) unsafe fn function<Function: Copy>(pointer: *const c_void) -> Option<Function> {
     const { assert!(size_of::<Function>() == size_of::<*const c_void>()) };
     // SAFETY: the caller's promise; the sizes are alike.
     (!pointer.is_null()).then(|| unsafe { core::mem::transmute_copy(&pointer) })

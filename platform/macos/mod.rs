@@ -51,6 +51,12 @@ pub fn library_file() -> Option<&'static CStr> {
     Some(unsafe { CStr::from_ptr(name) })
 }
 
+/// Has `handler` called before each fork; whether that will be. Not here: what
+/// `pthread_atfork(3)` costs was never measured.
+pub fn before_each_fork(_handler: extern "C" fn()) -> bool {
+    false
+}
+
 /// dyld has no variable that makes it list libraries and end.
 pub fn listing_variable() -> Option<&'static CStr> {
     None

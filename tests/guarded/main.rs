@@ -18,6 +18,7 @@ mod environment;
 mod exports;
 mod hooks;
 mod lines;
+mod load;
 mod lookup;
 mod macos;
 mod matrix;
