@@ -14,6 +14,8 @@ mod owner;
 mod policy_edit;
 mod policy_file;
 mod relay;
+mod rule_file;
+mod rule_plan;
 mod run;
 mod server;
 mod terminal;

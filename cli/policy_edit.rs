@@ -46,6 +46,10 @@ pub struct Draft {
     /// Such as `2026-01-31T12:00:00Z`.
     pub added: String,
     pub message: Option<String>,
+    /// Whether it is for one command, and then never again.
+    pub once: bool,
+    /// When it ends, such as `2026-01-31T13:00:00Z`.
+    pub until: Option<String>,
 }
 
 impl Draft {
@@ -61,7 +65,22 @@ impl Draft {
         if let Some(message) = &self.message {
             lines.push(format!("  message: {}", quoted(message)));
         }
+        if self.once {
+            lines.push("  once: true".to_owned());
+        }
+        if let Some(until) = &self.until {
+            lines.push(format!("  expires_at: {until}"));
+        }
+        // What is spent once is told from the same rule, written again, by when it was written.
+        if self.once || self.until.is_some() {
+            lines.push(format!("  added: {added}"));
+        }
         lines
+    }
+
+    /// The same rule without an end.
+    pub fn lasting(&self) -> Self {
+        Self { once: false, until: None, ..self.clone() }
     }
 }
 
@@ -110,6 +129,10 @@ pub fn insert(source: &str, policy: Option<&str>, draft: &Draft) -> Result<Strin
     let outline = outline(source)?;
     let policy = policy.unwrap_or(OWN_POLICY);
     let there = outline.rules.iter().find(|(name, _)| name == policy);
+    if let (Some(empty), true) = (empty_list(source, &outline), policy == OWN_POLICY) {
+        let list = format!("policies:\n{}", indented(2, &own_policy(draft)));
+        return Ok(replaced(source, empty, &list));
+    }
     let lines = match (there, outline.policies) {
         (Some((_, place)), _) => at(*place, &draft.lines()),
         (None, Some(place)) if policy == OWN_POLICY => at(place, &own_policy(draft)),
@@ -131,6 +154,19 @@ pub fn insert(source: &str, policy: Option<&str>, draft: &Draft) -> Result<Strin
         text.push_str(each);
     }
     Ok(text)
+}
+
+/// The line, from 0, that says that there are no policies.
+fn empty_list(source: &str, outline: &Outline) -> Option<usize> {
+    let has_some = outline.policies.is_some_and(|place| !place.flow);
+    let says_so = |line: &str| matches!(line.trim_end(), "policies:" | "policies: []");
+    source.lines().position(says_so).filter(|_| !has_some)
+}
+
+/// The text with another line, or several, in place of one.
+fn replaced(source: &str, line: usize, new: &str) -> String {
+    let lines = source.split_inclusive('\n').enumerate();
+    lines.map(|(number, each)| if number == line { new } else { each }).collect()
 }
 
 /// The line to put a block in front of, and the block.
@@ -213,7 +249,12 @@ pub fn remove(source: &str, rule: &Written) -> String {
         }
     }
     let kept = source.split_inclusive('\n').enumerate().filter(|(line, _)| !lines.contains(line));
-    kept.map(|(_, line)| line).collect()
+    let kept: String = kept.map(|(_, line)| line).collect();
+    // A key without a value is no list.
+    match outline(&kept).ok().and_then(|outline| empty_list(&kept, &outline)) {
+        Some(empty) => replaced(&kept, empty, "policies: []\n"),
+        None => kept,
+    }
 }
 
 /// A collection that the parser is in.
@@ -305,6 +346,8 @@ mod tests {
             pattern: pattern.into(),
             added: "2026-01-31T12:00:00Z".into(),
             message: None,
+            once: false,
+            until: None,
         }
     }
 
@@ -340,10 +383,13 @@ mod tests {
         for source in [
             STARTER,
             "version: \"1\"\ndefault_action: deny\n",
+            "version: \"1\"\ndefault_action: deny\npolicies: []\ntests: []\n",
             "# mine\nversion: \"1\"\ndefault_action: allow\npolicies:\n# first\n- name: a\n  rules:\n  - action: deny # why\n    when:\n      command_matches: [x]\n",
         ] {
             let changed = insert(source, None, &draft(Effect::Block, "npm publish*")).unwrap();
-            added(source, &changed);
+            if !source.contains("[]") {
+                added(source, &changed);
+            }
             let set = PolicySet::parse(&changed, "x").unwrap();
             assert!(set.policies().iter().any(|policy| policy.name() == OWN_POLICY));
             let twice = insert(&changed, None, &draft(Effect::Block, "yarn publish")).unwrap();
@@ -358,6 +404,25 @@ mod tests {
                 assert_eq!(none, source);
             }
         }
+    }
+
+    #[test]
+    fn a_rule_that_ends_says_so_and_is_taken_out_whole() {
+        let ends = Draft {
+            once: true,
+            until: Some("2026-01-31T13:00:00Z".into()),
+            message: Some("Why".into()),
+            ..draft(Effect::Block, "ls")
+        };
+        let changed = insert(STARTER, None, &ends).unwrap();
+        assert!(PolicySet::parse(&changed, "x").is_ok(), "{changed}");
+        let rule = &written(&changed)[0];
+        assert_eq!(
+            rule.more,
+            ["message: \"Why\"", "once: true", "expires_at: 2026-01-31T13:00:00Z"]
+        );
+        assert_eq!(remove(&changed, rule), STARTER);
+        assert_eq!(ends.lasting().lines().len(), ends.lines().len() - 3);
     }
 
     #[test]

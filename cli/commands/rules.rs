@@ -1,41 +1,36 @@
 //! `rampart allow`, `rampart block` and `rampart rules`: the rules that a person writes by typing
 //! a pattern.
 
-use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand};
-use rampart_policy::{Call, Decision, PolicySet, STARTER};
 use serde::Serialize;
 
-use super::log::place;
-use crate::audit::{Event, Trail};
-use crate::command_line::command_line;
 use crate::failure::{Failure, say};
-use crate::home::Home;
 use crate::output;
-use crate::policy_edit::{Draft, Effect, Written, insert, remove, written};
-use crate::policy_file::{compile, replace};
+use crate::policy_edit::{Effect, Written, remove, written};
+use crate::policy_file::compile;
+use crate::rule_file::RuleFile;
+use crate::rule_plan::{Plan, Wish, quoted};
 use crate::run::environment::is_guarded;
-use crate::terminal::{Screen, cut, harmless};
+use crate::terminal::{Screen, harmless};
 
 const EXAMPLES: &str = "\
 Examples:
   rampart allow 'npm publish'                  this command, word for word
+  rampart allow --once 'terraform apply'       for one command, and then never again
+  rampart allow --for 1h 'git push *'          until an hour from now
+  rampart block --project 'npm publish*'       for all who work in this project
   rampart block --dry-run 'docker *'           only show what it would have changed
 
 The rule goes into ~/.rampart/policy.yaml, whose other lines stay as they are; where there is
 none yet, it begins as the starter policy. An allow goes in front of the rules that refuse the
 command now, in their own policies. What it would have changed among the last 1,000 logged
 commands is shown. A `rampart serve` takes it over at once; a run that is under way keeps the
-policy that it began with. It is for a person: a guarded process cannot do it.";
+policy that it began with. It is for a person: a guarded process cannot do it.
 
-/// So many logged commands are tried.
-const TRIED: usize = 1_000;
-/// So many of those that change are shown.
-const SHOWN: usize = 8;
-/// So many policies may refuse a command, one after another.
-const POLICIES: usize = 64;
+A project's file is .rampart/policy.yaml in this directory or the nearest one above it, else at
+the root of its work tree. It can only restrict: what your own policy refuses, no project allows.";
 
 /// Allow a command that the policy refuses
 #[derive(Debug, Args)]
@@ -60,9 +55,34 @@ pub struct Block {
 struct Rule {
     /// The command, or a pattern for commands, in quotes
     pattern: String,
+    /// For one command, and then never again
+    #[arg(long)]
+    once: bool,
+    /// For so long from now on: 90s, 1h, 2days
+    #[arg(long = "for", value_name = "TIME", value_parser = lasts)]
+    lasts: Option<Duration>,
+    /// In the project's .rampart/policy.yaml, which can only restrict
+    #[arg(long)]
+    project: bool,
     /// Only show the rule and what it would have changed
     #[arg(long)]
     dry_run: bool,
+}
+
+/// What lasts longer is meant for ever.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// How long a rule holds.
+///
+/// # Errors
+/// It is no time, or none at all.
+fn lasts(text: &str) -> Result<Duration, String> {
+    let lasts = humantime::parse_duration(text).map_err(|_| "write 90s, 1h or 2days".to_owned())?;
+    match lasts {
+        Duration::ZERO => Err("that is over at once".to_owned()),
+        _ if lasts > LONGEST => Err("leave it away for a rule that holds for ever".to_owned()),
+        _ => Ok(lasts),
+    }
 }
 
 /// List the rules that allow and block have written, or take one out
@@ -70,6 +90,9 @@ struct Rule {
 pub struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
+    /// The rules in the project's file
+    #[arg(long, global = true)]
+    project: bool,
     /// Write JSON
     #[arg(long)]
     json: bool,
@@ -104,126 +127,33 @@ fn add(effect: Effect, rule: &Rule, message: Option<&str>) -> Result<(), Failure
     if !rule.dry_run {
         refuse_guarded(effect.command())?;
     }
-    let file = UserFile::load()?;
-    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    let draft = Draft {
+    let wish = Wish {
         effect,
         pattern: rule.pattern.clone(),
-        added: now,
         message: message.map(str::to_owned),
+        once: rule.once,
+        lasts: rule.lasts,
+        project: rule.project,
     };
-    let probe = Probe::new(&draft)?;
-    let logged = logged()?;
-    let matched: Vec<&Event> = logged.iter().filter(|event| probe.matches(event)).collect();
-    let planned = match effect {
-        Effect::Allow => plan_allow(&file, &draft, &matched)?,
-        Effect::Block => Plan {
-            text: insert(&file.text, None, &draft).map_err(|why| by_hand(&why, &draft))?,
-            policies: vec![crate::policy_edit::OWN_POLICY.to_owned()],
-        },
+    let plan = loop {
+        let Some(plan) = Plan::new(&wish)? else {
+            return output::line(format_args!(
+                "{} is allowed already; nothing was written",
+                quoted(&rule.pattern)
+            ));
+        };
+        // Another one may have written meanwhile.
+        if rule.dry_run || plan.write()? {
+            break plan;
+        }
     };
-    if planned.policies.is_empty() {
-        return output::line(format_args!(
-            "{} is allowed already; nothing was written",
-            quoted(&rule.pattern)
-        ));
+    for line in plan.told(rule.dry_run, Screen::of_stdout().width) {
+        output::line(line)?;
     }
-    let before = file.compiled()?;
-    let after = compile(&planned.text, &file.path).map_err(|why| {
-        by_hand(&format!("the policy would not be usable with it: {why}"), &draft)
-    })?;
-    show(&file, &draft, &planned, rule.dry_run)?;
-    show_changes(&logged, &before, &after, matched.len())?;
     if rule.dry_run {
         return output::line("Nothing was written.");
     }
-    file.write(&planned.text)?;
     output::line("Start the command again: a run keeps the policy that it began with.")
-}
-
-/// What is to be written.
-struct Plan {
-    text: String,
-    /// The policies that got the rule.
-    policies: Vec<String>,
-}
-
-/// Puts the rule into each policy that refuses what it is to allow, until nothing does.
-fn plan_allow(file: &UserFile, draft: &Draft, matched: &[&Event]) -> Result<Plan, Failure> {
-    let example = Event::of_command(&example(&draft.pattern));
-    let wanted: Vec<&Event> = std::iter::once(&example).chain(matched.iter().copied()).collect();
-    let mut plan = Plan { text: file.text.clone(), policies: Vec::new() };
-    for _ in 0..POLICIES {
-        let policies = compile(&plan.text, &file.path).map_err(Failure::usage)?;
-        let refused = wanted.iter().find_map(|event| {
-            let decision = verdict(&policies, event);
-            (!decision.allowed()).then_some((event, decision))
-        });
-        let Some((event, decision)) = refused else { break };
-        let policy = decision
-            .because
-            .as_ref()
-            .map_or(crate::policy_edit::OWN_POLICY, |because| &because.policy);
-        if plan.policies.iter().any(|done| done == policy) {
-            return Err(Failure::usage(format!(
-                "{} would still be refused, by the policy {policy}: a rule that allows has to match \
-                 every command in a line; nothing was written",
-                quoted(event.command())
-            )));
-        }
-        let named = decision.because.as_ref().map(|_| policy);
-        plan.text = insert(&plan.text, named, draft).map_err(|why| by_hand(&why, draft))?;
-        plan.policies.push(policy.to_owned());
-    }
-    Ok(plan)
-}
-
-/// A command that a pattern matches.
-fn example(pattern: &str) -> String {
-    pattern.replace("**", "x").replace(['*', '?'], "x")
-}
-
-fn show(file: &UserFile, draft: &Draft, plan: &Plan, dry_run: bool) -> Result<(), Failure> {
-    let would = if dry_run { "would write" } else { "writes" };
-    let begun = if file.is_new { ", a copy of the starter policy," } else { "" };
-    output::line(format_args!(
-        "{would} to {}{begun} in front of the rules of {}:",
-        file.path.display(),
-        plan.policies.join(", ")
-    ))?;
-    for line in draft.lines() {
-        output::line(format_args!("    {line}"))?;
-    }
-    Ok(())
-}
-
-fn show_changes(
-    logged: &[Event],
-    before: &PolicySet,
-    after: &PolicySet,
-    matched: usize,
-) -> Result<(), Failure> {
-    let is_other =
-        |event: &&Event| verdict(before, event).allowed() != verdict(after, event).allowed();
-    let changed: Vec<&Event> = logged.iter().filter(is_other).collect();
-    output::line(format_args!(
-        "Of the last {} logged commands it matches {matched} and would have changed {}.",
-        logged.len(),
-        changed.len(),
-    ))?;
-    let screen = Screen::of_stdout();
-    let mut seen: Vec<&str> = changed.iter().map(|event| event.command()).collect();
-    seen.sort_unstable();
-    seen.dedup();
-    for command in seen.iter().take(SHOWN) {
-        let command = harmless(command);
-        let columns = screen.width.unwrap_or(usize::MAX).saturating_sub(4);
-        output::line(format_args!("    {}", cut(&command, columns)))?;
-    }
-    if seen.len() > SHOWN {
-        output::line(format_args!("    and {} others", seen.len() - SHOWN))?;
-    }
-    Ok(())
 }
 
 /// Lists the rules, or takes one out.
@@ -231,8 +161,8 @@ fn show_changes(
 /// # Errors
 /// The file cannot be read or written, or has no such rule.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let file = UserFile::load()?;
-    let rules = if file.is_new { Vec::new() } else { written(&file.text) };
+    let file = RuleFile::load(arguments.project)?;
+    let rules = written(&file.text);
     match &arguments.action {
         None => list(&file, &rules, arguments.json),
         Some(Action::Remove { number }) => {
@@ -245,7 +175,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             compile(&text, &file.path).map_err(|why| {
                 Failure::new(format!("without it the policy is not usable: {why}"))
             })?;
-            file.write(&text)?;
+            if !file.write(&text)? {
+                return Err(Failure::new(format!(
+                    "{} was changed meanwhile; nothing was removed: see `rampart rules` anew",
+                    file.path.display()
+                )));
+            }
             output::line(format_args!("removed: {}", told(rule)))
         }
     }
@@ -261,7 +196,7 @@ struct Listed<'a> {
     more: &'a [String],
 }
 
-fn list(file: &UserFile, rules: &[Written], json: bool) -> Result<(), Failure> {
+fn list(file: &RuleFile, rules: &[Written], json: bool) -> Result<(), Failure> {
     if json {
         let listed = rules.iter().enumerate().map(|(index, rule)| Listed {
             number: index + 1,
@@ -284,100 +219,18 @@ fn list(file: &UserFile, rules: &[Written], json: bool) -> Result<(), Failure> {
 
 fn told(rule: &Written) -> String {
     let more = rule.more.iter().fold(String::new(), |text, more| text + ", " + more);
+    let is_over = if is_over(rule) { ", which is over" } else { "" };
     let Written { command, day, policy, .. } = rule;
-    harmless(&format!("{command:<5}  {}  ({day}, in {policy}{more})", quoted(&rule.pattern)))
+    let text =
+        format!("{command:<5}  {}  ({day}, in {policy}{more}{is_over})", quoted(&rule.pattern));
+    harmless(&text)
 }
 
-/// A pattern or a command, fit for a shell.
-fn quoted(text: &str) -> String {
-    command_line(&[text.into()])
-}
-
-/// The policy file of this user.
-struct UserFile {
-    path: PathBuf,
-    text: String,
-    /// Not there yet; the text is the starter's.
-    is_new: bool,
-}
-
-impl UserFile {
-    fn load() -> Result<Self, Failure> {
-        let path = Home::locate()?.policy();
-        // A link leads to where a person keeps it.
-        let path = std::fs::canonicalize(&path).unwrap_or(path);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(Self { path, text, is_new: false }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Ok(Self { path, text: STARTER.to_owned(), is_new: true })
-            }
-            Err(error) => {
-                Err(Failure::usage(format!("cannot read the policy {}: {error}", path.display())))
-            }
-        }
-    }
-
-    fn compiled(&self) -> Result<PolicySet, Failure> {
-        compile(&self.text, &self.path).map_err(Failure::usage)
-    }
-
-    fn write(&self, text: &str) -> Result<(), Failure> {
-        replace(&self.path, text).map_err(|error| {
-            Failure::new(format!(
-                "cannot write the policy {}: {error}; it is as it was",
-                self.path.display()
-            ))
-        })
-    }
-}
-
-/// Tells which commands a pattern is about, as the rule will.
-struct Probe {
-    effect: Effect,
-    policies: PolicySet,
-}
-
-impl Probe {
-    fn new(draft: &Draft) -> Result<Self, Failure> {
-        let default = match draft.effect {
-            Effect::Allow => "deny",
-            Effect::Block => "allow",
-        };
-        let source = format!("version: \"1\"\ndefault_action: {default}\n");
-        let source = insert(&source, None, draft).map_err(Failure::usage)?;
-        let policies = PolicySet::parse(&source, "the pattern").map_err(|error| {
-            let why =
-                error.problems().first().map_or_else(String::new, |problem| problem.text.clone());
-            Failure::usage(format!("{} is no usable pattern: {why}", quoted(&draft.pattern)))
-        })?;
-        Ok(Self { effect: draft.effect, policies })
-    }
-
-    fn matches(&self, event: &Event) -> bool {
-        verdict(&self.policies, event).allowed() == (self.effect == Effect::Allow)
-    }
-}
-
-fn verdict(policies: &PolicySet, event: &Event) -> Decision {
-    policies.evaluate(&Call {
-        agent: &event.agent,
-        session: &event.session,
-        command: event.command(),
-        cwd: event.asked("cwd"),
-        coverage: event.asked("coverage"),
-        ..Call::default()
-    })
-}
-
-fn logged() -> Result<Vec<Event>, Failure> {
-    Trail::of(&place(None)?).last(TRIED, |event| !event.command().is_empty())
-}
-
-fn by_hand(why: &str, draft: &Draft) -> Failure {
-    Failure::usage(format!(
-        "{why}; nothing was written. To write it yourself, the rule is:\n{}",
-        draft.lines().join("\n")
-    ))
+/// Whether the time is past that a rule says it holds until.
+fn is_over(rule: &Written) -> bool {
+    let until = rule.more.iter().find_map(|more| more.strip_prefix("expires_at: "));
+    let until = until.and_then(|until| humantime::parse_rfc3339(until).ok());
+    until.is_some_and(|until| until <= SystemTime::now())
 }
 
 /// A model that is refused something must not allow it to itself.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::server::Server;
+use crate::server::{Server, head};
 use crate::world::{POLICY, World, mode_of, stderr, stdout};
 
 fn verdict(world: &World, command: &str) -> Option<i32> {
@@ -92,6 +92,116 @@ fn a_rule_that_cannot_be_written_changes_nothing_and_says_what_to_do() {
     fs::write(&policy, "version: [").unwrap();
     assert_eq!(world.run(["allow", "ls"]).status.code(), Some(2));
     assert_eq!(fs::read_to_string(&policy).unwrap(), "version: [");
+}
+
+#[test]
+fn a_rule_may_hold_once_or_for_a_time() {
+    let world = World::new();
+    let policy = world.write(".rampart/policy.yaml", POLICY);
+    for words in [&["--for", "soon"][..], &["--for", "0s"], &["--for", "20years"]] {
+        let refused = world.run(["allow", "forbidden 1"].iter().chain(words));
+        assert_eq!(refused.status.code(), Some(2), "{words:?}");
+        assert!(stderr(&refused).contains("--for"), "{}", stderr(&refused));
+    }
+    assert_eq!(fs::read_to_string(&policy).unwrap(), POLICY);
+
+    let once = world.run(["allow", "--once", "forbidden 1"]);
+    assert_eq!(once.status.code(), Some(0), "{}", stderr(&once));
+    assert!(stdout(&once).contains("for one command and then never again"), "{}", stdout(&once));
+    let mut server = Server::start(&world, &[]);
+    let answers =
+        ["forbidden 1", "forbidden 1"].map(|command| server.ask(command)["allowed"] == true);
+    assert_eq!(answers, [true, false]);
+    server.signal("-TERM");
+    server.ended();
+
+    let hour = world.run(["allow", "--for", "1h", "forbidden 2"]);
+    assert!(stdout(&hour).contains("It ends at 2"), "{}", stdout(&hour));
+    assert_eq!(verdict(&world, "forbidden 2"), Some(0));
+    let text = fs::read_to_string(&policy).unwrap();
+    let (before, after) = text.split_once("expires_at: 20").unwrap();
+    let past = format!("{before}expires_at: 1999{}", &after[2..]);
+    world.write(".rampart/policy.yaml", &past);
+    assert_eq!(verdict(&world, "forbidden 2"), Some(1));
+    let listed = stdout(&world.run(["rules"]));
+    assert!(listed.lines().next().unwrap().contains("which is over"), "{listed}");
+    assert!(listed.lines().nth(1).unwrap().contains("once: true"), "{listed}");
+}
+
+#[test]
+fn a_projects_rule_stands_in_its_own_file_and_only_restricts() {
+    let world = World::new();
+    let own = world.write(".rampart/policy.yaml", POLICY);
+    let inside = world.path("project/src");
+    fs::create_dir_all(&inside).unwrap();
+    fs::create_dir(world.path("project/.git")).unwrap();
+    let run = |words: &[&str]| crate::world::finished(world.rampart(words).current_dir(&inside));
+    let mut server = Server::start(&world, &[]);
+    for cwd in ["/elsewhere", inside.to_str().unwrap()] {
+        let body = serde_json::json!({
+            "agent": "tester", "session": "s1", "enforce": true, "cwd": cwd,
+            "params": { "command": "deploy now" },
+        });
+        let body = body.to_string();
+        let mut client = server.over_unix();
+        client.send(format!("{}Content-Length: {}\r\n\r\n{body}", head(), body.len()));
+        assert_eq!(client.answer().status, 200);
+    }
+    server.signal("-TERM");
+    server.ended();
+
+    let blocked = run(&["block", "--project", "deploy *", "--message", "Not from here"]);
+    assert_eq!(blocked.status.code(), Some(0), "{}", stderr(&blocked));
+    let said = stdout(&blocked);
+    let file = world.path("project/.rampart/policy.yaml");
+    assert!(said.contains(&format!("writes to {}, new,", file.display())), "{said}");
+    assert!(
+        said.contains(
+            "last 1 logged commands that may be of this project it matches 1 and would have changed 1"
+        ),
+        "{said}"
+    );
+    assert_eq!(fs::read_to_string(&own).unwrap(), POLICY);
+    let tested = |command| run(&["test", "--policy", file.to_str().unwrap(), command]);
+    assert_eq!(tested("deploy now").status.code(), Some(1));
+    assert_eq!(tested("ls").status.code(), Some(0));
+
+    // What the user's own policy refuses, no project allows.
+    let refused = run(&["allow", "--project", "forbidden 1"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("may only restrict"), "{}", stderr(&refused));
+    // What the project itself refuses, it may let through again.
+    assert_eq!(run(&["allow", "--project", "deploy test"]).status.code(), Some(0));
+    assert_eq!(tested("deploy test").status.code(), Some(0));
+    assert!(stdout(&run(&["rules", "--project"])).lines().count() == 2);
+    assert_eq!(stdout(&run(&["rules"])), "");
+    for _ in 0..2 {
+        assert_eq!(run(&["rules", "remove", "1", "--project"]).status.code(), Some(0));
+    }
+    assert!(fs::read_to_string(&file).unwrap().ends_with("policies: []\n"));
+    assert_eq!(run(&["policy", "check", file.to_str().unwrap()]).status.code(), Some(0));
+}
+
+#[test]
+fn rules_that_are_written_at_once_are_all_there() {
+    let world = World::new();
+    world.write(".rampart/policy.yaml", POLICY);
+    let children: Vec<_> = (0..10)
+        .map(|number| {
+            world
+                .rampart(["block", &format!("tool-{number}")])
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(stdout(&world.run(["rules"])).lines().count(), 10);
+    for number in 0..10 {
+        assert_eq!(verdict(&world, &format!("tool-{number}")), Some(1));
+    }
 }
 
 #[test]

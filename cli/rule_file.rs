@@ -1,0 +1,114 @@
+//! The files that hold the rules a person writes by typing a pattern: the user's own policy, or
+//! that of the project.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+use rampart_policy::{PolicySet, STARTER};
+
+use crate::failure::Failure;
+use crate::home::{Home, make_private_directory};
+use crate::policy_file::{compile, replace};
+
+/// What a project's file begins as; it may only restrict, so that nothing is restricted yet.
+const PROJECT_BEGIN: &str = "\
+# What commands may not do in this project. It can only restrict what each one's own policy allows.
+version: \"1\"
+default_action: allow
+policies: []
+";
+/// A policy file that rules are written to.
+#[derive(Debug)]
+pub struct RuleFile {
+    pub path: PathBuf,
+    pub text: String,
+    /// What it begins as, where it is not there yet.
+    pub begins_as: Option<&'static str>,
+    /// The folder of the project that it is about.
+    pub project: Option<PathBuf>,
+}
+
+impl RuleFile {
+    /// The policy of this user, or of the project that this directory is in.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub fn load(of_project: bool) -> Result<Self, Failure> {
+        let home = Home::locate()?;
+        if !of_project {
+            return Self::read(home.policy(), STARTER, "a copy of the starter policy", None);
+        }
+        let here = std::env::current_dir().map_err(|error| {
+            Failure::new(format!("cannot tell which directory this is: {error}"))
+        })?;
+        let project = project(&here, &home);
+        let path = project.join(".rampart/policy.yaml");
+        Self::read(path, PROJECT_BEGIN, "new", Some(project))
+    }
+
+    fn read(
+        path: PathBuf,
+        begin: &str,
+        begins_as: &'static str,
+        project: Option<PathBuf>,
+    ) -> Result<Self, Failure> {
+        // A link leads to where a person keeps it.
+        let path = std::fs::canonicalize(&path).unwrap_or(path);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Self { path, text, begins_as: None, project }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(Self { path, text: begin.to_owned(), begins_as: Some(begins_as), project })
+            }
+            Err(error) => {
+                Err(Failure::usage(format!("cannot read the policy {}: {error}", path.display())))
+            }
+        }
+    }
+
+    /// The policies that it has now.
+    ///
+    /// # Errors
+    /// What is there is no policy.
+    pub fn compiled(&self) -> Result<PolicySet, Failure> {
+        compile(&self.text, &self.path).map_err(Failure::usage)
+    }
+
+    /// Puts a text in place of what was read; gives whether it was still there. Two that write at
+    /// once do not take each other's rules away.
+    ///
+    /// # Errors
+    /// As the system says; the file is as it was.
+    pub fn write(&self, text: &str) -> Result<bool, Failure> {
+        let failed = |error: io::Error| {
+            Failure::new(format!(
+                "cannot write the policy {}: {error}; it is as it was",
+                self.path.display()
+            ))
+        };
+        let directory = self.path.parent().unwrap_or(Path::new("/"));
+        make_private_directory(directory).map_err(failed)?;
+        let directory = File::open(directory).map_err(failed)?;
+        let _held = Flock::lock(directory, FlockArg::LockExclusive)
+            .map_err(|(_, error)| failed(error.into()))?;
+        let is_same = match std::fs::read_to_string(&self.path) {
+            Ok(now) => self.begins_as.is_none() && now == self.text,
+            Err(error) => self.begins_as.is_some() && error.kind() == io::ErrorKind::NotFound,
+        };
+        if is_same {
+            replace(&self.path, text).map_err(failed)?;
+        }
+        Ok(is_same)
+    }
+}
+
+/// The folder whose `.rampart/policy.yaml` is about `here`: the nearest that has one, else the
+/// root of the work tree, else `here` itself. The user's own one is no project's.
+fn project(here: &Path, home: &Home) -> PathBuf {
+    let has = |name: &'static str| {
+        let is_one = move |folder: &&Path| folder.join(name).exists();
+        here.ancestors().filter(|folder| folder.join(".rampart") != home.directory()).find(is_one)
+    };
+    has(".rampart/policy.yaml").or_else(|| has(".git")).unwrap_or(here).to_path_buf()
+}

@@ -1,0 +1,266 @@
+//! A rule that a person wants, worked out before it is written: into which policies it goes, and
+//! what it would have changed among the commands that were logged.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use rampart_policy::{Call, Decision, PolicySet};
+
+use crate::audit::{Event, Trail};
+use crate::command_line::command_line;
+use crate::commands::log::place;
+use crate::failure::Failure;
+use crate::home::{self, Home};
+use crate::policy_edit::{Draft, Effect, OWN_POLICY, insert};
+use crate::policy_file::{InForce, compile};
+use crate::rule_file::RuleFile;
+use crate::terminal::{cut, harmless};
+
+/// So many logged commands are tried.
+const TRIED: usize = 1_000;
+/// So many of those that change are shown.
+const SHOWN: usize = 8;
+/// So many policies may refuse a command, one after another.
+const POLICIES: usize = 64;
+
+/// What a person asked for.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    pub effect: Effect,
+    pub pattern: String,
+    pub message: Option<String>,
+    /// For one command, and then never again.
+    pub once: bool,
+    /// How long it is to hold.
+    pub lasts: Option<Duration>,
+    /// Whether it goes into the project's file.
+    pub project: bool,
+}
+
+/// A rule that may be written.
+#[derive(Debug)]
+pub struct Plan {
+    file: RuleFile,
+    draft: Draft,
+    /// The policies that get the rule.
+    policies: Vec<String>,
+    /// The file with the rule in it.
+    text: String,
+    tried: usize,
+    matched: usize,
+    /// How many it would have changed.
+    count: usize,
+    /// Those commands, each once.
+    changed: Vec<String>,
+}
+
+impl Plan {
+    /// Works out what to write; nothing where it is so already.
+    ///
+    /// # Errors
+    /// The rule cannot be written, or would not do what it is for.
+    pub fn new(wish: &Wish) -> Result<Option<Self>, Failure> {
+        let file = RuleFile::load(wish.project)?;
+        let draft = wish.draft(SystemTime::now());
+        let probe = Probe::new(&draft)?;
+        let logged = logged(file.project.as_deref())?;
+        let matched: Vec<&Event> = logged.iter().filter(|event| probe.matches(event)).collect();
+        let before = file.compiled()?;
+        // What ends is tried as if it did not: one try would spend what holds once.
+        let lasting = draft.lasting();
+        let policies = match draft.effect {
+            Effect::Allow => policies_to_allow(&file, &lasting, &matched)?,
+            Effect::Block => vec![OWN_POLICY.to_owned()],
+        };
+        if policies.is_empty() {
+            return Ok(None);
+        }
+        let text_with = |draft: &Draft| {
+            policies
+                .iter()
+                .try_fold(file.text.clone(), |text, policy| insert(&text, Some(policy), draft))
+                .map_err(|why| by_hand(&why, draft))
+        };
+        let unusable = |why: String| {
+            by_hand(&format!("the policy would not be usable with it: {why}"), &draft)
+        };
+        let text = text_with(&draft)?;
+        compile(&text, &file.path).map_err(unusable)?;
+        let after = compile(&text_with(&lasting)?, &file.path).map_err(unusable)?;
+        let is_other =
+            |event: &&Event| verdict(&before, event).allowed() != verdict(&after, event).allowed();
+        let mut changed: Vec<String> =
+            logged.iter().filter(is_other).map(|event| event.command().to_owned()).collect();
+        let (tried, matched, count) = (logged.len(), matched.len(), changed.len());
+        changed.sort_unstable();
+        changed.dedup();
+        Ok(Some(Self { file, draft, policies, text, tried, matched, count, changed }))
+    }
+
+    /// What a person reads before, or while, it is written.
+    pub fn told(&self, only_shown: bool, columns: Option<usize>) -> Vec<String> {
+        let would = if only_shown { "would write" } else { "writes" };
+        let begun = self.file.begins_as.map(|as_what| format!(", {as_what},")).unwrap_or_default();
+        let mut lines = vec![format!(
+            "{would} to {}{begun} in front of the rules of {}:",
+            self.file.path.display(),
+            self.policies.join(", ")
+        )];
+        lines.extend(self.draft.lines().iter().map(|line| format!("    {line}")));
+        let here = if self.file.project.is_some() { " that may be of this project" } else { "" };
+        lines.push(format!(
+            "Of the last {} logged commands{here} it matches {} and would have changed {}.",
+            self.tried, self.matched, self.count,
+        ));
+        let columns = columns.unwrap_or(usize::MAX).saturating_sub(4);
+        let shown = self.changed.iter().take(SHOWN);
+        lines.extend(shown.map(|command| format!("    {}", cut(&harmless(command), columns))));
+        if self.changed.len() > SHOWN {
+            lines.push(format!("    and {} others", self.changed.len() - SHOWN));
+        }
+        if self.draft.once {
+            lines.push("It holds for one command and then never again.".to_owned());
+        }
+        if let Some(until) = &self.draft.until {
+            lines.push(format!("It ends at {until}."));
+        }
+        lines
+    }
+
+    /// Writes it; gives whether the file was still as it was when this was worked out.
+    ///
+    /// # Errors
+    /// As the system says; the file is as it was.
+    pub fn write(&self) -> Result<bool, Failure> {
+        self.file.write(&self.text)
+    }
+}
+
+impl Wish {
+    fn draft(&self, now: SystemTime) -> Draft {
+        let written = |time| humantime::format_rfc3339_seconds(time).to_string();
+        Draft {
+            effect: self.effect,
+            pattern: self.pattern.clone(),
+            added: written(now),
+            message: self.message.clone(),
+            once: self.once,
+            until: self.lasts.map(|lasts| written(now + lasts)),
+        }
+    }
+}
+
+/// The policies that refuse what the rule is to allow, until with it nothing does.
+fn policies_to_allow(
+    file: &RuleFile,
+    draft: &Draft,
+    matched: &[&Event],
+) -> Result<Vec<String>, Failure> {
+    let example = Event::of_command(&example(&draft.pattern));
+    let wanted: Vec<&Event> = std::iter::once(&example).chain(matched.iter().copied()).collect();
+    if file.project.is_some() {
+        may_only_restrict(&wanted, &draft.pattern)?;
+    }
+    let mut text = file.text.clone();
+    let mut policies: Vec<String> = Vec::new();
+    for _ in 0..POLICIES {
+        let compiled = compile(&text, &file.path).map_err(Failure::usage)?;
+        let refused = wanted.iter().find_map(|event| {
+            let decision = verdict(&compiled, event);
+            (!decision.allowed()).then_some((event, decision))
+        });
+        let Some((event, decision)) = refused else { break };
+        let policy = decision.because.map_or_else(|| OWN_POLICY.to_owned(), |why| why.policy);
+        if policies.contains(&policy) {
+            return Err(Failure::usage(format!(
+                "{} would still be refused, by the policy {policy}: a rule that allows has to match \
+                 every command in a line; nothing was written",
+                quoted(event.command())
+            )));
+        }
+        text = insert(&text, Some(&policy), draft).map_err(|why| by_hand(&why, draft))?;
+        policies.push(policy);
+    }
+    Ok(policies)
+}
+
+/// A project's rule cannot allow what the user's own policy refuses.
+fn may_only_restrict(wanted: &[&Event], pattern: &str) -> Result<(), Failure> {
+    let own = InForce::load(None, &Home::locate()?)?;
+    let refused = wanted.iter().find(|event| !verdict(&own.policies, event).allowed());
+    refused.map_or(Ok(()), |event| {
+        Err(Failure::usage(format!(
+            "{} is refused by {}, and a project's policy may only restrict: \
+             `rampart allow {}` without --project is what allows it; nothing was written",
+            quoted(event.command()),
+            own.origin,
+            quoted(pattern)
+        )))
+    })
+}
+
+/// A command that a pattern matches.
+fn example(pattern: &str) -> String {
+    pattern.replace("**", "x").replace(['*', '?'], "x")
+}
+
+/// A pattern or a command, fit for a shell.
+pub fn quoted(text: &str) -> String {
+    command_line(&[text.into()])
+}
+
+/// Tells which commands a pattern is about, as the rule will.
+struct Probe {
+    effect: Effect,
+    policies: PolicySet,
+}
+
+impl Probe {
+    fn new(draft: &Draft) -> Result<Self, Failure> {
+        let default = match draft.effect {
+            Effect::Allow => "deny",
+            Effect::Block => "allow",
+        };
+        let source = format!("version: \"1\"\ndefault_action: {default}\n");
+        let source = insert(&source, None, &draft.lasting()).map_err(Failure::usage)?;
+        let policies = PolicySet::parse(&source, "the pattern").map_err(|error| {
+            let why =
+                error.problems().first().map_or_else(String::new, |problem| problem.text.clone());
+            Failure::usage(format!("{} is no usable pattern: {why}", quoted(&draft.pattern)))
+        })?;
+        Ok(Self { effect: draft.effect, policies })
+    }
+
+    fn matches(&self, event: &Event) -> bool {
+        verdict(&self.policies, event).allowed() == (self.effect == Effect::Allow)
+    }
+}
+
+fn verdict(policies: &PolicySet, event: &Event) -> Decision {
+    policies.evaluate(&Call {
+        agent: &event.agent,
+        session: &event.session,
+        command: event.command(),
+        cwd: event.asked("cwd"),
+        home: home::of_user(),
+        coverage: event.asked("coverage"),
+        ..Call::default()
+    })
+}
+
+/// The last commands; for a project without those that are known to have run elsewhere.
+fn logged(project: Option<&Path>) -> Result<Vec<Event>, Failure> {
+    let is_inside = |event: &Event| {
+        project.is_none_or(|folder| {
+            event.asked("cwd").is_none_or(|cwd| Path::new(cwd).starts_with(folder))
+        })
+    };
+    Trail::of(&place(None)?).last(TRIED, |event| !event.command().is_empty() && is_inside(event))
+}
+
+fn by_hand(why: &str, draft: &Draft) -> Failure {
+    Failure::usage(format!(
+        "{why}; nothing was written. To write it yourself, the rule is:\n{}",
+        draft.lines().join("\n")
+    ))
+}
