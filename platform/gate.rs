@@ -5,7 +5,7 @@ use core::ffi::c_int;
 use rampart_core::answer::Reader;
 use rampart_core::coverage::Coverage;
 use rampart_core::json::Answer;
-use rampart_core::request::{Command, Question};
+use rampart_core::request::Question;
 use rampart_core::settings::{Mode, Notice, Refusal};
 use rampart_core::verdict::{Outcome, Verdict, verdict};
 
@@ -18,9 +18,7 @@ use crate::state::{self, State};
 use crate::{connection, errno, report};
 
 const KEEPER_IS_GONE: &str = "the keeper of this sealed run is gone, and nothing starts without it";
-const REFUSED_ELSEWHERE: &str = "the policy allows it, and the kernel does not: this process cannot be read, or another guard forbids it";
-const REASON_IS_ELSEWHERE: &str =
-    "the kernel refused it, and the reason cannot be had from in here: it is in the audit";
+const IS_HIDDEN: &str = "this process does not let itself be read, so that the keeper of this sealed run cannot see what it would start";
 
 /// A working directory that is longer is not told.
 const LONGEST_DIRECTORY: usize = 384;
@@ -58,10 +56,9 @@ pub unsafe fn start<Function>(
     // SAFETY: the caller's promise.
     let result = unsafe { environment::with(&equipment.guard, given.now(), coverage, run) };
     let result = result.unwrap_or(Err(libc::EPERM));
-    if state.is_sealed && has_failed(result, libc::EPERM) {
-        // The kernel has asked, and may have been told no: the same question has the reason.
-        pass_program(state, &program, &mut place)?;
-        tell_refused_by_kernel(state, &program, REFUSED_ELSEWHERE, &mut place);
+    if state.is_sealed && has_failed(result, libc::EPERM) && sys::is_hidden() {
+        // The keeper tells of every refusal whose process it can read.
+        tell_refused_by_kernel(state, &program, IS_HIDDEN, &mut place);
         return Err(libc::EPERM);
     }
     if state.is_sealed && has_failed(result, libc::ENOSYS) {
@@ -98,16 +95,6 @@ fn tell<'q>(
     refusal::tell(state, &Reason { name, is_line, attempt, outcome, answer }, place);
 }
 
-/// What an answer means in a sealed run. Where the library can reach nobody the kernel still
-/// can: it is asked about the shell of a line yet, and has been about a program.
-fn sealed(outcome: Outcome, is_line: bool) -> Outcome {
-    match outcome {
-        Outcome::Unreachable(_) if is_line => Outcome::Allowed,
-        Outcome::Unreachable(_) => Outcome::Fault(REASON_IS_ELSEWHERE),
-        outcome => outcome,
-    }
-}
-
 /// Whether a function has failed with this number, which it gives or leaves in `errno`.
 fn has_failed(result: Result<c_int, c_int>, errno: c_int) -> bool {
     result == Ok(errno) || result == Ok(-1) && errno::get() == errno
@@ -121,8 +108,21 @@ pub fn start_shell<Function, R>(
     find: impl FnOnce(&Real) -> Option<Function>,
     run: impl FnOnce(Function) -> R,
 ) -> Result<R, c_int> {
-    let pass = line.map(|line| |state: &State| pass_line(state, line, &mut place));
+    let pass = line.map(|line| {
+        |state: &State| {
+            if state.is_sealed && is_told_by_child(state, &place) {
+                return Ok(os::SHELL_COVERAGE);
+            }
+            pass_line(state, line, &mut place)
+        }
+    });
     start_in_own_environment(pass, find, run)
+}
+
+/// Whether it is the shell of a refused line, as the keeper of a sealed run has it tell, that
+/// shows it. Else the function fails by itself, and has to know.
+fn is_told_by_child(state: &State, place: &Place<'_>) -> bool {
+    state.refusal != Refusal::Errno && matches!(place, Place::Child { .. })
 }
 
 /// Starts a program by calling `run` with the original function, which takes no environment:
@@ -200,8 +200,9 @@ fn pass<'q>(
         Ok(equipment) => connection::ask(state, equipment, is_own, question, &mut reader),
         Err(why) => Outcome::Fault(why),
     };
-    let is_line = matches!(question.command, Command::Line(_));
-    let outcome = if state.is_sealed { sealed(outcome, is_line) } else { outcome };
+    // Where the library can reach nobody, the keeper still can, who is asked about the line's shell.
+    let is_left = state.is_sealed && matches!(outcome, Outcome::Unreachable(_));
+    let outcome = if is_left { Outcome::Allowed } else { outcome };
     let verdict = verdict(state.mode, outcome, state.fail_open);
     let is_unchecked = verdict == Verdict::Run && matches!(outcome, Outcome::Unreachable(_));
     if is_unchecked || !matches!(outcome, Outcome::Allowed | Outcome::Denied) {

@@ -21,11 +21,11 @@ use crate::library;
 use crate::mode::Mode;
 use crate::policy_file::InForce;
 use crate::relay::{self, Order, Proxy, Remote};
-use crate::run::environment::{Guard, URL, variable};
+use crate::run::environment::{self, Guard, URL, variable};
 use crate::run::inherited;
 use crate::run::own_server::Access;
 #[cfg(target_os = "linux")]
-use crate::run::seal::{self, Asking, Plan};
+use crate::run::seal::{self, Asking, Manner, Plan};
 use crate::run::sealing::{self, Seal, Sealing};
 use crate::run::{default_server, embedded};
 use crate::token::Token;
@@ -254,6 +254,7 @@ fn run_sealed(
         agent: text(&arguments.agent),
         session: text(session),
         enforces: arguments.mode == Mode::Enforce,
+        manner: Manner::new(arguments.refusal.into(), environment::is_silent()),
         timeout: relay::whole_patience(),
     })?;
     let plan =

@@ -42,6 +42,12 @@ pub fn is_guarded() -> bool {
     })
 }
 
+/// Whether nothing is to be told of refusals.
+#[cfg(target_os = "linux")]
+pub fn is_silent() -> bool {
+    std::env::var_os(NOTICE).is_some_and(|value| value == "0")
+}
+
 /// What the library is to do in the guarded command and its descendants.
 pub struct Guard<'a> {
     pub library: &'a Path,

@@ -14,7 +14,8 @@ use rampart_core::url::{Server, Url};
 use rampart_core::verdict::{Outcome, Unreachable};
 use serde_json::json;
 
-use super::supervisor::Judge;
+use super::supervisor::{Judge, Verdict};
+use super::telling::Manner;
 use super::tracee::Program;
 use crate::command_line::command_line;
 use crate::failure::Failure;
@@ -31,6 +32,8 @@ pub struct Order<'o> {
     pub session: String,
     /// Whether what is denied is refused.
     pub enforces: bool,
+    /// How refusals are told.
+    pub manner: Manner,
     /// For a whole question, connecting included.
     pub timeout: Duration,
 }
@@ -42,6 +45,7 @@ pub struct Asking {
     agent: String,
     session: String,
     enforces: bool,
+    manner: Manner,
     timeout: Duration,
     kept: Mutex<Vec<Box<dyn Stream>>>,
 }
@@ -98,8 +102,9 @@ impl Asking {
             head.extend(["Authorization: Bearer ", token.reveal(), "\r\n"]);
         }
         head += "Content-Type: application/json\r\nContent-Length: ";
-        let Order { agent, session, enforces, timeout, .. } = order;
-        Ok(Self { ways, head, agent, session, enforces, timeout, kept: Mutex::default() })
+        let Order { agent, session, enforces, manner, timeout, .. } = order;
+        let kept = Mutex::default();
+        Ok(Self { ways, head, agent, session, enforces, manner, timeout, kept })
     }
 
     fn body(&self, thread: Pid, command: &str, cwd: Option<&[u8]>) -> String {
@@ -117,22 +122,18 @@ impl Asking {
         body.to_string()
     }
 
-    fn decides(&self, body: &str) -> bool {
-        self.ask(body) == Outcome::Allowed || !self.enforces
-    }
-
     /// Asks; a kept connection that turns out to be dead is no failure.
-    fn ask(&self, body: &str) -> Outcome {
+    fn ask(&self, body: &str, reader: &mut Reader) -> Outcome {
         let deadline = Instant::now() + self.timeout;
         let request = format!("{}{}\r\n\r\n{body}", self.head, body.len());
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
         if let Some(stream) = kept
-            && let Some(outcome) = self.ask_over(stream, &request, deadline)
+            && let Some(outcome) = self.ask_over(stream, &request, deadline, reader)
         {
             return outcome;
         }
         match self.connect(deadline) {
-            Ok(stream) => self.ask_over(stream, &request, deadline),
+            Ok(stream) => self.ask_over(stream, &request, deadline, reader),
             Err(_) => None,
         }
         .unwrap_or(Outcome::Unreachable(Unreachable::NoServer))
@@ -144,8 +145,8 @@ impl Asking {
         mut stream: Box<dyn Stream>,
         request: &str,
         deadline: Instant,
+        reader: &mut Reader,
     ) -> Option<Outcome> {
-        let mut reader = Reader::default();
         let mut room = [0; 4096];
         let set = |stream: &dyn Stream| {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -160,7 +161,7 @@ impl Asking {
                 return Some(Outcome::Unreachable(Unreachable::TimedOut));
             }
             match stream.read(&mut room) {
-                Ok(0) => return cut(&reader),
+                Ok(0) => return cut(reader),
                 Ok(read) => {
                     if let Some(end) = reader.feed(&room[..read]) {
                         if end.reusable {
@@ -172,7 +173,7 @@ impl Asking {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return cut(&reader),
+                Err(_) => return cut(reader),
             }
         }
     }
@@ -214,12 +215,18 @@ fn bytes_to_path(bytes: &[u8]) -> PathBuf {
 }
 
 impl Judge for Asking {
-    fn allows(&self, thread: Pid, program: &Program) -> bool {
+    fn judge(&self, thread: Pid, program: &Program) -> Verdict {
         let command = command_line(&program.words);
-        self.decides(&self.body(thread, &command, program.cwd.as_deref()))
+        let mut reader = Reader::default();
+        let body = self.body(thread, &command, program.cwd.as_deref());
+        let outcome = self.ask(&body, &mut reader);
+        if outcome == Outcome::Allowed || !self.enforces {
+            return Verdict::Allowed;
+        }
+        Verdict::Refused(Some(self.manner.telling(thread, program, outcome, &reader)))
     }
 
-    fn allows_unreadable(&self, _thread: Pid, _why: Errno) -> bool {
-        !self.enforces
+    fn judge_unreadable(&self, _thread: Pid, _why: Errno) -> Verdict {
+        if self.enforces { Verdict::Refused(None) } else { Verdict::Allowed }
     }
 }

@@ -41,11 +41,16 @@ pub struct Abi {
     kill: u32,
     /// `prctl(2)`, by which the library tells whether it is in a sealed run.
     prctl: u32,
+    /// `exit_group(2)`, which takes the place of a refused call; `None` where that is not done.
+    pub exit_group: Option<u32>,
 }
 
 /// Numbers of x32 have this bit (asm/unistd.h).
 #[cfg(target_arch = "x86_64")]
 const X32: u32 = 0x4000_0000;
+/// `AUDIT_ARCH_I386` (linux/audit.h)
+#[cfg(target_arch = "x86_64")]
+const I386: u32 = 0x4000_0003;
 
 // tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, ptrace, process_vm_readv and _writev,
 // pidfd_open, prlimit64, tkill
@@ -69,6 +74,7 @@ const ABIS: &[Abi] = &[
         ],
         kill: 62,
         prctl: 157,
+        exit_group: Some(231),
     },
     Abi {
         arch: 0xc000_003e,
@@ -88,9 +94,10 @@ const ABIS: &[Abi] = &[
         ],
         kill: X32 + 62,
         prctl: X32 + 157,
+        exit_group: Some(X32 + 231),
     },
     Abi {
-        arch: 0x4000_0003,
+        arch: I386,
         pointer: 4,
         execve: 11,
         execveat: 358,
@@ -107,6 +114,7 @@ const ABIS: &[Abi] = &[
         ],
         kill: 37,
         prctl: 172,
+        exit_group: Some(252),
     },
 ];
 
@@ -130,6 +138,7 @@ const ABIS: &[Abi] = &[
         ],
         kill: 129,
         prctl: 167,
+        exit_group: Some(94),
     },
     Abi {
         arch: 0x4000_0028,
@@ -149,6 +158,7 @@ const ABIS: &[Abi] = &[
         ],
         kill: 37,
         prctl: 172,
+        exit_group: None,
     },
 ];
 
@@ -177,6 +187,12 @@ impl Abi {
             };
             Some((abi, call))
         })
+    }
+
+    /// Whether it is i386's, which takes a call's first argument in a register of its own.
+    #[cfg(target_arch = "x86_64")]
+    pub fn is_i386(&self) -> bool {
+        self.arch == I386
     }
 }
 

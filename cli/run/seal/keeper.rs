@@ -249,6 +249,8 @@ impl Keeper {
             let pid = unsafe { libc::waitpid(-1, &raw mut status, options | more) };
             match Errno::result(pid) {
                 Ok(0) => tell(waiter, ended.take().map(Message::Ended)),
+                // By who tells of a refusal.
+                Ok(_) if is_traced(status) => {}
                 Ok(pid) if pid == self.command.as_raw() => {
                     if libc::WIFSTOPPED(status) || libc::WIFCONTINUED(status) {
                         self.pass_on(status, waiter);
@@ -304,6 +306,12 @@ impl Keeper {
             signals::send(&self.handle, libc::SIGCONT);
         }
     }
+}
+
+/// Whether a status tells of a stop that only a tracer sees (ptrace(2), "Attaching and
+/// detaching").
+fn is_traced(status: i32) -> bool {
+    libc::WIFSTOPPED(status) && status >> 16 != 0
 }
 
 /// The waiter may be gone; there is nobody to tell then.

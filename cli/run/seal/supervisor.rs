@@ -21,7 +21,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
-use super::filter::Call;
+use super::filter::{Abi, Call};
+use super::telling::{self, Telling};
 use super::tracee::{Fault, Program, Waiting};
 
 /// Threads that wait for their turn when nothing is asked; more end.
@@ -34,14 +35,21 @@ const STACK_BYTES: usize = 2 * 1024 * 1024;
 /// answer runs on the processor of who gives it.
 const SYNC_WAKE_UP: u64 = 1;
 
+/// What was decided about a program.
+pub enum Verdict {
+    Allowed,
+    /// With what is told of it, where somebody can be told.
+    Refused(Option<Telling>),
+}
+
 /// Decides about programs.
 pub trait Judge: Send + Sync {
     /// Whether this thread may start this program. It may take its time: other questions are
     /// decided meanwhile, on other threads.
-    fn allows(&self, thread: Pid, program: &Program) -> bool;
+    fn judge(&self, thread: Pid, program: &Program) -> Verdict;
 
     /// Whether a program may start that cannot be read, for this reason.
-    fn allows_unreadable(&self, thread: Pid, why: Errno) -> bool;
+    fn judge_unreadable(&self, thread: Pid, why: Errno) -> Verdict;
 }
 
 /// Whether the command itself still has to be started, which is not asked about.
@@ -67,6 +75,8 @@ pub struct Supervisor {
 enum Answer {
     GoesOn,
     Fails(Errno),
+    /// Its process ends, and has said this.
+    Ends(&'static Abi, Vec<u8>),
 }
 
 impl Supervisor {
@@ -173,13 +183,19 @@ impl Supervisor {
         let decide = AssertUnwindSafe(|| self.decide(request.id, &waiting));
         // A fault of our own refuses.
         let answer = catch_unwind(decide).unwrap_or(Some(Answer::Fails(Errno::EPERM)));
-        let Some(answer) = answer else { return };
-        let (error, flags) = match answer {
-            Answer::GoesOn => (0, SECCOMP_USER_NOTIF_FLAG_CONTINUE),
-            Answer::Fails(errno) => (-(errno as i32), 0),
-        };
+        match answer {
+            None => {}
+            Some(Answer::GoesOn) => self.send(request.id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE),
+            Some(Answer::Fails(errno)) => self.send(request.id, -(errno as i32), 0),
+            Some(Answer::Ends(abi, said)) => telling::end(waiting.thread, abi, &said, || {
+                self.send(request.id, -(Errno::EPERM as i32), 0);
+            }),
+        }
+    }
+
+    fn send(&self, id: u64, error: i32, flags: libc::c_ulong) {
         let flags = u32::try_from(flags).unwrap_or_default();
-        let response = seccomp_notif_resp { id: request.id, val: 0, error, flags };
+        let response = seccomp_notif_resp { id, val: 0, error, flags };
         let listener = self.listener.as_raw_fd();
         // SAFETY: the kernel reads one `seccomp_notif_resp`, which this is. Who asked may be
         // gone, and needs no answer then.
@@ -210,12 +226,21 @@ impl Supervisor {
         if !self.is_valid(id) {
             return None;
         }
-        let is_allowed = match program {
-            Ok(program) => self.judge.allows(thread, &program),
+        let verdict = match program {
+            Ok(program) => self.judge.judge(thread, &program),
             Err(Fault::Fails(errno)) => return Some(Answer::Fails(errno)),
-            Err(Fault::Unreadable(why)) => self.judge.allows_unreadable(thread, why),
+            Err(Fault::Unreadable(why)) => self.judge.judge_unreadable(thread, why),
         };
-        Some(if is_allowed { Answer::GoesOn } else { Answer::Fails(Errno::EPERM) })
+        Some(match verdict {
+            Verdict::Allowed => Answer::GoesOn,
+            Verdict::Refused(Some(Telling { said, ends: true })) => Answer::Ends(abi, said),
+            Verdict::Refused(telling) => {
+                if let Some(Telling { said, .. }) = telling {
+                    telling::say(thread, &said, || self.is_valid(id));
+                }
+                Answer::Fails(Errno::EPERM)
+            }
+        })
     }
 
     fn is_valid(&self, id: u64) -> bool {

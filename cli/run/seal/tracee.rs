@@ -12,6 +12,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::{Pid, geteuid};
 use rampart_core::command::truthful_name;
+use rampart_core::shell_line;
 
 use super::filter::{Abi, Call};
 use super::memory::Memory;
@@ -34,6 +35,8 @@ pub struct Waiting {
 pub struct Program {
     /// The word that names it truthfully, and the arguments after `argv[0]`.
     pub words: Vec<OsString>,
+    /// Whether it is a shell that is handed a line.
+    pub is_shell_line: bool,
     /// Working directory, where it is known.
     pub cwd: Option<Vec<u8>>,
 }
@@ -83,6 +86,7 @@ impl Waiting {
         };
         self.look(&base, &path)?;
         let mut words = memory.strings(argv).map_err(of_memory)?;
+        let is_shell_line = shell_line::is_shell_line(&name, words.iter().map(Vec::as_slice));
         let named = truthful_name(&name, words.first().map(Vec::as_slice)).to_vec();
         match words.first_mut() {
             Some(first) => *first = named,
@@ -90,7 +94,7 @@ impl Waiting {
         }
         let words = words.into_iter().map(OsString::from_vec).collect();
         let cwd = self.link("cwd").ok();
-        Ok(Program { words, cwd })
+        Ok(Program { words, is_shell_line, cwd })
     }
 
     /// Whether its numbers of processes mean the same as here.

@@ -123,6 +123,16 @@ pub fn is_sealed(mark: u64) -> bool {
     answer.is_err_and(|Errno(number)| number != libc::EINVAL && u64::try_from(number) == Ok(mark))
 }
 
+/// Whether other processes of this user cannot read this one (`PR_GET_DUMPABLE` in prctl(2)).
+pub fn is_hidden() -> bool {
+    let dumpable = usize::try_from(libc::PR_GET_DUMPABLE).unwrap_or(0);
+    // SAFETY: takes no pointer.
+    let answer = unsafe { call(libc::SYS_prctl, [dumpable, 0, 0, 0, 0, 0]) };
+    // SAFETY: takes no pointer.
+    let user = unsafe { call(libc::SYS_geteuid, [0; 6]) };
+    answer != Ok(1) && user != Ok(0)
+}
+
 /// Whether a number stands for an open descriptor.
 pub fn is_open(number: c_int) -> bool {
     let arguments = [register(number), register(libc::F_GETFD), 0, 0, 0, 0];
