@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_goes_in_front_of_its_policys_others_and_out_again_without_a_trace() {
+    fn a_rule_goes_in_front_of_the_others_of_its_policy_and_out_again_without_a_trace() {
         for policy in PolicySet::starter().policies() {
             let changed =
                 insert(STARTER, Some(policy.name()), &draft(Effect::Allow, "rm -rf \"a\" *"))

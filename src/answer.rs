@@ -1,5 +1,5 @@
-//! Reads an HTTP/1.1 answer in whatever pieces it comes (RFC 9112; spec:
-//! `protocol.md`, Answers).
+//! Reads an HTTP/1.1 answer in whatever pieces it comes (RFC 9112,
+//! `docs/protocol.md`, Answers).
 
 use crate::arena::{Decimal, copy_fitting};
 use crate::json;

@@ -1,4 +1,4 @@
-//! A command as one line of shell words inside a JSON string (spec: `protocol.md`,
+//! A command as one line of shell words inside a JSON string (`docs/protocol.md`,
 //! Request).
 
 /// Where bytes go, piece by piece.

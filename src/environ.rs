@@ -1,5 +1,5 @@
 //! What a child's environment must hold so that the child is guarded like its
-//! parent (spec: `environment.md`).
+//! parent (`docs/environment.md`).
 //!
 //! An environment that is intact is handed on as it is. Any other is put right in
 //! a second pointer array that mixes the caller's own strings with the ones kept

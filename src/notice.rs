@@ -1,5 +1,5 @@
-//! The lines on stderr that tell why a command was refused, or runs unchecked (spec:
-//! `environment.md`, `RAMPART_NOTICE` and `RAMPART_REFUSAL`).
+//! The lines on stderr that tell why a command was refused, or runs unchecked
+//! (`docs/environment.md`, `RAMPART_NOTICE` and `RAMPART_REFUSAL`).
 
 use crate::arena::{Decimal, Text};
 use crate::json::Answer;

@@ -1,4 +1,4 @@
-//! The bytes of a check: `POST …/v1/preflight/exec` (spec: `protocol.md`, Request).
+//! The bytes of a check: `POST …/v1/preflight/exec` (`docs/protocol.md`, Request).
 
 use crate::arena::{Arena, Decimal, Full, Text};
 use crate::command::{self, Count, Sink};

@@ -1,4 +1,4 @@
-//! What the `RAMPART_*` variables say (spec: `environment.md`).
+//! What the `RAMPART_*` variables say (`docs/environment.md`).
 
 use core::ffi::CStr;
 

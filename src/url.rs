@@ -1,4 +1,4 @@
-//! The policy server's address (spec: `protocol.md`, URL).
+//! The policy server's address (`docs/protocol.md`, URL).
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 

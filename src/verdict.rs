@@ -2,7 +2,7 @@
 
 use crate::settings::Mode;
 
-/// How a check ended (spec: the answer table of `protocol.md`).
+/// How a check ended (the answer table of `docs/protocol.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// 200, and `allowed` is true.

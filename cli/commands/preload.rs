@@ -92,7 +92,7 @@ pub struct Arguments {
     /// Name of the agent, for the policy and the audit
     #[arg(long, value_name = "NAME", default_value = "preload", help_heading = "Names")]
     agent: OsString,
-    /// Name of this run, for the policy and the audit [default: preload-<pid>]
+    /// Name of this run, for the policy and the audit [default: preload-PID]
     #[arg(long, value_name = "ID", help_heading = "Names")]
     session: Option<OsString>,
 

@@ -1,7 +1,7 @@
 //! Why a relay has no answer of the policy server's to give, and what it says
 //! instead.
 //!
-//! A direct connection knows two kinds of failure (`protocol.md`, Answers), and so
+//! A direct connection knows two kinds of failure (`docs/protocol.md`, Answers), and so
 //! does the relay. Where nobody is reached, it says 5xx, and fail-open decides.
 //! Where somebody answers who does not prove to be the server, or does not speak as
 //! one, it refuses: to be taken for unreachable is what such a somebody may want.
