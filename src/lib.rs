@@ -15,6 +15,20 @@
 //!    child can load the library at all);
 //! 6. [`notice`] words what tells why; [`shell_line`] and [`teller`] are for the refusals that
 //!    are to look like a failed command.
+//!
+//! ```
+//! use rampart_core::answer::Reader;
+//! use rampart_core::settings::Mode;
+//! use rampart_core::verdict::{Verdict, verdict};
+//!
+//! let mut reader = Reader::default();
+//! let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{\"allowed\":false}";
+//! // In whatever pieces it comes; the last one ends it.
+//! assert!(reader.feed(&answer[..30]).is_none());
+//! let end = reader.feed(&answer[30..]).expect("all of it");
+//! assert_eq!(verdict(Mode::Enforce, end.outcome, true), Verdict::Refuse);
+//! assert_eq!(verdict(Mode::Monitor, end.outcome, true), Verdict::Run);
+//! ```
 #![cfg_attr(not(test), no_std)]
 
 pub mod answer;
