@@ -91,6 +91,7 @@
 mod command;
 mod conditions;
 mod error;
+mod explain;
 mod file_tests;
 mod format;
 mod glob;
@@ -112,6 +113,7 @@ use std::time::SystemTime;
 
 pub use conditions::COVERAGES;
 pub use error::{PolicyError, Problem};
+pub use explain::{Explanation, Part, What, explain};
 pub use file_tests::{Outcome, Test};
 pub use memory::Memory;
 pub use rules::{Policy, Rule};

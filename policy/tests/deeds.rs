@@ -221,3 +221,29 @@ fn a_file_s_own_tests_are_run() {
     };
     assert_eq!(policies.tests().map(outcome).collect::<String>(), "ppsf");
 }
+
+#[test]
+fn a_command_is_explained_as_it_is_judged() {
+    use rampart_policy::What;
+    let explanation =
+        rampart_policy::explain(&Call { command: "cd /srv && timeout 5 cp -a x ~/y", ..HERE });
+    assert_eq!(explanation.unparsed, None);
+    let told: Vec<(usize, What, &str)> = explanation
+        .parts
+        .iter()
+        .map(|part| (part.depth, part.what, part.spellings[0].as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (0, What::Whole, "cd /srv && timeout 5 cp -a x ~/y"),
+            (1, What::Command, "cd /srv"),
+            (1, What::Wrapper, "timeout 5 cp -a x ~/y"),
+            (2, What::Command, "cp -a x ~/y"),
+            (3, What::Reads, "/srv/x"),
+            (3, What::Writes, "/data/home/u/y"),
+        ]
+    );
+    let unread = rampart_policy::explain(&Call { command: "ls )", ..HERE });
+    assert!(unread.unparsed.is_some());
+}
