@@ -27,7 +27,7 @@ use crate::run::own_server::Access;
 #[cfg(target_os = "linux")]
 use crate::run::seal::{self, Asking, Manner, Plan};
 use crate::run::sealing::{self, Seal, Sealing};
-use crate::run::{default_server, embedded};
+use crate::run::{daemons, default_server, embedded};
 use crate::token::Token;
 
 /// The variable that stands for `--ca`.
@@ -197,6 +197,9 @@ pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
         && arguments.mode != Mode::Disabled
     {
         check_takes_library(program)?;
+    }
+    if arguments.mode != Mode::Disabled {
+        daemons::check(&arguments.command, arguments.mode)?;
     }
     let sealing = sealing::decide(arguments.seal, arguments.mode, &arguments.command)?;
     let consequence = consequence(arguments, sealing.is_some());

@@ -3,6 +3,7 @@
 
 pub mod agents;
 pub mod askers;
+pub mod daemons;
 pub mod default_server;
 pub mod embedded;
 pub mod environment;

@@ -86,6 +86,47 @@ pub fn each_environment(mut take: impl FnMut(i32, Vec<&[u8]>)) {
     }
 }
 
+/// The words that a process was started with, as far as this user may see them.
+#[cfg(target_os = "linux")]
+pub fn words(process: i32) -> Vec<Vec<u8>> {
+    let all = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    all.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
+}
+
+/// The words that a process was started with, as far as this user may see them.
+#[cfg(target_os = "macos")]
+pub fn words(process: i32) -> Vec<Vec<u8>> {
+    let mut room = vec![0; LARGEST_AREA];
+    let words = argument_area(process, &mut room).and_then(words_in);
+    words.map_or_else(Vec::new, |words| words.map(<[u8]>::to_vec).collect())
+}
+
+/// Whether a process with this environment is of a guarded run.
+pub fn is_guarded(process: i32, environment: &[&[u8]]) -> bool {
+    environment.iter().any(|entry| {
+        entry.strip_prefix(super::environment::PRELOAD.as_bytes()).is_some_and(|list| {
+            list.windows(b"librampart.".len()).any(|part| part == b"librampart.")
+        })
+    }) || is_sealed(process)
+}
+
+/// Whether the kernel asks about what a process starts: its keeper is among its ancestors.
+#[cfg(target_os = "linux")]
+fn is_sealed(process: i32) -> bool {
+    let is_keeper = |process: &i32| {
+        let name = std::fs::read_to_string(format!("/proc/{process}/comm"));
+        name.is_ok_and(|name| name.trim_end() == "rampart-keeper")
+    };
+    std::iter::successors(Some(process), |process| parent(*process).filter(|it| *it > 1))
+        .any(|process| is_keeper(&process))
+}
+
+/// Nothing is sealed on this system.
+#[cfg(target_os = "macos")]
+fn is_sealed(_process: i32) -> bool {
+    false
+}
+
 /// Most environments are no longer.
 #[cfg(target_os = "linux")]
 const ENVIRONMENT_BYTES: usize = 16 * 1024;
@@ -231,15 +272,27 @@ fn argument_area(pid: i32, room: &mut [u8]) -> Option<&[u8]> {
     room.get(..length).filter(|_| status == 0)
 }
 
-/// The environment in such an area: the number of arguments, the program's path, NULs up to
-/// a whole word, then the arguments and the environment, with a NUL behind each.
+/// The strings in such an area, and how many of them are arguments: their number, the program's
+/// path, NULs up to a whole word, then the arguments and the environment, with a NUL behind each.
 #[cfg(any(test, target_os = "macos"))]
-fn environment_in(area: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+fn strings_in(area: &[u8]) -> Option<(usize, impl Iterator<Item = &[u8]>)> {
     let (count, rest) = area.split_first_chunk()?;
     let count = usize::try_from(i32::from_ne_bytes(*count)).ok()?;
     let (_, rest) = rest.split_at_checked(rest.iter().position(|byte| *byte == 0)?)?;
     let (_, rest) = rest.split_at_checked(rest.iter().position(|byte| *byte != 0)?)?;
-    Some(rest.split(|byte| *byte == 0).skip(count).take_while(|entry| !entry.is_empty()))
+    Some((count, rest.split(|byte| *byte == 0)))
+}
+
+#[cfg(any(test, target_os = "macos"))]
+fn environment_in(area: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+    let (count, strings) = strings_in(area)?;
+    Some(strings.skip(count).take_while(|entry| !entry.is_empty()))
+}
+
+#[cfg(any(test, target_os = "macos"))]
+fn words_in(area: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+    let (count, strings) = strings_in(area)?;
+    Some(strings.take(count))
 }
 
 /// Whether a process with this number is there.
@@ -249,7 +302,7 @@ pub fn is_there(process: Pid) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::environment_in;
+    use super::{environment_in, words_in};
 
     #[test]
     fn the_environment_stands_behind_the_arguments() {
@@ -271,5 +324,8 @@ mod tests {
                 expected.map(|all| all.into_iter().map(str::as_bytes).collect());
             assert_eq!(found, expected);
         }
+        let area = area(2, "/bin/sh\0\0\0\0sh\0-c\0A=1\0B=\0\0\0");
+        let words: Option<Vec<&[u8]>> = words_in(&area).map(Iterator::collect);
+        assert_eq!(words, Some(vec![&b"sh"[..], b"-c"]));
     }
 }

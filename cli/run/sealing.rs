@@ -74,24 +74,25 @@ pub fn decide(
     }
 }
 
-fn need_of(command: &[OsString]) -> Option<&'static str> {
-    let program = command.first()?;
-    agents::started_by(command)
-        .map(|agent| agent.why)
-        .or_else(|| need(program, coverage_of(program)))
+/// Why the library alone will not do for a command, also by way of launchers, where the kernel
+/// can be asked to help.
+pub fn need_of(command: &[OsString]) -> Option<&'static str> {
+    let program = command.first()?.as_os_str();
+    let launched = agents::launched(command).filter(|launched| *launched != program);
+    need(program).or_else(|| launched.and_then(need))
 }
 
-/// Why the library alone will not do for a program, where the kernel can be asked to help.
-pub fn need(program: &OsStr, coverage: Option<Coverage>) -> Option<&'static str> {
+fn need(program: &OsStr) -> Option<&'static str> {
     if Os::HERE != Os::Linux {
         return None;
     }
-    if let Some(agent) = agents::named(program) {
-        return Some(agent.why);
+    if let Some(why) = agents::named(program).and_then(|agent| agent.why) {
+        return Some(why);
     }
-    match coverage {
+    match coverage_of(program) {
         Some(Coverage::Static) => Some("a static program loads no library"),
         Some(Coverage::OtherArchitecture) => Some("a program of another kind loads no library"),
+        Some(Coverage::Go) => Some("a Go program starts others by system calls of its own"),
         _ => None,
     }
 }

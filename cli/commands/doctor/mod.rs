@@ -38,7 +38,7 @@ PROGRAM is not started.";
 rampart doctor [OPTIONS]
        rampart doctor [OPTIONS] -- PROGRAM [ARGS...]")]
 pub struct Arguments {
-    /// A program, as it would be started; its arguments do not matter
+    /// A program, as it would be started; of its arguments only those matter that name another
     #[arg(last = true, value_name = "PROGRAM")]
     program: Vec<OsString>,
     /// Say what a run of this agent needs
@@ -58,7 +58,7 @@ pub struct Arguments {
 /// There is no such program, or no home.
 pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
     match (arguments.program.first(), &arguments.agent) {
-        (Some(name), _) => program::run(name, arguments.json),
+        (Some(name), _) => program::run(name, &arguments.program, arguments.json),
         (None, Some(name)) => seal::of_agent(name, arguments.json),
         (None, None) => check(arguments),
     }

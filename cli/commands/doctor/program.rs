@@ -1,6 +1,6 @@
 //! Says how much the guard will see of a program, and why.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::fmt::{Display, Write as _};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -15,28 +15,30 @@ use super::homebrew::{Instead, instead};
 use crate::command_line::command_line;
 use crate::failure::Failure;
 use crate::output;
-use crate::run::sealing::need;
+use crate::run::sealing::need_of;
 
 /// How much will be seen of the program of this name or path, where that is known.
 pub fn coverage_of(name: &OsStr) -> Option<Coverage> {
     find(name).ok().and_then(|path| look(&path).ok()).and_then(|look| look.coverage)
 }
 
-/// Writes how much will be seen of a program, and gives whether it is everything.
+/// Writes how much will be seen of the program that a command starts, and gives whether it is
+/// everything.
 ///
 /// # Errors
 /// There is no such program.
-pub fn run(name: &OsStr, json: bool) -> Result<bool, Failure> {
+pub fn run(name: &OsStr, command: &[OsString], json: bool) -> Result<bool, Failure> {
     let path = find(name)?;
-    let looked = look(&path).map_err(|error| {
+    let mut looked = look(&path).map_err(|error| {
         Failure::new(format!("cannot tell what {} is: {error}", path.display()))
     })?;
+    looked.need = need_of(command);
     if json {
         output::json(&looked.report(&path))?;
     } else {
         output::text(&looked.explain(&path))?;
     }
-    Ok(looked.coverage == Some(Coverage::Full))
+    Ok(looked.is_whole())
 }
 
 /// The program of this name or path, as a shell would find it.
@@ -61,6 +63,8 @@ fn find(name: &OsStr) -> Result<PathBuf, Failure> {
 /// What was found out about a program.
 struct Looked {
     coverage: Option<Coverage>,
+    /// Why the library alone will not do for it, or for what it launches.
+    need: Option<&'static str>,
     steps: Vec<Step>,
 }
 
@@ -71,7 +75,7 @@ fn look(path: &Path) -> io::Result<Looked> {
     // On macOS what `env` starts is not followed, for the system protects `env` itself.
     let around_env = (Os::HERE == Os::Linux).then(|| search.as_bytes());
     let coverage = follow(&mut disk, Host::HERE, &path, around_env)?;
-    Ok(Looked { coverage, steps: disk.steps })
+    Ok(Looked { coverage, need: None, steps: disk.steps })
 }
 
 /// What was found out, for a program to read.
@@ -98,6 +102,27 @@ struct StepReport<'l> {
 }
 
 impl Looked {
+    /// Whether the library sees everything.
+    fn is_whole(&self) -> bool {
+        self.coverage == Some(Coverage::Full) && self.need.is_none()
+    }
+
+    fn consequence(&self) -> &'static str {
+        match self.coverage {
+            Some(Coverage::Full) if self.need.is_some() => {
+                "it is asked about when it starts, and so is what it launches; what that starts \
+                 itself the library does not see"
+            }
+            Some(Coverage::Full) => {
+                "it is asked about when it starts, and so is everything that it starts; not seen is \
+                 what a library starts that it loads by dlmopen, with RTLD_DEEPBIND, or as a handle \
+                 to the C library itself"
+            }
+            Some(_) => "it is asked about when it starts; what it starts itself is not seen",
+            None => "it is asked about when it starts; whether what it starts is seen is not known",
+        }
+    }
+
     fn report<'l>(&'l self, path: &'l Path) -> Report<'l> {
         let step = |Step { path, what }: &'l Step| {
             let (kind, coverage, interpreter) = match what {
@@ -110,12 +135,12 @@ impl Looked {
         Report {
             path,
             coverage: self.coverage.map(Coverage::word),
-            ok: self.coverage == Some(Coverage::Full),
+            ok: self.is_whole(),
             steps: self.steps.iter().map(step).collect(),
             why: why(self.coverage),
-            consequence: consequence(self.coverage),
+            consequence: self.consequence(),
             instead: self.advice(path),
-            seal: need(path.as_os_str(), self.coverage),
+            seal: self.need,
         }
     }
 
@@ -134,8 +159,8 @@ impl Looked {
             row("runs", &last.display());
         }
         row("why", &why(self.coverage));
-        row("so", &consequence(self.coverage));
-        if let Some(why) = need(path.as_os_str(), self.coverage) {
+        row("so", &self.consequence());
+        if let Some(why) = self.need {
             row("seal", &format_args!("{why}: `rampart preload` has the kernel ask as well"));
         }
         if let Some(advice) = self.advice(path) {
@@ -181,17 +206,5 @@ fn why(coverage: Option<Coverage>) -> &'static str {
             "it is built for another machine than the library, or another word size"
         }
         None => "it cannot be read, or is nothing that the system runs by itself",
-    }
-}
-
-fn consequence(coverage: Option<Coverage>) -> &'static str {
-    match coverage {
-        Some(Coverage::Full) => {
-            "it is asked about when it starts, and so is everything that it starts; not seen is what \
-             a library starts that it loads by dlmopen, with RTLD_DEEPBIND, or as a handle to the C \
-             library itself"
-        }
-        Some(_) => "it is asked about when it starts; what it starts itself is not seen",
-        None => "it is asked about when it starts; whether what it starts is seen is not known",
     }
 }

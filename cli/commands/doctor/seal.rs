@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::Check;
 use crate::failure::Failure;
 use crate::output;
-use crate::run::agents;
 use crate::run::sealing::{Sealing, try_out};
+use crate::run::{agents, daemons};
 
 /// Whether this kernel, as this user, can seal a run; nothing where none can.
 pub fn check() -> Option<Check> {
@@ -36,6 +36,8 @@ struct Report<'r> {
     agent: &'r str,
     known: bool,
     why: Option<&'r str>,
+    /// A process that would do its work unasked.
+    daemon: Option<&'r str>,
     seal: &'r str,
     ok: bool,
 }
@@ -46,28 +48,44 @@ struct Report<'r> {
 /// What was found cannot be written.
 pub fn of_agent(name: &OsStr, json: bool) -> Result<bool, Failure> {
     let found = agents::named(name);
+    let why = found.and_then(|agent| agent.why);
+    let daemon = found.and_then(daemons::unguarded);
     let tried = try_out();
-    let ok = found.is_none() || tried.is_ok();
+    let ok = daemon.is_none() && (why.is_none() || tried.is_ok());
     let seal = match &tried {
         Ok(sealing) => price(*sealing),
         Err(why) => why,
     };
     let shown = name.to_string_lossy();
-    let why = found.map(|agent| agent.why);
     if json {
-        output::json(&Report { agent: &shown, known: why.is_some(), why, seal, ok })?;
+        output::json(&Report {
+            agent: &shown,
+            known: found.is_some(),
+            why,
+            daemon: daemon.as_deref(),
+            seal,
+            ok,
+        })?;
         return Ok(ok);
     }
-    let Some(why) = why else {
-        output::line(format_args!(
+    match why {
+        Some(why) => {
+            output::line(format_args!("{shown}: {why}"))?;
+            let so = if tried.is_ok() {
+                "`rampart preload` seals its runs"
+            } else {
+                "it would run unseen"
+            };
+            output::line(format_args!("  so       {so}"))?;
+            output::line(format_args!("  seal     {seal}"))?;
+        }
+        None => output::line(format_args!(
             "{shown}: no agent that is known to need more than the library; \
              `rampart doctor -- PROGRAM` tells what of a program is seen"
-        ))?;
-        return Ok(ok);
-    };
-    output::line(format_args!("{shown}: {why}"))?;
-    let so = if ok { "`rampart preload` seals its runs" } else { "it would run unseen" };
-    output::line(format_args!("  so       {so}"))?;
-    output::line(format_args!("  seal     {seal}"))?;
+        ))?,
+    }
+    if let Some(daemon) = daemon {
+        output::line(format_args!("  daemon   {daemon}"))?;
+    }
     Ok(ok)
 }

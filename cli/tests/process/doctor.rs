@@ -351,3 +351,29 @@ fn fix_takes_rights_from_others_makes_what_is_missing_and_changes_nothing_else()
     guarded.env("LD_PRELOAD", "/nowhere/librampart.so");
     assert_eq!(crate::world::finished(&mut guarded).status.code(), Some(126));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_launcher_is_looked_through() {
+    let world = World::new();
+    let source = world.write("static.c", "int main(void) { return 0; }");
+    crate::world::compile(&source, &world.path("static"), &["-static"]);
+    let path = world.path("static");
+    let path = path.to_str().unwrap();
+    for (line, why) in [
+        (format!("env A=1 nohup {path} x"), "a static program loads no library"),
+        ("env node /x/codex.js exec".to_owned(), "codex is a static program"),
+        ("env npx -y claude".to_owned(), "a sandbox of its own"),
+    ] {
+        let words = || line.split(' ');
+        let output = finished(world.rampart(["doctor", "--"]).args(words()));
+        let said = stdout(&output);
+        assert!(said.starts_with("full: ") && said.contains(why), "{line}: {said}");
+        assert!(!said.contains("everything that it starts"), "{said}");
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        let report = json(&finished(world.rampart(["doctor", "--json", "--"]).args(words())));
+        assert_eq!(report["ok"], false);
+    }
+    let output = finished(world.rampart(["doctor", "--"]).args(["env", "A=1", "sh"]));
+    assert!(output.status.success() && stdout(&output).contains("everything that it starts"));
+}

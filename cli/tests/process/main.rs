@@ -8,6 +8,8 @@ mod audit;
 mod balanced;
 mod commands;
 mod crowd;
+#[cfg(target_os = "linux")]
+mod daemons;
 mod doctor;
 mod embedded;
 mod life;
