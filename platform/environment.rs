@@ -2,6 +2,7 @@
 
 use core::ffi::{CStr, c_char};
 
+use rampart_core::again::Again;
 use rampart_core::arena::Full;
 use rampart_core::coverage::Coverage;
 use rampart_core::environ::{self, Guard, Room, Survey};
@@ -40,7 +41,7 @@ impl Given {
 pub struct NoMemory;
 
 /// Calls `run` with `envp` if that is what a program of this coverage is to have, else with
-/// what it should have been.
+/// what it should have been, with what `again` gives.
 ///
 /// # Safety
 /// `envp` is NULL or an array of strings that ends with NULL.
@@ -48,6 +49,7 @@ pub unsafe fn with<R>(
     guard: &Guard<'_>,
     envp: Strings,
     coverage: Option<Coverage>,
+    again: impl FnOnce() -> Again,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
     // SAFETY: the caller's promise.
@@ -55,11 +57,11 @@ pub unsafe fn with<R>(
         Survey::Intact => Ok(run(envp)),
         Survey::Broken(room) if fits_stack(room) => {
             // SAFETY: the caller's promise.
-            unsafe { with_stack(guard, envp, coverage, run) }
+            unsafe { with_stack(guard, envp, coverage, again, run) }
         }
         Survey::Broken(room) => {
             // SAFETY: the caller's promise.
-            unsafe { with_scratch(guard, envp, coverage, room, run) }
+            unsafe { with_scratch(guard, envp, coverage, again, room, run) }
         }
     }
 }
@@ -75,12 +77,14 @@ unsafe fn with_stack<R>(
     guard: &Guard<'_>,
     envp: Strings,
     coverage: Option<Coverage>,
+    again: impl FnOnce() -> Again,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
     let mut pointers = [core::ptr::null(); POINTERS_ON_STACK];
     let mut text = [0; TEXT_ON_STACK];
     // SAFETY: the caller's promise.
-    unsafe { guard.repair(envp, coverage, &mut pointers, &mut text) }.map_err(|Full| NoMemory)?;
+    unsafe { guard.repair(envp, coverage, Some(again()), &mut pointers, &mut text) }
+        .map_err(|Full| NoMemory)?;
     Ok(run(pointers.as_ptr()))
 }
 
@@ -91,6 +95,7 @@ unsafe fn with_scratch<R>(
     guard: &Guard<'_>,
     envp: Strings,
     coverage: Option<Coverage>,
+    again: impl FnOnce() -> Again,
     room: Room,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
@@ -98,7 +103,8 @@ unsafe fn with_scratch<R>(
     let mut scratch = Scratch::claim(bytes.saturating_add(room.text)).ok_or(NoMemory)?;
     let (pointers, text) = scratch.split(room.pointers).ok_or(NoMemory)?;
     // SAFETY: the caller's promise.
-    unsafe { guard.repair(envp, coverage, pointers, text) }.map_err(|Full| NoMemory)?;
+    unsafe { guard.repair(envp, coverage, Some(again()), pointers, text) }
+        .map_err(|Full| NoMemory)?;
     Ok(run(pointers.as_ptr()))
 }
 

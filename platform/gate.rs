@@ -2,8 +2,11 @@
 
 use core::ffi::c_int;
 
+use rampart_core::again::Again;
 use rampart_core::answer::Reader;
+use rampart_core::command::last_component;
 use rampart_core::coverage::Coverage;
+use rampart_core::environ::Survey;
 use rampart_core::json::Answer;
 use rampart_core::request::Question;
 use rampart_core::settings::{Mode, Notice, Refusal};
@@ -44,17 +47,24 @@ pub unsafe fn start<Function>(
     let Some(program) = program.filter(|_| state.mode != Mode::Disabled) else {
         return run(given.now());
     };
+    // SAFETY: the caller's promise.
+    let is_off = unsafe { keeps_off(state, &program, given) };
     let coverage = if state.is_sealed {
         os::uncancelled(|| program.look(state.is_own()))?
     } else {
-        pass_program(state, &program, &mut place)?
+        pass_program(state, &program, is_off, &mut place)?
     };
+    let coverage = if is_off { OFF } else { coverage };
     let Ok(equipment) = &state.equipment else {
         // In monitor mode; otherwise a fault is a refusal.
         return run(given.now());
     };
+    if is_off {
+        tell_kept_off(state, &program, &place);
+    }
+    let again = || Again::after(state.again, pid(), program.digest(), seconds());
     // SAFETY: the caller's promise.
-    let result = unsafe { environment::with(&equipment.guard, given.now(), coverage, run) };
+    let result = unsafe { environment::with(&equipment.guard, given.now(), coverage, again, run) };
     let result = result.unwrap_or(Err(libc::EPERM));
     if state.is_sealed && has_failed(result, libc::EPERM) && sys::is_hidden() {
         // The keeper tells of every refusal whose process it can read.
@@ -67,6 +77,42 @@ pub unsafe fn start<Function>(
         return Err(libc::ENOSYS);
     }
     result
+}
+
+/// What is seen of a program that the library keeps off.
+const OFF: Option<Coverage> = Some(Coverage::Reexec);
+
+/// Whether a program is started as it wants to be, since it was put right so often that it would
+/// go on for ever.
+///
+/// # Safety
+/// As for [`start`].
+#[inline(never)]
+unsafe fn keeps_off(state: &State, program: &Program<'_>, given: Given) -> bool {
+    // That is the case for hardly any process, and costs others nothing.
+    let (Some(again), Ok(equipment)) = (state.again, &state.equipment) else { return false };
+    Again::is_enough(Some(again), pid(), program.digest(), seconds())
+        // SAFETY: the caller's promise.
+        && unsafe { equipment.guard.survey(given.now(), None) } != Survey::Intact
+}
+
+/// This process, or the child of it that runs this.
+fn pid() -> u32 {
+    sys::getpid().unsigned_abs()
+}
+
+/// A moment on the monotonic clock, in seconds.
+fn seconds() -> u64 {
+    sys::now_us() / 1_000_000
+}
+
+/// Tells of a program that the library keeps off, where that makes a difference.
+#[cold]
+#[inline(never)]
+fn tell_kept_off(state: &State, program: &Program<'_>, place: &Place<'_>) {
+    if !state.is_sealed && state.notice != Notice::Nothing && place.shares_stderr() {
+        report::kept_off(last_component(program.path.to_bytes()));
+    }
 }
 
 /// Tells of a refusal that the policy server does not know of.
@@ -147,11 +193,13 @@ pub fn start_in_own_environment<Function, R>(
 pub fn pass_program(
     state: &State,
     program: &Program<'_>,
+    is_off: bool,
     place: &mut Place<'_>,
 ) -> Result<Option<Coverage>, c_int> {
     os::uncancelled(|| {
         let is_own = state.is_own();
         let coverage = program.look(is_own)?;
+        let coverage = if is_off { OFF } else { coverage };
         pass_seen(state, is_own, program, coverage, place)?;
         Ok(coverage)
     })

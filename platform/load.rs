@@ -22,13 +22,13 @@ const UNRESOLVED: &[u8] = b"unresolved";
 
 const TOO_LONG: &str = "the RAMPART_* variables and the preload list are too long";
 
-/// Reads the settings from the environment and calls `make` with them and the preload list.
-pub fn settings<R>(make: impl FnOnce(&Settings<'_>, &[u8]) -> R) -> R {
+/// Reads the settings from the environment and calls `make` with them and what was found there.
+pub fn settings<R>(make: impl FnOnce(&Settings<'_>, &Found<'_>) -> R) -> R {
     // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)),
     // and what is kept of them is copied.
     let found: Found<'_> = unsafe { environ::read(Os::HERE, os::environment()) };
     let settings = Settings::read(|variable| found.variable(variable));
-    make(&settings, found.preload.unwrap_or_default())
+    make(&settings, &found)
 }
 
 /// Where what the state points to goes.
@@ -43,7 +43,7 @@ pub struct Room<'r> {
 ///
 /// In a frame of its own: it is the largest, and nothing is to stand on it.
 #[inline(never)]
-pub fn state(settings: &Settings<'_>, preload: &[u8], room: Option<Room<'static>>) -> State {
+pub fn state(settings: &Settings<'_>, found: &Found<'_>, room: Option<Room<'static>>) -> State {
     let pid = sys::getpid();
     State {
         mode: settings.mode,
@@ -57,11 +57,12 @@ pub fn state(settings: &Settings<'_>, preload: &[u8], room: Option<Room<'static>
         refusal: settings.refusal,
         timeout_ms: settings.timeout_ms,
         is_sealed: settings.sealed.and_then(Decimal::parse).is_some_and(sys::is_sealed),
+        again: found.again,
         pid,
         equipment: match room {
             // Nothing is asked, nor looked up.
             None => Err("disabled"),
-            Some(room) => equipment(settings, preload, pid, room),
+            Some(room) => equipment(settings, found.preload.unwrap_or_default(), pid, room),
         },
         real: Real::find(),
     }

@@ -74,6 +74,11 @@ impl<'p> Program<'p> {
         Question { command, cwd, coverage, missed: 0 }
     }
 
+    /// A number for it and its arguments.
+    pub fn digest(&self) -> u64 {
+        self.arguments().fold(mix(BEGIN, self.path.to_bytes()), mix)
+    }
+
     /// Whether it is a shell that is handed a line.
     pub fn is_shell_line(&self) -> bool {
         shell_line::is_shell_line(self.path.to_bytes(), self.arguments())
@@ -82,6 +87,15 @@ impl<'p> Program<'p> {
     fn arguments(&self) -> Arguments<'p> {
         Arguments { next: self.argv, list: core::marker::PhantomData }
     }
+}
+
+/// What a number for strings begins with.
+pub const BEGIN: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// The number for some strings and one more (FNV-1a, with a NUL after each).
+pub fn mix(sum: u64, bytes: &[u8]) -> u64 {
+    const PRIME: u64 = 0x0100_0000_01b3;
+    bytes.iter().chain(&[0]).fold(sum, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(PRIME))
 }
 
 /// The string at a pointer that a program gave; `None` for NULL.

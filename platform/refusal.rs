@@ -18,6 +18,7 @@ use crate::abi::MutStrings;
 use crate::errno;
 use crate::os::sys::{self, SignalMask};
 use crate::os::{self, stderr};
+use crate::program::{BEGIN, mix};
 use crate::state::State;
 
 /// Why something was refused.
@@ -151,12 +152,6 @@ unsafe impl Sync for Empty {}
 
 /// What a question is about, as a number: the same again is so within [`RETRY_SPAN`].
 pub fn attempt<'q>(question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clone>) -> u64 {
-    /// The 64-bit prime of FNV-1a, and what it begins with.
-    const PRIME: u64 = 0x0100_0000_01b3;
-    const BEGIN: u64 = 0xcbf2_9ce4_8422_2325;
-    let mix = |sum: u64, bytes: &[u8]| {
-        bytes.iter().chain(&[0]).fold(sum, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(PRIME))
-    };
     let pid = u64::from(sys::getpid().unsigned_abs());
     match &question.command {
         Command::Program { name, arguments, .. } => {

@@ -19,6 +19,16 @@ pub fn unchecked<A>(question: &Question<'_, A>, outcome: Outcome) {
     stderr::write_line(text.as_bytes());
 }
 
+/// Tells that the library keeps off a program.
+#[cold]
+#[inline(never)]
+pub fn kept_off(program: &[u8]) {
+    let mut buffer = [0; 320];
+    let mut text = Text::new(&mut buffer);
+    notice::write_kept_off(program, &mut text);
+    stderr::write_line(text.as_bytes());
+}
+
 /// What is to start, in one word.
 pub fn program<'q, A>(question: &Question<'q, A>) -> &'q [u8] {
     match question.command {

@@ -5,6 +5,7 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
+use rampart_core::again::Again;
 use rampart_core::arena::Arena;
 use rampart_core::environ::Guard;
 use rampart_core::request::Preamble;
@@ -30,6 +31,8 @@ pub struct State {
     pub timeout_ms: u32,
     /// Whether the kernel asks about every program, so that the hooks need not.
     pub is_sealed: bool,
+    /// What was put right before this program was started.
+    pub again: Option<Again>,
     /// The process that read it; its forked and vforked children have another number.
     pub pid: i32,
     /// What a check needs, or why there can be none.
@@ -129,11 +132,11 @@ fn read() -> Option<&'static State> {
     }
     standard_error::remember();
     let errno = errno::Saved::new();
-    let state = load::settings(|settings, preload| {
+    let state = load::settings(|settings, found| {
         let state = match settings.mode {
-            Mode::Disabled => DISABLED.fill(load::state(settings, preload, None)),
+            Mode::Disabled => DISABLED.fill(load::state(settings, found, None)),
             Mode::Enforce | Mode::Monitor => {
-                Block::fill(|room| load::state(settings, preload, Some(room)))?
+                Block::fill(|room| load::state(settings, found, Some(room)))?
             }
         };
         report::load(state, settings);

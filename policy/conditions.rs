@@ -39,8 +39,8 @@ pub(crate) enum Aspect {
 }
 
 /// How much can be seen of a program, in the words of the wire.
-pub const COVERAGES: [&str; 8] =
-    ["full", "sip", "hardened", "arm64e", "go", "static", "setuid", "other-arch"];
+pub const COVERAGES: [&str; 9] =
+    ["full", "sip", "hardened", "arm64e", "go", "static", "setuid", "other-arch", "reexec"];
 
 const fn session(not: bool) -> Key {
     Key::Field { get: |call| Some(call.session.to_string()), not, words: &[] }

@@ -52,8 +52,8 @@
 //!   the program ([`COVERAGES`]): all of it (`full`), or only that it starts, because macOS
 //!   protects it (`sip`), its signature keeps libraries out (`hardened`), it is for another
 //!   machine (`other-arch`, `arm64e`), has no loader (`static`), calls the system itself (`go`),
-//!   or runs with rights of its own (`setuid`). Like those on sessions they are globs, and hold together with
-//!   the other conditions. No pattern matches where it is not known, as for a line that is
+//!   runs with rights of its own (`setuid`), or starts itself anew until its environment is clean
+//!   (`reexec`). Like those on sessions they are globs, and hold together with the other conditions. No pattern matches where it is not known, as for a line that is
 //!   given to a shell: `coverage_not_matches: full` is about that as well.
 //! - `ask` and `webhook` are refused: there is no human and no webhook to wait for.
 //! - A rule with `once` holds for the call that it decides and never again, one with

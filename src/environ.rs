@@ -7,6 +7,7 @@
 
 use core::ffi::{CStr, c_char};
 
+use crate::again::Again;
 use crate::arena::{Full, Text};
 use crate::coverage::{Coverage, Os};
 use crate::settings::Variable;
@@ -57,6 +58,8 @@ pub struct Found<'e> {
     variables: [Option<&'e [u8]>; Variable::ALL.len()],
     /// The preload list.
     pub preload: Option<&'e [u8]>,
+    /// What was put right before.
+    pub again: Option<Again>,
 }
 
 impl<'e> Found<'e> {
@@ -87,6 +90,7 @@ pub unsafe fn read<'e>(os: Os, envp: *const *const c_char) -> Found<'e> {
             Entry::Preload(value) => {
                 found.preload.get_or_insert(value);
             }
+            Entry::Again(value) => found.again = found.again.or_else(|| Again::read(value)),
             Entry::Others => {}
         }
     }
@@ -126,6 +130,7 @@ pub struct Room {
 enum Entry<'e> {
     Ours(Variable, &'e [u8]),
     Preload(&'e [u8]),
+    Again(&'e [u8]),
     Others,
 }
 
@@ -165,11 +170,13 @@ impl Guard<'_> {
             // SAFETY: an entry of the array is a string.
             match unsafe { classify(self.os, entry) } {
                 Entry::Others => {}
+                // Where nothing else is to be put right it stays as it is.
+                Entry::Again(_) => intact &= !is_off(coverage),
                 Entry::Ours(variable, _) => {
                     let first = seen.first(variable);
                     // SAFETY: as above.
                     let text = unsafe { CStr::from_ptr(entry) };
-                    intact &= first && self.variables.get(variable as usize) == Some(&Some(text));
+                    intact &= first && self.wanted(variable, coverage) == Some(text);
                 }
                 Entry::Preload(value) => {
                     let fits = self.suits(value, wants_library);
@@ -178,25 +185,26 @@ impl Guard<'_> {
                 }
             }
         }
-        let complete = Variable::ALL.iter().zip(&self.variables).all(|(variable, wanted)| {
+        let complete = Variable::ALL.into_iter().all(|variable| {
             // What was seen and is not wanted has made `intact` false already.
-            wanted.is_none() || !seen.first(*variable)
+            self.wanted(variable, coverage).is_none() || !seen.first(variable)
         });
         if intact && complete && (seen.preload || !wants_library) {
             return Survey::Intact;
         }
         Survey::Broken(Room {
-            pointers: pointers.saturating_add(Variable::ALL.len()).saturating_add(2),
+            pointers: pointers.saturating_add(Variable::ALL.len()).saturating_add(3),
             text: (self.os.preload_variable().count_bytes())
                 .saturating_add(self.library.len())
                 .saturating_add(longest_preload)
-                .saturating_add(3),
+                .saturating_add(3)
+                .saturating_add(Again::LONGEST),
         })
     }
 
     /// Writes the environment that `envp` should have been to `pointers`: our
     /// entries put right where they stand or added at the end, every other kept as it
-    /// is and in order.
+    /// is and in order. `again` goes along.
     ///
     /// # Errors
     /// [`Full`] if it does not fit; see [`Guard::survey`].
@@ -208,11 +216,13 @@ impl Guard<'_> {
         &self,
         envp: *const *const c_char,
         coverage: Option<Coverage>,
+        again: Option<Again>,
         pointers: &mut [*const c_char],
         text: &mut [u8],
     ) -> Result<(), Full> {
         // SAFETY: the caller's promise is the same.
         let wants_library = unsafe { self.wants_library(envp, coverage) };
+        let (for_again, text) = text.split_at_mut_checked(Again::LONGEST).ok_or(Full)?;
         let mut seen = Seen::default();
         let mut out = pointers.iter_mut();
         let mut put = |entry: *const c_char| out.next().map(|slot| *slot = entry).ok_or(Full);
@@ -222,8 +232,9 @@ impl Guard<'_> {
             // SAFETY: an entry of the array is a string.
             match unsafe { classify(self.os, entry) } {
                 Entry::Others => put(entry)?,
+                Entry::Again(_) => {}
                 Entry::Ours(variable, _) => {
-                    let wanted = self.variables.get(variable as usize).copied().flatten();
+                    let wanted = self.wanted(variable, coverage);
                     if let (true, Some(wanted)) = (seen.first(variable), wanted) {
                         put(wanted.as_ptr())?;
                     }
@@ -241,10 +252,16 @@ impl Guard<'_> {
                 }
             }
         }
-        for (variable, wanted) in Variable::ALL.iter().zip(self.variables) {
-            if let Some(wanted) = wanted.filter(|_| seen.first(*variable)) {
+        for variable in Variable::ALL {
+            let wanted = self.wanted(variable, coverage);
+            if let Some(wanted) = wanted.filter(|_| seen.first(variable)) {
                 put(wanted.as_ptr())?;
             }
+        }
+        if let Some(again) = again.filter(|_| !is_off(coverage)) {
+            let start = for_again.as_ptr().cast();
+            again.write(&mut Text::new(for_again))?;
+            put(start)?;
         }
         if !seen.preload && wants_library {
             put(self.preload.as_ptr())?;
@@ -294,6 +311,12 @@ impl Guard<'_> {
         !is_listed && coverage.is_none_or(|coverage| !coverage.withholds_library(self.os))
     }
 
+    /// The entry that a child of this coverage is to have for a variable, if any.
+    fn wanted(&self, variable: Variable, coverage: Option<Coverage>) -> Option<&CStr> {
+        let wanted = self.variables.get(variable as usize).copied().flatten();
+        wanted.filter(|_| !is_off(coverage))
+    }
+
     /// Whether a preload list is right as it is. The library is to be the first: another one in
     /// front of it that calls the C library's functions by handle would not be seen.
     fn suits(&self, list: &[u8], wants_library: bool) -> bool {
@@ -308,6 +331,11 @@ impl Guard<'_> {
     fn is_ours(&self, name: &[u8]) -> bool {
         name == self.library || name == self.library_as_given
     }
+}
+
+/// Whether nothing of the guard is to be in the environment of such a program.
+fn is_off(coverage: Option<Coverage>) -> bool {
+    coverage == Some(Coverage::Reexec)
 }
 
 /// Writes the entry for a preload list that holds `library` once and in front, and the others
@@ -392,6 +420,9 @@ unsafe fn classify<'e>(os: Os, entry: *const c_char) -> Entry<'e> {
     if !text.starts_with(Variable::PREFIX) {
         return Entry::Others;
     }
+    if let Some(value) = value_of(text, Again::NAME) {
+        return Entry::Again(value);
+    }
     let mut ours = Variable::ALL.into_iter();
     ours.find_map(|it| Some(Entry::Ours(it, value_of(text, it.name())?))).unwrap_or(Entry::Others)
 }
@@ -429,6 +460,14 @@ mod tests {
     }
 
     fn repaired_for(coverage: Option<Coverage>, environment: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
+        repaired_again(coverage, None, environment)
+    }
+
+    fn repaired_again(
+        coverage: Option<Coverage>,
+        again: Option<Again>,
+        environment: &[&[u8]],
+    ) -> Option<Vec<Vec<u8>>> {
         let owned: Vec<CString> =
             environment.iter().map(|entry| CString::new(*entry).expect("no NUL")).collect();
         let mut envp: Vec<*const c_char> = owned.iter().map(|entry| entry.as_ptr()).collect();
@@ -440,7 +479,7 @@ mod tests {
         let mut pointers = vec![core::ptr::dangling(); room.pointers];
         let mut text = vec![b'?'; room.text];
         // SAFETY: as above.
-        unsafe { guard().repair(envp.as_ptr(), coverage, &mut pointers, &mut text) }
+        unsafe { guard().repair(envp.as_ptr(), coverage, again, &mut pointers, &mut text) }
             .expect("room enough");
         let copy = |entry: *const c_char| {
             // SAFETY: a repair writes pointers to strings.
@@ -543,6 +582,37 @@ mod tests {
     }
 
     #[test]
+    fn what_was_put_right_before_goes_along_and_breaks_nothing() {
+        let again = Again::after(None, 1, 2, 3);
+        let (url, mode) = ("RAMPART_URL=unix:///s", "RAMPART_MODE=enforce");
+        let at_load = "LD_PRELOAD=/opt/r/librampart.so:libz.so";
+        let said = "RAMPART_AGAIN=1:2:1:0:3";
+        let repaired = repaired_again(None, Some(again), &[b"RAMPART_AGAIN=old", b"A=1"]);
+        let expected = ["A=1", url, mode, said, at_load].map(|it| it.as_bytes().to_vec());
+        assert_eq!(repaired, Some(expected.to_vec()));
+        let intact = [url, mode, at_load, said].map(str::as_bytes);
+        assert_eq!(repaired_again(None, Some(again), &intact), None);
+    }
+
+    #[test]
+    fn where_the_library_keeps_off_nothing_of_the_guard_is_left() {
+        let off = Some(Coverage::Reexec);
+        let again = Some(Again::after(None, 1, 2, 3));
+        assert_eq!(repaired_again(off, again, &[b"A=1", b"LD_PRELOAD=a.so"]), None);
+        let left: [&[u8]; 5] = [
+            b"RAMPART_URL=unix:///s",
+            b"A=1",
+            b"LD_PRELOAD=/opt/r/librampart.so:a.so",
+            b"RAMPART_AGAIN=1:2:3:4:5",
+            b"RAMPART_HOME=/x",
+        ];
+        let expected = ["A=1", "LD_PRELOAD=a.so", "RAMPART_HOME=/x"];
+        let expected = expected.map(|it| it.as_bytes().to_vec()).to_vec();
+        assert_eq!(repaired_again(off, again, &left), Some(expected));
+        assert_eq!(repaired_again(off, None, &[b"RAMPART_AGAIN=1"]), Some(vec![]));
+    }
+
+    #[test]
     fn what_only_lists_its_libraries_is_not_told_to_load_this_one() {
         let (url, mode): (&[u8], &[u8]) = (b"RAMPART_URL=unix:///s", b"RAMPART_MODE=enforce");
         let listing: &[u8] = b"LD_TRACE_LOADED_OBJECTS=";
@@ -584,12 +654,12 @@ mod tests {
         for (coverage, given, expected) in table {
             let envp = [given.as_ptr(), core::ptr::null()];
             // The repaired list points into the text.
-            let (mut pointers, mut text) = ([core::ptr::dangling(); 32], [0; 256]);
+            let (mut pointers, mut text) = ([core::ptr::dangling(); 32], [0; 512]);
             // SAFETY: an array of strings that ends with NULL.
             let survey = unsafe { guard.survey(envp.as_ptr(), coverage) };
             assert!(matches!(survey, Survey::Broken(_)), "{given:?}");
             // SAFETY: as above.
-            unsafe { guard.repair(envp.as_ptr(), coverage, &mut pointers, &mut text) }
+            unsafe { guard.repair(envp.as_ptr(), coverage, None, &mut pointers, &mut text) }
                 .expect("room enough");
             let repaired = pointers.iter().take_while(|entry| !entry.is_null());
             // SAFETY: a repair writes pointers to strings.
@@ -623,9 +693,10 @@ mod tests {
         // SAFETY: NULL is permitted.
         let survey = unsafe { guard().survey(core::ptr::null(), None) };
         assert!(matches!(survey, Survey::Broken(_)));
-        let mut pointers = [core::ptr::dangling(); 16];
+        let (mut pointers, mut text) = ([core::ptr::dangling(); 16], [0; Again::LONGEST]);
         // SAFETY: NULL is permitted.
-        let done = unsafe { guard().repair(core::ptr::null(), None, &mut pointers, &mut []) };
+        let done =
+            unsafe { guard().repair(core::ptr::null(), None, None, &mut pointers, &mut text) };
         assert_eq!(done, Ok(()));
         assert!(pointers[3].is_null());
     }
@@ -636,12 +707,14 @@ mod tests {
         for size in 0..5 {
             let mut pointers = vec![core::ptr::dangling(); size];
             // SAFETY: an array of strings that ends with NULL.
-            let done = unsafe { guard().repair(owned.as_ptr(), None, &mut pointers, &mut [0; 64]) };
+            let done =
+                unsafe { guard().repair(owned.as_ptr(), None, None, &mut pointers, &mut [0; 256]) };
             assert_eq!(done, Err(Full));
         }
+        let mut room = [0; Again::LONGEST + 9];
         // SAFETY: as above.
         let done = unsafe {
-            guard().repair(owned.as_ptr(), None, &mut [core::ptr::null(); 9], &mut [0; 9])
+            guard().repair(owned.as_ptr(), None, None, &mut [core::ptr::null(); 9], &mut room)
         };
         assert_eq!(done, Err(Full));
     }

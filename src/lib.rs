@@ -12,7 +12,7 @@
 //! 3. [`answer`] (with [`json`]) reads what comes back, in whatever pieces;
 //! 4. [`verdict`] makes of it, the mode and fail-open: run or refuse;
 //! 5. [`environ`] finds out what the child's environment lacks ([`coverage`]: whether the
-//!    child can load the library at all);
+//!    child can load the library at all, [`again`]: when to keep off);
 //! 6. [`notice`] words what tells why; [`shell_line`] and [`teller`] are for the refusals that
 //!    are to look like a failed command.
 //!
@@ -31,6 +31,7 @@
 //! ```
 #![cfg_attr(not(test), no_std)]
 
+pub mod again;
 pub mod answer;
 pub mod arena;
 pub mod command;

@@ -95,6 +95,16 @@ pub fn write_unchecked(program: &[u8], outcome: Outcome, text: &mut Text<'_>) {
     text.push_lossy(b"\n");
 }
 
+/// Writes that the library keeps off a program that wants it, cut where `text` is full.
+pub fn write_kept_off(program: &[u8], text: &mut Text<'_>) {
+    text.push_lossy(b"rampart: ");
+    push_program(program, text);
+    text.push_lossy(
+        b" starts itself anew until its environment is clean: it goes on without the guard, and \
+        what it starts is not seen\n",
+    );
+}
+
 fn push_program(program: &[u8], text: &mut Text<'_>) {
     push_printable(program.get(..LONGEST_PROGRAM).unwrap_or(program), text);
 }

@@ -56,7 +56,7 @@ fn check(input: &[u8]) {
     let mut pointers = vec![std::ptr::dangling(); room.pointers];
     let mut text = vec![b'?'; room.text];
     // SAFETY: as above.
-    let repaired = unsafe { guard.repair(given.as_ptr(), None, &mut pointers, &mut text) };
+    let repaired = unsafe { guard.repair(given.as_ptr(), None, None, &mut pointers, &mut text) };
     repaired.expect("the room that was asked for is enough");
     let end = pointers.iter().position(|entry| entry.is_null()).expect("a NULL at the end");
     pointers.truncate(end + 1);

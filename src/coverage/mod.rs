@@ -50,11 +50,14 @@ pub enum Coverage {
     Setuid,
     /// It is built for another machine, or another word size.
     OtherArchitecture,
+    /// It starts itself anew until its environment is clean, so that the library keeps off
+    /// ([`Again`](crate::again::Again)). That is no matter of its file.
+    Reexec,
 }
 
 impl Coverage {
     /// Every kind, in the order in which they are documented.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Full,
         Self::Sip,
         Self::Hardened,
@@ -63,6 +66,7 @@ impl Coverage {
         Self::Static,
         Self::Setuid,
         Self::OtherArchitecture,
+        Self::Reexec,
     ];
 
     /// The word for it in a question and in a policy.
@@ -77,6 +81,7 @@ impl Coverage {
             Self::Static => "static",
             Self::Setuid => "setuid",
             Self::OtherArchitecture => "other-arch",
+            Self::Reexec => "reexec",
         }
     }
 
@@ -101,7 +106,7 @@ impl Coverage {
     #[must_use]
     pub const fn withholds_library(self, os: Os) -> bool {
         match os {
-            Os::Linux => matches!(self, Self::OtherArchitecture),
+            Os::Linux => matches!(self, Self::OtherArchitecture | Self::Reexec),
             Os::MacOs => !matches!(self, Self::Full),
         }
     }

@@ -39,7 +39,7 @@ fn each_word_stands_for_one_kind_of_coverage() {
 #[test]
 fn the_library_is_withheld_where_a_loader_would_complain_or_give_up() {
     for coverage in Coverage::ALL {
-        let foreign = coverage == Coverage::OtherArchitecture;
+        let foreign = matches!(coverage, Coverage::OtherArchitecture | Coverage::Reexec);
         assert_eq!(coverage.withholds_library(Os::Linux), foreign, "{coverage:?}");
         assert_eq!(coverage.withholds_library(Os::MacOs), coverage != Coverage::Full);
     }

@@ -8,6 +8,7 @@
 #![cfg(any(target_os = "linux", target_os = "macos"))]
 
 mod addresses;
+mod again;
 mod answers;
 mod arguments;
 mod arm64;

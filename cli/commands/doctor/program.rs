@@ -205,6 +205,9 @@ fn why(coverage: Option<Coverage>) -> &'static str {
         Some(Coverage::OtherArchitecture) => {
             "it is built for another machine than the library, or another word size"
         }
+        Some(Coverage::Reexec) => {
+            "it starts itself anew until its environment is clean, and the library keeps off"
+        }
         None => "it cannot be read, or is nothing that the system runs by itself",
     }
 }

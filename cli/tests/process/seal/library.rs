@@ -129,3 +129,16 @@ fn what_an_environment_says_of_a_seal_that_is_not_there_skips_no_question() {
     let output = finished(&mut with_library(&sealed, &[], &["sh", text(&script)]));
     assert!(stdout(&output).trim().parse::<u16>().unwrap() >= 1024, "{}", stdout(&output));
 }
+
+#[test]
+fn a_program_that_the_library_keeps_off_is_still_asked_about_by_the_kernel() {
+    let sealed = Sealed::new();
+    let script = sealed.script(
+        "if [ -n \"${LD_PRELOAD-}\" ]; then exec env -i PATH=\"$PATH\" sh \"$0\"; fi\n\
+         permitted\nforbidden one\necho \"$? ${LD_PRELOAD-clean}\"\n",
+    );
+    let output = finished(&mut with_library(&sealed, &[], &["sh", text(&script)]));
+    assert_eq!(stdout(&output), "126 clean\n", "{}", stderr(&output));
+    assert!(!stderr(&output).contains("starts itself anew"), "{}", stderr(&output));
+    assert!(sealed.ran("permitted") && !sealed.ran("forbidden"));
+}

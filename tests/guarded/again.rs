@@ -1,0 +1,118 @@
+//! Programs that start themselves anew until their environment is clean come to an end, and no
+//! others are let out of the guard.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{
+    ALLOWED, Compiler, DENIED, Run, Sandbox, Server, Transport, is_for_linux_alone, json_answer,
+    probe,
+};
+
+const ELSEWHERE: &str = "the miniature dyld itself is in the list that would be taken out";
+const SAID: &str = "starts itself anew until its environment is clean";
+
+/// What became of `anew`: its output, how often it started, and with which coverage it and `env`
+/// were asked about.
+struct Seen {
+    stdout: String,
+    stderr: String,
+    starts: usize,
+    coverages: Vec<Value>,
+    marks: usize,
+}
+
+/// Runs `anew` until it has started `most` times and then `rm x`, which is refused, as everything
+/// is whose coverage is `refused`.
+fn run(how: &str, most: &str, refused: &'static str) -> Seen {
+    let sandbox = Sandbox::new();
+    let (starts, rm) = (sandbox.text("starts"), sandbox.text("bin/rm"));
+    let forbidden = rm.clone();
+    let server = Server::scripted(Transport::Unix, move |exchange| {
+        exchange.answer_all(|question| {
+            let params = &question.json()["params"];
+            let is_rm = question.command().starts_with(&forbidden);
+            let is_refused = params["coverage"] == refused || is_rm;
+            json_answer(if is_refused { DENIED } else { ALLOWED })
+        });
+    });
+    let anew = probe("anew", Compiler::System);
+    let words = [anew.to_str().expect("text"), how, &starts, most, &rm, "x"];
+    let finished = Run::guarded(&sandbox, &server.url, &words).finish();
+    let questions = server.take_questions();
+    let about = questions.iter().filter(|it| !it.command().starts_with(&rm));
+    Seen {
+        starts: fs::read(&starts).expect("starts").len(),
+        coverages: about.map(|it| it.json()["params"]["coverage"].clone()).collect(),
+        marks: sandbox.take_marks().len(),
+        stdout: finished.stdout,
+        stderr: finished.stderr,
+    }
+}
+
+#[test]
+fn a_program_that_wants_a_clean_environment_has_it_in_the_end() {
+    if is_for_linux_alone(ELSEWHERE) {
+        return;
+    }
+    // The first of `env` and of the program itself is the one that is found to come again.
+    for (how, starts) in [("list", 6), ("all", 6), ("turns", 6), ("child", 26)] {
+        let seen = run(how, "100", "");
+        assert_eq!(seen.stdout, "clean\nran rm\n", "{how}: {}", seen.stderr);
+        assert_eq!(seen.starts, starts, "{how}");
+        assert_eq!(seen.stderr.matches(SAID).count(), 1, "{how}: {}", seen.stderr);
+        let (last, others) = seen.coverages.split_last().expect("questions");
+        assert_eq!(last, "reexec", "{how}");
+        assert!(others.iter().all(|coverage| coverage != "reexec"), "{how}: {others:?}");
+        let each = if how == "turns" { 2 } else { 1 };
+        assert_eq!(others.len(), (starts - 2) * each, "{how}");
+        // That is what it means: nobody is there any more.
+        assert_eq!(seen.marks, 1, "{how}");
+    }
+}
+
+#[test]
+fn a_policy_can_refuse_what_would_be_out_of_the_guard() {
+    if is_for_linux_alone(ELSEWHERE) {
+        return;
+    }
+    for (how, starts) in [("list", 5), ("all", 5)] {
+        let seen = run(how, "100", "reexec");
+        assert_eq!((seen.starts, seen.marks, &*seen.stdout), (starts, 0, ""), "{how}");
+        assert!(seen.stderr.contains("blocked") && !seen.stderr.contains(SAID), "{}", seen.stderr);
+    }
+}
+
+#[test]
+fn a_few_in_a_row_and_others_each_time_stay_guarded() {
+    if is_for_linux_alone(ELSEWHERE) {
+        return;
+    }
+    for (how, most) in
+        [("list", "3"), ("all", "4"), ("turns", "3"), ("child", "9"), ("number", "30")]
+    {
+        let seen = run(how, most, "");
+        assert_eq!(seen.stdout, "guarded\n", "{how}");
+        assert_eq!(seen.starts, most.parse::<usize>().expect("a number") + 1, "{how}");
+        assert!(seen.coverages.iter().all(|coverage| coverage != "reexec"), "{how}");
+        assert_eq!(seen.marks, 0, "{how}: {}", seen.stderr);
+        assert!(seen.stderr.contains("/bin/rm: not here"), "{how}: {}", seen.stderr);
+        assert!(!seen.stderr.contains(SAID), "{how}: {}", seen.stderr);
+    }
+}
+
+#[test]
+fn children_with_an_environment_of_their_own_are_never_too_many() {
+    let sandbox = Sandbox::new();
+    let server = Server::judging(Transport::Unix, |command| !command.starts_with("rm "));
+    // Each `env` is a process of its own, and so is what it becomes.
+    let script = "i=0; while [ $i -lt 40 ]; do env -i rm x; i=$((i + 1)); done; exec env -i env";
+    let finished = Run::guarded(&sandbox, &server.url, &["bash", "-c", script]).finish();
+    assert_eq!(sandbox.take_marks(), [""; 0], "{finished:#?}");
+    assert_eq!(finished.stderr.matches("blocked rm").count(), 40, "{finished:#?}");
+    assert!(!finished.stderr.contains(SAID), "{finished:#?}");
+    if !crate::support::System::is_macos() {
+        assert!(finished.stdout.contains("librampart"), "{finished:#?}");
+    }
+}
