@@ -56,7 +56,7 @@ pub(crate) fn inner<'a>(words: &[&'a str]) -> Vec<Inner<'a>> {
     };
     let arguments = &words[named..];
     match program.runs {
-        Runs::Shell => shell(program, arguments).into_iter().collect(),
+        Runs::Shell => vec![shell(program, arguments)],
         Runs::Here => {
             let words = if arguments.first() == Some(&"--") { &arguments[1..] } else { arguments };
             vec![Inner::Here(words.join(" "))]
@@ -72,7 +72,19 @@ pub(crate) fn inner<'a>(words: &[&'a str]) -> Vec<Inner<'a>> {
             .into_iter()
             .collect(),
         Runs::Interpreter => interpreter(program, arguments).into_iter().collect(),
+        Runs::Input => {
+            let asks = (0..arguments.len()).any(|at| {
+                program
+                    .option(&arguments[at..])
+                    .is_some_and(|option| matches!(option.sign, Some('?' | '<')))
+            });
+            if asks { Vec::new() } else { vec![Inner::Input { shell: true }] }
+        }
         Runs::Find => find(arguments),
+        Runs::Login => {
+            let found = given(program, arguments);
+            if found.is_empty() { vec![Inner::Input { shell: true }] } else { found }
+        }
         Runs::AfterDashes | Runs::Nothing | Runs::Command(_) | Runs::Line(_) | Runs::Multi => {
             given(program, arguments)
         }
@@ -144,7 +156,7 @@ fn given<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
 }
 
 /// What a shell with these arguments runs, where that can be seen.
-fn shell<'a>(program: &Program, arguments: &[&'a str]) -> Option<Inner<'a>> {
+fn shell<'a>(program: &Program, arguments: &[&'a str]) -> Inner<'a> {
     let (mut script, mut input) = (false, false);
     let mut at = 0;
     while let Some(&word) = arguments.get(at) {
@@ -166,17 +178,14 @@ fn shell<'a>(program: &Program, arguments: &[&'a str]) -> Option<Inner<'a>> {
     }
     let rest = arguments.get(at..).unwrap_or_default();
     match rest.split_first() {
-        Some((text, arguments)) if script => {
-            Some(Inner::Script((*text).to_string(), arguments.to_vec()))
-        }
-        None if script => None,
+        Some((text, arguments)) if script => Inner::Script((*text).to_string(), arguments.to_vec()),
         // `/dev/stdin` is a script file by name only.
         Some((file, _))
             if !matches!(*file, "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0") && !input =>
         {
-            Some(Inner::Code(file))
+            Inner::Code(file)
         }
-        _ => Some(Inner::Input { shell: true }),
+        _ => Inner::Input { shell: true },
     }
 }
 
@@ -185,7 +194,10 @@ fn interpreter<'a>(program: &Program, arguments: &[&'a str]) -> Option<Inner<'a>
     while at < arguments.len() {
         match program.option(&arguments[at..]) {
             Some(option) => match (option.name, option.value) {
-                ("c" | "e" | "E" | "eval" | "command", Some(code)) => {
+                // `ruby -r` names a library, which is no code.
+                ("c" | "e" | "E" | "eval" | "command" | "r", Some(code))
+                    if option.name != "r" || crate::code::is_code(code) =>
+                {
                     return Some(Inner::Code(code));
                 }
                 ("m", _) => return None,
@@ -231,10 +243,17 @@ const RUNS: &[&str] = &["-exec", "-execdir", "-ok", "-okdir"];
 /// if it leaves nothing out; else something below them.
 pub(crate) fn found(arguments: &[&str]) -> Vec<String> {
     let (paths, tests) = arguments.split_at(starting_points(arguments));
-    let mut run = false;
+    let (mut run, mut negated, mut before) = (false, 0_u8, "");
+    // What leaves out a few finds all but these, and `-name '*'` is no test.
     let all = tests.iter().all(|word| {
         run = (run || RUNS.contains(word)) && !matches!(*word, ";" | "+");
-        run || !is_option(word) && *word != "!" || NO_TESTS.contains(word)
+        let named = matches!(before, "-name" | "-iname" | "-path" | "-wholename");
+        let matches_all = named && word.bytes().all(|byte| byte == b'*') && !word.is_empty();
+        // The `!`, the test and its value.
+        negated = if matches!(*word, "!" | "-not") { 3 } else { negated.saturating_sub(1) };
+        let leaves_out = run || negated > 0 || matches_all || !named && !is_option(word);
+        before = word;
+        leaves_out || NO_TESTS.contains(word) || matches!(*word, "-name" | "-path")
     });
     let paths = paths.iter().copied().filter(|path| !is_option(path));
     let paths: Vec<&str> = paths.collect();
@@ -273,6 +292,9 @@ fn find<'a>(arguments: &[&'a str]) -> Vec<Inner<'a>> {
 
 /// What a command does to files and with URLs, as far as its words say.
 pub(crate) fn deeds(words: &[&str]) -> Vec<(Verb, String)> {
+    if let Some((short, _)) = without_globals(words) {
+        return elsewhere(&words[1..=words.len() - short.len()], deeds(&short));
+    }
     let Some((program, named)) = program_of(words) else {
         return Vec::new();
     };
@@ -299,6 +321,10 @@ pub(crate) fn deeds(words: &[&str]) -> Vec<(Verb, String)> {
         creates |= matches!(option.name, "create" | "append" | "update")
             || !word.starts_with("--")
                 && word[1..].split(' ').next().is_some_and(|flags| flags.contains(['c', 'r', 'u']));
+        // It tells, and does nothing.
+        if option.sign == Some('?') {
+            return Vec::new();
+        }
         let Some(value) = option.value else { continue };
         match option.sign {
             Some('<') => deeds.push((Verb::Read, value.to_string())),
@@ -327,6 +353,25 @@ pub(crate) fn deeds(words: &[&str]) -> Vec<(Verb, String)> {
     deeds
 }
 
+/// Deeds where the global options `-C DIR` and `--work-tree=DIR` say.
+fn elsewhere(globals: &[&str], deeds: Vec<(Verb, String)>) -> Vec<(Verb, String)> {
+    let mut folder = None;
+    for (at, word) in globals.iter().enumerate() {
+        match word.split_once('=') {
+            Some(("--work-tree", value)) => folder = Some(value),
+            _ if matches!(*word, "-C" | "--work-tree") => folder = globals.get(at + 1).copied(),
+            _ => {}
+        }
+    }
+    let Some(folder) = folder else { return deeds };
+    let below = |(verb, path): (Verb, String)| match &*path {
+        "." => (verb, folder.to_string()),
+        _ if path.starts_with(['/', '~', '$']) => (verb, path),
+        _ => (verb, format!("{folder}/{path}")),
+    };
+    deeds.into_iter().map(below).collect()
+}
+
 /// What the options of a command say of its operands.
 struct Options<'a> {
     words: &'a [&'a str],
@@ -348,57 +393,138 @@ fn of_operands(
         deeds.extend(operands.iter().map(|operand| (verb, (*operand).to_string())));
     };
     match program.does {
-        Operands::Other => {}
-        Operands::Each(verb) => each(verb, &operands),
-        Operands::AfterFirst(verb) => {
-            let files = if given.pattern_given {
-                &operands[..]
-            } else {
-                operands.get(1..).unwrap_or_default()
+        // `perl -pi -e … FILE`
+        Operands::Other if matches!(name, "perl" | "ruby") => {
+            let flags = |letter: char| {
+                given.words.iter().any(|word| {
+                    word.starts_with('-')
+                        && !word.starts_with("--")
+                        && word.len() < 6
+                        && word.contains(letter)
+                })
             };
-            each(verb, files);
-            if name.ends_with("sed") && given.words.iter().any(|word| is_in_place(word)) {
-                each(Verb::Write, files);
-            }
-        }
-        Operands::To { gone } => {
-            let (from, to) = match operands.split_last() {
-                Some((last, rest)) if !given.target_given && !rest.is_empty() => {
-                    (rest, Some(*last))
+            if flags('p') || flags('n') {
+                each(Verb::Read, &operands);
+                if flags('i') {
+                    each(Verb::Write, &operands);
                 }
-                _ => (&operands[..], None),
-            };
-            each(Verb::Read, from);
-            if gone {
-                each(Verb::Delete, from);
             }
-            each(Verb::Write, &to.into_iter().collect::<Vec<_>>());
         }
+        Operands::Other => {}
+        Operands::Each(Verb::Delete) if name == "git" && operands.is_empty() => {
+            each(Verb::Delete, &["."]);
+        }
+        Operands::Edited => {
+            each(Verb::Read, &operands);
+            each(Verb::Write, &operands);
+        }
+        Operands::Each(Verb::Fetch) => {
+            // `xh post URL @FILE`
+            for operand in operands {
+                match operand.strip_prefix('@') {
+                    Some(file) => each(Verb::Read, &[file]),
+                    None => each(Verb::Fetch, &[operand]),
+                }
+            }
+        }
+        Operands::Each(verb) => each(verb, &operands),
+        Operands::AfterFirst(verb) => of_all_but_first(verb, name, &operands, given, deeds),
+        Operands::To { gone } => of_copies(gone, name, &operands, given, deeds),
         Operands::Find => {
             if given.words.contains(&"-delete") {
                 deeds.extend(found(given.words).into_iter().map(|path| (Verb::Delete, path)));
             }
         }
-        Operands::Keys => {
-            for operand in operands {
-                if let Some((key, value)) = operand.split_once('=') {
-                    match key {
-                        "if" => deeds.push((Verb::Read, value.to_string())),
-                        "of" => deeds.push((Verb::Write, value.to_string())),
-                        _ => {}
-                    }
-                }
-            }
-        }
+        Operands::Keys => of_keys(&operands, deeds),
         Operands::Transfer => {
             let Some((last, from)) = operands.split_last() else { return };
             let local = |operand: &&str| !is_remote(operand);
             each(Verb::Read, &from.iter().copied().filter(local).collect::<Vec<_>>());
             if local(last) && !from.is_empty() {
                 each(Verb::Write, &[last]);
+                // What is not there is not here either.
+                if given.words.iter().any(|word| word.starts_with("--delete")) {
+                    each(Verb::Delete, &[last]);
+                }
+            } else {
+                each(Verb::Send, &from.iter().copied().filter(local).collect::<Vec<_>>());
             }
         }
         Operands::Archive => of_archive(operands, given, deeds),
+    }
+}
+
+/// Adds what a command does to its operands behind the first.
+fn of_all_but_first(
+    verb: Verb,
+    name: &str,
+    operands: &[&str],
+    given: &Options<'_>,
+    deeds: &mut Vec<(Verb, String)>,
+) {
+    // `chmod -x FILE`
+    let is_mode = |word: &&str| {
+        word.strip_prefix('-').is_some_and(|mode| {
+            !mode.is_empty() && mode.chars().all(|letter| "rwxXst".contains(letter))
+        })
+    };
+    let mode_given = name.ends_with("chmod") && given.words.iter().any(is_mode);
+    let files = operands.get(usize::from(!given.pattern_given && !mode_given)..);
+    let files = files.unwrap_or_default();
+    let mut each = |verb: Verb| deeds.extend(files.iter().map(|file| (verb, (*file).to_string())));
+    each(verb);
+    // `zip -m` moves into the archive.
+    if name == "zip" && given.words.iter().any(|word| word.starts_with('-') && word.contains('m')) {
+        each(Verb::Delete);
+    }
+    if (name.ends_with("sed") || name.ends_with("awk") || name == "yq")
+        && given.words.iter().any(|word| is_in_place(word))
+    {
+        each(Verb::Write);
+    }
+}
+
+/// Adds what a command does that copies, links or moves.
+fn of_copies(
+    gone: bool,
+    name: &str,
+    operands: &[&str],
+    given: &Options<'_>,
+    deeds: &mut Vec<(Verb, String)>,
+) {
+    let (from, to) = match operands.split_last() {
+        Some((last, rest)) if !given.target_given && !rest.is_empty() => (rest, Some(*last)),
+        _ => (operands, None),
+    };
+    let each = |verb: Verb| from.iter().map(move |from| (verb, (*from).to_string()));
+    deeds.extend(each(Verb::Read));
+    if gone {
+        deeds.extend(each(Verb::Delete));
+    }
+    let Some(to) = to else { return };
+    deeds.push((Verb::Write, to.to_string()));
+    // The last may be a folder, and what is written the file of that name in it.
+    let names = from.iter().map(|from| base_name(from.trim_end_matches('/')));
+    let is_name =
+        |name: &&str| !matches!(*name, "" | "." | "..") && !name.contains(['*', '$', '~']);
+    let folder = to.trim_end_matches('/');
+    let into = names.filter(is_name).map(|name| (Verb::Write, format!("{folder}/{name}")));
+    deeds.extend(into);
+    // What nothing is copied over is emptied, and what is linked over is gone.
+    let links = name.ends_with("ln") && given.words.iter().any(|word| is_forced(word));
+    if links || !gone && from == ["/dev/null"] {
+        deeds.push((Verb::Delete, to.to_string()));
+    }
+}
+
+/// Adds what `dd` does.
+fn of_keys(operands: &[&str], deeds: &mut Vec<(Verb, String)>) {
+    let of = |key: &str| operands.iter().find_map(|operand| operand.strip_prefix(key));
+    let (from, to) = (of("if="), of("of="));
+    deeds.extend(from.map(|file| (Verb::Read, file.to_string())));
+    deeds.extend(to.map(|file| (Verb::Write, file.to_string())));
+    if let (Some("/dev/null" | "/dev/zero"), Some(file)) = (from, to) {
+        deeds.push((Verb::Delete, file.to_string()));
     }
 }
 
@@ -416,18 +542,34 @@ fn of_archive(mut operands: Vec<&str>, given: &Options<'_>, deeds: &mut Vec<(Ver
             deeds.extend((file != "-").then(|| (verb, file.to_string())));
         }
     }
+    if let Some(base) = given.base.filter(|_| !creates) {
+        deeds.push((Verb::Write, base.to_string()));
+    }
     if creates {
         let below = |operand: &str| match given.base {
             Some(base) if !operand.starts_with(['/', '~', '$']) => format!("{base}/{operand}"),
             _ => operand.to_string(),
         };
-        let files = operands.iter().filter(|operand| **operand != "-");
-        deeds.extend(files.map(|operand| (Verb::Read, below(operand))));
+        let files: Vec<String> = operands
+            .iter()
+            .filter(|operand| **operand != "-")
+            .map(|operand| below(operand))
+            .collect();
+        if given.words.contains(&"--remove-files") {
+            deeds.extend(files.iter().map(|file| (Verb::Delete, file.clone())));
+        }
+        deeds.extend(files.into_iter().map(|file| (Verb::Read, file)));
     }
 }
 
+/// An option that lets a link take the place of what is there.
+fn is_forced(word: &str) -> bool {
+    word == "--force" || word.starts_with('-') && !word.starts_with("--") && word.contains('f')
+}
+
 fn is_in_place(word: &str) -> bool {
-    word.starts_with("--in-place")
+    matches!(word, "--in-place" | "inplace")
+        || word.starts_with("--in-place=")
         || (word.starts_with('-') && !word.starts_with("--") && word.contains('i'))
 }
 
@@ -451,6 +593,24 @@ fn sent(value: &str) -> Option<&str> {
 fn is_remote(operand: &str) -> bool {
     operand.split('/').next().is_some_and(|start| start.contains(':'))
         || operand.starts_with("rsync://")
+}
+
+/// Whether a command writes out all variables of the environment.
+pub(crate) fn tells_all_variables(words: &[&str]) -> bool {
+    match words {
+        [name, rest @ ..] => match base_name(name) {
+            "env" | "printenv" => rest.iter().all(|word| matches!(*word, "-0" | "--null")),
+            "set" => rest.is_empty(),
+            "export" | "declare" | "typeset" => matches!(rest, ["-p" | "-x" | "-px" | "-xp"]),
+            _ => false,
+        },
+        [] => false,
+    }
+}
+
+/// Whether a command writes nothing to its output, so that a file it is sent to is emptied.
+pub(crate) fn writes_nothing(words: &[&str]) -> bool {
+    matches!(words, [] | [":" | "true" | "echo"] | ["cat", "/dev/null"] | ["echo" | "printf", ""])
 }
 
 /// What a command surely writes to its standard output, where that can be seen.

@@ -43,6 +43,8 @@ pub enum What {
     Deletes,
     /// A URL that is fetched, or that something is sent to.
     Fetches,
+    /// A file that is sent to another machine, or `env:`, the environment.
+    Sends,
     /// Where code comes from that is run unread.
     RunsFrom,
 }
@@ -66,6 +68,7 @@ pub fn explain(call: &Call<'_>) -> Explanation {
                 Kind::Deed(Verb::Write) => What::Writes,
                 Kind::Deed(Verb::Delete) => What::Deletes,
                 Kind::Deed(Verb::Fetch) => What::Fetches,
+                Kind::Deed(Verb::Send) => What::Sends,
                 Kind::Deed(Verb::Run) => What::RunsFrom,
             },
             spellings: found

@@ -62,11 +62,14 @@
 //!
 //! # What a command does
 //!
-//! The policies whose `match.tool` is `read`, `write` (or `edit`), `delete`, `fetch` or `run`
+//! The policies whose `match.tool` is `read`, `write` (or `edit`), `delete`, `send`, `fetch` or `run`
 //! decide the commands that do that, by `path_matches`, `url_matches`, `domain_matches` and
 //! their `_not_` forms. They make a verdict stricter, never looser; an `allow` in such a
-//! policy excuses from the rules after it. Paths are absolute, and known by `~` as well
-//! wherever a home is. A delete is a write. `run` is code that came from elsewhere and is run
+//! policy excuses from the rules after it, by what is done or by the command that does it. Paths are absolute, and known by `~` as well
+//! wherever a home is. A delete is a write, and what is emptied is deleted. `send` is what of a
+//! file goes to another machine, through pipes as well, and `env:` the whole environment. A
+//! wildcard in a command is also each path that a rule names and that it may stand for. What a
+//! program in another language does (`python3 -c …`) is known by the paths that it quotes. `run` is code that came from elsewhere and is run
 //! unread, by its URL: from a pipe, `$(…)`, `<(…)`, a file that the same line fetched; a shell
 //! that another machine speaks to (`tcp://…`); what was decoded (`data:`).
 //!
@@ -88,6 +91,7 @@
 //! a parser that panics is one that cannot read the line.
 #![forbid(unsafe_code)]
 
+mod code;
 mod command;
 mod conditions;
 mod error;

@@ -22,6 +22,8 @@ pub(crate) enum Verb {
     Read,
     Write,
     Delete,
+    /// What is in the file goes to another machine.
+    Send,
     Fetch,
     /// Code that came from there is run.
     Run,
@@ -34,6 +36,8 @@ pub(crate) enum Operands {
     Other,
     /// Each by itself.
     Each(Verb),
+    /// Each is read and written.
+    Edited,
     /// Each behind the first, which says what to do (`chmod MODE FILE…`, `grep PATTERN FILE…`)
     /// and may be given by an option that takes a value with a `%`.
     AfterFirst(Verb),
@@ -64,10 +68,14 @@ pub(crate) enum Runs {
     Script,
     /// A script by `-c`, else a file, else its standard input.
     Shell,
+    /// A script on its standard input, some time later.
+    Input,
     /// The same, in a language that is not read here.
     Interpreter,
     /// The file of its first operand, in this very shell.
     File,
+    /// A shell as somebody else: by an option, or by its standard input.
+    Login,
     /// What stands behind `--`.
     AfterDashes,
     /// What stands behind `-exec` and the like, up to `;` or `+`.
@@ -125,6 +133,7 @@ const CP: Style = Style {
 const TEE: Style = Style { noise: "aip", noise_long: &["append", "ignore-interrupts"], ..PLAIN };
 
 /// A line of the table.
+#[expect(clippy::struct_excessive_bools, reason = "each is said by itself in a line")]
 #[derive(Debug)]
 pub(crate) struct Program {
     names: &'static str,
@@ -136,6 +145,8 @@ pub(crate) struct Program {
     pub(crate) global: bool,
     /// Its output is what it has fetched; no longer where one of these options is there.
     pub(crate) fetches: Option<&'static str>,
+    /// What it is given to read goes to another machine.
+    pub(crate) sends: bool,
     /// Its output is code in disguise where one of these options is there.
     pub(crate) decodes: Option<&'static str>,
     pub(crate) style: Option<&'static Style>,
@@ -151,6 +162,7 @@ const fn p(names: &'static str) -> Program {
         assignments: false,
         global: false,
         fetches: None,
+        sends: false,
         decodes: None,
         style: None,
     }
@@ -187,6 +199,10 @@ impl Program {
         self.fetches = Some(unless);
         self
     }
+    const fn sends(mut self) -> Self {
+        self.sends = true;
+        self
+    }
     const fn decodes(mut self, with: &'static str) -> Self {
         self.decodes = Some(with);
         self
@@ -202,11 +218,11 @@ use Verb::{Delete, Fetch, Read, Write};
 
 const TABLE: &[Program] = &[
     // What only runs what it is given.
-    p("nohup|setsid|catchsegv|unbuffer|noglob|nocorrect|chronic|eatmydata|linux64|linux32|dumb-init|tini|caffeinate").takes("c. w. f. ctty. wait. fork.").only_runs(Runs::Command(0)),
+    p("nohup|setsid|catchsegv|unbuffer|noglob|nocorrect|chronic|eatmydata|linux64|linux32|dumb-init|tini|caffeinate|ts|dotenv|env-cmd|systemd-inhibit").takes("c. w. f. e ctty. wait. fork. what who why mode").only_runs(Runs::Command(0)),
     p("builtin").only_runs(Runs::Command(0)),
     p("command").takes("v? V? p.").only_runs(Runs::Command(0)),
     p("exec").takes("a c. l.").only_runs(Runs::Command(0)),
-    p("env|genv").takes("u C a P unset chdir argv0 S$ split-string$ i. 0. v. ignore-environment. null.").only_runs(Runs::Command(0)).assigns(),
+    p("env|genv|cross-env").takes("u C a P unset chdir argv0 S$ split-string$ i. 0. v. ignore-environment. null.").only_runs(Runs::Command(0)).assigns(),
     p("nice|gnice").takes("n adjustment").only_runs(Runs::Command(0)),
     p("ionice").takes("t. ignore. c n p P u class classdata pid pgid uid").only_runs(Runs::Command(0)),
     p("timeout|gtimeout").takes("s k signal kill-after foreground. preserve-status. v. verbose. f. p.").only_runs(Runs::Command(1)),
@@ -217,18 +233,19 @@ const TABLE: &[Program] = &[
     p("sh|bash|dash|ash|zsh|ksh|ksh93|mksh|pdksh|yash|posh").takes("o O rcfile< init-file<").only_runs(Runs::Shell),
     p("rbash|fish|csh|tcsh").takes("o O C init-command$").runs(Runs::Shell),
     // What changes who or where, or gives other words.
-    p("sudo").takes("u g p C c h r t R T U D user group prompt close-from chdir host role type chroot other-user command-timeout l? list? e< edit<").runs(Runs::Command(0)).assigns(),
+    p("sudo|sudo-rs|dzdo").takes("u g p C c h r t R T U D user group prompt close-from chdir host role type chroot other-user command-timeout l? list? e< edit<").runs(Runs::Command(0)).assigns(),
     p("sudoedit").takes("u g p C c h r t R T U D").does(Each(Write)),
     p("doas").takes("u C a").runs(Runs::Command(0)).assigns(),
     p("pkexec").takes("user").runs(Runs::Command(0)),
-    p("fakeroot|rlwrap|proxychains|proxychains4|torsocks|torify|tsocks|dbus-run-session|setarch|setpriv|prlimit|numactl|capsh|firejail|dbus-launch|xvfb-run|catatonit|s6-setuidgid|with-contenv").takes("g s f i l").runs(Runs::Command(0)),
-    p("chroot").takes("userspec groups").runs(Runs::Command(1)),
+    p("fakeroot|rlwrap|choom|cgexec|proxychains|proxychains4|torsocks|torify|tsocks|dbus-run-session|setpriv|prlimit|numactl|capsh|firejail|dbus-launch|xvfb-run|catatonit|s6-setuidgid|with-contenv").takes("g s f i l n").runs(Runs::Command(0)),
+    p("chroot|setarch|direnv exec|lxc exec|incus exec").takes("userspec groups e o p c").runs(Runs::Command(1)),
     p("unshare|nsenter").takes("S G R w t l C setuid setgid root wd target map-user map-group propagation").runs(Runs::Command(0)),
     p("strace|ltrace|perf|valgrind").takes("e o> O p P s u a b I E S n l x output> trace attach user string-limit").runs(Runs::Command(0)),
-    p("watch").takes("n q interval equexit").runs(Runs::Line(0)),
+    p("watch|concurrently|nodemon|yarn exec").takes("x. n q interval equexit exec$").runs(Runs::Line(0)),
     p("xargs|gxargs").takes("I n L P s d E a< J R S replace max-args max-lines max-procs max-chars delimiter arg-file<").runs(Runs::Command(0)),
     p("parallel").takes("j S N n L a< I C d jobs sshlogin arg-file< colsep delay joblog> results> timeout").runs(Runs::Line(0)),
-    p("su|runuser").takes("g u G s! T w group user supp-group shell! whitelist-environment c$ command$ session-command$").runs(Runs::AfterDashes),
+    p("su").takes("g u G s! T w group user supp-group shell! whitelist-environment c$ command$ session-command$").runs(Runs::Login),
+    p("runuser").takes("g u G s! T w group user supp-group shell! whitelist-environment c$ command$ session-command$").runs(Runs::AfterDashes),
     p("script").takes("E I B O T m o echo log-in log-out> log-io> log-timing> c$ command$").does(Each(Write)),
     p("flock").takes("w E c$ command$ timeout conflict-exit-code").runs(Runs::Command(1)),
     p("cmd|cmd.exe").runs(Runs::Line(1)),
@@ -242,27 +259,28 @@ const TABLE: &[Program] = &[
     p("tmux send-keys|tmux send").takes("t N").runs(Runs::Line(0)),
     p("screen").takes("S c e h p s t T X").runs(Runs::Command(0)),
     p("xterm|urxvt|konsole|alacritty|kitty|foot").takes("e& T title").runs(Runs::Nothing),
-    p("gnome-terminal").runs(Runs::AfterDashes),
+    p("gnome-terminal|guix shell|guix environment").runs(Runs::AfterDashes),
     p("gdb").takes("args& ex x").does(Each(Read)),
     p("fd|fdfind").takes("x& X& exec& exec-batch& e t d E").does(Operands::Other),
-    p("entr").runs(Runs::Command(0)),
+    p("entr|ifne|pee").runs(Runs::Command(0)),
     p("npx|bunx").takes("p package c$ call$").runs(Runs::Command(0)),
-    p("uv run|poetry run|pipenv run|pdm run|hatch run|bundle exec|rbenv exec|pyenv exec|conda run|direnv exec|npm exec|pnpm exec|pnpm dlx|yarn exec|yarn dlx").takes("p n with python package cwd c$").runs(Runs::Command(0)),
+    p("uv run|poetry run|pipenv run|pdm run|hatch run|bundle exec|rbenv exec|pyenv exec|conda run|perf stat|perf record|toolbox run|asdf exec|distrobox enter|npm exec|pnpm exec|pnpm dlx|yarn dlx").takes("p n e o with python package cwd container c$").runs(Runs::Command(0)),
     p("mise exec|mise x").runs(Runs::AfterDashes),
     p("nix-shell").takes("run$ command$ p A I packages attr").runs(Runs::Nothing),
     p("nix develop|nix shell|nix run").takes("c& command&").runs(Runs::Nothing),
-    p("busybox|toybox|coreutils").takes("coreutils-prog&").runs(Runs::Multi),
+    p("busybox|busybox-static|toybox|coreutils").takes("coreutils-prog&").runs(Runs::Multi),
     p("eval").runs(Runs::Here),
     p("trap").runs(Runs::Script),
     p("source|.").does(Operands::Other).runs(Runs::File),
-    p("at|batch").takes("f< q t").runs(Runs::Interpreter),
+    p("at|batch").takes("f< q t l? c?").runs(Runs::Input),
     p("crontab").takes("u l? r?").does(Each(Read)),
     // Interpreters: their scripts are in a language of their own.
-    p("python|python2|python3|pypy|pypy3|perl|ruby|node|nodejs|php|lua|luajit|tclsh|Rscript|osascript|pwsh").takes("c e E m M W X I Q C command eval require r").runs(Runs::Interpreter),
+    p("python|python2|python3|pypy|pypy3|perl|ruby|node|nodejs|php|lua|luajit|tclsh|Rscript|osascript|pwsh").takes("c e E m M W X I Q C command eval r").runs(Runs::Interpreter),
     p("deno run|bun run").runs(Runs::Interpreter),
+    p("deno eval|bun eval|expect").takes("c").runs(Runs::Interpreter),
     // What deletes.
     p("rm|grm").does(Each(Delete)).style(&RM),
-    p("rmdir|unlink|srm|trash|trash-put").takes("n").does(Each(Delete)).style(&PLAIN),
+    p("unlink|srm|trash|trash-put|gio trash|rimraf|del-cli").takes("n").does(Each(Delete)).style(&PLAIN),
     p("shred|gshred|wipe").takes("n s iterations size random-source<").does(Each(Delete)).style(&PLAIN),
     p("find|gfind").takes("fprint> fprintf> fls> name iname path regex newer").does(Find).runs(Runs::Find).style(&PLAIN),
     p("git clean").takes("e exclude").does(Each(Delete)),
@@ -272,22 +290,23 @@ const TABLE: &[Program] = &[
     p("cp|gcp|ln|gln|install|ginstall|ditto").takes("S m o g t> Z target-directory> suffix mode owner group").does(To { gone: false }).style(&CP),
     p("scp|pscp").takes("c D F i J l o P S X").does(Transfer),
     p("rsync").takes("e$ rsh$ rsync-path B M f T filter exclude exclude-from include include-from files-from< compare-dest copy-dest link-dest log-file> password-file bwlimit port temp-dir partial-dir backup-dir chmod chown timeout max-size min-size out-format info debug suffix").does(Transfer),
-    p("sftp").takes("b< c D F i J l o P R S").does(Transfer),
+    p("sftp").takes("b< c D F i J l o P R S").does(Transfer).sends(),
     p("rclone").takes("config").global(),
     p("rclone copy|rclone sync|rclone move|rclone copyto|rclone cat").does(Transfer),
-    p("aws s3|gsutil cp|gcloud storage").does(Transfer),
+    p("aws s3|gsutil cp|gcloud storage").does(Transfer).fetches(""),
     p("mktemp").does(Operands::Other),
     // What writes.
     p("tee|gtee").does(Each(Write)).style(&TEE),
     p("touch|gtouch|truncate|gtruncate").takes("s r< d t size reference< date").does(Each(Write)).style(&PLAIN),
     p("split|csplit").takes("b l n C a").does(Each(Read)).style(&PLAIN),
-    p("mkdir").takes("m mode").does(Each(Write)),
+    p("mkdir|rmdir").takes("m mode").does(Each(Write)),
     p("mkfifo|mknod").takes("m mode").does(Each(Write)),
-    p("chmod|gchmod|chown|gchown|chgrp|gchgrp|chattr|setfacl").takes("reference< from p").does(AfterFirst(Write)).style(&CHMOD),
+    p("chmod|gchmod|chown|gchown|chgrp|gchgrp|chattr|setfacl").takes("reference% from p").does(AfterFirst(Write)).style(&CHMOD),
     p("dd|gdd").takes("if< of>").does(Keys).style(&PLAIN),
-    p("vi|vim|nvim|view|nano|pico|emacs|ed|ex|micro|code").takes("c S< u T t r").does(Each(Write)),
-    p("mkfs|mke2fs|mkswap|blkdiscard|sgdisk|sfdisk|fdisk|cfdisk|parted|gdisk|badblocks").takes("t o").does(Each(Write)),
-    p("wipefs").takes("t o").does(Each(Write)).style(&PLAIN),
+    p("vi|vim|nvim|view|nano|pico|emacs|ed|ex|micro|code").takes("c S< u T t r").does(Operands::Edited),
+    p("mkfs|mke2fs|mkswap|blkdiscard|sgdisk|sfdisk|fdisk|cfdisk|parted|gdisk|newfs|grub-install").takes("t o a U help? l? list? d? dump? J? verify? s. p? print? b? backup? verify? v? i? L? check? help? version? list-types? size uuid file script. c w.").does(Each(Write)),
+    p("badblocks").takes("b c d e i o p t").does(Each(Write)),
+    p("wipefs").takes("t o n? no-act? help? J? p?").does(Each(Write)).style(&PLAIN),
     p("patch").takes("i< o> d p r input< output> directory").does(Each(Write)),
     // What reads.
     p("cat|gcat|tac|nl|less|more|most|bat|batcat|base32|wc|rev|sum|cksum|md5sum|sha1sum|sha256sum|sha512sum|shasum|b2sum").takes("l n w s c b").does(Each(Read)).style(&PLAIN),
@@ -295,31 +314,39 @@ const TABLE: &[Program] = &[
     p("sort|gsort|uniq").takes("k t o> T S key field-separator output> parallel").does(Each(Read)).style(&PLAIN),
     p("head|ghead|tail|gtail|cut").takes("n c d f b s lines bytes delimiter fields").does(Each(Read)).style(&PLAIN),
     p("paste|fold|pr|column|expand|fmt|join|comm|cmp|diff|sdiff|colordiff|vimdiff|zcat|bzcat|xzcat|zless|lz4cat|zstdcat|hd|look").takes("d w s t c o l I L depth max-depth exclude x X from-file from width").does(Each(Read)),
-    p("xxd|od|hexdump|strings").takes("l s c g j N t A w n o e seek").does(Each(Read)).style(&PLAIN).decodes("r revert"),
+    p("xxd|od|hexdump|strings|uuencode|qrencode").takes("l s g j N t A w n e seek").does(Each(Read)).style(&PLAIN).decodes("r revert"),
     p("grep|ggrep|egrep|fgrep|zgrep|rg|ag|ack").takes("e% f% A B C m D d g t T M E regexp% file% include exclude exclude-dir exclude-from glob type max-count context color colour label").does(AfterFirst(Read)).style(&PLAIN),
     p("sed|gsed").takes("e% f% l expression% file% line-length").does(AfterFirst(Read)).style(&PLAIN),
-    p("awk|gawk|mawk|nawk").takes("F v f% e% file% field-separator assign source%").does(AfterFirst(Read)).style(&PLAIN),
+    p("awk|gawk|mawk|nawk").takes("F v i f% e% file% field-separator assign source%").does(AfterFirst(Read)).style(&PLAIN),
     p("jq|yq|gojq").takes("f% from-file% indent L arg argjson slurpfile rawfile args").does(AfterFirst(Read)),
     p("tr|printf|echo|test|[|expr").does(Operands::Other),
     p("openssl").takes("in< out> inkey< key< cert< CAfile passin pass k").does(Operands::Other).decodes("d"),
-    p("tar|gtar|bsdtar").takes("C f> T< X I to-command! checkpoint-action! use-compress-program! directory file> files-from< exclude exclude-from transform").does(Archive),
+    p("tar|gtar|bsdtar").takes("C f> T< X I to-command$ checkpoint-action! use-compress-program! directory file> files-from< exclude exclude-from transform").does(Archive),
     p("zip|7z|7za|rar").takes("x i P p").does(AfterFirst(Read)),
     p("unzip").takes("d> P x").does(Each(Read)),
-    p("gzip|gunzip|bzip2|bunzip2|xz|unxz|zstd|unzstd|lz4|uncompress").takes("S suffix o>").does(Each(Read)).decodes("d decompress c"),
+    p("gzip|gunzip|bzip2|bunzip2|xz|unxz|zstd|unzstd|lz4|uncompress").takes("S suffix o>").does(Each(Read)),
     p("gpg|gpg2").takes("o> output> u r local-user recipient passphrase homedir passphrase-file<").does(Each(Read)).decodes("d decrypt"),
-    p("dotenv|envsubst|iconv|dos2unix").takes("f t from to").does(Each(Read)),
+    p("envsubst|iconv|dos2unix").takes("f t from to").does(Each(Read)),
     p("sqlite3").does(Each(Read)),
-    p("mail|mailx|mutt|sendmail").takes("a< A< s r c b attach< subject").does(Operands::Other),
+    p("sponge").does(Each(Write)),
+    p("mail|mailx|mutt|sendmail").takes("a< A< s r c b attach< subject").does(Operands::Other).sends(),
     // What fetches and sends.
-    p("curl").takes("o> output> O? d@ data@ data-binary@ data-raw data-ascii@ data-urlencode@ json@ F@ form@ form-string T< upload-file< K< config< D> dump-header> c> cookie-jar> b cookie E cert key cacert capath netrc-file A user-agent e referer H@ header@ u user U proxy-user x proxy X request m max-time connect-timeout w write-out r range resolve connect-to retry retry-delay retry-max-time y Y z C limit-rate interface local-port t Q P ftp-port output-dir url^ stderr> trace> trace-ascii> ciphers tls-max aws-sigv4 unix-socket abstract-unix-socket dns-servers doh-url max-redirs pinnedpubkey proto proto-redir proto-default socks5 socks5-hostname socks4 preproxy noproxy oauth2-bearer variable expand-data").does(Each(Fetch)).fetches("o output O remote-name remote-name-all T upload-file"),
-    p("wget|wget2").takes("O> output-document> o> output-file> a append-output i< input-file< P directory-prefix post-file< body-file< post-data body-data header user password U user-agent referer e execute t tries T timeout w wait Q quota D domains A accept R reject I X exclude-directories load-cookies< save-cookies> certificate private-key ca-certificate method bind-address limit-rate base B cut-dirs level l use-askpass http-user http-password proxy-user").does(Each(Fetch)).fetches("?O"),
-    p("http|https|httpie|xh|aria2c|lynx|w3m|links|elinks|fetch|axel").takes("d dir o> out> output> a auth x i<").does(Each(Fetch)).fetches("o out output"),
+    p("curl").takes("o> output> O. d@ data@ data-binary@ data-raw data-ascii@ data-urlencode@ json@ F@ form@ form-string T< upload-file< K< config< D> dump-header> c> cookie-jar> b cookie E cert key cacert capath netrc-file A user-agent e referer H@ header@ u user U proxy-user x proxy X request m max-time connect-timeout w write-out r range resolve connect-to retry retry-delay retry-max-time y Y z C limit-rate interface local-port t Q P ftp-port output-dir url^ stderr> trace> trace-ascii> ciphers tls-max aws-sigv4 unix-socket abstract-unix-socket dns-servers doh-url max-redirs pinnedpubkey proto proto-redir proto-default socks5 socks5-hostname socks4 preproxy noproxy oauth2-bearer variable expand-data").does(Each(Fetch)).fetches("o output O remote-name remote-name-all T upload-file").sends(),
+    p("wget|wget2").takes("O> output-document> o> output-file> a append-output i< input-file< P directory-prefix post-file< body-file< post-data body-data header user password U user-agent referer e execute t tries T timeout w wait Q quota D domains A accept R reject I X exclude-directories load-cookies< save-cookies> certificate private-key ca-certificate method bind-address limit-rate base B cut-dirs level l use-askpass http-user http-password proxy-user").does(Each(Fetch)).fetches("?O").sends(),
+    p("http|https|httpie|xh|aria2c|lynx|w3m|links|elinks|fetch|axel").takes("d dir o> out> output> a auth x i<").does(Each(Fetch)).fetches("o out output").sends(),
     p("git").takes("C c! git-dir work-tree namespace exec-path! config-env! super-prefix attr-source").global(),
     p("git clone").takes("b branch o origin depth c! config! reference template! u! upload-pack! separate-git-dir j jobs filter").does(Each(Fetch)),
-    p("nc|ncat|netcat|nc.traditional|nc.openbsd").takes("e! c$ exec! sh-exec$ p s w i q X x T I O m G g").does(Operands::Other).fetches(""),
-    p("socat").does(Operands::Other).fetches(""),
-    p("telnet").does(Operands::Other).fetches(""),
-    p("openssl s_client").does(Operands::Other).fetches(""),
+    p("nc|ncat|netcat|nc.traditional|nc.openbsd").takes("e! c$ exec! sh-exec$ p s w i q X x T I O m G g").does(Operands::Other).fetches("").sends(),
+    p("socat").does(Operands::Other).fetches("").sends(),
+    p("telnet|ftp|tftp|lftp").takes("o>").does(Operands::Other).fetches("").sends(),
+    p("openssl s_client").does(Operands::Other).fetches("").sends(),
+    p("dig|nslookup|host|drill").takes("p t q c").does(Operands::Other).fetches("").sends(),
+    p("ping").does(Operands::Other).sends(),
+    p("wormhole|magic-wormhole|croc").does(AfterFirst(Read)).sends(),
+    p("gh gist").takes("d f R").does(AfterFirst(Read)).sends(),
+    p("gh api|gh issue|gh pr|gh release").takes("f@ F@ b body t title input< body-file< X H").does(Operands::Other).sends(),
+    p("logger").takes("f< n P t p").does(Operands::Other).sends(),
+    p("lp|lpr|git hash-object|git diff").does(Each(Read)),
     // Global options before a subcommand.
     p("kubectl|oc").takes("n namespace context cluster user kubeconfig s server token as as-group v cache-dir certificate-authority client-certificate client-key request-timeout tls-server-name").global(),
     p("helm").takes("n namespace kube-context kubeconfig kube-apiserver registry-config repository-cache repository-config").global(),

@@ -23,6 +23,7 @@ const TOOLS: &[(&str, &[Verb])] = &[
     ("write", &[Verb::Write, Verb::Delete]),
     ("edit", &[Verb::Write, Verb::Delete]),
     ("delete", &[Verb::Delete]),
+    ("send", &[Verb::Send]),
     ("fetch", &[Verb::Fetch]),
     ("run", &[Verb::Run]),
 ];

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::glob::Glob;
 use crate::programs::{self, Operands, Program, base_name, is_option};
 
 /// The arguments of a program whose options have a normal spelling, sorted out.
@@ -115,13 +116,28 @@ impl Program {
 /// How many of the arguments of `find` are starting points.
 pub(crate) fn starting_points(words: &[&str]) -> usize {
     let is_test = |word: &&&str| {
-        is_option(word) && !matches!(**word, "-H" | "-L" | "-P") || matches!(**word, "(" | "!")
+        let is_global = matches!(**word, "-H" | "-L" | "-P" | "-D") || word.starts_with("-O");
+        is_option(word) && !is_global || matches!(**word, "(" | "!")
     };
     words.iter().take_while(|word| !is_test(word)).count()
 }
 
 pub(crate) fn has_wildcard(word: &str) -> bool {
     word.contains(['*', '?', '['])
+}
+
+/// Whether a shell may put `path` in place of `word`, which has wildcards.
+pub(crate) fn stands_for(word: &str, path: &str) -> bool {
+    let (words, paths): (Vec<&str>, Vec<&str>) =
+        (word.split('/').collect(), path.split('/').collect());
+    words.len() == paths.len()
+        && words.iter().zip(&paths).all(|(word, name)| {
+            // A name with a dot in front is matched by nothing but a dot.
+            word == name
+                || has_wildcard(word)
+                    && (!name.starts_with('.') || word.starts_with('.'))
+                    && Glob::new(word).is_ok_and(|glob| glob.matches(name))
+        })
 }
 
 /// A pattern in normal spelling, where that differs from how it is written. What it says of a
@@ -254,7 +270,10 @@ pub(crate) fn by_home(path: &str, home: Option<&str>) -> Option<String> {
         .and_then(|home| path.strip_prefix(home.trim_end_matches('/')));
     own.and_then(below).or_else(|| path.strip_prefix(ROOT).and_then(below)).or_else(|| {
         let rest = HOMES.iter().find_map(|homes| path.strip_prefix(homes))?;
-        let name = rest.split('/').next().filter(|name| !name.is_empty() && !has_wildcard(name))?;
+        let name = rest
+            .split('/')
+            .next()
+            .filter(|name| !name.is_empty() && !has_wildcard(name) && *name != "{}")?;
         below(&rest[name.len()..])
     })
 }

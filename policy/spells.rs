@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use crate::code;
 use crate::command::{self, Inner};
 use crate::parts::{Faith, Kind};
 use crate::programs::{Program, Runs, Verb, base_name};
-use crate::spelling::{absolute_word, by_home, normal_word, places};
+use crate::spelling::{absolute_word, by_home, has_wildcard, normal_word, places, stands_for};
 use crate::visit::{Command, Feed, MAX_COMMANDS, Place, Redirection, Visitor, joined};
 
 /// How deep scripts may be nested in scripts.
@@ -174,11 +175,12 @@ impl Visitor<'_> {
         place = Place::inside(part, place.depth);
         let mut origins = processes;
         origins.extend(self.scripts(command, place));
+        origins.extend(self.tainted.iter().cloned());
         if self.deeds {
             self.does(&words, &inner, command, &origins, part);
         }
-        let written = self.runs(&words, inner, command, place);
-        self.takes_effect(&words);
+        let written = self.runs(&words, inner, command, &origins, place);
+        self.takes_effect(&words, &command.input);
         written
     }
 
@@ -233,7 +235,7 @@ impl Visitor<'_> {
     }
 
     /// What a command changes for those behind it.
-    fn takes_effect(&mut self, words: &[&str]) {
+    fn takes_effect(&mut self, words: &[&str], input: &Feed) {
         match words[0] {
             "cd" | "pushd" => self.change_directory(words),
             "export" | "declare" | "local" | "readonly" | "typeset" => {
@@ -243,7 +245,12 @@ impl Visitor<'_> {
             }
             "unset" => words[1..].iter().for_each(|name| drop(self.variables.remove(*name))),
             "read" | "mapfile" | "readarray" => {
-                words[1..].iter().for_each(|name| drop(self.variables.remove(*name)));
+                for name in &words[1..] {
+                    self.variables.remove(*name);
+                    if !input.from.is_empty() {
+                        self.tainted.push((format!("${name}"), input.clone()));
+                    }
+                }
             }
             "set" => {
                 if let Some(at) = words.iter().position(|word| *word == "--") {
@@ -294,6 +301,7 @@ impl Visitor<'_> {
         words: &[&str],
         inner: Vec<Inner<'_>>,
         command: &Command<'_>,
+        origins: &[(String, Feed)],
         place: Place<'_>,
     ) -> Feed {
         let deeper = Place { depth: place.depth.saturating_add(1), sent: None, ..place };
@@ -331,16 +339,31 @@ impl Visitor<'_> {
                         guessed: command.guessed,
                         ..Command::default()
                     };
-                    let fed = self.command_with(&command, deeper, Vec::new());
+                    let processes = origins
+                        .iter()
+                        .filter(|(source, _)| inner.iter().any(|word| word.contains(source)))
+                        .cloned()
+                        .collect();
+                    let fed = self.command_with(&command, deeper, processes);
                     joined(self.output(&command), fed)
                 }
                 Inner::Here(text) => self.script(&text, deeper),
+                Inner::Script(text, _) if base_name(words[0]) == "parallel" => {
+                    let values = command.input.text.clone().unwrap_or_default();
+                    let line = if text.contains("{}") {
+                        text.replace("{}", &values)
+                    } else {
+                        format!("{text} {values}")
+                    };
+                    self.nested(&line, place)
+                }
                 Inner::Script(text, arguments) => self.apart(|visitor| {
                     visitor.arguments(Some(arguments.get(1..).unwrap_or_default()));
                     visitor.variables.insert(
                         "0".to_string(),
                         vec![arguments.first().unwrap_or(&"sh").to_string()],
                     );
+                    visitor.stdin = command.input.clone();
                     visitor.nested(&text, place)
                 }),
                 Inner::Input { shell: true } => match &command.input.text {
@@ -352,11 +375,24 @@ impl Visitor<'_> {
                     Some(text) => self.script(&text.clone(), deeper),
                     None => Feed::default(),
                 },
-                Inner::Input { shell: false } | Inner::Code(_) => Feed::default(),
+                Inner::Input { shell: false } => {
+                    let text = command.input.text.clone().unwrap_or_default();
+                    self.scripts_of(&text, place)
+                }
+                Inner::Code(code) if code::is_code(code) => self.scripts_of(code, place),
+                Inner::Code(_) => Feed::default(),
             };
             written = joined(written, feed);
         }
         written
+    }
+
+    /// Adds the shell scripts in a program in another language.
+    fn scripts_of(&mut self, program: &str, place: Place<'_>) -> Feed {
+        for script in code::look_through(program).scripts {
+            self.nested(&script, place);
+        }
+        Feed::default()
     }
 
     /// Adds a script that another shell runs; gives what it writes.
@@ -412,6 +448,14 @@ impl Visitor<'_> {
             return Feed::default();
         }
         let mut from = command.input.from.clone();
+        let mut files = command.input.files.clone();
+        let read = command::deeds(&words).into_iter().filter(|(verb, _)| *verb == Verb::Read);
+        files.extend(read.map(|(_, file)| self.place(&file)));
+        let redirected = command.redirections.iter().filter(|to| to.operator == "<");
+        files.extend(redirected.map(|from| self.place(&from.target)));
+        if command::tells_all_variables(&words) {
+            files.push("env:".to_string());
+        }
         from.extend(command::fetched(&words));
         if command::decodes(&words) {
             from.push("data:".to_string());
@@ -425,7 +469,7 @@ impl Visitor<'_> {
             };
             from.extend(read.filter_map(of));
         }
-        Feed { text: None, from }
+        Feed { text: None, from, files }
     }
 
     /// A command of a pipeline in short: a shell that reads its script is `sh -s`, whatever
@@ -522,6 +566,9 @@ impl Visitor<'_> {
             if let Some((scheme, to)) = network {
                 let url = format!("{scheme}://{}", to.replace('/', ":"));
                 self.deed(Verb::Fetch, &url, command.guessed, part);
+                for file in self.output(command).files {
+                    self.deed(Verb::Send, &file, command.guessed, part);
+                }
                 // A shell that is given to another machine runs what that says.
                 if command::program_of(words)
                     .is_some_and(|(program, _)| program.runs == Runs::Shell)
@@ -533,6 +580,13 @@ impl Visitor<'_> {
             let verb = if operator.contains('>') { Verb::Write } else { Verb::Read };
             if *operator != "<<<" {
                 self.deed(verb, target, command.guessed, part);
+            }
+            // `> F` alone, and with nothing written.
+            if *operator == ">" && !command.around && command::writes_nothing(words) {
+                self.deed(Verb::Delete, target, command.guessed, part);
+            }
+            if *operator == "<" && command::program_of(words).is_some_and(|(it, _)| it.sends) {
+                self.deed(Verb::Send, target, command.guessed, part);
             }
             if verb == Verb::Write && !words.is_empty() {
                 let from = self.output(command).from;
@@ -557,9 +611,16 @@ impl Visitor<'_> {
         self.parts.begin(Some(part), Kind::Deed(verb));
         match verb {
             Verb::Fetch | Verb::Run => self.parts.spell(faith, [target]),
+            Verb::Send if target.ends_with(':') => self.parts.spell(faith, [target]),
             _ => {
-                for place in places(target, self.cwd.as_deref(), self.home) {
+                let places = places(target, self.cwd.as_deref(), self.home);
+                for place in &places {
                     self.parts.spell(faith, [place.as_str()]);
+                }
+                for place in places.iter().filter(|place| has_wildcard(place)) {
+                    for named in self.named.iter().filter(|named| stands_for(place, named)) {
+                        self.parts.spell(Faith::WIDE, [named.as_str()]);
+                    }
                 }
             }
         }
@@ -612,11 +673,19 @@ impl Visitor<'_> {
                 Inner::Code(code) => {
                     run.extend(of(code));
                     run.extend(file(self, code));
+                    if code::is_code(code) {
+                        run.extend(self.looks_through(code, part));
+                    }
                     if *code == "/dev/stdin" {
                         run.extend(command.input.from.iter().cloned());
                     }
                 }
-                Inner::Input { .. } => run.extend(command.input.from.iter().cloned()),
+                Inner::Input { shell } => {
+                    run.extend(command.input.from.iter().cloned());
+                    if let Some(text) = command.input.text.as_ref().filter(|_| !shell) {
+                        run.extend(self.looks_through(text, part));
+                    }
+                }
                 Inner::Words(_) => {}
             }
         }
@@ -629,6 +698,52 @@ impl Visitor<'_> {
         run.dedup();
         for url in run {
             self.deed(Verb::Run, &url, guessed, part);
+        }
+        self.sends(words, command, origins, &deeds, part);
+    }
+
+    /// Adds what a program in another language does; gives where it gets code from.
+    fn looks_through(&mut self, program: &str, part: usize) -> Vec<String> {
+        let found = code::look_through(program);
+        for (verb, path) in found.deeds {
+            self.deed(verb, &path, true, part);
+        }
+        found.run
+    }
+
+    /// Adds what of files goes to another machine by the command.
+    fn sends(
+        &mut self,
+        words: &[&str],
+        command: &Command<'_>,
+        origins: &[(String, Feed)],
+        deeds: &[(Verb, String)],
+        part: usize,
+    ) {
+        if !command::program_of(words).is_some_and(|(program, _)| program.sends) {
+            return;
+        }
+        let read = deeds.iter().filter(|(verb, _)| *verb == Verb::Read);
+        let mut files: Vec<String> = read.map(|(_, file)| file.clone()).collect();
+        files.extend(command.input.files.iter().cloned());
+        let in_words = origins.iter().filter(|(source, _)| {
+            !source.is_empty() && words.iter().any(|word| word.contains(source.as_str()))
+        });
+        files.extend(in_words.flat_map(|(_, feed)| feed.files.iter().cloned()));
+        // What socat opens, and what `ftp` and `sftp` are told to put.
+        files.extend(words[1..].iter().filter_map(|word| {
+            let (kind, rest) = word.split_once(':')?;
+            matches!(&*kind.to_ascii_lowercase(), "file" | "open" | "gopen")
+                .then(|| rest.split(',').next().unwrap_or(rest).to_string())
+        }));
+        let told = command.input.text.iter().flat_map(|text| text.lines());
+        files.extend(told.filter_map(|line| {
+            let (verb, rest) = line.trim().split_once(' ')?;
+            matches!(verb, "put" | "mput" | "send" | "append")
+                .then(|| rest.split_whitespace().next().unwrap_or_default().to_string())
+        }));
+        for file in files {
+            self.deed(Verb::Send, &file, command.guessed, part);
         }
     }
 

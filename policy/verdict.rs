@@ -34,6 +34,8 @@ pub(crate) struct Evaluator {
     rules: Vec<Entry>,
     /// Whether any is about what commands do.
     deeds: bool,
+    /// A path for each pattern on paths.
+    named: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -98,12 +100,14 @@ impl Evaluator {
         }
         let index = Index::new(&conditions);
         let deeds = rules.iter().any(|entry| entry.about == About::Deeds);
-        Self { checked, index, owners, rules, deeds }
+        let named = named(&checked.policies);
+        Self { checked, index, owners, rules, deeds, named }
     }
 
     /// The verdict on one call.
     pub(crate) fn evaluate(&self, call: &Call<'_>, memory: &Memory) -> Decision {
         let mut visitor = Visitor::new(call.command, call.cwd, call.home, self.deeds);
+        visitor.named = &self.named;
         visitor.line(call.command, call.form, call.argv0);
         if visitor.overflow {
             return Decision {
@@ -206,6 +210,23 @@ impl Evaluator {
             unparsed,
         }
     }
+}
+
+/// A path for each pattern that restricts paths, such as `~/.ssh/id_` for `~/.ssh/id_*`.
+fn named(policies: &[Policy]) -> Vec<String> {
+    let rules = policies.iter().filter(|policy| policy.enabled).flat_map(|policy| &policy.rules);
+    let on_paths =
+        rules.filter(|rule| rule.action >= Action::Ask).flat_map(|rule| &rule.when.deeds);
+    let patterns =
+        on_paths.filter(|on| on.of == Aspect::Path && !on.not).flat_map(|on| &on.patterns);
+    let mut named: Vec<String> = patterns
+        .filter(|pattern| pattern.source.starts_with(['/', '~']) && !pattern.source.contains('['))
+        .map(|pattern| pattern.source.replace(['*', '?'], "").trim_end_matches('/').to_string())
+        .filter(|path| path.len() > 1)
+        .collect();
+    named.sort_unstable();
+    named.dedup();
+    named
 }
 
 /// What a rule is about; `None` if nothing here ever meets it.
@@ -424,7 +445,7 @@ impl<'a> Judge<'_, 'a> {
         };
         let all =
             self.is_about_all() && self.when.not_matches.is_empty() && self.when.assigned.is_none();
-        if all || self.is_literally() {
+        if all || self.bench.is_literally(self.when) {
             return found();
         }
         let commands =
@@ -453,7 +474,8 @@ impl<'a> Judge<'_, 'a> {
                 && self.earlier.iter().enumerate().any(|(index, rule)| {
                     rule.action < Action::Ask
                         && self.bench.is_in_force(rule, &self.policy.name, index + 1)
-                        && !rule.when.is_about_text()
+                        && rule.when.count.is_none()
+                        && (!rule.when.is_about_text() || self.permitted_around(&rule.when, part))
                         && self.bench.deed_met(&rule.when.deeds, verb, part, false).is_some()
                 });
             (!excused).then_some(found)
@@ -465,14 +487,43 @@ impl<'a> Judge<'_, 'a> {
         if !self.when.is_about_text() {
             return true;
         }
+        let unconditional = self.when.matches.is_none()
+            && self.when.contains.is_none()
+            && self.when.assigned.is_none();
         let mut around = self.bench.parts.part(part).parent;
+        // The innermost that meets them decides, as it does where there are no deeds.
         while let Some(part) = around {
-            if self.met(part).is_some() && !self.excused(part) {
-                return true;
+            if unconditional || self.met(part).is_some() {
+                return !self.excused(part) && !self.excused_in_pieces(part);
             }
             around = self.bench.parts.part(part).parent;
         }
         false
+    }
+
+    /// Whether the command that does something is permitted, and what it is run by, or the
+    /// line as it is.
+    fn permitted_around(&self, when: &When, part: usize) -> bool {
+        let parts = self.bench.parts;
+        let around = |part: &usize| parts.part(*part).parent;
+        let mut commands = std::iter::successors(around(&part), around)
+            .filter(|part| parts.part(*part).kind == Kind::Command)
+            .peekable();
+        commands.peek().is_some() && commands.all(|part| self.bench.permitted(when, part))
+            || self.bench.is_literally(when)
+    }
+
+    /// Whether a command with several operands is excused with each of them.
+    fn excused_in_pieces(&self, part: usize) -> bool {
+        let parts = self.bench.parts;
+        if parts.part(part).kind != Kind::Whole || self.when.not_matches.is_empty() {
+            return false;
+        }
+        let mut pieces = (part + 1..parts.len())
+            .filter(|piece| parts.part(*piece).parent == Some(part))
+            .filter(|piece| matches!(parts.part(*piece).kind, Kind::Command | Kind::Wrapper))
+            .peekable();
+        pieces.peek().is_some() && pieces.all(|piece| self.excused(piece))
     }
 
     /// Whether the rule's patterns leave out no command.
@@ -481,16 +532,6 @@ impl<'a> Judge<'_, 'a> {
             (Some(patterns), _) => patterns.iter().any(|pattern| pattern.written.is_everything()),
             (None, contains) => contains.is_none(),
         }
-    }
-
-    /// Whether a pattern without wildcards is the line as sent, whatever is in it.
-    fn is_literally(&self) -> bool {
-        let sent = self.bench.spellings(0).next().map(|(_, text, _)| text);
-        let literal = |pattern: &Pattern| sent.is_some() && pattern.written.as_literal() == sent;
-        self.when.contains.is_none()
-            && self.when.not_matches.is_empty()
-            && self.when.assigned.is_none()
-            && self.when.matches.iter().flatten().any(literal)
     }
 
     /// Whether a part, in any spelling, meets the conditions on commands: one of the patterns
@@ -586,6 +627,16 @@ impl<'a> Judge<'_, 'a> {
 }
 
 impl<'a> Bench<'a> {
+    /// Whether a pattern without wildcards is the line as sent, whatever is in it.
+    fn is_literally(&self, when: &When) -> bool {
+        let sent = self.spellings(0).next().map(|(_, text, _)| text);
+        let literal = |pattern: &Pattern| sent.is_some() && pattern.written.as_literal() == sent;
+        when.contains.is_none()
+            && when.not_matches.is_empty()
+            && when.assigned.is_none()
+            && when.matches.iter().flatten().any(literal)
+    }
+
     /// Whether a part is permitted: as it will run it meets the conditions, and in no
     /// spelling an exclusion.
     fn permitted(&self, when: &When, part: usize) -> bool {

@@ -35,11 +35,20 @@ pub(crate) struct Feed {
     pub(crate) text: Option<String>,
     /// Where it came from, if from elsewhere: URLs.
     pub(crate) from: Vec<String>,
+    /// The files that it came from, and `env:`.
+    pub(crate) files: Vec<String>,
 }
 
 impl Feed {
     pub(crate) fn of(text: String) -> Self {
-        Self { text: Some(text), from: Vec::new() }
+        Self { text: Some(text), ..Self::default() }
+    }
+}
+
+impl Feed {
+    /// Whether nothing is known of it.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.text.is_none() && self.from.is_empty() && self.files.is_empty()
     }
 }
 
@@ -54,6 +63,8 @@ pub(crate) struct Command<'a> {
     pub(crate) input: Feed,
     /// Whether a word is a guess, such as the value of a variable.
     pub(crate) guessed: bool,
+    /// Whether it has no words because it is what is around others, such as a loop.
+    pub(crate) around: bool,
 }
 
 /// A file that a command reads or writes.
@@ -68,6 +79,8 @@ pub(crate) struct Visitor<'c> {
     pub(crate) parts: Parts,
     /// Whether what commands do is of interest.
     pub(crate) deeds: bool,
+    /// Paths that rules name, for what a wildcard in a command may stand for.
+    pub(crate) named: &'c [String],
     pub(crate) home: Option<&'c str>,
     /// The working directory at the point that was read up to, where it is known.
     pub(crate) cwd: Option<Cow<'c, str>>,
@@ -76,6 +89,10 @@ pub(crate) struct Visitor<'c> {
     pub(crate) aliases: HashMap<String, String>,
     /// Files that the line has fetched, each with its URL.
     pub(crate) downloads: Vec<(String, String)>,
+    /// What the script is given to read, if it is a script of its own.
+    pub(crate) stdin: Feed,
+    /// Variables, as `$name`, whose values were read, and where from.
+    pub(crate) tainted: Vec<(String, Feed)>,
     /// Functions that were called.
     pub(crate) called: Vec<String>,
     pub(crate) commands: usize,
@@ -115,12 +132,17 @@ impl<'c> Visitor<'c> {
         Self {
             parts: Parts::with_capacity(line.len()),
             deeds,
+            named: &[],
             home: home.filter(|home| home.starts_with('/')),
             cwd: cwd.filter(|cwd| cwd.starts_with('/')).map(Cow::Borrowed),
-            variables: Variables::new(),
+            variables: ["SHELL", "BASH"]
+                .map(|name| (name.to_string(), vec!["sh".to_string()]))
+                .into(),
             functions: HashMap::new(),
             aliases: HashMap::new(),
             downloads: Vec::new(),
+            stdin: Feed::default(),
+            tainted: Vec::new(),
             called: Vec::new(),
             commands: 0,
             overflow: false,
@@ -164,7 +186,8 @@ impl<'c> Visitor<'c> {
         if let Some(mut words) = shell::plain_line(text) {
             let assignments = words.iter().take_while(|word| shell::is_assignment(word)).count();
             let rest = words.split_off(assignments);
-            let command = Command { assignments: words, words: rest, ..Command::default() };
+            let input = self.stdin.clone();
+            let command = Command { assignments: words, words: rest, input, ..Command::default() };
             self.command(&command, place);
             return self.output(&command);
         }
@@ -172,7 +195,8 @@ impl<'c> Visitor<'c> {
             Ok(program) => {
                 let mut feed = Feed::default();
                 for list in &program.complete_commands {
-                    feed = joined(feed, self.list(list, place, &Feed::default()));
+                    let input = self.stdin.clone();
+                    feed = joined(feed, self.list(list, place, &input));
                 }
                 if place.depth == 0 {
                     self.never_called(place);
@@ -191,7 +215,9 @@ impl<'c> Visitor<'c> {
     pub(crate) fn apart<T>(&mut self, add: impl FnOnce(&mut Self) -> T) -> T {
         let (cwd, variables) = (self.cwd.clone(), self.variables.clone());
         let (functions, aliases) = (self.functions.clone(), self.aliases.clone());
+        let stdin = self.stdin.clone();
         let result = add(self);
+        self.stdin = stdin;
         (self.cwd, self.variables, self.functions, self.aliases) =
             (cwd, variables, functions, aliases);
         result
@@ -216,8 +242,14 @@ impl<'c> Visitor<'c> {
                         .map(|stage| Self::short(stage))
                         .collect::<Vec<_>>()
                         .join(&"|".to_string());
-                    self.parts.begin(place.parent, Kind::Whole);
+                    let part = self.parts.begin(place.parent, Kind::Whole);
                     self.parts.spell(Faith::WIDE, words.iter().map(String::as_str));
+                    let mut feed = Feed::default();
+                    for stage in stages.iter_mut().filter(|stage| !stage.words.is_empty()) {
+                        stage.input = std::mem::take(&mut feed);
+                        self.command(stage, Place::inside(part, usize::MAX));
+                        feed = self.output(stage);
+                    }
                 }
             }
         }
@@ -244,7 +276,7 @@ impl<'c> Visitor<'c> {
         for stage in stages {
             feed = match stage {
                 Stage::Simple(mut command, substitutions) => {
-                    if command.input.text.is_none() && command.input.from.is_empty() {
+                    if command.input.is_nothing() {
                         command.input = feed;
                     }
                     let written = self.simple(&command, &substitutions, place);
@@ -266,7 +298,10 @@ impl<'c> Visitor<'c> {
         let mut processes = Vec::new();
         for (source, list) in substitutions {
             // A part of the command in what it runs; in the tree, of what the command is in.
-            let feed = self.apart(|visitor| visitor.list(list, place, &Feed::default()));
+            // What is written into it is what the command writes.
+            let input =
+                if source.starts_with('>') { self.output(command) } else { Feed::default() };
+            let feed = self.apart(|visitor| visitor.list(list, place, &input));
             processes.push((source.clone(), feed));
         }
         self.command_with(command, place, processes)
@@ -392,9 +427,9 @@ impl<'c> Visitor<'c> {
                         substitutions.push((format!("{kind}({})", inner.list), &inner.list));
                         if operator == "<" {
                             // What it writes is read instead of a file.
-                            read.input
-                                .from
-                                .extend(self.apart(|visitor| visitor.origins(&inner.list)));
+                            let feed = self.apart(|visitor| visitor.origins(&inner.list));
+                            read.input.from.extend(feed.from);
+                            read.input.files.extend(feed.files);
                         }
                         return;
                     }
@@ -428,30 +463,31 @@ impl<'c> Visitor<'c> {
 
     /// A text that a command is given, and where it came from.
     fn text_from(&mut self, text: String, read: &Command<'_>) -> Feed {
-        let mut from = Vec::new();
+        let mut feed = Feed::default();
         for script in &read.scripts {
             if text.contains(script.as_str())
                 && let Ok(program) = shell::parse(script)
             {
                 for list in &program.complete_commands {
-                    from.extend(self.apart(|visitor| visitor.origins(list)));
+                    feed = joined(feed, self.apart(|visitor| visitor.origins(list)));
                 }
             }
         }
-        Feed { text: Some(text), from }
+        Feed { text: Some(text), ..feed }
     }
 
     /// Where what a list writes comes from; nothing is added to the parts.
-    fn origins(&mut self, list: &ast::CompoundList) -> Vec<String> {
+    fn origins(&mut self, list: &ast::CompoundList) -> Feed {
         if !self.deeds {
-            return Vec::new();
+            return Feed::default();
         }
-        let mut aside = Visitor::new("", None, self.home, false);
+        let mut aside = Visitor::new("", None, self.home, true);
+        aside.cwd.clone_from(&self.cwd);
         aside.variables.clone_from(&self.variables);
         aside.commands = self.commands;
         let feed = aside.list(list, Place { parent: None, depth: 1, sent: None }, &Feed::default());
         self.commands = aside.commands;
-        feed.from
+        feed
     }
 
     /// Adds a command that is not a simple one.
@@ -539,13 +575,13 @@ impl<'c> Visitor<'c> {
         place: Place<'_>,
     ) -> Option<Feed> {
         let redirects = redirects.filter(|list| !list.0.is_empty())?;
-        let mut read = Command::default();
+        let mut read = Command { around: true, ..Command::default() };
         let mut substitutions = Vec::new();
         for redirect in &redirects.0 {
             self.redirect(redirect, &mut read, &mut substitutions);
         }
         self.simple(&read, &substitutions, place);
-        (read.input.text.is_some() || !read.input.from.is_empty()).then_some(read.input)
+        (!read.input.is_nothing()).then_some(read.input)
     }
 
     fn compound(&mut self, compound: &CompoundCommand, place: Place<'_>, input: &Feed) -> Feed {
@@ -682,6 +718,7 @@ fn is_argument(name: &str) -> bool {
 /// What two commands write, one after the other.
 pub(crate) fn joined(mut first: Feed, second: Feed) -> Feed {
     first.from.extend(second.from);
+    first.files.extend(second.files);
     first.text = match (first.text, second.text) {
         (Some(first), Some(second)) => Some(format!("{first}\n{second}")),
         (first, second) => first.or(second),
@@ -692,6 +729,14 @@ pub(crate) fn joined(mut first: Feed, second: Feed) -> Feed {
 /// What a script prints, where it is nothing but an `echo` or a `printf`.
 fn printed(script: &str) -> Option<String> {
     let script = script.trim();
+    // `$(which sh)` and `$(command -v sh)` are the program.
+    if let Some(name) = ["which ", "command -v ", "type -P "]
+        .iter()
+        .find_map(|by| script.strip_prefix(by))
+        .filter(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    {
+        return Some(name.to_string());
+    }
     if !script.starts_with("echo ") && !script.starts_with("printf ") {
         return None;
     }
