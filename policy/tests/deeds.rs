@@ -350,6 +350,7 @@ fn a_command_is_explained_as_it_is_judged() {
             (2, What::Command, "cp -a x ~/y"),
             (3, What::Reads, "/srv/x"),
             (3, What::Writes, "/data/home/u/y"),
+            (3, What::Writes, "/data/home/u/y/x"),
         ]
     );
     let unread = rampart_policy::explain(&Call { command: "ls )", ..HERE });
