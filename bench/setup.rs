@@ -46,9 +46,12 @@ impl Setup {
             token: "bench-token".into(),
             directory,
         };
-        for probe in ["spawn", "check", "raw", "echo", "number", "idle", "crowd"] {
+        for probe in
+            ["spawn", "check", "raw", "echo", "number", "idle", "crowd", "notifier", "burst"]
+        {
             setup.compile(probe, &["-O2", "-Wall"], probe)?;
         }
+        setup.compile("spawn", &["-O2", "-Wall", "-static", "-DALONE"], "spawn-static")?;
         setup.compile("empty", &["-shared", "-fPIC"], "empty.so")?;
         // What is not on the disk yet counts as dirty memory of whoever maps it.
         fs::File::open(&setup.library)

@@ -1,5 +1,5 @@
 /* spawn COUNT [PROGRAM ARGUMENTS]: starts /bin/true, or PROGRAM, and waits for it, so many
- * times. */
+ * times. A static one starts it without a library. */
 #include "timing.h"
 
 #include <spawn.h>
@@ -17,7 +17,9 @@ int main(int argc, char **argv)
 	const char *program = argc > 2 ? argv[2] : "/bin/true";
 
 	pin();
-
+#ifdef ALONE
+	unsetenv("LD_PRELOAD");
+#endif
 	for (long i = 0; i < count; i++) {
 		pid_t child;
 		uint64_t begun = now_ns();

@@ -5,6 +5,7 @@ mod checks;
 mod crowds;
 mod hook;
 mod policies;
+mod sealed;
 mod spawns;
 
 use crate::servers::Servers;
@@ -24,6 +25,7 @@ pub struct World<'a> {
 pub fn measure(setup: &Setup, table: &mut Table) -> Result<(), String> {
     let world = World { setup, servers: Servers::start(setup)? };
     spawns::measure(&world, table)?;
+    sealed::measure(&world, table)?;
     checks::measure(&world, table)?;
     hook::measure(&world, table)?;
     answers::measure(&world, table)?;

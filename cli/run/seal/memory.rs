@@ -120,6 +120,17 @@ impl Memory {
     }
 }
 
+/// Whether a process that was forked from this one can be read.
+///
+/// # Errors
+/// What `process_vm_readv(2)` says.
+pub fn look_into_fork(process: Pid) -> Result<(), Errno> {
+    static WORD: &std::ffi::CStr = c"there";
+    let address = WORD.as_ptr().addr() as u64;
+    let read = Memory::new(process, size_of::<usize>()).string(address)?;
+    if read == WORD.to_bytes() { Ok(()) } else { Err(Errno::EFAULT) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::ffi::CString;

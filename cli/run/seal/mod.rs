@@ -55,20 +55,27 @@ pub enum Cost {
 pub fn probe() -> Result<Cost, String> {
     let cannot = |error: Errno| explain(error).to_owned();
     tracee::can_look().map_err(|_| "it takes Linux 5.6".to_owned())?;
-    let (mut reader, mut writer) = std::io::pipe().map_err(|error| error.to_string())?;
+    let pipe = || std::io::pipe().map_err(|error| error.to_string());
+    let ((mut reader, mut writer), (mut end, looking)) = (pipe()?, pipe()?);
     // SAFETY: this process has a single thread, so the child may do anything.
     match unsafe { fork() }.map_err(cannot)? {
         ForkResult::Child => {
+            drop(looking);
             let _ = writer.write_all(&[try_out()]);
+            // Its parent looks into it, as the keeper will.
+            let _ = end.read(&mut [0]);
             exit(0)
         }
         ForkResult::Parent { child } => {
             drop(writer);
             let mut found = [0];
             let read = reader.read_exact(&mut found);
+            let looked = memory::look_into_fork(child);
+            drop(looking);
             let _ = nix::sys::wait::waitpid(child, None);
             match (read, found[0]) {
                 (Err(_), _) => Err("a filter that the kernel took ended its process".to_owned()),
+                (Ok(()), FREE | RESTRICTED) if looked.is_err() => Err(UNREADABLE.to_owned()),
                 (Ok(()), FREE) => Ok(Cost::Nothing),
                 (Ok(()), RESTRICTED) => Ok(Cost::NoNewPrivs),
                 (Ok(()), errno) => Err(cannot(Errno::from_raw(errno.into()))),
@@ -76,6 +83,9 @@ pub fn probe() -> Result<Cost, String> {
         }
     }
 }
+
+const UNREADABLE: &str = "no process may read here what its child wants to start \
+    (kernel.yama.ptrace_scope, or a filter around this process)";
 
 /// What the child tells: one of these, or an error's number.
 const FREE: u8 = 0;

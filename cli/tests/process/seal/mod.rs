@@ -3,6 +3,7 @@
 mod answers;
 mod library;
 mod life;
+mod programs;
 mod surroundings;
 mod telling;
 mod ways;
