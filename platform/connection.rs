@@ -31,6 +31,7 @@ const BUFFER_BYTES: usize = 576;
 const NO_SERVER: Outcome = Outcome::Unreachable(Unreachable::NoServer);
 const NO_DESCRIPTOR: Outcome = Outcome::Fault("no file descriptor is to be had for the check");
 const CHANGED: Outcome = Outcome::Fault("the arguments changed while they were being checked");
+const UNDECIDED: Outcome = Outcome::Fault("a person is to decide this, and nobody has");
 const TOO_EARLY: Outcome =
     Outcome::Garbled("the policy server answered before it had the whole question");
 
@@ -42,14 +43,21 @@ pub fn ask<'q>(
     question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
     reader: &mut Reader,
 ) -> Outcome {
-    let mut exchange =
-        Exchange { equipment, question, reader, patience: Patience::new(state.timeout_ms) };
+    let mut exchange = Exchange {
+        equipment,
+        question,
+        reader,
+        patience: Patience::new(state.timeout_ms),
+        wait_ms: if state.ask_ms == 0 { 0 } else { state.ask_ms.saturating_add(state.timeout_ms) },
+        blocked: None,
+    };
     if is_own {
         exchange.by_kept_connection(state.timeout_ms.min(LONGEST_DWELL_MS))
     } else {
         // A handler of the parent's would run in its memory here (vfork(2), "Caveats"). The
         // mask is inherited by the program, so it is put back.
         let mask = SignalMask::ALL.block();
+        exchange.blocked = Some(mask);
         let outcome = exchange.by_new_connection().0.outcome;
         mask.restore();
         outcome
@@ -62,6 +70,10 @@ struct Exchange<'x, 'q, Arguments> {
     question: &'x Question<'q, Arguments>,
     reader: &'x mut Reader,
     patience: Patience,
+    /// How long a person's decision is still waited for, in milliseconds; 0: it is not.
+    wait_ms: u32,
+    /// The mask that was in force before all signals were blocked, if they are.
+    blocked: Option<SignalMask>,
 }
 
 impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Arguments> {
@@ -149,6 +161,7 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
             Err(SendError::Stopped(Stop::Failed(errno))) => return end(outcome_of(errno)),
         };
         let answer = self.receive(socket, dwell_ms, &mut buffer);
+        let answer = if self.waits_for_person() { self.end_wait(answer) } else { answer };
         match answer.outcome {
             Outcome::Allowed | Outcome::Denied if !whole => end(TOO_EARLY),
             _ => answer,
@@ -173,10 +186,44 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
                     if let Some(end) = self.reader.feed(received) {
                         return end;
                     }
+                    if self.wait_ms > 0 && self.waits_for_person() {
+                        self.begin_wait();
+                    }
                 }
                 Err(Errno(libc::EAGAIN | libc::EINTR)) => {}
                 Err(errno) => return end(outcome_of(errno)),
             }
+        }
+    }
+
+    /// Whether the server has said that a person is asked, to who has said that it waits for one.
+    fn waits_for_person(&self) -> bool {
+        self.reader.is_held() && self.equipment.preamble.waits()
+    }
+
+    /// From now on the time for a check is a person's. Who waits so long in a child of this
+    /// process must be able to die of an interrupt meanwhile; a handler is no more to run there
+    /// than before.
+    #[cold]
+    #[inline(never)]
+    fn begin_wait(&mut self) {
+        self.patience = Patience::new(core::mem::take(&mut self.wait_ms));
+        if let Some(mask) = self.blocked {
+            mask.with_handled().restore();
+        }
+    }
+
+    /// The policy has been asked and has not allowed it: without a decision it is refused, whatever
+    /// has become of the server.
+    #[cold]
+    #[inline(never)]
+    fn end_wait(&self, answer: End) -> End {
+        if self.blocked.is_some() {
+            SignalMask::ALL.block();
+        }
+        match answer.outcome {
+            Outcome::Unreachable(_) => End { outcome: UNDECIDED, reusable: false },
+            _ => answer,
         }
     }
 

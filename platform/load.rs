@@ -45,6 +45,9 @@ pub struct Room<'r> {
 #[inline(never)]
 pub fn state(settings: &Settings<'_>, found: &Found<'_>, room: Option<Room<'static>>) -> State {
     let pid = sys::getpid();
+    let is_sealed = settings.sealed.and_then(Decimal::parse).is_some_and(sys::is_sealed);
+    // Who only looks on waits for nobody; in a sealed run the kernel does.
+    let ask_ms = settings.ask_ms.filter(|_| settings.mode == Mode::Enforce && !is_sealed);
     State {
         mode: settings.mode,
         fail_open: settings.fail_open,
@@ -56,13 +59,16 @@ pub fn state(settings: &Settings<'_>, found: &Found<'_>, room: Option<Room<'stat
         },
         refusal: settings.refusal,
         timeout_ms: settings.timeout_ms,
-        is_sealed: settings.sealed.and_then(Decimal::parse).is_some_and(sys::is_sealed),
+        ask_ms: ask_ms.unwrap_or(0),
+        is_sealed,
         again: found.again,
         pid,
         equipment: match room {
             // Nothing is asked, nor looked up.
             None => Err("disabled"),
-            Some(room) => equipment(settings, found.preload.unwrap_or_default(), pid, room),
+            Some(room) => {
+                equipment(settings, found.preload.unwrap_or_default(), pid, ask_ms, room)
+            }
         },
         real: Real::find(),
     }
@@ -72,6 +78,7 @@ fn equipment(
     settings: &Settings<'_>,
     preload: &[u8],
     pid: i32,
+    ask_ms: Option<u32>,
     room: Room<'static>,
 ) -> Result<Equipment, &'static str> {
     let Room { mut arena, ways } = room;
@@ -83,7 +90,7 @@ fn equipment(
         None => arena.join(&[b"preload-", own_session.as_bytes()]),
     };
     let session = session.map_err(|Full| TOO_LONG)?;
-    let asker = Asker { agent: settings.agent, session, token: settings.token };
+    let asker = Asker { agent: settings.agent, session, token: settings.token, ask_ms };
     let preamble = Preamble::new(&urls.first, &asker, arena).map_err(|error| match error {
         PreambleError::Token => "RAMPART_TOKEN holds a byte that is not visible ASCII",
         PreambleError::TooLong => TOO_LONG,
@@ -115,6 +122,7 @@ fn guard(
     arena: &mut Arena<'static>,
 ) -> Result<Guard<'static>, Full> {
     let timeout = Decimal::new(u64::from(settings.timeout_ms));
+    let ask = settings.ask_ms.map(|ms| Decimal::new(u64::from(ms)));
     let flag = |on: bool| Some(if on { &b"1"[..] } else { b"0" });
     let mut variables = [None; Variable::ALL.len()];
     for (variable, entry) in Variable::ALL.into_iter().zip(&mut variables) {
@@ -133,6 +141,7 @@ fn guard(
             // By default children find what they did before there was a choice.
             Variable::Refusal if settings.refusal == Refusal::Errno => None,
             Variable::Refusal => Some(settings.refusal.as_str().as_bytes()),
+            Variable::AskMs => ask.as_ref().map(Decimal::as_bytes),
         };
         if let Some(value) = value {
             *entry = Some(string(&[variable.name().to_bytes(), b"=", value], arena)?);

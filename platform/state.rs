@@ -29,6 +29,8 @@ pub struct State {
     pub refusal: Refusal,
     /// For a whole check, in milliseconds.
     pub timeout_ms: u32,
+    /// How long a person's decision is waited for, in milliseconds; 0: it is not.
+    pub ask_ms: u32,
     /// Whether the kernel asks about every program, so that the hooks need not.
     pub is_sealed: bool,
     /// What was put right before this program was started.

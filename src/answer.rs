@@ -25,6 +25,7 @@ pub struct Reader {
     head_length: usize,
     body_length: usize,
     status: u16,
+    is_held: bool,
     closes: bool,
     content_length: Option<usize>,
     chunked: bool,
@@ -106,6 +107,13 @@ impl Reader {
         self.head_length > 0
     }
 
+    /// Whether the server has said that the answer takes time, for a person is asked
+    /// (`102 Processing`).
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.is_held
+    }
+
     fn take_line(&mut self, bytes: &mut &[u8]) -> Result<Option<End>, &'static str> {
         let (taken, ended) = self.line.take(bytes);
         self.head_length = self.head_length.saturating_add(taken);
@@ -180,6 +188,7 @@ impl Reader {
             // 101 would be another protocol; the others announce the real answer.
             100 | 102..=199 => {
                 self.place = Place::StatusLine;
+                self.is_held |= self.status == 102;
                 self.content_length = None;
                 self.chunked = false;
                 return Ok(None);
@@ -375,6 +384,22 @@ mod tests {
         ] {
             assert_eq!(read(wire.as_bytes()), (outcome, reusable), "{wire}");
         }
+    }
+
+    #[test]
+    fn an_answer_that_takes_time_is_known_before_it_comes() {
+        let held = |wire: &str| {
+            let mut reader = Reader::default();
+            assert_eq!(reader.feed(wire.as_bytes()), None);
+            reader.is_held()
+        };
+        assert!(!held("HTTP/1.1 100 Continue\r\n\r\n"));
+        assert!(!held("HTTP/1.1 102 Processing\r\n"));
+        assert!(held("HTTP/1.1 102 Processing\r\n\r\n"));
+        assert!(held("HTTP/1.1 102 Processing\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\n"));
+        let wire = format!("HTTP/1.1 102 Processing\r\n\r\n{}", counted(NO));
+        assert_eq!(read(wire.as_bytes()), (Outcome::Denied, true));
+        assert_eq!(read(b"HTTP/1.1 102 Processing\r\n\r\n"), (CUT, false));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::url::Url;
 pub struct Preamble<'m> {
     head: &'m [u8],
     body: &'m [u8],
+    waits: bool,
 }
 
 /// Who asks, for the audit.
@@ -21,6 +22,9 @@ pub struct Asker<'a> {
     pub session: &'a [u8],
     /// Bearer token.
     pub token: Option<&'a [u8]>,
+    /// For how long a person's decision is waited for, in milliseconds, if it is: `102
+    /// Processing` is understood then.
+    pub ask_ms: Option<u32>,
 }
 
 /// Why no preamble could be made.
@@ -68,13 +72,25 @@ impl<'m> Preamble<'m> {
             b"Content-Type: application/json\r\nContent-Length: ",
         ])?;
         let body = arena.write(|text| {
-            text.push(br#"{"agent":""#)?;
+            text.push(b"{")?;
+            if let Some(ms) = asker.ask_ms {
+                text.push(br#""ask_ms":"#)?;
+                text.push(Decimal::new(u64::from(ms)).as_bytes())?;
+                text.push(b",")?;
+            }
+            text.push(br#""agent":""#)?;
             command::write_text(asker.agent, text)?;
             text.push(br#"","session":""#)?;
             command::write_text(asker.session, text)?;
             text.push(br#"","params":{"command":""#)
         })?;
-        Ok(Self { head, body })
+        Ok(Self { head, body, waits: asker.ask_ms.is_some() })
+    }
+
+    /// Whether the requests say that a person's decision is waited for.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.waits
     }
 }
 
@@ -217,7 +233,7 @@ mod tests {
     use std::cell::Cell;
 
     const ASKER: Asker<'static> =
-        Asker { agent: b"my \"agent\"", session: b"s-1", token: Some(b"secret") };
+        Asker { agent: b"my \"agent\"", session: b"s-1", token: Some(b"secret"), ask_ms: None };
 
     fn request_of(
         url: &str,
@@ -251,6 +267,16 @@ mod tests {
                 body.len()
             )
         );
+    }
+
+    #[test]
+    fn how_long_a_person_is_waited_for_is_told_if_one_is() {
+        let asker = Asker { ask_ms: Some(300_000), ..ASKER };
+        let request = request_of("http://127.0.0.1", &asker, None, None);
+        let (_, body) = request.split_once("\r\n\r\n").expect("a body");
+        let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        assert_eq!(body["ask_ms"], 300_000);
+        assert_eq!(body["agent"], "my \"agent\"");
     }
 
     #[test]

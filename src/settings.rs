@@ -109,11 +109,13 @@ pub enum Variable {
     Sealed,
     /// `RAMPART_REFUSAL`
     Refusal,
+    /// `RAMPART_ASK_MS`
+    AskMs,
 }
 
 impl Variable {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Url,
         Self::Token,
         Self::Mode,
@@ -126,6 +128,7 @@ impl Variable {
         Self::Address,
         Self::Sealed,
         Self::Refusal,
+        Self::AskMs,
     ];
 
     /// What every name begins with.
@@ -147,6 +150,7 @@ impl Variable {
             Self::Address => c"RAMPART_ADDRESS",
             Self::Sealed => c"RAMPART_SEALED",
             Self::Refusal => c"RAMPART_REFUSAL",
+            Self::AskMs => c"RAMPART_ASK_MS",
         }
     }
 }
@@ -192,9 +196,11 @@ pub struct Settings<'e> {
     pub sealed: Option<&'e [u8]>,
     /// How a refusal looks.
     pub refusal: Refusal,
+    /// How long a person's decision is waited for; `None`: it is not.
+    pub ask_ms: Option<u32>,
     /// What was wrong with `RAMPART_MODE`, `RAMPART_FAIL_OPEN`, `RAMPART_TIMEOUT_MS`,
-    /// `RAMPART_REFUSAL`.
-    pub complaints: [Option<Complaint>; 4],
+    /// `RAMPART_REFUSAL`, `RAMPART_ASK_MS`.
+    pub complaints: [Option<Complaint>; 5],
 }
 
 impl<'e> Settings<'e> {
@@ -206,6 +212,8 @@ impl<'e> Settings<'e> {
     pub const DEFAULT_TIMEOUT_MS: u32 = 2000;
     /// Longer waits are taken for a mistake (ten minutes).
     pub const LONGEST_TIMEOUT_MS: u32 = 600_000;
+    /// A person who takes longer does not come (a day).
+    pub const LONGEST_ASK_MS: u32 = 86_400_000;
 
     /// Reads the settings; `lookup` gives a variable's value where it is set.
     /// An empty value counts as unset.
@@ -215,6 +223,7 @@ impl<'e> Settings<'e> {
         let (fail_open, fail_open_complaint) = read_fail_open(get(Variable::FailOpen));
         let (timeout_ms, timeout_complaint) = read_timeout(get(Variable::TimeoutMs));
         let (refusal, refusal_complaint) = read_refusal(get(Variable::Refusal));
+        let (ask_ms, ask_complaint) = read_ask(get(Variable::AskMs));
         Self {
             url: get(Variable::Url).unwrap_or(Self::DEFAULT_URL.as_bytes()),
             token: get(Variable::Token),
@@ -228,7 +237,14 @@ impl<'e> Settings<'e> {
             address: get(Variable::Address),
             sealed: get(Variable::Sealed),
             refusal,
-            complaints: [mode_complaint, fail_open_complaint, timeout_complaint, refusal_complaint],
+            ask_ms,
+            complaints: [
+                mode_complaint,
+                fail_open_complaint,
+                timeout_complaint,
+                refusal_complaint,
+                ask_complaint,
+            ],
         }
     }
 }
@@ -261,8 +277,7 @@ fn read_fail_open(value: Option<&[u8]>) -> (bool, Option<Complaint>) {
 
 fn read_timeout(value: Option<&[u8]>) -> (u32, Option<Complaint>) {
     let Some(text) = value else { return (Settings::DEFAULT_TIMEOUT_MS, None) };
-    let number = Decimal::parse(text).and_then(|number| u32::try_from(number).ok());
-    match number {
+    match milliseconds(text) {
         Some(ms @ 1..=Settings::LONGEST_TIMEOUT_MS) => (ms, None),
         _ => (
             Settings::DEFAULT_TIMEOUT_MS,
@@ -272,6 +287,25 @@ fn read_timeout(value: Option<&[u8]>) -> (u32, Option<Complaint>) {
             }),
         ),
     }
+}
+
+fn read_ask(value: Option<&[u8]>) -> (Option<u32>, Option<Complaint>) {
+    let Some(text) = value else { return (None, None) };
+    match milliseconds(text) {
+        Some(0) => (None, None),
+        Some(ms @ 1..=Settings::LONGEST_ASK_MS) => (Some(ms), None),
+        _ => (
+            None,
+            Some(Complaint {
+                variable: Variable::AskMs,
+                instead: "counts as 0, nobody is asked (known: 0 to 86400000 milliseconds)",
+            }),
+        ),
+    }
+}
+
+fn milliseconds(text: &[u8]) -> Option<u32> {
+    Decimal::parse(text).and_then(|number| u32::try_from(number).ok())
 }
 
 fn read_refusal(value: Option<&[u8]>) -> (Refusal, Option<Complaint>) {
@@ -311,7 +345,8 @@ mod tests {
         assert_eq!(unset.session, None);
         assert_eq!(unset.timeout_ms, 2000);
         assert_eq!(unset.refusal, Refusal::Errno);
-        assert_eq!(unset.complaints, [None; 4]);
+        assert_eq!(unset.ask_ms, None);
+        assert_eq!(unset.complaints, [None; 5]);
         assert_eq!(read(&Variable::ALL.map(|variable| (variable, ""))), unset);
     }
 
@@ -345,6 +380,17 @@ mod tests {
         ] {
             let settings = read(&[(Variable::TimeoutMs, value)]);
             assert_eq!((settings.timeout_ms, settings.complaints[2].is_none()), (ms, fine));
+        }
+        for (value, ms, fine) in [
+            ("0", None, true),
+            ("1", Some(1), true),
+            ("86400000", Some(86_400_000), true),
+            ("86400001", None, false),
+            ("5m", None, false),
+            ("-1", None, false),
+        ] {
+            let settings = read(&[(Variable::AskMs, value)]);
+            assert_eq!((settings.ask_ms, settings.complaints[4].is_none()), (ms, fine), "{value}");
         }
         for (value, refusal, fine) in [
             ("errno", Refusal::Errno, true),

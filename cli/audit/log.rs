@@ -1,8 +1,8 @@
 //! The way from the answers to the audit file: one JSON object a line for each decision, and for
 //! each event that a reader of the decisions has to know of.
 //!
-//! Entries are handed to a thread a moment after their answers, many at once if many are asked
-//! for: before the server waits for anybody, and at the latest when they are 64 KiB or 10 ms old.
+//! Entries are handed to a thread 10 ms after their answers, or when they are 64 KiB, together with
+//! what came meanwhile: one that is woken for each would take the core from who is answered.
 //! What a crash of the server may lose are the entries of that moment. Who cannot have that has
 //! each on the disk before its answer is sent.
 //!
@@ -13,7 +13,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::record::{Entry, Record};
 use super::writer::{Limits, RETRY, Writer};
@@ -26,8 +26,8 @@ const ENOUGH_BYTES: usize = 64 * 1024;
 const AHEAD_BYTES: usize = 4 * 1024 * 1024;
 /// So many orders wait for the thread.
 const ORDERS: usize = 16;
-/// How long an entry may wait for others while there is something to answer.
-const DELAY: Duration = Duration::from_millis(10);
+/// How long an entry waits for others.
+pub const DELAY: Duration = Duration::from_millis(10);
 
 /// When entries are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,14 +144,9 @@ impl Audit {
         self.settle();
     }
 
-    /// How many bytes wait to be handed over, about.
-    pub fn waiting(&self) -> usize {
-        self.lines.bytes
-    }
-
-    /// Whether so many bytes that have waited since then should not wait for more.
-    pub fn is_due(waiting: usize, begun: Instant) -> bool {
-        waiting >= ENOUGH_BYTES || begun.elapsed() >= DELAY
+    /// Whether so much waits that it should not wait for more.
+    pub fn has_enough(&self) -> bool {
+        self.lines.bytes >= ENOUGH_BYTES
     }
 
     /// Follows a file that was moved or removed, as log rotation does.

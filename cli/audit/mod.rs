@@ -14,7 +14,7 @@ mod verify;
 mod writer;
 
 pub use event::Event;
-pub use log::{Audit, Durability, Lines};
+pub use log::{Audit, DELAY, Durability, Lines};
 pub use mask::prepare;
 pub use read::{Follower, Trail};
 pub use record::Record;

@@ -16,6 +16,10 @@ pub struct Relay {
 
 impl Handler for Relay {
     async fn answer(&self, Asked { endpoint, body, .. }: Asked) -> Answer {
+        if matches!(endpoint, Endpoint::Approvals | Endpoint::Resolve) {
+            return Answer::fault(StatusCode::NOT_FOUND, "no question waits for a person here");
+        }
+        let body = without_patience(body);
         if endpoint == Endpoint::Preflight
             && let Some(message) = self.itself.refuses_question(&body)
         {
@@ -35,6 +39,17 @@ impl Relay {
     /// There is none.
     pub async fn ask(&self, endpoint: Endpoint, body: Bytes) -> Result<Answer, Fault> {
         self.client.in_time(self.client.ask(endpoint, body)).await
+    }
+}
+
+/// What the library asks, without its word that it waits for a person (`ask_ms`, which stands
+/// first): whoever held a question there would hold one of few connections, and the answer would
+/// come too late for the relay.
+fn without_patience(body: Bytes) -> Bytes {
+    let comma = |rest: &[u8]| rest.iter().position(|byte| *byte == b',').map(|at| at + 1);
+    match body.strip_prefix(br#"{"ask_ms":"#).and_then(|rest| rest.get(comma(rest)?..)) {
+        Some(rest) => [b"{", rest].concat().into(),
+        None => body,
     }
 }
 

@@ -71,7 +71,8 @@ impl Remote {
     pub fn path(&self, endpoint: Endpoint) -> &Uri {
         match endpoint {
             Endpoint::Preflight => &self.preflight,
-            Endpoint::Health => &self.health,
+            // Of the others nothing is asked.
+            Endpoint::Health | Endpoint::Approvals | Endpoint::Resolve => &self.health,
         }
     }
 }

@@ -35,6 +35,14 @@ impl Askers {
         }
     }
 
+    /// Whether this process has asked, and not one before it that had its number.
+    pub fn has(&self, process: i32) -> bool {
+        let moment = self.moments.borrow().get(&process).copied();
+        moment.is_some_and(|moment| {
+            processes::started(Pid::from_raw(process)).is_some_and(|start| start <= moment)
+        })
+    }
+
     /// One that is still there, and was started then or later: who is older than the tree and
     /// has its token is none of its own. The others are forgotten.
     pub fn living(&self, since: u64) -> Option<Pid> {

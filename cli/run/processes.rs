@@ -71,6 +71,48 @@ pub fn each_environment(mut take: impl FnMut(i32, Vec<&[u8]>)) {
     }
 }
 
+/// The environment that a process was started with, with a NUL behind each entry; `None` where
+/// this user may not see it.
+#[cfg(target_os = "linux")]
+pub fn environment(process: i32) -> Option<Vec<u8>> {
+    std::fs::read(format!("/proc/{process}/environ")).ok()
+}
+
+/// The environment that a process was started with, with a NUL behind each entry; `None` where
+/// this user may not see it.
+#[cfg(target_os = "macos")]
+pub fn environment(process: i32) -> Option<Vec<u8>> {
+    let mut room = vec![0; LARGEST_AREA];
+    let entries = argument_area(process, &mut room).and_then(environment_in)?;
+    Some(entries.collect::<Vec<_>>().join(&0))
+}
+
+/// Whether the library is in a process: by its environment, or by what it has loaded where it has
+/// written over that, as who shows a title does.
+pub fn has_library(process: i32) -> bool {
+    let is_named = |entry: &[u8]| {
+        let name = super::environment::PRELOAD.as_bytes();
+        let value = entry.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"="));
+        value.is_some_and(|list| list.windows(LIBRARY.len()).any(|part| part == LIBRARY))
+    };
+    environment(process).is_some_and(|all| all.split(|byte| *byte == 0).any(is_named))
+        || has_loaded(process)
+}
+
+/// What the library's file is called before its ending.
+const LIBRARY: &[u8] = b"librampart.";
+
+#[cfg(target_os = "linux")]
+fn has_loaded(process: i32) -> bool {
+    let maps = std::fs::read_to_string(format!("/proc/{process}/maps"));
+    maps.is_ok_and(|maps| maps.contains("/librampart.so"))
+}
+
+#[cfg(target_os = "macos")]
+fn has_loaded(_process: i32) -> bool {
+    false
+}
+
 /// `ARG_MAX` (`sys/syslimits.h`)
 #[cfg(target_os = "macos")]
 const LARGEST_AREA: usize = 1024 * 1024;

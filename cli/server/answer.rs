@@ -6,6 +6,8 @@ use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICA
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
+use super::asker::Asker;
+
 /// What a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
@@ -13,16 +15,20 @@ pub enum Endpoint {
     Preflight,
     /// Is the server well?
     Health,
+    /// Which questions wait for a person?
+    Approvals,
+    /// This is what a person says to one of them.
+    Resolve,
 }
 
 /// A request that is whole and may be answered.
-#[derive(Debug)]
 pub struct Asked {
     pub endpoint: Endpoint,
+    /// The question that is answered, by its id.
+    pub subject: String,
     /// As it came: 16 MiB at most.
     pub body: Bytes,
-    /// The process that asks, where the system tells it.
-    pub pid: Option<i32>,
+    pub asker: Asker,
 }
 
 /// A status and a JSON object.
@@ -81,6 +87,10 @@ pub const MUST_GET: Refusal = refusal(StatusCode::METHOD_NOT_ALLOWED, "this take
 /// A request was begun and not finished in time.
 pub const TOO_SLOW: Refusal =
     refusal(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive");
+/// A request's head is none.
+const NO_HEAD: Refusal = refusal(StatusCode::BAD_REQUEST, "the request's head is not HTTP/1.1");
+const LONG_HEAD: Refusal =
+    refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's head is over 8 KiB");
 pub const NO_LENGTH: Refusal =
     refusal(StatusCode::LENGTH_REQUIRED, "the request has neither Content-Length nor chunks");
 pub const TOO_LARGE: Refusal = refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is over 16 MiB");
@@ -96,6 +106,11 @@ pub const BAD_CODING: Refusal =
     refusal(StatusCode::NOT_IMPLEMENTED, "only the chunked transfer coding is known here");
 
 impl Refusal {
+    /// The refusal of a request whose head cannot be read, with this status.
+    pub fn of_head(status: StatusCode) -> Self {
+        if status == LONG_HEAD.status { LONG_HEAD } else { NO_HEAD }
+    }
+
     /// The refusal, for a handler to give.
     pub fn answer(self) -> Answer {
         Answer::fault(self.status, self.reason)

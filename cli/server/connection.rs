@@ -1,5 +1,6 @@
 //! One client, from its first byte to its last.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
@@ -12,7 +13,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::Handler;
-use super::answer::TOO_SLOW;
+use super::answer::{Refusal, TOO_SLOW};
+use super::asker::Asker;
 use super::crowd::{Phase, Visitor, Word};
 use super::door::Door;
 use super::stream::{Arrival, Stream, Wire};
@@ -31,10 +33,28 @@ pub async fn converse<H: Handler>(arrival: Arrival, visitor: Visitor, door: Rc<D
         ready = shake(arrival, &visitor) => match ready { Ok(stream) => stream, Err(_) => return },
         _ = visitor.told() => return,
     };
-    let pid = stream.peer();
-    let wire = TokioIo::new(Wire::new(stream, Rc::clone(&visitor)));
+    let peer = stream.peer();
+    let stream = Rc::new(RefCell::new(stream));
+    let asker = Asker::new(peer, Rc::clone(&stream), Rc::clone(&visitor));
+    let mut wire = Wire::new(stream, Rc::clone(&visitor));
+    // While it rests, what it takes to speak HTTP is given back.
+    while let Some(rested) = Box::pin(speak(wire, &asker, &visitor, &door)).await {
+        wire = rested;
+        if !matches!(rest(&mut wire, &visitor).await, Ok(true)) {
+            return;
+        }
+    }
+}
+
+/// Answers requests until the connection is over, or is to rest.
+async fn speak<H: Handler>(
+    wire: Wire,
+    asker: &Asker,
+    visitor: &Visitor,
+    door: &Door<H>,
+) -> Option<Wire> {
     let service = service_fn(|request| {
-        let answer = door.answer(request, pid, &visitor);
+        let answer = door.answer(request, asker, visitor);
         // To be had back before its end, a connection has to be one that can be moved.
         Box::pin(async { Ok::<_, Infallible>(answer.await) })
     });
@@ -44,26 +64,29 @@ pub async fn converse<H: Handler>(arrival: Arrival, visitor: Visitor, door: Rc<D
         .half_close(true)
         .auto_date_header(false)
         .title_case_headers(true)
-        .serve_connection(wire, service);
+        .serve_connection(TokioIo::new(wire), service);
     let mut finishing = false;
     loop {
         let word = tokio::select! {
             biased;
-            // What is wrong with a request was told to who made it.
             _ = poll_fn(|context| http.poll_without_shutdown(context)) => break,
             word = visitor.told() => word,
         };
         match word {
             // A word may come just after what it was said for the want of.
             Word::TooSlow if visitor.phase() != Phase::Asking => {}
-            Word::Go if !visitor.has_just_asked() => return,
+            Word::Rest if !matches!(visitor.phase(), Phase::New | Phase::Idle) => {}
+            Word::Rest => {
+                let parts = http.into_parts();
+                let mut wire = parts.io.into_inner();
+                // The beginning of a request may have come with the one before it.
+                wire.put_back(parts.read_buf);
+                return Some(wire);
+            }
+            Word::Go if !visitor.has_just_asked() => return None,
             Word::TooSlow => {
-                let mut wire = http.into_parts().io.into_inner();
-                let said = wire.write_all(TOO_SLOW.text().as_bytes()).await;
-                if said.is_ok() {
-                    leave(wire, &visitor).await;
-                }
-                return;
+                refuse(http.into_parts().io.into_inner(), TOO_SLOW, visitor).await;
+                return None;
             }
             Word::Go | Word::Finish => {
                 finishing = true;
@@ -72,8 +95,39 @@ pub async fn converse<H: Handler>(arrival: Arrival, visitor: Visitor, door: Rc<D
         }
     }
     let wire = http.into_parts().io.into_inner();
-    if !finishing && !wire.is_over() {
-        leave(wire, &visitor).await;
+    if let Some(status) = wire.verdict() {
+        refuse(wire, Refusal::of_head(status), visitor).await;
+    } else if !finishing && !wire.is_over() {
+        leave(wire, visitor).await;
+    }
+    None
+}
+
+/// Waits for the next request; `false`: there will be none.
+async fn rest(wire: &mut Wire, visitor: &Visitor) -> io::Result<bool> {
+    loop {
+        let word = tokio::select! {
+            biased;
+            come = wire.wait() => return come,
+            word = visitor.told() => word,
+        };
+        if matches!(word, Word::Go | Word::Finish) {
+            return Ok(false);
+        }
+    }
+}
+
+/// Says what is wrong with a request that is none, and goes.
+async fn refuse(mut wire: Wire, refusal: Refusal, visitor: &Visitor) {
+    visitor.enter(Phase::Sending);
+    let text = refusal.text();
+    let sent = tokio::select! {
+        biased;
+        sent = wire.write_all(text.as_bytes()) => sent.is_ok(),
+        _ = visitor.told() => false,
+    };
+    if sent {
+        leave(wire, visitor).await;
     }
 }
 

@@ -28,6 +28,12 @@ const REQUEST_TICKS: u32 = 10;
 const IDLE_TICKS: u32 = 120;
 /// Who has begun nothing for so many ticks gives way even before the first request.
 const SHY_TICKS: u32 = 2;
+/// Ticks after which a connection without a request rests: it costs little until the next one.
+const REST_TICKS: u32 = 2;
+/// Where more are connected than this, each rests as soon as it has its answer.
+const MANY: usize = 256;
+/// So many that rest at one tick leave memory behind that is worth giving back to the system.
+const WORTH_TRIMMING: usize = 32;
 /// How long a new client waits before it is looked again who may give way.
 const PLACE_PAUSE: Duration = Duration::from_millis(100);
 
@@ -57,6 +63,8 @@ pub enum Word {
     TooSlow,
     /// Go after the answer that is under way.
     Finish,
+    /// Keep nothing but the socket until something comes.
+    Rest,
 }
 
 /// One connection, as everybody sees it.
@@ -68,6 +76,8 @@ pub struct Visit {
     since: Cell<u32>,
     /// The place in the order of all that has happened.
     used: Cell<u64>,
+    /// An answer was given that is not all sent.
+    owes: Cell<bool>,
     word: Cell<Option<Word>>,
     told: Notify,
 }
@@ -80,9 +90,28 @@ impl Visit {
 
     /// Notes that the connection is about something else now.
     pub fn enter(&self, phase: Phase) {
+        if phase == Phase::Sending {
+            self.owes.set(true);
+        }
         self.phase.set(phase);
         self.since.set(self.crowd.now.get());
         self.used.set(self.crowd.next_turn());
+    }
+
+    /// Whether an answer was given that is not all sent.
+    pub fn owes(&self) -> bool {
+        self.owes.get()
+    }
+
+    /// Notes that all that was given to send is sent.
+    pub fn has_sent(&self) {
+        self.owes.set(false);
+        if self.phase() == Phase::Sending {
+            self.enter(Phase::Idle);
+            if self.crowd.visits.borrow().len() > MANY {
+                self.tell_to_rest();
+            }
+        }
     }
 
     /// Notes that a process puts a question.
@@ -103,6 +132,18 @@ impl Visit {
     fn tell(&self, word: Word) {
         self.word.set(Some(word));
         self.told.notify_one();
+    }
+
+    /// Any other word is one more urgent.
+    fn tell_to_rest(&self) {
+        if self.word.get().is_none() {
+            self.tell(Word::Rest);
+        }
+    }
+
+    /// Whether it is time to rest; said once.
+    fn may_rest(&self, now: u32) -> bool {
+        matches!(self.phase(), Phase::New | Phase::Idle) && now - self.since.get() == REST_TICKS
     }
 
     fn overdue(&self, now: u32) -> Option<Word> {
@@ -192,6 +233,7 @@ impl Crowd {
             phase: Cell::new(Phase::New),
             since: Cell::new(self.now.get()),
             used: Cell::new(self.next_turn()),
+            owes: Cell::new(false),
             word: Cell::new(None),
             told: Notify::new(),
         });
@@ -243,13 +285,21 @@ impl Crowd {
     /// Tells those who are overdue, for ever.
     pub async fn watch(&self) {
         let mut ticks = interval(TICK);
+        let mut resting = 0;
         loop {
             ticks.tick().await;
+            if resting >= WORTH_TRIMMING {
+                give_memory_back();
+            }
+            resting = 0;
             let now = self.now.get() + 1;
             self.now.set(now);
             for visit in self.visits.borrow().values() {
                 if let Some(word) = visit.overdue(now) {
                     visit.tell(word);
+                } else if visit.may_rest(now) {
+                    visit.tell_to_rest();
+                    resting += 1;
                 }
             }
         }
@@ -271,6 +321,16 @@ impl Crowd {
     fn leave(&self, number: u64) {
         self.visits.borrow_mut().remove(&number);
         self.left.notify_waiters();
+    }
+}
+
+/// Gives the system the pages back that hold nothing any more (`malloc_trim(3)`): the heap keeps
+/// those that are between others.
+fn give_memory_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it touches free memory only, under the heap's own locks.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

@@ -15,6 +15,7 @@ use super::answer::{
     Asked, BAD_BODY, BAD_CODING, BAD_EXPECTATION, Endpoint, MUST_GET, MUST_POST, NO_LENGTH,
     NO_TOKEN, NOT_FOUND, Refusal, TOO_LARGE, TOO_MANY, TOO_MANY_FIELDS,
 };
+use super::asker::Asker;
 use super::crowd::{Phase, Visit};
 use crate::token::Token;
 
@@ -44,11 +45,11 @@ impl<H: Handler> Door<H> {
     pub async fn answer(
         &self,
         request: Request<Incoming>,
-        pid: Option<i32>,
+        asker: &Asker,
         visit: &Visit,
     ) -> Response<Full<Bytes>> {
         let keeps = keeps_connection(&request);
-        let answered = self.respond(request, pid, visit).await;
+        let answered = self.respond(request, asker, visit).await;
         visit.enter(Phase::Sending);
         let mut response = answered.unwrap_or_else(Refusal::into_response);
         if !keeps {
@@ -60,7 +61,7 @@ impl<H: Handler> Door<H> {
     async fn respond(
         &self,
         request: Request<Incoming>,
-        pid: Option<i32>,
+        asker: &Asker,
         visit: &Visit,
     ) -> Result<Response<Full<Bytes>>, Refusal> {
         let (head, body) = request.into_parts();
@@ -69,10 +70,15 @@ impl<H: Handler> Door<H> {
         let mut whole = Whole { budget: &self.budget, charged: 0, bytes: Vec::new() };
         let body = whole.read(body).await?;
         visit.enter(Phase::Answering);
-        if let (Endpoint::Preflight, Some(process)) = (endpoint, pid) {
+        if let (Endpoint::Preflight, Some(process)) = (endpoint, asker.peer.pid) {
             visit.note_asker(process);
         }
-        Ok(self.handler.answer(Asked { endpoint, body, pid }).await.into_response())
+        let subject = match endpoint {
+            Endpoint::Resolve => subject(head.uri.path()).unwrap_or_default().to_owned(),
+            _ => String::new(),
+        };
+        let request = Asked { endpoint, subject, body, asker: asker.clone() };
+        Ok(self.handler.answer(request).await.into_response())
     }
 
     /// What is asked for by a method, a path and the token that was shown.
@@ -84,10 +90,19 @@ impl<H: Handler> Door<H> {
             }
             ("/v1/preflight/exec", _) => Err(MUST_POST),
             ("/healthz" | "/health", &Method::GET) => Ok(Endpoint::Health),
-            ("/healthz" | "/health", _) => Err(MUST_GET),
+            // Who may do this shows nothing: it is seen who it is.
+            ("/v1/approvals", &Method::GET) => Ok(Endpoint::Approvals),
+            ("/healthz" | "/health" | "/v1/approvals", _) => Err(MUST_GET),
+            (path, &Method::POST) if subject(path).is_some() => Ok(Endpoint::Resolve),
+            (path, _) if subject(path).is_some() => Err(MUST_POST),
             _ => Err(NOT_FOUND),
         }
     }
+}
+
+/// The question that a path is about.
+fn subject(path: &str) -> Option<&str> {
+    path.strip_prefix("/v1/approvals/")?.strip_suffix("/resolve").filter(|id| !id.contains('/'))
 }
 
 /// HTTP/1.0 has to be told that the connection ends, where nobody wants to keep it.

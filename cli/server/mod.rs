@@ -9,11 +9,15 @@
 //! asked and reads it whole, and the [`Handler`] answers.
 
 mod answer;
+mod asker;
 mod connection;
 mod crowd;
+mod desktop;
 mod door;
 mod itself;
 pub mod listen;
+mod pending;
+mod person;
 mod policy;
 mod question;
 mod reload;

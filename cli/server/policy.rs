@@ -3,22 +3,26 @@
 //! [`Policy::decide`] is the whole of it, for HTTP and for whoever else has a question in
 //! this process. A long command is judged on another thread, one at a time.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
+use hyper::body::Bytes;
 use rampart_policy::{Action, Decision, PolicySet};
 use serde::Serialize;
 use tokio::sync::{Notify, Semaphore};
-use tokio::task::{spawn_blocking, spawn_local, yield_now};
-use tokio::time::interval;
+use tokio::task::{spawn_blocking, spawn_local};
+use tokio::time::{interval, sleep};
 
 use super::answer::TOO_MANY;
+use super::asker::Asker;
+use super::pending::{Hold, Outcome, Pending, Refused, Reply, Waiting};
+use super::person;
 use super::question::{Question, Verdict, verdict_name};
-use super::{Answer, Asked, Endpoint, Handler, Itself, Reload, Server};
+use super::{Answer, Asked, Crowd, Endpoint, Handler, Itself, Reload, Server};
 use crate::audit::{self, Audit, Lines, Record};
 use crate::failure::Failure;
 use crate::mode::Mode;
@@ -33,6 +37,7 @@ const LONG_AT_ONCE: usize = 17;
 const TICK: Duration = Duration::from_secs(1);
 
 const NOT_A_QUESTION: &str = "the body is not a JSON object with a string at params.command";
+const NOT_A_REPLY: &str = "the body is not a JSON object with a boolean `approved`";
 const FAULT: &str = "the policy engine failed on this command, so it is refused; \
     please report it with the command";
 
@@ -52,6 +57,10 @@ pub struct Policy {
     turn: Semaphore,
     /// How many long questions clients wait for.
     long: Cell<usize>,
+    /// What waits for a person.
+    pending: Pending,
+    /// Those who have asked, once there is a server.
+    crowd: OnceCell<Rc<Crowd>>,
 }
 
 impl Policy {
@@ -61,6 +70,7 @@ impl Policy {
     /// The system has no random bytes to make them of.
     pub fn new(mode: Mode, rules: Reload, audit: Audit) -> Result<Rc<Self>, Failure> {
         let run = Token::random()?;
+        let run: String = run.reveal().chars().take(16).collect();
         audit::prepare();
         Ok(Rc::new(Self {
             mode,
@@ -68,15 +78,23 @@ impl Policy {
             rules: RefCell::new(rules),
             audit: RefCell::new(audit),
             unwritten: Notify::new(),
-            run: run.reveal().chars().take(16).collect(),
+            pending: Pending::new(&run),
+            run,
             count: Cell::new(0),
             turn: Semaphore::new(1),
             long: Cell::new(0),
+            crowd: OnceCell::new(),
         }))
     }
 
     /// Has a server ask it until this is done.
     pub async fn serve(self: &Rc<Self>, server: Server, until: impl Future<Output = ()>) {
+        let _ = self.crowd.set(server.crowd());
+        let until = async {
+            until.await;
+            // Who waits for a person is to have an answer before the server is gone.
+            self.pending.end();
+        };
         tokio::select! {
             () = server.run(Rc::clone(self), until) => {}
             () = self.attend() => {}
@@ -88,25 +106,68 @@ impl Policy {
     /// a moment later; with `--audit-sync` it is on the disk.
     ///
     /// `pid` is the process that asks, where that is known. A fault of the policy engine is a
-    /// verdict that denies.
-    pub async fn decide(self: &Rc<Self>, question: Question<'_>, pid: Option<i32>) -> Verdict {
+    /// verdict that denies. Where a person is to decide, `hold` waits for as long as the question
+    /// says.
+    pub async fn decide(
+        self: &Rc<Self>,
+        question: Question<'_>,
+        pid: Option<i32>,
+        hold: &impl Hold,
+    ) -> Verdict {
         let case = self.next_case(pid);
-        if question.params.command.len() <= LONG_BYTES {
-            return self.judge_here(&case, &question);
-        }
         let id = case.id.clone();
-        let question = question.into_owned();
-        let judged = self.judge_aside(move |lines| case.judge(&question, lines)).await;
-        judged.unwrap_or_else(|| Verdict::refused(self.mode, id))
+        let judged = if question.params.command.len() <= LONG_BYTES {
+            self.judge_here(case, &question)
+        } else {
+            let question = question.into_owned();
+            let judged = self.judge_aside(move |lines| case.judge(&question, lines)).await;
+            judged.unwrap_or_else(|| Judged::Closed(Verdict::refused(self.mode, id)))
+        };
+        self.close(judged, hold).await
+    }
+
+    /// The verdict, for which a person may be waited for.
+    async fn close(&self, judged: Judged, hold: &impl Hold) -> Verdict {
+        let Open { case, question, mut decision, took } = match judged {
+            Judged::Closed(verdict) => return verdict,
+            Judged::Open(open) => *open,
+        };
+        let call = question.call();
+        if self.pending.remembers(call.session, call.command, case.pid) {
+            decision.action = Action::Allow;
+            "a person has approved it before".clone_into(&mut decision.message);
+        } else if let Some(ms @ 1..) = question.ask_ms {
+            let waiting = Waiting {
+                id: String::new(),
+                command: call.command.to_owned(),
+                agent: call.agent.to_owned(),
+                session: call.session.to_owned(),
+                cwd: call.cwd.map(str::to_owned),
+                pid: question.pid.or(case.pid),
+                message: decision.message.clone(),
+                policy: decision.matched.first().cloned(),
+                waited_ms: 0,
+                left_ms: 0,
+            };
+            let patience = Duration::from_millis(ms.into());
+            outcome(&mut decision, self.pending.wait(waiting, patience, hold).await);
+        }
+        let mut audit = self.audit.borrow_mut();
+        let verdict = case.conclude(&question, decision, took, audit.lines());
+        self.note(&mut audit);
+        verdict
     }
 
     /// Writes the audit and looks after the files, for ever. What comes in one moment is
-    /// written at once: before the server waits for anybody, and when it is enough.
+    /// written at once: to wake the thread that writes costs more than an answer.
     async fn attend(&self) {
         let mut ticks = interval(TICK);
         loop {
             tokio::select! {
-                () = self.unwritten.notified() => self.write_soon().await,
+                () = self.unwritten.notified() => {
+                    sleep(audit::DELAY).await;
+                    self.audit.borrow_mut().write();
+                }
                 _ = ticks.tick() => {
                     let audit = &mut *self.audit.borrow_mut();
                     self.rules.borrow_mut().look(Instant::now(), audit);
@@ -116,16 +177,13 @@ impl Policy {
         }
     }
 
-    async fn write_soon(&self) {
-        let begun = Instant::now();
-        let mut before = 0;
-        loop {
-            let waiting = self.audit.borrow().waiting();
-            if waiting == before || Audit::is_due(waiting, begun) {
-                return self.audit.borrow_mut().write();
-            }
-            before = waiting;
-            yield_now().await;
+    /// Has what was noted on the disk now, where that was asked for, or soon.
+    fn note(&self, audit: &mut Audit) {
+        audit.settle();
+        if audit.has_enough() {
+            audit.write();
+        } else {
+            self.unwritten.notify_one();
         }
     }
 
@@ -142,12 +200,11 @@ impl Policy {
         }
     }
 
-    fn judge_here(&self, case: &Case, question: &Question<'_>) -> Verdict {
+    fn judge_here(&self, case: Case, question: &Question<'_>) -> Judged {
         let mut audit = self.audit.borrow_mut();
-        let verdict = case.judge(question, audit.lines());
-        audit.settle();
-        self.unwritten.notify_one();
-        verdict
+        let judged = case.judge(question, audit.lines());
+        self.note(&mut audit);
+        judged
     }
 
     /// Has this done on another thread, and what it notes is in the audit, even if nobody
@@ -167,30 +224,70 @@ impl Policy {
             let (judged, lines) = judged.await.ok()?;
             let mut audit = policy.audit.borrow_mut();
             audit.append(lines);
-            audit.settle();
-            policy.unwritten.notify_one();
+            policy.note(&mut audit);
             Some(judged)
         });
         judging.await.ok().flatten()
     }
 
-    async fn preflight(self: &Rc<Self>, Asked { body, pid, .. }: Asked) -> Answer {
+    async fn preflight(self: &Rc<Self>, body: Bytes, asker: &Asker) -> Answer {
+        let pid = asker.peer.pid;
         if body.len() <= LONG_BYTES {
             return match Question::read(&body) {
-                Ok(question) => told(&self.decide(question, pid).await),
+                Ok(question) => told(&self.decide(question, pid, asker).await),
                 Err(error) => not_a_question(&error),
             };
         }
+        match self.judge_long(body, pid).await {
+            Ok(judged) => told(&self.close(judged, asker).await),
+            Err(answer) => answer,
+        }
+    }
+
+    async fn judge_long(self: &Rc<Self>, body: Bytes, pid: Option<i32>) -> Result<Judged, Answer> {
         if self.long.get() == LONG_AT_ONCE {
-            return TOO_MANY.answer();
+            return Err(TOO_MANY.answer());
         }
         let _place = Place::take(&self.long);
         let case = self.next_case(pid);
         let judged = self.judge_aside(move |lines| match Question::read(&body) {
-            Ok(question) => told(&case.judge(&question, lines)),
-            Err(error) => not_a_question(&error),
+            Ok(question) => Ok(case.judge(&question, lines)),
+            Err(error) => Err(not_a_question(&error)),
         });
-        judged.await.unwrap_or_else(|| Answer::fault(StatusCode::BAD_REQUEST, FAULT))
+        judged.await.unwrap_or_else(|| Err(Answer::fault(StatusCode::BAD_REQUEST, FAULT)))
+    }
+
+    /// What waits for a person, or what has come of a person's word.
+    fn approvals(&self, asked: &Asked) -> Answer {
+        #[derive(Serialize)]
+        struct Approvals {
+            approvals: Vec<Waiting>,
+        }
+        #[derive(Serialize)]
+        struct Resolved<'a> {
+            id: &'a str,
+            approved: bool,
+        }
+        let has_asked = |pid| self.crowd.get().is_some_and(|crowd| crowd.askers.has(pid));
+        if let Some(objection) = person::objection(asked.asker.peer, has_asked) {
+            return Answer::fault(StatusCode::FORBIDDEN, objection);
+        }
+        if asked.endpoint == Endpoint::Approvals {
+            return Answer::json(StatusCode::OK, &Approvals { approvals: self.pending.list() });
+        }
+        let Ok(reply) = serde_json::from_slice::<Reply>(&asked.body) else {
+            return Answer::fault(StatusCode::BAD_REQUEST, NOT_A_REPLY);
+        };
+        let (id, approved) = (&*asked.subject, reply.approved);
+        match self.pending.resolve(id, reply) {
+            Ok(()) => Answer::json(StatusCode::OK, &Resolved { id, approved }),
+            Err(Refused::Unknown) => {
+                Answer::fault(StatusCode::NOT_FOUND, "no question waits that has this id")
+            }
+            Err(Refused::Over(how)) => {
+                Answer::fault(StatusCode::CONFLICT, &format!("the question waits no more: {how}"))
+            }
+        }
     }
 
     fn health(&self) -> Answer {
@@ -215,8 +312,9 @@ impl Policy {
 impl Handler for Rc<Policy> {
     async fn answer(&self, asked: Asked) -> Answer {
         match asked.endpoint {
-            Endpoint::Preflight => self.preflight(asked).await,
+            Endpoint::Preflight => self.preflight(asked.body, &asked.asker).await,
             Endpoint::Health => self.health(),
+            Endpoint::Approvals | Endpoint::Resolve => self.approvals(&asked),
         }
     }
 }
@@ -237,6 +335,44 @@ impl Drop for Place<'_> {
     }
 }
 
+/// What was made of a question.
+enum Judged {
+    Closed(Verdict),
+    /// The policy leaves it to a person.
+    Open(Box<Open>),
+}
+
+/// A question that is not decided yet.
+struct Open {
+    case: Case,
+    question: Question<'static>,
+    decision: Decision,
+    took: Duration,
+}
+
+/// Makes what came of asking a person part of the decision.
+fn outcome(decision: &mut Decision, outcome: Outcome) {
+    let why = match outcome {
+        Outcome::Unasked => return,
+        Outcome::Said(Reply { approved: true, .. }) => {
+            decision.action = Action::Allow;
+            "a person has approved it".clone_into(&mut decision.message);
+            return;
+        }
+        Outcome::Said(Reply { message, .. }) => {
+            decision.action = Action::Deny;
+            decision.message = message.unwrap_or_else(|| "A person has denied it".to_owned());
+            return;
+        }
+        Outcome::Late(patience) => format!("nobody has answered in {} s", patience.as_secs_f64()),
+        Outcome::Gone => "who asked is gone".to_owned(),
+        Outcome::Ended => "the server ended before anybody had answered".to_owned(),
+    };
+    let before = std::mem::take(&mut decision.message);
+    let before = before.trim_end_matches('.');
+    decision.message = if before.is_empty() { why } else { format!("{before}; {why}") };
+}
+
 /// What the verdict depends on besides the question.
 struct Case {
     policies: PolicySet,
@@ -248,14 +384,22 @@ struct Case {
 }
 
 impl Case {
-    /// The verdict, of which the audit has a line then. A question on which anything fails is
-    /// refused: a client that gets no answer may let the command run.
-    fn judge(&self, question: &Question<'_>, audit: &mut Lines) -> Verdict {
-        let judged = || self.judge_and_record(question, audit);
-        unless_it_fails(judged, || Verdict::refused(self.mode, self.id.clone()))
+    /// The verdict, of which the audit has a line then; or that there is none yet. A question on
+    /// which anything fails is refused: a client that gets no answer may let the command run.
+    fn judge(self, question: &Question<'_>, audit: &mut Lines) -> Judged {
+        let (mode, id) = (self.mode, self.id.clone());
+        let judged = || {
+            let (decision, took) = self.evaluate(question);
+            if decision.action == Action::Ask && mode == Mode::Enforce {
+                let question = question.clone().into_owned();
+                return Judged::Open(Box::new(Open { case: self, question, decision, took }));
+            }
+            Judged::Closed(self.conclude(question, decision, took, audit))
+        };
+        unless_it_fails(judged, || Judged::Closed(Verdict::refused(mode, id)))
     }
 
-    fn judge_and_record(&self, question: &Question<'_>, audit: &mut Lines) -> Verdict {
+    fn evaluate(&self, question: &Question<'_>) -> (Decision, Duration) {
         let call = question.call();
         let start = Instant::now();
         let decision = match self.mode {
@@ -268,7 +412,17 @@ impl Case {
                 None => self.policies.evaluate(&call),
             }),
         };
-        let took = start.elapsed();
+        (decision, start.elapsed())
+    }
+
+    fn conclude(
+        &self,
+        question: &Question<'_>,
+        decision: Decision,
+        took: Duration,
+        audit: &mut Lines,
+    ) -> Verdict {
+        let call = question.call();
         if let Some(missed @ 1..) = question.missed {
             let who = self.pid.map_or_else(String::new, |pid| format!(" of process {pid}"));
             let message = format!(
@@ -362,12 +516,27 @@ mod tests {
     use crate::audit::{Audit, Durability};
     use crate::mode::Mode;
     use crate::policy_file::{InForce, Origin, compile};
+    use crate::server::pending::Hold;
     use crate::server::question::Question;
     use crate::server::{Reload, runtime};
 
     const RULES: &str = "version: \"1\"\ndefault_action: allow\npolicies:\n  - name: p\n    \
         match: { tool: exec }\n    rules:\n      - action: deny\n        \
         when: { command_matches: [\"forbidden*\"] }\n";
+
+    /// Who waits for nobody.
+    #[derive(Clone)]
+    struct NoHold;
+
+    impl Hold for NoHold {
+        async fn say_held(&self) -> bool {
+            false
+        }
+
+        fn is_there(&self) -> bool {
+            false
+        }
+    }
 
     /// Both a short question and one that is judged elsewhere.
     #[test]
@@ -391,7 +560,7 @@ mod tests {
             let body = serde_json::json!({ "agent": "a", "params": { "command": command } });
             let body = body.to_string();
             let question = Question::read(body.as_bytes()).unwrap();
-            let verdict = runtime.block_on(policy.decide(question, Some(7)));
+            let verdict = runtime.block_on(policy.decide(question, Some(7), &NoHold));
             assert_eq!(verdict.allowed, allowed, "{command}");
             let text = std::fs::read_to_string(&audit).unwrap();
             let line: serde_json::Value =

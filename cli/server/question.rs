@@ -30,6 +30,9 @@ pub struct Question<'a> {
     /// How many programs who asks has let run unchecked since it last had an answer.
     #[serde(default)]
     pub missed: Option<u32>,
+    /// For how long a person's decision is waited for, in milliseconds.
+    #[serde(default)]
+    pub ask_ms: Option<u32>,
 }
 
 /// What is to be run.
@@ -69,7 +72,7 @@ impl<'a> Question<'a> {
 
     /// The question by itself.
     pub fn into_owned(self) -> Question<'static> {
-        let Self { agent, session, params, cwd, by, pid, missed } = self;
+        let Self { agent, session, params, cwd, by, pid, missed, ask_ms } = self;
         let Params { command, coverage, form, argv0 } = params;
         let params = Params {
             command: owned(command),
@@ -85,6 +88,7 @@ impl<'a> Question<'a> {
             by: by.map(Text::into_owned),
             pid,
             missed,
+            ask_ms,
         }
     }
 

@@ -1,17 +1,22 @@
 //! A client's socket, of whichever kind. What passes through it is noted, so that
 //! everybody sees what the connection is about.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::Accept;
 use tokio_rustls::server::TlsStream;
 
+use super::asker::Peer;
 use super::crowd::{Phase, Visit};
+use crate::run::processes;
 
 /// Somebody who has connected.
 pub enum Arrival {
@@ -40,21 +45,21 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 
 impl Stream {
     /// The process at the other end, where the system tells it.
-    pub fn peer(&self) -> Option<i32> {
-        match self {
-            Self::Tcp(_) | Self::Tls(_) => None,
-            // A process outside of this pid namespace is shown as 0.
-            Self::Unix(stream) => stream.peer_cred().ok()?.pid().filter(|pid| *pid > 0),
-        }
+    pub fn peer(&self) -> Peer {
+        let Self::Unix(stream) = self else { return Peer::UNKNOWN };
+        let Ok(facts) = stream.peer_cred() else { return Peer::UNKNOWN };
+        // A process outside of this pid namespace is shown as 0.
+        let pid = facts.pid().filter(|pid| *pid > 0);
+        Peer { pid, user: Some(facts.uid()), since: processes::now() }
     }
 
-    fn pinned(&mut self) -> Pin<&mut dyn Duplex> {
+    pub fn pinned(&mut self) -> Pin<&mut dyn Duplex> {
         match self {
             Self::Tcp(stream) => Pin::new(stream),
             Self::Unix(stream) => Pin::new(stream),
@@ -65,15 +70,42 @@ impl Stream {
 
 /// A connection, and the visit that it is.
 pub struct Wire {
-    stream: Stream,
+    /// Who answers may say that it takes time, meanwhile.
+    stream: Rc<RefCell<Stream>>,
     visit: Rc<Visit>,
+    /// What came and was not made anything of yet.
+    unread: Bytes,
+    /// What hyper would say of a request that it cannot read, in a head without words.
+    verdict: Option<StatusCode>,
     /// The client has said that it sends no more.
     is_over: bool,
 }
 
 impl Wire {
-    pub fn new(stream: Stream, visit: Rc<Visit>) -> Self {
-        Self { stream, visit, is_over: false }
+    pub fn new(stream: Rc<RefCell<Stream>>, visit: Rc<Visit>) -> Self {
+        Self { stream, visit, unread: Bytes::new(), verdict: None, is_over: false }
+    }
+
+    /// Has what came and was not made anything of come again.
+    pub fn put_back(&mut self, unread: Bytes) {
+        self.unread = unread;
+    }
+
+    /// Waits until there is something to read; `false`: nothing will come any more.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub async fn wait(&mut self) -> io::Result<bool> {
+        let mut first = [0];
+        if self.unread.is_empty() && self.read(&mut first).await? > 0 {
+            self.unread = Bytes::copy_from_slice(&first);
+        }
+        Ok(!self.unread.is_empty())
+    }
+
+    /// What is to be said of a request that could not be read.
+    pub fn verdict(&self) -> Option<StatusCode> {
+        self.verdict
     }
 
     /// Whether the client has said that it sends no more.
@@ -89,7 +121,12 @@ impl AsyncRead for Wire {
         room: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = room.filled().len();
-        ready!(self.stream.pinned().poll_read(context, room))?;
+        if self.unread.is_empty() {
+            ready!(self.stream.borrow_mut().pinned().poll_read(context, room))?;
+        } else {
+            let count = self.unread.len().min(room.remaining());
+            room.put_slice(&self.unread.split_to(count));
+        }
         if room.filled().len() == before {
             self.is_over = true;
         } else if matches!(self.visit.phase(), Phase::New | Phase::Idle) {
@@ -105,19 +142,27 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.stream.pinned().poll_write(context, bytes)
+        if let Some(status) = of_its_own(bytes).filter(|_| !self.visit.owes()) {
+            self.verdict = Some(status);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        self.stream.borrow_mut().pinned().poll_write(context, bytes)
     }
 
     /// Whoever flushes has nothing more to write.
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.stream.pinned().poll_flush(context))?;
-        if self.visit.phase() == Phase::Sending {
-            self.visit.enter(Phase::Idle);
-        }
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.stream.borrow_mut().pinned().poll_flush(context))?;
+        self.visit.has_sent();
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.pinned().poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.borrow_mut().pinned().poll_shutdown(context)
     }
+}
+
+/// The status of an answer that hyper gives by itself, which is one that refuses.
+fn of_its_own(bytes: &[u8]) -> Option<StatusCode> {
+    let digits = bytes.strip_prefix(b"HTTP/1.")?.get(2..5)?;
+    StatusCode::from_bytes(digits).ok().filter(StatusCode::is_client_error)
 }

@@ -29,7 +29,7 @@ fn check(input: &[u8]) {
 
     let mut memory = vec![0; 1024 + 6 * input.len()];
     let url = Url::parse(URL).expect("a URL");
-    let asker = Asker { agent, session, token };
+    let asker = Asker { agent, session, token, ask_ms: None };
     let preamble = match Preamble::new(&url, &asker, &mut Arena::new(&mut memory)) {
         Ok(preamble) => preamble,
         Err(error) => {

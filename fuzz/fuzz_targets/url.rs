@@ -75,7 +75,7 @@ fn agree(ours: &Url<'_>, theirs: &url::Url) {
 /// What is made of the URL is one head with the lines that belong there.
 fn check_head(url: &Url<'_>) {
     let mut memory = vec![0; 8192 + 2 * (url.authority.len() + url.prefix.len())];
-    let asker = Asker { agent: b"a", session: b"s", token: None };
+    let asker = Asker { agent: b"a", session: b"s", token: None, ask_ms: None };
     let preamble = Preamble::new(url, &asker, &mut Arena::new(&mut memory)).expect("room enough");
     let mut wire = Wire::default();
     Question::about_line(b"ls", None).write(&preamble, &mut wire).expect("a sink without an end");

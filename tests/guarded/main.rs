@@ -33,5 +33,6 @@ mod refusals;
 mod support;
 mod surroundings;
 mod syscalls;
+mod waits;
 #[cfg(target_os = "linux")]
 mod ways;

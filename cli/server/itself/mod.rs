@@ -30,6 +30,22 @@ fn is_for_a_person(words: &[String]) -> bool {
     }
 }
 
+/// Whether a program that is started by these words is one of the commands of a line, word for
+/// word: a shell that was let run it starts it.
+pub fn same_command(line: &str, command: &str) -> bool {
+    let mut commands = words::split(command);
+    let (Some(wanted), true) = (commands.pop(), commands.is_empty()) else { return false };
+    let Some((program, arguments)) = wanted.split_first() else { return false };
+    // A path is another program than the one that the name would find.
+    let name = program.rsplit('/').next().unwrap_or_default();
+    if name != program && !line.contains(program.as_str()) {
+        return false;
+    }
+    words::any_command(line, &mut |words| {
+        words.split_first().is_some_and(|(first, rest)| first == name && rest == arguments)
+    })
+}
+
 /// What the server is to other processes.
 pub struct Itself {
     pid: i32,

@@ -59,7 +59,7 @@ fn is_assignment(word: &str) -> bool {
 }
 
 /// The words between a shell's operators, with their quotes undone.
-fn split(line: &str) -> Vec<Vec<String>> {
+pub fn split(line: &str) -> Vec<Vec<String>> {
     let mut commands = Vec::new();
     let mut words = Vec::new();
     let mut word: Option<String> = None;

@@ -25,7 +25,7 @@ fn clients(server: &Server, count: usize) -> Vec<Client<UnixStream>> {
 }
 
 #[test]
-fn a_thousand_idle_connections_cost_at_most_24_mebibytes() {
+fn a_thousand_idle_connections_cost_at_most_16_mebibytes() {
     const MEBIBYTE: usize = 1024 * 1024;
     for bytes in [1, 3_000] {
         let (_world, server) = serve();
@@ -37,9 +37,8 @@ fn a_thousand_idle_connections_cost_at_most_24_mebibytes() {
             assert_eq!(client.ask(&command)["allowed"], true);
         }
         let grown = server.private_bytes().saturating_sub(before);
-        assert!(grown > MEBIBYTE / 2, "{bytes}: nothing was measured: {grown}");
-        // 11 as a rule; more where the heap had nothing to give and all pages are touched.
-        assert!(grown < 24 * MEBIBYTE, "{bytes}: {} KiB", grown / 1024);
+        assert!(grown > MEBIBYTE / 8, "{bytes}: nothing was measured: {grown}");
+        assert!(grown < 16 * MEBIBYTE, "{bytes}: {} KiB", grown / 1024);
         // They are all still there.
         for client in &mut clients {
             assert_eq!(client.ask("forbidden")["allowed"], false);
@@ -142,4 +141,42 @@ fn a_server_without_descriptors_sends_quiet_ones_away_and_answers() {
         closed > 0
     });
     assert!(closed < 40, "{closed}");
+}
+
+/// So long nobody asks anything before a connection rests.
+const UNTIL_REST: Duration = Duration::from_millis(3_200);
+
+#[test]
+fn a_connection_that_rests_costs_little_and_loses_nothing() {
+    const MEBIBYTE: usize = 1024 * 1024;
+    let (_world, server) = serve();
+    server.ask("ls");
+    let before = server.private_bytes();
+    // Fewer than those that rest at once.
+    let mut clients = clients(&server, 200);
+    let (whole, half) = (question("forbidden"), question("ls"));
+    let (first, second) = half.split_at(half.len() / 2);
+    for client in &mut clients {
+        client.send(format!("{whole}{first}"));
+        assert_eq!(client.answer().status, 200);
+    }
+    let mut tcp = server.over_tcp();
+    assert_eq!(tcp.ask("ls")["allowed"], true);
+    let busy = server.private_bytes().saturating_sub(before);
+    std::thread::sleep(UNTIL_REST + Duration::from_secs(1));
+    let resting = server.private_bytes().saturating_sub(before);
+    assert!(resting < MEBIBYTE, "{} KiB, and {} KiB before", resting / 1024, busy / 1024);
+    for client in &mut clients {
+        client.send(second);
+        assert!(client.answer().body.contains("\"allowed\":true"));
+        assert_eq!(client.ask("forbidden")["allowed"], false);
+    }
+    assert_eq!(tcp.ask("forbidden")["allowed"], false);
+    // One that has never asked rests as well.
+    let mut late = server.over_unix();
+    std::thread::sleep(UNTIL_REST);
+    assert_eq!(late.ask("forbidden")["allowed"], false);
+    drop(late);
+    std::thread::sleep(UNTIL_REST);
+    assert_eq!(tcp.ask("ls")["allowed"], true);
 }

@@ -39,6 +39,12 @@ impl SignalMask {
         old
     }
 
+    /// With the signals that this process has a handler for.
+    pub fn with_handled(self) -> Self {
+        let handled = (1..=u64::BITS).filter(|number| is_handled(*number));
+        Self(handled.fold(self.0, |mask, number| mask | 1 << (number - 1)))
+    }
+
     /// Whether it holds all signals of `other`.
     pub fn holds(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -52,6 +58,18 @@ impl SignalMask {
         // SAFETY: the pointers are to a mask and a timespec. That none is pending is fine.
         let _ = unsafe { call(libc::SYS_rt_sigtimedwait, arguments) };
     }
+}
+
+/// Whether a signal has a handler.
+fn is_handled(number: u32) -> bool {
+    // The kernel's structure, whatever the machine: the handler stands first, and the rest are
+    // at most three more words (rt_sigaction(2), `struct sigaction` of the kernel).
+    let mut action = [0_usize; 4];
+    let number = usize::try_from(number).unwrap_or(0);
+    let arguments = [number, 0, action.as_mut_ptr() as usize, size_of::<u64>(), 0, 0];
+    // SAFETY: nothing is changed, and the room is as large as what is written there.
+    let known = unsafe { call(libc::SYS_rt_sigaction, arguments) };
+    known.is_ok() && ![libc::SIG_DFL, libc::SIG_IGN].contains(&action[0])
 }
 
 /// Whether one of `signals` waits to be delivered.

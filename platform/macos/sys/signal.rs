@@ -2,6 +2,9 @@
 
 use core::ffi::c_int;
 
+/// `NSIG` of `sys/signal.h`, less the one that is none.
+const SIGNALS: c_int = 31;
+
 /// A signal mask as the kernel has it.
 #[derive(Debug, Clone, Copy)]
 pub struct SignalMask(libc::sigset_t);
@@ -20,10 +23,27 @@ impl SignalMask {
         self.change(libc::SIG_SETMASK);
     }
 
+    /// With the signals that this process has a handler for.
+    pub fn with_handled(self) -> Self {
+        let handled = (1..=SIGNALS).filter(|number| is_handled(*number));
+        Self(handled.fold(self.0, |mask, number| mask | 1 << (number - 1)))
+    }
+
     fn change(self, how: c_int) -> Self {
         let mut old = Self(0);
         // SAFETY: both pointers are to masks. It cannot fail then, and sets no errno.
         unsafe { libc::pthread_sigmask(how, &raw const self.0, &raw mut old.0) };
         old
     }
+}
+
+/// Whether a signal has a handler.
+fn is_handled(number: c_int) -> bool {
+    let mut action = core::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: nothing is changed, and the room is for one structure. It sets errno only for what
+    // is no signal, and none of these is.
+    let known = unsafe { libc::sigaction(number, core::ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: all-zero is a valid value, whether it was written over or not.
+    let action = unsafe { action.assume_init() };
+    known == 0 && ![libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction)
 }

@@ -1,0 +1,128 @@
+//! Who asks: who it is, whether it is still there, and the word that its answer takes time.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::rc::Rc;
+use std::task::Context;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, recv};
+use nix::unistd::Pid;
+
+use super::crowd::Visit;
+use super::pending::Hold;
+use super::stream::Stream;
+use crate::run::processes;
+
+/// RFC 2518, section 10.1: the server has the whole request, and has not completed it.
+const HELD: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
+
+/// The process at the other end of a connection, as far as the system tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// None in another pid namespace, and over TCP.
+    pub pid: Option<i32>,
+    /// None over TCP.
+    pub user: Option<u32>,
+    /// When it was there, as [`processes::started`] counts: a process that was started later has
+    /// only its number.
+    pub since: u64,
+}
+
+impl Peer {
+    /// One that the system tells nothing of.
+    pub const UNKNOWN: Self = Self { pid: None, user: None, since: 0 };
+}
+
+/// The other end of a connection while it is answered.
+#[derive(Clone)]
+pub struct Asker {
+    pub peer: Peer,
+    stream: Rc<RefCell<Stream>>,
+    visit: Rc<Visit>,
+}
+
+impl Asker {
+    pub fn new(peer: Peer, stream: Rc<RefCell<Stream>>, visit: Rc<Visit>) -> Self {
+        Self { peer, stream, visit }
+    }
+
+    /// Says `102 Processing`, in front of the answer that is to come.
+    async fn say(&self) -> io::Result<()> {
+        let mut left = HELD;
+        while !left.is_empty() {
+            let write = |context: &mut Context<'_>| {
+                self.stream.borrow_mut().pinned().poll_write(context, left)
+            };
+            match poll_fn(write).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => left = &left[count..],
+            }
+        }
+        poll_fn(|context| self.stream.borrow_mut().pinned().poll_flush(context)).await
+    }
+}
+
+impl Hold for Asker {
+    /// Not where an earlier answer is still on its way, which it would get into.
+    async fn say_held(&self) -> bool {
+        !self.visit.owes() && self.say().await.is_ok()
+    }
+
+    fn is_there(&self) -> bool {
+        let is_running = |pid: i32| {
+            processes::started(Pid::from_raw(pid)).is_some_and(|start| start <= self.peer.since)
+        };
+        let stream = self.stream.borrow();
+        if stream.is_closed() || !self.peer.pid.is_none_or(is_running) {
+            return false;
+        }
+        // Over TCP who has gone looks like who has said all: to be told something makes the
+        // difference, at the next look.
+        if stream.is_tcp() && stream.is_over() {
+            let _ = nix::sys::socket::send(stream.number(), HELD, MsgFlags::MSG_DONTWAIT);
+        }
+        true
+    }
+}
+
+impl Stream {
+    fn number(&self) -> i32 {
+        match self {
+            Self::Tcp(stream) => stream.as_raw_fd(),
+            Self::Unix(stream) => stream.as_raw_fd(),
+            Self::Tls(stream) => stream.get_ref().0.as_raw_fd(),
+        }
+    }
+
+    /// Whether words may be put in by hand.
+    fn is_tcp(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+
+    /// Whether the other end takes nothing more.
+    fn is_closed(&self) -> bool {
+        let descriptor = match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+            Self::Tls(stream) => stream.get_ref().0.as_fd(),
+        };
+        let mut look = [PollFd::new(descriptor, PollFlags::empty())];
+        let gone = PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL;
+        poll(&mut look, PollTimeout::ZERO).is_ok()
+            && look[0].revents().is_some_and(|events| events.intersects(gone))
+    }
+
+    /// Whether the other end sends nothing more.
+    fn is_over(&self) -> bool {
+        loop {
+            match recv(self.number(), &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
+                Err(Errno::EINTR) => {}
+                received => return received == Ok(0),
+            }
+        }
+    }
+}

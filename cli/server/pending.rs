@@ -1,0 +1,453 @@
+//! Questions that wait for a person, and what persons have said.
+//!
+//! For those who show them: `GET /v1/approvals` lists them as [`Waiting`], and
+//! `POST /v1/approvals/ID/resolve` with a [`Reply`] answers one.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use tokio::time::{Instant as Moment, interval, sleep_until};
+
+use super::desktop::Desktop;
+use super::itself::same_command;
+use crate::run::processes;
+
+/// So many questions wait at once; more are not asked.
+const MOST: usize = 1024;
+/// A longer command nobody reads.
+const LONGEST_COMMAND: usize = 64 * 1024;
+/// How often it is looked whether who asked is still there.
+const LOOK: Duration = Duration::from_millis(500);
+/// For how long what was approved once also holds for what it starts by the same words.
+const ONCE: Duration = Duration::from_secs(60);
+/// So many answers are remembered, for who answers late.
+const REMEMBERED: usize = 1024;
+/// So deep a process may stand below the one that was approved.
+const DEEPEST: usize = 64;
+
+/// What a question that waits needs of who asked it.
+pub trait Hold: Clone + 'static {
+    /// Tells it that its answer takes time; `false`: it cannot be told, and does not wait then.
+    async fn say_held(&self) -> bool;
+
+    /// Whether it still waits.
+    fn is_there(&self) -> bool;
+}
+
+/// A question that waits, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// By which it is answered: no other question of any server of this user has it.
+    pub id: String,
+    pub command: String,
+    #[serde(default)]
+    pub agent: String,
+    #[serde(default)]
+    pub session: String,
+    #[serde(default)]
+    pub cwd: Option<String>,
+    /// The process that asked.
+    #[serde(default)]
+    pub pid: Option<i32>,
+    /// Why it is asked, in the words of the policy.
+    #[serde(default)]
+    pub message: String,
+    #[serde(default)]
+    pub policy: Option<String>,
+    /// For how long it has waited, and will still, in milliseconds.
+    #[serde(default)]
+    pub waited_ms: u64,
+    #[serde(default)]
+    pub left_ms: u64,
+}
+
+/// What a person says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    pub approved: bool,
+    /// For how long an approval holds.
+    #[serde(default)]
+    pub scope: Scope,
+    /// What the agent is told where it is denied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// For how long an approval holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// For this question, and what it starts by its own words.
+    #[default]
+    Once,
+    /// For this command in this session, as long as the server runs.
+    Session,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Said(Reply),
+    /// Nobody said anything for so long.
+    Late(Duration),
+    /// Who asked is gone.
+    Gone,
+    /// The server ends.
+    Ended,
+    /// It cannot wait here.
+    Unasked,
+}
+
+/// Why a reply has come to nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refused {
+    Unknown,
+    /// It was answered, or ended, before.
+    Over(String),
+}
+
+struct Entry {
+    waiting: Waiting,
+    since: Instant,
+    patience: Duration,
+    is_there: Box<dyn Fn() -> bool>,
+    tell: oneshot::Sender<Outcome>,
+}
+
+/// What was approved, and what for.
+struct Grant {
+    session: String,
+    command: String,
+    /// Where it holds once: for whom, until when, and what it was used for.
+    once: Option<(Option<i32>, Instant, RefCell<Vec<String>>)>,
+}
+
+/// All questions of a server that wait.
+pub struct Pending {
+    /// What all ids of this server begin with.
+    prefix: String,
+    count: Cell<u64>,
+    entries: RefCell<BTreeMap<u64, Entry>>,
+    over: RefCell<VecDeque<(String, String)>>,
+    grants: RefCell<Vec<Grant>>,
+    ended: Cell<bool>,
+    desktop: Desktop,
+}
+
+impl Pending {
+    /// `run` differs from server to server.
+    pub fn new(run: &str) -> Self {
+        Self {
+            prefix: run.chars().take(4).collect(),
+            count: Cell::new(0),
+            entries: RefCell::default(),
+            over: RefCell::default(),
+            grants: RefCell::default(),
+            ended: Cell::new(false),
+            desktop: Desktop::new(),
+        }
+    }
+
+    /// Waits for a person's word, for so long and as long as who asked is there.
+    pub async fn wait(
+        &self,
+        mut waiting: Waiting,
+        patience: Duration,
+        hold: &impl Hold,
+    ) -> Outcome {
+        let is_long = waiting.command.len() > LONGEST_COMMAND;
+        if is_long || self.ended.get() || self.entries.borrow().len() >= MOST {
+            return Outcome::Unasked;
+        }
+        let number = self.count.get() + 1;
+        self.count.set(number);
+        waiting.id = format!("{}-{number}", self.prefix);
+        let (tell, mut told) = oneshot::channel();
+        let there = hold.clone();
+        let entry = Entry {
+            waiting,
+            since: Instant::now(),
+            patience,
+            is_there: Box::new(move || there.is_there()),
+            tell,
+        };
+        // It is listed as soon as who asked knows, and not before: an answer must find it waiting.
+        let place = Place { pending: self, number };
+        self.entries.borrow_mut().insert(number, entry);
+        if !hold.say_held().await {
+            place.over("who asked could not be told to wait");
+            return Outcome::Unasked;
+        }
+        self.tell_desktop(number);
+        let end = sleep_until(Moment::now() + patience);
+        tokio::pin!(end);
+        let mut looks = interval(LOOK);
+        loop {
+            tokio::select! {
+                biased;
+                said = &mut told => return said.unwrap_or(Outcome::Ended),
+                () = &mut end => {
+                    place.over("nobody had answered in time");
+                    return Outcome::Late(patience);
+                }
+                _ = looks.tick() => if !hold.is_there() {
+                    place.over("who asked is gone");
+                    return Outcome::Gone;
+                }
+            }
+        }
+    }
+
+    /// Has a question answered. The first word counts.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing has come of it.
+    pub fn resolve(&self, id: &str, reply: Reply) -> Result<(), Refused> {
+        let found =
+            self.entries.borrow().iter().find(|(_, each)| each.waiting.id == id).map(|it| *it.0);
+        let Some(number) = found else {
+            let over = self.over.borrow();
+            let over = over.iter().find(|(each, _)| each == id);
+            return Err(over.map_or(Refused::Unknown, |(_, how)| Refused::Over(how.clone())));
+        };
+        let Some(entry) = self.entries.borrow_mut().remove(&number) else {
+            return Err(Refused::Unknown);
+        };
+        let Entry { waiting, is_there, tell, .. } = entry;
+        let gone = "who asked is gone";
+        if !is_there() {
+            self.remember(id, gone);
+            let _ = tell.send(Outcome::Gone);
+            return Err(Refused::Over(gone.to_owned()));
+        }
+        let grant = reply.approved.then(|| Grant {
+            session: waiting.session,
+            command: waiting.command,
+            once: match reply.scope {
+                Scope::Once => Some((waiting.pid, Instant::now() + ONCE, RefCell::default())),
+                Scope::Session => None,
+            },
+        });
+        self.remember(id, if reply.approved { "it was approved" } else { "it was denied" });
+        if tell.send(Outcome::Said(reply)).is_err() {
+            return Err(Refused::Over(gone.to_owned()));
+        }
+        self.grants.borrow_mut().extend(grant);
+        Ok(())
+    }
+
+    /// Whether a person has approved this before.
+    pub fn remembers(&self, session: &str, command: &str, pid: Option<i32>) -> bool {
+        let now = Instant::now();
+        let mut grants = self.grants.borrow_mut();
+        grants.retain(|grant| grant.once.as_ref().is_none_or(|(_, until, _)| *until > now));
+        grants.iter().filter(|grant| grant.session == session).any(|grant| match &grant.once {
+            None => grant.command == command || same_command(&grant.command, command),
+            Some((asker, _, used)) => {
+                let mut used = used.borrow_mut();
+                let holds = grant.command != command
+                    && !used.iter().any(|each| each == command)
+                    && is_below(pid, *asker)
+                    && same_command(&grant.command, command);
+                if holds {
+                    used.push(command.to_owned());
+                }
+                holds
+            }
+        })
+    }
+
+    /// All that wait, those that have waited longest first.
+    pub fn list(&self) -> Vec<Waiting> {
+        let entries = self.entries.borrow();
+        let now = |entry: &Entry| {
+            let waited = entry.since.elapsed();
+            let left = entry.patience.saturating_sub(waited);
+            let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            Waiting { waited_ms: ms(waited), left_ms: ms(left), ..entry.waiting.clone() }
+        };
+        entries.values().map(now).collect()
+    }
+
+    /// Nobody is asked any more, and nobody waits.
+    pub fn end(&self) {
+        self.ended.set(true);
+        for (_, entry) in std::mem::take(&mut *self.entries.borrow_mut()) {
+            let _ = entry.tell.send(Outcome::Ended);
+        }
+    }
+
+    fn remember(&self, id: &str, how: &str) {
+        let mut over = self.over.borrow_mut();
+        if over.len() == REMEMBERED {
+            over.pop_front();
+        }
+        over.push_back((id.to_owned(), how.to_owned()));
+    }
+
+    fn tell_desktop(&self, number: u64) {
+        let entries = self.entries.borrow();
+        if let Some(entry) = entries.get(&number) {
+            self.desktop.tell(&entry.waiting, entries.len());
+        }
+    }
+}
+
+/// The place of a question among those that wait, left with this value.
+struct Place<'p> {
+    pending: &'p Pending,
+    number: u64,
+}
+
+impl Place<'_> {
+    fn over(&self, how: &str) {
+        if let Some(entry) = self.pending.entries.borrow_mut().remove(&self.number) {
+            self.pending.remember(&entry.waiting.id, how);
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.over("who asked is gone");
+    }
+}
+
+/// Whether a process is this one or stands below it.
+fn is_below(process: Option<i32>, above: Option<i32>) -> bool {
+    let (Some(process), Some(above)) = (process, above) else { return false };
+    let line = std::iter::successors(Some(process), |process| processes::parent(*process));
+    line.take(DEEPEST).any(|each| each == above)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    use tokio::task::{spawn_local, yield_now};
+
+    use super::{Hold, Outcome, Pending, Refused, Reply, Scope, Waiting};
+    use crate::server::runtime;
+
+    #[derive(Clone)]
+    struct Asker(Rc<Cell<bool>>);
+
+    impl Hold for Asker {
+        async fn say_held(&self) -> bool {
+            true
+        }
+
+        fn is_there(&self) -> bool {
+            self.0.get()
+        }
+    }
+
+    fn waiting(command: &str) -> Waiting {
+        Waiting {
+            id: String::new(),
+            command: command.to_owned(),
+            agent: "a".to_owned(),
+            session: "s".to_owned(),
+            cwd: None,
+            pid: i32::try_from(std::process::id()).ok(),
+            message: String::new(),
+            policy: None,
+            waited_ms: 0,
+            left_ms: 0,
+        }
+    }
+
+    fn reply(approved: bool, scope: Scope) -> Reply {
+        Reply { approved, scope, message: None }
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn the_first_word_counts_and_a_later_one_is_told_so() {
+        runtime().unwrap().block_on(async {
+            let pending = Rc::new(Pending::new("abcdef"));
+            let there = Rc::new(Cell::new(true));
+            for (approved, how) in [(true, "it was approved"), (false, "it was denied")] {
+                let (own, asker) = (Rc::clone(&pending), Asker(Rc::clone(&there)));
+                let waits = spawn_local(async move { own.wait(waiting("x"), LONG, &asker).await });
+                yield_now().await;
+                let id = pending.list()[0].id.clone();
+                assert!(id.starts_with("abcd-"), "{id}");
+                let said = reply(approved, Scope::Once);
+                assert_eq!(pending.resolve(&id, said.clone()), Ok(()));
+                assert_eq!(waits.await.unwrap(), Outcome::Said(said.clone()));
+                for _ in 0..2 {
+                    let late = pending.resolve(&id, reply(!approved, Scope::Session));
+                    assert_eq!(late, Err(Refused::Over(how.to_owned())));
+                }
+            }
+            assert!(pending.list().is_empty());
+            assert_eq!(pending.resolve("abcd-9", reply(true, Scope::Once)), Err(Refused::Unknown));
+        });
+    }
+
+    #[test]
+    fn who_is_gone_waits_no_more_and_cannot_be_answered() {
+        runtime().unwrap().block_on(async {
+            let pending = Rc::new(Pending::new("abcdef"));
+            let there = Rc::new(Cell::new(true));
+            let (own, asker) = (Rc::clone(&pending), Asker(Rc::clone(&there)));
+            let waits = spawn_local(async move { own.wait(waiting("x"), LONG, &asker).await });
+            yield_now().await;
+            let id = pending.list()[0].id.clone();
+            there.set(false);
+            // Before the next look, and after.
+            let gone = Err(Refused::Over("who asked is gone".to_owned()));
+            assert_eq!(pending.resolve(&id, reply(true, Scope::Session)), gone);
+            assert_eq!(waits.await.unwrap(), Outcome::Gone);
+            assert_eq!(pending.resolve(&id, reply(true, Scope::Session)), gone);
+            assert!(!pending.remembers("s", "x", None), "nothing was approved");
+            let asker = Asker(Rc::clone(&there));
+            assert_eq!(pending.wait(waiting("x"), LONG, &asker).await, Outcome::Gone);
+            there.set(true);
+            let short = Duration::from_millis(30);
+            let asker = Asker(there);
+            assert_eq!(pending.wait(waiting("x"), short, &asker).await, Outcome::Late(short));
+            pending.end();
+            assert_eq!(pending.wait(waiting("x"), short, &asker).await, Outcome::Unasked);
+        });
+    }
+
+    #[test]
+    fn what_was_approved_holds_as_far_as_it_was_meant_and_no_further() {
+        runtime().unwrap().block_on(async {
+            let pid = i32::try_from(std::process::id()).ok();
+            for (scope, command, asked, session, holds) in [
+                (Scope::Session, "git push", "git push", "s", [true, true]),
+                (Scope::Session, "git push", "git push", "other", [false, false]),
+                (Scope::Session, "git push", "git push -f", "s", [false, false]),
+                (Scope::Session, "git push -n", "git push", "s", [false, false]),
+                (Scope::Session, "sh -c 'a; git push'", "git push", "s", [true, true]),
+                (Scope::Once, "git push", "git push", "s", [false, false]),
+                (Scope::Once, "sh -c 'a; git push'", "git push", "s", [true, false]),
+                (Scope::Once, "sh -c 'a; git push'", "/tmp/git push", "s", [false, false]),
+                (Scope::Once, "sh -c 'a; git push'", "git push; b", "s", [false, false]),
+            ] {
+                let pending = Rc::new(Pending::new("abcdef"));
+                let (own, asker) = (Rc::clone(&pending), Asker(Rc::new(Cell::new(true))));
+                let what = waiting(command);
+                let waits = spawn_local(async move { own.wait(what, LONG, &asker).await });
+                yield_now().await;
+                let id = pending.list()[0].id.clone();
+                assert_eq!(pending.resolve(&id, reply(true, scope)), Ok(()));
+                waits.await.unwrap();
+                let held = [(); 2].map(|()| pending.remembers(session, asked, pid));
+                assert_eq!(held, holds, "{scope:?} {command}: {asked}");
+                if scope == Scope::Once {
+                    assert!(!pending.remembers(session, asked, Some(1)), "no process of another's");
+                }
+            }
+        });
+    }
+}
