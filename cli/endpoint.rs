@@ -7,11 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use attohttpc::ProxySettings;
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::Request;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::HOST;
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use nix::unistd::{Uid, geteuid};
 use rampart_core::settings::Settings;
@@ -133,6 +133,24 @@ impl Endpoint {
         self.ways.iter().find_map(Way::well)
     }
 
+    /// Asks over the first Unix socket of it where somebody listens, which tells the server who it
+    /// is.
+    ///
+    /// # Errors
+    /// There is none, or no answer in time.
+    pub fn exchange(
+        &self,
+        method: &Method,
+        path: &str,
+        body: &str,
+        limit: usize,
+        patience: Duration,
+    ) -> io::Result<(StatusCode, Vec<u8>)> {
+        let socket = self.ways.iter().find_map(|way| way.place.connect().ok());
+        let socket = socket.ok_or(io::ErrorKind::NotConnected)?;
+        over_socket(socket, method, path, body, limit, patience)
+    }
+
     /// Whether the server that listens there belongs to this user or to root, by each of the
     /// URLs; `false` also where the system does not tell.
     pub fn is_trusted(&self) -> bool {
@@ -187,24 +205,37 @@ impl Place {
     }
 }
 
-/// The server's report on itself over a Unix socket, with which `attohttpc` cannot speak.
+/// The server's report on itself over a Unix socket.
 fn health_over_socket(socket: UnixStream) -> io::Result<Vec<u8>> {
+    let asked = over_socket(socket, &Method::GET, "/healthz", "", PROBE_ANSWER_LIMIT, PROBE_TIME);
+    let (status, body) = asked?;
+    if status.is_success() { Ok(body) } else { Err(io::Error::other(status.to_string())) }
+}
+
+/// Asks over a Unix socket, with which `attohttpc` cannot speak.
+fn over_socket(
+    socket: UnixStream,
+    method: &Method,
+    path: &str,
+    body: &str,
+    limit: usize,
+    patience: Duration,
+) -> io::Result<(StatusCode, Vec<u8>)> {
     socket.set_nonblocking(true)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let asked = async {
         let socket = TokioIo::new(tokio::net::UnixStream::from_std(socket)?);
         let (mut sender, driver) = http1::handshake(socket).await.map_err(io::Error::other)?;
-        let question = Request::get("/healthz").header(HOST, "localhost");
-        let question = question.body(Empty::<Bytes>::new()).map_err(io::Error::other)?;
+        let question = Request::builder().method(method).uri(path).header(HOST, "localhost");
+        let question = question.body(Full::<Bytes>::from(body.to_owned()));
         tokio::spawn(driver);
-        let answer = sender.send_request(question).await.map_err(io::Error::other)?;
-        if !answer.status().is_success() {
-            return Err(io::Error::other(answer.status().to_string()));
-        }
-        let body = Limited::new(answer.into_body(), PROBE_ANSWER_LIMIT).collect().await;
-        body.map(|body| body.to_bytes().into()).map_err(io::Error::other)
+        let answer = sender.send_request(question.map_err(io::Error::other)?).await;
+        let answer = answer.map_err(io::Error::other)?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), limit).collect().await;
+        body.map(|body| (status, body.to_bytes().into())).map_err(io::Error::other)
     };
-    runtime.block_on(async { timeout(PROBE_TIME, asked).await? })
+    runtime.block_on(async { timeout(patience, asked).await? })
 }
 
 /// Where the library would look for it.

@@ -1,6 +1,7 @@
 //! The `rampart` command: runs an agent under a policy, serves policies, and
 //! explains what they say.
 
+mod approvals;
 mod audit;
 mod command_line;
 mod commands;
@@ -26,7 +27,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    audit as audit_command, doctor, log, manual, policy, preload, rules, serve, setup, status, test,
+    audit as audit_command, doctor, log, manual, pending, policy, preload, rules, serve, setup,
+    status, test,
 };
 use failure::{Failure, say};
 
@@ -57,6 +59,9 @@ enum Command {
     Allow(rules::Allow),
     Block(rules::Block),
     Rules(rules::Arguments),
+    Pending(pending::Pending),
+    Approve(pending::Approve),
+    Deny(pending::Deny),
     Log(log::Arguments),
     Audit(audit_command::Arguments),
     Status(status::Arguments),
@@ -86,6 +91,9 @@ fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Allow(arguments) => rules::allow(arguments).map(|()| ExitCode::SUCCESS),
         Command::Block(arguments) => rules::block(arguments).map(|()| ExitCode::SUCCESS),
         Command::Rules(arguments) => rules::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Pending(arguments) => pending::pending(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Approve(arguments) => pending::approve(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Deny(arguments) => pending::deny(arguments).map(|()| ExitCode::SUCCESS),
         Command::Log(arguments) => log::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Audit(arguments) => audit_command::run(arguments).map(status),
         Command::Status(arguments) => status::run(arguments).map(|()| ExitCode::SUCCESS),

@@ -66,9 +66,7 @@ pub fn state(settings: &Settings<'_>, found: &Found<'_>, room: Option<Room<'stat
         equipment: match room {
             // Nothing is asked, nor looked up.
             None => Err("disabled"),
-            Some(room) => {
-                equipment(settings, found.preload.unwrap_or_default(), pid, ask_ms, room)
-            }
+            Some(room) => equipment(settings, found.preload.unwrap_or_default(), pid, ask_ms, room),
         },
         real: Real::find(),
     }
@@ -121,8 +119,6 @@ fn guard(
     preload: &[u8],
     arena: &mut Arena<'static>,
 ) -> Result<Guard<'static>, Full> {
-    let timeout = Decimal::new(u64::from(settings.timeout_ms));
-    let ask = settings.ask_ms.map(|ms| Decimal::new(u64::from(ms)));
     let flag = |on: bool| Some(if on { &b"1"[..] } else { b"0" });
     let mut variables = [None; Variable::ALL.len()];
     for (variable, entry) in Variable::ALL.into_iter().zip(&mut variables) {
@@ -135,13 +131,19 @@ fn guard(
             Variable::Session => settings.session,
             Variable::Debug => flag(settings.debug),
             Variable::Notice => settings.notice.value(),
-            Variable::TimeoutMs => Some(timeout.as_bytes()),
+            Variable::TimeoutMs => {
+                *entry = Some(number(variable, settings.timeout_ms, arena)?);
+                None
+            }
             Variable::Address => settings.address,
             Variable::Sealed => settings.sealed,
             // By default children find what they did before there was a choice.
             Variable::Refusal if settings.refusal == Refusal::Errno => None,
             Variable::Refusal => Some(settings.refusal.as_str().as_bytes()),
-            Variable::AskMs => ask.as_ref().map(Decimal::as_bytes),
+            Variable::AskMs => {
+                *entry = settings.ask_ms.map(|ms| number(variable, ms, arena)).transpose()?;
+                None
+            }
         };
         if let Some(value) = value {
             *entry = Some(string(&[variable.name().to_bytes(), b"=", value], arena)?);
@@ -154,6 +156,18 @@ fn guard(
     let preload = CStr::from_bytes_with_nul(entry).map_err(|_| Full)?;
     let listing = os::listing_variable();
     Ok(Guard { os: here, variables, preload, library, library_as_given, listing })
+}
+
+/// The entry of a variable that is a number. In a frame of its own, as little is to stand on that
+/// of the state.
+#[inline(never)]
+fn number(
+    variable: Variable,
+    number: u32,
+    arena: &mut Arena<'static>,
+) -> Result<&'static CStr, Full> {
+    let digits = Decimal::new(u64::from(number));
+    string(&[variable.name().to_bytes(), b"=", digits.as_bytes()], arena)
 }
 
 fn string(pieces: &[&[u8]], arena: &mut Arena<'static>) -> Result<&'static CStr, Full> {

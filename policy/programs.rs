@@ -13,7 +13,7 @@
 //! for what changes neither who nor where nor what, so that it needs no permission of its own.
 //! `.global()` says that the options stand before a subcommand, whose name is what matters.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// What is done to a file, or with a URL.
@@ -376,13 +376,17 @@ static BY_NAME: LazyLock<HashMap<&str, &Program>> = LazyLock::new(|| {
 
 /// What is known of the subcommand `second` of the program `name`.
 pub(crate) fn find_subcommand(name: &str, second: &str) -> Option<&'static Program> {
-    static FIRST: LazyLock<HashSet<&str>> = LazyLock::new(|| {
-        BY_NAME.keys().filter_map(|name| name.split_once(' ').map(|(first, _)| first)).collect()
+    // By both words apart: every command is looked up several times.
+    static SUBCOMMANDS: LazyLock<HashMap<&str, HashMap<&str, &Program>>> = LazyLock::new(|| {
+        let mut all: HashMap<_, HashMap<_, _>> = HashMap::new();
+        for (name, program) in BY_NAME.iter() {
+            if let Some((first, second)) = name.split_once(' ') {
+                all.entry(first).or_default().insert(second, *program);
+            }
+        }
+        all
     });
-    FIRST
-        .contains(name)
-        .then(|| BY_NAME.get(format!("{name} {second}").as_str()).copied())
-        .flatten()
+    SUBCOMMANDS.get(name)?.get(second).copied()
 }
 
 /// What is known of the program `name`, a last path component, or of a subcommand of it.

@@ -74,9 +74,7 @@ impl<'m> Preamble<'m> {
         let body = arena.write(|text| {
             text.push(b"{")?;
             if let Some(ms) = asker.ask_ms {
-                text.push(br#""ask_ms":"#)?;
-                text.push(Decimal::new(u64::from(ms)).as_bytes())?;
-                text.push(b",")?;
+                push_patience(text, ms)?;
             }
             text.push(br#""agent":""#)?;
             command::write_text(asker.agent, text)?;
@@ -92,6 +90,14 @@ impl<'m> Preamble<'m> {
     pub fn waits(&self) -> bool {
         self.waits
     }
+}
+
+/// In a frame of its own: the one who makes a preamble has the largest.
+#[inline(never)]
+fn push_patience(text: &mut Text<'_>, ms: u32) -> Result<(), Full> {
+    text.push(br#""ask_ms":"#)?;
+    text.push(Decimal::new(u64::from(ms)).as_bytes())?;
+    text.push(b",")
 }
 
 impl Sink for Text<'_> {

@@ -1,6 +1,7 @@
 //! What is to be written, as it comes from the answers: taken down as it is, so that an answer
 //! does not wait for masks and hashes.
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use serde_json::Value;
@@ -94,12 +95,12 @@ impl Entry {
 
     /// The event that is written: now that nobody waits, with masks, and with the process's parent
     /// where it is still there.
-    pub fn event(&self, host: &Host) -> Event {
+    pub fn event(&self, host: &Host, parents: &mut Parents) -> Event {
         let mut event = self.event.clone();
         event.host = Some(host.clone());
         if let Some(pid) = self.pid {
             event.request.insert("pid".into(), pid.into());
-            if let Some(parent) = processes::parent(pid) {
+            if let Some(parent) = parents.of(pid) {
                 event.request.insert("parent".into(), parent.into());
             }
         }
@@ -118,6 +119,16 @@ impl Entry {
             event.request.insert("command".into(), kept.into());
         }
         event
+    }
+}
+
+/// The parents of those who ask, each looked up once for all entries of a moment.
+#[derive(Default)]
+pub struct Parents(HashMap<i32, Option<i32>>);
+
+impl Parents {
+    fn of(&mut self, process: i32) -> Option<i32> {
+        *self.0.entry(process).or_insert_with(|| processes::parent(process))
     }
 }
 

@@ -216,7 +216,10 @@ fn a_command_that_the_go_command_could_not_read_is_shortened_with_its_hash() {
 fn a_fault_in_a_record_leaves_nothing_to_the_next_one_and_the_chain_holds() {
     let (_directory, path) = audit();
     let (mut bytes, mut head) = (Vec::new(), String::new());
-    let event = |id: &str| entry(id, "ls").event(&super::event::Host::default());
+    let event = |id: &str| {
+        entry(id, "ls")
+            .event(&super::event::Host::default(), &mut super::record::Parents::default())
+    };
     chain(|| event("1"), &mut head, &mut bytes);
     chain(|| -> Event { panic!("a fault") }, &mut head, &mut bytes);
     chain(|| event("3"), &mut head, &mut bytes);

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::event::{Event, Host};
 use super::files::{self, Tail};
-use super::record::Entry;
+use super::record::{Entry, Parents};
 use crate::failure::say;
 
 /// How long a lock is waited for.
@@ -274,12 +274,13 @@ impl Writer {
     /// All that waits as lines, and the hash of the last.
     fn lines(&self) -> (Vec<u8>, String) {
         let (mut bytes, mut head) = (Vec::new(), self.head.clone());
+        let mut parents = Parents::default();
         let gap = (self.lost > 0).then(|| {
             let message = format!("{} decisions could not be written and are lost", self.lost);
             Entry::notice("lost", &message)
         });
         for entry in gap.iter().chain(&self.backlog) {
-            chain(|| entry.event(&self.host), &mut head, &mut bytes);
+            chain(|| entry.event(&self.host, &mut parents), &mut head, &mut bytes);
         }
         (bytes, head)
     }
@@ -336,7 +337,9 @@ pub fn chain(make: impl FnOnce() -> Event, head: &mut String, bytes: &mut Vec<u8
     *head = written.unwrap_or_else(|_| {
         bytes.truncate(end);
         let message = "a decision could not be written, by a fault of rampart itself";
-        Entry::notice("fault", message).event(&Host::default()).chain(head, bytes)
+        Entry::notice("fault", message)
+            .event(&Host::default(), &mut Parents::default())
+            .chain(head, bytes)
     });
 }
 

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod doctor;
 pub mod log;
 pub mod manual;
+pub mod pending;
 pub mod policy;
 pub mod preload;
 pub mod rules;

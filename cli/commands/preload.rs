@@ -89,6 +89,19 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value = "shell", help_heading = "Verdicts")]
     refusal: Look,
 
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "300",
+        value_parser = clap::value_parser!(u32).range(1..=86_400),
+        help = "Wait for a person where a rule asks one, for so long [without a number: 300]; \
+            `rampart pending` lists what waits",
+        help_heading = "Verdicts"
+    )]
+    ask: Option<u32>,
+
     /// Name of the agent, for the policy and the audit
     #[arg(long, value_name = "NAME", default_value = "preload", help_heading = "Names")]
     agent: OsString,
@@ -233,6 +246,7 @@ pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
         is_reached: server.is_reached,
         sealed: sealing.map(|sealing| sealing.mark),
         refusal: arguments.refusal.into(),
+        ask_ms: arguments.ask.map(|seconds| seconds * 1000),
     }
     .enter();
     match sealing {
@@ -259,6 +273,7 @@ fn run_sealed(
         enforces: arguments.mode == Mode::Enforce,
         manner: Manner::new(arguments.refusal.into(), environment::is_silent()),
         timeout: relay::whole_patience(),
+        ask_ms: arguments.ask.map(|seconds| seconds * 1000),
     })?;
     let plan =
         Plan { judge: Box::new(asking), no_new_privs: sealing.no_new_privs, mark: sealing.mark };

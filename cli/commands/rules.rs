@@ -115,6 +115,22 @@ pub fn allow(arguments: &Allow) -> Result<(), Failure> {
     add(Effect::Allow, &arguments.rule, None)
 }
 
+/// Writes a rule that allows this command and no other.
+///
+/// # Errors
+/// As [`allow`], or no pattern stands for this command alone.
+pub fn allow_exactly(command: &str) -> Result<(), Failure> {
+    if command.contains(['*', '?', '[']) {
+        return Err(Failure::usage(
+            "its rule would allow other commands, too, for it has `*`, `?` or `[` in it: approve it \
+             with --once or --session, or choose a pattern with `rampart allow`",
+        ));
+    }
+    let pattern = command.to_owned();
+    let rule = Rule { pattern, once: false, lasts: None, project: false, dry_run: false };
+    add(Effect::Allow, &rule, None)
+}
+
 /// Writes a rule that refuses.
 ///
 /// # Errors
@@ -234,7 +250,10 @@ fn is_over(rule: &Written) -> bool {
 }
 
 /// A model that is refused something must not allow it to itself.
-fn refuse_guarded(what: &str) -> Result<(), Failure> {
+///
+/// # Errors
+/// This process is guarded.
+pub fn refuse_guarded(what: &str) -> Result<(), Failure> {
     if is_guarded() {
         return Err(Failure::cannot_run(format!(
             "`rampart {what}` is for the person at the keyboard, and this process is guarded"

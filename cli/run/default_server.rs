@@ -13,7 +13,11 @@ pub fn find(home: &Home) -> Option<Endpoint> {
         stated(home),
         Endpoint::parse(DEFAULT_URL).ok(),
     ];
-    places.into_iter().flatten().find(|place| place.is_trusted() && place.is_well())
+    // Who listens is looked up in the table of all connections of the machine: only where somebody
+    // does.
+    let is_it =
+        |place: &Endpoint| place.is_reachable(None) && place.is_trusted() && place.is_well();
+    places.into_iter().flatten().find(is_it)
 }
 
 /// What the Go command's server writes down of itself. One that speaks TLS has to be named.

@@ -66,6 +66,8 @@ pub struct Guard<'a> {
     /// The mark of a sealed run.
     pub sealed: Option<u16>,
     pub refusal: Refusal,
+    /// How long a person is waited for, in milliseconds, if one is.
+    pub ask_ms: Option<u32>,
 }
 
 /// One variable and its new value; without one it is removed.
@@ -92,6 +94,7 @@ impl Guard<'_> {
             ("RAMPART_MODE", Some(self.mode.name().into())),
             ("RAMPART_FAIL_OPEN", Some(if self.fail_open { "1" } else { "0" }.into())),
             ("RAMPART_REFUSAL", Some(self.refusal.as_str().into())),
+            ("RAMPART_ASK_MS", self.ask_ms.map(|ms| ms.to_string().into())),
             ("RAMPART_AGENT", Some(self.agent.to_owned())),
             ("RAMPART_SESSION", Some(self.session.to_owned())),
             ("RAMPART_ADDRESS", self.address.map(|address| address.to_string().into())),
@@ -172,6 +175,7 @@ mod tests {
             is_reached: true,
             sealed: None,
             refusal: Refusal::Shell,
+            ask_ms: Some(1000),
         };
         let changes = guard.changes(None);
         let value = |name: &str| {
@@ -186,6 +190,7 @@ mod tests {
         assert_eq!(value("RAMPART_MODE"), some("monitor"));
         assert_eq!(value("RAMPART_FAIL_OPEN"), some("0"));
         assert_eq!(value("RAMPART_REFUSAL"), some("shell"));
+        assert_eq!(value("RAMPART_ASK_MS"), some("1000"));
         assert_eq!(value("RAMPART_DEBUG"), None);
         assert_eq!(value("RAMPART_NOTICE"), some("1"));
     }

@@ -37,12 +37,14 @@ pub async fn converse<H: Handler>(arrival: Arrival, visitor: Visitor, door: Rc<D
     let stream = Rc::new(RefCell::new(stream));
     let asker = Asker::new(peer, Rc::clone(&stream), Rc::clone(&visitor));
     let mut wire = Wire::new(stream, Rc::clone(&visitor));
-    // While it rests, what it takes to speak HTTP is given back.
-    while let Some(rested) = Box::pin(speak(wire, &asker, &visitor, &door)).await {
-        wire = rested;
-        if !matches!(rest(&mut wire, &visitor).await, Ok(true)) {
+    loop {
+        // What it takes to speak HTTP is given back before it rests.
+        let spoken = Box::pin(speak(wire, &asker, &visitor, &door)).await;
+        let Some(mut rested) = spoken else { return };
+        if !matches!(rest(&mut rested, &visitor).await, Ok(true)) {
             return;
         }
+        wire = rested;
     }
 }
 
@@ -80,7 +82,7 @@ async fn speak<H: Handler>(
                 let parts = http.into_parts();
                 let mut wire = parts.io.into_inner();
                 // The beginning of a request may have come with the one before it.
-                wire.put_back(parts.read_buf);
+                wire.put_back(&parts.read_buf);
                 return Some(wire);
             }
             Word::Go if !visitor.has_just_asked() => return None,

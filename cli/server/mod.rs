@@ -35,6 +35,7 @@ use tokio::time::sleep;
 pub use answer::{Answer, Asked, Endpoint};
 pub use crowd::Crowd;
 pub use itself::Itself;
+pub use pending::{Reply, Scope, Waiting};
 pub use policy::Policy;
 pub use question::verdict_name;
 pub use reload::Reload;

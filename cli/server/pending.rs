@@ -1,7 +1,8 @@
 //! Questions that wait for a person, and what persons have said.
 //!
 //! For those who show them: `GET /v1/approvals` lists them as [`Waiting`], and
-//! `POST /v1/approvals/ID/resolve` with a [`Reply`] answers one.
+//! `POST /v1/approvals/ID/resolve` with a [`Reply`] answers one; [`crate::approvals`] is the
+//! other end of both, for all servers of this user at once.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -18,7 +19,7 @@ use crate::run::processes;
 /// So many questions wait at once; more are not asked.
 const MOST: usize = 1024;
 /// A longer command nobody reads.
-const LONGEST_COMMAND: usize = 64 * 1024;
+const LONGEST_COMMAND: usize = 16 * 1024;
 /// How often it is looked whether who asked is still there.
 const LOOK: Duration = Duration::from_millis(500);
 /// For how long what was approved once also holds for what it starts by the same words.
@@ -105,6 +106,8 @@ pub enum Outcome {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refused {
     Unknown,
+    /// It was none.
+    NoReply,
     /// It was answered, or ended, before.
     Over(String),
 }
@@ -201,28 +204,39 @@ impl Pending {
         }
     }
 
+    /// The number of the question with this id.
+    ///
+    /// # Errors
+    /// It does not wait.
+    pub fn find(&self, id: &str) -> Result<u64, Refused> {
+        let found =
+            self.entries.borrow().iter().find(|(_, each)| each.waiting.id == id).map(|it| *it.0);
+        found.ok_or_else(|| {
+            let over = self.over.borrow();
+            let over = over.iter().find(|(each, _)| each == id);
+            over.map_or(Refused::Unknown, |(_, how)| Refused::Over(how.clone()))
+        })
+    }
+
     /// Has a question answered. The first word counts.
     ///
     /// # Errors
     /// [`Refused`]: nothing has come of it.
-    pub fn resolve(&self, id: &str, reply: Reply) -> Result<(), Refused> {
-        let found =
-            self.entries.borrow().iter().find(|(_, each)| each.waiting.id == id).map(|it| *it.0);
-        let Some(number) = found else {
-            let over = self.over.borrow();
-            let over = over.iter().find(|(each, _)| each == id);
-            return Err(over.map_or(Refused::Unknown, |(_, how)| Refused::Over(how.clone())));
-        };
+    pub fn resolve(&self, number: u64, reply: Reply) -> Result<(), Refused> {
         let Some(entry) = self.entries.borrow_mut().remove(&number) else {
             return Err(Refused::Unknown);
         };
         let Entry { waiting, is_there, tell, .. } = entry;
         let gone = "who asked is gone";
         if !is_there() {
-            self.remember(id, gone);
+            self.remember(&waiting.id, gone);
             let _ = tell.send(Outcome::Gone);
             return Err(Refused::Over(gone.to_owned()));
         }
+        self.remember(
+            &waiting.id,
+            if reply.approved { "it was approved" } else { "it was denied" },
+        );
         let grant = reply.approved.then(|| Grant {
             session: waiting.session,
             command: waiting.command,
@@ -231,7 +245,6 @@ impl Pending {
                 Scope::Session => None,
             },
         });
-        self.remember(id, if reply.approved { "it was approved" } else { "it was denied" });
         if tell.send(Outcome::Said(reply)).is_err() {
             return Err(Refused::Over(gone.to_owned()));
         }
@@ -366,6 +379,10 @@ mod tests {
         Reply { approved, scope, message: None }
     }
 
+    fn answered(pending: &Pending, id: &str, reply: Reply) -> Result<(), Refused> {
+        pending.find(id).and_then(|number| pending.resolve(number, reply))
+    }
+
     const LONG: Duration = Duration::from_secs(60);
 
     #[test]
@@ -380,15 +397,18 @@ mod tests {
                 let id = pending.list()[0].id.clone();
                 assert!(id.starts_with("abcd-"), "{id}");
                 let said = reply(approved, Scope::Once);
-                assert_eq!(pending.resolve(&id, said.clone()), Ok(()));
+                assert_eq!(answered(&pending, &id, said.clone()), Ok(()));
                 assert_eq!(waits.await.unwrap(), Outcome::Said(said.clone()));
                 for _ in 0..2 {
-                    let late = pending.resolve(&id, reply(!approved, Scope::Session));
+                    let late = answered(&pending, &id, reply(!approved, Scope::Session));
                     assert_eq!(late, Err(Refused::Over(how.to_owned())));
                 }
             }
             assert!(pending.list().is_empty());
-            assert_eq!(pending.resolve("abcd-9", reply(true, Scope::Once)), Err(Refused::Unknown));
+            assert_eq!(
+                answered(&pending, "abcd-9", reply(true, Scope::Once)),
+                Err(Refused::Unknown)
+            );
         });
     }
 
@@ -404,9 +424,9 @@ mod tests {
             there.set(false);
             // Before the next look, and after.
             let gone = Err(Refused::Over("who asked is gone".to_owned()));
-            assert_eq!(pending.resolve(&id, reply(true, Scope::Session)), gone);
+            assert_eq!(answered(&pending, &id, reply(true, Scope::Session)), gone);
             assert_eq!(waits.await.unwrap(), Outcome::Gone);
-            assert_eq!(pending.resolve(&id, reply(true, Scope::Session)), gone);
+            assert_eq!(answered(&pending, &id, reply(true, Scope::Session)), gone);
             assert!(!pending.remembers("s", "x", None), "nothing was approved");
             let asker = Asker(Rc::clone(&there));
             assert_eq!(pending.wait(waiting("x"), LONG, &asker).await, Outcome::Gone);
@@ -440,7 +460,7 @@ mod tests {
                 let waits = spawn_local(async move { own.wait(what, LONG, &asker).await });
                 yield_now().await;
                 let id = pending.list()[0].id.clone();
-                assert_eq!(pending.resolve(&id, reply(true, scope)), Ok(()));
+                assert_eq!(answered(&pending, &id, reply(true, scope)), Ok(()));
                 waits.await.unwrap();
                 let held = [(); 2].map(|()| pending.remembers(session, asked, pid));
                 assert_eq!(held, holds, "{scope:?} {command}: {asked}");

@@ -38,3 +38,34 @@ pub fn objection(peer: Peer, has_asked: impl Fn(i32) -> bool) -> Option<&'static
     let mut line = line.take_while(|each| *each > 0).take(DEEPEST);
     line.any(is_guarded).then_some(GUARDED)
 }
+
+#[cfg(test)]
+mod tests {
+    use nix::unistd::geteuid;
+
+    use super::{BY_SOCKET, GUARDED, OF_ANOTHER, Peer, UNKNOWN, objection};
+    use crate::run::processes;
+
+    #[test]
+    fn only_a_known_process_of_this_user_that_no_guard_is_in_may_decide() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = i32::try_from(child.id()).ok();
+        let user = Some(geteuid().as_raw());
+        let now = processes::now();
+        let peer = Peer { pid, user, since: now };
+        let own = std::process::id();
+        // This process is the server, and above its child.
+        assert_eq!(objection(peer, |_| false), Some(GUARDED));
+        let outer = i32::try_from(std::os::unix::process::parent_id()).ok();
+        let person = Peer { pid: outer, ..peer };
+        assert_eq!(objection(person, |_| false), None, "{own}");
+        assert_eq!(objection(person, |each| Some(each) == outer), Some(GUARDED));
+        assert_eq!(objection(Peer { user: Some(77_777), ..person }, |_| false), Some(OF_ANOTHER));
+        assert_eq!(objection(Peer { pid: None, ..person }, |_| false), Some(UNKNOWN));
+        assert_eq!(objection(Peer { since: 0, ..person }, |_| false), Some(UNKNOWN));
+        assert_eq!(objection(Peer::UNKNOWN, |_| false), Some(BY_SOCKET));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(objection(peer, |_| false), Some(UNKNOWN));
+    }
+}

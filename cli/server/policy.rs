@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
+use nix::unistd::Pid;
 use rampart_policy::{Action, Decision, PolicySet};
 use serde::Serialize;
 use tokio::sync::{Notify, Semaphore};
@@ -27,6 +28,7 @@ use crate::audit::{self, Audit, Lines, Record};
 use crate::failure::Failure;
 use crate::mode::Mode;
 use crate::policy_file::suggestion;
+use crate::run::processes;
 use crate::token::Token;
 
 /// A longer question is a long one. Its answer takes longer than to hand it over and back.
@@ -133,7 +135,8 @@ impl Policy {
             Judged::Open(open) => *open,
         };
         let call = question.call();
-        if self.pending.remembers(call.session, call.command, case.pid) {
+        let pid = question.pid.or(case.pid);
+        if self.pending.remembers(call.session, call.command, pid) {
             decision.action = Action::Allow;
             "a person has approved it before".clone_into(&mut decision.message);
         } else if let Some(ms @ 1..) = question.ask_ms {
@@ -143,14 +146,15 @@ impl Policy {
                 agent: call.agent.to_owned(),
                 session: call.session.to_owned(),
                 cwd: call.cwd.map(str::to_owned),
-                pid: question.pid.or(case.pid),
+                pid,
                 message: decision.message.clone(),
                 policy: decision.matched.first().cloned(),
                 waited_ms: 0,
                 left_ms: 0,
             };
             let patience = Duration::from_millis(ms.into());
-            outcome(&mut decision, self.pending.wait(waiting, patience, hold).await);
+            let hold = OnBehalf { hold: hold.clone(), process: question.pid };
+            outcome(&mut decision, self.pending.wait(waiting, patience, &hold).await);
         }
         let mut audit = self.audit.borrow_mut();
         let verdict = case.conclude(&question, decision, took, audit.lines());
@@ -275,12 +279,17 @@ impl Policy {
         if asked.endpoint == Endpoint::Approvals {
             return Answer::json(StatusCode::OK, &Approvals { approvals: self.pending.list() });
         }
-        let Ok(reply) = serde_json::from_slice::<Reply>(&asked.body) else {
-            return Answer::fault(StatusCode::BAD_REQUEST, NOT_A_REPLY);
-        };
-        let (id, approved) = (&*asked.subject, reply.approved);
-        match self.pending.resolve(id, reply) {
+        let id = &*asked.subject;
+        let reply = serde_json::from_slice::<Reply>(&asked.body);
+        let approved = reply.as_ref().is_ok_and(|reply| reply.approved);
+        // What waits no more is told so whatever is said to it.
+        let resolved = self.pending.find(id).and_then(|number| match reply {
+            Ok(reply) => self.pending.resolve(number, reply),
+            Err(_) => Err(Refused::NoReply),
+        });
+        match resolved {
             Ok(()) => Answer::json(StatusCode::OK, &Resolved { id, approved }),
+            Err(Refused::NoReply) => Answer::fault(StatusCode::BAD_REQUEST, NOT_A_REPLY),
             Err(Refused::Unknown) => {
                 Answer::fault(StatusCode::NOT_FOUND, "no question waits that has this id")
             }
@@ -348,6 +357,24 @@ struct Open {
     question: Question<'static>,
     decision: Decision,
     took: Duration,
+}
+
+/// Who asks, maybe on behalf of a process, which waits.
+#[derive(Clone)]
+struct OnBehalf<H> {
+    hold: H,
+    process: Option<i32>,
+}
+
+impl<H: Hold> Hold for OnBehalf<H> {
+    async fn say_held(&self) -> bool {
+        self.hold.say_held().await
+    }
+
+    fn is_there(&self) -> bool {
+        let is_running = |process| processes::started(Pid::from_raw(process)).is_some();
+        self.hold.is_there() && self.process.is_none_or(is_running)
+    }
 }
 
 /// Makes what came of asking a person part of the decision.

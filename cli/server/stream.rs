@@ -87,8 +87,9 @@ impl Wire {
     }
 
     /// Has what came and was not made anything of come again.
-    pub fn put_back(&mut self, unread: Bytes) {
-        self.unread = unread;
+    pub fn put_back(&mut self, unread: &[u8]) {
+        // Not the buffer itself, of which it is a part.
+        self.unread = Bytes::copy_from_slice(unread);
     }
 
     /// Waits until there is something to read; `false`: nothing will come any more.

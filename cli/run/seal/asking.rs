@@ -36,6 +36,8 @@ pub struct Order<'o> {
     pub manner: Manner,
     /// For a whole question, connecting included.
     pub timeout: Duration,
+    /// How long a person is waited for, in milliseconds, if one is.
+    pub ask_ms: Option<u32>,
 }
 
 /// A policy server that is asked over connections that are kept.
@@ -47,6 +49,7 @@ pub struct Asking {
     enforces: bool,
     manner: Manner,
     timeout: Duration,
+    ask_ms: Option<u32>,
     kept: Mutex<Vec<Box<dyn Stream>>>,
 }
 
@@ -102,9 +105,10 @@ impl Asking {
             head.extend(["Authorization: Bearer ", token.reveal(), "\r\n"]);
         }
         head += "Content-Type: application/json\r\nContent-Length: ";
-        let Order { agent, session, enforces, manner, timeout, .. } = order;
+        let Order { agent, session, enforces, manner, timeout, ask_ms, .. } = order;
+        let ask_ms = ask_ms.filter(|_| enforces);
         let kept = Mutex::default();
-        Ok(Self { ways, head, agent, session, enforces, manner, timeout, kept })
+        Ok(Self { ways, head, agent, session, enforces, manner, timeout, ask_ms, kept })
     }
 
     fn body(&self, thread: Pid, command: &str, cwd: Option<&[u8]>) -> String {
@@ -119,7 +123,11 @@ impl Asking {
         if let Some(cwd) = cwd {
             body["cwd"] = String::from_utf8_lossy(cwd).into();
         }
-        body.to_string()
+        match self.ask_ms {
+            // Where a relay finds it, which does not pass it on.
+            Some(ms) => format!("{{\"ask_ms\":{ms},{}", &body.to_string()[1..]),
+            None => body.to_string(),
+        }
     }
 
     /// Asks; a kept connection that turns out to be dead is no failure.
@@ -144,20 +152,21 @@ impl Asking {
         &self,
         mut stream: Box<dyn Stream>,
         request: &str,
-        deadline: Instant,
+        mut deadline: Instant,
         reader: &mut Reader,
     ) -> Option<Outcome> {
         let mut room = [0; 4096];
-        let set = |stream: &dyn Stream| {
+        let mut ask_ms = self.ask_ms;
+        let set = |stream: &dyn Stream, deadline: Instant| {
             let left = deadline.saturating_duration_since(Instant::now());
             stream.set_patience(left.max(Duration::from_millis(1)))
         };
         let cut = |reader: &Reader| reader.has_begun().then(|| reader.closed().outcome);
-        if set(&*stream).is_err() || stream.write_all(request.as_bytes()).is_err() {
+        if set(&*stream, deadline).is_err() || stream.write_all(request.as_bytes()).is_err() {
             return None;
         }
         loop {
-            if Instant::now() >= deadline || set(&*stream).is_err() {
+            if Instant::now() >= deadline || set(&*stream, deadline).is_err() {
                 return Some(Outcome::Unreachable(Unreachable::TimedOut));
             }
             match stream.read(&mut room) {
@@ -169,6 +178,12 @@ impl Asking {
                             kept.push(stream);
                         }
                         return Some(end.outcome);
+                    }
+                    // From now on it is a person who takes the time.
+                    if reader.is_held()
+                        && let Some(ms) = ask_ms.take()
+                    {
+                        deadline = Instant::now() + Duration::from_millis(ms.into()) + self.timeout;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -4,6 +4,7 @@
 //! Nothing here runs a program that could do harm: the commands that the policy is
 //! asked about are only ever words in a request.
 
+mod ask;
 mod audit;
 mod balanced;
 mod commands;

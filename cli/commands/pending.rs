@@ -1,0 +1,134 @@
+//! `rampart pending`, `rampart approve` and `rampart deny`: questions that wait for a person.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::rules;
+use crate::approvals::{Question, Reply, Scope, all, find};
+use crate::failure::{Failure, say};
+use crate::home::Home;
+use crate::output;
+use crate::terminal::{Screen, cut, harmless};
+
+const EXAMPLES: &str = "\
+Examples:
+  rampart preload --ask -- claude     the questions of its `ask` rules wait for five minutes
+  rampart pending
+  rampart approve 9c1e-3 --session    this command may run again, in this session
+  rampart deny 9c1e-3 --message 'Use the staging branch'
+
+It is for the person who started the agent: the server sees who answers, and a guarded process
+is refused, whatever token it shows. Nobody answers twice; a question whose asker is gone is
+gone, too.";
+
+/// List the questions that wait for a person
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Pending {
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Let a command run that waits for it
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Approve {
+    /// The question, as `rampart pending` lists it
+    id: String,
+    /// Only this time [default]
+    #[arg(long)]
+    once: bool,
+    /// The same command in this session, as long as its server runs
+    #[arg(long, conflicts_with = "once")]
+    session: bool,
+    /// From now on, by a rule in your policy, as `rampart allow` writes it
+    #[arg(long, conflicts_with_all = ["once", "session"])]
+    always: bool,
+}
+
+/// Refuse a command that waits
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Deny {
+    /// The question, as `rampart pending` lists it
+    id: String,
+    /// What the agent is told
+    #[arg(long, value_name = "TEXT")]
+    message: Option<String>,
+}
+
+/// Lists them.
+///
+/// # Errors
+/// There is no home, or stdout takes nothing.
+pub fn pending(arguments: &Pending) -> Result<(), Failure> {
+    let questions = all(&Home::locate()?);
+    if arguments.json {
+        let waiting: Vec<_> = questions.iter().map(|question| &question.waiting).collect();
+        return output::json(&waiting);
+    }
+    if questions.is_empty() {
+        say("no question waits");
+    }
+    let screen = Screen::of_stdout();
+    for question in &questions {
+        output::line(told(question, screen.width.unwrap_or(usize::MAX)))?;
+    }
+    Ok(())
+}
+
+/// Lets the command run.
+///
+/// # Errors
+/// It waits no more, or this process may not.
+pub fn approve(arguments: &Approve) -> Result<(), Failure> {
+    rules::refuse_guarded("approve")?;
+    let question = find(&Home::locate()?, &arguments.id)?;
+    let scope = if arguments.session || arguments.always { Scope::Session } else { Scope::Once };
+    if arguments.always {
+        // What cannot be written is not approved either.
+        rules::allow_exactly(&question.waiting.command)?;
+    }
+    question.resolve(&Reply { approved: true, scope, message: None })?;
+    let how = match (arguments.always, scope) {
+        (true, _) => "approved, from now on",
+        (false, Scope::Session) => "approved for this session",
+        (false, Scope::Once) => "approved once",
+    };
+    output::line(format_args!("{how}: {}", harmless(&question.waiting.command)))
+}
+
+/// Refuses it.
+///
+/// # Errors
+/// As [`approve`].
+pub fn deny(arguments: &Deny) -> Result<(), Failure> {
+    rules::refuse_guarded("deny")?;
+    let question = find(&Home::locate()?, &arguments.id)?;
+    let message = arguments.message.clone();
+    question.resolve(&Reply { approved: false, scope: Scope::Once, message })?;
+    output::line(format_args!("denied: {}", harmless(&question.waiting.command)))
+}
+
+/// A question on three lines, the command whole: what is not read cannot be approved.
+fn told(question: &Question, columns: usize) -> String {
+    let waiting = &question.waiting;
+    let seconds = |ms| humantime::format_duration(Duration::from_secs(ms / 1000));
+    let (waited, left) = (seconds(waiting.waited_ms), seconds(waiting.left_ms));
+    let process = waiting.pid.map_or_else(String::new, |pid| format!(", process {pid}"));
+    let place = waiting.cwd.as_deref().map_or_else(String::new, |cwd| format!(" in {cwd}"));
+    let who = format!("{}/{}{process}{place}", waiting.agent, waiting.session);
+    let policy = waiting.policy.as_deref().map_or_else(String::new, |name| format!(" [{name}]"));
+    let why = if waiting.message.is_empty() { "a rule asks a person" } else { &waiting.message };
+    let lines = [
+        format!("{}  {}", waiting.id, harmless(&waiting.command)),
+        cut(
+            &harmless(&format!("    {who}; has waited {waited}, waits for another {left}")),
+            columns,
+        ),
+        cut(&harmless(&format!("    {why}{policy}")), columns),
+    ];
+    lines.join("\n")
+}
