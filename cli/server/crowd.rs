@@ -266,6 +266,11 @@ impl Crowd {
         quietest.is_some()
     }
 
+    /// For how many there is place.
+    pub fn places(&self) -> usize {
+        self.limit
+    }
+
     /// Whether nobody is there.
     pub fn is_empty(&self) -> bool {
         self.visits.borrow().is_empty()

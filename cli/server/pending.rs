@@ -154,15 +154,19 @@ impl Pending {
         }
     }
 
-    /// Waits for a person's word, for so long and as long as who asked is there.
+    /// Waits for a person's word, for so long and as long as who asked is there, where the server
+    /// has so many places.
     pub async fn wait(
         &self,
         mut waiting: Waiting,
         patience: Duration,
+        places: usize,
         hold: &impl Hold,
     ) -> Outcome {
         let is_long = waiting.command.len() > LONGEST_COMMAND;
-        if is_long || self.ended.get() || self.entries.borrow().len() >= MOST {
+        // Each holds a connection, and whoever has no place is not answered at all.
+        let most = MOST.min(places / 2);
+        if is_long || self.ended.get() || self.entries.borrow().len() >= most {
             return Outcome::Unasked;
         }
         let number = self.count.get() + 1;
@@ -392,7 +396,8 @@ mod tests {
             let there = Rc::new(Cell::new(true));
             for (approved, how) in [(true, "it was approved"), (false, "it was denied")] {
                 let (own, asker) = (Rc::clone(&pending), Asker(Rc::clone(&there)));
-                let waits = spawn_local(async move { own.wait(waiting("x"), LONG, &asker).await });
+                let waits =
+                    spawn_local(async move { own.wait(waiting("x"), LONG, 64, &asker).await });
                 yield_now().await;
                 let id = pending.list()[0].id.clone();
                 assert!(id.starts_with("abcd-"), "{id}");
@@ -418,7 +423,7 @@ mod tests {
             let pending = Rc::new(Pending::new("abcdef"));
             let there = Rc::new(Cell::new(true));
             let (own, asker) = (Rc::clone(&pending), Asker(Rc::clone(&there)));
-            let waits = spawn_local(async move { own.wait(waiting("x"), LONG, &asker).await });
+            let waits = spawn_local(async move { own.wait(waiting("x"), LONG, 64, &asker).await });
             yield_now().await;
             let id = pending.list()[0].id.clone();
             there.set(false);
@@ -429,13 +434,15 @@ mod tests {
             assert_eq!(answered(&pending, &id, reply(true, Scope::Session)), gone);
             assert!(!pending.remembers("s", "x", None), "nothing was approved");
             let asker = Asker(Rc::clone(&there));
-            assert_eq!(pending.wait(waiting("x"), LONG, &asker).await, Outcome::Gone);
+            assert_eq!(pending.wait(waiting("x"), LONG, 64, &asker).await, Outcome::Gone);
             there.set(true);
             let short = Duration::from_millis(30);
             let asker = Asker(there);
-            assert_eq!(pending.wait(waiting("x"), short, &asker).await, Outcome::Late(short));
+            assert_eq!(pending.wait(waiting("x"), short, 64, &asker).await, Outcome::Late(short));
+            // Not where there is no place for anybody else.
+            assert_eq!(pending.wait(waiting("x"), short, 1, &asker).await, Outcome::Unasked);
             pending.end();
-            assert_eq!(pending.wait(waiting("x"), short, &asker).await, Outcome::Unasked);
+            assert_eq!(pending.wait(waiting("x"), short, 64, &asker).await, Outcome::Unasked);
         });
     }
 
@@ -457,7 +464,7 @@ mod tests {
                 let pending = Rc::new(Pending::new("abcdef"));
                 let (own, asker) = (Rc::clone(&pending), Asker(Rc::new(Cell::new(true))));
                 let what = waiting(command);
-                let waits = spawn_local(async move { own.wait(what, LONG, &asker).await });
+                let waits = spawn_local(async move { own.wait(what, LONG, 64, &asker).await });
                 yield_now().await;
                 let id = pending.list()[0].id.clone();
                 assert_eq!(answered(&pending, &id, reply(true, scope)), Ok(()));

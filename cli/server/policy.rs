@@ -153,8 +153,9 @@ impl Policy {
                 left_ms: 0,
             };
             let patience = Duration::from_millis(ms.into());
+            let places = self.crowd.get().map_or(usize::MAX, |crowd| crowd.places());
             let hold = OnBehalf { hold: hold.clone(), process: question.pid };
-            outcome(&mut decision, self.pending.wait(waiting, patience, &hold).await);
+            outcome(&mut decision, self.pending.wait(waiting, patience, places, &hold).await);
         }
         let mut audit = self.audit.borrow_mut();
         let verdict = case.conclude(&question, decision, took, audit.lines());

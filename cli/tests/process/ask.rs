@@ -242,7 +242,9 @@ fn cannot_answer(seal: &str, ways: &[&str]) {
     let world = world();
     let source = world.write("sender.c", SENDER);
     let sender = world.path("sender");
-    compile(&source, &sender, &["-static", "-w"]);
+    // One in which the library is not, where there are such.
+    let flags: &[&str] = if cfg!(target_os = "linux") { &["-static", "-w"] } else { &["-w"] };
+    compile(&source, &sender, flags);
     let script = "publish one & s=${RAMPART_URL%%,*}; s=${s#unix://}; echo $s; while read how id; do \
         case $how in \
         plain) sender $s $id;; \
@@ -527,6 +529,23 @@ fn nobody_answers_over_tcp_and_nobody_waits_who_has_not_said_so() {
     assert_eq!(asking.verdict("long")["allowed"], true);
     assert_eq!(resolve(&server, &id, &json!({ "approved": true })).0, 200);
     assert_eq!(asking.verdict("one")["allowed"], true);
+}
+
+#[test]
+fn who_waits_leaves_place_for_those_who_do_not() {
+    let world = world();
+    // Descriptors for 16 clients beside the server's own.
+    let script = "ulimit -n 48; exec \"$@\"";
+    let server = Server::start_by(&world, &["sh", "-c", script, "sh"]);
+    let mut asking = Asking::over_unix(&world, &server);
+    for number in 0..8 {
+        asking.ask(&format!("n{number}"), &format!("publish {number}"));
+    }
+    for number in 8..20 {
+        asking.tell(&format!("ask n{number} 60000 publish {number}"));
+        assert_eq!(asking.verdict(&format!("n{number}"))["decision"], "ask", "{number}");
+    }
+    assert_eq!(list(&server).len(), 8);
 }
 
 #[test]
