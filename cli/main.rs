@@ -28,7 +28,7 @@ use clap::{Parser, Subcommand};
 
 use commands::{
     audit as audit_command, doctor, log, manual, pending, policy, preload, rules, serve, setup,
-    status, test,
+    status, suggest, test, watch,
 };
 use failure::{Failure, say};
 
@@ -65,8 +65,11 @@ enum Command {
     Log(log::Arguments),
     Audit(audit_command::Arguments),
     Status(status::Arguments),
+    Watch(watch::Arguments),
     Doctor(doctor::Arguments),
     Setup(setup::Arguments),
+    #[command(hide = true)]
+    Init(suggest::Init),
     Completions(manual::Completions),
     #[command(name = "man")]
     Manual(manual::Manual),
@@ -97,6 +100,8 @@ fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Log(arguments) => log::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Audit(arguments) => audit_command::run(arguments).map(status),
         Command::Status(arguments) => status::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Watch(arguments) => watch::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Init(arguments) => suggest::init(arguments).map(|()| ExitCode::SUCCESS),
         Command::Completions(arguments) => {
             manual::completions(arguments).map(|()| ExitCode::SUCCESS)
         }

@@ -43,6 +43,16 @@ impl Screen {
         Self { width, colours: false }
     }
 
+    /// Whether colours are wanted and there.
+    pub fn is_coloured(self) -> bool {
+        self.colours
+    }
+
+    /// The text in its colour, if it has one.
+    pub fn paint_cell(&self, (colour, text): &(Option<Colour>, String)) -> String {
+        colour.map_or_else(|| text.clone(), |colour| self.paint(colour, text))
+    }
+
     /// The text in a colour, where there are colours.
     pub fn paint(&self, colour: Colour, text: &str) -> String {
         if !self.colours {

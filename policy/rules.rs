@@ -113,6 +113,12 @@ impl Rule {
         self.action
     }
 
+    /// Line of the file that it begins in, from 1.
+    #[must_use]
+    pub fn line(&self) -> u64 {
+        self.at.line()
+    }
+
     /// What it says to the agent; may be empty.
     #[must_use]
     pub fn message(&self) -> &str {

@@ -104,6 +104,11 @@ impl Event {
         self.asked("command").unwrap_or_default()
     }
 
+    /// How many programs ran unchecked, where it tells of such.
+    pub fn unchecked(&self) -> u64 {
+        self.request.get("missed").and_then(Value::as_u64).unwrap_or(0)
+    }
+
     /// When it was, where it says so.
     pub fn time(&self) -> Option<SystemTime> {
         humantime::parse_rfc3339(&self.timestamp).ok()

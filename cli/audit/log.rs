@@ -69,6 +69,11 @@ impl Lines {
         self.push(Entry::notice(event, message));
     }
 
+    /// Adds that so many programs of a session ran unchecked.
+    pub fn missed(&mut self, agent: &str, session: &str, count: u32, message: &str) {
+        self.push(Entry::missed(agent, session, count, message));
+    }
+
     fn push(&mut self, entry: Entry) {
         self.bytes += entry.bytes();
         self.entries.push(entry);

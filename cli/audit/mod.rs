@@ -15,7 +15,7 @@ mod writer;
 
 pub use event::Event;
 pub use log::{Audit, DELAY, Durability, Lines};
-pub use mask::prepare;
+pub use mask::{mask, prepare};
 pub use read::{Follower, Trail};
 pub use record::Record;
 pub use verify::verify;

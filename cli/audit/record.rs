@@ -88,6 +88,15 @@ impl Entry {
         Self { event, pid: None, command: None }
     }
 
+    /// That so many programs of a session ran unchecked.
+    pub fn missed(agent: &str, session: &str, count: u32, message: &str) -> Self {
+        let mut entry = Self::notice("checks-missed", message);
+        agent.clone_into(&mut entry.event.agent);
+        session.clone_into(&mut entry.event.session);
+        entry.event.request.insert("missed".into(), count.into());
+        entry
+    }
+
     /// About how much memory it takes.
     pub fn bytes(&self) -> usize {
         ENTRY_BYTES + self.command.as_ref().map_or(0, String::len)

@@ -163,7 +163,7 @@ impl Rows {
     /// With columns for these, and for what may come.
     pub fn new(events: &[Event], json: bool) -> Self {
         let screen = Screen::of_stdout();
-        Self { json, screen, layout: Layout::for_events(events, screen.width) }
+        Self { json, screen, layout: Layout::for_events(&events.iter(), screen.width) }
     }
 
     /// Says what a person may do about what was refused last, where a person reads.
@@ -202,8 +202,11 @@ fn advice(events: &[Event]) -> Option<String> {
     Some(format!("why: {why}\nto allow it: {how}"))
 }
 
+/// The text of a column, and its colour.
+pub type Cell = (Option<Colour>, String);
+
 /// The columns of the table.
-struct Layout {
+pub struct Layout {
     with_day: bool,
     who: usize,
     policy: usize,
@@ -212,12 +215,16 @@ struct Layout {
 }
 
 impl Layout {
-    fn for_events(events: &[Event], columns: Option<usize>) -> Self {
+    /// Those that show these best in so many columns.
+    pub fn for_events<'e>(
+        events: &(impl Iterator<Item = &'e Event> + Clone),
+        columns: Option<usize>,
+    ) -> Self {
         let today = Local::of(SystemTime::now());
         let with_day = columns.is_none_or(|columns| columns >= WIDE_COLUMNS)
-            && events.iter().any(|event| !event.local().is_same_day(today));
+            && events.clone().any(|event| !event.local().is_same_day(today));
         let most = |text: fn(&Event) -> String, limit: usize, least: usize| {
-            let widest = events.iter().map(|event| width(&text(event))).max();
+            let widest = events.clone().map(|event| width(&text(event))).max();
             widest.unwrap_or(limit).clamp(least, limit)
         };
         let (mut who, mut policy) = (most(who, WHO_COLUMNS, 3), most(policy, POLICY_COLUMNS, 6));
@@ -239,36 +246,37 @@ impl Layout {
         Self { with_day, who, policy, command: Some(rest(who, policy).max(8)) }
     }
 
-    fn row(&self, event: &Event, screen: Screen) -> String {
+    /// The columns of one event; two blanks go between them.
+    pub fn cells(&self, event: &Event) -> Vec<Cell> {
         let local = event.local();
         let time = if self.with_day { local.day_and_clock() } else { local.clock() };
-        let mut row = format!("{}  {}", screen.paint(Colour::Dim, &time), verdict(event, screen));
+        let mut cells = vec![(Some(Colour::Dim), time), verdict(event)];
         if self.who > 0 {
-            row.push_str("  ");
-            row.push_str(&fit(&who(event), self.who));
+            cells.push((None, fit(&who(event), self.who)));
         }
-        row.push_str("  ");
         let command = told(event);
-        match self.command {
-            None => row.push_str(&command),
-            Some(columns) if self.policy > 0 => row.push_str(&fit(&command, columns)),
-            Some(columns) => row.push_str(&cut(&command, columns)),
-        }
+        cells.push(match self.command {
+            None => (None, command),
+            Some(columns) if self.policy > 0 => (None, fit(&command, columns)),
+            Some(columns) => (None, cut(&command, columns)),
+        });
         let policy = policy(event);
         if self.policy > 0 && !policy.is_empty() {
-            row.push_str("  ");
-            row.push_str(&screen.paint(
-                Colour::Dim,
-                &cut(&policy, if self.command.is_some() { self.policy } else { usize::MAX }),
-            ));
+            let columns = if self.command.is_some() { self.policy } else { usize::MAX };
+            cells.push((Some(Colour::Dim), cut(&policy, columns)));
         }
-        row.truncate(row.trim_end().len());
-        row
+        cells
+    }
+
+    fn row(&self, event: &Event, screen: Screen) -> String {
+        let cells = self.cells(event).into_iter();
+        let painted = cells.map(|cell| screen.paint_cell(&cell)).collect::<Vec<_>>();
+        painted.join("  ").trim_end().to_owned()
     }
 }
 
 /// The verdict in six columns: in brackets where it held nobody up.
-pub fn verdict(event: &Event, screen: Screen) -> String {
+pub fn verdict(event: &Event) -> Cell {
     let action = &*event.decision.action;
     let only_told = event.asked("mode") == Some("monitor") && matches!(action, "deny" | "ask");
     let word = match action {
@@ -276,12 +284,16 @@ pub fn verdict(event: &Event, screen: Screen) -> String {
         _ if only_told => format!("({action})"),
         _ => harmless(action),
     };
-    let word = fit(&word, 6);
+    (colour_of(action), fit(&word, 6))
+}
+
+/// The colour of a verdict.
+pub fn colour_of(action: &str) -> Option<Colour> {
     match action {
-        "deny" => screen.paint(Colour::Red, &word),
-        "watch" => screen.paint(Colour::Yellow, &word),
-        "ask" => screen.paint(Colour::Magenta, &word),
-        _ => word,
+        "deny" => Some(Colour::Red),
+        "watch" => Some(Colour::Yellow),
+        "ask" => Some(Colour::Magenta),
+        _ => None,
     }
 }
 
@@ -305,7 +317,8 @@ pub fn told(event: &Event) -> String {
     harmless(&event.decision.message)
 }
 
-fn policy(event: &Event) -> String {
+/// The policy that decided, where one did.
+pub fn policy(event: &Event) -> String {
     harmless(event.decision.matched_policies.first().map_or("", String::as_str))
 }
 
@@ -329,7 +342,7 @@ mod tests {
         let events =
             [event(&"日本 x".repeat(50), "block-everything-that-is-long"), event("ls", "p")];
         for columns in 30..140 {
-            let layout = Layout::for_events(&events, Some(columns));
+            let layout = Layout::for_events(&events.iter(), Some(columns));
             let plain = Screen::plain(Some(columns));
             for event in &events {
                 let row = layout.row(event, plain);
@@ -343,7 +356,7 @@ mod tests {
     fn elsewhere_a_command_is_whole() {
         let long = "x".repeat(5_000);
         let events = [event(&long, "p")];
-        let row = Layout::for_events(&events, None).row(&events[0], Screen::plain(None));
+        let row = Layout::for_events(&events.iter(), None).row(&events[0], Screen::plain(None));
         assert!(row.contains(&long) && row.contains("claude/night"), "{row}");
     }
 

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod doctor;
+pub mod explain;
 pub mod log;
 pub mod manual;
 pub mod pending;
@@ -13,3 +14,4 @@ pub mod setup;
 pub mod status;
 pub mod suggest;
 pub mod test;
+pub mod watch;

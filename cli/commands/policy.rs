@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::suggest;
+use super::{explain, suggest, test};
 use crate::failure::{Failure, say};
 use crate::home::Home;
 use crate::output;
@@ -18,6 +18,14 @@ Examples:
 
 Each fault is one line FILE:LINE:COLUMN: WHAT. The status is 0 if every file can
 be used, 1 if one cannot.";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  rampart policy explain 'cd /tmp && sudo rm -fr ./x'
+  rampart policy explain --json -- cp a b | jq .reads
+
+Nothing is run and no server is asked. What the command is taken apart into is what
+rules are held against, each in all its spellings.";
 
 const SHOW_EXAMPLES: &str = "\
 Examples:
@@ -46,6 +54,8 @@ enum Action {
         /// The file
         file: PathBuf,
     },
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(test::Question),
     Suggest(suggest::Arguments),
     /// Show the policy that `serve`, `preload` and `test` use
     #[command(after_help = SHOW_EXAMPLES)]
@@ -74,7 +84,8 @@ struct Report<'a> {
 pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
     match &arguments.action {
         Action::Check { files } => check(files),
-        Action::Test { file } => super::test::run_file(file),
+        Action::Test { file } => test::run_file(file),
+        Action::Explain(question) => explain::run(question).map(|()| true),
         Action::Suggest(arguments) => suggest::run(arguments).map(|()| true),
         Action::Show { policy, json } => show(policy.as_deref(), *json).map(|()| true),
     }

@@ -45,17 +45,19 @@ struct Report {
     runs: Vec<Told>,
 }
 
-#[derive(Serialize)]
-struct Told {
+/// A run that is under way.
+#[derive(Debug, Serialize)]
+pub struct Told {
     agent: String,
     session: String,
     mode: String,
     url: String,
     answers: bool,
     policy: Option<String>,
-    processes: Vec<i32>,
+    pub processes: Vec<i32>,
     asked: u64,
     denied: u64,
+    unchecked: u64,
 }
 
 /// Writes what was found.
@@ -65,9 +67,10 @@ struct Told {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut counts = count()?;
     let told = runs().into_iter().map(|run| {
-        let (asked, denied) =
-            counts.remove(&(run.agent.clone(), run.session.clone())).unwrap_or_default();
-        tell(run, asked, denied)
+        let told = Told::of(run);
+        let counted = counts.remove(&(told.agent.clone(), told.session.clone()));
+        let (asked, denied, unchecked) = counted.unwrap_or_default();
+        Told { asked, denied, unchecked, ..told }
     });
     let report = Report {
         runs: told.collect(),
@@ -76,28 +79,59 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json { output::json(&report) } else { output::text(&text(&report)).map(drop) }
 }
 
-fn tell(run: Run, asked: u64, denied: u64) -> Told {
-    // What the library does where nothing is named.
-    let url = if run.url.is_empty() { DEFAULT_URL } else { &run.url };
-    let health = Endpoint::parse(url).ok().and_then(|server| server.health());
-    let Run { agent, session, mode, url, processes } = run;
-    let answers = health.is_some();
-    let policy = health.map(|health| health.policy).filter(|policy| !policy.is_empty());
-    Told { agent, session, mode, url, answers, policy, processes, asked, denied }
+impl Told {
+    /// A run, and what its server says; nothing is counted yet.
+    pub fn of(run: Run) -> Self {
+        // What the library does where nothing is named.
+        let url = if run.url.is_empty() { DEFAULT_URL } else { &run.url };
+        let health = Endpoint::parse(url).ok().and_then(|server| server.health());
+        let Run { agent, session, mode, url, processes } = run;
+        let answers = health.is_some();
+        let policy = health.map(|health| health.policy).filter(|policy| !policy.is_empty());
+        let (asked, denied, unchecked) = Default::default();
+        Self { agent, session, mode, url, answers, policy, processes, asked, denied, unchecked }
+    }
+
+    /// Agent and session.
+    pub fn name(&self) -> String {
+        match (&*self.agent, &*self.session) {
+            ("", "") => "by the library alone".to_owned(),
+            (agent, session) => format!("{agent}/{session}"),
+        }
+    }
+
+    /// By which server and policy.
+    pub fn state(&self) -> String {
+        match (&*self.mode, self.answers, &self.policy) {
+            ("disabled", ..) => "nothing is asked".to_owned(),
+            (_, true, Some(policy)) => format!("policy {policy}"),
+            (_, true, None) => "its server answers".to_owned(),
+            (_, false, _) => "ITS SERVER DOES NOT ANSWER: commands may run unchecked".to_owned(),
+        }
+    }
+
+    /// Whether commands run that nobody is asked about.
+    pub fn is_unchecked(&self) -> bool {
+        self.mode == "disabled" || !self.answers
+    }
 }
 
-/// How many were asked and denied, by agent and session.
-type Counts = HashMap<(String, String), (u64, u64)>;
+/// How many were asked and denied, and how many ran unchecked, by agent and session.
+type Counts = HashMap<(String, String), (u64, u64, u64)>;
 
 fn count() -> Result<Counts, Failure> {
     let since = SystemTime::now().checked_sub(COUNTED);
     let is_new = |time: Option<SystemTime>| time >= since;
-    let events = Trail::of(&place(None)?).last(LOOKED_AT, Event::is_decision)?;
+    let counts = |event: &Event| event.is_decision() || event.unchecked() > 0;
+    let events = Trail::of(&place(None)?).last(LOOKED_AT, counts)?;
     let mut counts = Counts::new();
     for event in events.into_iter().filter(|event| is_new(event.time())) {
-        let (asked, denied) = counts.entry((event.agent, event.session)).or_default();
-        *asked += 1;
-        *denied += u64::from(event.decision.action == "deny");
+        let missed = event.unchecked();
+        let is_decision = event.is_decision();
+        let (asked, denied, unchecked) = counts.entry((event.agent, event.session)).or_default();
+        *unchecked += missed;
+        *asked += u64::from(is_decision);
+        *denied += u64::from(is_decision && event.decision.action == "deny");
     }
     Ok(counts)
 }
@@ -111,24 +145,20 @@ fn text(report: &Report) -> String {
         text.push_str("guarded  nothing\n");
     }
     for run in &report.runs {
-        let state = match (&*run.mode, run.answers, &run.policy) {
-            ("disabled", ..) => "nothing is asked".to_owned(),
-            (_, true, Some(policy)) => format!("policy {policy}"),
-            (_, true, None) => "its server answers".to_owned(),
-            (_, false, _) => "ITS SERVER DOES NOT ANSWER: commands may run unchecked".to_owned(),
-        };
         let several = if run.processes.len() == 1 { "" } else { "es" };
+        let unchecked = match run.unchecked {
+            0 => String::new(),
+            count => format!(", {count} UNCHECKED"),
+        };
         text.push_str(&harmless(&format!(
-            "guarded  {}  {}  {} process{several} ({}), {} asked, {} denied, {state}",
-            match (&*run.agent, &*run.session) {
-                ("", "") => "by the library alone".to_owned(),
-                (agent, session) => format!("{agent}/{session}"),
-            },
+            "guarded  {}  {}  {} process{several} ({}), {} asked, {} denied{unchecked}, {}",
+            run.name(),
             if run.mode.is_empty() { "enforce" } else { &run.mode },
             run.processes.len(),
             run.processes.first().map_or_else(String::new, ToString::to_string),
             run.asked,
             run.denied,
+            run.state(),
         )));
         text.push('\n');
     }

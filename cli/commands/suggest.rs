@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rampart_policy::{Call, PolicySet};
@@ -43,6 +43,24 @@ pub struct Arguments {
     audit: Option<PathBuf>,
 }
 
+/// The same by the name that the Go command has for it
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Suggest a policy from this audit [default: ~/.rampart/audit.jsonl]
+    #[arg(long, value_name = "FILE", required = true, num_args = 0..=1)]
+    from_audit: Vec<PathBuf>,
+    #[command(flatten)]
+    choice: Choice,
+}
+
+/// Writes the policy.
+///
+/// # Errors
+/// As [`run`].
+pub fn init(arguments: &Init) -> Result<(), Failure> {
+    suggest(arguments.from_audit.first().map(PathBuf::as_path), &arguments.choice)
+}
+
 /// A command that was asked about, once or often.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Asked {
@@ -66,11 +84,15 @@ struct Suggestion<'a> {
 /// # Errors
 /// The audit cannot be read.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let path = place(arguments.audit.as_deref())?;
+    suggest(arguments.audit.as_deref(), &arguments.choice)
+}
+
+fn suggest(audit: Option<&Path>, choice: &Choice) -> Result<(), Failure> {
+    let path = place(audit)?;
     let mut asked = BTreeMap::new();
     let mut order = Vec::new();
     Trail::of(&path).each(|event| {
-        if event.is_decision() && !event.command().is_empty() && arguments.choice.wants(&event) {
+        if event.is_decision() && !event.command().is_empty() && choice.wants(&event) {
             note(&event, &mut asked, &mut order);
         }
     })?;

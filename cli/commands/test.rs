@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rampart_core::coverage::Coverage;
-use rampart_policy::{COVERAGES, Call, Decision, Form, Outcome};
+use rampart_policy::{Because, COVERAGES, Call, Decision, Form, Outcome};
 use serde::Serialize;
 
 use crate::command_line::{command_line, how_to_allow};
@@ -34,7 +34,14 @@ rampart test [OPTIONS] 'COMMAND LINE'
        rampart test [OPTIONS] -- ARGV...
        rampart test FILE.yaml")]
 pub struct Arguments {
-    /// A command line, as for `sh -c`; or a policy file, whose own tests are run
+    #[command(flatten)]
+    question: Question,
+}
+
+/// Say what the policy says to a command, what it was taken apart into, and what it does
+#[derive(Debug, Args)]
+pub struct Question {
+    /// A command line, as for `sh -c`
     #[arg(
         value_name = "COMMAND LINE",
         required_unless_present = "words",
@@ -62,12 +69,12 @@ pub struct Arguments {
     coverage: Option<String>,
     /// Write one JSON object
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 /// The verdict, for a program to read.
 #[derive(Serialize)]
-struct Report<'a> {
+pub struct Report<'a> {
     command: &'a str,
     coverage: Option<&'a str>,
     allowed: bool,
@@ -84,6 +91,8 @@ struct Report<'a> {
 struct Reason<'a> {
     policy: &'a str,
     rule: usize,
+    /// In the policy file, from 1.
+    line: Option<u64>,
     pattern: &'a str,
     part: &'a str,
 }
@@ -93,34 +102,82 @@ struct Reason<'a> {
 /// # Errors
 /// The policy is not usable.
 pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
-    let file = arguments.line.as_deref().map(Path::new);
+    let question = &arguments.question;
+    let file = question.line.as_deref().map(Path::new);
     let is_policy =
         |file: &&Path| file.extension().is_some_and(|end| end == "yaml" || end == "yml");
     if let Some(file) = file.filter(is_policy) {
         return run_file(file);
     }
-    let policy = InForce::load(arguments.policy.as_deref(), &Home::locate()?)?;
-    let command = arguments.line.clone().unwrap_or_else(|| command_line(&arguments.words));
-    let here =
-        std::env::current_dir().ok().and_then(|here| here.into_os_string().into_string().ok());
-    let cwd = arguments.cwd.clone().or(here);
-    let found = || arguments.words.first().and_then(|name| coverage_of(name));
-    let coverage = arguments.coverage.as_deref().or_else(|| found().map(Coverage::word));
-    let decision = policy.policies.evaluate(&Call {
-        agent: &arguments.agent,
-        session: &arguments.session,
-        command: &command,
-        form: if arguments.line.is_some() { Form::Line } else { Form::Arguments },
-        cwd: cwd.as_deref(),
-        home: home::of_user(),
-        coverage,
-        ..Call::default()
-    });
-    let origin = policy.origin.to_string();
-    if arguments.json {
-        output::json(&Report {
-            command: &command,
-            coverage,
+    let asked = question.ask()?;
+    let decision = asked.decide();
+    if question.json {
+        output::json(&asked.report(&decision))?;
+    } else {
+        output::text(&told(&asked, &decision))?;
+    }
+    Ok(decision.allowed())
+}
+
+impl Question {
+    /// What is asked, and the policy that is asked.
+    ///
+    /// # Errors
+    /// The policy is not usable.
+    pub fn ask(&self) -> Result<Asked<'_>, Failure> {
+        let policy = InForce::load(self.policy.as_deref(), &Home::locate()?)?;
+        let command = self.line.clone().unwrap_or_else(|| command_line(&self.words));
+        let here = || std::env::current_dir().ok()?.into_os_string().into_string().ok();
+        let cwd = self.cwd.clone().or_else(here);
+        let found = || self.words.first().and_then(|name| coverage_of(name));
+        let coverage = self.coverage.as_deref().or_else(|| found().map(Coverage::word));
+        let origin = policy.origin.to_string();
+        Ok(Asked { question: self, policy, origin, command, cwd, coverage })
+    }
+}
+
+/// A command before a policy.
+pub struct Asked<'q> {
+    question: &'q Question,
+    policy: InForce,
+    origin: String,
+    command: String,
+    cwd: Option<String>,
+    coverage: Option<&'q str>,
+}
+
+impl Asked<'_> {
+    /// The command, as the policy is asked about it.
+    pub fn call(&self) -> Call<'_> {
+        Call {
+            agent: &self.question.agent,
+            session: &self.question.session,
+            command: &self.command,
+            form: if self.question.line.is_some() { Form::Line } else { Form::Arguments },
+            cwd: self.cwd.as_deref(),
+            home: home::of_user(),
+            coverage: self.coverage,
+            ..Call::default()
+        }
+    }
+
+    /// The verdict.
+    pub fn decide(&self) -> Decision {
+        self.policy.policies.evaluate(&self.call())
+    }
+
+    /// The line of the policy file that the rule stands in that decided.
+    fn line(&self, because: &Because) -> Option<u64> {
+        let policies = self.policy.policies.policies().iter();
+        let policy = policies.into_iter().find(|policy| policy.name() == because.policy)?;
+        Some(policy.rules().get(because.rule.checked_sub(1)?)?.line())
+    }
+
+    /// The verdict, for a program to read.
+    pub fn report<'a>(&'a self, decision: &'a Decision) -> Report<'a> {
+        Report {
+            command: &self.command,
+            coverage: self.coverage,
             allowed: decision.allowed(),
             decision: verdict_name(decision.action),
             message: &decision.message,
@@ -128,16 +185,14 @@ pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
             because: decision.because.as_ref().map(|because| Reason {
                 policy: &because.policy,
                 rule: because.rule,
+                line: self.line(because),
                 pattern: &because.pattern,
                 part: &because.part,
             }),
             unparsed: decision.unparsed.as_deref(),
-            policy_file: &origin,
-        })?;
-    } else {
-        output::text(&explain(&command, &decision, &origin))?;
+            policy_file: &self.origin,
+        }
     }
-    Ok(decision.allowed())
 }
 
 /// Runs the tests that a policy file brings along, and gives whether all passed.
@@ -171,27 +226,32 @@ pub fn run_file(file: &Path) -> Result<bool, Failure> {
     Ok(failed == 0)
 }
 
-fn explain(command: &str, decision: &Decision, origin: &str) -> String {
-    let mut text = format!("{}: {command}\n", verdict_name(decision.action));
+/// The verdict, for a person to read.
+pub fn told(asked: &Asked<'_>, decision: &Decision) -> String {
+    let mut text = format!("{}: {}\n", verdict_name(decision.action), asked.command);
     let mut row = |name: &str, value: &str| {
         if !value.is_empty() {
             let _ = writeln!(text, "  {name:<8} {value}");
         }
     };
     row("message", &decision.message);
+    let mut from = asked.origin.clone();
     match &decision.because {
         Some(because) => {
             row("policy", &format!("{}, rule {}", because.policy, because.rule));
             row("pattern", &because.pattern);
             row("matched", &because.part);
+            if let Some(line) = asked.line(because) {
+                let _ = write!(from, ", line {line}");
+            }
         }
         None => row("policy", "no rule matches: the default action holds"),
     }
     let others = decision.matched.get(1..).unwrap_or_default();
     row("also", &others.join(", "));
     row("unparsed", decision.unparsed.as_deref().unwrap_or_default());
-    row("from", origin);
-    let how = (!decision.allowed()).then(|| how_to_allow(command)).flatten();
+    row("from", &from);
+    let how = (!decision.allowed()).then(|| how_to_allow(&asked.command)).flatten();
     row("to allow", how.as_deref().unwrap_or_default());
     text
 }

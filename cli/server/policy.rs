@@ -458,7 +458,7 @@ impl Case {
                  this server could not be reached",
                 call.session
             );
-            audit.event("checks-missed", &message);
+            audit.missed(call.agent, call.session, missed, &message);
         }
         audit.record(&Record {
             id: &self.id,

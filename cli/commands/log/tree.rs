@@ -103,7 +103,7 @@ fn row(event: &Event, pid: &str, depth: usize, screen: Screen, out: &mut String)
     let line = format!("{pid:>7}  {indent}{}{why}", told(event));
     let line =
         screen.width.map_or_else(|| line.clone(), |width| cut(&line, width.saturating_sub(8)));
-    out.push_str(&verdict(event, screen));
+    out.push_str(&screen.paint_cell(&verdict(event)));
     out.push_str("  ");
     out.push_str(&line);
     out.push('\n');

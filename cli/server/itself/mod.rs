@@ -23,7 +23,7 @@ const FOR_A_PERSON: &str = "What is allowed here is for the person to say who st
 fn is_for_a_person(words: &[String]) -> bool {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
-        ["rampart", "allow" | "approve" | "block" | "deny", ..]
+        ["rampart", "allow" | "approve" | "block" | "deny" | "watch", ..]
         | ["rampart", "rules", "remove", ..] => true,
         ["rampart", "setup", ref options @ ..] => options.contains(&"--remove"),
         _ => false,

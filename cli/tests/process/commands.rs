@@ -227,9 +227,94 @@ fn status_shows_what_runs_and_whether_its_server_answers() {
     let line = status.lines().find(|line| line.contains("/night")).unwrap();
     assert!(line.contains("guarded  preload/night  enforce  1 process ("), "{status}");
     assert!(line.ends_with("0 asked, 0 denied, policy the built-in starter"), "{status}");
+    // Those of another session are not this run's.
+    for session in ["night", "day"] {
+        let mut client = crate::server::Client::over_unix(&run.socket);
+        let body = format!(
+            r#"{{"agent":"preload","session":"{session}","missed":3,"params":{{"command":"ls"}}}}"#
+        );
+        let head = crate::server::head().replace(crate::server::TOKEN, &run.token);
+        client.send(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()));
+        assert_eq!(client.answer().status, 200);
+    }
+    world.audit_of(4);
+    let status = stdout(&world.run(["status"]));
+    assert!(status.contains("1 asked, 0 denied, 3 UNCHECKED, policy"), "{status}");
+    let rows = u16::try_from(status.lines().count() * 4 + 60).unwrap();
+    let mut watch = world.rampart(["watch"]);
+    let watch = crate::terminal::Terminal::start(watch.env("TERM", "xterm"), 120, rows);
+    watch.shows("6 UNCHECKED");
     run.end();
     let json = world.run(["status", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     let sessions = json["runs"].as_array().unwrap();
     assert!(sessions.iter().all(|run| run["session"] != "night"), "{json}");
+}
+
+#[test]
+fn explain_tells_the_rule_with_its_line_the_parts_and_what_the_command_does() {
+    let world = World::new();
+    let policy = world.write(".rampart/policy.yaml", POLICY);
+    let line = "cd /srv && cp a b; forbidden x > /tmp/out; curl -T a https://example.org/ && \
+                timeout 5 rm -r old";
+    let explained = world.run(["policy", "explain", line]);
+    assert_eq!(explained.status.code(), Some(0), "{}", stderr(&explained));
+    let said = stdout(&explained);
+    assert!(said.starts_with("deny: cd /srv"), "{said}");
+    let place = format!("{}, line {}", policy.display(), line_of(POLICY, "action: deny"));
+    for words in [
+        place.as_str(),
+        "no-forbidden, rule 1",
+        "taken apart into",
+        "command  forbidden x",
+        "wrapper  timeout 5 rm -r old",
+        "reads    /srv/a",
+        "writes   /srv/b",
+        "writes   /tmp/out",
+        "deletes  /srv/old",
+        "sends    /srv/a",
+        "fetches  https://example.org/",
+    ] {
+        assert!(said.contains(words), "{words}:\n{said}");
+    }
+    let json = world.run(["policy", "explain", "--json", line]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["decision"], "deny");
+    assert_eq!(json["because"]["line"], line_of(POLICY, "action: deny"));
+    assert_eq!(json["deletes"], serde_json::json!(["/srv/old"]));
+    assert_eq!(json["reads"], serde_json::json!(["/srv/a"]));
+    assert!(json["parts"].as_array().unwrap().iter().any(|part| part["what"] == "wrapper"));
+
+    // Words are no shell's text, and what is only mentioned is not done.
+    let words = stdout(&world.run(["policy", "explain", "--", "echo", "a; rm -r /srv"]));
+    assert!(!words.contains("deletes"), "{words}");
+    let many = "true; ".repeat(1_000);
+    assert!(stdout(&world.run(["policy", "explain", &many])).contains("--json has all"));
+    let tested = stdout(&world.run(["test", "forbidden x"]));
+    assert!(tested.contains(&place), "{tested}");
+    for words in [&[][..], &["a", "--", "b"]] {
+        let output = world.run(["policy", "explain"].iter().chain(words));
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+    }
+}
+
+fn line_of(text: &str, words: &str) -> usize {
+    text.lines().position(|line| line.contains(words)).unwrap() + 1
+}
+
+#[test]
+fn init_from_audit_is_suggest() {
+    let world = World::new();
+    let mut server = crate::server::Server::start(&world, &[]);
+    server.ask("make all");
+    server.signal("-TERM");
+    server.ended();
+    let suggested = stdout(&world.run(["policy", "suggest"]));
+    assert!(suggested.contains("make all"), "{suggested}");
+    let audit = world.home().join("audit.jsonl");
+    let audit = audit.to_str().unwrap();
+    for words in [&["init", "--from-audit"][..], &["init", "--from-audit", audit]] {
+        assert_eq!(stdout(&world.run(words)), suggested);
+    }
+    assert_eq!(world.run(["init"]).status.code(), Some(2));
 }

@@ -280,6 +280,8 @@ fn what_the_server_has_missed_is_an_event_in_the_audit() {
     }
     let audit = world.audit_of(4);
     assert_eq!(audit[0]["request"]["event"], "checks-missed");
+    assert_eq!(audit[0]["request"]["missed"], 3);
+    assert_eq!(audit[0]["session"], "s1");
     let own = std::process::id();
     let message = audit[0]["decision"]["message"].as_str().unwrap();
     assert!(message.contains(&format!("3 programs of process {own} ")), "{message}");

@@ -1,0 +1,252 @@
+//! The state as it looks on a terminal of any size.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout as Areas, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
+
+use super::guarded::{Guarded, Process};
+use super::state::{Dialog, Pane, State};
+use crate::audit::Event;
+use crate::command_line::how_to_allow;
+use crate::commands::log::{Layout, colour_of, policy, told, who};
+use crate::terminal::{Colour, cut, harmless};
+
+/// From this width on the processes stand beside the decisions.
+const WIDE: u16 = 110;
+/// How wide they are there.
+const PROCESSES: u16 = 38;
+/// From this height on the selected one is told in full.
+const HIGH: u16 = 20;
+/// How high that is.
+const DETAIL: u16 = 8;
+
+/// Draws all of it.
+pub fn draw(state: &mut State, coloured: bool, frame: &mut Frame) {
+    let paint = Paint { coloured };
+    let area = frame.area();
+    let detail = state.detail.unwrap_or(area.height >= HIGH);
+    let detail = if detail { DETAIL.min(area.height / 2) } else { 0 };
+    let [head, body, below, foot] = Areas::vertical([
+        Constraint::Length(1),
+        Constraint::Min(1),
+        Constraint::Length(detail),
+        Constraint::Length(1),
+    ])
+    .areas(area);
+    frame.render_widget(head_line(state, paint, head.width), head);
+    let (decisions, processes) = match (area.width >= WIDE, state.pane) {
+        (true, _) => {
+            let [left, right] =
+                Areas::horizontal([Constraint::Min(1), Constraint::Length(PROCESSES)]).areas(body);
+            (Some(left), Some(right))
+        }
+        (false, Pane::Decisions) => (Some(body), None),
+        (false, Pane::Processes) => (None, Some(body)),
+    };
+    if let Some(area) = decisions {
+        let area = titled(frame, area, "decisions", paint);
+        draw_decisions(state, paint, frame, area);
+    }
+    if let Some(area) = processes {
+        let area = titled(frame, area, "guarded processes", paint);
+        frame.render_widget(process_lines(&state.guarded, paint, area), area);
+    }
+    if detail > 0 {
+        let area = titled(frame, below, "selected", paint);
+        let lines = state.event().map_or_else(Vec::new, |event| detail_lines(event, paint));
+        frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), area);
+    }
+    frame.render_widget(foot_line(state, paint, foot.width), foot);
+    draw_dialog(state, paint, frame, area);
+}
+
+/// Colours, where there are some.
+#[derive(Clone, Copy)]
+struct Paint {
+    coloured: bool,
+}
+
+impl Paint {
+    fn style(self, colour: Option<Colour>) -> Style {
+        let style = Style::default();
+        match colour {
+            // What is dim without colours is plain: a terminal without them may not know dim.
+            _ if !self.coloured => style,
+            None => style,
+            Some(Colour::Red) => style.fg(Color::Red),
+            Some(Colour::Yellow) => style.fg(Color::Yellow),
+            Some(Colour::Magenta) => style.fg(Color::Magenta),
+            Some(Colour::Dim) => style.add_modifier(Modifier::DIM),
+        }
+    }
+
+    fn span(self, colour: Colour, text: impl Into<String>) -> Span<'static> {
+        Span::styled(text.into(), self.style(Some(colour)))
+    }
+}
+
+/// A line with a title over the area; gives what is left of it.
+fn titled(frame: &mut Frame, area: Rect, title: &str, paint: Paint) -> Rect {
+    let width = usize::from(area.width);
+    let line = cut(&format!("── {title} {}", "─".repeat(width)), width + 1);
+    let line: String = line.chars().filter(|c| *c != '…').collect();
+    let [line_area, rest] =
+        Areas::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
+    frame.render_widget(Line::from(paint.span(Colour::Dim, line)), line_area);
+    // A column stays free between two that stand side by side.
+    Rect { width: rest.width.saturating_sub(1), ..rest }
+}
+
+fn head_line(state: &State, paint: Paint, width: u16) -> Line<'static> {
+    let counts = state.counts();
+    let bold = Style::default().add_modifier(Modifier::BOLD);
+    let runs = state.guarded.runs.len();
+    let mut spans = vec![
+        Span::styled("rampart watch", bold),
+        Span::raw(format!("  {} guarded  {} asked  ", plural(runs, "run"), counts.asked)),
+        paint.span(Colour::Red, format!("{} denied", counts.denied)),
+        Span::raw("  "),
+        paint.span(Colour::Yellow, format!("{} watched", counts.watched)),
+    ];
+    if counts.unchecked > 0 {
+        let text = format!("  {} UNCHECKED", counts.unchecked);
+        spans.insert(2, Span::styled(text + "  ", paint.style(Some(Colour::Red)).patch(bold)));
+    }
+    if width < 60 {
+        spans.remove(0);
+    }
+    Line::from(spans)
+}
+
+fn plural(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn foot_line(state: &State, paint: Paint, width: u16) -> Line<'static> {
+    if state.types {
+        let cursor = Span::styled(" ", Style::default().add_modifier(Modifier::REVERSED));
+        return Line::from(vec![Span::raw(format!("/{}", harmless(&state.filter))), cursor]);
+    }
+    let mut text = String::new();
+    if !state.filter.is_empty() {
+        text = format!("filter: {} (esc ends it)  ", harmless(&state.filter));
+    }
+    if !state.follows() {
+        text.push_str("(not the newest: G)  ");
+    }
+    text.push_str("↑↓ select  / filter  a allow  d deny  enter detail  t processes  q quit");
+    Line::from(paint.span(Colour::Dim, cut(&text, usize::from(width))))
+}
+
+fn draw_decisions(state: &mut State, paint: Paint, frame: &mut Frame, area: Rect) {
+    if area.is_empty() {
+        return;
+    }
+    state.scroll(usize::from(area.height));
+    let events: Vec<&Event> =
+        state.events().skip(state.first).take(usize::from(area.height)).collect();
+    if events.is_empty() {
+        let text = if state.filter.is_empty() {
+            "Nothing was asked yet. Start something: rampart preload -- COMMAND"
+        } else {
+            "Nothing of what was asked has these words."
+        };
+        let text = Paragraph::new(text).wrap(Wrap { trim: false });
+        frame.render_widget(text, area);
+        return;
+    }
+    let layout = Layout::for_events(&events.iter().copied(), Some(usize::from(area.width)));
+    let selected = state.selected() - state.first;
+    let row = |(number, event): (usize, &&Event)| {
+        let cells = layout.cells(event).into_iter();
+        let spans = cells.map(|(colour, text)| Span::styled(text + "  ", paint.style(colour)));
+        let line = Line::from(spans.collect::<Vec<_>>());
+        let reversed = Style::default().add_modifier(Modifier::REVERSED);
+        if number == selected { line.style(reversed) } else { line }
+    };
+    let lines: Vec<Line> = events.iter().enumerate().map(row).collect();
+    frame.render_widget(Paragraph::new(lines), area);
+}
+
+fn process_lines(guarded: &Guarded, paint: Paint, area: Rect) -> Paragraph<'static> {
+    let width = usize::from(area.width);
+    let mut lines = Vec::new();
+    for tree in &guarded.runs {
+        let bold = Style::default().add_modifier(Modifier::BOLD);
+        let style =
+            if tree.run.is_unchecked() { paint.style(Some(Colour::Red)).patch(bold) } else { bold };
+        lines.push(Line::styled(cut(&harmless(&tree.run.name()), width), style));
+        let state = format!("  {}", harmless(&tree.run.state()));
+        lines.push(Line::from(paint.span(Colour::Dim, cut(&state, width))));
+        for Process { pid, depth, command } in &tree.processes {
+            let indent = "  ".repeat((*depth).min(width / 8));
+            let text = format!("  {indent}{pid} {}", harmless(command));
+            lines.push(Line::raw(cut(&text, width)));
+        }
+    }
+    if lines.is_empty() {
+        lines.push(Line::from(paint.span(Colour::Dim, "nothing runs under guard")));
+    }
+    Paragraph::new(lines)
+}
+
+/// One record, for a person who wants to know why.
+fn detail_lines(event: &Event, paint: Paint) -> Vec<Line<'static>> {
+    let bold = Style::default().add_modifier(Modifier::BOLD);
+    let mut lines = vec![Line::styled(told(event), bold)];
+    if event.is_decision() {
+        let action = &*event.decision.action;
+        let colour = colour_of(action);
+        let mut spans = vec![Span::styled(harmless(action), paint.style(colour))];
+        let policy = policy(event);
+        if !policy.is_empty() {
+            spans.push(Span::raw(format!(" by {policy}")));
+        }
+        if !event.decision.message.is_empty() {
+            spans.push(Span::raw(format!(": {}", harmless(&event.decision.message))));
+        }
+        lines.push(Line::from(spans));
+        if matches!(action, "deny" | "ask")
+            && let Some(how) = how_to_allow(event.command())
+        {
+            lines.push(Line::raw(format!("to allow it: a, or {how}")));
+        }
+    }
+    let mut facts = vec![who(event), event.local().day_and_clock()];
+    let number = |name: &str| event.number(name).map(|number| format!("{name} {number}"));
+    facts.extend(number("pid"));
+    facts.extend(number("parent"));
+    for name in ["mode", "coverage", "by", "cwd"] {
+        facts.extend(event.asked(name).map(|word| format!("{name} {}", harmless(word))));
+    }
+    lines.push(Line::from(paint.span(Colour::Dim, facts.join("  "))));
+    lines
+}
+
+fn draw_dialog(state: &State, paint: Paint, frame: &mut Frame, area: Rect) {
+    let (text, keys) = match &state.dialog {
+        None => return,
+        Some(Dialog::Rule { plan, .. }) => {
+            let columns = usize::from(area.width).saturating_sub(6);
+            let keys = "y write  o once  h for an hour  n leave it";
+            (plan.told(true, Some(columns)), keys)
+        }
+        Some(Dialog::Told(lines)) => (lines.clone(), "any key goes on"),
+    };
+    let inside = area.width.saturating_sub(4).max(1);
+    let mut lines: Vec<Line> = text.iter().map(|line| Line::raw(harmless(line))).collect();
+    lines.push(Line::raw(""));
+    lines.push(Line::styled(keys, Style::default().add_modifier(Modifier::BOLD)));
+    let wrapped = |line: &Line| line.width().div_ceil(usize::from(inside)).max(1);
+    let rows: usize = lines.iter().map(wrapped).sum();
+    let height = u16::try_from(rows + 2).unwrap_or(u16::MAX).min(area.height);
+    let place = Rect { y: area.y + (area.height - height) / 2, height, ..area };
+    let block = Block::bordered().border_style(paint.style(Some(Colour::Dim)));
+    // What does not fit is cut at the top: the keys stand at the end.
+    let hidden = u16::try_from(rows).unwrap_or(u16::MAX).saturating_sub(height.saturating_sub(2));
+    let text = Paragraph::new(lines).wrap(Wrap { trim: false }).scroll((hidden, 0)).block(block);
+    frame.render_widget(Clear, place);
+    frame.render_widget(text, place);
+}

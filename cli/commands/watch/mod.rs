@@ -1,0 +1,195 @@
+//! `rampart watch`: what is decided, as it is, and what runs under guard.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
+use nix::unistd::Pid;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, KeyCode, KeyEventKind, KeyModifiers};
+
+use crate::audit::{Follower, Trail};
+use crate::commands::log::place;
+use crate::failure::Failure;
+use crate::rule_plan::{Plan, Wish};
+use crate::run::environment::is_guarded;
+use crate::terminal::Screen;
+
+mod draw;
+mod guarded;
+mod state;
+
+use guarded::Guarded;
+use state::{Key, MOST, Order, State};
+
+const EXAMPLES: &str = "\
+Keys:
+  ↑ ↓ PgUp PgDn g G   select a decision; G goes back to the newest
+  /                   show only what has these words in it, as you type
+  a  d                show the rule that would allow or deny the selected command, then write it
+  enter               the selected one in full: policy, message, process
+  t                   the guarded processes, where there is no room beside
+  q                   quit
+
+As lines, and where there is no terminal: rampart log --follow";
+
+/// How long a key may wait, and a decision.
+const LOOK: Duration = Duration::from_millis(200);
+/// How often the processes are looked at.
+const LOOK_AT_PROCESSES: Duration = Duration::from_secs(1);
+
+/// Show what is decided as it is, and what runs under guard
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// The audit [default: ~/.rampart/audit.jsonl]; a directory is one of the Go command's
+    #[arg(long, value_name = "FILE")]
+    audit: Option<PathBuf>,
+}
+
+/// Shows it until a person has enough.
+///
+/// # Errors
+/// There is no terminal, or the audit cannot be read.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() || is_dumb {
+        return Err(Failure::usage(
+            "`rampart watch` needs a terminal; `rampart log --follow` writes lines to anywhere",
+        ));
+    }
+    let path = place(arguments.audit.as_deref())?;
+    // Before what is there is read, so that nothing is between the two.
+    let follower = Follower::new(&path);
+    let may_not = is_guarded()
+        .then_some("Rules are for the person at the keyboard, and this process is guarded itself.");
+    let mut state = State::new(may_not);
+    state.add(Trail::of(&path).last(MOST, |_| true)?);
+    let coloured = Screen::of_stdout().is_coloured();
+    end_by_signals();
+    let failed = |error| Failure::new(format!("cannot show it on this terminal: {error}"));
+    let mut terminal = ratatui::try_init().map_err(failed)?;
+    let shown = show(&mut terminal, &mut state, follower, coloured).map_err(failed);
+    ratatui::restore();
+    shown
+}
+
+fn show(
+    terminal: &mut DefaultTerminal,
+    state: &mut State,
+    mut follower: Follower,
+    coloured: bool,
+) -> std::io::Result<()> {
+    let processes = look_at_processes();
+    let mut looked = Instant::now();
+    loop {
+        terminal.draw(|frame| draw::draw(state, coloured, frame))?;
+        // Until something is new; of a key, all that came with it.
+        let mut changed = false;
+        while !changed && !ENDED.load(Ordering::Relaxed) {
+            let mut wait = LOOK.saturating_sub(looked.elapsed());
+            while event::poll(wait)? {
+                changed = true;
+                wait = Duration::ZERO;
+                let Some(order) = key(&event::read()?).and_then(|key| state.press(key)) else {
+                    continue;
+                };
+                match order {
+                    Order::Quit => return Ok(()),
+                    Order::Suspend => {
+                        ratatui::restore();
+                        kill(Pid::this(), Signal::SIGTSTP)?;
+                        *terminal = ratatui::try_init()?;
+                    }
+                    Order::Plan(wish) => plan(state, wish),
+                    Order::Write(planned, wish) => write(state, &planned, wish),
+                }
+            }
+            if looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                let added = follower.added();
+                changed |= !added.is_empty();
+                state.add(added);
+            }
+            for guarded in processes.try_iter() {
+                state.guarded = guarded;
+                changed = true;
+            }
+        }
+        if ENDED.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+    }
+}
+
+fn plan(state: &mut State, wish: Wish) {
+    let planned = Plan::new(&wish).map_err(|failure| failure.sentence().to_owned());
+    state.planned(wish, planned);
+}
+
+fn write(state: &mut State, planned: &Plan, wish: Wish) {
+    match planned.write() {
+        Ok(true) => state.tell(
+            "Written; rampart rules lists it, and can take it back.\n\
+             Start the command again: a run keeps the policy that it began with.",
+        ),
+        // What was shown is no longer what would be written.
+        Ok(false) => plan(state, wish),
+        Err(failure) => state.tell(failure.sentence()),
+    }
+}
+
+/// What runs under guard, again and again: to ask the servers may take longer than a key may.
+fn look_at_processes() -> Receiver<Guarded> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        while sender.send(Guarded::look()).is_ok() {
+            thread::sleep(LOOK_AT_PROCESSES);
+        }
+    });
+    receiver
+}
+
+/// Whether a signal has asked for the end.
+static ENDED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn end(_signal: libc::c_int) {
+    ENDED.store(true, Ordering::Relaxed);
+}
+
+/// Has the signals that end a program end it with the terminal as it was.
+fn end_by_signals() {
+    let action = SigAction::new(SigHandler::Handler(end), SaFlags::empty(), SigSet::empty());
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT] {
+        // SAFETY: the handler only stores to an atomic.
+        let _ = unsafe { sigaction(signal, &action) };
+    }
+}
+
+/// What a key means here.
+fn key(event: &event::Event) -> Option<Key> {
+    let pressed = event.as_key_event().filter(|key| key.kind != KeyEventKind::Release)?;
+    let control = pressed.modifiers.contains(KeyModifiers::CONTROL);
+    Some(match pressed.code {
+        KeyCode::Char('c') if control => Key::Stop,
+        KeyCode::Char('z') if control => Key::Suspend,
+        KeyCode::Char(_) if control => return None,
+        KeyCode::Char(c) => Key::Char(c),
+        KeyCode::Up => Key::Up,
+        KeyCode::Down => Key::Down,
+        KeyCode::PageUp => Key::PageUp,
+        KeyCode::PageDown => Key::PageDown,
+        KeyCode::Home => Key::First,
+        KeyCode::End => Key::Last,
+        KeyCode::Enter => Key::Enter,
+        KeyCode::Esc => Key::Escape,
+        KeyCode::Backspace => Key::Backspace,
+        KeyCode::Tab => Key::Tab,
+        _ => return None,
+    })
+}

@@ -1,0 +1,491 @@
+//! What is shown, and what a key does to it: all of it but the terminal.
+
+use std::collections::VecDeque;
+
+use super::guarded::Guarded;
+use crate::audit::Event;
+use crate::command_line::{how_to_allow, literal};
+use crate::commands::log::{policy, told, who};
+use crate::policy_edit::Effect;
+use crate::rule_plan::{Plan, Wish};
+
+/// So many decisions are kept; older ones are for `rampart log`.
+pub const MOST: usize = 5_000;
+/// So many more may come before the oldest are let go.
+const SLACK: usize = 500;
+/// What a page is where nothing has been drawn yet.
+const PAGE: usize = 10;
+/// How long `h` makes a rule hold.
+const HOUR: std::time::Duration = std::time::Duration::from_secs(60 * 60);
+
+/// A key that means something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    First,
+    Last,
+    Enter,
+    Escape,
+    Backspace,
+    Tab,
+    /// Control and C.
+    Stop,
+    /// Control and Z.
+    Suspend,
+    Char(char),
+}
+
+/// What has to be done outside.
+#[derive(Debug)]
+pub enum Order {
+    Quit,
+    Suspend,
+    /// Work this rule out and hand it to [`State::planned`].
+    Plan(Wish),
+    /// Write the rule and tell by [`State::tell`].
+    Write(Box<Plan>, Wish),
+}
+
+/// Which of two is shown where there is room for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pane {
+    Decisions,
+    Processes,
+}
+
+/// What lies over the rest and takes the keys.
+#[derive(Debug)]
+pub enum Dialog {
+    /// A rule that is written if a person says so.
+    Rule { wish: Wish, plan: Box<Plan> },
+    /// Something to be read.
+    Told(Vec<String>),
+}
+
+/// A record, and the text that a filter looks at.
+#[derive(Debug)]
+struct Row {
+    event: Event,
+    text: String,
+}
+
+/// How many of what is shown were what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub asked: usize,
+    pub denied: usize,
+    pub watched: usize,
+    /// What ran while the server could not be reached.
+    pub unchecked: u64,
+}
+
+/// All that is shown.
+#[derive(Debug)]
+pub struct State {
+    rows: VecDeque<Row>,
+    /// The rows that the filter leaves.
+    shown: Vec<usize>,
+    /// The place in `shown`; the newest one is followed where it is the last.
+    selected: usize,
+    follows: bool,
+    pub filter: String,
+    /// Whether the filter is being typed.
+    pub types: bool,
+    pub pane: Pane,
+    /// Whether the selected one is told in full; `None` where there is room.
+    pub detail: Option<bool>,
+    pub dialog: Option<Dialog>,
+    pub guarded: Guarded,
+    /// How many rows were drawn last.
+    pub page: usize,
+    pub first: usize,
+    /// Why no rule may be written from here, if so.
+    may_not: Option<&'static str>,
+}
+
+impl State {
+    /// With nothing in it yet.
+    pub fn new(may_not: Option<&'static str>) -> Self {
+        Self {
+            rows: VecDeque::new(),
+            shown: Vec::new(),
+            selected: 0,
+            follows: true,
+            filter: String::new(),
+            types: false,
+            pane: Pane::Decisions,
+            detail: None,
+            dialog: None,
+            guarded: Guarded::default(),
+            page: PAGE,
+            first: 0,
+            may_not,
+        }
+    }
+
+    /// Takes what came, the newest last.
+    pub fn add(&mut self, events: Vec<Event>) {
+        for event in events {
+            let words = [&*event.decision.action, &who(&event), &told(&event), &policy(&event)];
+            let row = Row { text: words.join(" ").to_lowercase(), event };
+            if is_wanted(&row, &self.filter) {
+                self.shown.push(self.rows.len());
+            }
+            self.rows.push_back(row);
+        }
+        if self.rows.len() > MOST + SLACK {
+            let gone = self.rows.len() - MOST;
+            let lost = self.shown.iter().take_while(|row| **row < gone).count();
+            self.rows.drain(..gone);
+            self.shown.drain(..lost);
+            self.shown.iter_mut().for_each(|row| *row -= gone);
+            self.selected = self.selected.saturating_sub(lost);
+            self.first = self.first.saturating_sub(lost);
+        }
+        if self.follows {
+            self.selected = self.shown.len().saturating_sub(1);
+        }
+    }
+
+    /// The records that the filter leaves.
+    pub fn events(&self) -> impl ExactSizeIterator<Item = &Event> {
+        self.shown.iter().map(|row| &self.rows[*row].event)
+    }
+
+    /// The place of the selected one among them.
+    pub fn selected(&self) -> usize {
+        self.selected
+    }
+
+    /// The selected one.
+    pub fn event(&self) -> Option<&Event> {
+        self.shown.get(self.selected).map(|row| &self.rows[*row].event)
+    }
+
+    /// Whether the newest is selected as it comes.
+    pub fn follows(&self) -> bool {
+        self.follows
+    }
+
+    /// Counts what the filter leaves.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for event in self.events() {
+            counts.unchecked += event.unchecked();
+            if !event.is_decision() {
+                continue;
+            }
+            counts.asked += 1;
+            counts.denied += usize::from(event.decision.action == "deny");
+            counts.watched += usize::from(event.decision.action == "watch");
+        }
+        counts
+    }
+
+    /// Keeps the selected one among the rows that are drawn.
+    pub fn scroll(&mut self, page: usize) {
+        self.page = page.max(1);
+        let last = self.shown.len().saturating_sub(self.page);
+        self.first = self.first.min(last).min(self.selected);
+        self.first = self.first.max((self.selected + 1).saturating_sub(self.page));
+    }
+
+    /// What became of an [`Order::Plan`].
+    pub fn planned(&mut self, wish: Wish, plan: Result<Option<Plan>, String>) {
+        self.dialog = Some(match plan {
+            Ok(Some(plan)) => Dialog::Rule { wish, plan: Box::new(plan) },
+            Ok(None) => {
+                Dialog::Told(vec!["It is allowed already: nothing is to be written.".into()])
+            }
+            Err(why) => Dialog::Told(why.lines().map(str::to_owned).collect()),
+        });
+    }
+
+    /// Has a person read something.
+    pub fn tell(&mut self, text: &str) {
+        self.dialog = Some(Dialog::Told(text.lines().map(str::to_owned).collect()));
+    }
+
+    /// Does what a key says, or gives what has to be done outside.
+    pub fn press(&mut self, key: Key) -> Option<Order> {
+        match (key, &self.dialog) {
+            (Key::Stop, _) => return Some(Order::Quit),
+            (Key::Suspend, _) => return Some(Order::Suspend),
+            (_, Some(_)) => return self.press_in_dialog(key),
+            _ => {}
+        }
+        if self.types {
+            self.type_filter(key);
+            return None;
+        }
+        match key {
+            Key::Up | Key::Char('k') => self.select(self.selected.saturating_sub(1)),
+            Key::Down | Key::Char('j') => self.select(self.selected + 1),
+            Key::PageUp => self.select(self.selected.saturating_sub(self.page)),
+            Key::PageDown => self.select(self.selected + self.page),
+            Key::First | Key::Char('g') => self.select(0),
+            Key::Last | Key::Char('G') => self.select(usize::MAX),
+            Key::Char('/') => self.types = true,
+            Key::Tab | Key::Char('t') => {
+                self.pane = match self.pane {
+                    Pane::Decisions => Pane::Processes,
+                    Pane::Processes => Pane::Decisions,
+                };
+            }
+            Key::Enter => self.detail = Some(!self.detail.unwrap_or(false)),
+            Key::Escape if !self.filter.is_empty() => self.filter_by(String::new()),
+            Key::Escape | Key::Char('q') => return Some(Order::Quit),
+            Key::Char('a') => return self.wish(Effect::Allow),
+            Key::Char('d') => return self.wish(Effect::Block),
+            _ => {}
+        }
+        None
+    }
+
+    fn press_in_dialog(&mut self, key: Key) -> Option<Order> {
+        match (key, self.dialog.take()?) {
+            (Key::Enter | Key::Char('y'), Dialog::Rule { wish, plan }) => {
+                Some(Order::Write(plan, wish))
+            }
+            (Key::Escape | Key::Char('n' | 'q'), Dialog::Rule { .. }) | (_, Dialog::Told(_)) => {
+                None
+            }
+            (Key::Char('o'), Dialog::Rule { wish, .. }) => {
+                Some(Order::Plan(Wish { once: !wish.once, ..wish }))
+            }
+            (Key::Char('h'), Dialog::Rule { wish, .. }) => {
+                let lasts = if wish.lasts.is_some() { None } else { Some(HOUR) };
+                Some(Order::Plan(Wish { lasts, ..wish }))
+            }
+            (_, rule) => {
+                self.dialog = Some(rule);
+                None
+            }
+        }
+    }
+
+    fn type_filter(&mut self, key: Key) {
+        match key {
+            Key::Char(c) => self.filter_by(format!("{}{c}", self.filter)),
+            Key::Backspace => {
+                let mut filter = self.filter.clone();
+                self.types = filter.pop().is_some();
+                self.filter_by(filter);
+            }
+            Key::Escape => {
+                self.types = false;
+                self.filter_by(String::new());
+            }
+            Key::Enter => self.types = false,
+            Key::Up => self.select(self.selected.saturating_sub(1)),
+            Key::Down => self.select(self.selected + 1),
+            _ => {}
+        }
+    }
+
+    /// Shows what has each of the words in it; the selected one stays so if it does.
+    fn filter_by(&mut self, filter: String) {
+        let selected = self.shown.get(self.selected).copied();
+        self.filter = filter;
+        let wanted = self.rows.iter().enumerate().filter(|(_, row)| is_wanted(row, &self.filter));
+        self.shown = wanted.map(|(number, _)| number).collect();
+        let last = self.shown.len().saturating_sub(1);
+        let same = selected.and_then(|row| self.shown.binary_search(&row).ok());
+        self.selected = if self.follows { last } else { same.unwrap_or(last) };
+    }
+
+    fn select(&mut self, place: usize) {
+        let last = self.shown.len().saturating_sub(1);
+        self.selected = place.min(last);
+        self.follows = self.selected == last;
+    }
+
+    /// A rule for the selected command.
+    fn wish(&mut self, effect: Effect) -> Option<Order> {
+        let command = self.event()?.command().to_owned();
+        let why_not = match self.may_not {
+            Some(why) => why,
+            None if command.is_empty() => "This is no command.",
+            None if command.contains("***") => {
+                "A secret in this command was masked, so that no rule written from here would \
+                 match it: write a pattern with `*` in its place, by rampart allow or block."
+            }
+            None if how_to_allow(&command).is_none() => {
+                "This command is too long, or is of several lines: write a pattern for it, by \
+                 rampart allow or block."
+            }
+            None => "",
+        };
+        if !why_not.is_empty() {
+            self.tell(why_not);
+            return None;
+        }
+        Some(Order::Plan(Wish {
+            effect,
+            pattern: literal(&command),
+            message: None,
+            once: false,
+            lasts: None,
+            project: false,
+        }))
+    }
+}
+
+/// Whether a row has each word of the filter, in any case of the letters.
+fn is_wanted(row: &Row, filter: &str) -> bool {
+    filter.split_whitespace().all(|word| row.text.contains(&word.to_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Counts, Dialog, Key, MOST, Order, Pane, State};
+    use crate::audit::Event;
+    use crate::policy_edit::Effect;
+
+    fn event(action: &str, command: &str) -> Event {
+        let mut event = Event::of_command(command);
+        event.id = "1".into();
+        event.session = "night".into();
+        event.decision.action = action.into();
+        event
+    }
+
+    fn state(commands: &[&str]) -> State {
+        let mut state = State::new(None);
+        state.add(commands.iter().map(|command| event("allow", command)).collect());
+        state
+    }
+
+    fn type_in(state: &mut State, text: &str) {
+        for c in text.chars() {
+            assert!(state.press(Key::Char(c)).is_none());
+        }
+    }
+
+    fn commands(state: &State) -> Vec<&str> {
+        state.events().map(Event::command).collect()
+    }
+
+    #[test]
+    fn the_newest_is_selected_until_a_person_goes_up() {
+        let mut state = state(&["a", "b", "c"]);
+        assert_eq!(state.event().unwrap().command(), "c");
+        state.press(Key::Up);
+        state.add(vec![event("allow", "d")]);
+        assert_eq!(state.event().unwrap().command(), "b");
+        assert!(!state.follows());
+        state.press(Key::Char('G'));
+        state.add(vec![event("allow", "e")]);
+        assert_eq!(state.event().unwrap().command(), "e");
+        for (key, command) in [
+            (Key::First, "a"),
+            (Key::Up, "a"),
+            (Key::Down, "b"),
+            (Key::PageDown, "e"),
+            (Key::PageUp, "a"),
+        ] {
+            state.press(key);
+            assert_eq!(state.event().unwrap().command(), command, "{key:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_selected_is_among_what_is_drawn() {
+        let numbers: Vec<String> = (0..50).map(|number| number.to_string()).collect();
+        let mut state = state(&numbers.iter().map(String::as_str).collect::<Vec<_>>());
+        for page in [10, 3, 0, 40, 80] {
+            for key in [Key::First, Key::PageDown, Key::Down, Key::Last, Key::Up] {
+                state.press(key);
+                state.scroll(page);
+                let drawn = state.first..state.first + page.max(1);
+                assert!(drawn.contains(&state.selected()), "{page} {key:?}");
+                assert!(state.first == 0 || drawn.end <= 50, "{page} {key:?}: {drawn:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_filter_works_as_it_is_typed_and_on_what_comes() {
+        let mut state = state(&["git push", "ls", "Git pull"]);
+        state.press(Key::Char('/'));
+        type_in(&mut state, "gi");
+        assert_eq!(commands(&state), ["git push", "Git pull"]);
+        type_in(&mut state, "t PU night");
+        assert_eq!(commands(&state), ["git push", "Git pull"]);
+        state.add(vec![event("deny", "make"), event("deny", "git pux")]);
+        assert_eq!(commands(&state), ["git push", "Git pull", "git pux"]);
+        assert_eq!(state.counts(), Counts { asked: 3, denied: 1, ..Counts::default() });
+        // While it is typed, letters are no keys, and arrows go on.
+        state.press(Key::Up);
+        assert_eq!(state.event().unwrap().command(), "Git pull");
+        state.press(Key::Enter);
+        state.press(Key::Escape);
+        assert_eq!(commands(&state).len(), 5);
+        assert_eq!(state.event().unwrap().command(), "Git pull");
+        state.press(Key::Char('/'));
+        type_in(&mut state, "deny");
+        assert_eq!(commands(&state), ["make", "git pux"]);
+        type_in(&mut state, " nothing");
+        assert!(state.event().is_none());
+        assert!(state.press(Key::Escape).is_none());
+        assert!(matches!(state.press(Key::Escape), Some(Order::Quit)));
+    }
+
+    #[test]
+    fn the_oldest_are_let_go_and_the_selected_one_stays() {
+        let mut state = State::new(None);
+        state.add((0..MOST).map(|number| event("allow", &format!("c{number}"))).collect());
+        state.press(Key::Up);
+        let before = state.event().unwrap().command().to_owned();
+        state.add((0..900).map(|number| event("allow", &format!("d{number}"))).collect());
+        assert_eq!(state.events().len(), MOST);
+        assert_eq!(state.event().unwrap().command(), before);
+        state.add((0..9_000).map(|_| event("allow", "e")).collect());
+        assert_eq!(state.event().unwrap().command(), "e");
+    }
+
+    #[test]
+    fn a_rule_is_for_the_selected_command_word_for_word() {
+        let mut state = state(&["rm [a-z]*"]);
+        for (key, wanted) in [('a', Effect::Allow), ('d', Effect::Block)] {
+            let Some(Order::Plan(wish)) = state.press(Key::Char(key)) else { panic!("no plan") };
+            assert_eq!((wish.effect, &*wish.pattern), (wanted, "rm [[]a-z][*]"));
+            assert!(!wish.once && wish.lasts.is_none() && !wish.project);
+        }
+        state.tell("read");
+        assert!(state.press(Key::Char('a')).is_none(), "what is told takes the key");
+        assert!(state.dialog.is_none());
+    }
+
+    #[test]
+    fn where_no_rule_can_be_written_it_is_said_why() {
+        for command in ["", "curl -H 'Authorization: ***'", "a\nb", &"x".repeat(500)] {
+            let mut state = state(&[command]);
+            assert!(state.press(Key::Char('a')).is_none(), "{command}");
+            assert!(matches!(state.dialog, Some(Dialog::Told(_))), "{command}");
+        }
+        let mut state = State::new(Some("this process is guarded"));
+        state.add(vec![event("deny", "ls")]);
+        assert!(state.press(Key::Char('a')).is_none());
+        assert!(matches!(&state.dialog, Some(Dialog::Told(lines)) if lines[0].contains("guarded")));
+        let mut nothing = State::new(None);
+        assert!(nothing.press(Key::Char('a')).is_none() && nothing.dialog.is_none());
+    }
+
+    #[test]
+    fn panes_and_details_are_switched_and_control_keys_work_everywhere() {
+        let mut state = state(&["ls"]);
+        state.press(Key::Tab);
+        assert_eq!(state.pane, Pane::Processes);
+        state.press(Key::Char('t'));
+        assert_eq!(state.pane, Pane::Decisions);
+        state.press(Key::Enter);
+        assert_eq!(state.detail, Some(true));
+        state.press(Key::Char('/'));
+        assert!(matches!(state.press(Key::Suspend), Some(Order::Suspend)));
+        assert!(matches!(state.press(Key::Stop), Some(Order::Quit)));
+    }
+}

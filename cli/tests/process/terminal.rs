@@ -1,0 +1,134 @@
+//! A terminal for a program to run in, and what a person would see on it.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::num::NonZero;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::{Arc, Mutex};
+
+use nix::pty::{Winsize, openpty};
+use vt100::{Parser, Screen};
+
+use crate::world::wait_until;
+
+/// A program in a terminal; it is ended with this value.
+pub struct Terminal {
+    process: Child,
+    keyboard: File,
+    parser: Arc<Mutex<Parser>>,
+}
+
+impl Terminal {
+    /// Starts the program in a terminal of its own, of this many columns and rows.
+    pub fn start(command: &mut Command, columns: u16, rows: u16) -> Self {
+        let ends = openpty(&size(columns, rows), None).unwrap();
+        let slave = File::from(ends.slave);
+        command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap());
+        command.stderr(slave);
+        // SAFETY: both calls are safe in a child that was just forked.
+        unsafe {
+            command.pre_exec(|| {
+                nix::unistd::setsid()?;
+                match libc::ioctl(0, libc::TIOCSCTTY as libc::c_ulong, 0) {
+                    0 => Ok(()),
+                    _ => Err(std::io::Error::last_os_error()),
+                }
+            });
+        }
+        let process = command.spawn().unwrap();
+        // The ends in the command would keep the terminal open.
+        command.stdin(std::process::Stdio::null());
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let keyboard = File::from(ends.master);
+        let mut output = keyboard.try_clone().unwrap();
+        let parser = Arc::new(Mutex::new(Parser::new(count(rows), count(columns), 0)));
+        let screen = Arc::clone(&parser);
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // A terminal that nobody has open any more is an error on Linux.
+            while let Ok(count @ 1..) = output.read(&mut bytes) {
+                screen.lock().unwrap().process(&bytes[..count]);
+            }
+        });
+        Self { process, keyboard, parser }
+    }
+
+    /// What is on the screen.
+    pub fn screen(&self) -> Screen {
+        self.parser.lock().unwrap().screen().clone()
+    }
+
+    /// Its text, a line for each row.
+    pub fn text(&self) -> String {
+        self.screen().contents()
+    }
+
+    /// Waits until the screen has these words in a row.
+    pub fn shows(&self, words: &str) {
+        wait_until_on(self, words, |text| text.contains(words));
+    }
+
+    /// Waits until the screen has these words no more.
+    pub fn hides(&self, words: &str) {
+        wait_until_on(self, words, |text| !text.contains(words));
+    }
+
+    /// Presses keys.
+    pub fn types(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Makes it another size, as who pulls at a window does.
+    pub fn resize(&mut self, columns: u16, rows: u16) {
+        self.parser.lock().unwrap().screen_mut().set_size(count(rows), count(columns));
+        let size = size(columns, rows);
+        // SAFETY: it is one such structure.
+        let done = unsafe {
+            libc::ioctl(
+                std::os::fd::AsRawFd::as_raw_fd(&self.keyboard),
+                libc::TIOCSWINSZ,
+                &raw const size,
+            )
+        };
+        assert_eq!(done, 0);
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The program's status, once it has ended.
+    pub fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the end of what runs in the terminal", || {
+            status = self.process.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn wait_until_on(terminal: &Terminal, words: &str, is_so: impl Fn(&str) -> bool) {
+    let start = std::time::Instant::now();
+    while !is_so(&terminal.text()) {
+        let waited = start.elapsed() < crate::world::PATIENCE;
+        assert!(waited, "waited for {words:?} in vain on:\n{}", terminal.text());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+fn count(of: u16) -> NonZero<u16> {
+    NonZero::new(of).unwrap()
+}
+
+fn size(columns: u16, rows: u16) -> Winsize {
+    Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
+}
