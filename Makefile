@@ -24,12 +24,16 @@ define build_library
 endef
 
 .DEFAULT_GOAL := all
-.PHONY: all debug install test test-full bench run clean help
+.PHONY: all library debug install test test-full bench run clean help
 
 all: ## build the library and the rampart command
 	$(CARGO) build --release --package rampart
 	$(call build_library,preload,release)
 	install -m 755 $(TARGET)/preload/$(LIBRARY) $(LIBRARY)
+
+library: ## build the library alone, as `rampart setup` does where it finds none
+	mkdir -p $(TARGET)/release
+	$(call build_library,preload,release)
 
 debug: ## the same with symbols, in target/debug
 	$(CARGO) build --package rampart

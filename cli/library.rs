@@ -6,11 +6,13 @@ use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
 use crate::home::Home;
 
 const SYSTEM_LIBRARIES: &str = "/usr/local/lib";
@@ -37,20 +39,16 @@ pub fn find(home: &Home) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-/// The library that is to be installed: the one that is beside this program or that
-/// `RAMPART_LIBRARY` names, else the one that is installed already.
+/// The library that is to be installed: the one that came with this program or that
+/// `RAMPART_LIBRARY` names, else the one that is installed already, else one that is built.
 ///
 /// # Errors
 /// There is none, or it cannot be used.
 pub fn find_to_install(home: &Home) -> Result<PathBuf, Failure> {
     let there = home.libraries().join(file_name());
     let there = there.symlink_metadata().is_ok().then_some(there);
-    let path = named().or_else(beside_program).or(there).ok_or_else(|| {
-        Failure::new(format!(
-            "there is no {} beside this program: build it, or name it in RAMPART_LIBRARY",
-            file_name()
-        ))
-    })?;
+    let found = named().or_else(with_program).or(there);
+    let path = found.map_or_else(|| build(Path::new(SOURCE)), Ok)?;
     check(&path)
         .map_err(|fault| Failure::new(format!("cannot install {}: {fault}", path.display())))?;
     Ok(path)
@@ -66,7 +64,7 @@ fn installed(home: &Home) -> Result<PathBuf, Failure> {
     candidates
         .into_iter()
         .find(|candidate| candidate.symlink_metadata().is_ok())
-        .or_else(beside_program)
+        .or_else(with_program)
         .ok_or_else(|| {
             Failure::usage(format!(
                 "cannot find {name} in {}, in {SYSTEM_LIBRARIES} or beside this program: \
@@ -76,10 +74,53 @@ fn installed(home: &Home) -> Result<PathBuf, Failure> {
         })
 }
 
-fn beside_program() -> Option<PathBuf> {
+/// The library that came with this program: beside it, or where a package puts it.
+fn with_program() -> Option<PathBuf> {
     let program = std::env::current_exe().ok()?;
-    let library = program.parent()?.join(file_name());
-    library.symlink_metadata().is_ok().then_some(library)
+    // What a package linked to somewhere came with what is there; the link is what lasts.
+    let real = program.canonicalize().ok();
+    let folders = [Some(program.as_path()), real.as_deref()];
+    let folders = folders.into_iter().flatten().filter_map(Path::parent);
+    let places = |folder: &Path| {
+        let of_package = folder.parent().map(|above| above.join("lib/rampart"));
+        [Some(folder.to_path_buf()), of_package]
+    };
+    let files = folders.flat_map(places).flatten().map(|folder| folder.join(file_name()));
+    files.into_iter().find(|library| library.symlink_metadata().is_ok())
+}
+
+/// Where this program was built from, which `cargo install` leaves where it is.
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// Builds the library from the source of this program.
+fn build(source: &Path) -> Result<PathBuf, Failure> {
+    let name = file_name();
+    let by_hand = "run `make` in its source, or name the library in RAMPART_LIBRARY";
+    let source = source.canonicalize().ok().filter(|source| is_own(source)).ok_or_else(|| {
+        Failure::new(format!(
+            "there is no {name} with this program, and its source is no longer where it was \
+             built from ({}): {by_hand}",
+            source.display()
+        ))
+    })?;
+    say(format!("there is no {name} with this program: make -C {} library", source.display()));
+    let mut make = Command::new("make");
+    make.arg("-C").arg(&source).arg("library").env_remove("CARGO_TARGET_DIR");
+    // What is to be read by a program is not make's.
+    match make.stdout(std::io::stderr()).status() {
+        Ok(status) if status.success() => Ok(source.join("target/release").join(name)),
+        Ok(status) => Err(Failure::new(format!("make could not build it ({status}): {by_hand}"))),
+        Err(error) => Err(Failure::new(format!("cannot run make: {error}: {by_hand}"))),
+    }
+}
+
+/// Whether the source is there and nobody else could have put it there or changed it.
+fn is_own(source: &Path) -> bool {
+    [source, &source.join("Makefile"), &source.join("platform/Cargo.toml")].iter().all(|path| {
+        path.metadata().is_ok_and(|facts| {
+            facts.uid() == nix::unistd::geteuid().as_raw() && facts.mode() & 0o022 == 0
+        })
+    })
 }
 
 /// Whether the loader will take this file into programs like this one.
@@ -163,7 +204,33 @@ pub fn can_be_listed(path: &Path) -> bool {
 mod tests {
     use std::path::Path;
 
-    use super::{can_be_listed, check};
+    use super::{build, can_be_listed, check};
+
+    #[test]
+    fn a_library_is_built_from_a_source_of_ones_own_only() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let source = tempfile::tempdir().unwrap();
+        let missing = build(&source.path().join("gone")).unwrap_err();
+        assert!(missing.sentence().contains("RAMPART_LIBRARY"), "{}", missing.sentence());
+        std::fs::create_dir(source.path().join("platform")).unwrap();
+        std::fs::write(source.path().join("platform/Cargo.toml"), "").unwrap();
+        let makefile = source.path().join("Makefile");
+        std::fs::write(&makefile, "library:\n\t@mkdir -p target/release; touch made\n").unwrap();
+        let rights = |mode| {
+            std::fs::set_permissions(&makefile, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        rights(0o666);
+        assert!(build(source.path()).is_err());
+        assert!(!source.path().join("made").exists());
+        rights(0o644);
+        let library = build(source.path()).unwrap();
+        assert!(library.ends_with(format!("target/release/{}", super::file_name())));
+        assert!(source.path().join("made").exists());
+        std::fs::write(&makefile, "library:\n\t@exit 3\n").unwrap();
+        let failed = build(source.path()).unwrap_err();
+        assert!(failed.sentence().contains("make could not build it"), "{}", failed.sentence());
+    }
 
     #[test]
     fn only_a_path_that_the_loader_cannot_misread_can_be_listed() {

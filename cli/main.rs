@@ -21,6 +21,7 @@ mod run;
 mod server;
 mod terminal;
 mod token;
+mod whole_file;
 
 use std::process::ExitCode;
 

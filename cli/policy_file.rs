@@ -9,7 +9,7 @@ use rampart_policy::{Action, Decision, PolicySet, Problem, STARTER};
 
 use crate::command_line::how_to_allow;
 use crate::failure::Failure;
-use crate::home::{Home, make_private_directory};
+use crate::home::Home;
 
 /// A policy, and where it came from.
 pub struct InForce {
@@ -85,38 +85,6 @@ pub fn warnings(policies: &PolicySet, file: &Path) -> impl Iterator<Item = Strin
 
 /// The library shows no more of a suggestion.
 const SHOWN_BYTES: usize = 160;
-
-/// Puts a policy's text in place of a file, whole or not at all, with the rights that the file
-/// had; a new one is its owner's only.
-///
-/// # Errors
-/// As the system says; the file is as it was.
-pub fn replace(file: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-
-    if let Some(directory) = file.parent() {
-        make_private_directory(directory)?;
-    }
-    let temporary = file.with_extension(format!("new-{}", std::process::id()));
-    let mut options = std::fs::OpenOptions::new();
-    let written = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)
-        .and_then(|mut new| {
-            if let Ok(facts) = std::fs::metadata(file) {
-                new.set_permissions(facts.permissions())?;
-            }
-            new.write_all(text.as_bytes()).and_then(|()| new.sync_all())
-        })
-        .and_then(|()| std::fs::rename(&temporary, file));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written
-}
 
 /// How a person would allow what was refused, in words that end the sentence "the user can allow
 /// it: …". The library shows it, and cuts it after 160 bytes: the file stands last.

@@ -10,7 +10,8 @@ use rampart_policy::{PolicySet, STARTER};
 
 use crate::failure::Failure;
 use crate::home::{Home, make_private_directory};
-use crate::policy_file::{compile, replace};
+use crate::policy_file::compile;
+use crate::whole_file::replace;
 
 /// What a project's file begins as; it may only restrict, so that nothing is restricted yet.
 const PROJECT_BEGIN: &str = "\
@@ -97,7 +98,7 @@ impl RuleFile {
             Err(error) => self.begins_as.is_some() && error.kind() == io::ErrorKind::NotFound,
         };
         if is_same {
-            replace(&self.path, text).map_err(failed)?;
+            replace(&self.path, text.as_bytes(), 0o600).map_err(failed)?;
         }
         Ok(is_same)
     }

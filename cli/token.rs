@@ -1,15 +1,14 @@
 //! The secret that a caller shows and the server compares.
 
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 
 use subtle::ConstantTimeEq as _;
 
 use crate::failure::Failure;
 use crate::home;
+use crate::whole_file::create;
 
 const RANDOM_BYTES: usize = 32;
 
@@ -80,17 +79,13 @@ impl Token {
             .map_err(|_| Failure::new(format!("{} holds no usable token", path.display())))
     }
 
-    /// Writes a new file that only its owner can read.
+    /// Writes a new file that only its owner can read; gives whether it did: one that is there
+    /// stays.
     ///
     /// # Errors
-    /// As the system says; a file that exists is not touched.
-    pub fn save(&self, path: &Path) -> Result<(), Failure> {
-        let written = path.parent().map_or(Ok(()), home::make_private_directory).and_then(|()| {
-            let mut options = OpenOptions::new();
-            let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
-            writeln!(file, "{}", self.0)
-        });
-        written.map_err(|error| {
+    /// As the system says.
+    pub fn save(&self, path: &Path) -> Result<bool, Failure> {
+        create(path, format!("{}\n", self.0).as_bytes(), 0o600).map_err(|error| {
             Failure::new(format!("cannot write the token file {}: {error}", path.display()))
         })
     }

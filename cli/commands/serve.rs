@@ -157,7 +157,10 @@ fn token(arguments: &Arguments, home: &Home) -> Result<Token, Failure> {
         return Ok(token);
     }
     let token = Token::random()?;
-    token.save(&path)?;
+    if !token.save(&path)? {
+        // Another one was faster.
+        return Token::read(&path);
+    }
     say(format!("made a new token in {}", path.display()));
     Ok(token)
 }

@@ -1,8 +1,8 @@
 //! `rampart setup`: puts the library, a token and a policy into place.
 
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
@@ -15,31 +15,43 @@ use crate::library;
 use crate::output;
 use crate::run::environment::is_guarded;
 use crate::token::Token;
+use crate::whole_file::{create, replace};
+
+mod wrapper;
 
 const EXAMPLES: &str = "\
 Examples:
   rampart setup
   rampart setup --shell bash >> ~/.bashrc
+  rampart setup --agent codex        `codex` is guarded whenever you type it
   rampart setup --remove
   RAMPART_LIBRARY=target/preload/librampart.so rampart setup
 
-It can be run again at any time: the library is replaced by the one beside this
-program (or the one in RAMPART_LIBRARY), programs that run go on with the old one,
-and a token and a policy that are there stay as they are.";
+It can be run again at any time: the library is replaced by the one that came with
+this program (or the one in RAMPART_LIBRARY), programs that run go on with the old
+one, and a token and a policy that are there stay as they are. Where no library came
+with it, as by `cargo install`, it is built from the source that this program was
+built from.";
 
 /// Install the library, a token and a starter policy in ~/.rampart
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Change nothing; write the lines for this shell's start file
+    /// Change nothing; write the lines for this shell's start file. With --agent: its start file
     #[arg(long, value_enum, value_name = "SHELL")]
     shell: Option<Shell>,
+    /// Have this agent guarded whenever you type its name, by an alias in your shell's start file
+    #[arg(long, value_name = "NAME", value_parser = wrapper::name)]
+    agent: Option<String>,
+    /// Write the alias without asking
+    #[arg(long, requires = "agent")]
+    yes: bool,
     /// Take away what setup has put into place; what you wrote yourself stays
-    #[arg(long, conflicts_with = "shell")]
+    #[arg(long, conflicts_with_all = ["shell", "agent"])]
     remove: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Shell {
     Bash,
     Zsh,
@@ -51,10 +63,11 @@ enum Shell {
 /// # Errors
 /// There is no library to install, or a file cannot be written.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    match arguments.shell {
+    match (&arguments.agent, arguments.shell) {
         _ if arguments.remove => remove(&Home::locate()?),
-        Some(shell) => output::line(shell_lines(shell)?),
-        None => install(&Home::locate()?),
+        (Some(agent), shell) => wrapper::add(agent, shell, arguments.yes),
+        (None, Some(shell)) => output::line(shell_lines(shell)?),
+        (None, None) => install(&Home::locate()?),
     }
 }
 
@@ -72,7 +85,7 @@ pub fn install(home: &Home) -> Result<(), Failure> {
     private(home.directory())?;
     private(&home.libraries())?;
     let installed = home.libraries().join(library::file_name());
-    let changed = replace(&library, &installed).map_err(|error| {
+    let changed = install_library(&library, &installed).map_err(|error| {
         Failure::new(format!("cannot install the library as {}: {error}", installed.display()))
     })?;
     tell(changed, "installed", "library", &installed)?;
@@ -92,11 +105,8 @@ fn tell(changed: bool, done: &str, what: &str, path: &Path) -> Result<(), Failur
 
 /// Takes away what [`install`] makes, if it is still as it was made.
 fn remove(home: &Home) -> Result<(), Failure> {
-    if is_guarded() {
-        return Err(Failure::cannot_run(
-            "`rampart setup --remove` is for the person at the keyboard, and this process is guarded",
-        ));
-    }
+    refuse_guarded("--remove")?;
+    wrapper::remove()?;
     let library = home.libraries().join(library::file_name());
     take_away("library", &library, true)?;
     take_away("token", &home.token(), true)?;
@@ -111,6 +121,16 @@ fn remove(home: &Home) -> Result<(), Failure> {
         let _ = fs::remove_dir(directory);
     }
     output::line("Runs that are under way go on under the library that they have.")
+}
+
+/// A model that is guarded must not change what guards it.
+fn refuse_guarded(what: &str) -> Result<(), Failure> {
+    if is_guarded() {
+        return Err(Failure::cannot_run(format!(
+            "`rampart setup {what}` is for the person at the keyboard, and this process is guarded"
+        )));
+    }
+    Ok(())
 }
 
 fn take_away(what: &str, path: &Path, is_ours: bool) -> Result<(), Failure> {
@@ -130,24 +150,13 @@ fn take_away(what: &str, path: &Path, is_ours: bool) -> Result<(), Failure> {
     }
 }
 
-/// Copies a file over another so that who has the old one mapped keeps it whole.
-fn replace(from: &Path, to: &Path) -> io::Result<bool> {
+/// Copies a file over another, if it is another.
+fn install_library(from: &Path, to: &Path) -> io::Result<bool> {
     let bytes = fs::read(from)?;
     if fs::read(to).is_ok_and(|old| old == bytes) {
         return Ok(false);
     }
-    let temporary = to.with_extension(format!("new-{}", std::process::id()));
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o755)
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, to));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written.map(|()| true)
+    replace(to, &bytes, 0o755).map(|()| true)
 }
 
 fn make_token(path: &Path) -> Result<bool, Failure> {
@@ -156,19 +165,13 @@ fn make_token(path: &Path) -> Result<bool, Failure> {
     if Token::read_if_there(path)?.is_some() {
         return Ok(false);
     }
-    Token::random()?.save(path)?;
-    Ok(true)
+    Token::random()?.save(path)
 }
 
 fn write_policy(path: &Path) -> Result<bool, Failure> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    match file.and_then(|mut file| file.write_all(STARTER.as_bytes())) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => {
-            Err(Failure::new(format!("cannot write the policy {}: {error}", path.display())))
-        }
-    }
+    create(path, STARTER.as_bytes(), 0o600).map_err(|error| {
+        Failure::new(format!("cannot write the policy {}: {error}", path.display()))
+    })
 }
 
 /// What lets a shell find this program, and run an agent under it by name.
@@ -187,7 +190,6 @@ fn shell_lines(shell: Shell) -> Result<String, Failure> {
         Shell::Fish => "rampart completions fish | source",
     };
     Ok(format!(
-        "{path}\n{completions}\n# To guard an agent whenever you start it, name it here:\n\
-         # alias claude='rampart preload --agent claude -- claude'"
+        "{path}\n{completions}\n# To guard an agent whenever you start it: rampart setup --agent claude"
     ))
 }

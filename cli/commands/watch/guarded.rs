@@ -38,11 +38,11 @@ impl Guarded {
         let tree = |run: Told| {
             let order = in_order(&run.processes, processes::parent);
             let command = |pid| {
-            let words = processes::words(pid).into_iter();
-            // Linux ends the last one as well.
-            let words = words.filter(|word| !word.is_empty()).map(OsString::from_vec);
-            mask(&command_line(&words.collect::<Vec<_>>())).into_owned()
-        };
+                let words = processes::words(pid).into_iter();
+                // Linux ends the last one as well.
+                let words = words.filter(|word| !word.is_empty()).map(OsString::from_vec);
+                mask(&command_line(&words.collect::<Vec<_>>())).into_owned()
+            };
             let processes = order.into_iter();
             let processes =
                 processes.map(|(pid, depth)| Process { pid, depth, command: command(pid) });

@@ -1,6 +1,7 @@
 //! The commands that look at policies and put files into place.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use crate::world::{POLICY, World, mode_of, stderr, stdout};
@@ -149,9 +150,23 @@ fn setup_writes_lines_for_a_shell_and_changes_nothing() {
         assert!(stdout(&output).contains(words), "{}", stdout(&output));
     }
     assert!(!world.home().exists());
-    let output = world.run(["setup"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("RAMPART_LIBRARY"), "{}", stderr(&output));
+}
+
+#[test]
+fn setup_builds_the_library_where_none_came_with_the_program() {
+    let world = World::without_library();
+    let script = "#!/bin/sh\necho \"$@\" >\"$HOME/made\"\nexit 3\n";
+    let make = world.write("bin/make", script);
+    fs::set_permissions(&make, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", make.parent().unwrap().display());
+    let failed = crate::world::finished(world.rampart(["setup"]).env("PATH", path));
+    assert_eq!(failed.status.code(), Some(1));
+    for words in ["there is no librampart.", "make could not build it", "RAMPART_LIBRARY"] {
+        assert!(stderr(&failed).contains(words), "{}", stderr(&failed));
+    }
+    let asked = fs::read_to_string(world.path("made")).unwrap();
+    assert!(asked.starts_with("-C /") && asked.ends_with(" library\n"), "{asked}");
+    assert!(!world.home().join("lib").exists());
 }
 
 #[test]
@@ -317,4 +332,56 @@ fn init_from_audit_is_suggest() {
         assert_eq!(stdout(&world.run(words)), suggested);
     }
     assert_eq!(world.run(["init"]).status.code(), Some(2));
+}
+
+#[test]
+fn an_agents_alias_is_shown_then_written_and_taken_back_without_a_trace() {
+    let world = World::with_library();
+    let before = "# mine\nalias codex=other\nexport A=1";
+    for (shell, file, alias) in [
+        ("bash", ".bashrc", "alias codex='"),
+        ("zsh", ".zshrc", "alias codex='"),
+        ("fish", ".config/fish/config.fish", "alias codex '"),
+    ] {
+        let file = world.write(file, before);
+        let setup = |words: &[&str]| {
+            let done = world.run(["setup", "--shell", shell, "--agent"].iter().chain(words));
+            assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+            stdout(&done)
+        };
+        // Nobody at a terminal has said yes.
+        let shown = setup(&["codex"]);
+        assert!(shown.contains(alias) && shown.contains("Nothing was written"), "{shown}");
+        assert!(shown.contains("in place of:\n    alias codex=other"), "{shown}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), before);
+        setup(&["codex", "--yes"]);
+        setup(&["claude", "--yes"]);
+        let after = fs::read_to_string(&file).unwrap();
+        assert!(after.starts_with(before) && after.lines().count() == 5, "{after}");
+        assert!(after.contains("preload --agent codex -- codex'"), "{after}");
+        assert!(setup(&["codex"]).contains("has it already"));
+        assert_eq!(fs::read_to_string(&file).unwrap(), after);
+    }
+    // As a person's shell does it.
+    world.write("bin/codex", "#!/bin/sh\necho \"codex $1 by $RAMPART_AGENT\"\n");
+    fs::set_permissions(world.path("bin/codex"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", world.path("bin").display());
+    let mut shell = world.command("bash");
+    shell.args(["--norc", "-ic", "shopt -s expand_aliases; . ~/.bashrc; eval 'codex exec'"]);
+    let ran = crate::world::finished(shell.env("PATH", path).env("RAMPART_SEAL", "off"));
+    assert_eq!(stdout(&ran), "codex exec by codex\n", "{}", stderr(&ran));
+
+    let removed = stdout(&world.run(["setup", "--remove"]));
+    assert_eq!(removed.matches("removed from ").count(), 6, "{removed}");
+    for file in [".bashrc", ".zshrc", ".config/fish/config.fish"] {
+        assert_eq!(fs::read_to_string(world.path(file)).unwrap(), format!("{before}\n"));
+    }
+    for name in ["", "a b", "-x", "a;b"] {
+        assert_eq!(world.run(["setup", "--agent", name]).status.code(), Some(2), "{name}");
+    }
+    let unknown = world.run(["setup", "--agent", "codex"]);
+    assert!(stderr(&unknown).contains("--shell bash"), "{}", stderr(&unknown));
+    let mut guarded = world.rampart(["setup", "--agent", "codex", "--yes"]);
+    guarded.env("LD_PRELOAD", "/nowhere/librampart.so").env("SHELL", "/bin/bash");
+    assert_eq!(crate::world::finished(&mut guarded).status.code(), Some(126));
 }

@@ -14,6 +14,7 @@ mod daemons;
 mod doctor;
 mod embedded;
 mod life;
+mod person;
 mod picture;
 mod preload;
 mod reach;

@@ -65,7 +65,7 @@ fn marks(world: &World) -> usize {
 }
 
 /// What has to be possible for a case, as a command that is tried without a guard.
-fn can(words: &[&str]) -> bool {
+pub fn can(words: &[&str]) -> bool {
     let tried = Command::new(words[0]).args(&words[1..]).output();
     let can = tried.is_ok_and(|tried| tried.status.success());
     if !can {

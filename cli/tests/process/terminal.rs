@@ -17,6 +17,7 @@ pub struct Terminal {
     process: Child,
     keyboard: File,
     parser: Arc<Mutex<Parser>>,
+    reader: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Terminal {
@@ -44,14 +45,14 @@ impl Terminal {
         let mut output = keyboard.try_clone().unwrap();
         let parser = Arc::new(Mutex::new(Parser::new(count(rows), count(columns), 0)));
         let screen = Arc::clone(&parser);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             // A terminal that nobody has open any more is an error on Linux.
             while let Ok(count @ 1..) = output.read(&mut bytes) {
                 screen.lock().unwrap().process(&bytes[..count]);
             }
         });
-        Self { process, keyboard, parser }
+        Self { process, keyboard, parser, reader: Some(reader) }
     }
 
     /// What is on the screen.
@@ -72,6 +73,13 @@ impl Terminal {
     /// Waits until the screen has these words no more.
     pub fn hides(&self, words: &str) {
         wait_until_on(self, words, |text| !text.contains(words));
+    }
+
+    /// Waits until all that the program wrote is on the screen, once it has ended.
+    pub fn is_drained(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
     }
 
     /// Presses keys.

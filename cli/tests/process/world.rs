@@ -129,6 +129,12 @@ impl World {
         audit
     }
 
+    /// Waits until the audit has so many lines.
+    pub fn audit_at_least(&self, lines: usize) {
+        let text = || fs::read_to_string(self.home().join("audit.jsonl")).unwrap_or_default();
+        wait_until("the audit's lines", || text().matches('\n').count() >= lines);
+    }
+
     /// What is left of embedded servers.
     pub fn private_directories(&self) -> Vec<PathBuf> {
         fs::read_dir(self.runtime()).unwrap().map(|entry| entry.unwrap().path()).collect()

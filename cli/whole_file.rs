@@ -1,0 +1,117 @@
+//! Files that are written whole or not at all, whatever happens meanwhile: a full disk, a crash,
+//! another one that writes the same file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::home::make_private_directory;
+
+/// Puts bytes in place of a file, with the rights that it had; a new one gets `mode`. Who has the
+/// old one open or mapped keeps it whole.
+///
+/// # Errors
+/// As the system says; the file is as it was.
+pub fn replace(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let put = |new: &File, temporary: &Path| {
+        if let Ok(facts) = fs::metadata(file) {
+            new.set_permissions(facts.permissions())?;
+        }
+        fs::rename(temporary, file)
+    };
+    by_way_of_another(file, bytes, mode, put)
+}
+
+/// Makes a file that is not there yet; gives whether it made it.
+///
+/// # Errors
+/// As the system says; then nothing is there.
+pub fn create(file: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
+    if file.symlink_metadata().is_ok() {
+        return Ok(false);
+    }
+    // A link takes nobody's place, as a new name would.
+    let result = by_way_of_another(file, bytes, mode, |_, temporary| {
+        fs::hard_link(temporary, file)?;
+        fs::remove_file(temporary)
+    });
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        result => result.map(|()| true),
+    }
+}
+
+/// Writes the bytes to a new file beside `file`, which is then put there.
+fn by_way_of_another(
+    file: &Path,
+    bytes: &[u8],
+    mode: u32,
+    put: impl FnOnce(&File, &Path) -> io::Result<()>,
+) -> io::Result<()> {
+    if let Some(directory) = file.parent() {
+        make_private_directory(directory)?;
+    }
+    let temporary = beside(file);
+    let new = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+    let done =
+        (&new).write_all(bytes).and_then(|()| new.sync_all()).and_then(|()| put(&new, &temporary));
+    if done.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    done
+}
+
+/// A name that nobody else takes.
+fn beside(file: &Path) -> PathBuf {
+    let mut number = [0; 8];
+    // Where there is no randomness, a name that is taken is an error, and nothing is lost.
+    let _ = getrandom::fill(&mut number);
+    file.with_extension(format!("new-{:016x}", u64::from_ne_bytes(number)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    use super::{create, replace};
+
+    #[test]
+    fn a_file_is_made_once_and_put_in_place_of_with_its_rights() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("new/file.txt");
+        assert!(create(&file, b"a", 0o600).unwrap());
+        assert!(!create(&file, b"b", 0o600).unwrap());
+        assert_eq!(fs::read(&file).unwrap(), b"a");
+        assert_eq!(fs::metadata(&file).unwrap().nlink(), 1);
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        replace(&file, b"c", 0o600).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"c");
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
+        // What cannot be put there leaves nothing beside it.
+        assert!(replace(file.parent().unwrap(), b"d", 0o600).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn of_many_that_make_a_file_at_once_one_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        let made: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..16)
+                .map(|number: u8| {
+                    let file = &file;
+                    scope.spawn(move || create(file, &[number; 4096], 0o600).unwrap())
+                })
+                .collect();
+            threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum()
+        });
+        assert_eq!(made, 1);
+        let bytes = fs::read(&file).unwrap();
+        assert!(bytes.len() == 4096 && bytes.iter().all(|byte| *byte == bytes[0]));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
