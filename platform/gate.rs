@@ -96,6 +96,13 @@ unsafe fn keeps_off(state: &State, program: &Program<'_>, given: Given) -> bool 
         && unsafe { equipment.guard.survey(given.now(), None) } != Survey::Intact
 }
 
+/// What goes along with a shell that the C library starts by itself: one is no program that starts
+/// itself anew.
+#[cfg(target_os = "macos")]
+pub fn again_of_shell(state: &State) -> Again {
+    Again::after(state.again, pid(), 0, seconds())
+}
+
 /// This process, or the child of it that runs this.
 fn pid() -> u32 {
     sys::getpid().unsigned_abs()

@@ -21,6 +21,7 @@ use rampart_core::environ::Guard;
 use super::SHELL_COVERAGE;
 use crate::abi::{MutStrings, Strings, Text};
 use crate::environment::{self, NoMemory};
+use crate::gate::again_of_shell;
 use crate::state;
 
 /// Where an image's text lies.
@@ -87,8 +88,11 @@ pub unsafe fn posix_spawn(
         let Some(original) = state.real.posix_spawn() else { return libc::ENOSYS };
         let run = |envp: Strings| original(pid, path, actions, attributes, argv, envp.cast());
         match &state.equipment {
-            Ok(equipment) => environment::with(&equipment.guard, envp.cast(), SHELL_COVERAGE, run)
-                .unwrap_or(libc::ENOMEM),
+            Ok(equipment) => {
+                let again = || again_of_shell(state);
+                environment::with(&equipment.guard, envp.cast(), SHELL_COVERAGE, again, run)
+                    .unwrap_or(libc::ENOMEM)
+            }
             Err(_) => run(envp.cast()),
         }
     }

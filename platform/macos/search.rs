@@ -12,6 +12,7 @@ use rampart_core::environ;
 use super::{SHELL_COVERAGE, environment, sys};
 use crate::abi::Strings;
 use crate::environment as repaired;
+use crate::gate::again_of_shell;
 use crate::program::string;
 use crate::scratch::Scratch;
 use crate::state;
@@ -165,9 +166,14 @@ unsafe fn by_shell(
         };
     }
     let list = list.as_ptr();
-    let guard = state::get().and_then(|state| Some(&state.equipment.as_ref().ok()?.guard));
-    let Some(guard) = guard else { return attempt(SHELL, list, envp) };
+    let Some((state, equipment)) =
+        state::get().and_then(|state| Some((state, state.equipment.as_ref().ok()?)))
+    else {
+        return attempt(SHELL, list, envp);
+    };
+    let again = || again_of_shell(state);
+    let run = |envp| attempt(SHELL, list, envp);
     // SAFETY: the caller's promise.
-    unsafe { repaired::with(guard, envp, SHELL_COVERAGE, |envp| attempt(SHELL, list, envp)) }
+    unsafe { repaired::with(&equipment.guard, envp, SHELL_COVERAGE, again, run) }
         .unwrap_or(libc::ENOMEM)
 }
