@@ -14,7 +14,7 @@ use rampart_core::verdict::{Outcome, Unreachable};
 
 use crate::descriptor::{Descriptor, Errno, Event};
 use crate::os::sys::{self, Address, Patience, SignalMask};
-use crate::state::{Equipment, State};
+use crate::state::{Descriptors, Equipment, State};
 
 /// Below are the numbers that programs count on (0 to 2) and shells play with.
 const LOWEST_DESCRIPTOR: i32 = 64;
@@ -32,14 +32,15 @@ const NO_SERVER: Outcome = Outcome::Unreachable(Unreachable::NoServer);
 const NO_DESCRIPTOR: Outcome = Outcome::Fault("no file descriptor is to be had for the check");
 const CHANGED: Outcome = Outcome::Fault("the arguments changed while they were being checked");
 const UNDECIDED: Outcome = Outcome::Fault("a person is to decide this, and nobody has");
+const KILLED: Outcome = Outcome::Fault("the check was killed");
 const TOO_EARLY: Outcome =
     Outcome::Garbled("the policy server answered before it had the whole question");
 
-/// Asks; `reader` holds what the answer said. `is_own` is [`State::is_own`].
+/// Asks; `reader` holds what the answer said.
 pub fn ask<'q>(
     state: &State,
     equipment: &Equipment,
-    is_own: bool,
+    descriptors: Descriptors,
     question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
     reader: &mut Reader,
 ) -> Outcome {
@@ -51,16 +52,24 @@ pub fn ask<'q>(
         wait_ms: if state.ask_ms == 0 { 0 } else { state.ask_ms.saturating_add(state.timeout_ms) },
         blocked: None,
     };
-    if is_own {
-        exchange.by_kept_connection(state.timeout_ms.min(LONGEST_DWELL_MS))
-    } else {
-        // A handler of the parent's would run in its memory here (vfork(2), "Caveats"). The
-        // mask is inherited by the program, so it is put back.
-        let mask = SignalMask::ALL.block();
-        exchange.blocked = Some(mask);
-        let outcome = exchange.by_new_connection().0.outcome;
-        mask.restore();
-        outcome
+    match descriptors {
+        Descriptors::Own => exchange.by_kept_connection(state.timeout_ms.min(LONGEST_DWELL_MS)),
+        // Who waits for a child is deaf to signals, and a person may take minutes.
+        Descriptors::WithGap if state.ask_ms > 0 => exchange.by_new_connection().0.outcome,
+        Descriptors::WithGap => {
+            let mut outcome = KILLED;
+            sys::apart(|| outcome = exchange.by_new_connection().0.outcome);
+            outcome
+        }
+        Descriptors::Copied => {
+            // A handler of the parent's would run in its memory here (vfork(2), "Caveats"). The
+            // mask is inherited by the program, so it is put back.
+            let mask = SignalMask::ALL.block();
+            exchange.blocked = Some(mask);
+            let outcome = exchange.by_new_connection().0.outcome;
+            mask.restore();
+            outcome
+        }
     }
 }
 

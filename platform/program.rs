@@ -11,6 +11,7 @@ use crate::abi::{Strings, Text};
 use crate::descriptor::Errno;
 use crate::os;
 use crate::os::sys;
+use crate::state::Descriptors;
 
 /// A program as a function is told to start it.
 pub struct Program<'p> {
@@ -49,7 +50,16 @@ impl<'p> Program<'p> {
     /// Other errors are left to the kernel, which may look with another user id, and reads
     /// what can only be executed.
     #[inline(never)]
-    pub fn look(&self, remembers: bool) -> Result<Option<Coverage>, c_int> {
+    pub fn look(&self, descriptors: Descriptors) -> Result<Option<Coverage>, c_int> {
+        if descriptors == Descriptors::WithGap {
+            let mut found = Ok(None);
+            sys::apart(|| found = self.look_here(true));
+            return found;
+        }
+        self.look_here(descriptors == Descriptors::Own)
+    }
+
+    fn look_here(&self, remembers: bool) -> Result<Option<Coverage>, c_int> {
         match os::coverage_of(self, remembers) {
             Err(Errno(
                 errno @ (libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG),

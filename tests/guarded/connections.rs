@@ -4,7 +4,7 @@
 use crate::hooks::had;
 use crate::support::{
     ALLOWED, Compiler, DENIED, Exchange, Run, Sandbox, Server, Transport, installed,
-    is_for_linux_alone, json_answer, probe,
+    is_for_linux_alone, is_left_out, json_answer, probe,
 };
 
 const SPAWNED: &str = "returned 0 errno 77 status 0\n";
@@ -369,4 +369,50 @@ spawn('again')
         assert_ne!(of("child"), of("parent"), "{words:?}");
         assert_eq!(of("again"), of("parent"), "{words:?}");
     }
+}
+
+#[test]
+fn what_a_program_opens_meanwhile_gets_the_number_of_the_stream_that_it_has_closed() {
+    if is_for_linux_alone("its calls can be held up") {
+        return;
+    }
+    let streams = probe("streams", Compiler::System);
+    for transport in Transport::BOTH {
+        let server = Server::judging(transport, |_| true);
+        let sandbox = Sandbox::new();
+        let words = [streams.to_str().expect("text"), &sandbox.text("bin/tool")];
+        let finished = Run::guarded(&sandbox, &server.url, &words).finish().success();
+        if finished.stdout == "no seccomp\n"
+            && is_left_out("this machine", "nobody may hold up system calls here")
+        {
+            return;
+        }
+        let said = finished.stdout.lines().last();
+        assert_eq!(said, Some("looked and wrong 0"), "{transport:?}: {finished:#?}");
+        assert_eq!(sandbox.take_marks().len(), 3, "{transport:?}");
+        assert_eq!(server.take_commands().len(), 3, "{transport:?}");
+    }
+}
+
+#[test]
+fn a_new_pid_namespace_is_begun_by_the_program_and_not_by_a_check() {
+    if is_for_linux_alone("there are no namespaces") {
+        return;
+    }
+    let server = Server::allowing();
+    let sandbox = Sandbox::new();
+    // Its first child is the init of the namespace, and with that one it ends.
+    let script = "import ctypes, os, sys
+os.close(0)
+assert ctypes.CDLL(None).unshare(0x20000000) == 0
+child = os.posix_spawn(sys.argv[1], ['sh', '-c', 'echo $$'], os.environ)
+assert os.waitpid(child, 0)[1] == 0
+";
+    let shell = sandbox.text("tools/sh");
+    let finished = Run::guarded(&sandbox, &server.url, &["python3", "-c", script, &shell]).finish();
+    if finished.stderr.contains("AssertionError") && is_left_out("this machine", "no namespaces") {
+        return;
+    }
+    assert_eq!(finished.seen(), (0, "1\n", ""));
+    assert!(server.take_commands().contains(&"sh -c 'echo $$'".to_owned()));
 }

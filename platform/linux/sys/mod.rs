@@ -1,11 +1,13 @@
 //! System calls as hooks need them: raw, so that they touch neither `errno` nor
 //! thread cancellation nor another library's hooks.
 
+mod apart;
 mod file;
 mod patience;
 mod signal;
 mod socket;
 
+pub use apart::{apart, lacks_stream};
 pub use file::{
     Link, occupy, open_to_read, read_at, read_link, status, status_at, working_directory,
 };

@@ -16,6 +16,17 @@ pub fn occupy(number: c_int) -> Option<Descriptor> {
     if is_open { None } else { open_to_read(c"/").ok() }
 }
 
+/// Whether a standard stream is closed, and work is to be done [apart](apart) for that.
+pub fn lacks_stream() -> bool {
+    // Here there is no child that shares memory and has descriptors of its own.
+    false
+}
+
+/// Does `work`.
+pub fn apart(work: impl FnOnce()) {
+    work();
+}
+
 /// The working directory; `None` if its name does not fit or cannot be had.
 ///
 /// Not by `getcwd(3)`, which allocates when it has to look for the name.

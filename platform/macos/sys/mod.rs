@@ -6,7 +6,9 @@ mod patience;
 mod signal;
 mod socket;
 
-pub use file::{occupy, open_to_read, read_at, status, status_at, working_directory};
+pub use file::{
+    apart, lacks_stream, occupy, open_to_read, read_at, status, status_at, working_directory,
+};
 pub use patience::{Patience, is_writable};
 pub use signal::SignalMask;
 pub use socket::{
