@@ -9,6 +9,7 @@ use rampart_core::environ::{self, Guard, Room, Survey};
 use rampart_core::settings::Variable;
 
 use crate::abi::Strings;
+use crate::os::sys;
 use crate::scratch::Scratch;
 use crate::{errno, os};
 
@@ -115,42 +116,57 @@ unsafe fn with_scratch<R>(
 /// the call only would pull the environment away under another thread's `getenv(3)`, and
 /// two such calls at once would undo each other.
 pub fn repair_own(guard: &Guard<'_>, coverage: Option<Coverage>) -> Result<(), NoMemory> {
+    // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)).
+    let survey = || unsafe { guard.survey(os::environment(), coverage) };
+    let Survey::Broken(room) = survey() else { return Ok(()) };
     let errno = errno::Saved::new();
-    let result = set_all(guard, coverage, false).and_then(|is_intact| {
-        // A variable that is there twice is right where it stands first, by now. The others can
-        // be taken away together with that one only, and so with a moment without it.
-        if is_intact { Ok(()) } else { set_all(guard, coverage, true).map(|_| ()) }
+    let result = set_all(guard, coverage, room).and_then(|()| match survey() {
+        Survey::Intact => Ok(()),
+        Survey::Broken(room) => drop_repeated(guard, room),
     });
     errno.restore();
     result
 }
 
-/// Sets what is missing or changed; whether the environment is in order then.
-fn set_all(guard: &Guard<'_>, coverage: Option<Coverage>, anew: bool) -> Result<bool, NoMemory> {
-    // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)).
-    let survey = || unsafe { guard.survey(os::environment(), coverage) };
-    let Survey::Broken(room) = survey() else { return Ok(true) };
+/// Sets what is missing or changed.
+fn set_all(guard: &Guard<'_>, coverage: Option<Coverage>, room: Room) -> Result<(), NoMemory> {
     let set = |name: &CStr, entry: Option<*const c_char>| {
-        if anew || entry.is_none() {
+        let Some(entry) = entry else {
             // SAFETY: a string. That there is no such variable is fine.
             unsafe { libc::unsetenv(name.as_ptr()) };
-        }
-        let Some(entry) = entry else { return Ok(()) };
+            return Ok(());
+        };
         // SAFETY: the entry is a string that begins with the name and `=`, and it is copied.
         let status = unsafe { libc::setenv(name.as_ptr(), entry.add(name.count_bytes() + 1), 1) };
         if status == 0 { Ok(()) } else { Err(NoMemory) }
     };
     let mut scratch = Scratch::claim(room.text).ok_or(NoMemory)?;
     let (_, text) = scratch.split(0).ok_or(NoMemory)?;
-    // SAFETY: as above; the list is copied before the variable is changed.
+    // SAFETY: as in `repair_own`; the list is copied before the variable is changed.
     let (list, wants_library) = unsafe {
         let envp = os::environment();
         (environ::read(guard.os, envp).preload, guard.wants_library(envp, coverage))
     };
     let preload = guard.preload_entry(list.unwrap_or_default(), wants_library, text);
     set(guard.os.preload_variable(), preload.map_err(|Full| NoMemory)?)?;
-    for (variable, wanted) in Variable::ALL.into_iter().zip(guard.variables) {
-        set(variable.name(), wanted.map(CStr::as_ptr))?;
+    Variable::ALL
+        .into_iter()
+        .zip(guard.variables)
+        .try_for_each(|(variable, wanted)| set(variable.name(), wanted.map(CStr::as_ptr)))
+}
+
+/// Has the process use another array, without what is there twice: it is right where it stands
+/// first, by now. `unsetenv(3)` would take that one as well, and leave a moment without it.
+fn drop_repeated(guard: &Guard<'_>, room: Room) -> Result<(), NoMemory> {
+    let bytes = room.pointers.checked_mul(size_of::<*const c_char>()).ok_or(NoMemory)?;
+    let start = sys::map(bytes).ok_or(NoMemory)?.cast();
+    // SAFETY: the mapping is large enough, aligned and zeroed, and stays for good: the program may
+    // change entries of its environment, but frees no array that it has not made. `environ` is as
+    // in `repair_own`.
+    unsafe {
+        let pointers = core::slice::from_raw_parts_mut(start, room.pointers);
+        environ::write_once(guard.os, os::environment(), pointers).map_err(|Full| NoMemory)?;
+        os::set_environment(start);
     }
-    Ok(matches!(survey(), Survey::Intact))
+    Ok(())
 }

@@ -108,6 +108,37 @@ pub unsafe fn value_in<'e>(envp: *const *const c_char, name: &CStr) -> Option<&'
     texts.find_map(|text| value_of(text.to_bytes(), name))
 }
 
+/// Writes the entries of an environment to `pointers`, but of what matters at load only the first
+/// of each.
+///
+/// # Errors
+/// [`Full`] if they do not fit; see [`Guard::survey`].
+///
+/// # Safety
+/// As for [`read`].
+pub unsafe fn write_once(
+    os: Os,
+    envp: *const *const c_char,
+    pointers: &mut [*const c_char],
+) -> Result<(), Full> {
+    let mut seen = Seen::default();
+    let mut out = pointers.iter_mut();
+    let mut put = |entry: *const c_char| out.next().map(|slot| *slot = entry).ok_or(Full);
+    // SAFETY: the caller's promise is the same.
+    for entry in unsafe { entries(envp) } {
+        // SAFETY: an entry of the array is a string.
+        let is_first = match unsafe { classify(os, entry) } {
+            Entry::Others | Entry::Again(_) => true,
+            Entry::Ours(variable, _) => seen.first(variable),
+            Entry::Preload(_) => !core::mem::replace(&mut seen.preload, true),
+        };
+        if is_first {
+            put(entry)?;
+        }
+    }
+    put(core::ptr::null())
+}
+
 /// What a look at an environment finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Survey {
@@ -686,6 +717,22 @@ mod tests {
         assert_eq!(found.variable(Variable::Mode), Some(&b"monitor"[..]));
         assert_eq!(found.variable(Variable::Url), None);
         assert_eq!(found.preload, Some(&b"a"[..]));
+    }
+
+    #[test]
+    fn of_what_is_there_twice_the_first_is_kept() {
+        let given =
+            [c"A=1", c"LD_PRELOAD=a", c"A=2", c"RAMPART_URL=u", c"LD_PRELOAD=b", c"RAMPART_URL=v"];
+        let mut envp: Vec<*const c_char> = given.iter().map(|entry| entry.as_ptr()).collect();
+        envp.push(core::ptr::null());
+        let mut pointers = [core::ptr::dangling(); 5];
+        // SAFETY: an array of strings that ends with NULL.
+        assert_eq!(unsafe { write_once(Os::Linux, envp.as_ptr(), &mut pointers) }, Ok(()));
+        assert_eq!(pointers[..4], envp[..4]);
+        assert!(pointers[4].is_null());
+        // SAFETY: as above.
+        let done = unsafe { write_once(Os::Linux, envp.as_ptr(), &mut pointers[..4]) };
+        assert_eq!(done, Err(Full));
     }
 
     #[test]

@@ -40,6 +40,18 @@ pub fn environment() -> Strings {
     unsafe { (&raw const environ).read_volatile() }
 }
 
+/// Makes another array the environment of this process.
+///
+/// # Safety
+/// It is an array of strings that ends with NULL, and stays.
+pub unsafe fn set_environment(list: Strings) {
+    unsafe extern "C" {
+        static mut environ: Strings;
+    }
+    // SAFETY: the C library's variable, which programs write to as well; it is written at once.
+    unsafe { (&raw mut environ).write_volatile(list) }
+}
+
 /// What can be followed of the shell that `system(3)` and its kin start: it is not looked at.
 pub const SHELL_COVERAGE: Option<Coverage> = None;
 

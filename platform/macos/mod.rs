@@ -40,6 +40,15 @@ pub fn environment() -> Strings {
     unsafe { libc::_NSGetEnviron().cast::<Strings>().read_volatile() }
 }
 
+/// Makes another array the environment of this process.
+///
+/// # Safety
+/// It is an array of strings that ends with NULL, and stays.
+pub unsafe fn set_environment(list: Strings) {
+    // SAFETY: as in `environment`; programs write to it as well, and it is written at once.
+    unsafe { libc::_NSGetEnviron().cast::<Strings>().write_volatile(list) }
+}
+
 /// The file that the loader took this library from, as it was told.
 pub fn library_file() -> Option<&'static CStr> {
     let mut info = MaybeUninit::<libc::Dl_info>::zeroed();

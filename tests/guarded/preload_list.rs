@@ -102,6 +102,6 @@ fn while_the_environment_is_put_right_the_list_is_never_missing() {
     let server = Server::allowing();
     let moments = [text("moments", Compiler::System)];
     let finished = Run::guarded(&sandbox, &server.url, &moments).finish();
-    assert_eq!(finished.stdout, "looked 1 missed 0 changed 0\n", "{finished:#?}");
+    assert_eq!(finished.stdout, "looked 1 missed 0 changed 0 repeated 0\n", "{finished:#?}");
     assert_eq!(server.take_commands(), ["exit 3"; 101]);
 }

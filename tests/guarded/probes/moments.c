@@ -1,9 +1,12 @@
 /* moments: whether another thread ever finds no LD_PRELOAD while `system` puts the environment
- * right, and what errno is after it. */
+ * right, what errno is after it, and whether a variable is there twice then. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+extern char **environ;
 
 static volatile int ends, looks, misses;
 
@@ -15,20 +18,42 @@ static void *watches(void *unused) {
     return unused;
 }
 
+static int count(const char *name) {
+    int found = 0;
+
+    for (char **entry = environ; *entry; entry++)
+        found += !strncmp(*entry, name, strlen(name));
+    return found;
+}
+
+/* Another environment, with a second of each of two variables. */
+static void repeat(void) {
+    char **twice = calloc(200, sizeof *twice);
+    int i = 0;
+
+    for (char **entry = environ; *entry && i < 190; entry++)
+        twice[i++] = *entry;
+    twice[i++] = "LD_PRELOAD=";
+    twice[i++] = "RAMPART_MODE=disabled";
+    environ = twice;
+}
+
 int main(void) {
     pthread_t thread;
-    int changed = 0;
+    int changed = 0, repeated = 0;
     /* From now on nothing is added, so that the list of the environment stays where it is. */
     if (system("exit 3") != 3 << 8) return 1;
     pthread_create(&thread, NULL, watches, NULL);
     for (int i = 0; i < 100; i++) {
         setenv("RAMPART_MODE", "disabled", 1);
         setenv("LD_PRELOAD", "", 1);
+        if (i % 2) repeat();
         errno = 77;
         if (system("exit 3") != 3 << 8 || errno != 77) changed++;
+        if (count("LD_PRELOAD=") != 1 || count("RAMPART_MODE=") != 1) repeated++;
     }
     ends = 1;
     pthread_join(thread, NULL);
-    printf("looked %d missed %d changed %d\n", looks > 0, misses, changed);
+    printf("looked %d missed %d changed %d repeated %d\n", looks > 0, misses, changed, repeated);
     return 0;
 }
