@@ -76,7 +76,7 @@ const fn case<'c>(words: &'c [&'c str], denied: i32) -> Case<'c> {
 fn shells_run_what_is_allowed_and_say_126_otherwise() {
     let sandbox = Sandbox::new();
     let nested = "sh -c 'sh -c \"exec tool x\"'";
-    for shell in [&["sh"][..], &["dash"], &["bash"], &["zsh"], &["busybox", "sh"]] {
+    for shell in [&["sh"][..], &["dash"], &["bash"], &["zsh"], &["ksh"], &["busybox", "sh"]] {
         for (script, denied) in [
             ("tool x", 126),
             ("exec tool x", 126),
@@ -136,6 +136,7 @@ fn small_programs_that_start_others_pass_the_refusal_on() {
         case(&["sh", "-c", "echo x | xargs tool"], 126),
         case(&["gawk", "BEGIN { exit system(\"tool x\") != 0 }"], 1),
         case(&["mawk", "BEGIN { exit system(\"tool x\") != 0 }"], 1),
+        case(&["fish", "-c", "tool x; or exit 5"], 5),
         case(&["busybox", "env", "tool", "x"], 126),
         case(&["busybox", "find", "/", "-maxdepth", "0", "-exec", "tool", "x", ";"], 0),
         case(&["perl", "-e", "exit(system('tool', 'x') == 0 ? 0 : 5)"], 5),

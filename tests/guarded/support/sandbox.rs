@@ -16,12 +16,12 @@ const STAND_INS: [&str; 9] =
 
 /// The real programs that a test may run, where they are installed. PATH has no others:
 /// a shell that is denied one `rm` looks for the next.
-const TOOLS: [&str; 51] = [
+const TOOLS: [&str; 53] = [
     "as", "awk", "bash", "basename", "busybox", "cat", "cc", "cut", "dash", "dirname", "echo",
-    "ed", "env", "expr", "false", "find", "gawk", "gcc", "git", "grep", "head", "java", "javac",
-    "ld", "make", "mawk", "mkdir", "mktemp", "nice", "node", "nohup", "perl", "printf", "pwd",
-    "python3", "sed", "setsid", "sh", "sleep", "sort", "stdbuf", "tail", "test", "timeout", "tr",
-    "true", "uname", "unshare", "wc", "xargs", "zsh",
+    "ed", "env", "expr", "false", "find", "fish", "gawk", "gcc", "git", "grep", "head", "java",
+    "javac", "ksh", "ld", "make", "mawk", "mkdir", "mktemp", "nice", "node", "nohup", "perl",
+    "printf", "pwd", "python3", "sed", "setsid", "sh", "sleep", "sort", "stdbuf", "tail", "test",
+    "timeout", "tr", "true", "uname", "unshare", "wc", "xargs", "zsh",
 ];
 
 /// A temporary directory with a home and stand-ins first on PATH.
