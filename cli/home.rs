@@ -70,6 +70,11 @@ impl Home {
         self.0.join("serve.state")
     }
 
+    /// What the Go command is told for good, such as where its server is.
+    pub fn config(&self) -> PathBuf {
+        self.0.join("config.yaml")
+    }
+
     /// Where guarded runs have their directories.
     pub fn runs(&self) -> PathBuf {
         self.0.join("run")

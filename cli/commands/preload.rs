@@ -43,7 +43,8 @@ Examples:
 
 Which server is asked: with --policy or --audit-sync one of this run's own; with
 --url, --port or RAMPART_URL that one; else one that runs already and is yours or
-root's (`rampart serve`, at ~/.rampart/serve.sock or http://127.0.0.1:19090); else one
+root's (`rampart serve`, at ~/.rampart/serve.sock, where config.yaml or serve.state in
+~/.rampart say, or http://127.0.0.1:19090); else one
 of this run's own, with ~/.rampart/policy.yaml or the built-in starter policy. Whoever
 else listens there is not asked. A server of this run's own takes its policy once, and
 ends after the last guarded process.

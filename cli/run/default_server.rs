@@ -1,23 +1,61 @@
 //! The server that is asked where none is named: one that runs already, and that this user or
 //! root owns. Whoever else listens where one is looked for is asked nothing and shown no token.
 
+use std::io::ErrorKind;
+
 use serde::Deserialize;
 
 use crate::endpoint::{DEFAULT_URL, Endpoint};
+use crate::failure::say;
 use crate::home::Home;
 
 /// Finds it.
 pub fn find(home: &Home) -> Option<Endpoint> {
-    let places = [
-        Endpoint::at_socket(&home.serve_socket()),
-        stated(home),
-        Endpoint::parse(DEFAULT_URL).ok(),
-    ];
     // Who listens is looked up in the table of all connections of the machine: only where somebody
     // does.
     let is_it =
         |place: &Endpoint| place.is_reachable(None) && place.is_trusted() && place.is_well();
-    places.into_iter().flatten().find(is_it)
+    if let Some(own) = Endpoint::at_socket(&home.serve_socket()).filter(is_it) {
+        return Some(own);
+    }
+    if let Some(url) = configured(home) {
+        // It may be anywhere, and who is no server of this user's is not spoken to.
+        let is_it = |place: &Endpoint| place.is_trusted() && place.is_well();
+        match Endpoint::parse(&url).ok().filter(is_it) {
+            Some(configured) => return Some(configured),
+            None => say(format!(
+                "{} names {url}, where no server of yours answers: it is not asked; --url would name it",
+                home.config().display()
+            )),
+        }
+    }
+    let others = [stated(home), Endpoint::parse(DEFAULT_URL).ok()];
+    others.into_iter().flatten().find(is_it)
+}
+
+/// What of the Go command's configuration is about its server. The rest of the file is its own.
+#[derive(Deserialize)]
+struct Configuration {
+    #[serde(alias = "serve_url")]
+    url: Option<String>,
+}
+
+fn configured(home: &Home) -> Option<String> {
+    let path = home.config();
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return None,
+        text => text.map_err(|error| error.to_string()),
+    };
+    let parsed = text.and_then(|text| {
+        serde_saphyr::from_str::<Option<Configuration>>(&text).map_err(|error| error.to_string())
+    });
+    match parsed {
+        Ok(configuration) => configuration?.url.filter(|url| !url.is_empty()),
+        Err(why) => {
+            say(format!("{}: {why}; no server is taken from it", path.display()));
+            None
+        }
+    }
 }
 
 /// What the Go command's server writes down of itself. One that speaks TLS has to be named.

@@ -94,6 +94,37 @@ fn a_server_of_this_users_own_is_found_by_its_socket_or_its_state() {
 }
 
 #[test]
+fn a_server_of_this_users_own_is_found_where_the_go_commands_configuration_says() {
+    let world = world();
+    let server = Server::start(&world, &[]);
+    let url = format!("http://127.0.0.1:{}", server.tcp.port());
+    for config in
+        [format!("url: {url}\napi: http://127.0.0.1:1\n"), format!("# old\nserve_url: \"{url}\"\n")]
+    {
+        world.write(".rampart/config.yaml", &config);
+        let output = guard(&world, &[], SHOW);
+        assert_eq!(stdout(&output), format!("{url} {TOKEN}\n"), "{config}: {output:?}");
+    }
+    // What is named there and is not this user's, or is not there, is said; so is what is no YAML.
+    for (config, said) in [
+        ("url: http://127.0.0.1:9\n", "names http://127.0.0.1:9, where no server of yours answers"),
+        ("url: https://policy.example\n", "names https://policy.example, where no server of yours"),
+        ("url: [\n", "no server is taken from it"),
+    ] {
+        world.write(".rampart/config.yaml", config);
+        let output = guard(&world, &[], SHOW);
+        assert!(stdout(&output).contains(",unix:@"), "{config}: {output:?}");
+        assert!(stderr(&output).contains(said), "{config}: {output:?}");
+    }
+    // It may be about other things, or about nothing.
+    for config in ["", "learn: {enabled: false}\n", "url:\n"] {
+        world.write(".rampart/config.yaml", config);
+        let output = guard(&world, &[], SHOW);
+        assert!(!stderr(&output).contains("config.yaml"), "{config}: {output:?}");
+    }
+}
+
+#[test]
 fn a_strangers_server_is_asked_nothing_and_shown_no_token() {
     let world = world();
     fs::set_permissions(world.path(""), Permissions::from_mode(0o777)).unwrap();
