@@ -211,7 +211,7 @@ fn a_kept_connection_is_waited_for_as_long_as_a_new_one() {
 #[test]
 fn a_full_queue_of_connections_is_waited_for_and_is_no_missing_server() {
     for transport in Transport::BOTH {
-        let server = Server::denying_after(Duration::from_millis(400), transport);
+        let server = Server::denying_after(30, transport);
         let sandbox = Sandbox::new();
         let script = "i=0; while [ $i -lt 30 ]; do tool x & i=$((i+1)); done; wait";
         let finished = Run::guarded(&sandbox, &server.url, &["sh", "-c", script])

@@ -1,9 +1,12 @@
 //! Policy servers that do what a test says, and remember what they were asked.
 
+use std::collections::HashSet;
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -178,6 +181,22 @@ impl Log {
     }
 }
 
+/// What a server waits for before it takes connections, given its URL.
+type Hold = Box<dyn FnOnce(&str) + Send>;
+
+/// Where Linux lists TCP's sockets (`proc_pid_net(5)`).
+const SOCKETS: &str = "/proc/net/tcp";
+
+/// The ports from which connections to a port of this machine are begun and not there yet.
+fn begun_to(port: u16) -> Vec<String> {
+    const SYN_SENT: &str = "02";
+    let list = fs::read_to_string(SOCKETS).unwrap_or_default();
+    let fields = list.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let there = format!("0100007F:{port:04X}");
+    let begun = fields.filter(|it| it.len() > 3 && it[2] == there && it[3] == SYN_SENT);
+    begun.map(|it| it[1].to_owned()).collect()
+}
+
 type Script = dyn Fn(&mut Exchange) + Send + Sync;
 
 /// A server, until it is dropped.
@@ -199,22 +218,36 @@ impl Server {
         Self::listening(transport, None, script)
     }
 
-    /// Denies everything, but takes no connection until that time has passed; then two wait to
-    /// be taken, and no more can.
-    pub fn denying_after(delay: Duration, transport: Transport) -> Self {
-        Self::listening(transport, Some(delay), |exchange| {
+    /// Denies everything, but takes no connection until more than so many clients' were begun, or
+    /// where that cannot be seen, for 400 ms. Until then two wait to be taken, and no more can.
+    pub fn denying_after(clients: usize, transport: Transport) -> Self {
+        let hold: Hold = Box::new(move |url| {
+            let port = url.strip_prefix("http://127.0.0.1:").and_then(|port| port.parse().ok());
+            let (Some(port), true) = (port, Path::new(SOCKETS).exists()) else {
+                thread::sleep(Duration::from_millis(400));
+                return;
+            };
+            // Whoever waits for the kernel to try again keeps its port, and gives up in the end.
+            let (mut ports, began) = (HashSet::new(), Instant::now());
+            while ports.len() <= clients && began.elapsed() < Duration::from_secs(25) {
+                ports.extend(begun_to(port));
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        Self::listening(transport, Some(hold), |exchange| {
             exchange.answer_all(|_| json_answer(DENIED));
         })
     }
 
     fn listening(
         transport: Transport,
-        delay: Option<Duration>,
+        hold: Option<Hold>,
         script: impl Fn(&mut Exchange) + Send + Sync + 'static,
     ) -> Self {
         let narrow = |listener: &dyn AsRawFd| {
             // SAFETY: takes no pointer.
-            let status = delay.map_or(0, |_| unsafe { libc::listen(listener.as_raw_fd(), 1) });
+            let status =
+                hold.as_ref().map_or(0, |_| unsafe { libc::listen(listener.as_raw_fd(), 1) });
             assert_eq!(status, 0, "{}", io::Error::last_os_error());
         };
         match transport {
@@ -228,7 +261,7 @@ impl Server {
                     stream.set_nodelay(true)?;
                     Ok(Box::new(stream) as Box<dyn Stream>)
                 };
-                Self::start(format!("http://{address}"), None, delay, accept, wake, script)
+                Self::start(format!("http://{address}"), None, hold, accept, wake, script)
             }
             Transport::Unix => {
                 let directory = TempDir::new().expect("a temporary directory");
@@ -238,7 +271,7 @@ impl Server {
                 let url = format!("unix://{}", path.display());
                 let wake = move || drop(UnixStream::connect(&path));
                 let accept = move || Ok(Box::new(listener.accept()?.0) as Box<dyn Stream>);
-                Self::start(url, Some(directory), delay, accept, wake, script)
+                Self::start(url, Some(directory), hold, accept, wake, script)
             }
             #[cfg(target_os = "linux")]
             Transport::Abstract => {
@@ -253,7 +286,7 @@ impl Server {
                 narrow(&listener);
                 let wake = move || drop(UnixStream::connect_addr(&address));
                 let accept = move || Ok(Box::new(listener.accept()?.0) as Box<dyn Stream>);
-                Self::start(format!("unix:@{name}"), Some(directory), delay, accept, wake, script)
+                Self::start(format!("unix:@{name}"), Some(directory), hold, accept, wake, script)
             }
         }
     }
@@ -261,7 +294,7 @@ impl Server {
     fn start(
         url: String,
         directory: Option<TempDir>,
-        delay: Option<Duration>,
+        hold: Option<Hold>,
         accept: impl Fn() -> io::Result<Box<dyn Stream>> + Send + 'static,
         wake: impl Fn() + Send + Sync + 'static,
         script: impl Fn(&mut Exchange) + Send + Sync + 'static,
@@ -270,8 +303,11 @@ impl Server {
         let stopped = Arc::new(AtomicBool::new(false));
         let script: Arc<Script> = Arc::new(script);
         let (their_log, their_stopped) = (Arc::clone(&log), Arc::clone(&stopped));
+        let their_url = url.clone();
         thread::spawn(move || {
-            thread::sleep(delay.unwrap_or_default());
+            if let Some(hold) = hold {
+                hold(&their_url);
+            }
             while let Ok(stream) = accept() {
                 if their_stopped.load(Ordering::SeqCst) {
                     return;
