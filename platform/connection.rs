@@ -26,7 +26,7 @@ const LONGEST_DWELL_MS: u32 = 50;
 /// So long a connection to this machine may take to come about before it is tried anew.
 const QUEUE_WAIT_MS: u32 = 20;
 /// For request and answer, one after the other, on the stack.
-const BUFFER_BYTES: usize = 576;
+const BUFFER_BYTES: usize = 528;
 
 const NO_SERVER: Outcome = Outcome::Unreachable(Unreachable::NoServer);
 const NO_DESCRIPTOR: Outcome = Outcome::Fault("no file descriptor is to be had for the check");
@@ -123,6 +123,8 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         last
     }
 
+    /// In a frame of its own, which is left when the talk begins.
+    #[inline(never)]
     fn connect(&mut self, address: &Address) -> Result<Descriptor, Outcome> {
         // A tenth of what a socket costs that is made in vain.
         if sys::is_missing(address) {
