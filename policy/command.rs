@@ -51,6 +51,12 @@ pub(crate) fn without_globals<'a>(words: &[&'a str]) -> Option<(Vec<&'a str>, bo
 
 /// What the command `words` runs, apart from itself.
 pub(crate) fn inner<'a>(words: &[&'a str]) -> Vec<Inner<'a>> {
+    // Options may stand before a subcommand that runs something.
+    if let Some((short, _)) = without_globals(words)
+        && program_of(&short).is_some_and(|(_, named)| named == 2)
+    {
+        return inner(&short);
+    }
     let Some((program, named)) = program_of(words) else {
         return Vec::new();
     };
@@ -84,6 +90,18 @@ pub(crate) fn inner<'a>(words: &[&'a str]) -> Vec<Inner<'a>> {
         Runs::Login => {
             let found = given(program, arguments);
             if found.is_empty() { vec![Inner::Input { shell: true }] } else { found }
+        }
+        // `sudo -s` is a shell, with a script on its standard input.
+        Runs::Command(0) if base_name(words[0]).starts_with("sudo") => {
+            let found = given(program, arguments);
+            let shell = |word: &&str| {
+                matches!(*word, "--shell" | "--login")
+                    || is_option(word) && !word.starts_with("--") && word.contains(['s', 'i'])
+            };
+            if found.is_empty() && arguments.iter().any(shell) {
+                return vec![Inner::Input { shell: true }];
+            }
+            found
         }
         Runs::AfterDashes | Runs::Nothing | Runs::Command(_) | Runs::Line(_) | Runs::Multi => {
             given(program, arguments)
@@ -523,7 +541,9 @@ fn of_keys(operands: &[&str], deeds: &mut Vec<(Verb, String)>) {
     let (from, to) = (of("if="), of("of="));
     deeds.extend(from.map(|file| (Verb::Read, file.to_string())));
     deeds.extend(to.map(|file| (Verb::Write, file.to_string())));
-    if let (Some("/dev/null" | "/dev/zero"), Some(file)) = (from, to) {
+    if let (Some("/dev/null" | "/dev/zero"), Some(file)) = (from, to)
+        && !file.starts_with("/dev/")
+    {
         deeds.push((Verb::Delete, file.to_string()));
     }
 }

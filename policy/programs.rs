@@ -237,7 +237,7 @@ const TABLE: &[Program] = &[
     p("sudoedit").takes("u g p C c h r t R T U D").does(Each(Write)),
     p("doas").takes("u C a").runs(Runs::Command(0)).assigns(),
     p("pkexec").takes("user").runs(Runs::Command(0)),
-    p("fakeroot|rlwrap|choom|cgexec|proxychains|proxychains4|torsocks|torify|tsocks|dbus-run-session|setpriv|prlimit|numactl|capsh|firejail|dbus-launch|xvfb-run|catatonit|s6-setuidgid|with-contenv").takes("g s f i l n").runs(Runs::Command(0)),
+    p("fakeroot|rlwrap|choom|cgexec|run0|ssh-agent|proxychains|proxychains4|torsocks|torify|tsocks|dbus-run-session|setpriv|prlimit|numactl|capsh|firejail|dbus-launch|xvfb-run|catatonit|s6-setuidgid|with-contenv").takes("g s f i l n").runs(Runs::Command(0)),
     p("chroot|setarch|direnv exec|lxc exec|incus exec").takes("userspec groups e o p c").runs(Runs::Command(1)),
     p("unshare|nsenter").takes("S G R w t l C setuid setgid root wd target map-user map-group propagation").runs(Runs::Command(0)),
     p("strace|ltrace|perf|valgrind").takes("e o> O p P s u a b I E S n l x output> trace attach user string-limit").runs(Runs::Command(0)),

@@ -249,6 +249,7 @@ impl Visitor<'_> {
                     self.variables.remove(*name);
                     if !input.from.is_empty() {
                         self.tainted.push((format!("${name}"), input.clone()));
+                        self.tainted.push((format!("${{{name}"), input.clone()));
                     }
                 }
             }
