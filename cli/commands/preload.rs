@@ -4,13 +4,18 @@ use std::ffi::{CString, OsStr, OsString};
 use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+#[cfg(target_os = "linux")]
+use std::sync::Arc;
 
 use clap::{ArgAction, Args, ValueEnum};
 use nix::errno::Errno;
 use nix::unistd::execvp;
 use rampart_core::coverage::Os;
 use rampart_core::settings::Refusal;
+use rampart_policy::PolicySet;
 
+#[cfg(target_os = "linux")]
+use crate::audit::Audit;
 use crate::audit::Durability;
 use crate::command_line::command_line;
 use crate::commands::doctor;
@@ -25,9 +30,11 @@ use crate::run::environment::{self, Guard, URL, variable};
 use crate::run::inherited;
 use crate::run::own_server::Access;
 #[cfg(target_os = "linux")]
-use crate::run::seal::{self, Asking, Manner, Plan};
+use crate::run::seal::{self, Asking, Judge, Manner, Plan};
 use crate::run::sealing::{self, Seal, Sealing};
 use crate::run::{daemons, default_server, embedded};
+#[cfg(target_os = "linux")]
+use crate::server::Bench;
 use crate::token::Token;
 
 /// The variable that stands for `--ca`.
@@ -265,19 +272,26 @@ fn run_sealed(
     arguments: &Arguments,
 ) -> Result<std::convert::Infallible, Failure> {
     let text = |name: &OsStr| name.to_string_lossy().into_owned();
-    let asking = Asking::new(seal::Order {
-        url: server.url.as_deref().unwrap_or_default(),
-        address: server.address,
-        token: server.token.as_ref(),
-        agent: text(&arguments.agent),
-        session: text(session),
-        enforces: arguments.mode == Mode::Enforce,
-        manner: Manner::new(arguments.refusal.into(), environment::is_silent()),
-        timeout: relay::whole_patience(),
-        ask_ms: arguments.ask.map(|seconds| seconds * 1000),
-    })?;
-    let plan =
-        Plan { judge: Box::new(asking), no_new_privs: sealing.no_new_privs, mark: sealing.mark };
+    let judge = || -> Result<Arc<dyn Judge>, Failure> {
+        let bench = server.own.as_ref().map(|own| {
+            let audit = Audit::open(&own.audit, own.durability);
+            Bench::new(arguments.mode, own.policies.clone(), audit)
+        });
+        Ok(Arc::new(Asking::new(seal::Order {
+            url: server.url.as_deref().unwrap_or_default(),
+            address: server.address,
+            token: server.token.as_ref(),
+            agent: text(&arguments.agent),
+            session: text(session),
+            bench: bench.transpose()?,
+            enforces: arguments.mode == Mode::Enforce,
+            manner: Manner::new(arguments.refusal.into(), environment::is_silent()),
+            timeout: relay::whole_patience(),
+            ask_ms: arguments.ask.map(|seconds| seconds * 1000),
+        })?))
+    };
+    let Sealing { no_new_privs, mark } = sealing;
+    let plan = Plan { judge: Box::new(judge), no_new_privs, mark };
     seal::run(plan, || {
         let Err(failure) = replace_process(&arguments.command);
         failure
@@ -336,6 +350,16 @@ struct Server {
     library: PathBuf,
     /// Whether it could be reached.
     is_reached: bool,
+    /// What it decides by, where it is this run's own.
+    own: Option<Own>,
+}
+
+/// The policy of a run's own server, and where its decisions are written.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "it is for a sealed run"))]
+struct Own {
+    policies: PolicySet,
+    audit: PathBuf,
+    durability: Durability,
 }
 
 impl Server {
@@ -346,6 +370,7 @@ impl Server {
             address: None,
             library: listable(library)?,
             is_reached: false,
+            own: None,
         })
     }
 
@@ -367,13 +392,16 @@ impl Server {
             let url = endpoint.url();
             say(format!("no server answers at {url}: until one does, {consequence}"));
         }
-        Ok(Self { url: Some(endpoint.url().to_owned()), token, address, library, is_reached })
+        let url = Some(endpoint.url().to_owned());
+        Ok(Self { url, token, address, library, is_reached, own: None })
     }
 
     fn embedded(arguments: &Arguments, home: &Home, library: &Path) -> Result<Self, Failure> {
         let policy = InForce::load(arguments.policy.as_deref(), home)?;
         let durability = Durability::synced(arguments.audit_sync);
-        embedded::start(policy, arguments.mode, home, durability, library).map(Self::own)
+        let own = Own { policies: policy.policies.clone(), audit: home.audit(), durability };
+        let access = embedded::start(policy, arguments.mode, home, durability, library)?;
+        Ok(Self { own: Some(own), ..Self::of_run(access) })
     }
 
     fn relayed(
@@ -391,12 +419,13 @@ impl Server {
             proxy: arguments.proxy.as_deref().map(Proxy::parse).transpose()?,
             consequence,
         };
-        relay::start(order, home, library).map(Self::own)
+        relay::start(order, home, library).map(Self::of_run)
     }
 
-    fn own(access: Access) -> Self {
+    fn of_run(access: Access) -> Self {
         let Access { url, token, library } = access;
-        Self { url: Some(url), token: Some(token), address: None, library, is_reached: true }
+        let (url, token) = (Some(url), Some(token));
+        Self { url, token, address: None, library, is_reached: true, own: None }
     }
 }
 

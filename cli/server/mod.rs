@@ -10,6 +10,8 @@
 
 mod answer;
 mod asker;
+#[cfg(target_os = "linux")]
+mod bench;
 mod connection;
 mod crowd;
 mod desktop;
@@ -33,10 +35,14 @@ use tokio::task::{JoinSet, spawn_local, yield_now};
 use tokio::time::sleep;
 
 pub use answer::{Answer, Asked, Endpoint};
+#[cfg(target_os = "linux")]
+pub use bench::Bench;
 pub use crowd::Crowd;
 pub use itself::Itself;
 pub use pending::{Reply, Scope, Waiting};
 pub use policy::Policy;
+#[cfg(target_os = "linux")]
+pub use question::Question;
 pub use question::verdict_name;
 pub use reload::Reload;
 

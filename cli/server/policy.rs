@@ -71,8 +71,7 @@ impl Policy {
     /// # Errors
     /// The system has no random bytes to make them of.
     pub fn new(mode: Mode, rules: Reload, audit: Audit) -> Result<Rc<Self>, Failure> {
-        let run = Token::random()?;
-        let run: String = run.reveal().chars().take(16).collect();
+        let run = run_id()?;
         audit::prepare();
         Ok(Rc::new(Self {
             mode,
@@ -345,15 +344,20 @@ impl Drop for Place<'_> {
     }
 }
 
+/// What the ids of a run's decisions begin with.
+pub fn run_id() -> Result<String, Failure> {
+    Ok(Token::random()?.reveal().chars().take(16).collect())
+}
+
 /// What was made of a question.
-enum Judged {
+pub enum Judged {
     Closed(Verdict),
     /// The policy leaves it to a person.
     Open(Box<Open>),
 }
 
 /// A question that is not decided yet.
-struct Open {
+pub struct Open {
     case: Case,
     question: Question<'static>,
     decision: Decision,
@@ -402,19 +406,19 @@ fn outcome(decision: &mut Decision, outcome: Outcome) {
 }
 
 /// What the verdict depends on besides the question.
-struct Case {
-    policies: PolicySet,
-    itself: Arc<Itself>,
-    mode: Mode,
-    pid: Option<i32>,
+pub struct Case {
+    pub policies: PolicySet,
+    pub itself: Arc<Itself>,
+    pub mode: Mode,
+    pub pid: Option<i32>,
     /// The same in the answer and in the audit.
-    id: String,
+    pub id: String,
 }
 
 impl Case {
     /// The verdict, of which the audit has a line then; or that there is none yet. A question on
     /// which anything fails is refused: a client that gets no answer may let the command run.
-    fn judge(self, question: &Question<'_>, audit: &mut Lines) -> Judged {
+    pub fn judge(self, question: &Question<'_>, audit: &mut Lines) -> Judged {
         let (mode, id) = (self.mode, self.id.clone());
         let judged = || {
             let (decision, took) = self.evaluate(question);

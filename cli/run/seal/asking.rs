@@ -1,15 +1,17 @@
-//! Has a program decided about by the run's policy server, as the library would.
+//! Has a program decided about: by the run's own policy, in this process, or by its policy
+//! server, as the library would.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
 use rampart_core::answer::Reader;
+use rampart_core::json::{self, Answer};
 use rampart_core::url::{Server, Url};
 use rampart_core::verdict::{Outcome, Unreachable};
 use serde_json::json;
@@ -19,6 +21,7 @@ use super::telling::Manner;
 use super::tracee::Program;
 use crate::command_line::command_line;
 use crate::failure::Failure;
+use crate::server::{Bench, Question};
 use crate::token::Token;
 
 /// Who is asked, and on whose behalf.
@@ -30,6 +33,8 @@ pub struct Order<'o> {
     pub token: Option<&'o Token>,
     pub agent: String,
     pub session: String,
+    /// The run's own policy; the server is left what a person is to be asked.
+    pub bench: Option<Arc<Bench>>,
     /// Whether what is denied is refused.
     pub enforces: bool,
     /// How refusals are told.
@@ -46,6 +51,7 @@ pub struct Asking {
     head: String,
     agent: String,
     session: String,
+    bench: Option<Arc<Bench>>,
     enforces: bool,
     manner: Manner,
     timeout: Duration,
@@ -105,10 +111,10 @@ impl Asking {
             head.extend(["Authorization: Bearer ", token.reveal(), "\r\n"]);
         }
         head += "Content-Type: application/json\r\nContent-Length: ";
-        let Order { agent, session, enforces, manner, timeout, ask_ms, .. } = order;
+        let Order { agent, session, bench, enforces, manner, timeout, ask_ms, .. } = order;
         let ask_ms = ask_ms.filter(|_| enforces);
         let kept = Mutex::default();
-        Ok(Self { ways, head, agent, session, enforces, manner, timeout, ask_ms, kept })
+        Ok(Self { ways, head, agent, session, bench, enforces, manner, timeout, ask_ms, kept })
     }
 
     fn body(&self, thread: Pid, command: &str, cwd: Option<&[u8]>) -> String {
@@ -232,16 +238,36 @@ fn bytes_to_path(bytes: &[u8]) -> PathBuf {
 impl Judge for Asking {
     fn judge(&self, thread: Pid, program: &Program) -> Verdict {
         let command = command_line(&program.words);
-        let mut reader = Reader::default();
         let body = self.body(thread, &command, program.cwd.as_deref());
-        let outcome = self.ask(&body, &mut reader);
+        let judged = self.bench.as_ref().and_then(|bench| judge_here(bench, &body));
+        let (outcome, answer) = judged.unwrap_or_else(|| {
+            let mut reader = Reader::default();
+            let outcome = self.ask(&body, &mut reader);
+            (outcome, *reader.answer())
+        });
         if outcome == Outcome::Allowed || !self.enforces {
             return Verdict::Allowed;
         }
-        Verdict::Refused(Some(self.manner.telling(thread, program, outcome, &reader)))
+        Verdict::Refused(Some(self.manner.telling(thread, program, outcome, &answer)))
+    }
+
+    fn finish(&self) {
+        self.bench.iter().for_each(|bench| bench.finish());
     }
 
     fn judge_unreadable(&self, _thread: Pid, _why: Errno) -> Verdict {
         if self.enforces { Verdict::Refused(None) } else { Verdict::Allowed }
     }
+}
+
+/// `None`: that is for the server.
+fn judge_here(bench: &Bench, body: &str) -> Option<(Outcome, Answer)> {
+    let question = Question::read(body.as_bytes()).ok()?;
+    let verdict = bench.decide(&question)?;
+    if verdict.allowed {
+        return Some((Outcome::Allowed, Answer::EMPTY));
+    }
+    let mut reader = json::Reader::default();
+    let told = serde_json::to_vec(&verdict).is_ok_and(|told| reader.feed(&told).is_ok());
+    Some((Outcome::Denied, if told { *reader.answer() } else { Answer::EMPTY }))
 }

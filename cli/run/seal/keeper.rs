@@ -39,8 +39,9 @@ const DESCRIPTORS: u64 = 4 * 4096;
 const SIGNAL_TIME: Duration = Duration::from_millis(20);
 
 /// What a sealed run is made of.
-pub struct Plan {
-    pub judge: Box<dyn Judge>,
+pub struct Plan<'p> {
+    /// Called in the keeper.
+    pub judge: Box<dyn FnOnce() -> Result<Arc<dyn Judge>, Failure> + 'p>,
     /// Whether the filter can be had only by a process that gains no rights by `exec`.
     pub no_new_privs: bool,
     /// By which the library tells that it is in this run.
@@ -53,7 +54,7 @@ pub struct Plan {
 /// # Errors
 /// There is no process to be had.
 pub fn run(
-    plan: Plan,
+    plan: Plan<'_>,
     become_command: impl FnOnce() -> Failure,
 ) -> Result<std::convert::Infallible, Failure> {
     let cannot = |error: Errno| Failure::new(format!("cannot seal this run: {error}"));
@@ -103,7 +104,7 @@ impl Inherited {
 
 /// The keeper's life. Nothing of what this process owned before is run at its end.
 fn keep(
-    plan: Plan,
+    plan: Plan<'_>,
     waiter: &Channel,
     inherited: &Inherited,
     become_command: impl FnOnce() -> Failure,
@@ -130,6 +131,7 @@ fn keep(
     // Without its handle its signals could reach another process by its number.
     let Some(handle) = processes::handle(command) else { exit(1) };
     retire(&[waiter, &own], &handle);
+    let Ok(judge) = (plan.judge)() else { exit(1) };
     let told = waiter.send(Message::Command(command.as_raw()), Some(&handle));
     if told.and_then(|()| own.send(Message::GoOn, None)).is_err() {
         exit(1);
@@ -138,7 +140,7 @@ fn keep(
     if let Ok(Some((Message::Listener, Some(listener)))) = own.receive() {
         let starting = Starting { command, channel: Mutex::new(Some(own)) };
         let go_on = starting.send_on();
-        let supervisor = Supervisor::new(listener, plan.judge, Box::new(starting));
+        let supervisor = Supervisor::new(listener, Arc::clone(&judge), Box::new(starting));
         if std::thread::Builder::new().spawn(move || supervisor.run()).is_err() || !go_on {
             exit(1);
         }
@@ -146,7 +148,7 @@ fn keep(
     let own = Arc::clone(&keeper);
     std::thread::scope(|scope| {
         scope.spawn(move || own.watch(waiter));
-        keeper.reap(waiter);
+        keeper.reap(waiter, || judge.finish());
         exit(0)
     })
 }
@@ -238,7 +240,7 @@ struct Keeper {
 impl Keeper {
     /// Reaps everybody who ends, tells what becomes of the command, and is done when nobody is
     /// left: a subreaper's descendants all have it for an ancestor.
-    fn reap(&self, waiter: &Channel) {
+    fn reap(&self, waiter: &Channel, finish: impl FnOnce()) {
         let options = libc::WUNTRACED | libc::WCONTINUED | libc::__WALL;
         let mut ended = None;
         loop {
@@ -259,7 +261,10 @@ impl Keeper {
                     }
                 }
                 Ok(_) | Err(Errno::EINTR) => {}
-                Err(_) => return tell(waiter, ended.map(Message::Last)),
+                Err(_) => {
+                    finish();
+                    return tell(waiter, ended.map(Message::Last));
+                }
             }
         }
     }

@@ -7,7 +7,7 @@
 //! 2. [`keeper`] is the parent of that process, and [`waiter`] stands for it towards whoever
 //!    typed the command; they speak over a [`channel`];
 //! 3. [`supervisor`] takes what the kernel asks, [`tracee`] (with [`memory`]) reads what is to
-//!    be started, [`asking`] has the policy server decide, [`telling`] says why something is
+//!    be started, [`asking`] has that decided, [`telling`] says why something is
 //!    refused, on the stderr that it would have had.
 //!
 //! What it cannot do: between the answer and the `exec` another thread of the same program,
@@ -34,6 +34,7 @@ use nix::unistd::{ForkResult, fork};
 
 pub use asking::{Asking, Order};
 pub use keeper::{Plan, run};
+pub use supervisor::Judge;
 pub use telling::Manner;
 
 use crate::run::own_server::exit;

@@ -50,6 +50,9 @@ pub trait Judge: Send + Sync {
 
     /// Whether a program may start that cannot be read, for this reason.
     fn judge_unreadable(&self, thread: Pid, why: Errno) -> Verdict;
+
+    /// Does all that has to be done before this process ends.
+    fn finish(&self);
 }
 
 /// Whether the command itself still has to be started, which is not asked about.
@@ -61,7 +64,7 @@ pub trait Start: Send + Sync {
 /// What answers the kernel.
 pub struct Supervisor {
     listener: OwnedFd,
-    judge: Box<dyn Judge>,
+    judge: Arc<dyn Judge>,
     start: Box<dyn Start>,
     /// Who holds it waits for the next question.
     turn: Mutex<()>,
@@ -80,7 +83,7 @@ enum Answer {
 }
 
 impl Supervisor {
-    pub fn new(listener: OwnedFd, judge: Box<dyn Judge>, start: Box<dyn Start>) -> Arc<Self> {
+    pub fn new(listener: OwnedFd, judge: Arc<dyn Judge>, start: Box<dyn Start>) -> Arc<Self> {
         // An older kernel does without.
         // SAFETY: the request takes a number.
         let _ = unsafe {

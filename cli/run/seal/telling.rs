@@ -20,8 +20,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::ptrace;
 use nix::unistd::{Pid, write};
-use rampart_core::answer::Reader;
 use rampart_core::arena::Text;
+use rampart_core::json::Answer;
 use rampart_core::notice::{LONGEST_REFUSAL, Refused, write_blocked, write_refusal};
 use rampart_core::settings::Refusal;
 use rampart_core::teller::STATUS;
@@ -68,7 +68,7 @@ impl Manner {
         thread: Pid,
         program: &Program,
         outcome: Outcome,
-        answer: &Reader,
+        answer: &Answer,
     ) -> Telling {
         use std::os::unix::ffi::OsStrExt as _;
 
@@ -84,7 +84,6 @@ impl Manner {
         let mut room = [0; LONGEST_REFUSAL];
         let mut text = Text::new(&mut room);
         let name = program.words.first().map(|name| name.as_bytes()).unwrap_or_default();
-        let answer = answer.answer();
         if is_errno {
             write_blocked(name, outcome, answer, &mut text);
         } else {

@@ -1,12 +1,12 @@
 //! What the kernel's questions are answered, and how fast.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{Sealed, text};
-use crate::world::{finished, stderr, stdout};
+use crate::world::{finished, stderr, stdout, wait_until};
 
 /// Starts a program many times at once: the children wait until all are there.
 const MANY: &str = r#"
@@ -254,4 +254,42 @@ fn another_thread_that_writes_into_the_arguments_does_no_harm() {
     let quick = sealed.compiled("quick", "int main(void) { return 0; }\n");
     let output = sealed.run(&[text(&restless), text(&quick)]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+/// The server of the run that was started in this home.
+fn server_of(sealed: &Sealed) -> Option<i32> {
+    let home = format!("HOME={}", sealed.0.path("").display());
+    let home = home.trim_end_matches('/').as_bytes();
+    let file = |process: i32, name: &str| std::fs::read(format!("/proc/{process}/{name}"));
+    let is_it = |process: &i32| {
+        file(*process, "comm").is_ok_and(|name| name == b"rampart-policy\n")
+            && file(*process, "environ")
+                .is_ok_and(|all| all.split(|it| *it == 0).any(|it| it == home))
+    };
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is_it)
+}
+
+#[test]
+fn the_keeper_decides_by_itself_where_the_policy_is_the_runs_own() {
+    let sealed = Sealed::new();
+    let script =
+        sealed.script("echo\nread x\npermitted\nforbidden\nsh -c 'forbidden x'\necho $?\n");
+    let mut command = sealed.command(&[], &["sh", text(&script)]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    said.read_line(&mut String::new()).unwrap();
+    let server = server_of(&sealed).expect("a server").to_string();
+    let killed = std::process::Command::new("kill").args(["-9", &server]).status().unwrap();
+    assert!(killed.success());
+    wait_until("the end of the server", || server_of(&sealed).is_none());
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(rest, "126\n", "{}", stderr(&output));
+    assert!(sealed.ran("permitted") && !sealed.ran("forbidden"));
+    assert_eq!(stderr(&output).matches("Do something else").count(), 2, "{}", stderr(&output));
+    sealed.0.audit_of(3);
 }

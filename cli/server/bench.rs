@@ -1,0 +1,97 @@
+//! A policy without a server: it decides questions of this process.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use rampart_policy::PolicySet;
+
+use super::Itself;
+use super::policy::{Case, Judged, run_id};
+use super::question::{Question, Verdict};
+use crate::audit::{self, Audit, Lines};
+use crate::failure::Failure;
+use crate::mode::Mode;
+
+/// A policy that decides questions of this process on whatever thread they come up, as long as
+/// no person is to be asked.
+pub struct Bench {
+    mode: Mode,
+    itself: Arc<Itself>,
+    policies: PolicySet,
+    run: String,
+    count: AtomicU64,
+    docket: Mutex<Docket>,
+    unwritten: Condvar,
+}
+
+/// The audit, and whether anything in it waits to be written.
+struct Docket {
+    audit: Audit,
+    is_behind: bool,
+}
+
+impl Bench {
+    /// # Errors
+    /// The system has no random bytes to make ids of, or no thread that writes the audit.
+    pub fn new(mode: Mode, policies: PolicySet, audit: Audit) -> Result<Arc<Self>, Failure> {
+        audit::prepare();
+        let bench = Arc::new(Self {
+            mode,
+            itself: Arc::new(Itself::here()),
+            policies,
+            run: run_id()?,
+            count: AtomicU64::new(0),
+            docket: Mutex::new(Docket { audit, is_behind: false }),
+            unwritten: Condvar::new(),
+        });
+        let writer = Arc::clone(&bench);
+        let cannot = |error| Failure::new(format!("cannot start the audit's thread: {error}"));
+        std::thread::Builder::new().spawn(move || writer.write_on()).map_err(cannot)?;
+        Ok(bench)
+    }
+
+    /// The verdict, as the server would give it; `None`: a person is to be asked, by the
+    /// server.
+    pub fn decide(&self, question: &Question<'_>) -> Option<Verdict> {
+        let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let case = Case {
+            policies: self.policies.clone(),
+            itself: Arc::clone(&self.itself),
+            mode: self.mode,
+            pid: None,
+            id: format!("{}-{number}", self.run),
+        };
+        let mut lines = Lines::default();
+        let Judged::Closed(verdict) = case.judge(question, &mut lines) else { return None };
+        let mut docket = self.docket();
+        docket.audit.append(lines);
+        docket.audit.settle();
+        if docket.audit.has_enough() {
+            docket.audit.write();
+        } else if !std::mem::replace(&mut docket.is_behind, true) {
+            self.unwritten.notify_one();
+        }
+        Some(verdict)
+    }
+
+    /// Has all that was decided written, and waits for it: the process ends.
+    pub fn finish(&self) {
+        self.docket().audit.finish();
+    }
+
+    /// Writes what comes in one moment at once, for ever.
+    fn write_on(&self) {
+        loop {
+            let is_idle = |docket: &mut Docket| !docket.is_behind;
+            drop(self.unwritten.wait_while(self.docket(), is_idle));
+            std::thread::sleep(audit::DELAY);
+            let mut docket = self.docket();
+            docket.is_behind = false;
+            docket.audit.write();
+        }
+    }
+
+    fn docket(&self) -> MutexGuard<'_, Docket> {
+        self.docket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
