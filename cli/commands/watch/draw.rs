@@ -8,6 +8,7 @@ use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
 use super::guarded::{Guarded, Process};
 use super::state::{Dialog, Pane, State};
+use crate::approvals::Question;
 use crate::audit::Event;
 use crate::command_line::how_to_allow;
 use crate::commands::log::{Layout, colour_of, policy, told, who};
@@ -22,20 +23,30 @@ const HIGH: u16 = 20;
 /// How high that is.
 const DETAIL: u16 = 8;
 
+/// So many questions are shown at once.
+const QUESTIONS: usize = 4;
+
 /// Draws all of it.
 pub fn draw(state: &mut State, coloured: bool, frame: &mut Frame) {
     let paint = Paint { coloured };
     let area = frame.area();
     let detail = state.detail.unwrap_or(area.height >= HIGH);
     let detail = if detail { DETAIL.min(area.height / 2) } else { 0 };
-    let [head, body, below, foot] = Areas::vertical([
+    let questions = u16::try_from(state.questions().take(QUESTIONS).count()).unwrap_or(0);
+    let waiting = if questions > 0 { questions + 1 } else { 0 };
+    let [head, above, body, below, foot] = Areas::vertical([
         Constraint::Length(1),
+        Constraint::Length(waiting.min(area.height / 3)),
         Constraint::Min(1),
         Constraint::Length(detail),
         Constraint::Length(1),
     ])
     .areas(area);
     frame.render_widget(head_line(state, paint, head.width), head);
+    if !above.is_empty() {
+        let area = titled(frame, above, "waiting for you: w opens the first", paint);
+        frame.render_widget(question_lines(state, paint, area), area);
+    }
     let (decisions, processes) = match (area.width >= WIDE, state.pane) {
         (true, _) => {
             let [left, right] =
@@ -113,6 +124,11 @@ fn head_line(state: &State, paint: Paint, width: u16) -> Line<'static> {
     if counts.unchecked > 0 {
         let text = format!("  {} UNCHECKED", counts.unchecked);
         spans.insert(2, Span::styled(text + "  ", paint.style(Some(Colour::Red)).patch(bold)));
+    }
+    if !state.waiting.is_empty() {
+        let text = format!("{} WAIT  ", state.waiting.len());
+        let style = paint.style(Some(Colour::Magenta)).patch(bold);
+        spans.insert(1, Span::styled(format!("  {text}"), style));
     }
     if width < 60 {
         spans.remove(0);
@@ -192,6 +208,34 @@ fn process_lines(guarded: &Guarded, paint: Paint, area: Rect) -> Paragraph<'stat
     Paragraph::new(lines)
 }
 
+fn question_lines(state: &State, paint: Paint, area: Rect) -> Paragraph<'static> {
+    let line = |Question { waiting, .. }: &Question| {
+        let text = format!(
+            "{:>4} s  {}/{}  {}",
+            waiting.left_ms / 1000,
+            waiting.agent,
+            waiting.session,
+            waiting.command
+        );
+        let text = cut(&harmless(&text), usize::from(area.width));
+        Line::from(paint.span(Colour::Magenta, text))
+    };
+    Paragraph::new(state.questions().take(QUESTIONS).map(line).collect::<Vec<_>>())
+}
+
+/// A question, with all that a person has to know to answer it.
+fn question_text(Question { waiting, .. }: &Question) -> Vec<String> {
+    let process = waiting.pid.map_or_else(String::new, |pid| format!(", process {pid}"));
+    let place = waiting.cwd.as_deref().map_or_else(String::new, |cwd| format!(", in {cwd}"));
+    let policy = waiting.policy.as_deref().map_or_else(String::new, |name| format!(" [{name}]"));
+    vec![
+        format!("{}/{}{process}{place} asks to run", waiting.agent, waiting.session),
+        format!("    {}", waiting.command),
+        format!("{}{policy}", waiting.message),
+        format!("It waits for another {} s.", waiting.left_ms / 1000),
+    ]
+}
+
 /// One record, for a person who wants to know why.
 fn detail_lines(event: &Event, paint: Paint) -> Vec<Line<'static>> {
     let bold = Style::default().add_modifier(Modifier::BOLD);
@@ -232,6 +276,9 @@ fn draw_dialog(state: &State, paint: Paint, frame: &mut Frame, area: Rect) {
             let columns = usize::from(area.width).saturating_sub(6);
             let keys = "y write  o once  h for an hour  n leave it";
             (plan.told(true, Some(columns)), keys)
+        }
+        Some(Dialog::Question(question)) => {
+            (question_text(question), "y approve  s for this session  a always  n deny  esc")
         }
         Some(Dialog::Told(lines)) => (lines.clone(), "any key goes on"),
     };

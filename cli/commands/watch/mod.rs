@@ -13,10 +13,12 @@ use nix::unistd::Pid;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, KeyCode, KeyEventKind, KeyModifiers};
 
+use crate::approvals::{self, Question, Reply, Scope};
 use crate::audit::{Follower, Trail};
 use crate::commands::log::place;
 use crate::failure::Failure;
-use crate::rule_plan::{Plan, Wish};
+use crate::home::Home;
+use crate::rule_plan::Plan;
 use crate::run::environment::is_guarded;
 use crate::terminal::Screen;
 
@@ -25,13 +27,15 @@ mod guarded;
 mod state;
 
 use guarded::Guarded;
-use state::{Key, MOST, Order, State};
+use state::{Aim, Key, MOST, Order, State};
 
 const EXAMPLES: &str = "\
 Keys:
   ↑ ↓ PgUp PgDn g G   select a decision; G goes back to the newest
   /                   show only what has these words in it, as you type
   a  d                show the rule that would allow or deny the selected command, then write it
+  w                   the question that has waited longest: y approves it once, s for this
+                      session, a from now on by a rule, n denies it
   enter               the selected one in full: policy, message, process
   t                   the guarded processes, where there is no room beside
   q                   quit
@@ -63,6 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             "`rampart watch` needs a terminal; `rampart log --follow` writes lines to anywhere",
         ));
     }
+    let home = Home::locate()?;
     let path = place(arguments.audit.as_deref())?;
     // Before what is there is read, so that nothing is between the two.
     let follower = Follower::new(&path);
@@ -74,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     end_by_signals();
     let failed = |error| Failure::new(format!("cannot show it on this terminal: {error}"));
     let mut terminal = ratatui::try_init().map_err(failed)?;
-    let shown = show(&mut terminal, &mut state, follower, coloured).map_err(failed);
+    let shown = show(&mut terminal, &mut state, follower, &home, coloured).map_err(failed);
     ratatui::restore();
     shown
 }
@@ -83,9 +88,10 @@ fn show(
     terminal: &mut DefaultTerminal,
     state: &mut State,
     mut follower: Follower,
+    home: &Home,
     coloured: bool,
 ) -> std::io::Result<()> {
-    let processes = look_at_processes();
+    let processes = look_at_processes(home.clone());
     let mut looked = Instant::now();
     loop {
         terminal.draw(|frame| draw::draw(state, coloured, frame))?;
@@ -106,8 +112,9 @@ fn show(
                         kill(Pid::this(), Signal::SIGTSTP)?;
                         *terminal = ratatui::try_init()?;
                     }
-                    Order::Plan(wish) => plan(state, wish),
-                    Order::Write(planned, wish) => write(state, &planned, wish),
+                    Order::Plan(aim) => plan(state, aim),
+                    Order::Write(planned, aim) => write(state, &planned, aim),
+                    Order::Answer(question, reply) => answer(state, &question, &reply),
                 }
             }
             if looked.elapsed() >= LOOK {
@@ -116,8 +123,9 @@ fn show(
                 changed |= !added.is_empty();
                 state.add(added);
             }
-            for guarded in processes.try_iter() {
+            for (guarded, waiting) in processes.try_iter() {
                 state.guarded = guarded;
+                state.waiting = waiting;
                 changed = true;
             }
         }
@@ -127,28 +135,47 @@ fn show(
     }
 }
 
-fn plan(state: &mut State, wish: Wish) {
-    let planned = Plan::new(&wish).map_err(|failure| failure.sentence().to_owned());
-    state.planned(wish, planned);
+fn plan(state: &mut State, aim: Aim) {
+    match (Plan::new(&aim.wish), aim.approves) {
+        // Somebody has written it meanwhile.
+        (Ok(None), Some(question)) => answer(state, &question, &FROM_NOW_ON),
+        (planned, approves) => {
+            let planned = planned.map_err(|failure| failure.sentence().to_owned());
+            state.planned(Aim { approves, ..aim }, planned);
+        }
+    }
 }
 
-fn write(state: &mut State, planned: &Plan, wish: Wish) {
+fn write(state: &mut State, planned: &Plan, aim: Aim) {
     match planned.write() {
-        Ok(true) => state.tell(
-            "Written; rampart rules lists it, and can take it back.\n\
-             Start the command again: a run keeps the policy that it began with.",
-        ),
+        Ok(true) => match aim.approves {
+            Some(question) => answer(state, &question, &FROM_NOW_ON),
+            None => state.tell(
+                "Written; rampart rules lists it, and can take it back.\n\
+                 Start the command again: a run keeps the policy that it began with.",
+            ),
+        },
         // What was shown is no longer what would be written.
-        Ok(false) => plan(state, wish),
+        Ok(false) => plan(state, aim),
         Err(failure) => state.tell(failure.sentence()),
     }
 }
 
-/// What runs under guard, again and again: to ask the servers may take longer than a key may.
-fn look_at_processes() -> Receiver<Guarded> {
+/// With a rule for later, the run that asks keeps the policy that it began with.
+const FROM_NOW_ON: Reply = Reply { approved: true, scope: Scope::Session, message: None };
+
+fn answer(state: &mut State, question: &Question, reply: &Reply) {
+    state.waiting.retain(|other| other.waiting.id != question.waiting.id);
+    if let Err(failure) = question.resolve(reply) {
+        state.tell(failure.sentence());
+    }
+}
+
+/// What runs under guard, and what waits for a person, again and again: to ask the servers may take longer than a key may.
+fn look_at_processes(home: Home) -> Receiver<(Guarded, Vec<Question>)> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
-        while sender.send(Guarded::look()).is_ok() {
+        while sender.send((Guarded::look(), approvals::all(&home))).is_ok() {
             thread::sleep(LOOK_AT_PROCESSES);
         }
     });
@@ -178,6 +205,8 @@ fn key(event: &event::Event) -> Option<Key> {
     Some(match pressed.code {
         KeyCode::Char('c') if control => Key::Stop,
         KeyCode::Char('z') if control => Key::Suspend,
+        // What was typed before this read keys one by one.
+        KeyCode::Char('j') if control => Key::Enter,
         KeyCode::Char(_) if control => return None,
         KeyCode::Char(c) => Key::Char(c),
         KeyCode::Up => Key::Up,

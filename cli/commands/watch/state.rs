@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::guarded::Guarded;
+use crate::approvals::{Question, Reply, Scope};
 use crate::audit::Event;
 use crate::command_line::{how_to_allow, literal};
 use crate::commands::log::{policy, told, who};
@@ -44,9 +45,19 @@ pub enum Order {
     Quit,
     Suspend,
     /// Work this rule out and hand it to [`State::planned`].
-    Plan(Wish),
+    Plan(Aim),
     /// Write the rule and tell by [`State::tell`].
-    Write(Box<Plan>, Wish),
+    Write(Box<Plan>, Aim),
+    /// Answer the question.
+    Answer(Box<Question>, Reply),
+}
+
+/// A rule that is wanted.
+#[derive(Debug)]
+pub struct Aim {
+    pub wish: Wish,
+    /// The question that is approved with it.
+    pub approves: Option<Box<Question>>,
 }
 
 /// Which of two is shown where there is room for one.
@@ -60,7 +71,9 @@ pub enum Pane {
 #[derive(Debug)]
 pub enum Dialog {
     /// A rule that is written if a person says so.
-    Rule { wish: Wish, plan: Box<Plan> },
+    Rule { aim: Aim, plan: Box<Plan> },
+    /// A question that waits; it stays this one, whatever else comes.
+    Question(Box<Question>),
     /// Something to be read.
     Told(Vec<String>),
 }
@@ -99,6 +112,8 @@ pub struct State {
     pub detail: Option<bool>,
     pub dialog: Option<Dialog>,
     pub guarded: Guarded,
+    /// What waits for a person, the longest first.
+    pub waiting: Vec<Question>,
     /// How many rows were drawn last.
     pub page: usize,
     pub first: usize,
@@ -120,6 +135,7 @@ impl State {
             detail: None,
             dialog: None,
             guarded: Guarded::default(),
+            waiting: Vec::new(),
             page: PAGE,
             first: 0,
             may_not,
@@ -185,6 +201,16 @@ impl State {
         counts
     }
 
+    /// The questions that the filter leaves.
+    pub fn questions(&self) -> impl Iterator<Item = &Question> {
+        let wanted = |question: &&Question| {
+            let waiting = &question.waiting;
+            let words = [&*waiting.agent, &waiting.session, &waiting.command];
+            has_words(&words.join(" ").to_lowercase(), &self.filter)
+        };
+        self.waiting.iter().filter(wanted)
+    }
+
     /// Keeps the selected one among the rows that are drawn.
     pub fn scroll(&mut self, page: usize) {
         self.page = page.max(1);
@@ -194,9 +220,9 @@ impl State {
     }
 
     /// What became of an [`Order::Plan`].
-    pub fn planned(&mut self, wish: Wish, plan: Result<Option<Plan>, String>) {
+    pub fn planned(&mut self, aim: Aim, plan: Result<Option<Plan>, String>) {
         self.dialog = Some(match plan {
-            Ok(Some(plan)) => Dialog::Rule { wish, plan: Box::new(plan) },
+            Ok(Some(plan)) => Dialog::Rule { aim, plan: Box::new(plan) },
             Ok(None) => {
                 Dialog::Told(vec!["It is allowed already: nothing is to be written.".into()])
             }
@@ -240,6 +266,7 @@ impl State {
             Key::Escape | Key::Char('q') => return Some(Order::Quit),
             Key::Char('a') => return self.wish(Effect::Allow),
             Key::Char('d') => return self.wish(Effect::Block),
+            Key::Char('w') => self.open_question(),
             _ => {}
         }
         None
@@ -247,23 +274,46 @@ impl State {
 
     fn press_in_dialog(&mut self, key: Key) -> Option<Order> {
         match (key, self.dialog.take()?) {
-            (Key::Enter | Key::Char('y'), Dialog::Rule { wish, plan }) => {
-                Some(Order::Write(plan, wish))
+            (Key::Enter | Key::Char('y'), Dialog::Rule { aim, plan }) => {
+                Some(Order::Write(plan, aim))
             }
-            (Key::Escape | Key::Char('n' | 'q'), Dialog::Rule { .. }) | (_, Dialog::Told(_)) => {
+            (Key::Escape | Key::Char('n' | 'q'), Dialog::Rule { .. })
+            | (Key::Escape | Key::Char('q'), Dialog::Question(_))
+            | (_, Dialog::Told(_)) => None,
+            (Key::Char('o'), Dialog::Rule { aim, .. }) => {
+                let wish = Wish { once: !aim.wish.once, ..aim.wish };
+                Some(Order::Plan(Aim { wish, ..aim }))
+            }
+            (Key::Char('h'), Dialog::Rule { aim, .. }) => {
+                let lasts = if aim.wish.lasts.is_some() { None } else { Some(HOUR) };
+                Some(Order::Plan(Aim { wish: Wish { lasts, ..aim.wish }, ..aim }))
+            }
+            (Key::Char('y'), Dialog::Question(question)) => {
+                Some(Order::Answer(question, reply(true, Scope::Once)))
+            }
+            (Key::Char('s'), Dialog::Question(question)) => {
+                Some(Order::Answer(question, reply(true, Scope::Session)))
+            }
+            (Key::Char('n'), Dialog::Question(question)) => {
+                Some(Order::Answer(question, reply(false, Scope::Once)))
+            }
+            (Key::Char('a'), Dialog::Question(question)) => {
+                let command = question.waiting.command.clone();
+                self.wish_for(Effect::Allow, &command, Some(question))
+            }
+            (_, dialog) => {
+                self.dialog = Some(dialog);
                 None
             }
-            (Key::Char('o'), Dialog::Rule { wish, .. }) => {
-                Some(Order::Plan(Wish { once: !wish.once, ..wish }))
-            }
-            (Key::Char('h'), Dialog::Rule { wish, .. }) => {
-                let lasts = if wish.lasts.is_some() { None } else { Some(HOUR) };
-                Some(Order::Plan(Wish { lasts, ..wish }))
-            }
-            (_, rule) => {
-                self.dialog = Some(rule);
-                None
-            }
+        }
+    }
+
+    fn open_question(&mut self) {
+        let oldest = self.questions().next().cloned();
+        match (oldest, self.may_not) {
+            (None, _) => {}
+            (Some(_), Some(why)) => self.tell(why),
+            (Some(question), None) => self.dialog = Some(Dialog::Question(Box::new(question))),
         }
     }
 
@@ -306,6 +356,15 @@ impl State {
     /// A rule for the selected command.
     fn wish(&mut self, effect: Effect) -> Option<Order> {
         let command = self.event()?.command().to_owned();
+        self.wish_for(effect, &command, None)
+    }
+
+    fn wish_for(
+        &mut self,
+        effect: Effect,
+        command: &str,
+        approves: Option<Box<Question>>,
+    ) -> Option<Order> {
         let why_not = match self.may_not {
             Some(why) => why,
             None if command.is_empty() => "This is no command.",
@@ -313,7 +372,7 @@ impl State {
                 "A secret in this command was masked, so that no rule written from here would \
                  match it: write a pattern with `*` in its place, by rampart allow or block."
             }
-            None if how_to_allow(&command).is_none() => {
+            None if how_to_allow(command).is_none() => {
                 "This command is too long, or is of several lines: write a pattern for it, by \
                  rampart allow or block."
             }
@@ -323,26 +382,33 @@ impl State {
             self.tell(why_not);
             return None;
         }
-        Some(Order::Plan(Wish {
-            effect,
-            pattern: literal(&command),
-            message: None,
-            once: false,
-            lasts: None,
-            project: false,
-        }))
+        let pattern = literal(command);
+        let (message, once, lasts, project) = (None, false, None, false);
+        let wish = Wish { effect, pattern, message, once, lasts, project };
+        Some(Order::Plan(Aim { wish, approves }))
     }
 }
 
-/// Whether a row has each word of the filter, in any case of the letters.
+fn reply(approved: bool, scope: Scope) -> Reply {
+    Reply { approved, scope, message: None }
+}
+
+/// Whether a row has each word of the filter.
 fn is_wanted(row: &Row, filter: &str) -> bool {
-    filter.split_whitespace().all(|word| row.text.contains(&word.to_lowercase()))
+    has_words(&row.text, filter)
+}
+
+/// Whether a text in small letters has each word of the filter, in any case of the letters.
+fn has_words(text: &str, filter: &str) -> bool {
+    filter.split_whitespace().all(|word| text.contains(&word.to_lowercase()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Counts, Dialog, Key, MOST, Order, Pane, State};
+    use crate::approvals::{Question, Scope};
     use crate::audit::Event;
+    use crate::endpoint::Endpoint;
     use crate::policy_edit::Effect;
 
     fn event(action: &str, command: &str) -> Event {
@@ -451,7 +517,8 @@ mod tests {
     fn a_rule_is_for_the_selected_command_word_for_word() {
         let mut state = state(&["rm [a-z]*"]);
         for (key, wanted) in [('a', Effect::Allow), ('d', Effect::Block)] {
-            let Some(Order::Plan(wish)) = state.press(Key::Char(key)) else { panic!("no plan") };
+            let Some(Order::Plan(aim)) = state.press(Key::Char(key)) else { panic!("no plan") };
+            let wish = aim.wish;
             assert_eq!((wish.effect, &*wish.pattern), (wanted, "rm [[]a-z][*]"));
             assert!(!wish.once && wish.lasts.is_none() && !wish.project);
         }
@@ -473,6 +540,49 @@ mod tests {
         assert!(matches!(&state.dialog, Some(Dialog::Told(lines)) if lines[0].contains("guarded")));
         let mut nothing = State::new(None);
         assert!(nothing.press(Key::Char('a')).is_none() && nothing.dialog.is_none());
+    }
+
+    fn question(command: &str) -> Question {
+        let waiting = serde_json::json!({"id": command, "command": command, "session": "night"});
+        Question {
+            server: Endpoint::parse("unix:///nowhere").unwrap(),
+            waiting: serde_json::from_value(waiting).unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_is_answered_is_the_question_that_was_read() {
+        for (key, approved, scope) in
+            [('y', true, Scope::Once), ('s', true, Scope::Session), ('n', false, Scope::Once)]
+        {
+            let mut state = state(&["ls"]);
+            assert!(state.press(Key::Char('w')).is_none() && state.dialog.is_none());
+            state.waiting = vec![question("first"), question("second")];
+            assert!(state.press(Key::Char(key)).is_none(), "no key answers what was not opened");
+            state.press(Key::Char('w'));
+            // The first is gone, and another one is in its place.
+            state.waiting = vec![question("second")];
+            state.press(Key::Down);
+            let Some(Order::Answer(answered, reply)) = state.press(Key::Char(key)) else {
+                panic!("no answer by {key}")
+            };
+            assert_eq!(answered.waiting.command, "first");
+            assert_eq!((reply.approved, reply.scope), (approved, scope));
+            assert!(state.dialog.is_none());
+        }
+        let mut state = State::new(None);
+        state.waiting = vec![question("first"), question("second")];
+        state.press(Key::Char('/'));
+        type_in(&mut state, "SECOND");
+        state.press(Key::Enter);
+        state.press(Key::Char('w'));
+        let Some(Order::Plan(aim)) = state.press(Key::Char('a')) else { panic!("no plan") };
+        assert_eq!(aim.approves.unwrap().waiting.command, "second");
+        assert_eq!(aim.wish.pattern, "second");
+        let mut guarded = State::new(Some("guarded"));
+        guarded.waiting = vec![question("first")];
+        guarded.press(Key::Char('w'));
+        assert!(matches!(guarded.dialog, Some(Dialog::Told(_))));
     }
 
     #[test]

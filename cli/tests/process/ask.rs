@@ -27,7 +27,7 @@ policies:
 "#;
 
 /// A home with that policy, and a program that only leaves a mark.
-fn world() -> World {
+pub fn world() -> World {
     let world = World::new();
     world.write(".rampart/policy.yaml", POLICY);
     let text = format!("#!/bin/sh\necho \"$@\" >> {}\n", world.path("ran").display());
@@ -45,7 +45,7 @@ fn ran(world: &World) -> String {
 }
 
 /// A guarded run of a shell's line under the real library.
-fn run(world: &World, flags: &[&str], line: &str) -> Child {
+pub fn run(world: &World, flags: &[&str], line: &str) -> Child {
     let mut command = world.rampart(["preload", "--policy"]);
     command
         .arg(world.home().join("policy.yaml"))

@@ -186,3 +186,36 @@ fn what_ends_it_leaves_the_terminal_as_it_was() {
     stopped.types("exit\n");
     assert_eq!(stopped.ended().code(), Some(0));
 }
+
+#[test]
+fn what_waits_is_read_and_answered() {
+    let world = crate::ask::world();
+    let mut runs = Vec::new();
+    // Words of this test's own: others may have questions on the same machine.
+    let name = format!("w{}", std::process::id());
+    let mut watch = watch(&world, 100, 30);
+    watch.shows("rampart watch");
+    for (number, keys, ran) in [(1, "wy", true), (2, "wn", false), (3, "way", true)] {
+        let line = format!("publish {name}-{number}; echo $?");
+        runs.push((crate::ask::run(&world, &["--ask=60"], &line), ran));
+        watch.types(&format!("/{name}-{number}\r"));
+        watch.shows(&format!("publish {name}-{number}"));
+        for (key, words) in keys.chars().zip(["asks to run", "would write to", ""]) {
+            watch.shows("w opens the first");
+            watch.types(&key.to_string());
+            if key != 'y' && key != 'n' {
+                watch.shows(words);
+            }
+        }
+        watch.hides("w opens the first");
+        watch.types("\x1b");
+        watch.hides("filter:");
+    }
+    for (run, ran) in runs {
+        let ended = run.wait_with_output().unwrap();
+        assert_eq!(stdout(&ended) == "0\n", ran, "{ended:?}");
+    }
+    assert!(stdout(&world.run(["rules"])).contains(&format!("publish {name}-3")));
+    watch.types("q");
+    assert_eq!(watch.ended().code(), Some(0));
+}
