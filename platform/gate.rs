@@ -8,7 +8,7 @@ use rampart_core::command::last_component;
 use rampart_core::coverage::Coverage;
 use rampart_core::environ::Survey;
 use rampart_core::json::Answer;
-use rampart_core::request::Question;
+use rampart_core::request::{Pipes, Question};
 use rampart_core::settings::{Mode, Notice, Refusal};
 use rampart_core::verdict::{Outcome, Verdict, verdict};
 
@@ -222,7 +222,12 @@ fn pass_seen(
     place: &mut Place<'_>,
 ) -> Result<(), c_int> {
     let mut room = [0; LONGEST_DIRECTORY];
-    let question = program.question(coverage, &mut room);
+    let mut question = program.question(coverage, &mut room);
+    if matches!(place, Place::Here) {
+        // Nothing is done to them in between.
+        question.pipes =
+            Pipes { stdin: sys::pipe(libc::STDIN_FILENO), stdout: sys::pipe(libc::STDOUT_FILENO) };
+    }
     pass(state, descriptors, question, || program.is_shell_line(), place)
 }
 

@@ -4,7 +4,7 @@ use core::ffi::{CStr, c_int};
 
 use rampart_core::command::truthful_name;
 use rampart_core::coverage::Coverage;
-use rampart_core::request::{Command, Question};
+use rampart_core::request::{Command, Pipes, Question};
 use rampart_core::shell_line;
 
 use crate::abi::{Strings, Text};
@@ -81,7 +81,7 @@ impl<'p> Program<'p> {
         let name = truthful_name(self.path.to_bytes(), argv0);
         let other_name = argv0.filter(|argv0| *argv0 != name && !argv0.is_empty());
         let command = Command::Program { name, other_name, arguments };
-        Question { command, cwd, coverage, missed: 0 }
+        Question { command, cwd, coverage, missed: 0, pipes: Pipes::default() }
     }
 
     /// A number for it and its arguments.

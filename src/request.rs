@@ -1,5 +1,7 @@
 //! The bytes of a check: `POST …/v1/preflight/exec` (`docs/protocol.md`, Request).
 
+use core::num::NonZeroU64;
+
 use crate::arena::{Arena, Decimal, Full, Text};
 use crate::command::{self, Count, Sink};
 use crate::coverage::Coverage;
@@ -135,6 +137,33 @@ pub struct Question<'q, Arguments> {
     pub coverage: Option<Coverage>,
     /// How many programs who asks has let run unchecked since it last had an answer.
     pub missed: u32,
+    /// The pipes that it will read from and write to, where that is certain.
+    pub pipes: Pipes,
+}
+
+/// Numbers of the pipes that are a program's standard input and standard output, as the kernel
+/// counts them (`st_ino`, inode(7)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pipes {
+    /// What it reads from.
+    pub stdin: Option<NonZeroU64>,
+    /// What it writes to.
+    pub stdout: Option<NonZeroU64>,
+}
+
+impl Pipes {
+    /// Writes them as fields of an object that has others before.
+    fn write<S: Sink>(self, sink: &mut S) -> Result<(), S::Stop> {
+        for (name, pipe) in [("stdin", self.stdin), ("stdout", self.stdout)] {
+            let Some(pipe) = pipe else { continue };
+            sink.put(br#",""#)?;
+            sink.put(name.as_bytes())?;
+            sink.put(br#"":"pipe:["#)?;
+            sink.put(Decimal::new(pipe.get()).as_bytes())?;
+            sink.put(br#"]""#)?;
+        }
+        Ok(())
+    }
 }
 
 /// Why a request was not sent whole.
@@ -150,7 +179,8 @@ impl<'q> Question<'q, core::iter::Empty<&'q [u8]>> {
     /// About a line that the C library hands to a shell.
     #[must_use]
     pub fn about_line(line: &'q [u8], cwd: Option<&'q [u8]>) -> Self {
-        Self { command: Command::Line(line), cwd, coverage: None, missed: 0 }
+        let (command, pipes) = (Command::Line(line), Pipes::default());
+        Self { command, cwd, coverage: None, missed: 0, pipes }
     }
 }
 
@@ -204,6 +234,7 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Question<'q, Arguments> {
             sink.put(coverage.word().as_bytes())?;
             sink.put(br#"""#)?;
         }
+        self.pipes.write(sink)?;
         sink.put(b"}")?;
         if let Some(cwd) = self.cwd {
             sink.put(br#","cwd":""#)?;
@@ -255,7 +286,7 @@ mod tests {
         let arguments = arguments.into_iter();
         let command = Command::Program { name: b"rm", other_name: None, arguments };
         let mut wire = Vec::new();
-        Question { command, cwd, coverage, missed: 0 }
+        Question { command, cwd, coverage, missed: 0, pipes: Pipes::default() }
             .write(&preamble, &mut wire)
             .expect("a request");
         String::from_utf8(wire).expect("UTF-8")
@@ -326,6 +357,28 @@ mod tests {
     }
 
     #[test]
+    fn pipes_are_told_by_their_numbers() {
+        let mut memory = [0; 1024];
+        let url = Url::parse(b"http://127.0.0.1").expect("a URL");
+        let preamble =
+            Preamble::new(&url, &ASKER, &mut Arena::new(&mut memory)).expect("a preamble");
+        for (stdin, stdout) in [(0, 0), (7, 0), (0, u64::MAX), (1, 2)] {
+            let pipes = Pipes { stdin: NonZeroU64::new(stdin), stdout: NonZeroU64::new(stdout) };
+            let mut wire = Vec::new();
+            let question = Question { pipes, ..Question::about_line(b"sh", None) };
+            question.write(&preamble, &mut wire).expect("a request");
+            let wire = String::from_utf8(wire).expect("UTF-8");
+            let body = wire.split_once("\r\n\r\n").map(|(_, body)| body).expect("a body");
+            let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+            for (name, number) in [("stdin", stdin), ("stdout", stdout)] {
+                let told = body["params"].get(name).and_then(serde_json::Value::as_str);
+                let expected = format!("pipe:[{number}]");
+                assert_eq!(told, (number > 0).then_some(&*expected));
+            }
+        }
+    }
+
+    #[test]
     fn an_argument_list_and_a_line_are_told_apart_and_another_argv0_is_told() {
         let mut memory = [0; 1024];
         let url = Url::parse(b"http://127.0.0.1").expect("a URL");
@@ -340,6 +393,7 @@ mod tests {
             cwd: None,
             coverage: None,
             missed: 0,
+            pipes: Pipes::default(),
         };
         let params = |wire: Vec<u8>| {
             let text = String::from_utf8(wire).expect("UTF-8");
@@ -394,7 +448,8 @@ mod tests {
                 if passes.get() == 1 { first } else { second }
             });
             let command = Command::Program { name: b"x", other_name: None, arguments };
-            let question = Question { command, cwd: None, coverage: None, missed: 0 };
+            let pipes = Pipes::default();
+            let question = Question { command, cwd: None, coverage: None, missed: 0, pipes };
             let sent = question.write(&preamble, &mut Vec::new());
             assert_eq!(sent, Err(SendError::Changed));
         }

@@ -1,11 +1,13 @@
 //! A policy without a server: it decides questions of this process.
 
+use std::cell::OnceCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rampart_policy::PolicySet;
 
 use super::Itself;
+use super::pipes::Pipes;
 use super::policy::{Case, Judged, run_id};
 use super::question::{Question, Verdict};
 use crate::audit::{self, Audit, Lines};
@@ -17,6 +19,7 @@ use crate::mode::Mode;
 pub struct Bench {
     mode: Mode,
     itself: Arc<Itself>,
+    pipes: Arc<Mutex<Pipes>>,
     policies: PolicySet,
     run: String,
     count: AtomicU64,
@@ -38,6 +41,7 @@ impl Bench {
         let bench = Arc::new(Self {
             mode,
             itself: Arc::new(Itself::here()),
+            pipes: Arc::default(),
             policies,
             run: run_id()?,
             count: AtomicU64::new(0),
@@ -57,6 +61,8 @@ impl Bench {
         let case = Case {
             policies: self.policies.clone(),
             itself: Arc::clone(&self.itself),
+            pipes: Arc::clone(&self.pipes),
+            joined: OnceCell::new(),
             mode: self.mode,
             pid: None,
             id: format!("{}-{number}", self.run),

@@ -20,6 +20,7 @@ mod itself;
 pub mod listen;
 mod pending;
 mod person;
+mod pipes;
 mod policy;
 mod question;
 mod reload;

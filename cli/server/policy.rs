@@ -6,13 +6,13 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use nix::unistd::Pid;
-use rampart_policy::{Action, Decision, PolicySet};
+use rampart_policy::{Action, Call, Decision, Form, PolicySet};
 use serde::Serialize;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{spawn_blocking, spawn_local};
@@ -22,6 +22,7 @@ use super::answer::TOO_MANY;
 use super::asker::Asker;
 use super::pending::{Hold, Outcome, Pending, Refused, Reply, Waiting};
 use super::person;
+use super::pipes::Pipes;
 use super::question::{Question, Verdict, verdict_name};
 use super::{Answer, Asked, Crowd, Endpoint, Handler, Itself, Reload, Server};
 use crate::audit::{self, Audit, Lines, Record};
@@ -29,12 +30,15 @@ use crate::failure::Failure;
 use crate::mode::Mode;
 use crate::policy_file::suggestion;
 use crate::run::processes;
+use crate::terminal::cut;
 use crate::token::Token;
 
 /// A longer question is a long one. Its answer takes longer than to hand it over and back.
 const LONG_BYTES: usize = 4 * 1024;
 /// So many long questions of clients are judged or wait for it; more are refused.
 const LONG_AT_ONCE: usize = 17;
+/// So many characters of a joined line are shown.
+const SHOWN: usize = 120;
 /// How often files are looked at while nobody asks anything.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -47,6 +51,7 @@ const FAULT: &str = "the policy engine failed on this command, so it is refused;
 pub struct Policy {
     mode: Mode,
     itself: Arc<Itself>,
+    pipes: Arc<Mutex<Pipes>>,
     rules: RefCell<Reload>,
     audit: RefCell<Audit>,
     /// There are lines that wait to be written.
@@ -76,6 +81,7 @@ impl Policy {
         Ok(Rc::new(Self {
             mode,
             itself: Arc::new(Itself::here()),
+            pipes: Arc::default(),
             rules: RefCell::new(rules),
             audit: RefCell::new(audit),
             unwritten: Notify::new(),
@@ -198,6 +204,8 @@ impl Policy {
         Case {
             policies: rules.policies().clone(),
             itself: Arc::clone(&self.itself),
+            pipes: Arc::clone(&self.pipes),
+            joined: OnceCell::new(),
             mode: self.mode,
             pid,
             id: format!("{}-{}", self.run, self.count.get()),
@@ -409,8 +417,11 @@ fn outcome(decision: &mut Decision, outcome: Outcome) {
 pub struct Case {
     pub policies: PolicySet,
     pub itself: Arc<Itself>,
+    pub pipes: Arc<Mutex<Pipes>>,
     pub mode: Mode,
     pub pid: Option<i32>,
+    /// The line that the command makes with others by its pipes, if that is what is refused.
+    pub joined: OnceCell<String>,
     /// The same in the answer and in the audit.
     pub id: String,
 }
@@ -431,6 +442,34 @@ impl Case {
         unless_it_fails(judged, || Judged::Closed(Verdict::refused(mode, id)))
     }
 
+    /// The policy's decision, on the command by itself and joined with what is at the other ends
+    /// of its pipes. Only where a rule refuses what they make does that count.
+    fn decision(&self, question: &Question<'_>) -> Decision {
+        let call = question.call();
+        let alone = self.policies.evaluate(&call);
+        if !alone.allowed() || question.pipes() == [None, None] {
+            return alone;
+        }
+        let pipes = || self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = pipes().join(question, question.pid.or(self.pid));
+        // To look costs no rule anything that holds once, or counts.
+        let policies = self.policies.clone().remembering(Arc::default());
+        for line in lines {
+            let (form, argv0, coverage) = (Form::Line, None, None);
+            let call = Call { command: &line, form, argv0, coverage, ..call };
+            let decision = policies.evaluate(&call);
+            if !decision.allowed() && decision.because.is_some() {
+                pipes().forget(question);
+                let shown = cut(&line, SHOWN);
+                let message = format!("{} It is piped: `{shown}`", decision.message);
+                let _ = self.joined.set(line);
+                // Whoever is asked about one end would not know of the other.
+                return Decision { action: Action::Deny, message, ..decision };
+            }
+        }
+        alone
+    }
+
     fn evaluate(&self, question: &Question<'_>) -> (Decision, Duration) {
         let call = question.call();
         let start = Instant::now();
@@ -441,7 +480,7 @@ impl Case {
                     let matched = vec![Itself::POLICY.to_owned()];
                     Decision { matched, ..unexplained(Action::Deny, &message) }
                 }
-                None => self.policies.evaluate(&call),
+                None => self.decision(question),
             }),
         };
         (decision, start.elapsed())
@@ -479,7 +518,8 @@ impl Case {
             message: &decision.message,
             mode: self.mode.name(),
         });
-        let suggestions = suggestion(&self.policies, &decision, call.command).into_iter().collect();
+        let line = self.joined.get().map_or(call.command, String::as_str);
+        let suggestions = suggestion(&self.policies, &decision, line).into_iter().collect();
         Verdict { suggestions, ..Verdict::of(decision, self.mode, took, self.id.clone()) }
     }
 }

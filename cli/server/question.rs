@@ -50,6 +50,12 @@ pub struct Params<'a> {
     /// What the program is called, where that decides what it does.
     #[serde(borrow, default)]
     pub argv0: Option<Text<'a>>,
+    /// The pipe that the program will read from, where that is certain: `pipe:[N]`.
+    #[serde(borrow, default)]
+    pub stdin: Option<Text<'a>>,
+    /// The pipe that it will write to.
+    #[serde(borrow, default)]
+    pub stdout: Option<Text<'a>>,
 }
 
 /// A string that is copied only if it has escapes; serde copies every
@@ -73,12 +79,14 @@ impl<'a> Question<'a> {
     /// The question by itself.
     pub fn into_owned(self) -> Question<'static> {
         let Self { agent, session, params, cwd, by, pid, missed, ask_ms } = self;
-        let Params { command, coverage, form, argv0 } = params;
+        let Params { command, coverage, form, argv0, stdin, stdout } = params;
         let params = Params {
             command: owned(command),
             coverage: coverage.map(Text::into_owned),
             form: form.map(Text::into_owned),
             argv0: argv0.map(Text::into_owned),
+            stdin: stdin.map(Text::into_owned),
+            stdout: stdout.map(Text::into_owned),
         };
         Question {
             agent: agent.map(Text::into_owned),
@@ -95,6 +103,14 @@ impl<'a> Question<'a> {
     /// Who asks on behalf of a process.
     pub fn asker(&self) -> Option<&str> {
         text(self.by.as_ref())
+    }
+
+    /// The numbers of the pipes at its standard input and output.
+    pub fn pipes(&self) -> [Option<u64>; 2] {
+        [&self.params.stdin, &self.params.stdout].map(|pipe| {
+            let number = text(pipe.as_ref())?.strip_prefix("pipe:[")?.strip_suffix(']')?;
+            number.parse().ok()
+        })
     }
 
     /// The question as the policy takes it.

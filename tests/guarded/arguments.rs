@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::hooks::had;
-use crate::support::{Compiler, Run, Sandbox, Server, probe};
+use crate::support::{Compiler, Run, Sandbox, Server, installed, is_for_linux_alone, probe};
 
 /// `MAX_ARG_STRLEN` of Linux, the NUL included.
 const LONGEST_ARGUMENT: usize = 131_072;
@@ -199,5 +199,51 @@ fn an_argument_list_stays_one_whatever_a_shell_would_make_of_its_words() {
         let question = server.take_questions().swap_remove(0).json();
         assert_eq!(question["params"]["form"], "line", "{function}");
         assert_eq!(question["params"]["command"], "$(tool x)", "{function}");
+    }
+}
+
+#[test]
+fn the_pipes_are_told_that_a_program_will_surely_have() {
+    if is_for_linux_alone("pipes have numbers there by which others know them") {
+        return;
+    }
+    let Some(python) = installed("python3") else {
+        println!("left out: there is no python3");
+        return;
+    };
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    let pipes = "r, w = os.pipe()\nos.dup2(r, 0)\nos.dup2(w, 1)\n";
+    let numbers = "numbers = [str(os.fstat(n).st_ino) for n in (0, 1)]\n";
+    let exec = "os.execve(rm, ['rm', *numbers], os.environ)\n";
+    let spawn = "os.waitpid(os.posix_spawn(rm, ['rm', *numbers], os.environ), 0)\n";
+    let keep = "os.set_inheritable(1, False)\n";
+    for (prepare, run, told) in [
+        (pipes, exec, [true, true]),
+        (&*format!("{pipes}{keep}"), exec, [true, false]),
+        (
+            "os.close(0)\nos.open('/dev/null', os.O_RDONLY)\nos.dup2(os.pipe()[1], 1)\n",
+            exec,
+            [false, true],
+        ),
+        ("os.dup2(os.open('/dev/null', os.O_RDWR), 1)\n", exec, [false, false]),
+        // What is done in between is not known.
+        (pipes, spawn, [false, false]),
+    ] {
+        let script =
+            format!("import os\nrm = {:?}\n{prepare}{numbers}{run}", sandbox.text("bin/rm"));
+        let words = [python.to_str().expect("text"), "-c", &script];
+        Run::guarded(&sandbox, &server.url, &words).finish();
+        let questions = server.take_questions();
+        let question = questions.last().expect("a question").json();
+        let command = question["params"]["command"].as_str().expect("a command").to_owned();
+        let numbers: Vec<&str> = command.split(' ').skip(1).collect();
+        for (at, name) in ["stdin", "stdout"].into_iter().enumerate() {
+            let expected = told[at].then(|| format!("pipe:[{}]", numbers[at]));
+            let found = question["params"].get(name).and_then(|pipe| pipe.as_str());
+            assert_eq!(found, expected.as_deref(), "{name} {script}");
+        }
+        // What it prints goes there too, where its own number is closed.
+        assert!(!sandbox.take_marks().is_empty(), "{script}");
     }
 }

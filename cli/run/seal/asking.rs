@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::unistd::Pid;
 use rampart_core::answer::Reader;
 use rampart_core::json::{self, Answer};
@@ -126,6 +127,11 @@ impl Asking {
             "by": "kernel",
             "enforce": true,
         });
+        for (name, number) in [("stdin", 0), ("stdout", 1)] {
+            if let Some(pipe) = pipe(thread, number) {
+                body["params"][name] = pipe.into();
+            }
+        }
         if let Some(cwd) = cwd {
             body["cwd"] = String::from_utf8_lossy(cwd).into();
         }
@@ -270,4 +276,15 @@ fn judge_here(bench: &Bench, body: &str) -> Option<(Outcome, Answer)> {
     let mut reader = json::Reader::default();
     let told = serde_json::to_vec(&verdict).is_ok_and(|told| reader.feed(&told).is_ok());
     Some((Outcome::Denied, if told { *reader.answer() } else { Answer::EMPTY }))
+}
+
+/// The pipe (`pipe:[N]`) that a descriptor of a thread stands for, if a program that takes its
+/// place will have it (`proc_pid_fd(5)`, `proc_pid_fdinfo(5)`).
+fn pipe(thread: Pid, number: i32) -> Option<String> {
+    let link = std::fs::read_link(format!("/proc/{thread}/fd/{number}")).ok()?;
+    let pipe = link.to_str().filter(|link| link.starts_with("pipe:["))?;
+    let about = std::fs::read_to_string(format!("/proc/{thread}/fdinfo/{number}")).ok()?;
+    let flags = about.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    let flags = i32::from_str_radix(flags.trim(), 8).ok()?;
+    (flags & OFlag::O_CLOEXEC.bits() == 0).then(|| pipe.to_owned())
 }

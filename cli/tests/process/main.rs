@@ -16,6 +16,8 @@ mod embedded;
 mod life;
 mod person;
 mod picture;
+#[cfg(target_os = "linux")]
+mod pipes;
 mod preload;
 mod reach;
 mod relay;

@@ -2,10 +2,11 @@
 
 use core::ffi::{CStr, c_int, c_long};
 use core::mem::MaybeUninit;
+use core::num::NonZeroU64;
 
 use rampart_core::coverage::Status;
 
-use super::{call, is_open, opened, register};
+use super::{call, is_inherited, is_open, opened, register};
 use crate::descriptor::{Descriptor, Errno, FileStatus, moment};
 
 /// Takes `number` if it is free, with what can be neither read nor written (`O_PATH`, open(2)):
@@ -61,6 +62,14 @@ pub fn status_at(path: &CStr) -> Result<FileStatus, Errno> {
     let directory = register(libc::AT_FDCWD);
     stat(libc::SYS_newfstatat, |status| [directory, path.as_ptr() as usize, status, 0, 0, 0])
         .map(|status| file_status(&status))
+}
+
+/// The number of the pipe that a descriptor stands for, if it does and programs inherit it.
+#[inline(never)]
+pub fn pipe(number: c_int) -> Option<NonZeroU64> {
+    let status = stat(libc::SYS_fstat, |status| [register(number), status, 0, 0, 0, 0]).ok()?;
+    let is_pipe = status.st_mode & libc::S_IFMT == libc::S_IFIFO;
+    NonZeroU64::new(status.st_ino).filter(|_| is_pipe && is_inherited(number))
 }
 
 /// Makes one of the calls that fill a `stat`, with the arguments for its address.

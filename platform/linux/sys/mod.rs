@@ -9,7 +9,7 @@ mod socket;
 
 pub use apart::{apart, lacks_stream};
 pub use file::{
-    Link, occupy, open_to_read, read_at, read_link, status, status_at, working_directory,
+    Link, occupy, open_to_read, pipe, read_at, read_link, status, status_at, working_directory,
 };
 pub use patience::{Patience, is_writable};
 pub use signal::{SignalMask, is_pending};

@@ -2,6 +2,7 @@
 
 use core::ffi::{CStr, c_int};
 use core::mem::MaybeUninit;
+use core::num::NonZeroU64;
 
 use rampart_core::coverage::Status;
 
@@ -72,6 +73,12 @@ fn file_status(status: &libc::stat) -> FileStatus {
             moment(status.st_ctime, status.st_ctime_nsec),
         ],
     }
+}
+
+/// The number of the pipe that a descriptor stands for: here pipes have none that the server
+/// could compare with what a process holds.
+pub fn pipe(_number: c_int) -> Option<NonZeroU64> {
+    None
 }
 
 /// The status of an open file.

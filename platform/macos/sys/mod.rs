@@ -7,7 +7,7 @@ mod signal;
 mod socket;
 
 pub use file::{
-    apart, lacks_stream, occupy, open_to_read, read_at, status, status_at, working_directory,
+    apart, lacks_stream, occupy, open_to_read, pipe, read_at, status, status_at, working_directory,
 };
 pub use patience::{Patience, is_writable};
 pub use signal::SignalMask;

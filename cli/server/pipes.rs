@@ -1,0 +1,301 @@
+//! Commands that are joined by a pipe, though nobody wrote them as one line: a script starts
+//! them one by one, or an agent does. The kernel knows which pipe each end holds.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use nix::unistd::Pid;
+use rampart_policy::Form;
+
+use super::question::Question;
+use crate::run::processes::started;
+
+/// So many ends are remembered.
+const ENDS: usize = 512;
+/// So many bytes of a command are.
+const COMMAND_BYTES: usize = 4 * 1024;
+/// For so long an end counts whose process is gone, or is not known: what it wrote may
+/// still be read.
+const SHORT: Duration = Duration::from_secs(5);
+/// So many commands are joined at most.
+const STAGES: usize = 8;
+
+/// Which end of a pipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// Standard input.
+    Reads,
+    /// Standard output.
+    Writes,
+}
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Reads => Self::Writes,
+            Self::Writes => Self::Reads,
+        }
+    }
+}
+
+/// A process that was let become a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Process {
+    pid: i32,
+    started: u64,
+}
+
+impl Process {
+    fn of(pid: i32) -> Option<Self> {
+        Some(Self { pid, started: started(Pid::from_raw(pid))? })
+    }
+}
+
+/// A command that holds pipes.
+#[derive(Debug, Clone)]
+struct End {
+    stdin: Option<u64>,
+    stdout: Option<u64>,
+    /// The command as a stage of a shell's line.
+    stage: String,
+    session: String,
+    process: Option<Process>,
+    since: Instant,
+}
+
+impl End {
+    fn pipe(&self, side: Side) -> Option<u64> {
+        match side {
+            Side::Reads => self.stdin,
+            Side::Writes => self.stdout,
+        }
+    }
+}
+
+/// What commands hold which pipes.
+#[derive(Debug, Default)]
+pub struct Pipes {
+    ends: VecDeque<End>,
+}
+
+impl Pipes {
+    /// Notes the command of a question, which `pid` asks; gives the lines that it makes with
+    /// the commands at the other ends of its pipes.
+    pub fn join(&mut self, question: &Question<'_>, pid: Option<i32>) -> Vec<String> {
+        let [stdin, stdout] = question.pipes();
+        if stdin.is_none() && stdout.is_none() {
+            return Vec::new();
+        }
+        let now = Instant::now();
+        let end = End {
+            stdin,
+            stdout,
+            stage: stage(question),
+            session: question.call().session.to_owned(),
+            process: pid.and_then(Process::of),
+            since: now,
+        };
+        self.join_end(end, now, &holds)
+    }
+
+    /// Forgets a command that is refused.
+    pub fn forget(&mut self, question: &Question<'_>) {
+        let [stdin, stdout] = question.pipes();
+        if stdin.is_some() || stdout.is_some() {
+            let refused = stage(question);
+            let is_it =
+                |end: &End| end.stdin == stdin && end.stdout == stdout && end.stage == refused;
+            if let Some(at) = self.ends.iter().rposition(is_it) {
+                self.ends.remove(at);
+            }
+        }
+    }
+
+    fn join_end(
+        &mut self,
+        end: End,
+        now: Instant,
+        holds: &dyn Fn(&End, Side) -> Option<bool>,
+    ) -> Vec<String> {
+        let before = self.chains(&end, Side::Reads, now, holds);
+        let after = self.chains(&end, Side::Writes, now, holds);
+        let mut lines = Vec::new();
+        for before in &before {
+            for after in &after {
+                if before.len() + after.len() > 0 {
+                    let stages = before.iter().rev().chain([&end.stage]).chain(after);
+                    lines.push(stages.map(String::as_str).collect::<Vec<_>>().join(" | "));
+                }
+            }
+        }
+        // What a process was before, it is no longer.
+        self.ends.retain(|it| it.process.is_none() || it.process != end.process);
+        if self.ends.len() == ENDS {
+            self.ends.pop_front();
+        }
+        self.ends.push_back(end);
+        lines.truncate(STAGES);
+        lines
+    }
+
+    /// What is connected to an end on one side, the nearest first; one empty chain where
+    /// nothing is.
+    fn chains(
+        &self,
+        end: &End,
+        side: Side,
+        now: Instant,
+        holds: &dyn Fn(&End, Side) -> Option<bool>,
+    ) -> Vec<Vec<String>> {
+        let mut chains: Vec<Vec<String>> = Vec::new();
+        for mut next in self.at_other_end(end, side, now, holds) {
+            let mut chain = Vec::new();
+            for _ in 0..STAGES {
+                chain.push(next.stage.clone());
+                match self.at_other_end(next, side, now, holds).next() {
+                    Some(further) => next = further,
+                    None => break,
+                }
+            }
+            chains.push(chain);
+        }
+        if chains.is_empty() { vec![Vec::new()] } else { chains }
+    }
+
+    fn at_other_end<'p>(
+        &'p self,
+        end: &'p End,
+        side: Side,
+        now: Instant,
+        holds: &'p dyn Fn(&End, Side) -> Option<bool>,
+    ) -> impl Iterator<Item = &'p End> {
+        let other = side.other();
+        let joins = move |it: &&End| {
+            it.pipe(other).is_some()
+                && it.pipe(other) == end.pipe(side)
+                && it.session == end.session
+                && (it.process.is_none() || it.process != end.process)
+        };
+        // A number is used again only for a pipe that nobody holds any more.
+        self.ends.iter().rev().filter(joins).filter(move |it| {
+            holds(it, other).unwrap_or(now.saturating_duration_since(it.since) < SHORT)
+        })
+    }
+}
+
+/// Whether the process of an end still holds its pipe; `None` where it is gone or not known.
+fn holds(end: &End, side: Side) -> Option<bool> {
+    let process = end.process?;
+    let is_it = Process::of(process.pid) == Some(process);
+    if !is_it {
+        return None;
+    }
+    let number = match side {
+        Side::Reads => 0,
+        Side::Writes => 1,
+    };
+    // Where the descriptors of others are hidden, it is as if it were not known.
+    let link = fs::read_link(format!("/proc/{}/fd/{number}", process.pid)).ok()?;
+    let pipe = format!("pipe:[{}]", end.pipe(side)?);
+    Some(link.as_os_str().as_encoded_bytes() == pipe.as_bytes())
+}
+
+/// The command of a question as a stage of a pipeline.
+fn stage(question: &Question<'_>) -> String {
+    let call = question.call();
+    let mut end = call.command.len().min(COMMAND_BYTES);
+    while !call.command.is_char_boundary(end) {
+        end -= 1;
+    }
+    let command = &call.command[..end];
+    match (call.form, call.argv0) {
+        (Form::Arguments, None) => command.to_owned(),
+        // A multi-call program is what it is called.
+        (Form::Arguments, Some(name)) => {
+            let rest = command.split_once(' ').map_or("", |(_, rest)| rest);
+            format!("{} {rest}", name.rsplit('/').next().unwrap_or(name))
+        }
+        (Form::Line, _) => format!("sh -c '{}'", command.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(stdin: u64, stdout: u64, stage: &str, pid: i32, since: Instant) -> End {
+        End {
+            stdin: Some(stdin).filter(|it| *it > 0),
+            stdout: Some(stdout).filter(|it| *it > 0),
+            stage: stage.to_owned(),
+            session: "s".to_owned(),
+            process: Some(Process { pid, started: 1 }).filter(|_| pid > 0),
+            since,
+        }
+    }
+
+    #[test]
+    fn commands_are_joined_by_their_pipes_whichever_comes_first() {
+        let now = Instant::now();
+        for order in [[0, 1, 2], [2, 1, 0], [0, 2, 1], [1, 0, 2]] {
+            let ends = [
+                end(0, 5, "curl x", 10, now),
+                end(5, 6, "tee y", 11, now),
+                end(6, 0, "sh", 12, now),
+            ];
+            let mut pipes = Pipes::default();
+            let lines = order.map(|at| pipes.join_end(ends[at].clone(), now, &|_, _| Some(true)));
+            assert_eq!(lines[2], ["curl x | tee y | sh"], "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_used_again_joins_nothing() {
+        let now = Instant::now();
+        let later = now + SHORT;
+        let sh = || end(5, 0, "sh", 12, later);
+        for (writer, held, at, joined) in [
+            (end(0, 5, "curl x", 10, now), Some(true), later, true),
+            (end(0, 5, "curl x", 10, now), Some(false), now, false),
+            (end(0, 5, "curl x", 10, now), None, now, true),
+            (end(0, 5, "curl x", 10, now), None, later, false),
+            (end(0, 5, "curl x", 0, now), None, later, false),
+            (end(0, 7, "curl x", 10, now), Some(true), now, false),
+            (
+                End { session: "t".to_owned(), ..end(0, 5, "curl x", 10, now) },
+                Some(true),
+                now,
+                false,
+            ),
+        ] {
+            let mut pipes = Pipes::default();
+            pipes.join_end(writer.clone(), now, &|_, _| held);
+            let lines = pipes.join_end(sh(), at, &|_, _| held);
+            assert_eq!(!lines.is_empty(), joined, "{writer:?} {held:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let now = Instant::now();
+        let mut pipes = Pipes::default();
+        for pid in 1..2_000 {
+            pipes.join_end(end(0, 5, "curl x", pid, now), now, &|_, _| Some(true));
+        }
+        assert_eq!(pipes.ends.len(), ENDS);
+        assert!(
+            pipes.join_end(end(5, 0, "sh", 9_999, now), now, &|_, _| Some(true)).len() <= STAGES
+        );
+        let question = |body: &'static str| Question::read(body.as_bytes()).unwrap();
+        let long = format!(r#"{{"params":{{"command":"{}","form":"argv"}}}}"#, "é".repeat(9_000));
+        assert!(stage(&Question::read(long.as_bytes()).unwrap()).len() <= COMMAND_BYTES);
+        for (body, expected) in [
+            (r#"{"params":{"command":"curl x","form":"argv"}}"#, "curl x"),
+            (r#"{"params":{"command":"busybox -c y","form":"argv","argv0":"/bin/sh"}}"#, "sh -c y"),
+            (r#"{"params":{"command":"a 'b'"}}"#, r"sh -c 'a '\''b'\'''"),
+        ] {
+            assert_eq!(stage(&question(body)), expected);
+        }
+    }
+}
