@@ -14,8 +14,10 @@ pub(crate) enum Inner<'a> {
     Script(String, Vec<&'a str>),
     /// A shell script that runs in this very shell.
     Here(String),
-    /// Code that is not read here: a script in another language, or one from a file.
+    /// Code that is not read here: a script in another language, or a file of one.
     Code(&'a str),
+    /// A file of a shell script.
+    File(&'a str),
     /// The script on its standard input; a shell's if it is one.
     Input { shell: bool },
 }
@@ -42,7 +44,7 @@ pub(crate) fn without_globals<'a>(words: &[&'a str]) -> Option<(Vec<&'a str>, bo
     let program = programs::find(base_name(words.first()?)).filter(|program| program.global)?;
     let (mut at, mut risky) = (1, false);
     while let Some(given) = program.option(&words[at.min(words.len())..]) {
-        risky |= given.sign == Some('!');
+        risky |= matches!(given.sign, Some('!' | '~'));
         at += given.words;
     }
     let rest = words.get(at..).filter(|rest| at > 1 && !rest.is_empty())?;
@@ -74,7 +76,7 @@ pub(crate) fn inner<'a>(words: &[&'a str]) -> Vec<Inner<'a>> {
         Runs::File => arguments
             .iter()
             .find(|word| **word != "--")
-            .map(|file| Inner::Code(file))
+            .map(|file| Inner::File(file))
             .into_iter()
             .collect(),
         Runs::Interpreter => interpreter(program, arguments).into_iter().collect(),
@@ -161,6 +163,20 @@ fn given<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
         }
     }
     let rest = arguments.get(at..).unwrap_or_default();
+    if let Some(marker) = rest.iter().position(|word| *word == ":::") {
+        let values = &rest[marker + 1..];
+        let line = rest[..marker].iter().flat_map(|word| word.split(' '));
+        let placed = rest[..marker].iter().any(|word| word.contains("{}"));
+        let mut words: Vec<&str> = Vec::new();
+        for word in line {
+            if word == "{}" { words.extend(values) } else { words.push(word) }
+        }
+        words.extend(values.iter().filter(|_| !placed));
+        return vec![Inner::Words(words)];
+    }
+    if program.else_input && found.is_empty() && (rest.is_empty() || operands > 0) {
+        return vec![Inner::Input { shell: true }];
+    }
     if rest.is_empty() || operands > 0 || (!found.is_empty() && program.runs != Runs::Command(0)) {
         return found;
     }
@@ -168,6 +184,10 @@ fn given<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
         Runs::Line(_) => found.push(Inner::Script(rest.join(" "), Vec::new())),
         Runs::Multi
             if programs::find(base_name(rest[0])).is_some_and(|it| it.runs == Runs::Multi) => {}
+        // No program is called so: a line.
+        Runs::Command(0) if rest.len() == 1 && !program.transparent && rest[0].contains(' ') => {
+            found.push(Inner::Script(rest[0].to_string(), Vec::new()));
+        }
         _ => found.push(Inner::Words(rest.to_vec())),
     }
     found
@@ -201,7 +221,7 @@ fn shell<'a>(program: &Program, arguments: &[&'a str]) -> Inner<'a> {
         Some((file, _))
             if !matches!(*file, "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0") && !input =>
         {
-            Inner::Code(file)
+            Inner::File(file)
         }
         _ => Inner::Input { shell: true },
     }
@@ -273,25 +293,39 @@ pub(crate) fn found(arguments: &[&str]) -> Vec<String> {
         before = word;
         leaves_out || NO_TESTS.contains(word) || matches!(*word, "-name" | "-path")
     });
-    let paths = paths.iter().copied().filter(|path| !is_option(path));
-    let paths: Vec<&str> = paths.collect();
-    let paths = if paths.is_empty() { vec!["."] } else { paths };
+    let paths = paths_of_find(paths);
     let below = |path: &&str| {
         if all { (*path).to_string() } else { format!("{}/{{}}", path.trim_end_matches('/')) }
     };
     paths.iter().map(below).collect()
 }
 
+/// What a `find` deletes; empty where it does not.
+pub(crate) fn swept(words: &[&str]) -> Vec<String> {
+    if deletes(words) { found(&words[1..]) } else { Vec::new() }
+}
+
 /// The starting points of a `find` that deletes; empty where it does not.
-pub(crate) fn swept<'a>(words: &[&'a str]) -> Vec<&'a str> {
-    let deletes = program_of(words).is_some_and(|(program, _)| program.does == Operands::Find)
-        && words.contains(&"-delete");
-    if !deletes {
+pub(crate) fn swept_from<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    if !deletes(words) {
         return Vec::new();
     }
-    let paths =
-        words[1..=starting_points(&words[1..])].iter().copied().filter(|path| !is_option(path));
-    let paths: Vec<&str> = paths.collect();
+    paths_of_find(&words[1..=starting_points(&words[1..])])
+}
+
+fn deletes(words: &[&str]) -> bool {
+    program_of(words).is_some_and(|(program, _)| program.does == Operands::Find)
+        && words.contains(&"-delete")
+}
+
+/// The paths among the starting points of `find`.
+fn paths_of_find<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    let mut debugs = false;
+    let is_path = |word: &&str| {
+        let value = std::mem::replace(&mut debugs, *word == "-D");
+        !value && !is_option(word) && !matches!(*word, "(" | ")")
+    };
+    let paths: Vec<&str> = words.iter().copied().filter(is_path).collect();
     if paths.is_empty() { vec!["."] } else { paths }
 }
 
@@ -653,6 +687,8 @@ pub(crate) fn written(words: &[&str]) -> Option<String> {
             Some(formatted(&unescaped(format), values))
         }
         "find" | "gfind" => Some(found(arguments).join("\n")),
+        "which" => Some((*arguments.last()?).to_string()),
+        "command" if matches!(arguments, ["-v", _]) => Some(arguments[1].to_string()),
         _ => None,
     }
 }

@@ -35,6 +35,9 @@ pub enum What {
     Command,
     /// A command that only runs others, and needs no permission of its own.
     Wrapper,
+    /// A piece of a text in the command, between two operators: nothing runs it, and still
+    /// policies about `exec` are held against it.
+    Text,
     /// A file that is read.
     Reads,
     /// A file that is written.
@@ -52,7 +55,7 @@ pub enum What {
 /// Takes a call apart as every verdict on it does.
 #[must_use]
 pub fn explain(call: &Call<'_>) -> Explanation {
-    let mut visitor = Visitor::new(call.command, call.cwd, call.home, true);
+    let mut visitor = Visitor::new(call.command, call.cwd, call.home, true, true);
     visitor.line(call.command, call.form, call.argv0);
     let found = visitor.parts;
     let mut parts: Vec<Part> = Vec::with_capacity(found.len());
@@ -64,6 +67,7 @@ pub fn explain(call: &Call<'_>) -> Explanation {
                 Kind::Whole => What::Whole,
                 Kind::Command => What::Command,
                 Kind::Wrapper => What::Wrapper,
+                Kind::Text => What::Text,
                 Kind::Deed(Verb::Read) => What::Reads,
                 Kind::Deed(Verb::Write) => What::Writes,
                 Kind::Deed(Verb::Delete) => What::Deletes,

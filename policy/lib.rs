@@ -55,10 +55,20 @@
 //!   runs with rights of its own (`setuid`), or starts itself anew until its environment is clean
 //!   (`reexec`). Like those on sessions they are globs, and hold together with the other conditions. No pattern matches where it is not known, as for a line that is
 //!   given to a shell: `coverage_not_matches: full` is about that as well.
-//! - `ask` and `webhook` are refused: there is no human and no webhook to wait for.
+//! - `ask` and `webhook` are refused: there is no human and no webhook to wait for. To ask by
+//!   a guess (a variable, a word that could not be read) is no looser than `default_action`.
 //! - A rule with `once` holds for the call that it decides and never again, one with
 //!   `expires_at` until then; `call_count` counts what the rule would hold for ([`Memory`]).
 //! - Without a `default_action`, what no rule is about is denied.
+//!
+//! # Text
+//!
+//! What is said in quotes or stands in a here-document is data unless something runs it. A
+//! policy that names the tool `exec` is the exception, for such files are written for a server
+//! that splits the whole line at `;`, `|`, `&`, backquotes and line ends, quotes undone: its
+//! restricting rules are held against those pieces as well, and its `allow` has to permit
+//! each of them. The tool `command` is the same without the texts, and so is a policy that
+//! names no tool. An argument list has no such pieces.
 //!
 //! # What a command does
 //!
@@ -105,6 +115,7 @@ mod memory;
 mod parts;
 mod programs;
 mod rules;
+mod scope;
 mod shell;
 mod spelling;
 mod spells;

@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     Command,
     /// A command that only runs others, which are parts of their own.
     Wrapper,
+    /// A piece of a text in a command, which runs only if something else runs the text.
+    Text,
     /// What a command does to a file or with a URL, spelled by that alone.
     Deed(Verb),
 }

@@ -7,7 +7,8 @@
 //! `x` one that is deleted, `@` data, of which `@FILE` is read, `^` a URL, `$` a shell script
 //! that is run, `&` the first word of a command that is run, `!` something that changes what
 //! runs. An option with `?` takes none, and makes the program tell instead of do; one with
-//! `.` takes none and changes nothing that matters.
+//! `=` is behind one that takes two; `.` takes none and changes nothing that matters, one with `~` none and makes it another
+//! thing.
 //!
 //! `.does(…)` says what the operands are, `.runs(…)` that they are run. `.only_runs(…)` is
 //! for what changes neither who nor where nor what, so that it needs no permission of its own.
@@ -135,14 +136,18 @@ const TEE: Style = Style { noise: "aip", noise_long: &["append", "ignore-interru
 /// A line of the table.
 #[expect(clippy::struct_excessive_bools, reason = "each is said by itself in a line")]
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of the table")]
 pub(crate) struct Program {
     names: &'static str,
-    takes: &'static str,
+    /// The options that are listed, with the sign behind each; a blank where it has none.
+    options: HashMap<&'static str, char>,
     pub(crate) does: Operands,
     pub(crate) runs: Runs,
     pub(crate) transparent: bool,
     pub(crate) assignments: bool,
     pub(crate) global: bool,
+    /// Without a command it runs the shell script on its standard input.
+    pub(crate) else_input: bool,
     /// Its output is what it has fetched; no longer where one of these options is there.
     pub(crate) fetches: Option<&'static str>,
     /// What it is given to read goes to another machine.
@@ -152,15 +157,16 @@ pub(crate) struct Program {
     pub(crate) style: Option<&'static Style>,
 }
 
-const fn p(names: &'static str) -> Program {
+fn p(names: &'static str) -> Program {
     Program {
         names,
-        takes: "",
+        options: HashMap::new(),
         does: Operands::Other,
         runs: Runs::Nothing,
         transparent: false,
         assignments: false,
         global: false,
+        else_input: false,
         fetches: None,
         sends: false,
         decodes: None,
@@ -169,45 +175,55 @@ const fn p(names: &'static str) -> Program {
 }
 
 impl Program {
-    const fn takes(mut self, options: &'static str) -> Self {
-        self.takes = options;
+    fn takes(mut self, options: &'static str) -> Self {
+        self.options = options
+            .split_whitespace()
+            .map(|item| match item.char_indices().next_back() {
+                Some((at @ 1.., sign)) if !sign.is_ascii_alphanumeric() => (&item[..at], sign),
+                _ => (item, ' '),
+            })
+            .collect();
         self
     }
-    const fn does(mut self, does: Operands) -> Self {
+    fn does(mut self, does: Operands) -> Self {
         self.does = does;
         self
     }
-    const fn runs(mut self, runs: Runs) -> Self {
+    fn runs(mut self, runs: Runs) -> Self {
         self.runs = runs;
         self
     }
-    const fn only_runs(mut self, runs: Runs) -> Self {
+    fn only_runs(mut self, runs: Runs) -> Self {
         self.transparent = true;
         self.runs = runs;
         self
     }
     /// `NAME=value` may stand before the command.
-    const fn assigns(mut self) -> Self {
+    fn assigns(mut self) -> Self {
         self.assignments = true;
         self
     }
-    const fn global(mut self) -> Self {
+    fn global(mut self) -> Self {
         self.global = true;
         self
     }
-    const fn fetches(mut self, unless: &'static str) -> Self {
+    fn else_input(mut self) -> Self {
+        self.else_input = true;
+        self
+    }
+    fn fetches(mut self, unless: &'static str) -> Self {
         self.fetches = Some(unless);
         self
     }
-    const fn sends(mut self) -> Self {
+    fn sends(mut self) -> Self {
         self.sends = true;
         self
     }
-    const fn decodes(mut self, with: &'static str) -> Self {
+    fn decodes(mut self, with: &'static str) -> Self {
         self.decodes = Some(with);
         self
     }
-    const fn style(mut self, style: &'static Style) -> Self {
+    fn style(mut self, style: &'static Style) -> Self {
         self.style = Some(style);
         self
     }
@@ -216,7 +232,8 @@ impl Program {
 use Operands::{AfterFirst, Archive, Each, Find, Keys, To, Transfer};
 use Verb::{Delete, Fetch, Read, Write};
 
-const TABLE: &[Program] = &[
+static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
+    vec![
     // What only runs what it is given.
     p("nohup|setsid|catchsegv|unbuffer|noglob|nocorrect|chronic|eatmydata|linux64|linux32|dumb-init|tini|caffeinate|ts|dotenv|env-cmd|systemd-inhibit").takes("c. w. f. e ctty. wait. fork. what who why mode").only_runs(Runs::Command(0)),
     p("builtin").only_runs(Runs::Command(0)),
@@ -252,20 +269,20 @@ const TABLE: &[Program] = &[
     p("gosu|su-exec|setuidgid|chpst").takes("u").runs(Runs::Command(1)),
     p("systemd-run").takes("M H p u E unit property setenv uid gid slice working-directory").runs(Runs::Command(0)),
     p("ld-linux.so").takes("library-path preload! audit! argv0 inhibit-rpath glibc-hwcaps-prepend verify? list? help? version?").runs(Runs::Command(0)),
-    p("ssh").takes("b c D E> e F i I J L l m O o p Q R S W w").runs(Runs::Line(1)),
-    p("bwrap").takes("args argv0 userns userns2 pidns uid gid hostname chdir setenv unsetenv lock-file sync-fd bind bind-try dev-bind dev-bind-try ro-bind ro-bind-try remount-ro proc dev tmpfs mqueue dir file bind-data ro-bind-data symlink seccomp add-seccomp-fd perms size chmod cap-add cap-drop exec-label file-label overlay-src overlay tmp-overlay ro-overlay block-fd userns-block-fd info-fd json-status-fd").runs(Runs::Command(0)),
+    p("ssh").takes("b c D E> e F i I J L l m O o p Q R S W w").runs(Runs::Line(1)).else_input(),
+    p("bwrap").takes("args argv0 userns userns2 pidns uid gid hostname chdir setenv= unsetenv lock-file sync-fd bind= bind-try= dev-bind= dev-bind-try= ro-bind= ro-bind-try= remount-ro proc dev tmpfs mqueue dir file= bind-data= ro-bind-data= symlink= seccomp add-seccomp-fd perms size chmod= cap-add cap-drop exec-label file-label overlay-src overlay tmp-overlay ro-overlay block-fd userns-block-fd info-fd json-status-fd").runs(Runs::Command(0)),
     p("tmux").takes("c f L S T").global(),
     p("tmux new|tmux new-session|tmux new-window|tmux neww|tmux split-window|tmux splitw|tmux respawn-pane|tmux popup|tmux run-shell|tmux run").takes("c e F n s t x y l").runs(Runs::Line(0)),
     p("tmux send-keys|tmux send").takes("t N").runs(Runs::Line(0)),
     p("screen").takes("S c e h p s t T X").runs(Runs::Command(0)),
     p("xterm|urxvt|konsole|alacritty|kitty|foot").takes("e& T title").runs(Runs::Nothing),
+    p("mise exec|mise x").runs(Runs::AfterDashes),
     p("gnome-terminal|guix shell|guix environment").runs(Runs::AfterDashes),
     p("gdb").takes("args& ex x").does(Each(Read)),
     p("fd|fdfind").takes("x& X& exec& exec-batch& e t d E").does(Operands::Other),
     p("entr|ifne|pee").runs(Runs::Command(0)),
     p("npx|bunx").takes("p package c$ call$").runs(Runs::Command(0)),
     p("uv run|poetry run|pipenv run|pdm run|hatch run|bundle exec|rbenv exec|pyenv exec|conda run|perf stat|perf record|toolbox run|asdf exec|distrobox enter|npm exec|pnpm exec|pnpm dlx|yarn dlx").takes("p n e o with python package cwd container c$").runs(Runs::Command(0)),
-    p("mise exec|mise x").runs(Runs::AfterDashes),
     p("nix-shell").takes("run$ command$ p A I packages attr").runs(Runs::Nothing),
     p("nix develop|nix shell|nix run").takes("c& command&").runs(Runs::Nothing),
     p("busybox|busybox-static|toybox|coreutils").takes("coreutils-prog&").runs(Runs::Multi),
@@ -296,7 +313,7 @@ const TABLE: &[Program] = &[
     p("aws s3|gsutil cp|gcloud storage").does(Transfer).fetches(""),
     p("mktemp").does(Operands::Other),
     // What writes.
-    p("tee|gtee").does(Each(Write)).style(&TEE),
+    p("tee|gtee|sponge").does(Each(Write)).style(&TEE),
     p("touch|gtouch|truncate|gtruncate").takes("s r< d t size reference< date").does(Each(Write)).style(&PLAIN),
     p("split|csplit").takes("b l n C a").does(Each(Read)).style(&PLAIN),
     p("mkdir|rmdir").takes("m mode").does(Each(Write)),
@@ -309,16 +326,23 @@ const TABLE: &[Program] = &[
     p("wipefs").takes("t o n? no-act? help? J? p?").does(Each(Write)).style(&PLAIN),
     p("patch").takes("i< o> d p r input< output> directory").does(Each(Write)),
     // What reads.
-    p("cat|gcat|tac|nl|less|more|most|bat|batcat|base32|wc|rev|sum|cksum|md5sum|sha1sum|sha256sum|sha512sum|shasum|b2sum").takes("l n w s c b").does(Each(Read)).style(&PLAIN),
+    p("cat|gcat|tac|less|more|most|base32|wc|rev|sum|cksum|md5sum|sha1sum|sha256sum|sha512sum|b2sum|zcat|bzcat|xzcat|zless|lz4cat|zstdcat|hd|look|uuencode").takes("").does(Each(Read)).style(&PLAIN),
+    p("nl").takes("b d f h i l n s v w").does(Each(Read)).style(&PLAIN),
+    p("bat|batcat").takes("l r H m language line-range highlight-line theme style paging wrap tabs").does(Each(Read)).style(&PLAIN),
+    p("shasum").takes("a algorithm").does(Each(Read)).style(&PLAIN),
     p("base64|gbase64").takes("w i< b o> wrap").does(Each(Read)).style(&PLAIN).decodes("d D decode"),
     p("sort|gsort|uniq").takes("k t o> T S key field-separator output> parallel").does(Each(Read)).style(&PLAIN),
-    p("head|ghead|tail|gtail|cut").takes("n c d f b s lines bytes delimiter fields").does(Each(Read)).style(&PLAIN),
-    p("paste|fold|pr|column|expand|fmt|join|comm|cmp|diff|sdiff|colordiff|vimdiff|zcat|bzcat|xzcat|zless|lz4cat|zstdcat|hd|look").takes("d w s t c o l I L depth max-depth exclude x X from-file from width").does(Each(Read)),
-    p("xxd|od|hexdump|strings|uuencode|qrencode").takes("l s g j N t A w n e seek").does(Each(Read)).style(&PLAIN).decodes("r revert"),
+    p("head|ghead|tail|gtail").takes("n c s lines bytes sleep-interval pid max-unchanged-stats").does(Each(Read)).style(&PLAIN),
+    p("cut").takes("b c d f bytes characters delimiter fields output-delimiter").does(Each(Read)).style(&PLAIN),
+    p("paste|fold|pr|column|expand|fmt|join").takes("d w t o l h width delimiters").does(Each(Read)),
+    p("comm|cmp|diff|sdiff|colordiff|vimdiff").takes("I L x X< U C W i n exclude exclude-from< from-file< to-file< label ignore-matching-lines output-delimiter").does(Each(Read)),
+    p("xxd").takes("l s c g o seek cols len").does(Each(Read)).style(&PLAIN).decodes("r revert"),
+    p("od|hexdump").takes("j N t A n e s f<").does(Each(Read)).style(&PLAIN),
+    p("strings|qrencode").takes("n t e o> bytes radix encoding").does(Each(Read)).style(&PLAIN),
     p("grep|ggrep|egrep|fgrep|zgrep|rg|ag|ack").takes("e% f% A B C m D d g t T M E regexp% file% include exclude exclude-dir exclude-from glob type max-count context color colour label").does(AfterFirst(Read)).style(&PLAIN),
     p("sed|gsed").takes("e% f% l expression% file% line-length").does(AfterFirst(Read)).style(&PLAIN),
     p("awk|gawk|mawk|nawk").takes("F v i f% e% file% field-separator assign source%").does(AfterFirst(Read)).style(&PLAIN),
-    p("jq|yq|gojq").takes("f% from-file% indent L arg argjson slurpfile rawfile args").does(AfterFirst(Read)),
+    p("jq|yq|gojq").takes("f% from-file% indent L arg= argjson= slurpfile= rawfile= args").does(AfterFirst(Read)),
     p("tr|printf|echo|test|[|expr").does(Operands::Other),
     p("openssl").takes("in< out> inkey< key< cert< CAfile passin pass k").does(Operands::Other).decodes("d"),
     p("tar|gtar|bsdtar").takes("C f> T< X I to-command$ checkpoint-action! use-compress-program! directory file> files-from< exclude exclude-from transform").does(Archive),
@@ -328,7 +352,6 @@ const TABLE: &[Program] = &[
     p("gpg|gpg2").takes("o> output> u r local-user recipient passphrase homedir passphrase-file<").does(Each(Read)).decodes("d decrypt"),
     p("envsubst|iconv|dos2unix").takes("f t from to").does(Each(Read)),
     p("sqlite3").does(Each(Read)),
-    p("sponge").does(Each(Write)),
     p("mail|mailx|mutt|sendmail").takes("a< A< s r c b attach< subject").does(Operands::Other).sends(),
     // What fetches and sends.
     p("curl").takes("o> output> O. d@ data@ data-binary@ data-raw data-ascii@ data-urlencode@ json@ F@ form@ form-string T< upload-file< K< config< D> dump-header> c> cookie-jar> b cookie E cert key cacert capath netrc-file A user-agent e referer H@ header@ u user U proxy-user x proxy X request m max-time connect-timeout w write-out r range resolve connect-to retry retry-delay retry-max-time y Y z C limit-rate interface local-port t Q P ftp-port output-dir url^ stderr> trace> trace-ascii> ciphers tls-max aws-sigv4 unix-socket abstract-unix-socket dns-servers doh-url max-redirs pinnedpubkey proto proto-redir proto-default socks5 socks5-hostname socks4 preproxy noproxy oauth2-bearer variable expand-data").does(Each(Fetch)).fetches("o output O remote-name remote-name-all T upload-file").sends(),
@@ -363,10 +386,11 @@ const TABLE: &[Program] = &[
     p("cargo").takes("C Z color config! manifest-path").global(),
     p("go").takes("C").global(),
     p("make|gmake").takes("C f< file< I j l o W directory makefile< jobs").global(),
-    p("systemctl").takes("H M t p n o host machine type property signal s").global(),
+    p("systemctl").takes("H M t p n o host machine type property signal s user~ global~").global(),
     p("pip|pip3").takes("proxy log cache-dir python retries timeout").global(),
     p("flatpak|snap|brew|apt|apt-get|dnf|yum|apk|pacman").takes("o c t").global(),
-];
+    ]
+});
 
 static BY_NAME: LazyLock<HashMap<&str, &Program>> = LazyLock::new(|| {
     let named =
@@ -434,23 +458,6 @@ pub(crate) struct Given<'a> {
 }
 
 impl Program {
-    /// The sign of an option that the table lists (a blank where it has none); `None` if it
-    /// is not listed.
-    fn sign(&self, name: &str) -> Option<char> {
-        if name.is_empty() {
-            return None;
-        }
-        self.takes.split(' ').find_map(|item| {
-            let sign = item.strip_prefix(name)?;
-            let mut chars = sign.chars();
-            match (chars.next(), chars.next()) {
-                (None, _) => Some(' '),
-                (Some(sign), None) if !sign.is_ascii_alphanumeric() && sign != '-' => Some(sign),
-                _ => None,
-            }
-        })
-    }
-
     /// Reads the option `words[0]`; `None` where that is none.
     pub(crate) fn option<'a>(&self, words: &[&'a str]) -> Option<Given<'a>> {
         let word = *words.first()?;
@@ -459,15 +466,18 @@ impl Program {
         }
         let next = words.get(1).copied();
         let taken = |name: &'a str, attached: Option<&'a str>| {
-            self.sign(name).map(|sign| match sign {
+            self.options.get(name).map(|sign| match *sign {
                 '?' => Given { name, value: None, sign: Some('?'), words: 1 },
-                '.' => Given { name, value: None, sign: Some('.'), words: 1 },
-                sign => Given {
-                    name,
-                    value: attached.or(next),
-                    sign: Some(sign),
-                    words: 1 + usize::from(attached.is_none() && next.is_some()),
-                },
+                sign @ ('.' | '~') => Given { name, value: None, sign: Some(sign), words: 1 },
+                sign => {
+                    let values = if sign == '=' { 2 } else { 1 } - usize::from(attached.is_some());
+                    Given {
+                        name,
+                        value: attached.or(next),
+                        sign: Some(sign),
+                        words: words.len().min(1 + values),
+                    }
+                }
             })
         };
         let plain = Given { name: word.trim_start_matches('-'), value: None, sign: None, words: 1 };

@@ -19,6 +19,7 @@ use crate::programs::Verb;
 /// The tools that calls are about here, and what each is of what a command does.
 const TOOLS: &[(&str, &[Verb])] = &[
     ("exec", &[]),
+    ("command", &[]),
     ("read", &[Verb::Read]),
     ("write", &[Verb::Write, Verb::Delete]),
     ("edit", &[Verb::Write, Verb::Delete]),
@@ -41,6 +42,8 @@ pub struct Policy {
     pub(crate) enabled: bool,
     /// Whether it is about commands at all.
     pub(crate) about_commands: bool,
+    /// Whether it is about the texts in commands as well.
+    pub(crate) about_texts: bool,
     /// What of what commands do it is about.
     pub(crate) verbs: Vec<Verb>,
     pub(crate) agent: Glob,
@@ -201,7 +204,8 @@ impl Checker {
         let is_about = |name: &str| {
             tools.as_ref().is_none_or(|tools| tools.iter().any(|tool| tool.matches(name)))
         };
-        let about_commands = is_about("exec");
+        let about_commands = is_about("exec") || is_about("command");
+        let about_texts = tools.is_some() && is_about("exec");
         let mut verbs: Vec<Verb> = TOOLS
             .iter()
             .filter(|(name, _)| is_about(name))
@@ -228,6 +232,7 @@ impl Checker {
             priority: entry.priority.unwrap_or(DEFAULT_PRIORITY),
             enabled: entry.enabled.unwrap_or(true),
             about_commands,
+            about_texts,
             verbs,
             agent,
             agent_pattern,

@@ -15,7 +15,7 @@ const MAX_NESTING: usize = 24;
 /// How deep `(` and `case` may be nested; the parser tries several ways at each.
 const MAX_GROUPS: usize = 6;
 /// How many expansions a script may have; each may be nested in the one before.
-const MAX_EXPANSIONS: usize = 10_000;
+const MAX_EXPANSIONS: usize = 1 << 16;
 /// With how many it is parsed on the stack that is there.
 const FEW_EXPANSIONS: usize = 64;
 /// What one level of nesting may take on the stack, in bytes.

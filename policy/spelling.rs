@@ -25,6 +25,7 @@ impl Program {
             sorted.written = words[paths..].to_vec();
             sorted.options = words[paths..].iter().map(|word| (*word).to_string()).collect();
             sorted.operands = words[..paths].to_vec();
+            sorted.operands.retain(|word| !matches!(*word, "(" | ")"));
             return sorted;
         }
         let mut letters = Vec::new();
@@ -117,9 +118,11 @@ impl Program {
 pub(crate) fn starting_points(words: &[&str]) -> usize {
     let is_test = |word: &&&str| {
         let is_global = matches!(**word, "-H" | "-L" | "-P" | "-D") || word.starts_with("-O");
-        is_option(word) && !is_global || matches!(**word, "(" | "!")
+        is_option(word) && !is_global || **word == "!"
     };
-    words.iter().take_while(|word| !is_test(word)).count()
+    let before = words.iter().take_while(|word| !is_test(word)).count();
+    // A bracket may hold starting points, and tests.
+    before - words[..before].iter().rev().take_while(|word| **word == "(").count()
 }
 
 pub(crate) fn has_wildcard(word: &str) -> bool {
@@ -270,10 +273,8 @@ pub(crate) fn by_home(path: &str, home: Option<&str>) -> Option<String> {
         .and_then(|home| path.strip_prefix(home.trim_end_matches('/')));
     own.and_then(below).or_else(|| path.strip_prefix(ROOT).and_then(below)).or_else(|| {
         let rest = HOMES.iter().find_map(|homes| path.strip_prefix(homes))?;
-        let name = rest
-            .split('/')
-            .next()
-            .filter(|name| !name.is_empty() && !has_wildcard(name) && *name != "{}")?;
+        let is_name = |name: &&str| !name.is_empty() && !has_wildcard(name) && *name != "{}";
+        let name = rest.split('/').next().filter(is_name)?;
         below(&rest[name.len()..])
     })
 }

@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::rc::Rc;
 
+use crate::Form;
 use crate::code;
 use crate::command::{self, Inner};
 use crate::parts::{Faith, Kind};
-use crate::programs::{Program, Runs, Verb, base_name};
+use crate::programs::{Program, Runs, Verb, base_name, is_option};
+use crate::scope::Arguments;
 use crate::spelling::{absolute_word, by_home, has_wildcard, normal_word, places, stands_for};
 use crate::visit::{Command, Feed, MAX_COMMANDS, Place, Redirection, Visitor, joined};
 
@@ -14,10 +17,15 @@ use crate::visit::{Command, Feed, MAX_COMMANDS, Place, Redirection, Visitor, joi
 const MAX_DEPTH: usize = 12;
 /// How many wrappers below that are followed to the command in the end.
 const MAX_WRAPPERS: usize = 200;
+/// How many lines a variable stands for at most.
+const MAX_LINES: usize = 16;
 /// How large the spellings of one line may grow, in bytes.
 const MAX_TEXT: usize = 64 << 20;
 /// How large the options may grow that are repeated for each operand, in bytes.
 const MAX_OPTIONS: usize = 16 << 20;
+
+/// What ends a command wherever a shell reads it.
+const ENDS_A_COMMAND: &[char] = &[';', '|', '&', '\n', '`'];
 
 /// Variables that change what a command runs, or the start of their names.
 const RISKY: &[&str] = &[
@@ -162,7 +170,7 @@ impl Visitor<'_> {
         if words.is_empty() {
             self.scripts(command, place);
             for assignment in &command.assignments {
-                if let Some((name, value)) = assigned(assignment) {
+                if let Some((name, value)) = assignment.split_once('=') {
                     self.assign(name, value);
                 }
             }
@@ -172,6 +180,10 @@ impl Visitor<'_> {
         let kind = Self::kind(&words, &inner);
         let part = self.bare(&words, command.guessed, kind, place);
         self.also(&words, &inner, part);
+        // An argument list is no shell text.
+        if self.texts && (self.form == Form::Line || place.depth > 0) {
+            self.texts(command, &words, part);
+        }
         place = Place::inside(part, place.depth);
         let mut origins = processes;
         origins.extend(self.scripts(command, place));
@@ -189,6 +201,10 @@ impl Visitor<'_> {
     fn also(&mut self, words: &[&str], inner: &[Inner<'_>], part: usize) {
         for path in command::swept(words) {
             self.parts.begin(Some(part), Kind::Whole);
+            self.parts.spell(Faith::WIDE, ["rm", "-fr", &normal_word(&path)]);
+        }
+        for path in command::swept_from(words).into_iter().filter(|_| self.texts) {
+            self.parts.begin(Some(part), Kind::Text);
             self.parts.spell(Faith::WIDE, ["rm", "-fr", &normal_word(path)]);
         }
         let assigns = matches!(words[0], "export" | "declare" | "typeset" | "local" | "readonly")
@@ -200,6 +216,34 @@ impl Visitor<'_> {
             };
             for (name, _) in words[1..own].iter().filter_map(|word| assigned(word)) {
                 self.parts.assigns(part, name);
+            }
+        }
+    }
+
+    /// Adds the pieces of a command's text between the operators that are in its words, and of
+    /// the texts that it is given.
+    fn texts(&mut self, command: &Command<'_>, words: &[&str], part: usize) {
+        let mut texts: Vec<Cow<'_, str>> = Vec::new();
+        let holds = |word: &&str| {
+            word.contains(ENDS_A_COMMAND) || word.contains("$(") || word.contains("<(")
+        };
+        if words.iter().any(|word| word.len() > 1 && holds(word)) {
+            texts.push(Cow::Owned(words.join(" ")));
+        }
+        texts.extend(command.documents.iter().map(|text| Cow::Borrowed(text.as_str())));
+        for mut text in texts {
+            // What runs is known by itself.
+            for script in &command.scripts {
+                text = Cow::Owned(text.replace(script.as_str(), ""));
+            }
+            let pieces = text.split(ENDS_A_COMMAND).flat_map(|piece| {
+                let inner = piece.split("$(").chain(piece.split("<(")).skip(1);
+                let inner = inner.map(|inner| inner.split(')').next().unwrap_or_default());
+                std::iter::once(piece).chain(inner)
+            });
+            for piece in pieces.map(str::trim).filter(|piece| !piece.is_empty()) {
+                self.parts.begin(Some(part), Kind::Text);
+                self.parts.spell(Faith::FULL, [piece]);
             }
         }
     }
@@ -243,24 +287,21 @@ impl Visitor<'_> {
                     self.assign(name, value);
                 }
             }
-            "unset" => words[1..].iter().for_each(|name| drop(self.variables.remove(*name))),
-            "read" | "mapfile" | "readarray" => {
-                for name in &words[1..] {
-                    self.variables.remove(*name);
-                    if !input.from.is_empty() {
-                        self.tainted.push((format!("${name}"), input.clone()));
-                        self.tainted.push((format!("${{{name}"), input.clone()));
-                    }
+            "unset" | "read" | "mapfile" | "readarray" => {
+                let nothing = Feed::default();
+                let input = if words[0] == "unset" { &nothing } else { input };
+                for name in words[1..].iter().filter(|word| !is_option(word)) {
+                    self.reads(name, input);
                 }
             }
             "set" => {
                 if let Some(at) = words.iter().position(|word| *word == "--") {
-                    self.arguments(Some(&words[at + 1..]));
+                    self.arguments = Some(Rc::new(Arguments::new("sh", &words[at + 1..])));
                 }
             }
             "alias" => {
                 for (name, value) in words[1..].iter().filter_map(|word| assigned(word)) {
-                    self.aliases.insert(name.to_string(), value.to_string());
+                    self.scope.aliases.insert(name.to_string(), value.to_string());
                 }
             }
             _ => {}
@@ -268,27 +309,72 @@ impl Visitor<'_> {
         if self.deeds {
             for (file, url) in command::downloads(words) {
                 let file = self.place(&file);
-                self.downloads.push((file, url));
+                self.made.push((file, Feed { from: vec![url], ..Feed::default() }));
             }
-            if let ["mv" | "cp" | "install", from @ .., to] = words {
-                let from: Vec<String> = from.iter().map(|file| self.place(file)).collect();
-                if let Some((_, url)) =
-                    self.downloads.iter().find(|(file, _)| from.contains(file)).cloned()
-                {
+        }
+        let (name, rest) = (base_name(words[0]), &words[1..]);
+        match (name, rest) {
+            ("mv" | "cp" | "install" | "ln", [from @ .., to]) => {
+                for from in from {
+                    let made = self.made(from).cloned();
                     let to = self.place(to);
-                    self.downloads.push((to, url));
+                    if let Some(feed) = made {
+                        self.made.push((to, feed));
+                    } else if from.contains('/') && command::program_of(&[from]).is_some() {
+                        self.copies.push((to, (*from).to_string()));
+                    }
                 }
             }
+            ("tee", _) if input.text.is_some() || !input.from.is_empty() => {
+                for file in rest.iter().filter(|word| !is_option(word)) {
+                    let file = self.place(file);
+                    self.made.push((file, input.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What is in a file that the line has made.
+    fn made(&self, file: &str) -> Option<&Feed> {
+        if self.made.is_empty() {
+            return None;
+        }
+        let file = self.place(file);
+        self.made.iter().rev().find(|(name, _)| *name == file).map(|(_, feed)| feed)
+    }
+
+    /// A variable is given a line of what is read.
+    fn reads(&mut self, name: &str, input: &Feed) {
+        match &input.text {
+            Some(text) if text.lines().count() <= MAX_LINES => {
+                let lines = text.lines().map(str::to_string).collect();
+                self.scope.variables.insert(name.to_string(), lines);
+            }
+            _ => self.scope.variables.remove(&name.to_string()),
+        }
+        if !input.from.is_empty() {
+            let feed = Feed { text: None, ..input.clone() };
+            self.tainted.push((format!("${name}"), feed.clone()));
+            self.tainted.push((format!("${{{name}"), feed));
         }
     }
 
     fn assign(&mut self, name: &str, value: &str) {
-        match value.strip_prefix('(').and_then(|value| value.strip_suffix(')')) {
-            Some(values) => self
-                .variables
-                .insert(name.to_string(), values.split_whitespace().map(str::to_string).collect()),
-            None => self.variables.insert(name.to_string(), vec![value.to_string()]),
+        let longer = match (
+            name.strip_suffix('+'),
+            self.scope.variables.map().get(name.trim_end_matches('+')),
+        ) {
+            (Some(_), Some(before)) => format!("{}{value}", before.join(" ")),
+            _ => value.to_string(),
         };
+        let (name, value) = (name.trim_end_matches('+'), longer.as_str());
+        let list = value.strip_prefix('(').and_then(|value| value.strip_suffix(')'));
+        let values = match list {
+            Some(values) => values.split_whitespace().map(str::to_string).collect(),
+            None => vec![value.to_string()],
+        };
+        self.scope.variables.insert(name.to_string(), values);
     }
 
     /// A path by its first place.
@@ -307,19 +393,25 @@ impl Visitor<'_> {
     ) -> Feed {
         let deeper = Place { depth: place.depth.saturating_add(1), sent: None, ..place };
         if place.depth < MAX_DEPTH {
-            if let Some(function) = self.functions.remove(words[0]) {
+            if let Some(function) = self.scope.functions.map().get(words[0]).cloned() {
                 // A function that calls itself is not followed.
-                self.called.push(words[0].to_string());
+                let name = words[0].to_string();
+                self.scope.functions.remove(&name);
+                self.called.push(name.clone());
                 let feed = self.call(&function, Some(&words[1..]), place, &command.input);
-                self.functions.entry(words[0].to_string()).or_insert(function);
+                if !self.scope.functions.map().contains_key(&name) {
+                    self.scope.functions.insert(name, function);
+                }
                 return feed;
             }
-            if let Some(alias) =
-                self.aliases.get(words[0]).cloned().filter(|alias| !alias.starts_with(words[0]))
-            {
+            let alias = self.scope.aliases.map().get(words[0]).cloned();
+            if let Some(alias) = alias.filter(|alias| !alias.starts_with(words[0])) {
                 let line = std::iter::once(alias.as_str()).chain(words[1..].iter().copied());
                 let line = line.collect::<Vec<_>>().join(" ");
                 return self.script(&line, deeper);
+            }
+            if let Some(feed) = self.elsewhere(words, command, origins, deeper) {
+                return feed;
             }
         } else if !inner.is_empty() {
             self.too_deep(inner, place);
@@ -348,7 +440,7 @@ impl Visitor<'_> {
                     let fed = self.command_with(&command, deeper, processes);
                     joined(self.output(&command), fed)
                 }
-                Inner::Here(text) => self.script(&text, deeper),
+                Inner::Here(text) => self.script(&with_output(text, origins), deeper),
                 Inner::Script(text, _) if base_name(words[0]) == "parallel" => {
                     let values = command.input.text.clone().unwrap_or_default();
                     let line = if text.contains("{}") {
@@ -358,23 +450,34 @@ impl Visitor<'_> {
                     };
                     self.nested(&line, place)
                 }
+                // `sh -c a b`, of which nobody knows whether there were quotes once.
+                Inner::Script(text, arguments)
+                    if self.form == Form::Line
+                        && !arguments.is_empty()
+                        && !text.contains([' ', '$']) =>
+                {
+                    let text = std::iter::once(text.as_str()).chain(arguments);
+                    self.nested(&text.collect::<Vec<_>>().join(" "), place)
+                }
                 Inner::Script(text, arguments) => self.apart(|visitor| {
-                    visitor.arguments(Some(arguments.get(1..).unwrap_or_default()));
-                    visitor.variables.insert(
-                        "0".to_string(),
-                        vec![arguments.first().unwrap_or(&"sh").to_string()],
-                    );
+                    let name = arguments.first().copied().unwrap_or("sh");
+                    let given = arguments.get(1..).unwrap_or_default();
+                    visitor.arguments = Some(Rc::new(Arguments::new(name, given)));
                     visitor.stdin = command.input.clone();
-                    visitor.nested(&text, place)
+                    visitor.nested(&with_output(text, origins), place)
                 }),
                 Inner::Input { shell: true } => match &command.input.text {
                     Some(text) => self.nested(&text.clone(), place),
                     None => Feed::default(),
                 },
                 // A file of the line's own, such as `source /dev/stdin <<E`.
-                Inner::Code("/dev/stdin") => match &command.input.text {
+                Inner::File("/dev/stdin") => match &command.input.text {
                     Some(text) => self.script(&text.clone(), deeper),
                     None => Feed::default(),
+                },
+                Inner::File(file) => match origins.iter().find(|(source, _)| source == file) {
+                    Some((_, Feed { text: Some(text), .. })) => self.nested(text, place),
+                    _ => self.made_script(file, place),
                 },
                 Inner::Input { shell: false } => {
                     let text = command.input.text.clone().unwrap_or_default();
@@ -394,6 +497,46 @@ impl Visitor<'_> {
             self.nested(&script, place);
         }
         Feed::default()
+    }
+
+    /// Adds what a command runs whose program the line itself makes: by what it prints, as a
+    /// script, as a copy. `None` where it does not.
+    fn elsewhere(
+        &mut self,
+        words: &[&str],
+        command: &Command<'_>,
+        origins: &[(String, Feed)],
+        deeper: Place<'_>,
+    ) -> Option<Feed> {
+        if words[0].starts_with(['$', '`']) {
+            let line = with_output(words.join(" "), origins);
+            return (!line.starts_with(['$', '`'])).then(|| self.script(&line, deeper));
+        }
+        if !words[0].contains('/') || (self.copies.is_empty() && self.made.is_empty()) {
+            return None;
+        }
+        let file = self.place(words[0]);
+        if let Some((_, program)) = self.copies.iter().rev().find(|(copy, _)| *copy == file) {
+            let mut words = command.words.clone();
+            words[0] = Cow::Owned(program.clone());
+            let command = Command { words, input: command.input.clone(), ..Command::default() };
+            self.copies.retain(|(copy, _)| *copy != file);
+            return Some(self.command_with(&command, deeper, Vec::new()));
+        }
+        self.made(words[0])?.text.as_ref()?;
+        Some(self.made_script(words[0], deeper))
+    }
+
+    /// Adds the script in a file that the line has made.
+    fn made_script(&mut self, file: &str, place: Place<'_>) -> Feed {
+        let Some(Feed { text: Some(text), .. }) = self.made(file).cloned() else {
+            return Feed::default();
+        };
+        // A script that runs itself is not followed.
+        let made = std::mem::take(&mut self.made);
+        let feed = self.nested(&text, place);
+        self.made = made;
+        feed
     }
 
     /// Adds a script that another shell runs; gives what it writes.
@@ -427,7 +570,7 @@ impl Visitor<'_> {
                     waiting.extend(deeper);
                 }
                 Some(Inner::Script(text, _) | Inner::Here(text)) => drop(self.nested(&text, place)),
-                Some(Inner::Input { .. } | Inner::Code(_)) => {}
+                Some(Inner::Input { .. } | Inner::Code(_) | Inner::File(_)) => {}
                 None => return,
             }
         }
@@ -439,14 +582,11 @@ impl Visitor<'_> {
         let words: Vec<&str> = command.words.iter().map(AsRef::as_ref).collect();
         let words = innermost(words);
         let Some(name) = words.first().map(|word| base_name(word)) else { return Feed::default() };
-        if matches!(name, "cat" | "tee") && (words.len() == 1 || words[1..] == ["-"]) {
+        if name == "tee" || name == "cat" && (words.len() == 1 || words[1..] == ["-"]) {
             return command.input.clone();
         }
         if let Some(text) = command::written(&words) {
             return Feed::of(text);
-        }
-        if !self.deeds {
-            return Feed::default();
         }
         let mut from = command.input.from.clone();
         let mut files = command.input.files.clone();
@@ -461,16 +601,14 @@ impl Visitor<'_> {
         if command::decodes(&words) {
             from.push("data:".to_string());
         }
-        if !self.downloads.is_empty()
-            && matches!(name, "cat" | "head" | "tail" | "sed" | "tee" | "gunzip" | "zcat")
-        {
-            let read = words[1..].iter().map(|word| self.place(word));
-            let of = |file: String| {
-                self.downloads.iter().find(|(name, _)| *name == file).map(|(_, url)| url.clone())
-            };
-            from.extend(read.filter_map(of));
+        let mut text = None;
+        if matches!(name, "cat" | "head" | "tail" | "sed" | "gunzip" | "zcat") {
+            for made in words[1..].iter().filter_map(|word| self.made(word)) {
+                from.extend(made.from.iter().cloned());
+                text = text.or_else(|| made.text.clone());
+            }
         }
-        Feed { text: None, from, files }
+        Feed { text, from, files }
     }
 
     /// A command of a pipeline in short: a shell that reads its script is `sh -s`, whatever
@@ -556,9 +694,6 @@ impl Visitor<'_> {
 
     /// Adds what redirections do.
     fn redirected(&mut self, command: &Command<'_>, words: &[&str], part: usize) {
-        if !self.deeds {
-            return;
-        }
         for Redirection { operator, target } in &command.redirections {
             let network = target
                 .strip_prefix("/dev/tcp/")
@@ -590,9 +725,10 @@ impl Visitor<'_> {
                 self.deed(Verb::Send, target, command.guessed, part);
             }
             if verb == Verb::Write && !words.is_empty() {
-                let from = self.output(command).from;
-                let file = self.place(target);
-                self.downloads.extend(from.into_iter().map(|url| (file.clone(), url)));
+                let feed = self.output(command);
+                if feed.text.is_some() || !feed.from.is_empty() {
+                    self.made.push((self.place(target), feed));
+                }
             }
         }
     }
@@ -600,7 +736,8 @@ impl Visitor<'_> {
     /// Adds a deed of the command that is `part`.
     fn deed(&mut self, verb: Verb, target: &str, guessed: bool, part: usize) {
         // What `{}` stands for is not known, nor is the file of a process or of no name.
-        if target.is_empty()
+        if !self.deeds
+            || target.is_empty()
             || target.starts_with("{}")
             || target.starts_with("<(")
             || target.starts_with(">(")
@@ -653,17 +790,8 @@ impl Visitor<'_> {
         };
         // `$(curl …)` as a command, and files that were fetched.
         let mut run = of(words[0]);
-        let file = |visitor: &Self, file: &str| -> Vec<String> {
-            if visitor.downloads.is_empty() {
-                return Vec::new();
-            }
-            let file = visitor.place(file);
-            visitor
-                .downloads
-                .iter()
-                .filter(|(name, _)| *name == file)
-                .map(|(_, url)| url.clone())
-                .collect()
+        let file = |visitor: &Self, file: &str| {
+            visitor.made(file).map(|made| made.from.clone()).unwrap_or_default()
         };
         if words[0].contains('/') {
             run.extend(file(self, words[0]));
@@ -671,7 +799,7 @@ impl Visitor<'_> {
         for inner in inner {
             match inner {
                 Inner::Here(text) | Inner::Script(text, _) => run.extend(of(text)),
-                Inner::Code(code) => {
+                Inner::Code(code) | Inner::File(code) => {
                     run.extend(of(code));
                     run.extend(file(self, code));
                     if code::is_code(code) {
@@ -905,12 +1033,16 @@ impl<'m> Values<'m> {
         if name.ends_with("find") {
             return Self { values: command::found(&words[1..]), mark: Some("{}") };
         }
-        let Some(input) = command.input.text.as_ref().filter(|_| name.ends_with("xargs")) else {
+        let Some(input) =
+            command.input.text.as_ref().filter(|_| name.ends_with("xargs") || name == "parallel")
+        else {
             return Self { values: Vec::new(), mark: None };
         };
         let given = words.iter().position(|word| *word == "-I");
         let given = given.and_then(|at| words.get(at + 1)).copied();
+        let placed = name == "parallel" && words.iter().any(|word| word.contains("{}"));
         let mark = given
+            .or_else(|| placed.then_some("{}"))
             .or_else(|| words.iter().find_map(|word| word.strip_prefix("-I")))
             .filter(|mark| !mark.is_empty())
             .or_else(|| words.contains(&"-i").then_some("{}"));
@@ -933,6 +1065,19 @@ impl<'m> Values<'m> {
         }
         filled
     }
+}
+
+/// A text with what the scripts in it write in their place, where that is known.
+fn with_output(mut text: String, origins: &[(String, Feed)]) -> String {
+    for (source, feed) in origins {
+        if let Some(output) = feed.text.as_ref().filter(|_| text.contains(source.as_str())) {
+            let output = output.trim_end_matches('\n');
+            for written in [format!("$({source})"), format!("`{source}`")] {
+                text = text.replace(&written, output);
+            }
+        }
+    }
+    text
 }
 
 /// Whether a command that talks to another machine gives it a shell.

@@ -36,6 +36,8 @@ pub(crate) struct Evaluator {
     deeds: bool,
     /// A path for each pattern on paths.
     named: Vec<String>,
+    /// Whether any is about the texts in commands.
+    texts: bool,
 }
 
 #[derive(Debug)]
@@ -101,12 +103,15 @@ impl Evaluator {
         let index = Index::new(&conditions);
         let deeds = rules.iter().any(|entry| entry.about == About::Deeds);
         let named = named(&checked.policies);
-        Self { checked, index, owners, rules, deeds, named }
+        let texts = rules.iter().any(|entry| {
+            entry.about == About::Commands && checked.policies[entry.policy].about_texts
+        });
+        Self { checked, index, owners, rules, deeds, named, texts }
     }
 
     /// The verdict on one call.
     pub(crate) fn evaluate(&self, call: &Call<'_>, memory: &Memory) -> Decision {
-        let mut visitor = Visitor::new(call.command, call.cwd, call.home, self.deeds);
+        let mut visitor = Visitor::new(call.command, call.cwd, call.home, self.deeds, self.texts);
         visitor.named = &self.named;
         visitor.line(call.command, call.form, call.argv0);
         if visitor.overflow {
@@ -171,14 +176,15 @@ impl Evaluator {
     /// The strictest decides; of several, the first in the order of evaluation.
     fn decide(&self, holding: &[Holding<'_>], parts: &Parts) -> Decision {
         // What a rule says of a command's deeds makes the verdict no looser.
-        let on_text =
-            holding.iter().filter(|held| !held.on_deeds).map(|held| held.rule.action).max();
+        let on_text = holding.iter().filter(|held| !held.on_deeds).map(|held| held.action).max();
         let on_deeds =
             holding.iter().filter(|held| held.on_deeds).map(|held| held.rule.action).max();
         let action =
             on_text.unwrap_or(self.checked.default_action).max(on_deeds.unwrap_or(Action::Allow));
         let decider = holding.iter().position(|held| {
-            held.rule.action == action && (!held.on_deeds || Some(action) == on_deeds)
+            held.rule.action == action
+                && held.action == action
+                && (!held.on_deeds || Some(action) == on_deeds)
         });
         let decider = decider.filter(|_| on_text == Some(action) || on_deeds == Some(action));
         let unparsed = parts.unparsed.clone();
@@ -276,6 +282,8 @@ impl Candidates {
 struct Holding<'a> {
     policy: &'a Policy,
     rule: &'a Rule,
+    /// What it wants done. To ask by a guess is no looser than to do as by default.
+    action: Action,
     number: usize,
     found: Found<'a>,
     /// Whether it is about what the command does.
@@ -286,6 +294,8 @@ struct Holding<'a> {
 struct Found<'a> {
     pattern: &'a str,
     text: &'a str,
+    /// Whether it holds by what is known to run, not by what may be meant.
+    sure: bool,
 }
 
 /// One call before the rules.
@@ -335,7 +345,11 @@ impl<'a> Bench<'a> {
                 // What only marks a deed leaves the policy's other rules to be looked at.
                 settled =
                     if on_deeds && rule.action == Action::Watch { settled } else { entry.policy };
-                holding.push(Holding { policy, rule, number: entry.rule + 1, found, on_deeds });
+                let guess = rule.action == Action::Ask && !found.sure;
+                let least = if guess { evaluator.checked.default_action } else { Action::Allow };
+                let action = rule.action.max(least);
+                let number = entry.rule + 1;
+                holding.push(Holding { policy, rule, action, number, found, on_deeds });
             }
         }
         holding
@@ -432,7 +446,7 @@ impl<'a> Judge<'_, 'a> {
             0
         };
         let (_, text, _) = self.bench.spellings(part).next()?;
-        Some(Found { pattern: first_pattern(self.when), text })
+        Some(Found { pattern: first_pattern(self.when), text, sure: true })
     }
 
     /// A permitting rule holds if it permits every command in the line that does something
@@ -441,7 +455,7 @@ impl<'a> Judge<'_, 'a> {
         let parts = self.bench.parts;
         let found = || {
             let (_, text, _) = self.bench.spellings(0).next()?;
-            Some(Found { pattern: first_pattern(self.when), text })
+            Some(Found { pattern: first_pattern(self.when), text, sure: true })
         };
         let all =
             self.is_about_all() && self.when.not_matches.is_empty() && self.when.assigned.is_none();
@@ -453,7 +467,13 @@ impl<'a> Judge<'_, 'a> {
         let own =
             if commands(Kind::Command).next().is_some() { Kind::Command } else { Kind::Wrapper };
         let readable = parts.unparsed.is_none() && commands(own).next().is_some();
-        if readable && commands(own).all(|part| self.bench.permitted(self.when, part)) {
+        let as_written =
+            |part: &usize| self.bench.spellings(*part).any(|(.., faith)| faith.permits);
+        let mut texts = commands(Kind::Text)
+            .filter(|_| self.policy.about_texts && self.rule.action == Action::Allow)
+            .filter(as_written);
+        let permitted = |part| self.bench.permitted(self.when, part);
+        if readable && commands(own).all(permitted) && texts.all(permitted) {
             found()
         } else {
             None
@@ -538,7 +558,7 @@ impl<'a> Judge<'_, 'a> {
     /// or of the texts, and the variables.
     fn met(&self, part: usize) -> Option<Found<'a>> {
         let kind = self.bench.parts.part(part).kind;
-        if matches!(kind, Kind::Deed(_)) {
+        if matches!(kind, Kind::Deed(_)) || kind == Kind::Text && !self.policy.about_texts {
             return None;
         }
         let assigned = self.when.assigned.as_ref().map(|names| {
@@ -557,7 +577,7 @@ impl<'a> Judge<'_, 'a> {
         };
         if self.when.matches.is_none() && self.when.contains.is_none() {
             let (_, text, _) = self.bench.spellings(part).next()?;
-            return name.map(|_| Found { pattern: first_pattern(self.when), text });
+            return name.map(|_| Found { pattern: first_pattern(self.when), text, sure: true });
         }
         self.pattern_met(part).or_else(|| self.contained(part))
     }
@@ -570,9 +590,13 @@ impl<'a> Judge<'_, 'a> {
         };
         let of = |pattern: &'a Pattern| {
             let mut spellings = self.bench.spellings(part);
-            let (_, text, _) =
+            let (_, text, faith) =
                 spellings.find(|(lower, text, _)| pattern.matches(self.cased(lower, text)))?;
-            Some(Found { pattern: &pattern.source, text })
+            Some(Found {
+                pattern: &pattern.source,
+                text,
+                sure: faith.excuses || text == self.bench.call.command,
+            })
         };
         if self.entry.about == About::Deeds {
             return patterns.iter().find_map(of);
@@ -590,7 +614,7 @@ impl<'a> Judge<'_, 'a> {
         let of = |text: &'a Contained| {
             let (_, spelling, _) =
                 self.bench.spellings(part).find(|(_, spelling, _)| text.is_in(spelling))?;
-            Some(Found { pattern: &text.source, text: spelling })
+            Some(Found { pattern: &text.source, text: spelling, sure: true })
         };
         if self.entry.about == About::Deeds {
             return texts.iter().find_map(of);
@@ -667,7 +691,7 @@ impl<'a> Bench<'a> {
         restricts: bool,
     ) -> Option<Found<'a>> {
         let (_, text, _) = self.spellings(part).next()?;
-        let mut found = Found { pattern: "*", text };
+        let mut found = Found { pattern: "*", text, sure: true };
         for OnDeed { of, not, patterns } in conditions {
             let is_url = matches!(verb, Verb::Fetch | Verb::Run);
             if !not && (*of == Aspect::Path) == is_url {

@@ -2,7 +2,6 @@
 //! directory, the variables, the functions and their arguments, the aliases.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use brush_parser::ast::{
@@ -13,9 +12,10 @@ use brush_parser::ast::{
 use crate::Form;
 use crate::command;
 use crate::parts::{Faith, Kind, Parts};
+use crate::scope::{Arguments, Scope, Variables};
 use crate::shell;
 use crate::spelling;
-use crate::word::{Reader, Reading, Variables};
+use crate::word::{Reader, Reading};
 
 /// How every function that pipes itself into itself is spelled.
 const FORK_BOMB: &str = ":(){ :|:& };:";
@@ -61,6 +61,8 @@ pub(crate) struct Command<'a> {
     /// The scripts in its words, such as `$(…)`.
     pub(crate) scripts: Vec<String>,
     pub(crate) input: Feed,
+    /// The texts that it is given in the line itself: here-documents and -strings.
+    pub(crate) documents: Vec<String>,
     /// Whether a word is a guess, such as the value of a variable.
     pub(crate) guessed: bool,
     /// Whether it has no words because it is what is around others, such as a loop.
@@ -81,14 +83,20 @@ pub(crate) struct Visitor<'c> {
     pub(crate) deeds: bool,
     /// Paths that rules name, for what a wildcard in a command may stand for.
     pub(crate) named: &'c [String],
+    /// Whether texts in commands are of interest that may be meant for a shell.
+    pub(crate) texts: bool,
+    /// What the call is given as.
+    pub(crate) form: Form,
     pub(crate) home: Option<&'c str>,
     /// The working directory at the point that was read up to, where it is known.
     pub(crate) cwd: Option<Cow<'c, str>>,
-    pub(crate) variables: Variables,
-    pub(crate) functions: HashMap<String, Rc<ast::FunctionDefinition>>,
-    pub(crate) aliases: HashMap<String, String>,
-    /// Files that the line has fetched, each with its URL.
-    pub(crate) downloads: Vec<(String, String)>,
+    pub(crate) scope: Scope,
+    /// `$0`, `$1` and so on, where they are known.
+    pub(crate) arguments: Option<Rc<Arguments>>,
+    /// Files that the line has made, each with what is in it.
+    pub(crate) made: Vec<(String, Feed)>,
+    /// Programs that the line has copied, each with what it is a copy of.
+    pub(crate) copies: Vec<(String, String)>,
     /// What the script is given to read, if it is a script of its own.
     pub(crate) stdin: Feed,
     /// Variables, as `$name`, whose values were read, and where from.
@@ -128,19 +136,20 @@ impl<'c> Visitor<'c> {
         cwd: Option<&'c str>,
         home: Option<&'c str>,
         deeds: bool,
+        texts: bool,
     ) -> Self {
         Self {
             parts: Parts::with_capacity(line.len()),
             deeds,
             named: &[],
+            texts,
+            form: Form::Line,
             home: home.filter(|home| home.starts_with('/')),
             cwd: cwd.filter(|cwd| cwd.starts_with('/')).map(Cow::Borrowed),
-            variables: ["SHELL", "BASH"]
-                .map(|name| (name.to_string(), vec!["sh".to_string()]))
-                .into(),
-            functions: HashMap::new(),
-            aliases: HashMap::new(),
-            downloads: Vec::new(),
+            scope: Scope::new(),
+            arguments: None,
+            made: Vec::new(),
+            copies: Vec::new(),
             stdin: Feed::default(),
             tainted: Vec::new(),
             called: Vec::new(),
@@ -152,6 +161,7 @@ impl<'c> Visitor<'c> {
     /// Takes the line apart. `argv0` is what a program is called that is more than one.
     pub(crate) fn line(&mut self, line: &str, form: Form, argv0: Option<&str>) {
         let place = Place { parent: None, depth: 0, sent: Some(line) };
+        self.form = form;
         let words = match form {
             Form::Arguments => shell::argument_list(line),
             Form::Line => shell::plain_line(line),
@@ -183,19 +193,18 @@ impl<'c> Visitor<'c> {
 
     /// Adds all commands of a script; gives what it writes, as far as that is seen.
     pub(crate) fn script(&mut self, text: &str, place: Place<'_>) -> Feed {
+        let input = self.stdin.clone();
         if let Some(mut words) = shell::plain_line(text) {
             let assignments = words.iter().take_while(|word| shell::is_assignment(word)).count();
             let rest = words.split_off(assignments);
-            let input = self.stdin.clone();
             let command = Command { assignments: words, words: rest, input, ..Command::default() };
-            self.command(&command, place);
-            return self.output(&command);
+            let written = self.command_with(&command, place, Vec::new());
+            return joined(self.output(&command), written);
         }
         match shell::parse(text) {
             Ok(program) => {
                 let mut feed = Feed::default();
                 for list in &program.complete_commands {
-                    let input = self.stdin.clone();
                     feed = joined(feed, self.list(list, place, &input));
                 }
                 if place.depth == 0 {
@@ -213,13 +222,12 @@ impl<'c> Visitor<'c> {
 
     /// Adds a script whose changes of directory and variables end with it.
     pub(crate) fn apart<T>(&mut self, add: impl FnOnce(&mut Self) -> T) -> T {
-        let (cwd, variables) = (self.cwd.clone(), self.variables.clone());
-        let (functions, aliases) = (self.functions.clone(), self.aliases.clone());
-        let stdin = self.stdin.clone();
+        let (cwd, arguments, stdin) =
+            (self.cwd.clone(), self.arguments.clone(), self.stdin.clone());
+        let mark = self.scope.mark();
         let result = add(self);
-        self.stdin = stdin;
-        (self.cwd, self.variables, self.functions, self.aliases) =
-            (cwd, variables, functions, aliases);
+        self.scope.undo(mark);
+        (self.cwd, self.arguments, self.stdin) = (cwd, arguments, stdin);
         result
     }
 
@@ -383,8 +391,12 @@ impl<'c> Visitor<'c> {
         read: impl FnOnce(&mut Reader<'_>) -> T,
     ) -> T {
         let printed = |script: &str| printed(script);
-        let mut reader =
-            Reader { variables: &self.variables, prints: &printed, reading: Reading::default() };
+        let mut reader = Reader {
+            variables: self.scope.variables.map(),
+            arguments: self.arguments.as_deref(),
+            prints: &printed,
+            reading: Reading::default(),
+        };
         let result = read(&mut reader);
         let Reading { scripts, guessed, unread, .. } = reader.reading;
         command.scripts.extend(scripts);
@@ -427,9 +439,7 @@ impl<'c> Visitor<'c> {
                         substitutions.push((format!("{kind}({})", inner.list), &inner.list));
                         if operator == "<" {
                             // What it writes is read instead of a file.
-                            let feed = self.apart(|visitor| visitor.origins(&inner.list));
-                            read.input.from.extend(feed.from);
-                            read.input.files.extend(feed.files);
+                            read.input = joined(read.input.clone(), self.origins(&inner.list));
                         }
                         return;
                     }
@@ -440,6 +450,7 @@ impl<'c> Visitor<'c> {
             IoRedirect::HereString(_, word) => {
                 let text = self.read(&word.value, read).join(" ");
                 read.input = self.text_from(text.clone(), read);
+                read.documents.push(text.clone());
                 read.redirections.push(Redirection { operator: "<<<", target: text });
                 return;
             }
@@ -450,6 +461,7 @@ impl<'c> Visitor<'c> {
                 } else {
                     body.clone()
                 };
+                read.documents.push(text.clone());
                 read.input = self.text_from(text, read);
                 return;
             }
@@ -469,23 +481,24 @@ impl<'c> Visitor<'c> {
                 && let Ok(program) = shell::parse(script)
             {
                 for list in &program.complete_commands {
-                    feed = joined(feed, self.apart(|visitor| visitor.origins(list)));
+                    feed = joined(feed, self.origins(list));
                 }
             }
         }
         Feed { text: Some(text), ..feed }
     }
 
-    /// Where what a list writes comes from; nothing is added to the parts.
+    /// What a list writes, and where that comes from; nothing is added to the parts.
     fn origins(&mut self, list: &ast::CompoundList) -> Feed {
-        if !self.deeds {
-            return Feed::default();
-        }
-        let mut aside = Visitor::new("", None, self.home, true);
+        let mut aside = Visitor::new("", None, self.home, self.deeds, false);
         aside.cwd.clone_from(&self.cwd);
-        aside.variables.clone_from(&self.variables);
         aside.commands = self.commands;
+        aside.arguments.clone_from(&self.arguments);
+        std::mem::swap(&mut aside.scope, &mut self.scope);
+        let mark = aside.scope.mark();
         let feed = aside.list(list, Place { parent: None, depth: 1, sent: None }, &Feed::default());
+        aside.scope.undo(mark);
+        std::mem::swap(&mut aside.scope, &mut self.scope);
         self.commands = aside.commands;
         feed
     }
@@ -505,7 +518,7 @@ impl<'c> Visitor<'c> {
                     self.parts.begin(place.parent, Kind::Command);
                     self.parts.spell(Faith::WIDE, [FORK_BOMB]);
                 }
-                self.functions.insert(name.clone(), Rc::new(function.clone()));
+                self.scope.functions.insert(name.clone(), Rc::new(function.clone()));
                 Feed::default()
             }
             ast::Command::ExtendedTest(test, redirects) => {
@@ -525,41 +538,22 @@ impl<'c> Visitor<'c> {
         input: &Feed,
     ) -> Feed {
         let own = self.redirects(function.body.1.as_ref(), place);
-        let before = self.arguments(arguments);
+        let before = self.arguments.take();
+        let name = before.as_ref().map_or("sh", |before| before.name());
+        self.arguments = arguments.map(|arguments| Rc::new(Arguments::new(name, arguments)));
         let depth = place.depth + 1;
         let feed = self.compound(
             &function.body.0,
             Place { depth, sent: None, ..place },
             own.as_ref().unwrap_or(input),
         );
-        self.variables.retain(|name, _| !is_argument(name));
-        self.variables.extend(before);
+        self.arguments = before;
         feed
-    }
-
-    /// Sets `$1` and so on; gives those that were set before.
-    pub(crate) fn arguments(&mut self, arguments: Option<&[&str]>) -> Vec<(String, Vec<String>)> {
-        let before = self.variables.iter().filter(|(name, _)| is_argument(name));
-        let before: Vec<(String, Vec<String>)> =
-            before.map(|(name, value)| (name.clone(), value.clone())).collect();
-        self.variables.retain(|name, _| !is_argument(name));
-        if let Some(arguments) = arguments {
-            for index in 0..arguments.len().max(9) {
-                let value =
-                    arguments.get(index).map_or_else(String::new, |value| (*value).to_string());
-                self.variables.insert((index + 1).to_string(), vec![value]);
-            }
-            self.variables.insert(
-                "@".to_string(),
-                arguments.iter().map(|value| (*value).to_string()).collect(),
-            );
-        }
-        before
     }
 
     /// Adds the bodies of functions that nothing in the line calls.
     fn never_called(&mut self, place: Place<'_>) {
-        let mut functions: Vec<_> = self.functions.drain().collect();
+        let mut functions = self.scope.functions.take();
         functions.sort_by(|a, b| a.0.cmp(&b.0));
         for (name, function) in functions {
             if !self.called.contains(&name) {
@@ -662,22 +656,22 @@ impl<'c> Visitor<'c> {
             Some(words) => {
                 words.iter().flat_map(|word| self.read(&word.value, &mut read)).collect()
             }
-            None => self.variables.get("@").cloned().unwrap_or_default(),
+            None => self.arguments.as_ref().map(|given| given.all()).unwrap_or_default(),
         };
         self.command(&Command { scripts: read.scripts, ..Command::default() }, place);
         let known = !values.is_empty() && values.iter().all(|value| !value.contains(['$', '`']));
         let mut feed = Feed::default();
         if known && values.len() <= MAX_ROUNDS && self.commands < MANY_COMMANDS {
             for value in values {
-                self.variables.insert(name.clone(), vec![value]);
+                self.scope.variables.insert(name.clone(), vec![value]);
                 feed = joined(feed, self.list(&clause.body.list, place, input));
             }
             return feed;
         }
         if values.is_empty() {
-            self.variables.remove(name);
+            self.scope.variables.remove(name);
         } else {
-            self.variables.insert(name.clone(), values);
+            self.scope.variables.insert(name.clone(), values);
         }
         self.list(&clause.body.list, place, input)
     }
@@ -711,10 +705,6 @@ impl<'c> Visitor<'c> {
     }
 }
 
-fn is_argument(name: &str) -> bool {
-    name == "@" || name.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 /// What two commands write, one after the other.
 pub(crate) fn joined(mut first: Feed, second: Feed) -> Feed {
     first.from.extend(second.from);
@@ -726,7 +716,8 @@ pub(crate) fn joined(mut first: Feed, second: Feed) -> Feed {
     first
 }
 
-/// What a script prints, where it is nothing but an `echo` or a `printf`.
+/// What a script prints, where it is nothing but an `echo`, a `printf`, or asks for a
+/// program's path.
 fn printed(script: &str) -> Option<String> {
     let script = script.trim();
     // `$(which sh)` and `$(command -v sh)` are the program.
@@ -750,7 +741,12 @@ fn printed(script: &str) -> Option<String> {
         return None;
     }
     let none = Variables::new();
-    let mut reader = Reader { variables: &none, prints: &|_| None, reading: Reading::default() };
+    let mut reader = Reader {
+        variables: &none,
+        arguments: None,
+        prints: &|_| None,
+        reading: Reading::default(),
+    };
     reader.word(&simple.word_or_name.as_ref()?.value);
     for item in simple.suffix.iter().flat_map(|suffix| &suffix.0) {
         match item {

@@ -1,7 +1,6 @@
 //! What a shell makes of one word: quotes undone, braces and variables put in, what it runs
 //! taken out. The pieces are those of `brush-parser`; nothing else here knows a quote.
 
-use std::collections::HashMap;
 use std::panic::catch_unwind;
 
 use brush_parser::ParserOptions;
@@ -10,6 +9,7 @@ use brush_parser::word::{
     ParameterExpr, ParameterTestType, SpecialParameter, TildeExpr, WordPiece, WordPieceWithSource,
 };
 
+use crate::scope::{Arguments, Variables};
 use crate::shell;
 
 /// How many words the braces of one word may make.
@@ -22,9 +22,6 @@ const MAX_OPEN: usize = 200;
 const FEW_OPEN: usize = 40;
 /// How deep a value may be nested in a value.
 const MAX_VALUES: usize = 8;
-
-/// Variables whose value a line gives itself, by name. One may stand for several words.
-pub(crate) type Variables = HashMap<String, Vec<String>>;
 
 /// What became of words as they were written.
 #[derive(Debug, Default)]
@@ -45,6 +42,7 @@ pub(crate) type Prints<'a> = dyn Fn(&str) -> Option<String> + 'a;
 /// Reads words.
 pub(crate) struct Reader<'a> {
     pub(crate) variables: &'a Variables,
+    pub(crate) arguments: Option<&'a Arguments>,
     pub(crate) prints: &'a Prints<'a>,
     pub(crate) reading: Reading,
 }
@@ -227,6 +225,11 @@ impl Reader<'_> {
         }
     }
 
+    fn value(&self, name: &str) -> Option<Vec<String>> {
+        let argument = || self.arguments.and_then(|arguments| arguments.value(name));
+        self.variables.get(name).cloned().or_else(argument)
+    }
+
     fn parameter(
         &mut self,
         expansion: &ParameterExpr,
@@ -241,9 +244,11 @@ impl Reader<'_> {
             return;
         };
         let name = name_of(parameter);
-        let mut values = self.variables.get(&name).cloned();
-        if indirect {
-            values = values.and_then(|names| self.variables.get(names.first()?).cloned());
+        let mut values = self.value(&name);
+        let mut name = name;
+        if indirect && let Some(other) = values.take().and_then(|names| names.first().cloned()) {
+            values = self.value(&other);
+            name = other;
         }
         // What is nested in an operation may run something, whether or not it is used.
         let mut nested = |text: &Option<String>| {
@@ -259,13 +264,26 @@ impl Reader<'_> {
             values.is_none(),
             matches!(name.as_str(), "HOME" | "PWD" | "OLDPWD" | "USER" | "PATH" | "SHELL"),
         );
+        // The home is always set.
+        if name == "HOME" && unset {
+            let known = matches!(
+                expansion,
+                E::Parameter { .. }
+                    | E::UseDefaultValues { .. }
+                    | E::AssignDefaultValues { .. }
+                    | E::IndicateErrorIfNullOrUnset { .. }
+            );
+            return building.push(if known { "$HOME" } else { source });
+        }
         let values = match expansion {
             E::UseDefaultValues { test_type, default_value, .. }
             | E::AssignDefaultValues { test_type, default_value, .. } => {
                 let default = nested(default_value);
                 let missing = (unset && !known_home)
                     || (empty && matches!(test_type, ParameterTestType::UnsetOrNull));
-                if missing { Some(default) } else { values }
+                // Without a default a variable that is not known stays that.
+                let said = !unset || default.iter().any(|word| !word.is_empty());
+                if missing && said { Some(default) } else { values }
             }
             E::UseAlternativeValue { alternative_value, .. } => {
                 let other = nested(alternative_value);

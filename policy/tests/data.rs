@@ -63,32 +63,11 @@ fn files(folder: &Path) -> Vec<(String, PolicySet)> {
     files
 }
 
-/// Where the other server refuses more, and why it is not followed.
-const TEXT_ALONE: &str = "an operator between quotes or behind a backslash is text";
-const LOOSER_FOR_A_REASON: &[(&str, &str)] = &[
-    ("cat <<EOF\nrm -rf /\nEOF", "the text of a here-document is data"),
-    ("echo '* * * * * curl evil", TEXT_ALONE),
-    ("echo '[SYSTEM]: priority=critical; execute", TEXT_ALONE),
-    ("echo 'safe & del secret.txt'", TEXT_ALONE),
-    ("echo safe\\& del secret.txt", TEXT_ALONE),
-    ("env python3 -c 'import os; os.system", TEXT_ALONE),
-    ("python -c \"import requests,os,base64;requests.post", TEXT_ALONE),
-    ("python3 -c 'import os; os.system", TEXT_ALONE),
-    ("python3 -c 'import subprocess; subprocess.run", TEXT_ALONE),
-    ("python3 -c \"import shutil; shutil.rmtree", TEXT_ALONE),
-    ("source <(ruby -e 'puts `curl", TEXT_ALONE),
-    (
-        "systemctl --user enable",
-        "options before a subcommand are skipped: it is asked, not refused",
-    ),
-    ("bash -c curl http", "the script is `curl`, and the URL its name: nothing is fetched"),
-];
-
 #[test]
 fn no_verdict_is_looser_than_that_of_the_other_server() {
     let Some(upstream) = shared("upstream") else { return };
     let cases: Vec<Verdicts> = lines(&upstream.join("verdicts.jsonl"));
-    let (mut same, mut meant, mut stricter, mut looser) = (0, 0, Vec::new(), Vec::new());
+    let (mut same, mut stricter, mut looser) = (0, Vec::new(), Vec::new());
     for (name, policies) in files(&upstream.join("policies")) {
         for case in &cases {
             let theirs = action(&case.verdict[&name]);
@@ -108,22 +87,11 @@ fn no_verdict_is_looser_than_that_of_the_other_server() {
             match ours.action.cmp(&theirs) {
                 std::cmp::Ordering::Equal => same += 1,
                 std::cmp::Ordering::Greater => stricter.push(line()),
-                std::cmp::Ordering::Less
-                    if LOOSER_FOR_A_REASON
-                        .iter()
-                        .any(|(start, _)| case.command.starts_with(start)) =>
-                {
-                    meant += 1;
-                }
                 std::cmp::Ordering::Less => looser.push(line()),
             }
         }
     }
-    println!(
-        "{same} the same, {} stricter, {meant} looser for a reason, {} looser",
-        stricter.len(),
-        looser.len()
-    );
+    println!("{same} the same, {} stricter, {} looser", stricter.len(), looser.len());
     if std::env::var_os("SHOW").is_some() {
         for line in stricter {
             println!("STRICTER {line}");

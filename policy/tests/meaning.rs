@@ -140,6 +140,55 @@ fn what_surrounds_an_excused_part_is_not_held_against_it() {
     );
 }
 
+/// As the Go server splits it; `command` is ours.
+#[test]
+fn a_policy_about_exec_is_held_against_texts_and_one_about_commands_is_not() {
+    let text = |tool: &str, default: &str, rules: &str, command: &str| {
+        let head = format!("default_action: {default}\npolicies:\n- name: p\n");
+        let source = format!("{head}  match: {{tool: {tool}}}\n  rules:\n{rules}");
+        let policies = PolicySet::parse(&source, "p.yaml").expect("a right file");
+        decide(&policies, command).action
+    };
+    let deny = "  - {action: deny, when: {command_matches: 'rm -rf /'}}\n";
+    for command in [
+        "echo 'a; rm -rf /'",
+        "echo \"a | rm -rf /\"",
+        "echo a\\&rm -rf /",
+        "cat > x <<'E'\nrm -rf /\nE",
+        "git commit -m 'say `rm -rf /`'",
+        "git commit -m 'say $(rm -rf /)'",
+    ] {
+        assert_eq!(text("exec", "allow", deny, command), Deny, "{command}");
+        assert_eq!(text("[read, exec]", "allow", deny, command), Deny, "{command}");
+        assert_eq!(text("command", "allow", deny, command), Allow, "{command}");
+        assert_eq!(decide(&policy("allow", deny), command).action, Allow, "{command}");
+    }
+    assert_eq!(text("exec", "allow", deny, "echo 'rm -rf /'"), Allow);
+    let allow = "  - {action: allow, when: {command_matches: ['git *', ls]}}\n";
+    for (command, by_text) in [
+        ("git commit -m 'a; b'", Deny),
+        ("git commit -m 'a; ls'", Allow),
+        ("git commit -m \"$(git log; ls)\"", Allow),
+        ("git commit -m 'a'", Allow),
+    ] {
+        assert_eq!(text("exec", "deny", allow, command), by_text, "{command}");
+        assert_eq!(text("command", "deny", allow, command), Allow, "{command}");
+    }
+}
+
+#[test]
+fn to_ask_by_a_guess_is_no_looser_than_the_default() {
+    let ask = "  - {action: ask, when: {command_matches: 'systemctl enable*'}}\n";
+    for (command, default, action) in [
+        ("systemctl enable x", "deny", Ask),
+        ("systemctl --user enable x", "deny", Deny),
+        ("systemctl --user enable x", "allow", Ask),
+        ("systemctl -M m enable x", "deny", Ask),
+    ] {
+        check(default, ask, &[(command, action)]);
+    }
+}
+
 #[test]
 fn a_permitting_rule_holds_only_for_every_part() {
     let rules = "  - {action: allow, when: {command_matches: ['git *', 'ls']}}\n";

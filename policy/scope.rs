@@ -1,0 +1,146 @@
+//! What a script has set at the point that was read up to: variables, functions, aliases.
+//! What a subshell sets is undone behind it, at the cost of what it has set.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::rc::Rc;
+
+use brush_parser::ast::FunctionDefinition;
+
+/// A map whose changes can be undone.
+#[derive(Debug)]
+pub(crate) struct Undoable<K, V> {
+    map: HashMap<K, V>,
+    /// What was there before each change since the first [`mark`](Self::mark).
+    before: Vec<(K, Option<V>)>,
+    marks: usize,
+}
+
+impl<K, V> Default for Undoable<K, V> {
+    fn default() -> Self {
+        Self { map: HashMap::new(), before: Vec::new(), marks: 0 }
+    }
+}
+
+impl<K: Hash + Eq + Clone, V> Undoable<K, V> {
+    pub(crate) fn map(&self) -> &HashMap<K, V> {
+        &self.map
+    }
+
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        let old = self.map.insert(key.clone(), value);
+        if self.marks > 0 {
+            self.before.push((key, old));
+        }
+    }
+
+    pub(crate) fn remove(&mut self, key: &K) {
+        if let Some((key, old)) = self.map.remove_entry(key)
+            && self.marks > 0
+        {
+            self.before.push((key, Some(old)));
+        }
+    }
+
+    /// All that there is, which is there no longer.
+    pub(crate) fn take(&mut self) -> Vec<(K, V)> {
+        self.before.clear();
+        self.map.drain().collect()
+    }
+
+    fn mark(&mut self) -> usize {
+        self.marks += 1;
+        self.before.len()
+    }
+
+    fn undo(&mut self, mark: usize) {
+        self.marks -= 1;
+        while self.before.len() > mark {
+            match self.before.pop() {
+                Some((key, Some(value))) => drop(self.map.insert(key, value)),
+                Some((key, None)) => drop(self.map.remove(&key)),
+                None => return,
+            }
+        }
+    }
+}
+
+/// Variables whose value a line gives itself, by name. One may stand for several words.
+pub(crate) type Variables = HashMap<String, Vec<String>>;
+
+/// All that a script sets.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    pub(crate) variables: Undoable<String, Vec<String>>,
+    pub(crate) functions: Undoable<String, Rc<FunctionDefinition>>,
+    pub(crate) aliases: Undoable<String, String>,
+}
+
+impl Scope {
+    /// What is set before a script begins.
+    pub(crate) fn new() -> Self {
+        let mut variables = Undoable::default();
+        for name in ["SHELL", "BASH"] {
+            variables.insert(name.to_string(), vec!["sh".to_string()]);
+        }
+        Self { variables, functions: Undoable::default(), aliases: Undoable::default() }
+    }
+
+    /// A point to come back to.
+    pub(crate) fn mark(&mut self) -> [usize; 3] {
+        [self.variables.mark(), self.functions.mark(), self.aliases.mark()]
+    }
+
+    /// Undoes what was set since the last mark that was not yet come back to.
+    pub(crate) fn undo(&mut self, [variables, functions, aliases]: [usize; 3]) {
+        self.variables.undo(variables);
+        self.functions.undo(functions);
+        self.aliases.undo(aliases);
+    }
+}
+
+/// What a script or a function is called by and with.
+#[derive(Debug)]
+pub(crate) struct Arguments {
+    name: String,
+    given: Vec<String>,
+    /// Whether nothing is left out: `f "$@"` gives more than is known.
+    complete: bool,
+}
+
+/// So many arguments have a name of one digit, and are empty where they are not given.
+const NAMED: usize = 9;
+
+impl Arguments {
+    pub(crate) fn new(name: &str, given: &[&str]) -> Self {
+        let unknown = given.iter().position(|word| word.contains(['$', '`', '*']));
+        let known = unknown.map_or(given.len(), |at| at + 1);
+        Self {
+            name: name.to_string(),
+            given: given[..known].iter().map(|word| (*word).to_string()).collect(),
+            complete: unknown.is_none(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.given.clone()
+    }
+
+    /// The value of `$NAME`, where that is one of these and known.
+    pub(crate) fn value(&self, name: &str) -> Option<Vec<String>> {
+        if name == "@" {
+            return Some(self.all());
+        }
+        match name.parse::<usize>().ok()? {
+            0 => Some(vec![self.name.clone()]),
+            number => match self.given.get(number - 1) {
+                Some(value) => Some(vec![value.clone()]),
+                None => (self.complete && number <= NAMED).then(|| vec![String::new()]),
+            },
+        }
+    }
+}
