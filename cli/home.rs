@@ -50,6 +50,16 @@ impl Home {
         self.0.join("policy.yaml")
     }
 
+    /// Further policies, each file one.
+    pub fn policies(&self) -> PathBuf {
+        self.0.join("policies")
+    }
+
+    /// The rules that were to hold once and have held, a name a line.
+    pub fn spent(&self) -> PathBuf {
+        self.0.join("spent")
+    }
+
     /// The bearer token of the user's own server.
     pub fn token(&self) -> PathBuf {
         self.0.join("token")

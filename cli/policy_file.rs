@@ -15,19 +15,21 @@ use crate::home::Home;
 pub struct InForce {
     /// The compiled policy.
     pub policies: PolicySet,
-    /// Its text.
+    /// Its text; of several files, one after the other with their names.
     pub source: String,
     /// Where the text is from.
     pub origin: Origin,
-    /// The file whose changes are to be taken over; it need not exist.
-    pub file: PathBuf,
+    /// The files whose changes are to be taken over.
+    pub files: Files,
+    /// The user's own files.
+    pub home: Home,
 }
 
 /// Where a policy is from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// A file.
-    File(PathBuf),
+    /// A file, and so many more.
+    File(PathBuf, usize),
     /// The program itself.
     Starter,
 }
@@ -35,34 +37,89 @@ pub enum Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => path.display().fmt(f),
+            Self::File(path, 0) => path.display().fmt(f),
+            Self::File(path, 1) => write!(f, "{} and 1 more file", path.display()),
+            Self::File(path, more) => write!(f, "{} and {more} more files", path.display()),
             Self::Starter => f.write_str("the built-in starter"),
         }
     }
 }
 
-impl InForce {
-    /// Loads the named policy, else `~/.rampart/policy.yaml`, else the starter.
+/// The files that a policy is read from; none need exist.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// The first.
+    pub first: PathBuf,
+    /// A folder of others.
+    folder: Option<PathBuf>,
+}
+
+impl Files {
+    /// The one that is named, else the user's own.
+    pub fn new(named: Option<&Path>, home: &Home) -> Self {
+        let first = named.map_or_else(|| home.policy(), Path::to_path_buf);
+        let first = std::path::absolute(&first).unwrap_or(first);
+        Self { first, folder: named.is_none().then(|| home.policies()) }
+    }
+
+    /// Those that are there, in the order in which they count.
     ///
     /// # Errors
-    /// The file cannot be read, or is not a policy.
+    /// The folder cannot be read.
+    pub fn there(&self) -> io::Result<Vec<PathBuf>> {
+        let mut others = Vec::new();
+        match self.folder.as_ref().map(std::fs::read_dir) {
+            Some(Ok(entries)) => {
+                for entry in entries {
+                    let path = entry?.path();
+                    if path.extension().is_some_and(|end| end == "yaml" || end == "yml") {
+                        others.push(path);
+                    }
+                }
+            }
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        others.sort();
+        let is_there = self.first.symlink_metadata().is_ok() || self.folder.is_none();
+        Ok(is_there.then(|| self.first.clone()).into_iter().chain(others).collect())
+    }
+}
+
+impl InForce {
+    /// Loads the named policy, else `~/.rampart/policy.yaml` and all of `~/.rampart/policies`,
+    /// else the starter.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not a policy.
     pub fn load(named: Option<&Path>, home: &Home) -> Result<Self, Failure> {
-        let file = named.map_or_else(|| home.policy(), Path::to_path_buf);
-        let file = std::path::absolute(&file).unwrap_or(file);
-        match std::fs::read_to_string(&file) {
-            Ok(source) => {
-                let policies = compile(&source, &file).map_err(Failure::usage)?;
-                Ok(Self { policies, source, origin: Origin::File(file.clone()), file })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(Self {
-                policies: PolicySet::starter(),
-                source: STARTER.to_owned(),
-                origin: Origin::Starter,
-                file,
-            }),
-            Err(error) => {
-                Err(Failure::usage(format!("cannot read the policy {}: {error}", file.display())))
-            }
+        let files = Files::new(named, home);
+        let cannot = |path: &Path, error: io::Error| {
+            Failure::usage(format!("cannot read the policy {}: {error}", path.display()))
+        };
+        let there = files.there().map_err(|error| cannot(&home.policies(), error))?;
+        let mut sources = Vec::new();
+        for path in &there {
+            let source = std::fs::read_to_string(path).map_err(|error| cannot(path, error))?;
+            sources.push((source, path.clone()));
+        }
+        let origin = match sources.split_first() {
+            Some(((_, first), others)) => Origin::File(first.clone(), others.len()),
+            None => Origin::Starter,
+        };
+        let policies = compile_all(&sources).map_err(Failure::usage)?;
+        Ok(Self { policies, source: joined(&sources), origin, files, home: home.clone() })
+    }
+}
+
+/// The texts of several files as one, for people.
+pub fn joined(sources: &[(String, PathBuf)]) -> String {
+    match sources {
+        [] => STARTER.to_owned(),
+        [(source, _)] => source.clone(),
+        many => {
+            let shown = many.iter().map(|(source, file)| format!("# {}\n{source}", file.display()));
+            shown.collect::<Vec<_>>().join("\n")
         }
     }
 }
@@ -74,6 +131,20 @@ impl InForce {
 /// The text is not a policy.
 pub fn compile(source: &str, file: &Path) -> Result<PolicySet, String> {
     PolicySet::parse(source, &file.to_string_lossy()).map_err(|error| error.to_string())
+}
+
+/// Compiles several as one; the starter where there is none.
+///
+/// # Errors
+/// One is not a policy.
+pub fn compile_all(sources: &[(String, PathBuf)]) -> Result<PolicySet, String> {
+    let named: Vec<(&str, String)> = sources
+        .iter()
+        .map(|(source, file)| (source.as_str(), file.to_string_lossy().into_owned()))
+        .collect();
+    let named: Vec<(&str, &str)> =
+        named.iter().map(|(source, file)| (*source, file.as_str())).collect();
+    PolicySet::parse_all(&named).map_err(|error| error.to_string())
 }
 
 /// What looks wrong in a policy that can be used, a line each.
@@ -95,6 +166,9 @@ pub fn suggestion(policies: &PolicySet, decision: &Decision, command: &str) -> O
         None if policies.default_action() == Action::Deny => "default_action".to_owned(),
         None => return None,
     };
+    if let Some(because) = decision.because.as_ref().filter(|because| because.of_project) {
+        return Some(format!("in a new run, with {what} changed in {}", because.file));
+    }
     // What `rampart allow` writes to.
     let own = Home::locate()
         .is_ok_and(|home| policies.origin().is_none_or(|file| home.policy() == Path::new(file)));
@@ -102,7 +176,8 @@ pub fn suggestion(policies: &PolicySet, decision: &Decision, command: &str) -> O
     if let Some(how) = how.filter(|how| own && how.len() <= SHOWN_BYTES) {
         return Some(how);
     }
-    Some(match policies.origin() {
+    let file = decision.because.as_ref().map(|because| because.file.as_str());
+    Some(match policies.origin().map(|first| file.unwrap_or(first)) {
         Some(file) => format!("in a new run, with {what} changed in {file}"),
         None => format!(
             "in a new run, with {what} (`rampart policy show`) changed in ~/.rampart/policy.yaml"

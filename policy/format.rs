@@ -106,8 +106,7 @@ pub(crate) struct RuleEntry {
     #[serde(default)]
     pub(crate) once: bool,
     pub(crate) expires_at: Option<Spanned<String>>,
-    #[serde(rename = "added")]
-    _added: Option<String>,
+    pub(crate) added: Option<String>,
     #[serde(rename = "ask")]
     _ask: Option<AskEntry>,
     pub(crate) webhook: Option<Other>,

@@ -230,7 +230,14 @@ pub struct Because {
     pub pattern: String,
     /// The part of the command line that it matched, in the spelling that it matched.
     pub part: String,
+    /// The file that the policy is in, by the name that it was read by.
+    pub file: String,
+    /// Whether that is a project's own.
+    pub of_project: bool,
 }
+
+/// How the messages of a project's own policy begin.
+pub const OF_PROJECT: &str = "[Project Policy]";
 
 /// A policy file, read, checked and compiled.
 #[derive(Debug, Clone)]
@@ -238,6 +245,8 @@ pub struct PolicySet {
     evaluator: Arc<Evaluator>,
     origin: Option<Arc<str>>,
     memory: Arc<Memory>,
+    /// What projects say, who may only restrict; or why it is not known.
+    projects: Vec<Result<Arc<Evaluator>, Arc<str>>>,
 }
 
 impl PolicySet {
@@ -246,12 +255,46 @@ impl PolicySet {
     /// # Errors
     /// Whatever is wrong with the text, with line and column.
     pub fn parse(source: &str, origin: &str) -> Result<Self, PolicyError> {
-        let checked = rules::check(format::read(source, origin)?, origin)?;
+        Self::parse_all(&[(source, origin)])
+    }
+
+    /// Reads several files, each a text with its name, as one policy. What is said twice by
+    /// one name is in force as it is said first, and so is `default_action`.
+    ///
+    /// # Errors
+    /// Whatever is wrong with one of the texts, with its name, line and column.
+    pub fn parse_all(files: &[(&str, &str)]) -> Result<Self, PolicyError> {
+        let mut all: Option<rules::Checked> = None;
+        for (source, origin) in files {
+            let checked = rules::check(format::read(source, origin)?, origin)?;
+            all = Some(match all {
+                Some(before) => before.and(checked),
+                None => checked,
+            });
+        }
+        let Some(checked) = all else { return Ok(Self::starter()) };
         Ok(Self {
             evaluator: Arc::new(Evaluator::new(checked)),
-            origin: Some(origin.into()),
+            origin: files.first().map(|(_, origin)| (*origin).into()),
             memory: Arc::default(),
+            projects: Vec::new(),
         })
+    }
+
+    /// The same policies, and those of a project, which may only restrict: its rules make a
+    /// verdict stricter or do not count, and its `default_action` does not. Its messages begin
+    /// with [`OF_PROJECT`].
+    #[must_use]
+    pub fn restricted_by(mut self, project: &Self) -> Self {
+        self.projects.push(Ok(Arc::clone(&project.evaluator)));
+        self
+    }
+
+    /// The same policies, and nothing is allowed, because a project's policy cannot be read.
+    #[must_use]
+    pub fn refusing(mut self, why: &str) -> Self {
+        self.projects.push(Err(why.into()));
+        self
     }
 
     /// The same policies with what was remembered before.
@@ -285,7 +328,23 @@ impl PolicySet {
     /// The verdict on one call.
     #[must_use]
     pub fn evaluate(&self, call: &Call<'_>) -> Decision {
-        self.evaluator.evaluate(call, &self.memory)
+        let mut decision = self.evaluator.evaluate(call, &self.memory);
+        for project in &self.projects {
+            let theirs = match project {
+                Ok(project) => project.evaluate(call, &self.memory),
+                Err(why) => verdict::refused(why),
+            };
+            // What no rule of theirs is about is not theirs to decide.
+            let decides = theirs.because.is_some() || project.is_err();
+            if decides && theirs.action > decision.action {
+                decision = Decision {
+                    message: format!("{OF_PROJECT} {}", theirs.message).trim_end().to_string(),
+                    because: theirs.because.map(|rule| Because { of_project: true, ..rule }),
+                    ..theirs
+                };
+            }
+        }
+        decision
     }
 
     /// All policies in the order of evaluation, those that are not in force included.

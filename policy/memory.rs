@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::conditions::Bounds;
-use crate::rules::Rule;
+use crate::rules::{Policy, Rule};
 
 /// How many calls are counted for one rule at most; more count as many.
 const MOST_CALLS: usize = 10_000;
@@ -31,6 +31,12 @@ impl Memory {
         Self(Mutex::new(Met { spent, calls: HashMap::new() }))
     }
 
+    /// How many rules are spent.
+    #[must_use]
+    pub fn count_spent(&self) -> usize {
+        self.met().spent.len()
+    }
+
     /// The rules that hold once and are spent, each by a name that is the same as long as
     /// the rule is.
     #[must_use]
@@ -38,17 +44,27 @@ impl Memory {
         self.met().spent.clone()
     }
 
+    /// Spends rules by their names, as another that remembers has.
+    pub fn also_spent(&self, names: impl IntoIterator<Item = String>) {
+        let mut met = self.met();
+        for name in names {
+            if !met.spent.contains(&name) {
+                met.spent.push(name);
+            }
+        }
+    }
+
     fn met(&self) -> MutexGuard<'_, Met> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn is_spent(&self, policy: &str, number: usize, rule: &Rule) -> bool {
-        let name = name(policy, number, rule);
+    pub(crate) fn is_spent(&self, policy: &Policy, rule: &Rule) -> bool {
+        let name = name(policy, rule);
         self.met().spent.contains(&name)
     }
 
-    pub(crate) fn spend(&self, policy: &str, number: usize, rule: &Rule) {
-        let name = name(policy, number, rule);
+    pub(crate) fn spend(&self, policy: &Policy, rule: &Rule) {
+        let name = name(policy, rule);
         let mut met = self.met();
         if !met.spent.contains(&name) {
             met.spent.push(name);
@@ -75,10 +91,12 @@ impl Memory {
     }
 }
 
-/// The name of a rule: its place and what it says, so that another rule in its place is
-/// another.
-fn name(policy: &str, number: usize, rule: &Rule) -> String {
+/// The name of a rule: where it stands, what it says and when it was written, so that the
+/// same rule written anew is another, and one that only moves is the same.
+fn name(policy: &Policy, rule: &Rule) -> String {
     let conditions: Vec<String> =
         rule.conditions().map(|(key, pattern)| format!("{key}={pattern}")).collect();
-    format!("{policy}/{number}/{:?}/{}", rule.action, conditions.join(","))
+    let added = rule.added.as_deref().unwrap_or_default();
+    let (file, policy) = (&policy.file, &policy.name);
+    format!("{file}/{policy}/{:?}/{}/{added}", rule.action, conditions.join(","))
 }

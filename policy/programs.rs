@@ -136,7 +136,6 @@ const TEE: Style = Style { noise: "aip", noise_long: &["append", "ignore-interru
 /// A line of the table.
 #[expect(clippy::struct_excessive_bools, reason = "each is said by itself in a line")]
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a column of the table")]
 pub(crate) struct Program {
     names: &'static str,
     /// The options that are listed, with the sign behind each; a blank where it has none.

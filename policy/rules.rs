@@ -1,6 +1,7 @@
 //! Policies as they are in force: checked, compiled and in order.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_saphyr::{Location, Spanned};
@@ -36,6 +37,7 @@ const WEBHOOK_MESSAGE: &str = "A webhook would have to approve this, and this se
 /// One policy.
 #[derive(Debug)]
 pub struct Policy {
+    pub(crate) file: Arc<str>,
     pub(crate) name: String,
     pub(crate) description: String,
     pub(crate) priority: i64,
@@ -54,6 +56,12 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The name that its file was read by.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -106,6 +114,8 @@ pub struct Rule {
     /// Whether it holds for one call, then never again.
     pub(crate) once: bool,
     pub(crate) expires_at: Option<SystemTime>,
+    /// When it was written, in its author's words.
+    pub(crate) added: Option<String>,
     pub(crate) at: Location,
 }
 
@@ -120,6 +130,12 @@ impl Rule {
     #[must_use]
     pub fn line(&self) -> u64 {
         self.at.line()
+    }
+
+    /// Whether it holds for one call, and then never again.
+    #[must_use]
+    pub fn once(&self) -> bool {
+        self.once
     }
 
     /// What it says to the agent; may be empty.
@@ -138,6 +154,8 @@ impl Rule {
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) default_action: Action,
+    /// Whether the file says so.
+    says_default: bool,
     /// In the order of evaluation.
     pub(crate) policies: Vec<Policy>,
     pub(crate) warnings: Vec<Problem>,
@@ -146,7 +164,7 @@ pub(crate) struct Checked {
 
 /// Checks and compiles a document.
 pub(crate) fn check(document: Document, origin: &str) -> Result<Checked, PolicyError> {
-    let mut checker = Checker::default();
+    let mut checker = Checker { file: origin.into(), ..Checker::default() };
     if let Some(version) = document.version.filter(|version| version.value != "1") {
         let text = format!("version `{}` is not known here; write \"1\"", version.value);
         checker.problems.push(Problem::new(version.referenced, text));
@@ -169,6 +187,7 @@ pub(crate) fn check(document: Document, origin: &str) -> Result<Checked, PolicyE
         }
         policies.push(checker.policy(entry));
     }
+    let says_default = document.default_action.is_some();
     let default_action = match document.default_action.map(|word| checker.action(&word)) {
         Some(ActionEntry::Allow) => Action::Allow,
         Some(ActionEntry::Watch) => Action::Watch,
@@ -184,11 +203,45 @@ pub(crate) fn check(document: Document, origin: &str) -> Result<Checked, PolicyE
     policies.sort_by_key(|policy| policy.priority);
     checker.warnings.extend(lint::warnings(&policies));
     checker.warnings.sort_by_key(|warning| (warning.line, warning.column));
-    Ok(Checked { default_action, policies, warnings: checker.warnings, tests: document.tests })
+    let (warnings, tests) = (checker.warnings, document.tests);
+    Ok(Checked { default_action, says_default, policies, warnings, tests })
+}
+
+impl Checked {
+    /// The policies of another file behind these. What is there by the same name stays; what
+    /// is done where no rule holds is what the first file says that does.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        if !self.says_default {
+            (self.default_action, self.says_default) = (other.default_action, other.says_default);
+        }
+        let file =
+            other.policies.first().map_or_else(String::new, |policy| policy.file.to_string());
+        self.warnings.extend(
+            other.warnings.into_iter().map(|warning| Problem {
+                text: format!("{} (in {file})", warning.text),
+                ..warning
+            }),
+        );
+        for policy in other.policies {
+            if let Some(own) = self.policies.iter().find(|own| own.name == policy.name) {
+                let text = format!(
+                    "the policy `{}` is in {} as well, which is the one in force; rename one (in {})",
+                    policy.name, own.file, policy.file
+                );
+                self.warnings.push(Problem::new(policy.at, text));
+            } else {
+                self.policies.push(policy);
+            }
+        }
+        self.policies.sort_by_key(|policy| policy.priority);
+        self.tests.extend(other.tests);
+        self
+    }
 }
 
 #[derive(Default)]
 struct Checker {
+    file: Arc<str>,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
 }
@@ -227,6 +280,7 @@ impl Checker {
             self.problems.push(Problem::new(entry.rules.referenced, text));
         }
         Policy {
+            file: Arc::clone(&self.file),
             name: entry.name.value,
             description: entry.description.unwrap_or_default(),
             priority: entry.priority.unwrap_or(DEFAULT_PRIORITY),
@@ -296,7 +350,7 @@ impl Checker {
             }
         };
         let message = entry.message.unwrap_or_else(|| fallback.to_string());
-        Rule { action, message, when, once: entry.once, expires_at, at }
+        Rule { action, message, when, once: entry.once, expires_at, added: entry.added, at }
     }
 
     fn empty_when(&mut self, at: Location) {

@@ -115,13 +115,7 @@ impl Evaluator {
         visitor.named = &self.named;
         visitor.line(call.command, call.form, call.argv0);
         if visitor.overflow {
-            return Decision {
-                action: Action::Deny,
-                message: TOO_LARGE.to_string(),
-                matched: Vec::new(),
-                because: None,
-                unparsed: Some("too large".to_string()),
-            };
+            return Decision { unparsed: Some("too large".to_string()), ..refused(TOO_LARGE) };
         }
         self.judge(call, &visitor.parts, memory)
     }
@@ -168,7 +162,7 @@ impl Evaluator {
                 .find(|held| held.policy.name == because.policy && held.number == because.rule)
             && held.rule.once
         {
-            memory.spend(&held.policy.name, held.number, held.rule);
+            memory.spend(held.policy, held.rule);
         }
         decision
     }
@@ -212,6 +206,8 @@ impl Evaluator {
                 action,
                 pattern: decider.found.pattern.to_string(),
                 part: decider.found.text.to_string(),
+                file: decider.policy.file.to_string(),
+                of_project: false,
             }),
             unparsed,
         }
@@ -233,6 +229,17 @@ fn named(policies: &[Policy]) -> Vec<String> {
     named.sort_unstable();
     named.dedup();
     named
+}
+
+/// The decision that no rule makes, to refuse.
+pub(crate) fn refused(message: &str) -> Decision {
+    Decision {
+        action: Action::Deny,
+        message: message.to_string(),
+        matched: Vec::new(),
+        because: None,
+        unparsed: None,
+    }
 }
 
 /// What a rule is about; `None` if nothing here ever meets it.
@@ -361,9 +368,9 @@ impl<'a> Bench<'a> {
     }
 
     /// Whether a rule is in force for the call, whatever the command is.
-    fn is_in_force(&self, rule: &Rule, policy: &str, number: usize) -> bool {
+    fn is_in_force(&self, rule: &Rule, policy: &Policy) -> bool {
         rule.expires_at.is_none_or(|end| self.now < end)
-            && (!rule.once || !self.memory.is_spent(policy, number, rule))
+            && (!rule.once || !self.memory.is_spent(policy, rule))
             && rule.when.fits(self.call)
     }
 
@@ -389,7 +396,7 @@ impl<'a> Judge<'_, 'a> {
         if !conditions.is_empty() && self.bench.worth.line().within(conditions).next().is_none() {
             return None;
         }
-        if !self.bench.is_in_force(self.rule, &self.policy.name, self.earlier.len() + 1) {
+        if !self.bench.is_in_force(self.rule, self.policy) {
             return None;
         }
         let found = match (self.entry.about, self.rule.action >= Action::Ask) {
@@ -491,9 +498,9 @@ impl<'a> Judge<'_, 'a> {
             }
             let found = self.bench.deed_met(&self.when.deeds, verb, part, restricts)?;
             let excused = restricts
-                && self.earlier.iter().enumerate().any(|(index, rule)| {
+                && self.earlier.iter().any(|rule| {
                     rule.action < Action::Ask
-                        && self.bench.is_in_force(rule, &self.policy.name, index + 1)
+                        && self.bench.is_in_force(rule, self.policy)
                         && rule.when.count.is_none()
                         && (!rule.when.is_about_text() || self.permitted_around(&rule.when, part))
                         && self.bench.deed_met(&rule.when.deeds, verb, part, false).is_some()
@@ -640,11 +647,11 @@ impl<'a> Judge<'_, 'a> {
         let mut exclusions = exclusions.filter(|pattern| !whole || pattern.source.contains('|'));
         let as_it_runs = || self.bench.spellings(part).filter(|(_, _, faith)| faith.excuses);
         exclusions.any(|pattern| as_it_runs().any(|(_, text, _)| pattern.matches(text)))
-            || self.earlier.iter().enumerate().any(|(index, rule)| {
+            || self.earlier.iter().any(|rule| {
                 rule.action < Action::Ask
                     && rule.when.deeds.is_empty()
                     && rule.when.count.is_none()
-                    && self.bench.is_in_force(rule, &self.policy.name, index + 1)
+                    && self.bench.is_in_force(rule, self.policy)
                     && self.bench.permitted(&rule.when, part)
             })
     }

@@ -126,7 +126,7 @@ impl Place<'_> {
 
 /// One command of a pipeline, as far as it is read.
 enum Stage<'a> {
-    Simple(Command<'static>, Vec<(String, &'a ast::CompoundList)>),
+    Simple(Box<Command<'static>>, Vec<(String, &'a ast::CompoundList)>),
     Other(&'a ast::Command),
 }
 
@@ -361,7 +361,7 @@ impl<'c> Visitor<'c> {
         for item in simple.suffix.iter().flat_map(|suffix| &suffix.0) {
             self.item(item, &mut read, &mut substitutions);
         }
-        Stage::Simple(read, substitutions)
+        Stage::Simple(Box::new(read), substitutions)
     }
 
     fn item<'a>(

@@ -97,6 +97,7 @@ fn word(what: What) -> &'static str {
         What::Whole => "line",
         What::Command => "command",
         What::Wrapper => "wrapper",
+        What::Text => "text",
         What::Reads => "reads",
         What::Writes => "writes",
         What::Deletes => "deletes",

@@ -118,7 +118,7 @@ fn show(named: Option<&Path>, json: bool) -> Result<(), Failure> {
     let origin = policy.origin.to_string();
     if json {
         let file = match &policy.origin {
-            Origin::File(path) => Some(path.as_path()),
+            Origin::File(path, _) => Some(path.as_path()),
             Origin::Starter => None,
         };
         return output::json(&Report { origin: &origin, file, source: &policy.source });

@@ -25,6 +25,7 @@ use crate::home::Home;
 use crate::library;
 use crate::mode::Mode;
 use crate::policy_file::InForce;
+use crate::project_policy;
 use crate::relay::{self, Order, Proxy, Remote};
 use crate::run::environment::{self, Guard, URL, variable};
 use crate::run::inherited;
@@ -275,7 +276,7 @@ fn run_sealed(
     let judge = || -> Result<Arc<dyn Judge>, Failure> {
         let bench = server.own.as_ref().map(|own| {
             let audit = Audit::open(&own.audit, own.durability);
-            Bench::new(arguments.mode, own.policies.clone(), audit)
+            Bench::new(arguments.mode, own.policies.clone(), audit, &own.home)
         });
         Ok(Arc::new(Asking::new(seal::Order {
             url: server.url.as_deref().unwrap_or_default(),
@@ -358,6 +359,7 @@ struct Server {
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "it is for a sealed run"))]
 struct Own {
     policies: PolicySet,
+    home: Home,
     audit: PathBuf,
     durability: Durability,
 }
@@ -397,9 +399,17 @@ impl Server {
     }
 
     fn embedded(arguments: &Arguments, home: &Home, library: &Path) -> Result<Self, Failure> {
-        let policy = InForce::load(arguments.policy.as_deref(), home)?;
+        let mut policy = InForce::load(arguments.policy.as_deref(), home)?;
+        if let Ok(here) = std::env::current_dir() {
+            policy.policies = project_policy::restrict(policy.policies, &here, home);
+        }
         let durability = Durability::synced(arguments.audit_sync);
-        let own = Own { policies: policy.policies.clone(), audit: home.audit(), durability };
+        let own = Own {
+            policies: policy.policies.clone(),
+            audit: home.audit(),
+            durability,
+            home: home.clone(),
+        };
         let access = embedded::start(policy, arguments.mode, home, durability, library)?;
         Ok(Self { own: Some(own), ..Self::of_run(access) })
     }

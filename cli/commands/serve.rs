@@ -51,7 +51,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "Where")]
     tls_key: Option<PathBuf>,
 
-    /// The policy [default: ~/.rampart/policy.yaml, else the built-in starter]
+    /// The policy [default: ~/.rampart/policy.yaml and policies/*.yaml, else the built-in starter]
     #[arg(long, value_name = "FILE", help_heading = "What")]
     policy: Option<PathBuf>,
     /// What a verdict leads to
@@ -99,10 +99,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         socket_file = Some(file);
         places = format!("{places} and unix://{}", path.display());
     }
-    if let Some(who) = std::fs::metadata(&policy.file).ok().as_ref().and_then(other_writers) {
-        say(format!("the policy {} can be written by {who}", policy.file.display()));
+    if let Some(who) = std::fs::metadata(&policy.files.first).ok().as_ref().and_then(other_writers)
+    {
+        say(format!("the policy {} can be written by {who}", policy.files.first.display()));
     }
-    for warning in warnings(&policy.policies, &policy.file) {
+    for warning in warnings(&policy.policies, &policy.files.first) {
         say(warning);
     }
     let durability = Durability::synced(arguments.audit_sync);

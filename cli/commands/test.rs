@@ -14,7 +14,8 @@ use crate::commands::doctor::coverage_of;
 use crate::failure::Failure;
 use crate::home::{self, Home};
 use crate::output;
-use crate::policy_file::InForce;
+use crate::policy_file::{InForce, Origin};
+use crate::project_policy;
 use crate::server::verdict_name;
 
 const EXAMPLES: &str = "\
@@ -52,7 +53,7 @@ pub struct Question {
     #[arg(last = true, value_name = "ARGV")]
     words: Vec<OsString>,
 
-    /// The policy [default: ~/.rampart/policy.yaml, else the built-in starter]
+    /// The policy [default: ~/.rampart/policy.yaml and policies/*.yaml, else the built-in starter]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// Name of the agent
@@ -125,12 +126,16 @@ impl Question {
     /// # Errors
     /// The policy is not usable.
     pub fn ask(&self) -> Result<Asked<'_>, Failure> {
-        let policy = InForce::load(self.policy.as_deref(), &Home::locate()?)?;
+        let home = Home::locate()?;
+        let mut policy = InForce::load(self.policy.as_deref(), &home)?;
         let command = self.line.clone().unwrap_or_else(|| command_line(&self.words));
         let here = || std::env::current_dir().ok()?.into_os_string().into_string().ok();
         let cwd = self.cwd.clone().or_else(here);
         let found = || self.words.first().and_then(|name| coverage_of(name));
         let coverage = self.coverage.as_deref().or_else(|| found().map(Coverage::word));
+        if let Some(here) = &cwd {
+            policy.policies = project_policy::restrict(policy.policies, Path::new(here), &home);
+        }
         let origin = policy.origin.to_string();
         Ok(Asked { question: self, policy, origin, command, cwd, coverage })
     }
@@ -166,10 +171,22 @@ impl Asked<'_> {
         self.policy.policies.evaluate(&self.call())
     }
 
+    /// The file that the rule stands in that decided, or where the policy is from.
+    fn file<'a>(&'a self, decision: &'a Decision) -> &'a str {
+        match &decision.because {
+            Some(because) if because.of_project || self.policy.origin != Origin::Starter => {
+                &because.file
+            }
+            _ => &self.origin,
+        }
+    }
+
     /// The line of the policy file that the rule stands in that decided.
     fn line(&self, because: &Because) -> Option<u64> {
         let policies = self.policy.policies.policies().iter();
-        let policy = policies.into_iter().find(|policy| policy.name() == because.policy)?;
+        let policy = policies
+            .into_iter()
+            .find(|policy| policy.name() == because.policy && policy.file() == because.file)?;
         Some(policy.rules().get(because.rule.checked_sub(1)?)?.line())
     }
 
@@ -190,7 +207,7 @@ impl Asked<'_> {
                 part: &because.part,
             }),
             unparsed: decision.unparsed.as_deref(),
-            policy_file: &self.origin,
+            policy_file: self.file(decision),
         }
     }
 }
@@ -235,7 +252,7 @@ pub fn told(asked: &Asked<'_>, decision: &Decision) -> String {
         }
     };
     row("message", &decision.message);
-    let mut from = asked.origin.clone();
+    let mut from = asked.file(decision).to_owned();
     match &decision.because {
         Some(because) => {
             row("policy", &format!("{}, rule {}", because.policy, because.rule));

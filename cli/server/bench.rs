@@ -12,7 +12,9 @@ use super::policy::{Case, Judged, run_id};
 use super::question::{Question, Verdict};
 use crate::audit::{self, Audit, Lines};
 use crate::failure::Failure;
+use crate::home::Home;
 use crate::mode::Mode;
+use crate::spent::Spent;
 
 /// A policy that decides questions of this process on whatever thread they come up, as long as
 /// no person is to be asked.
@@ -21,6 +23,7 @@ pub struct Bench {
     itself: Arc<Itself>,
     pipes: Arc<Mutex<Pipes>>,
     policies: PolicySet,
+    spent: Arc<Spent>,
     run: String,
     count: AtomicU64,
     docket: Mutex<Docket>,
@@ -36,13 +39,21 @@ struct Docket {
 impl Bench {
     /// # Errors
     /// The system has no random bytes to make ids of, or no thread that writes the audit.
-    pub fn new(mode: Mode, policies: PolicySet, audit: Audit) -> Result<Arc<Self>, Failure> {
+    pub fn new(
+        mode: Mode,
+        policies: PolicySet,
+        audit: Audit,
+        home: &Home,
+    ) -> Result<Arc<Self>, Failure> {
         audit::prepare();
+        let spent = Spent::of(home);
+        spent.keep(policies.memory());
         let bench = Arc::new(Self {
             mode,
             itself: Arc::new(Itself::here()),
             pipes: Arc::default(),
             policies,
+            spent: Arc::new(spent),
             run: run_id()?,
             count: AtomicU64::new(0),
             docket: Mutex::new(Docket { audit, is_behind: false }),
@@ -60,6 +71,8 @@ impl Bench {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         let case = Case {
             policies: self.policies.clone(),
+            projects: None,
+            spent: Arc::clone(&self.spent),
             itself: Arc::clone(&self.itself),
             pipes: Arc::clone(&self.pipes),
             joined: OnceCell::new(),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use nix::unistd::Pid;
-use rampart_policy::{Action, Call, Decision, Form, PolicySet};
+use rampart_policy::{Action, Call, Decision, Form, PolicySet, Rule};
 use serde::Serialize;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{spawn_blocking, spawn_local};
@@ -29,7 +29,9 @@ use crate::audit::{self, Audit, Lines, Record};
 use crate::failure::Failure;
 use crate::mode::Mode;
 use crate::policy_file::suggestion;
+use crate::project_policy::Projects;
 use crate::run::processes;
+use crate::spent::Spent;
 use crate::terminal::cut;
 use crate::token::Token;
 
@@ -203,6 +205,8 @@ impl Policy {
         self.count.set(self.count.get() + 1);
         Case {
             policies: rules.policies().clone(),
+            projects: rules.projects(),
+            spent: rules.spent(),
             itself: Arc::clone(&self.itself),
             pipes: Arc::clone(&self.pipes),
             joined: OnceCell::new(),
@@ -416,6 +420,8 @@ fn outcome(decision: &mut Decision, outcome: Outcome) {
 /// What the verdict depends on besides the question.
 pub struct Case {
     pub policies: PolicySet,
+    pub projects: Option<Arc<Projects>>,
+    pub spent: Arc<Spent>,
     pub itself: Arc<Itself>,
     pub pipes: Arc<Mutex<Pipes>>,
     pub mode: Mode,
@@ -446,7 +452,7 @@ impl Case {
     /// of its pipes. Only where a rule refuses what they make does that count.
     fn decision(&self, question: &Question<'_>) -> Decision {
         let call = question.call();
-        let alone = self.policies.evaluate(&call);
+        let alone = self.decide(&call);
         if !alone.allowed() || question.pipes() == [None, None] {
             return alone;
         }
@@ -484,6 +490,25 @@ impl Case {
             }),
         };
         (decision, start.elapsed())
+    }
+
+    /// The decision of the policies; what holds once and has is kept before anybody hears of it.
+    fn decide(&self, call: &Call<'_>) -> Decision {
+        let policies = match &self.projects {
+            Some(projects) => &projects.restrict(self.policies.clone(), call.cwd),
+            None => &self.policies,
+        };
+        let memory = policies.memory();
+        // It may have held in another run.
+        if policies.policies().iter().any(|policy| policy.rules().iter().any(Rule::once)) {
+            self.spent.keep(memory);
+        }
+        let before = memory.count_spent();
+        let decision = policies.evaluate(call);
+        if memory.count_spent() > before {
+            self.spent.keep(memory);
+        }
+        decision
     }
 
     fn conclude(
@@ -586,8 +611,9 @@ mod tests {
 
     use super::{LONG_BYTES, Policy, judge, unexplained};
     use crate::audit::{Audit, Durability};
+    use crate::home::Home;
     use crate::mode::Mode;
-    use crate::policy_file::{InForce, Origin, compile};
+    use crate::policy_file::{Files, InForce, Origin, compile};
     use crate::server::pending::Hold;
     use crate::server::question::Question;
     use crate::server::{Reload, runtime};
@@ -617,8 +643,11 @@ mod tests {
         let file = directory.path().join("p.yaml");
         let audit = directory.path().join("audit.jsonl");
         let policies = compile(RULES, &file).unwrap();
-        let (source, origin) = (RULES.to_owned(), Origin::File(file.clone()));
-        let rules = Reload::never(InForce { policies, source, origin, file }, Instant::now());
+        let (source, origin) = (RULES.to_owned(), Origin::File(file.clone(), 0));
+        let home = Home::locate().unwrap();
+        let files = Files::new(Some(&file), &home);
+        let in_force = InForce { policies, source, origin, files, home };
+        let rules = Reload::never(in_force, Instant::now());
         let log = Audit::open(&audit, Durability::Synced);
         let runtime = runtime().unwrap();
         let policy = Policy::new(Mode::Enforce, rules, log).unwrap();

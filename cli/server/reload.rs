@@ -1,4 +1,4 @@
-//! Takes over a policy file when it changes, and keeps the old policy where the
+//! Takes over policy files when they change, and keeps the old policy where the
 //! new text is not one.
 
 use std::fs::{File, Metadata};
@@ -14,7 +14,9 @@ use rampart_policy::PolicySet;
 
 use crate::audit::Audit;
 use crate::owner;
-use crate::policy_file::{InForce, Origin, compile};
+use crate::policy_file::{Files, InForce, Origin, compile_all, joined};
+use crate::project_policy::Projects;
+use crate::spent::Spent;
 
 /// How long a look at the file is good for.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -27,37 +29,50 @@ const FAULT: &str = "the policy engine failed on this text; please report it wit
 /// What changes when a file does.
 type Fingerprint = (u64, u64, u64, i64, i64, i64, i64);
 
-/// The policy in force, and the file that it follows, if it follows one.
+/// The policy in force, and the files that it follows, if it follows any.
 pub struct Reload {
     policies: PolicySet,
     name: String,
     source: String,
-    file: Option<PathBuf>,
-    seen: Option<Fingerprint>,
-    /// The file is not there, and that is known or was said.
+    files: Option<Files>,
+    /// The files that the policy in force is from.
+    from: Vec<PathBuf>,
+    seen: Vec<(PathBuf, Fingerprint)>,
+    /// One is not there, and that was said.
     missing: bool,
     looked: Instant,
+    projects: Option<Arc<Projects>>,
+    spent: Arc<Spent>,
 }
 
 impl Reload {
-    /// Keeps to a policy that was just loaded, whatever becomes of its file: whom it is about
-    /// may be able to write to that.
+    /// Keeps to a policy that was just loaded, whatever becomes of its files: whom it is about
+    /// may be able to write to them.
     pub fn never(policy: InForce, now: Instant) -> Self {
-        Self { file: None, ..Self::new(policy, now) }
+        Self { files: None, projects: None, ..Self::new(policy, now) }
     }
 
     /// Starts from a policy that was just loaded.
     pub fn new(policy: InForce, now: Instant) -> Self {
-        let InForce { policies, source, origin, file } = policy;
+        let InForce { policies, source, origin, files, home } = policy;
+        let spent = Spent::of(&home);
+        spent.keep(policies.memory());
         Self {
             policies,
             name: origin.to_string(),
             source,
-            file: Some(file),
-            // Not what `stat` says now: the file may have changed since it was read.
-            seen: None,
-            missing: origin == Origin::Starter,
+            // Not what `stat` says now: a file may have changed since it was read.
+            from: if origin == Origin::Starter {
+                Vec::new()
+            } else {
+                files.there().unwrap_or_default()
+            },
+            files: Some(files),
+            seen: Vec::new(),
+            missing: false,
             looked: now,
+            projects: Some(Arc::new(Projects::new(home))),
+            spent: Arc::new(spent),
         }
     }
 
@@ -66,55 +81,88 @@ impl Reload {
         &self.policies
     }
 
+    /// What projects say, where that depends on where a command runs.
+    pub fn projects(&self) -> Option<Arc<Projects>> {
+        self.projects.clone()
+    }
+
+    /// Where it is kept which rules are spent.
+    pub fn spent(&self) -> Arc<Spent> {
+        Arc::clone(&self.spent)
+    }
+
     /// Where it is from.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Looks whether the file has changed, unless that was done a moment ago.
+    /// Looks whether a file has changed, unless that was done a moment ago.
     pub fn look(&mut self, now: Instant, audit: &mut Audit) {
-        let Some(file) = self.file.clone() else { return };
         if now.saturating_duration_since(self.looked) < INTERVAL {
             return;
         }
         self.looked = now;
-        match std::fs::metadata(&file) {
-            Ok(metadata) => {
-                self.missing = false;
-                let fingerprint = fingerprint(&metadata);
-                if metadata.is_file() && self.seen != Some(fingerprint) && settled(&metadata) {
-                    self.seen = Some(fingerprint);
-                    self.take_over(&file, audit);
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.missing => {
-                self.missing = true;
-                self.seen = None;
+        self.spent.keep(self.policies.memory());
+        let Some(Ok(there)) = self.files.as_ref().map(Files::there) else { return };
+        let is_gone = |file: &&PathBuf| {
+            std::fs::metadata(file).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        if let Some(file) = self.from.iter().find(is_gone) {
+            if !self.missing {
                 let message = format!("the policy {} is gone; the old one stays", file.display());
                 audit.event("policy-missing", &message);
             }
-            Err(_) => {}
+            self.missing = true;
+            self.seen.clear();
+            return;
+        }
+        self.missing = false;
+        let mut facts = Vec::with_capacity(there.len());
+        for file in there {
+            let Ok(metadata) = std::fs::metadata(&file) else { return };
+            if !metadata.is_file() || !settled(&metadata) {
+                return;
+            }
+            facts.push((file, fingerprint(&metadata)));
+        }
+        if !facts.is_empty() && self.seen != facts {
+            let files: Vec<PathBuf> = facts.iter().map(|(file, _)| file.clone()).collect();
+            self.seen = facts;
+            self.take_over(files, audit);
         }
     }
 
-    fn take_over(&mut self, file: &Path, audit: &mut Audit) {
-        let compiled = read(file).and_then(|(source, owner)| {
-            if source == self.source {
+    fn take_over(&mut self, files: Vec<PathBuf>, audit: &mut Audit) {
+        let read = || {
+            let mut sources = Vec::new();
+            let mut owners = Vec::new();
+            for file in files {
+                let (source, owner) = read(&file)?;
+                owners.push(owner::name(owner));
+                sources.push((source, file));
+            }
+            Ok((sources, owners))
+        };
+        let compiled = read().and_then(|(sources, owners)| {
+            if joined(&sources) == self.source {
                 return Ok(None);
             }
-            let compiled = catch_unwind(|| compile(&source, file));
+            let compiled = catch_unwind(|| compile_all(&sources));
             let compiled = compiled.unwrap_or_else(|_| Err(FAULT.to_owned()));
-            compiled.map(|policies| Some((policies, source, owner)))
+            compiled.map(|policies| Some((policies, sources, owners)))
         });
         match compiled {
             Ok(None) => {}
-            Ok(Some((policies, source, owner))) => {
+            Ok(Some((policies, sources, mut owners))) => {
                 // What was counted and is spent stays so.
                 self.policies = policies.remembering(Arc::clone(self.policies.memory()));
-                self.source = source;
-                self.name = file.display().to_string();
-                let (file, owner) = (file.display(), owner::name(owner));
-                let message = format!("the policy {file} was read anew; it is {owner}'s");
+                self.source = joined(&sources);
+                self.from = sources.into_iter().map(|(_, file)| file).collect();
+                let first = self.from.first().cloned().unwrap_or_default();
+                self.name = Origin::File(first, self.from.len().saturating_sub(1)).to_string();
+                owners.dedup();
+                let (name, owners) = (&self.name, owners.join(" and "));
+                let message = format!("the policy {name} was read anew; it is {owners}'s");
                 audit.event("policy-reloaded", &message);
             }
             Err(fault) => {

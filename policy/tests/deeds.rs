@@ -388,3 +388,34 @@ fn a_command_is_explained_as_it_is_judged() {
     let unread = rampart_policy::explain(&Call { command: "ls )", ..HERE });
     assert!(unread.unparsed.is_some());
 }
+
+#[test]
+fn several_files_are_one_policy_and_a_project_s_may_only_restrict() {
+    let rule = |name: &str, action: &str, pattern: &str| {
+        format!(
+            "policies:\n- {{name: {name}, rules: [{{action: {action}, when: {{command_matches: '{pattern}'}}, message: m}}]}}\n"
+        )
+    };
+    let first = format!("default_action: allow\n{}", rule("a", "deny", "x*"));
+    let (second, third) = (rule("b", "deny", "y*"), rule("a", "deny", "z*"));
+    let files =
+        [(first.as_str(), "1.yaml"), (second.as_str(), "2.yaml"), (third.as_str(), "3.yaml")];
+    let policies = PolicySet::parse_all(&files).expect("right files");
+    let of = |policies: &PolicySet, command| policies.evaluate(&Call { command, ..HERE });
+    assert_eq!(["x", "y", "z"].map(|it| of(&policies, it).action), [Deny, Deny, Allow]);
+    assert_eq!(of(&policies, "y").because.expect("a rule").file, "2.yaml");
+    assert!(policies.warnings().iter().any(|warning| warning.text.contains("in 1.yaml as well")));
+    let wrong = PolicySet::parse_all(&[(&first, "1.yaml"), ("policies: 1", "2.yaml")]);
+    assert!(wrong.expect_err("a wrong file").to_string().contains("2.yaml:1"));
+
+    let project = |text: &str| PolicySet::parse(text, "/w/.rampart/policy.yaml").expect("a file");
+    let restricts = policies.clone().restricted_by(&project(&rule("p", "deny", "z*")));
+    let decision = of(&restricts, "z");
+    assert_eq!((decision.action, decision.message.as_str()), (Deny, "[Project Policy] m"));
+    assert!(decision.because.expect("a rule").of_project);
+    // Neither its permissions nor its default, which denies here, count.
+    let allows = policies.clone().restricted_by(&project(&rule("p", "allow", "x*")));
+    assert_eq!(["x", "ls"].map(|it| of(&allows, it).action), [Deny, Allow]);
+    let unread = of(&policies.refusing("cannot read p"), "ls");
+    assert_eq!((unread.action, unread.message.as_str()), (Deny, "[Project Policy] cannot read p"));
+}

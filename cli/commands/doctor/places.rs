@@ -66,7 +66,7 @@ fn policy(home: &Home) -> Vec<Check> {
         Ok(policy) => policy,
         Err(failure) => return vec![Check::failure("policy", &failure)],
     };
-    let Origin::File(path) = &policy.origin else {
+    let Origin::File(path, _) = &policy.origin else {
         return vec![Check::ok("policy", "none of your own: the built-in starter is in force")];
     };
     let shown = path.display();

@@ -18,6 +18,7 @@ mod person;
 mod picture;
 #[cfg(target_os = "linux")]
 mod pipes;
+mod policy_files;
 mod preload;
 mod reach;
 mod relay;

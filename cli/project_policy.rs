@@ -1,0 +1,89 @@
+//! A project's own `.rampart/policy.yaml`, in the directory where a command runs or one above
+//! it: it may only restrict.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rampart_policy::PolicySet;
+
+use crate::home::{self, Home};
+use crate::policy_file::compile;
+
+/// For how long it is known what a directory's projects say.
+const KNOWN_FOR: Duration = Duration::from_millis(500);
+/// Of how many directories that is known at once.
+const MAX_KNOWN: usize = 256;
+
+/// The policies, as the projects restrict them that `here` is in. One that is there and cannot
+/// be read refuses everything.
+pub fn restrict(policies: PolicySet, here: &Path, home: &Home) -> PolicySet {
+    apply(policies, &read(here, home))
+}
+
+type Project = Result<PolicySet, String>;
+
+fn apply(policies: PolicySet, projects: &[Project]) -> PolicySet {
+    projects.iter().fold(policies, |policies, project| match project {
+        Ok(project) => policies.restricted_by(project),
+        Err(why) => policies.refusing(why),
+    })
+}
+
+/// The projects that `here` is in, the nearest first.
+fn read(here: &Path, home: &Home) -> Vec<Project> {
+    let own = home::of_user().map(|home| Path::new(home).join(".rampart"));
+    let is_own = |folder: &Path| folder == home.directory() || Some(folder) == own.as_deref();
+    let folders = here.ancestors().map(|folder| folder.join(".rampart"));
+    folders
+        .filter(|folder| !is_own(folder))
+        .filter_map(|folder| {
+            let file = folder.join("policy.yaml");
+            match std::fs::read_to_string(&file) {
+                Ok(source) => Some(compile(&source, &file)),
+                Err(error) if is_absence(&error) => None,
+                Err(error) => Some(Err(format!("cannot read {}: {error}", file.display()))),
+            }
+        })
+        .collect()
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// What projects say, for a server that is asked from many directories.
+#[derive(Debug)]
+pub struct Projects {
+    home: Home,
+    known: Mutex<HashMap<PathBuf, (Instant, Vec<Project>)>>,
+}
+
+impl Projects {
+    pub fn new(home: Home) -> Self {
+        Self { home, known: Mutex::default() }
+    }
+
+    /// The policies, as the projects restrict them that a command's directory is in.
+    pub fn restrict(&self, policies: PolicySet, here: Option<&str>) -> PolicySet {
+        let Some(here) = here.map(Path::new).filter(|here| here.is_absolute()) else {
+            return policies;
+        };
+        let now = Instant::now();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((when, projects)) = known.get(here)
+            && now.saturating_duration_since(*when) < KNOWN_FOR
+        {
+            return apply(policies, projects);
+        }
+        if known.len() >= MAX_KNOWN {
+            known.clear();
+        }
+        let projects = read(here, &self.home);
+        let restricted = apply(policies, &projects);
+        known.insert(here.to_path_buf(), (now, projects));
+        restricted
+    }
+}

@@ -1,0 +1,88 @@
+//! Rules that hold once, and have: kept in a file, so that they do not hold again after a
+//! restart, or in another run.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use rampart_policy::Memory;
+
+use crate::failure::say;
+use crate::home::{Home, make_private_directory};
+
+/// The file, as far as it was read and written.
+#[derive(Debug)]
+pub struct Spent {
+    file: PathBuf,
+    at: Mutex<At>,
+}
+
+#[derive(Debug, Default)]
+struct At {
+    /// How much of the file is known, in bytes.
+    read: u64,
+    /// How many names are in the file, of those that the memory has.
+    kept: usize,
+    /// Whether it was said that it cannot be written.
+    said: bool,
+}
+
+impl Spent {
+    pub fn of(home: &Home) -> Self {
+        Self { file: home.spent(), at: Mutex::default() }
+    }
+
+    /// Keeps what was spent since, and learns what others have spent.
+    pub fn keep(&self, memory: &Memory) {
+        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = self.exchange(&mut at, memory)
+            && error.kind() != io::ErrorKind::NotFound
+            && !std::mem::replace(&mut at.said, true)
+        {
+            let file = self.file.display();
+            say(format!("cannot keep in {file} that a rule has held once: {error}"));
+        }
+    }
+
+    fn exchange(&self, at: &mut At, memory: &Memory) -> io::Result<()> {
+        let length = std::fs::metadata(&self.file).map_or(0, |metadata| metadata.len());
+        if length > at.read {
+            let mut text = String::new();
+            let mut file = File::open(&self.file)?;
+            file.seek(SeekFrom::Start(at.read))?;
+            file.read_to_string(&mut text)?;
+            // A line that is still being written is read the next time.
+            let whole = text.rfind('\n').map_or(0, |end| end + 1);
+            at.read += whole as u64;
+            memory.also_spent(
+                text[..whole].lines().filter_map(|line| serde_json::from_str(line).ok()),
+            );
+            if memory.count_spent() == at.kept + text[..whole].lines().count() {
+                at.kept = memory.count_spent();
+            }
+        }
+        if memory.count_spent() <= at.kept {
+            return Ok(());
+        }
+        if let Some(directory) = self.file.parent() {
+            make_private_directory(directory)?;
+        }
+        let spent = memory.spent();
+        let mut lines = String::new();
+        for name in &spent[at.kept..] {
+            lines += &serde_json::to_string(name)?;
+            lines.push('\n');
+        }
+        let mut options = OpenOptions::new();
+        options
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&self.file)?
+            .write_all(lines.as_bytes())?;
+        at.kept = spent.len();
+        Ok(())
+    }
+}
