@@ -25,14 +25,14 @@ pub const CONNECTIONS: usize = 32;
 const IDLE_TIME: Duration = Duration::from_secs(50);
 
 /// One connection.
-pub struct Connection {
+struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// By the clock that goes on while the machine sleeps.
     used: SystemTime,
 }
 
 impl Connection {
-    pub fn new(sender: SendRequest<Full<Bytes>>) -> Self {
+    fn new(sender: SendRequest<Full<Bytes>>) -> Self {
         Self { sender, used: SystemTime::now() }
     }
 
@@ -123,7 +123,7 @@ impl Client {
                 sent => return sent.map(|response| (kept, response)),
             }
         }
-        let mut fresh = self.connector.connect(&self.remote).await?;
+        let mut fresh = Connection::new(self.connector.connect(&self.remote).await?);
         let response = fresh.send(self.request(endpoint, body)).await?;
         Ok((fresh, response))
     }

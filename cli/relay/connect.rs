@@ -5,10 +5,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Empty;
+use http_body_util::{Empty, Full};
 use hyper::Request;
 use hyper::body::Bytes;
-use hyper::client::conn::http1;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::HOST;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -16,7 +16,6 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::client::Connection;
 use super::fault::Fault;
 use super::remote::{Proxy, Remote};
 
@@ -40,7 +39,7 @@ impl Connector {
     ///
     /// # Errors
     /// There is none, or it is not the server's.
-    pub async fn connect(&self, remote: &Remote) -> Result<Connection, Fault> {
+    pub async fn connect(&self, remote: &Remote) -> Result<SendRequest<Full<Bytes>>, Fault> {
         let stream = match &self.proxy {
             None => self.open(&remote.host, remote.port).await?,
             Some(proxy) => {
@@ -54,7 +53,7 @@ impl Connector {
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| Fault::of(&error))?;
         // It ends with the sender, or with the connection.
         tokio::spawn(driver);
-        Ok(Connection::new(sender))
+        Ok(sender)
     }
 
     async fn open(&self, host: &str, port: u16) -> Result<TcpStream, Fault> {
