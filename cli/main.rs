@@ -14,6 +14,7 @@ mod output;
 mod owner;
 mod policy_edit;
 mod policy_file;
+mod program;
 mod project_policy;
 mod relay;
 mod rule_file;

@@ -18,13 +18,13 @@ use rampart_policy::PolicySet;
 use crate::audit::Audit;
 use crate::audit::Durability;
 use crate::command_line::command_line;
-use crate::commands::doctor;
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, say};
 use crate::home::Home;
 use crate::library;
 use crate::mode::Mode;
 use crate::policy_file::InForce;
+use crate::program::coverage_of;
 use crate::project_policy;
 use crate::relay::{self, Order, Proxy, Remote};
 use crate::run::environment::{self, Guard, URL, variable};
@@ -313,7 +313,7 @@ fn run_sealed(
 /// Refuses a command that macOS keeps the library out of: nothing of all that it starts
 /// would be seen. On Linux the variable reaches at least what such a program starts.
 fn check_takes_library(program: &OsStr) -> Result<(), Failure> {
-    match doctor::coverage_of(program) {
+    match coverage_of(program) {
         Some(coverage) if coverage.withholds_library(Os::MacOs) => {
             let program = command_line(&[program.to_owned()]);
             Err(Failure::cannot_run(format!(

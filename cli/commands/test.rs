@@ -10,11 +10,11 @@ use rampart_policy::{Because, COVERAGES, Call, Decision, Form, Outcome};
 use serde::Serialize;
 
 use crate::command_line::{command_line, how_to_allow};
-use crate::commands::doctor::coverage_of;
 use crate::failure::Failure;
 use crate::home::{self, Home};
 use crate::output;
 use crate::policy_file::{InForce, Origin};
+use crate::program::coverage_of;
 use crate::project_policy;
 use crate::server::verdict_name;
 

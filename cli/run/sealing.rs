@@ -6,9 +6,9 @@ use clap::ValueEnum;
 use rampart_core::coverage::{Coverage, Os};
 
 use super::agents;
-use crate::commands::doctor::coverage_of;
 use crate::failure::{Failure, say};
 use crate::mode::Mode;
+use crate::program::coverage_of;
 use crate::run::environment::variable;
 
 /// Error numbers above the kernel's own, and up to the highest (`MAX_ERRNO`, linux/err.h).

@@ -1,7 +1,6 @@
 //! `rampart doctor`: whether everything is in place, and how much the guard will see of a
 //! program.
 
-mod disk;
 mod fix;
 mod homebrew;
 mod places;
@@ -18,8 +17,6 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output;
-
-pub use program::coverage_of;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -1,26 +1,18 @@
 //! Says how much the guard will see of a program, and why.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::fmt::{Display, Write as _};
-use std::io;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use nix::unistd::{AccessFlags, access};
-use rampart_core::coverage::{Coverage, Host, Os, follow};
+use rampart_core::coverage::Coverage;
 use serde::Serialize;
 
-use super::disk::{Disk, Step, What};
 use super::homebrew::{Instead, instead};
 use crate::command_line::command_line;
 use crate::failure::Failure;
 use crate::output;
+use crate::program::{Seen, Step, What, find, look};
 use crate::run::sealing::need_of;
-
-/// How much will be seen of the program of this name or path, where that is known.
-pub fn coverage_of(name: &OsStr) -> Option<Coverage> {
-    find(name).ok().and_then(|path| look(&path).ok()).and_then(|look| look.coverage)
-}
 
 /// Writes how much will be seen of the program that a command starts, and gives whether it is
 /// everything.
@@ -29,10 +21,10 @@ pub fn coverage_of(name: &OsStr) -> Option<Coverage> {
 /// There is no such program.
 pub fn run(name: &OsStr, command: &[OsString], json: bool) -> Result<bool, Failure> {
     let path = find(name)?;
-    let mut looked = look(&path).map_err(|error| {
+    let Seen { coverage, steps } = look(&path).map_err(|error| {
         Failure::new(format!("cannot tell what {} is: {error}", path.display()))
     })?;
-    looked.need = need_of(command);
+    let looked = Looked { coverage, need: need_of(command), steps };
     if json {
         output::json(&looked.report(&path))?;
     } else {
@@ -41,41 +33,12 @@ pub fn run(name: &OsStr, command: &[OsString], json: bool) -> Result<bool, Failu
     Ok(looked.is_whole())
 }
 
-/// The program of this name or path, as a shell would find it.
-fn find(name: &OsStr) -> Result<PathBuf, Failure> {
-    let shown = name.display();
-    let can_run = |path: &Path| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
-    if name.as_bytes().contains(&b'/') {
-        let path = PathBuf::from(name);
-        return match path.symlink_metadata() {
-            Err(_) => Err(Failure::not_found(format!("there is no {shown}"))),
-            Ok(_) if can_run(&path) => Ok(path),
-            Ok(_) => Err(Failure::cannot_run(format!("{shown} is nothing that you can execute"))),
-        };
-    }
-    let search = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&search)
-        .map(|directory| directory.join(name))
-        .find(|path| !name.is_empty() && can_run(path))
-        .ok_or_else(|| Failure::not_found(format!("there is no program {shown} in your PATH")))
-}
-
-/// What was found out about a program.
+/// What was found out about a program, and what a run needs for it.
 struct Looked {
     coverage: Option<Coverage>,
     /// Why the library alone will not do for it, or for what it launches.
     need: Option<&'static str>,
     steps: Vec<Step>,
-}
-
-fn look(path: &Path) -> io::Result<Looked> {
-    let mut disk = Disk::default();
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    let search = std::env::var_os("PATH").unwrap_or_default();
-    // On macOS what `env` starts is not followed, for the system protects `env` itself.
-    let around_env = (Os::HERE == Os::Linux).then(|| search.as_bytes());
-    let coverage = follow(&mut disk, Host::HERE, &path, around_env)?;
-    Ok(Looked { coverage, need: None, steps: disk.steps })
 }
 
 /// What was found out, for a program to read.
@@ -181,7 +144,7 @@ impl Looked {
             return Some(format!("start its interpreter yourself, with {} after it", quoted(path)));
         }
         let is_covered =
-            |path: &Path| look(path).is_ok_and(|looked| looked.coverage == Some(Coverage::Full));
+            |path: &Path| look(path).is_ok_and(|seen| seen.coverage == Some(Coverage::Full));
         Some(match instead(&last.path, is_covered)? {
             Instead::Start(path) => format!("{} is seen in full", quoted(&path)),
             Instead::Install(formula) => {

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use rampart_core::coverage::Coverage;
 
 use super::Check;
-use super::program::coverage_of;
 use crate::home::Home;
 use crate::library;
+use crate::program::coverage_of;
 use crate::run::environment::PRELOAD;
 
 /// A program that does nothing ends in a fraction of this.
