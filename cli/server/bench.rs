@@ -65,9 +65,12 @@ impl Bench {
         Ok(bench)
     }
 
-    /// The verdict, as the server would give it; `None`: a person is to be asked, by the
-    /// server.
+    /// The verdict, as the server would give it. `None`: that is for the server, which may have
+    /// to ask a person, and knows by what commands it would be ended itself.
     pub fn decide(&self, question: &Question<'_>) -> Option<Verdict> {
+        if Itself::may_be_meant(&question.params.command) {
+            return None;
+        }
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         let case = Case {
             policies: self.policies.clone(),

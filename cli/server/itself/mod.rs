@@ -85,14 +85,20 @@ impl Itself {
         }
     }
 
+    /// Whether a command could be one that ends a process.
+    pub fn may_be_meant(line: &str) -> bool {
+        ["kill", "fuser"].iter().any(|word| line.contains(word))
+    }
+
     /// Why a command is refused, if it would end this process.
     pub fn refuses(&self, line: &str) -> Option<String> {
         if line.contains("rampart") && words::any_command(line, &mut |words| is_for_a_person(words))
         {
             return Some(FOR_A_PERSON.to_owned());
         }
-        let may = ["kill", "fuser"].iter().any(|word| line.contains(word));
-        (may && words::any_command(line, &mut |words| killers::reaches(self, words))).then(|| {
+        (Self::may_be_meant(line)
+            && words::any_command(line, &mut |words| killers::reaches(self, words)))
+        .then(|| {
             format!(
                 "This would end the policy server that guards this run (process {}). Name what is \
                  to end more exactly.",

@@ -273,23 +273,31 @@ fn server_of(sealed: &Sealed) -> Option<i32> {
 #[test]
 fn the_keeper_decides_by_itself_where_the_policy_is_the_runs_own() {
     let sealed = Sealed::new();
-    let script =
-        sealed.script("echo\nread x\npermitted\nforbidden\nsh -c 'forbidden x'\necho $?\n");
+    let script = sealed.script(
+        "echo\nread server\nenv kill -9 $server\necho $?\nread x\n\
+         permitted\nforbidden\nsh -c 'forbidden x'\necho $?\n",
+    );
     let mut command = sealed.command(&[], &["sh", text(&script)]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
     let mut said = BufReader::new(child.stdout.take().unwrap());
     said.read_line(&mut String::new()).unwrap();
     let server = server_of(&sealed).expect("a server").to_string();
+    // What would end the server is asked of it, for it knows itself.
+    writeln!(stdin, "{server}").unwrap();
+    let mut status = String::new();
+    said.read_line(&mut status).unwrap();
+    assert!(status == "126\n" && server_of(&sealed).is_some(), "{status}");
     let killed = std::process::Command::new("kill").args(["-9", &server]).status().unwrap();
     assert!(killed.success());
     wait_until("the end of the server", || server_of(&sealed).is_none());
-    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    stdin.write_all(b"\n").unwrap();
     let mut rest = String::new();
     said.read_to_string(&mut rest).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(rest, "126\n", "{}", stderr(&output));
     assert!(sealed.ran("permitted") && !sealed.ran("forbidden"));
     assert_eq!(stderr(&output).matches("Do something else").count(), 2, "{}", stderr(&output));
-    sealed.0.audit_of(3);
+    sealed.0.audit_of(4);
 }
