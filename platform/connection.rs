@@ -14,7 +14,7 @@ use rampart_core::verdict::{Outcome, Unreachable};
 
 use crate::descriptor::{Descriptor, Errno, Event};
 use crate::os::sys::{self, Address, Patience, SignalMask};
-use crate::state::{Descriptors, Equipment, State};
+use crate::state::{Equipment, State};
 
 /// Below are the numbers that programs count on (0 to 2) and shells play with.
 const LOWEST_DESCRIPTOR: i32 = 64;
@@ -26,7 +26,7 @@ const LONGEST_DWELL_MS: u32 = 50;
 /// So long a connection to this machine may take to come about before it is tried anew.
 const QUEUE_WAIT_MS: u32 = 20;
 /// For request and answer, one after the other, on the stack.
-const BUFFER_BYTES: usize = 528;
+const BUFFER_BYTES: usize = 512;
 
 const NO_SERVER: Outcome = Outcome::Unreachable(Unreachable::NoServer);
 const NO_DESCRIPTOR: Outcome = Outcome::Fault("no file descriptor is to be had for the check");
@@ -36,11 +36,11 @@ const KILLED: Outcome = Outcome::Fault("the check was killed");
 const TOO_EARLY: Outcome =
     Outcome::Garbled("the policy server answered before it had the whole question");
 
-/// Asks; `reader` holds what the answer said.
+/// Asks; `reader` holds what the answer said. `is_own` is [`State::is_own`].
 pub fn ask<'q>(
     state: &State,
     equipment: &Equipment,
-    descriptors: Descriptors,
+    is_own: bool,
     question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
     reader: &mut Reader,
 ) -> Outcome {
@@ -52,24 +52,16 @@ pub fn ask<'q>(
         wait_ms: if state.ask_ms == 0 { 0 } else { state.ask_ms.saturating_add(state.timeout_ms) },
         blocked: None,
     };
-    match descriptors {
-        Descriptors::Own => exchange.by_kept_connection(state.timeout_ms.min(LONGEST_DWELL_MS)),
-        // Who waits for a child is deaf to signals, and a person may take minutes.
-        Descriptors::WithGap if state.ask_ms > 0 => exchange.by_new_connection().0.outcome,
-        Descriptors::WithGap => {
-            let mut outcome = KILLED;
-            sys::apart(|| outcome = exchange.by_new_connection().0.outcome);
-            outcome
-        }
-        Descriptors::Copied => {
-            // A handler of the parent's would run in its memory here (vfork(2), "Caveats"). The
-            // mask is inherited by the program, so it is put back.
-            let mask = SignalMask::ALL.block();
-            exchange.blocked = Some(mask);
-            let outcome = exchange.by_new_connection().0.outcome;
-            mask.restore();
-            outcome
-        }
+    if is_own {
+        exchange.by_kept_connection(state.timeout_ms.min(LONGEST_DWELL_MS))
+    } else {
+        // A handler of the parent's would run in its memory here (vfork(2), "Caveats"). The
+        // mask is inherited by the program, so it is put back.
+        let mask = SignalMask::ALL.block();
+        exchange.blocked = Some(mask);
+        let outcome = exchange.by_new_connection().0.outcome;
+        mask.restore();
+        outcome
     }
 }
 
@@ -87,8 +79,10 @@ struct Exchange<'x, 'q, Arguments> {
 
 impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Arguments> {
     fn by_kept_connection(&mut self, dwell_ms: u32) -> Outcome {
-        let Some(mut slot) = Slot::take() else { return self.by_new_connection().0.outcome };
-        if let Some(kept) = slot.connection() {
+        let mut slot = Slot::take();
+        if let Some(slot) = &mut slot
+            && let Some(kept) = slot.connection()
+        {
             let end = self.converse(&kept, Some(dwell_ms));
             // The server may have closed it just now: that is no failure.
             let was_stale =
@@ -100,8 +94,15 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
                 return end.outcome;
             }
         }
+        // A new one is not to take the number of a closed stream. But who waits for a child is deaf
+        // to signals, and a person may take minutes.
+        if self.wait_ms == 0 && sys::lacks_stream() {
+            let mut outcome = KILLED;
+            sys::apart(|| outcome = self.by_new_connection().0.outcome);
+            return outcome;
+        }
         let (end, fresh) = self.by_new_connection();
-        if let Some(fresh) = fresh.filter(|_| end.reusable) {
+        if let (Some(slot), Some(fresh), true) = (&mut slot, fresh, end.reusable) {
             slot.keep(fresh, dwell_ms);
         }
         end.outcome

@@ -17,7 +17,7 @@ use crate::environment::{self, Given, NoMemory};
 use crate::os::{self, Real, sys};
 use crate::program::Program;
 use crate::refusal::{self, Place, Reason};
-use crate::state::{self, Descriptors, State};
+use crate::state::{self, State};
 use crate::{connection, errno, report};
 
 const KEEPER_IS_GONE: &str = "the keeper of this sealed run is gone, and nothing starts without it";
@@ -50,7 +50,7 @@ pub unsafe fn start<Function>(
     // SAFETY: the caller's promise.
     let is_off = unsafe { keeps_off(state, &program, given) };
     let coverage = if state.is_sealed {
-        os::uncancelled(|| program.look(state.descriptors()))?
+        os::uncancelled(|| program.look(state.is_own()))?
     } else {
         pass_program(state, &program, is_off, &mut place)?
     };
@@ -204,10 +204,10 @@ pub fn pass_program(
     place: &mut Place<'_>,
 ) -> Result<Option<Coverage>, c_int> {
     os::uncancelled(|| {
-        let descriptors = state.descriptors();
-        let coverage = program.look(descriptors)?;
+        let is_own = state.is_own();
+        let coverage = program.look(is_own)?;
         let coverage = if is_off { OFF } else { coverage };
-        pass_seen(state, descriptors, program, coverage, place)?;
+        pass_seen(state, is_own, program, coverage, place)?;
         Ok(coverage)
     })
 }
@@ -216,7 +216,7 @@ pub fn pass_program(
 #[inline(never)]
 fn pass_seen(
     state: &State,
-    descriptors: Descriptors,
+    is_own: bool,
     program: &Program<'_>,
     coverage: Option<Coverage>,
     place: &mut Place<'_>,
@@ -228,7 +228,7 @@ fn pass_seen(
         question.pipes =
             Pipes { stdin: sys::pipe(libc::STDIN_FILENO), stdout: sys::pipe(libc::STDOUT_FILENO) };
     }
-    pass(state, descriptors, question, || program.is_shell_line(), place)
+    pass(state, is_own, question, || program.is_shell_line(), place)
 }
 
 #[inline(never)]
@@ -240,14 +240,14 @@ fn pass_line(state: &State, line: &[u8], place: &mut Place<'_>) -> Result<Option
         let question = Question { coverage, ..Question::about_line(line, cwd) };
         // No shell in this process's sight is handed what is asked about here.
         let is_within = matches!(place, Place::Within);
-        pass(state, state.descriptors(), question, || !is_within, place)?;
+        pass(state, state.is_own(), question, || !is_within, place)?;
         Ok(coverage)
     })
 }
 
 fn pass<'q>(
     state: &State,
-    descriptors: Descriptors,
+    is_own: bool,
     mut question: Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
     is_shell_line: impl FnOnce() -> bool,
     place: &mut Place<'_>,
@@ -257,7 +257,7 @@ fn pass<'q>(
     let begun = if state.debug { sys::now_us() } else { 0 };
     let mut reader = Reader::default();
     let outcome = match &state.equipment {
-        Ok(equipment) => connection::ask(state, equipment, descriptors, question, &mut reader),
+        Ok(equipment) => connection::ask(state, equipment, is_own, question, &mut reader),
         Err(why) => Outcome::Fault(why),
     };
     // Where the library can reach nobody, the keeper still can, who is asked about the line's shell.

@@ -10,11 +10,22 @@ use crate::descriptor::{Descriptor, Errno, FileStatus};
 use crate::os::sys;
 
 /// How much will be seen of the program at `path`; `None` where that is not known. A forked
-/// child should not remember: it would copy a page of memory for what its exec forgets.
-pub fn look(path: &CStr, remembers: bool) -> Result<Option<Coverage>, Errno> {
+/// child, in a process that is not the library's own, does not remember: it would copy a page of
+/// memory for what its exec forgets.
+pub fn look(path: &CStr, is_own: bool) -> Result<Option<Coverage>, Errno> {
     if let Some(coverage) = remembered(path)? {
         return Ok(Some(coverage));
     }
+    let mut found = Ok(None);
+    if is_own && sys::lacks_stream() {
+        sys::apart(|| found = look_anew(path, true));
+    } else {
+        found = look_anew(path, is_own);
+    }
+    found
+}
+
+fn look_anew(path: &CStr, remembers: bool) -> Result<Option<Coverage>, Errno> {
     let mut opened = Opened::default();
     let coverage = follow(&mut opened, Host::HERE, path, None)?;
     // What a script is depends on other files.

@@ -11,7 +11,6 @@ use crate::abi::{Strings, Text};
 use crate::descriptor::Errno;
 use crate::os;
 use crate::os::sys;
-use crate::state::Descriptors;
 
 /// A program as a function is told to start it.
 pub struct Program<'p> {
@@ -50,17 +49,8 @@ impl<'p> Program<'p> {
     /// Other errors are left to the kernel, which may look with another user id, and reads
     /// what can only be executed.
     #[inline(never)]
-    pub fn look(&self, descriptors: Descriptors) -> Result<Option<Coverage>, c_int> {
-        if descriptors == Descriptors::WithGap {
-            let mut found = Ok(None);
-            sys::apart(|| found = self.look_here(true));
-            return found;
-        }
-        self.look_here(descriptors == Descriptors::Own)
-    }
-
-    fn look_here(&self, remembers: bool) -> Result<Option<Coverage>, c_int> {
-        match os::coverage_of(self, remembers) {
+    pub fn look(&self, is_own: bool) -> Result<Option<Coverage>, c_int> {
+        match os::coverage_of(self, is_own) {
             Err(Errno(
                 errno @ (libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG),
             )) => Err(errno),

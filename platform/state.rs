@@ -43,27 +43,10 @@ pub struct State {
     pub real: Real,
 }
 
-/// Whose descriptors a check uses.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Descriptors {
-    /// Those of the process that read the state, among which a connection may be kept.
-    Own,
-    /// The same, but a standard stream is closed, whose number is not to be taken.
-    WithGap,
-    /// The copy that a forked or vforked child has.
-    Copied,
-}
-
 impl State {
-    /// Whose descriptors a check in this process uses.
-    pub fn descriptors(&self) -> Descriptors {
-        if sys::getpid() != self.pid {
-            Descriptors::Copied
-        } else if sys::lacks_stream() {
-            Descriptors::WithGap
-        } else {
-            Descriptors::Own
-        }
+    /// Whether this is the process that read it, and not a forked or vforked child of that.
+    pub fn is_own(&self) -> bool {
+        sys::getpid() == self.pid
     }
 }
 

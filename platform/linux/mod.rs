@@ -57,8 +57,8 @@ pub const SHELL_COVERAGE: Option<Coverage> = None;
 
 /// What can be followed of a program, or why its file cannot be opened. One that may not be
 /// what its path says is not looked at, nor is one that stands anywhere in PATH.
-pub fn coverage_of(program: &Program<'_>, remembers: bool) -> Result<Option<Coverage>, Errno> {
-    if program.is_certain { look(program.path, remembers) } else { Ok(None) }
+pub fn coverage_of(program: &Program<'_>, is_own: bool) -> Result<Option<Coverage>, Errno> {
+    if program.is_certain { look(program.path, is_own) } else { Ok(None) }
 }
 
 /// Has `handler` called in this process before each fork(2); whether that will be. It is

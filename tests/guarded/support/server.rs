@@ -86,10 +86,15 @@ impl Exchange {
             bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
         })?;
         let head = String::from_utf8(self.unread.drain(..head_end).collect()).expect("ASCII");
+        if head.starts_with("GET ") {
+            // `rampart status`, of a test beside this one, finds every server that is asked.
+            self.log.lock().connections -= 1;
+            return None;
+        }
         let length = head
             .lines()
             .find_map(|line| line.strip_prefix("Content-Length: "))
-            .expect("a length")
+            .unwrap_or_else(|| panic!("no length: {head:?}"))
             .parse::<usize>()
             .expect("a number");
         self.read_until(|bytes| (bytes.len() >= length).then_some(length))?;
