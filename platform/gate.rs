@@ -89,8 +89,10 @@ const OFF: Option<Coverage> = Some(Coverage::Reexec);
 /// As for [`start`].
 #[inline(never)]
 unsafe fn keeps_off(state: &State, program: &Program<'_>, given: Given) -> bool {
-    // That is the case for hardly any process, and costs others nothing.
-    let (Some(again), Ok(equipment)) = (state.again, &state.equipment) else { return false };
+    // That is the case for hardly any process, and costs others nothing: a long list of arguments
+    // is not looked through for it.
+    let again = state.again.filter(Again::is_near);
+    let (Some(again), Ok(equipment)) = (again, &state.equipment) else { return false };
     Again::is_enough(Some(again), pid(), program.digest(), seconds())
         // SAFETY: the caller's promise.
         && unsafe { equipment.guard.survey(given.now(), None) } != Survey::Intact

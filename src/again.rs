@@ -50,6 +50,12 @@ impl Again {
         })
     }
 
+    /// Whether it may be enough for a program, which is told without a look at any.
+    #[must_use]
+    pub fn is_near(&self) -> bool {
+        self.count >= Self::MOST
+    }
+
     /// Whether the environment of `program`, started by the process `pid` at the second `now`, is
     /// not to be put right any more, `last` being what this process was started with.
     #[must_use]
@@ -106,6 +112,7 @@ mod tests {
         (1u32..100).find(|start| {
             let (program, now) = (*programs.next().expect("a cycle"), u64::from(*start) * seconds);
             let is_enough = Again::is_enough(last, pid(*start), program, now);
+            assert!(!is_enough || last.is_some_and(|last| last.is_near()));
             last = Some(Again::after(last, pid(*start), program, now));
             is_enough
         })
