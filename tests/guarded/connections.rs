@@ -416,3 +416,28 @@ assert os.waitpid(child, 0)[1] == 0
     assert_eq!(finished.seen(), (0, "1\n", ""));
     assert!(server.take_commands().contains(&"sh -c 'echo $$'".to_owned()));
 }
+
+#[test]
+fn a_vforked_child_leaves_its_parents_connection_where_it_is() {
+    if is_for_linux_alone("there Python forks") {
+        return;
+    }
+    let server = Server::allowing();
+    let sandbox = Sandbox::new();
+    let script = "import os, subprocess, sys
+for _ in range(3):
+    os.waitpid(os.posix_spawn(sys.argv[1], ['tool', 'own'], os.environ), 0)
+    subprocess.run([sys.argv[1], 'child'])
+print(len(os.listdir('/proc/self/fd')))
+";
+    let tool = sandbox.text("bin/tool");
+    let words = ["python3", "-c", script, &tool];
+    let bare = Run::bare(&sandbox, &words).finish().success();
+    let count = |stdout: &str| stdout.lines().last().and_then(|line| line.parse::<usize>().ok());
+    let before = server.connections();
+    let finished = Run::guarded(&sandbox, &server.url, &words).finish().success();
+    assert_eq!(server.take_commands().len(), 6);
+    // The parent's own, and one of each child.
+    assert_eq!(server.connections() - before, 1 + 3);
+    assert_eq!(count(&finished.stdout), count(&bare.stdout).map(|count| count + 1));
+}
