@@ -25,7 +25,9 @@ fn is_for_a_person(words: &[String]) -> bool {
     match words[..] {
         ["rampart", "allow" | "approve" | "block" | "deny" | "watch", ..]
         | ["rampart", "rules", "remove", ..] => true,
-        ["rampart", "setup", ref options @ ..] => options.contains(&"--remove"),
+        ["rampart", "setup", ref options @ ..] => {
+            options.iter().any(|option| *option == "--remove" || option.starts_with("--agent"))
+        }
         _ => false,
     }
 }
@@ -120,5 +122,30 @@ impl Itself {
         word.parse() == Ok(self.user)
             || User::from_name(word)
                 .is_ok_and(|user| user.is_some_and(|user| user.uid.as_raw() == self.user))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Itself;
+
+    #[test]
+    fn what_changes_what_is_allowed_is_for_a_person() {
+        let itself = Itself::here();
+        for (line, refused) in [
+            ("rampart allow x", true),
+            ("cd /tmp && /usr/bin/rampart watch", true),
+            ("script -c 'rampart watch' /dev/null", true),
+            ("rampart rules remove 1", true),
+            ("rampart setup --agent codex --yes", true),
+            ("rampart setup --agent=codex --yes", true),
+            ("rampart setup --remove", true),
+            ("rampart setup", false),
+            ("rampart rules", false),
+            ("rampart log --denied", false),
+            ("echo rampart allow x", false),
+        ] {
+            assert_eq!(itself.refuses(line).is_some(), refused, "{line}");
+        }
     }
 }
