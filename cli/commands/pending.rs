@@ -37,7 +37,7 @@ pub struct Pending {
 pub struct Approve {
     /// The question, as `rampart pending` lists it
     id: String,
-    /// Only this time [default]
+    /// Only this time, which is the default
     #[arg(long)]
     once: bool,
     /// The same command in this session, as long as its server runs
