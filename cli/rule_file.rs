@@ -10,7 +10,7 @@ use rampart_policy::{PolicySet, STARTER};
 
 use crate::failure::Failure;
 use crate::home::{Home, make_private_directory};
-use crate::policy_file::compile;
+use crate::policy_file::{Files, compile};
 use crate::whole_file::replace;
 
 /// What a project's file begins as; it may only restrict, so that nothing is restricted yet.
@@ -20,6 +20,13 @@ version: \"1\"
 default_action: allow
 policies: []
 ";
+/// What the user's own file begins as where there are others: what is not said here is theirs.
+const BESIDE_BEGIN: &str = "\
+# Rules of this user's own, beside those in the folder policies.
+version: \"1\"
+policies: []
+";
+
 /// A policy file that rules are written to.
 #[derive(Debug)]
 pub struct RuleFile {
@@ -39,6 +46,9 @@ impl RuleFile {
     pub fn load(of_project: bool) -> Result<Self, Failure> {
         let home = Home::locate()?;
         if !of_project {
+            if !Self::beside(&home)?.is_empty() {
+                return Self::read(home.policy(), BESIDE_BEGIN, "new", None);
+            }
             return Self::read(home.policy(), STARTER, "a copy of the starter policy", None);
         }
         let here = std::env::current_dir().map_err(|error| {
@@ -47,6 +57,25 @@ impl RuleFile {
         let project = project(&here, &home);
         let path = project.join(".rampart/policy.yaml");
         Self::read(path, PROJECT_BEGIN, "new", Some(project))
+    }
+
+    /// The user's other policies, which no rule is written to: each a text with its name.
+    ///
+    /// # Errors
+    /// One cannot be read.
+    pub fn beside(home: &Home) -> Result<Vec<(String, PathBuf)>, Failure> {
+        let cannot = |path: &Path, error: io::Error| {
+            Failure::usage(format!("cannot read the policy {}: {error}", path.display()))
+        };
+        let there = Files::new(None, home).there();
+        let there = there.map_err(|error| cannot(&home.policies(), error))?;
+        let others = there.into_iter().filter(|path| *path != home.policy());
+        others
+            .map(|path| match std::fs::read_to_string(&path) {
+                Ok(text) => Ok((text, path)),
+                Err(error) => Err(cannot(&path, error)),
+            })
+            .collect()
     }
 
     fn read(

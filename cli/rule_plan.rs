@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use rampart_policy::{Call, Decision, PolicySet};
+use rampart_policy::{Action, Call, Decision, PolicySet};
 
 use crate::audit::{Event, Trail};
 use crate::command_line::command_line;
@@ -12,7 +12,7 @@ use crate::commands::log::place;
 use crate::failure::Failure;
 use crate::home::{self, Home};
 use crate::policy_edit::{Draft, Effect, OWN_POLICY, insert};
-use crate::policy_file::{InForce, compile};
+use crate::policy_file::{InForce, compile, compile_all};
 use crate::rule_file::RuleFile;
 use crate::terminal::{cut, harmless};
 
@@ -181,7 +181,40 @@ fn policies_to_allow(
         text = insert(&text, Some(&policy), draft).map_err(|why| by_hand(&why, draft))?;
         policies.push(policy);
     }
+    if file.project.is_none() {
+        no_other_refuses(file, &text, &wanted, draft)?;
+    }
     Ok(policies)
+}
+
+/// A rule in one file does not take back what another file refuses.
+fn no_other_refuses(
+    file: &RuleFile,
+    text: &str,
+    wanted: &[&Event],
+    draft: &Draft,
+) -> Result<(), Failure> {
+    let others = RuleFile::beside(&Home::locate()?)?;
+    if others.is_empty() {
+        return Ok(());
+    }
+    let own = std::iter::once((text.to_owned(), file.path.clone()));
+    let all = compile_all(&own.chain(others).collect::<Vec<_>>()).map_err(Failure::usage)?;
+    let refused = wanted.iter().find_map(|event| {
+        let decision = verdict(&all, event);
+        decision.because.filter(|because| because.action >= Action::Ask).map(|why| (event, why))
+    });
+    refused.map_or(Ok(()), |(event, because)| {
+        let why = format!(
+            "{} is refused by rule {} of the policy {} in {}, which is not written to: the rule has to \
+             stand in front of that one",
+            quoted(event.command()),
+            because.rule,
+            because.policy,
+            because.file
+        );
+        Err(by_hand(&why, draft))
+    })
 }
 
 /// A project's rule cannot allow what the user's own policy refuses.

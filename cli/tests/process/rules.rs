@@ -95,6 +95,31 @@ fn a_rule_that_cannot_be_written_changes_nothing_and_says_what_to_do() {
 }
 
 #[test]
+fn what_another_file_refuses_is_named_and_an_own_file_beside_others_holds_only_its_rules() {
+    let world = World::new();
+    let other = world.write(".rampart/policies/team.yaml", POLICY);
+    let own = world.home().join("policy.yaml");
+    let refused = world.run(["allow", "forbidden 1"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = stderr(&refused);
+    assert!(
+        said.contains("rule 1 of the policy no-forbidden") && said.contains("team.yaml"),
+        "{said}"
+    );
+    assert!(said.contains("command_matches: [\"forbidden 1\"]"), "{said}");
+    assert!(!own.exists());
+    assert_eq!(fs::read_to_string(&other).unwrap(), POLICY);
+
+    assert_eq!(world.run(["block", "npm publish"]).status.code(), Some(0));
+    assert_eq!(verdict(&world, "npm publish"), Some(1));
+    // Neither another default nor the built-in policy comes with it.
+    assert_eq!(verdict(&world, "ls"), Some(0));
+    assert!(!fs::read_to_string(&own).unwrap().contains("default_action"));
+    assert_eq!(world.run(["allow", "npm publish"]).status.code(), Some(0));
+    assert_eq!(verdict(&world, "npm publish"), Some(0));
+}
+
+#[test]
 fn a_rule_may_hold_once_or_for_a_time() {
     let world = World::new();
     let policy = world.write(".rampart/policy.yaml", POLICY);
