@@ -26,7 +26,7 @@ const LONGEST_DWELL_MS: u32 = 50;
 /// So long a connection to this machine may take to come about before it is tried anew.
 const QUEUE_WAIT_MS: u32 = 20;
 /// For request and answer, one after the other, on the stack.
-const BUFFER_BYTES: usize = 512;
+const BUFFER_BYTES: usize = 496;
 
 const NO_SERVER: Outcome = Outcome::Unreachable(Unreachable::NoServer);
 const NO_DESCRIPTOR: Outcome = Outcome::Fault("no file descriptor is to be had for the check");

@@ -12,7 +12,8 @@ const FRONTS: [&str; 4] = ["sudo", "doas", "busybox", "toybox"];
 /// Options of those with a value of their own.
 const FRONT_VALUES: [&str; 12] =
     ["-u", "-g", "-h", "-p", "-C", "-r", "-t", "-T", "-U", "-D", "-R", "-a"];
-const SHELLS: [&str; 7] = ["sh", "bash", "dash", "zsh", "ksh", "ash", "fish"];
+/// Shells, and what hands a line to one in the same way.
+const SHELLS: [&str; 8] = ["sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "script"];
 
 /// Calls `look` with the words of each command in the line, the first one being the last
 /// component of the program's path, until that says yes; whether it did.
