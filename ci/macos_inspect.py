@@ -19,7 +19,7 @@ ALLOWED = set(
     __NSGetEnviron ___bzero ___error _access _bzero _clock_gettime _close _close$NOCANCEL _connect _dladdr _exit __exit _fcntl
     _freeaddrinfo _fstat _fstat$INODE64 _getaddrinfo _getnameinfo _getpid
     _getsegmentdata _getsockopt _memcmp _memcpy _memmove _memset _mmap _mprotect _open _poll _pread
-    _pthread_self _pthread_setcancelstate _pthread_sigmask _recv _select _select$1050 _send
+    _pthread_self _pthread_setcancelstate _pthread_sigmask _recv _select _select$1050 _send _sigaction
     _setenv _setsockopt _socket _stat _stat$INODE64 _strlen _unsetenv _write dyld_stub_binder
     """.split()
 )

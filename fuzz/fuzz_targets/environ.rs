@@ -7,6 +7,7 @@
 use std::ffi::{CStr, CString, c_char};
 
 use libfuzzer_sys::fuzz_target;
+use rampart_core::again::Again;
 use rampart_core::arena::Text;
 use rampart_core::coverage::Os;
 use rampart_core::environ::{self, Guard, Survey, value_of, write_preload};
@@ -110,6 +111,7 @@ fn check_foreign(given: &[*const c_char], repaired: &[*const c_char]) {
         let bytes = bytes_of(entries);
         let ours = |entry: &[u8]| {
             value_of(entry, PRELOAD).is_some()
+                || value_of(entry, Again::NAME).is_some()
                 || Variable::ALL.iter().any(|it| value_of(entry, it.name()).is_some())
         };
         let all = entries.iter().zip(bytes);

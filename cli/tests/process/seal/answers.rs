@@ -289,6 +289,8 @@ fn the_keeper_decides_by_itself_where_the_policy_is_the_runs_own() {
     let mut status = String::new();
     said.read_line(&mut status).unwrap();
     assert!(status == "126\n" && server_of(&sealed).is_some(), "{status}");
+    // A decision is in the audit a moment after its answer.
+    sealed.0.audit_of(1);
     let killed = std::process::Command::new("kill").args(["-9", &server]).status().unwrap();
     assert!(killed.success());
     wait_until("the end of the server", || server_of(&sealed).is_none());
