@@ -27,7 +27,7 @@ use crate::policy_file::InForce;
 use crate::program::coverage_of;
 use crate::project_policy;
 use crate::relay::{self, Order, Proxy, Remote};
-use crate::run::environment::{self, Guard, URL, variable};
+use crate::run::environment::{Guard, URL, variable};
 use crate::run::inherited;
 use crate::run::own_server::Access;
 #[cfg(target_os = "linux")]
@@ -286,7 +286,7 @@ fn run_sealed(
             session: text(session),
             bench: bench.transpose()?,
             enforces: arguments.mode == Mode::Enforce,
-            manner: Manner::new(arguments.refusal.into(), environment::is_silent()),
+            manner: Manner::new(arguments.refusal.into(), crate::run::environment::is_silent()),
             timeout: relay::whole_patience(),
             ask_ms: arguments.ask.map(|seconds| seconds * 1000),
         })?))
@@ -352,6 +352,7 @@ struct Server {
     /// Whether it could be reached.
     is_reached: bool,
     /// What it decides by, where it is this run's own.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "it is for a sealed run"))]
     own: Option<Own>,
 }
 

@@ -397,9 +397,29 @@ static int ds_pthread_setcancelstate(int state, int *old) {
 }
 
 /* bsd/sys/signal.h: a mask of 32 bits, and other numbers. */
+static const unsigned char LINUX[32] = {0,  1,  2,  3,  4,  5,  6,  0,  8,  9,  7,  11, 31, 13, 14, 15,
+                                        23, 19, 20, 18, 17, 21, 22, 29, 24, 25, 26, 27, 28, 0,  10, 12};
+
+struct darwin_sigaction {
+    void *handler;
+    uint32_t mask;
+    int flags;
+};
+
+/* It is asked who handles a signal, and nothing is changed. Those that Linux has not nobody handles. */
+static int ds_sigaction(int number, const struct darwin_sigaction *action, struct darwin_sigaction *old) {
+    struct sigaction theirs = {.sa_handler = SIG_DFL};
+    if (action) say_wrong("sigaction changes signal %d", number);
+    if (number < 1 || number > 31) {
+        say_wrong("sigaction of %d", number);
+    } else if (LINUX[number]) {
+        sigaction(LINUX[number], NULL, &theirs);
+    }
+    if (old) *old = (struct darwin_sigaction){.handler = (void *)theirs.sa_handler};
+    return 0;
+}
+
 static int ds_pthread_sigmask(int how, const uint32_t *set, uint32_t *old) {
-    static const unsigned char LINUX[32] = {0,  1,  2,  3,  4,  5,  6,  0,  8,  9,  7,  11, 31, 13, 14, 15,
-                                            23, 19, 20, 18, 17, 21, 22, 29, 24, 25, 26, 27, 28, 0,  10, 12};
     sigset_t theirs, before;
     uint32_t mask = 0;
     if (how < 1 || how > 3) say_wrong("pthread_sigmask %d", how);
@@ -481,5 +501,5 @@ const struct symbol kernel_symbols[] = {
     SHIM(fstat), {"_fstat$INODE64", ds_fstat, -1}, SHIM(getaddrinfo), SHIM(getnameinfo), SHIM(getpid), SHIM(getsockopt),
     SHIM(mmap), SHIM(mprotect), SHIM(open), SHIM(poll), SHIM(pread), SHIM(pthread_self),
     SHIM(pthread_setcancelstate), SHIM(pthread_sigmask), SHIM(recv), SHIM(select), {"_select$1050", ds_select, -1}, SHIM(send),
-    SHIM(setsockopt), SHIM(socket), SHIM(stat), {"_stat$INODE64", ds_stat, -1}, SHIM(write), {"__exit", _exit, -1},
+    SHIM(sigaction), SHIM(setsockopt), SHIM(socket), SHIM(stat), {"_stat$INODE64", ds_stat, -1}, SHIM(write), {"__exit", _exit, -1},
     {"_execve", kernel_execve, EXECVE}, {"_posix_spawn", kernel_posix_spawn, POSIX_SPAWN}, {NULL, NULL, -1}};

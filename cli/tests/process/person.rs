@@ -2,7 +2,7 @@
 //! stdout takes nothing, the disk is full, or nothing can be written at all.
 
 use std::fs;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 
 use crate::server::Server;
 use crate::terminal::Terminal;
@@ -124,7 +124,7 @@ fn ten_that_set_up_at_once_leave_one_home_that_is_whole() {
 /// Runs a script where the user's home is on a file system of its own; nothing where this machine
 /// permits none.
 #[cfg(target_os = "linux")]
-fn in_own_home(world: &World, mount: &str, script: &str) -> Option<Output> {
+fn in_own_home(world: &World, mount: &str, script: &str) -> Option<std::process::Output> {
     if !crate::reach::can(&["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]) {
         return None;
     }
