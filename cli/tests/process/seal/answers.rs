@@ -290,7 +290,7 @@ fn the_keeper_decides_by_itself_where_the_policy_is_the_runs_own() {
     said.read_line(&mut status).unwrap();
     assert!(status == "126\n" && server_of(&sealed).is_some(), "{status}");
     // A decision is in the audit a moment after its answer.
-    sealed.0.audit_of(1);
+    sealed.0.audit_of(2);
     let killed = std::process::Command::new("kill").args(["-9", &server]).status().unwrap();
     assert!(killed.success());
     wait_until("the end of the server", || server_of(&sealed).is_none());
@@ -301,5 +301,5 @@ fn the_keeper_decides_by_itself_where_the_policy_is_the_runs_own() {
     assert_eq!(rest, "126\n", "{}", stderr(&output));
     assert!(sealed.ran("permitted") && !sealed.ran("forbidden"));
     assert_eq!(stderr(&output).matches("Do something else").count(), 2, "{}", stderr(&output));
-    sealed.0.audit_of(4);
+    sealed.0.audit_of(5);
 }
