@@ -84,6 +84,29 @@ impl Files {
         let is_there = self.first.symlink_metadata().is_ok() || self.folder.is_none();
         Ok(is_there.then(|| self.first.clone()).into_iter().chain(others).collect())
     }
+
+    /// The texts of those that are there and wanted, each with its file.
+    ///
+    /// # Errors
+    /// One cannot be read.
+    pub fn read(
+        &self,
+        is_wanted: impl Fn(&Path) -> bool,
+    ) -> Result<Vec<(String, PathBuf)>, Failure> {
+        let cannot = |path: &Path, error: io::Error| {
+            Failure::usage(format!("cannot read the policy {}: {error}", path.display()))
+        };
+        let there = self
+            .there()
+            .map_err(|error| cannot(self.folder.as_deref().unwrap_or(&self.first), error))?;
+        let wanted = there.into_iter().filter(|path| is_wanted(path));
+        wanted
+            .map(|path| match std::fs::read_to_string(&path) {
+                Ok(text) => Ok((text, path)),
+                Err(error) => Err(cannot(&path, error)),
+            })
+            .collect()
+    }
 }
 
 impl InForce {
@@ -94,15 +117,7 @@ impl InForce {
     /// A file cannot be read, or is not a policy.
     pub fn load(named: Option<&Path>, home: &Home) -> Result<Self, Failure> {
         let files = Files::new(named, home);
-        let cannot = |path: &Path, error: io::Error| {
-            Failure::usage(format!("cannot read the policy {}: {error}", path.display()))
-        };
-        let there = files.there().map_err(|error| cannot(&home.policies(), error))?;
-        let mut sources = Vec::new();
-        for path in &there {
-            let source = std::fs::read_to_string(path).map_err(|error| cannot(path, error))?;
-            sources.push((source, path.clone()));
-        }
+        let sources = files.read(|_| true)?;
         let origin = match sources.split_first() {
             Some(((_, first), others)) => Origin::File(first.clone(), others.len()),
             None => Origin::Starter,

@@ -64,18 +64,8 @@ impl RuleFile {
     /// # Errors
     /// One cannot be read.
     pub fn beside(home: &Home) -> Result<Vec<(String, PathBuf)>, Failure> {
-        let cannot = |path: &Path, error: io::Error| {
-            Failure::usage(format!("cannot read the policy {}: {error}", path.display()))
-        };
-        let there = Files::new(None, home).there();
-        let there = there.map_err(|error| cannot(&home.policies(), error))?;
-        let others = there.into_iter().filter(|path| *path != home.policy());
-        others
-            .map(|path| match std::fs::read_to_string(&path) {
-                Ok(text) => Ok((text, path)),
-                Err(error) => Err(cannot(&path, error)),
-            })
-            .collect()
+        let own = home.policy();
+        Files::new(None, home).read(|path| path != own)
     }
 
     fn read(

@@ -66,19 +66,8 @@ fn each_way_to_start_a_program_fails_by_its_own_contract_and_tells_the_reason() 
 #[test]
 fn where_the_library_can_reach_nobody_the_kernel_decides_and_the_reason_is_told() {
     let sealed = Sealed::new();
-    // As codex's and claude's sandboxes do it: connect(2) fails, here by its number on x86-64.
-    let closed = "import ctypes, os, platform, struct, sys\n\
-        libc = ctypes.CDLL(None, use_errno=True)\n\
-        number = 42 if platform.machine() == 'x86_64' else 203\n\
-        code = [(0x20,0,0,0), (0x15,0,1,number), (6,0,0,0x50001), (6,0,0,0x7fff0000)]\n\
-        room = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *it) for it in code))\n\
-        class Program(ctypes.Structure):\n\
-        \x20   _fields_ = [('length', ctypes.c_ushort), ('code', ctypes.c_void_p)]\n\
-        program = Program(len(code), ctypes.addressof(room))\n\
-        assert libc.prctl(38, 1, 0, 0, 0) == 0\n\
-        assert libc.prctl(22, 2, ctypes.byref(program), 0, 0) == 0\n\
-        os.execvp(sys.argv[1], sys.argv[1:])\n";
-    let closed = sealed.0.write("closed.py", closed);
+    // As codex's and claude's sandboxes do it: connect(2) fails, here by its number.
+    let closed = sealed.failing_call(42, 203);
     let script = sealed.script("permitted\nforbidden\nperl -e 'system(\"permitted; :\")'\n");
     let words = ["python3", text(&closed), "sh", text(&script)];
     let output = finished(&mut with_library(&sealed, &[], &words));

@@ -65,6 +65,25 @@ impl Sealed {
         program
     }
 
+    /// A Python script that starts what its arguments say where a system call fails with `EPERM`, by
+    /// its number on x86-64, and on other machines.
+    fn failing_call(&self, x86_64: u32, other: u32) -> PathBuf {
+        let text = format!(
+            "import ctypes, os, platform, struct, sys\n\
+            libc = ctypes.CDLL(None, use_errno=True)\n\
+            number = {x86_64} if platform.machine() == 'x86_64' else {other}\n\
+            code = [(0x20,0,0,0), (0x15,0,1,number), (6,0,0,0x50001), (6,0,0,0x7fff0000)]\n\
+            room = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *it) for it in code))\n\
+            class Program(ctypes.Structure):\n\
+            \x20   _fields_ = [('length', ctypes.c_ushort), ('code', ctypes.c_void_p)]\n\
+            program = Program(len(code), ctypes.addressof(room))\n\
+            assert libc.prctl(38, 1, 0, 0, 0) == 0\n\
+            assert libc.prctl(22, 2, ctypes.byref(program), 0, 0) == 0\n\
+            os.execvp(sys.argv[1], sys.argv[1:])\n"
+        );
+        self.0.write("closed.py", &text)
+    }
+
     /// A shell's script in a file, which the policy does not read.
     fn script(&self, text: &str) -> PathBuf {
         self.0.write("script.sh", text)

@@ -198,18 +198,7 @@ fn neither_a_cleared_environment_nor_other_namespaces_hide_anything() {
 fn where_no_process_may_be_read_a_run_is_not_sealed_and_that_is_said() {
     let sealed = Sealed::new();
     // As `ptrace_scope` 2 and many containers have it: process_vm_readv(2) fails, by its number.
-    let closed = "import ctypes, os, platform, struct, sys\n\
-        libc = ctypes.CDLL(None, use_errno=True)\n\
-        number = 310 if platform.machine() == 'x86_64' else 270\n\
-        code = [(0x20,0,0,0), (0x15,0,1,number), (6,0,0,0x50001), (6,0,0,0x7fff0000)]\n\
-        room = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *it) for it in code))\n\
-        class Program(ctypes.Structure):\n\
-        \x20   _fields_ = [('length', ctypes.c_ushort), ('code', ctypes.c_void_p)]\n\
-        program = Program(len(code), ctypes.addressof(room))\n\
-        assert libc.prctl(38, 1, 0, 0, 0) == 0\n\
-        assert libc.prctl(22, 2, ctypes.byref(program), 0, 0) == 0\n\
-        os.execvp(sys.argv[1], sys.argv[1:])\n";
-    let closed = sealed.0.write("closed.py", closed);
+    let closed = sealed.failing_call(310, 270);
     let agent = sealed.mark_leaver("codex");
     let run = |flag: &str, words: &[&str]| {
         let command = sealed.command(&[flag], words);
