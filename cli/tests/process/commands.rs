@@ -237,13 +237,13 @@ fn setup_remove_takes_back_what_setup_made_and_leaves_what_a_person_wrote() {
 #[test]
 fn status_shows_what_runs_and_whether_its_server_answers() {
     let world = World::with_library();
-    let run = crate::embedded::Waiting::start_with(&world, &["--session", "night"], &[]);
+    let run = crate::embedded::Waiting::start_with(&world, &["--session", "evening"], &[]);
     let status = stdout(&world.run(["status"]));
-    let line = status.lines().find(|line| line.contains("/night")).unwrap();
-    assert!(line.contains("guarded  preload/night  enforce  1 process ("), "{status}");
+    let line = status.lines().find(|line| line.contains("/evening")).unwrap();
+    assert!(line.contains("guarded  preload/evening  enforce  1 process ("), "{status}");
     assert!(line.ends_with("0 asked, 0 denied, policy the built-in starter"), "{status}");
     // Those of another session are not this run's.
-    for session in ["night", "day"] {
+    for session in ["evening", "day"] {
         let mut client = crate::server::Client::over_unix(&run.socket);
         let body = format!(
             r#"{{"agent":"preload","session":"{session}","missed":3,"params":{{"command":"ls"}}}}"#
@@ -263,7 +263,7 @@ fn status_shows_what_runs_and_whether_its_server_answers() {
     let json = world.run(["status", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     let sessions = json["runs"].as_array().unwrap();
-    assert!(sessions.iter().all(|run| run["session"] != "night"), "{json}");
+    assert!(sessions.iter().all(|run| run["session"] != "evening"), "{json}");
 }
 
 #[test]

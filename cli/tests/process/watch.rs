@@ -39,11 +39,11 @@ fn decisions_are_shown_as_they_come_and_told_in_full() {
     watch.types("/forb");
     watch.hides("ls -l");
     watch.shows("1 asked");
-    decided(&world, &server, &["forbidden 2", "make"]);
+    decided(&world, &server, &["forbidden 2", "brew tea"]);
     watch.shows("forbidden 2");
-    assert!(!watch.text().contains("make"), "{}", watch.text());
+    assert!(!watch.text().contains("brew tea"), "{}", watch.text());
     watch.types("\r\x1b");
-    watch.shows("make");
+    watch.shows("brew tea");
     // Arrows, and a key that means nothing.
     watch.types("\x1b[A\x1b[A\x1b[20~");
     watch.shows("not the newest");
@@ -113,14 +113,14 @@ fn a_terminal_of_any_size_is_enough_and_may_change() {
 #[test]
 fn the_tree_of_a_run_is_shown() {
     let world = World::with_library();
-    let run = crate::embedded::Waiting::start_with(&world, &["--session", "night"], &[]);
+    let run = crate::embedded::Waiting::start_with(&world, &["--session", "the-tree"], &[]);
     // Others may run on the same machine.
     let watch = watch(&world, 120, 100);
-    watch.shows("preload/night");
+    watch.shows("preload/the-tree");
     watch.shows("policy the built-in starter");
     watch.shows(" sh -c");
     run.end();
-    watch.hides("preload/night");
+    watch.hides("preload/the-tree");
 }
 
 #[test]
