@@ -171,10 +171,31 @@ pub fn warnings(policies: &PolicySet, file: &Path) -> impl Iterator<Item = Strin
 
 /// The library shows no more of a suggestion.
 const SHOWN_BYTES: usize = 160;
+/// What a run that waits for nobody would do about an `ask`.
+const BY_ASKING: &str = "with `rampart preload --ask`, which waits for a person, or ";
 
 /// How a person would allow what was refused, in words that end the sentence "the user can allow
-/// it: …". The library shows it, and cuts it after 160 bytes: the file stands last.
-pub fn suggestion(policies: &PolicySet, decision: &Decision, command: &str) -> Option<String> {
+/// it: …". The library shows it, and cuts it after 160 bytes: the file stands last. `is_asked`:
+/// a person was asked, or could not be.
+pub fn suggestion(
+    policies: &PolicySet,
+    decision: &Decision,
+    command: &str,
+    is_asked: bool,
+) -> Option<String> {
+    if decision.action != Action::Ask || is_asked {
+        return by_a_rule(policies, decision, command, SHOWN_BYTES);
+    }
+    let left = SHOWN_BYTES.saturating_sub(BY_ASKING.len());
+    by_a_rule(policies, decision, command, left).map(|how| format!("{BY_ASKING}{how}"))
+}
+
+fn by_a_rule(
+    policies: &PolicySet,
+    decision: &Decision,
+    command: &str,
+    room: usize,
+) -> Option<String> {
     let what = match &decision.because {
         _ if decision.allowed() => return None,
         Some(because) => format!("rule {} of policy {}", because.rule, because.policy),
@@ -188,7 +209,7 @@ pub fn suggestion(policies: &PolicySet, decision: &Decision, command: &str) -> O
     let own = Home::locate()
         .is_ok_and(|home| policies.origin().is_none_or(|file| home.policy() == Path::new(file)));
     let how = how_to_allow(command).map(|how| format!("`{how}`, and a new run"));
-    if let Some(how) = how.filter(|how| own && how.len() <= SHOWN_BYTES) {
+    if let Some(how) = how.filter(|how| own && how.len() <= room) {
         return Some(how);
     }
     let file = decision.because.as_ref().map(|because| because.file.as_str());
@@ -216,7 +237,7 @@ mod tests {
         let policies = PolicySet::parse(POLICY, "/p/policy.yaml").expect("a policy");
         let of = |policies: &PolicySet, command: &str| {
             let call = Call { agent: "", session: "", command, ..Call::default() };
-            suggestion(policies, &policies.evaluate(&call), command)
+            suggestion(policies, &policies.evaluate(&call), command, false)
         };
         assert_eq!(of(&policies, "ls"), None);
         assert_eq!(

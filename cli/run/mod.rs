@@ -16,4 +16,5 @@ pub mod processes;
 #[cfg(target_os = "linux")]
 pub mod seal;
 pub mod sealing;
+pub mod terminal;
 pub mod title;

@@ -51,13 +51,19 @@ pub fn parent(process: i32) -> Option<i32> {
 /// The parent of a process; `None` where it is gone.
 #[cfg(target_os = "macos")]
 pub fn parent(process: i32) -> Option<i32> {
+    facts(process)?.pbi_ppid.try_into().ok()
+}
+
+/// What the system tells of a process, if it does.
+#[cfg(target_os = "macos")]
+pub fn facts(process: i32) -> Option<libc::proc_bsdinfo> {
     let mut facts = std::mem::MaybeUninit::<libc::proc_bsdinfo>::uninit();
     let size = i32::try_from(size_of::<libc::proc_bsdinfo>()).ok()?;
     let room = facts.as_mut_ptr().cast();
     // SAFETY: the room has that many bytes.
     let filled = unsafe { libc::proc_pidinfo(process, libc::PROC_PIDTBSDINFO, 0, room, size) };
     // SAFETY: all of it was filled in.
-    (filled == size).then(|| unsafe { facts.assume_init() })?.pbi_ppid.try_into().ok()
+    (filled == size).then(|| unsafe { facts.assume_init() })
 }
 
 /// Gives the environment that each process was started with, as far as this user may see it.
@@ -275,16 +281,10 @@ pub fn now() -> u64 {
 /// When a process was started. `None`: it is gone.
 #[cfg(target_os = "macos")]
 pub fn started(process: Pid) -> Option<u64> {
-    // SAFETY: all-zero is a valid value of the structure, which consists of numbers.
-    let mut found: libc::proc_bsdinfo = unsafe { std::mem::zeroed() };
-    let size = i32::try_from(size_of::<libc::proc_bsdinfo>()).unwrap_or(0);
-    let (kind, to) = (libc::PROC_PIDTBSDINFO, (&raw mut found).cast());
-    // SAFETY: the structure has that many bytes.
-    let written = unsafe { libc::proc_pidinfo(process.as_raw(), kind, 0, to, size) };
-    match written == size {
-        true => Some(found.pbi_start_tvsec),
+    match facts(process.as_raw()) {
+        Some(found) => Some(found.pbi_start_tvsec),
         // The system does not tell of every process.
-        false => is_there(process).then_some(0),
+        None => is_there(process).then_some(0),
     }
 }
 

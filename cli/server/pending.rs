@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::{Instant as Moment, interval, sleep_until};
 
-use super::desktop::Desktop;
 use super::itself::same_command;
+use super::notes::Notes;
 use crate::run::processes;
 
 /// So many questions wait at once; more are not asked.
@@ -137,7 +137,7 @@ pub struct Pending {
     over: RefCell<VecDeque<(String, String)>>,
     grants: RefCell<Vec<Grant>>,
     ended: Cell<bool>,
-    desktop: Desktop,
+    notes: Notes,
 }
 
 impl Pending {
@@ -150,7 +150,7 @@ impl Pending {
             over: RefCell::default(),
             grants: RefCell::default(),
             ended: Cell::new(false),
-            desktop: Desktop::new(),
+            notes: Notes::default(),
         }
     }
 
@@ -188,7 +188,7 @@ impl Pending {
             place.over("who asked could not be told to wait");
             return Outcome::Unasked;
         }
-        self.tell_desktop(number);
+        self.tell(number);
         let end = sleep_until(Moment::now() + patience);
         tokio::pin!(end);
         let mut looks = interval(LOOK);
@@ -279,14 +279,7 @@ impl Pending {
 
     /// All that wait, those that have waited longest first.
     pub fn list(&self) -> Vec<Waiting> {
-        let entries = self.entries.borrow();
-        let now = |entry: &Entry| {
-            let waited = entry.since.elapsed();
-            let left = entry.patience.saturating_sub(waited);
-            let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-            Waiting { waited_ms: ms(waited), left_ms: ms(left), ..entry.waiting.clone() }
-        };
-        entries.values().map(now).collect()
+        self.entries.borrow().values().map(Entry::now).collect()
     }
 
     /// Nobody is asked any more, and nobody waits.
@@ -305,11 +298,21 @@ impl Pending {
         over.push_back((id.to_owned(), how.to_owned()));
     }
 
-    fn tell_desktop(&self, number: u64) {
+    fn tell(&self, number: u64) {
         let entries = self.entries.borrow();
         if let Some(entry) = entries.get(&number) {
-            self.desktop.tell(&entry.waiting, entries.len());
+            self.notes.tell(entry.now(), entries.len());
         }
+    }
+}
+
+impl Entry {
+    /// The question as it waits now.
+    fn now(&self) -> Waiting {
+        let waited = self.since.elapsed();
+        let left = self.patience.saturating_sub(waited);
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Waiting { waited_ms: ms(waited), left_ms: ms(left), ..self.waiting.clone() }
     }
 }
 

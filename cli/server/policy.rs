@@ -544,7 +544,9 @@ impl Case {
             mode: self.mode.name(),
         });
         let line = self.joined.get().map_or(call.command, String::as_str);
-        let suggestions = suggestion(&self.policies, &decision, line).into_iter().collect();
+        let is_asked = question.ask_ms.is_some_and(|ms| ms > 0);
+        let suggestions = suggestion(&self.policies, &decision, line, is_asked);
+        let suggestions = suggestions.into_iter().collect();
         Verdict { suggestions, ..Verdict::of(decision, self.mode, took, self.id.clone()) }
     }
 }

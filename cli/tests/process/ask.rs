@@ -37,7 +37,7 @@ pub fn world() -> World {
 }
 
 /// What ran since this was asked last.
-fn ran(world: &World) -> String {
+pub fn ran(world: &World) -> String {
     let path = world.path("ran");
     let text = fs::read_to_string(&path).unwrap_or_default();
     let _ = fs::remove_file(path);
@@ -71,7 +71,7 @@ fn pending(world: &World) -> Vec<Value> {
 }
 
 /// The id of the one question that waits, once there is one.
-fn waiting(world: &World) -> String {
+pub fn waiting(world: &World) -> String {
     let mut list = Vec::new();
     wait_until("a question", || {
         list = pending(world);
@@ -81,6 +81,14 @@ fn waiting(world: &World) -> String {
     list[0]["id"].as_str().unwrap().to_owned()
 }
 
+/// The id of the question about a command; empty where none waits.
+#[cfg(target_os = "linux")]
+pub fn id_in(world: &World, command: &str) -> String {
+    let list = pending(world);
+    let found = list.iter().find(|each| each["command"] == command);
+    found.map_or_else(String::new, |each| each["id"].as_str().unwrap().to_owned())
+}
+
 /// The decisions about a command.
 fn lines(world: &World, command: &str) -> Vec<Value> {
     let text = fs::read_to_string(world.home().join("audit.jsonl")).unwrap_or_default();
@@ -88,7 +96,7 @@ fn lines(world: &World, command: &str) -> Vec<Value> {
     lines.filter(|line| line["request"]["command"] == command).collect()
 }
 
-fn answer(world: &World, words: &[&str]) {
+pub fn answer(world: &World, words: &[&str]) {
     let output = world.run(words);
     assert!(output.status.success(), "{words:?}: {}", stderr(&output));
 }

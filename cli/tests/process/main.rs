@@ -5,6 +5,8 @@
 //! asked about are only ever words in a request.
 
 mod ask;
+#[cfg(target_os = "linux")]
+mod ask_terminal;
 mod audit;
 mod balanced;
 mod commands;

@@ -1,0 +1,145 @@
+//! Tells the person that a question waits: on the desktop, where it has a way to, and on the
+//! terminal that the run was started in, where a line does no harm there.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::pending::Waiting;
+use crate::run::terminal::Terminal;
+use crate::terminal::{cut, harmless, width};
+
+/// Who asks more often is told of at the next one on the desktop, and after the first few on
+/// a terminal.
+const PAUSE: Duration = Duration::from_secs(3);
+/// So many lines are written on a terminal within that time.
+const LINES: usize = 4;
+/// So much of a command is shown on the desktop.
+const COLUMNS: usize = 120;
+/// So much of it a line on a terminal shows, however narrow that is.
+const LEAST_COLUMNS: usize = 16;
+/// So many notes wait to be shown; more are not.
+const QUEUE: usize = 64;
+
+/// What is to be told.
+struct Note {
+    waiting: Waiting,
+    /// How many questions wait.
+    count: usize,
+}
+
+/// Where a person is told. Nobody waits for that: a desktop or a terminal that hangs holds up
+/// nothing but a thread, which is there once something is to be told.
+#[derive(Default)]
+pub struct Notes {
+    thread: std::cell::OnceCell<Option<SyncSender<Note>>>,
+}
+
+impl Notes {
+    /// Tells of a question, which is one of so many.
+    pub fn tell(&self, waiting: Waiting, count: usize) {
+        let thread = self.thread.get_or_init(|| {
+            let (sender, notes) = sync_channel::<Note>(QUEUE);
+            let mut desktop = Desktop::new();
+            let mut terminals = Terminals::default();
+            let tell = move || {
+                for Note { waiting, count } in notes {
+                    terminals.tell(&waiting);
+                    desktop.tell(&waiting, count);
+                }
+            };
+            thread::Builder::new().name("notes".into()).spawn(tell).ok().map(|_| sender)
+        });
+        if let Some(thread) = thread {
+            let _ = thread.try_send(Note { waiting, count });
+        }
+    }
+}
+
+/// The program that shows notes, if there is one.
+struct Desktop {
+    program: Option<PathBuf>,
+    told: Option<Instant>,
+}
+
+impl Desktop {
+    fn new() -> Self {
+        let name = if cfg!(target_os = "macos") { "osascript" } else { "notify-send" };
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let found = std::env::split_paths(&path)
+            .filter(|directory| directory.is_absolute())
+            .map(|directory| directory.join(name))
+            .find(|program| program.is_file());
+        Self { program: found, told: None }
+    }
+
+    fn tell(&mut self, waiting: &Waiting, count: usize) {
+        let Some(program) = &self.program else { return };
+        if self.told.is_some_and(|told| told.elapsed() < PAUSE) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        let more = if count > 1 { format!(" ({count} questions wait)") } else { String::new() };
+        let title = format!("rampart: {} asks{more}", harmless(&waiting.agent));
+        let command = cut(&harmless(&waiting.command), COLUMNS);
+        let text = format!("{command}\nrampart approve {0} | rampart deny {0}", waiting.id);
+        let mut show = Command::new(program);
+        if cfg!(target_os = "macos") {
+            let script = "on run argv\ndisplay notification (item 2 of argv) with title (item 1 of argv)\nend run";
+            show.args(["-e", script, &title, &text]);
+        } else {
+            // The text is taken for markup (Desktop Notifications Specification, "Markup").
+            let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            show.args(["--app-name=rampart", "--urgency=critical", "--", &title, &text]);
+        }
+        show.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // One that hangs is not to keep the next line from a terminal.
+        let _ = thread::Builder::new().name("desktop".into()).spawn(move || show.status());
+    }
+}
+
+/// The terminals that were told something, each with when and how often.
+#[derive(Default)]
+struct Terminals(Vec<(u64, Instant, usize)>);
+
+impl Terminals {
+    fn tell(&mut self, waiting: &Waiting) {
+        let Some(mut terminal) = waiting.pid.and_then(Terminal::of_run) else { return };
+        self.0.retain(|(_, since, _)| since.elapsed() < PAUSE);
+        let device = terminal.device();
+        let known = self.0.iter().position(|(each, ..)| *each == device);
+        let at = known.unwrap_or_else(|| {
+            self.0.push((device, Instant::now(), 0));
+            self.0.len() - 1
+        });
+        let told = &mut self.0[at].2;
+        *told += 1;
+        if *told < LINES {
+            let columns = terminal.columns();
+            terminal.tell(&line(waiting, terminal.is_taken, columns));
+        } else if *told == LINES {
+            terminal.tell("rampart: more questions wait for a person: rampart pending");
+        }
+    }
+}
+
+/// What a terminal of so many columns is told. What is not to be read there whole is not to be
+/// approved by what is read there.
+fn line(waiting: &Waiting, is_taken: bool, columns: usize) -> String {
+    let command = harmless(&waiting.command);
+    let begin = "rampart: waiting for a person: ";
+    let place = if is_taken { "in another terminal: " } else { "" };
+    let left = waiting.left_ms.div_ceil(1000);
+    let end = |how: &str| format!("; {place}{how} ({left} s)");
+    let whole = end(&format!("rampart approve {}", waiting.id));
+    if width(begin) + width(&command) + width(&whole) < columns.max(1)
+        || command.len() <= LEAST_COLUMNS
+    {
+        return format!("{begin}{command}{whole}");
+    }
+    let end = end("rampart pending");
+    let left = columns.saturating_sub(width(begin) + width(&end) + 1).max(LEAST_COLUMNS);
+    format!("{begin}{}{end}", cut(&command, left))
+}
