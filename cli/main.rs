@@ -14,6 +14,7 @@ mod output;
 mod owner;
 mod policy_edit;
 mod policy_file;
+mod processes;
 mod program;
 mod project_policy;
 mod relay;
@@ -28,7 +29,7 @@ mod whole_file;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use commands::{
     audit as audit_command, doctor, log, manual, pending, policy, preload, rules, serve, setup,
@@ -107,9 +108,11 @@ fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Watch(arguments) => watch::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Init(arguments) => suggest::init(arguments).map(|()| ExitCode::SUCCESS),
         Command::Completions(arguments) => {
-            manual::completions(arguments).map(|()| ExitCode::SUCCESS)
+            manual::completions(arguments, Cli::command()).map(|()| ExitCode::SUCCESS)
         }
-        Command::Manual(arguments) => manual::manual(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Manual(arguments) => {
+            manual::manual(arguments, Cli::command()).map(|()| ExitCode::SUCCESS)
+        }
         Command::Doctor(arguments) => doctor::run(arguments).map(status),
         Command::Setup(arguments) => setup::run(arguments).map(|()| ExitCode::SUCCESS),
     }

@@ -6,9 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use rampart_policy::{Action, Call, Decision, PolicySet};
 
-use crate::audit::{Event, Trail};
+use crate::audit::{Event, Trail, place};
 use crate::command_line::command_line;
-use crate::commands::log::place;
 use crate::failure::Failure;
 use crate::home::{self, Home};
 use crate::policy_edit::{Draft, Effect, OWN_POLICY, insert};

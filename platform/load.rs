@@ -5,8 +5,8 @@ use core::mem::MaybeUninit;
 
 use rampart_core::arena::{Arena, Decimal, Full};
 use rampart_core::command;
-use rampart_core::coverage::Os;
 use rampart_core::environ::{self, Found, Guard};
+use rampart_core::host::Os;
 use rampart_core::request::{Asker, Preamble, PreambleError};
 use rampart_core::settings::{Mode, Notice, Refusal, Settings, Variable};
 use rampart_core::url::{self, MOST_URLS, Server, Urls};

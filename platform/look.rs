@@ -4,7 +4,8 @@
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rampart_core::coverage::{Coverage, Files, Host, ReadAt, Status, follow};
+use rampart_core::coverage::{Coverage, Files, ReadAt, Status, follow};
+use rampart_core::host::Host;
 
 use crate::descriptor::{Descriptor, Errno, FileStatus};
 use crate::os::sys;

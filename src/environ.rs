@@ -9,29 +9,9 @@ use core::ffi::{CStr, c_char};
 
 use crate::again::Again;
 use crate::arena::{Full, Text};
-use crate::coverage::{Coverage, Os};
+use crate::coverage::Coverage;
+use crate::host::Os;
 use crate::settings::Variable;
-
-impl Os {
-    /// The variable that makes the loader load the library: the preload list.
-    #[must_use]
-    pub const fn preload_variable(self) -> &'static CStr {
-        match self {
-            Self::Linux => c"LD_PRELOAD",
-            Self::MacOs => c"DYLD_INSERT_LIBRARIES",
-        }
-    }
-
-    /// The libraries of a preload list.
-    pub fn libraries(self, list: &[u8]) -> impl Iterator<Item = &[u8]> {
-        // `ld.so(8)`; dyld knows the colon only.
-        let separators: &[u8] = match self {
-            Self::Linux => b": ",
-            Self::MacOs => b":",
-        };
-        list.split(|byte| separators.contains(byte)).filter(|name| !name.is_empty())
-    }
-}
 
 /// What children must have.
 #[derive(Debug, Clone, Copy)]

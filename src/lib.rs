@@ -37,6 +37,7 @@ pub mod arena;
 pub mod command;
 pub mod coverage;
 pub mod environ;
+pub mod host;
 pub mod ip;
 pub mod json;
 pub mod notice;

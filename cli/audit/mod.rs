@@ -16,6 +16,6 @@ mod writer;
 pub use event::Event;
 pub use log::{Audit, DELAY, Durability, Lines};
 pub use mask::{mask, prepare};
-pub use read::{Follower, Trail};
+pub use read::{Follower, Trail, place};
 pub use record::Record;
 pub use verify::verify;

@@ -8,6 +8,26 @@ use std::path::{Path, PathBuf};
 use super::event::Event;
 use super::files;
 use crate::failure::Failure;
+use crate::home::Home;
+
+/// The audit that is meant where none is named: this command's own, else the Go command's.
+///
+/// # Errors
+/// The home directory is not known.
+pub fn place(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(named) = named {
+        return match std::fs::metadata(named) {
+            Ok(_) => Ok(named.to_path_buf()),
+            Err(error) => {
+                Err(Failure::usage(format!("cannot read the audit {}: {error}", named.display())))
+            }
+        };
+    }
+    let home = Home::locate()?;
+    let of_go = home.directory().join("audit");
+    let own = home.audit();
+    Ok(if !own.exists() && of_go.is_dir() { of_go } else { own })
+}
 
 /// An audit that is read.
 pub struct Trail {

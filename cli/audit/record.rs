@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::event::{Compaction, Event, Host, Verdict, fingerprint};
 use super::mask::mask;
-use crate::run::processes;
+use crate::processes;
 
 /// The Go command reads no line above 2 MiB; of a longer command its beginning is kept.
 const COMMAND_BYTES: usize = 1024 * 1024;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::log::{Choice, Rows, place};
-use crate::audit::{Event, Trail, verify};
+use super::log::{Choice, Rows};
+use crate::audit::{Event, Trail, place, verify};
 use crate::failure::{Failure, say};
 use crate::output;
 use crate::terminal::harmless;

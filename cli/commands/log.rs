@@ -5,10 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
-use crate::audit::{Event, Follower, Trail};
+use crate::audit::{Event, Follower, Trail, place};
 use crate::command_line::{command_line, how_to_allow};
 use crate::failure::{Failure, say};
-use crate::home::Home;
 use crate::output;
 use crate::terminal::{Colour, Local, Screen, cut, fit, harmless, width};
 
@@ -131,25 +130,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             return Ok(());
         }
     }
-}
-
-/// The audit that is meant where none is named: this command's own, else the Go command's.
-///
-/// # Errors
-/// The home directory is not known.
-pub fn place(named: Option<&std::path::Path>) -> Result<PathBuf, Failure> {
-    if let Some(named) = named {
-        return match std::fs::metadata(named) {
-            Ok(_) => Ok(named.to_path_buf()),
-            Err(error) => {
-                Err(Failure::usage(format!("cannot read the audit {}: {error}", named.display())))
-            }
-        };
-    }
-    let home = Home::locate()?;
-    let of_go = home.directory().join("audit");
-    let own = home.audit();
-    Ok(if !own.exists() && of_go.is_dir() { of_go } else { own })
 }
 
 /// Writes events one under another.

@@ -3,11 +3,10 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Command, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::Cli;
 use crate::failure::Failure;
 use crate::output;
 
@@ -40,22 +39,21 @@ pub struct Manual {
     dir: Option<PathBuf>,
 }
 
-/// Writes the completions.
+/// Writes the completions of this command.
 ///
 /// # Errors
 /// They cannot be written.
-pub fn completions(arguments: &Completions) -> Result<(), Failure> {
+pub fn completions(arguments: &Completions, mut command: Command) -> Result<(), Failure> {
     let mut text = Vec::new();
-    clap_complete::generate(arguments.shell, &mut Cli::command(), "rampart", &mut text);
+    clap_complete::generate(arguments.shell, &mut command, "rampart", &mut text);
     output::text(&String::from_utf8_lossy(&text)).map(drop)
 }
 
-/// Writes the manual.
+/// Writes the manual of this command.
 ///
 /// # Errors
 /// It cannot be written.
-pub fn manual(arguments: &Manual) -> Result<(), Failure> {
-    let mut command = Cli::command();
+pub fn manual(arguments: &Manual, mut command: Command) -> Result<(), Failure> {
     command.build();
     let Some(directory) = &arguments.dir else {
         let page = page(command)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use clap::{ArgAction, Args, ValueEnum};
 use nix::errno::Errno;
 use nix::unistd::execvp;
-use rampart_core::coverage::Os;
+use rampart_core::host::Os;
 use rampart_core::settings::Refusal;
 use rampart_policy::PolicySet;
 

@@ -6,8 +6,7 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use serde::Serialize;
 
-use super::log::place;
-use crate::audit::{Event, Trail};
+use crate::audit::{Event, Trail, place};
 use crate::endpoint::{DEFAULT_URL, Endpoint};
 use crate::failure::Failure;
 use crate::home::Home;

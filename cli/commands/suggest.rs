@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use rampart_policy::{Call, PolicySet};
 
-use super::log::{Choice, place};
-use crate::audit::{Event, Trail};
+use super::log::Choice;
+use crate::audit::{Event, Trail, place};
 use crate::command_line::literal;
 use crate::failure::{Failure, say};
 use crate::output;

@@ -8,7 +8,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
-use rampart_core::coverage::{Coverage, Host, Os, follow};
+use rampart_core::coverage::{Coverage, follow};
+use rampart_core::host::{Host, Os};
 
 use crate::failure::Failure;
 use disk::Disk;

@@ -5,9 +5,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
 use super::agents::{self, Agent, Daemon};
-use super::processes;
 use crate::failure::{Failure, say};
 use crate::mode::Mode;
+use crate::processes;
 
 /// Refuses a command that would leave its work to a daemon that is not guarded, or tells of it
 /// where verdicts lead to nothing. A daemon that the command does not use is told of, too.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
+use rampart_core::host::Os;
 use rampart_core::settings::Refusal;
 
 use crate::failure::Failure;
@@ -13,8 +14,10 @@ use crate::mode::Mode;
 use crate::token::Token;
 
 /// The variable that names libraries to the loader.
-pub const PRELOAD: &str =
-    if cfg!(target_os = "macos") { "DYLD_INSERT_LIBRARIES" } else { "LD_PRELOAD" };
+pub const PRELOAD: &str = match Os::HERE.preload_variable().to_str() {
+    Ok(name) => name,
+    Err(_) => unreachable!(),
+};
 
 /// The variable by which a tree of processes is known.
 pub const URL: &str = "RAMPART_URL";
@@ -123,8 +126,7 @@ fn preload_list(library: &Path, before: Option<&OsStr>) -> OsString {
     };
     let mut list = library.as_os_str().as_bytes().to_vec();
     let before = before.unwrap_or_default().as_bytes();
-    let divides = |byte: &u8| *byte == b':' || (*byte == b' ' && PRELOAD == "LD_PRELOAD");
-    for entry in before.split(divides).filter(|entry| !entry.is_empty() && !is_rampart(entry)) {
+    for entry in Os::HERE.libraries(before).filter(|entry| !is_rampart(entry)) {
         list.push(b':');
         list.extend_from_slice(entry);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::environment::{PRELOAD, URL};
-use super::processes;
+use crate::processes;
 
 /// A run, by the processes of it that are there.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
-use super::processes::{self, Marks, of_tree};
+use crate::processes::{self, Marks, of_tree};
 use crate::server::Crowd;
 
 /// How long to wait before each look for another process of the tree. Between

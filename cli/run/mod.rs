@@ -2,7 +2,6 @@
 //! that is needed.
 
 pub mod agents;
-pub mod askers;
 pub mod daemons;
 pub mod default_server;
 pub mod embedded;
@@ -12,9 +11,7 @@ pub mod inherited;
 pub mod lifetime;
 pub mod own_server;
 pub mod private_directory;
-pub mod processes;
 #[cfg(target_os = "linux")]
 pub mod seal;
 pub mod sealing;
-pub mod terminal;
 pub mod title;

@@ -3,7 +3,8 @@
 use std::ffi::{OsStr, OsString};
 
 use clap::ValueEnum;
-use rampart_core::coverage::{Coverage, Os};
+use rampart_core::coverage::Coverage;
+use rampart_core::host::Os;
 
 use super::agents;
 use crate::failure::{Failure, say};

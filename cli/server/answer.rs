@@ -31,6 +31,12 @@ pub struct Asked {
     pub asker: Asker,
 }
 
+/// Answers questions, now or later.
+pub trait Handler: 'static {
+    /// The answer to a request that is whole and may be asked.
+    async fn answer(&self, asked: Asked) -> Answer;
+}
+
 /// A status and a JSON object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {

@@ -14,28 +14,11 @@ use nix::unistd::Pid;
 
 use super::crowd::Visit;
 use super::pending::Hold;
-use super::stream::Stream;
-use crate::run::processes;
+use super::stream::{Peer, Stream};
+use crate::processes;
 
 /// RFC 2518, section 10.1: the server has the whole request, and has not completed it.
 const HELD: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
-
-/// The process at the other end of a connection, as far as the system tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer {
-    /// None in another pid namespace, and over TCP.
-    pub pid: Option<i32>,
-    /// None over TCP.
-    pub user: Option<u32>,
-    /// When it was there, as [`processes::started`] counts: a process that was started later has
-    /// only its number.
-    pub since: u64,
-}
-
-impl Peer {
-    /// One that the system tells nothing of.
-    pub const UNKNOWN: Self = Self { pid: None, user: None, since: 0 };
-}
 
 /// The other end of a connection while it is answered.
 #[derive(Clone)]

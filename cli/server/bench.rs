@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rampart_policy::PolicySet;
 
-use super::Itself;
+use super::itself::Itself;
 use super::pipes::Pipes;
 use super::policy::{Case, Judged, run_id};
 use super::question::{Question, Verdict};

@@ -12,8 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::Handler;
-use super::answer::{Refusal, TOO_SLOW};
+use super::answer::{Handler, Refusal, TOO_SLOW};
 use super::asker::Asker;
 use super::crowd::{Phase, Visitor, Word};
 use super::door::Door;

@@ -12,7 +12,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::Notify;
 use tokio::time::{interval, timeout};
 
-use crate::run::askers::Askers;
+use super::askers::Askers;
 
 /// More clients than this at once are not served; one that is quiet makes place for a
 /// new one.

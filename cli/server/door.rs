@@ -10,10 +10,9 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, Version};
 
-use super::Handler;
 use super::answer::{
-    Asked, BAD_BODY, BAD_CODING, BAD_EXPECTATION, Endpoint, MUST_GET, MUST_POST, NO_LENGTH,
-    NO_TOKEN, NOT_FOUND, Refusal, TOO_LARGE, TOO_MANY, TOO_MANY_FIELDS,
+    Asked, BAD_BODY, BAD_CODING, BAD_EXPECTATION, Endpoint, Handler, MUST_GET, MUST_POST,
+    NO_LENGTH, NO_TOKEN, NOT_FOUND, Refusal, TOO_LARGE, TOO_MANY, TOO_MANY_FIELDS,
 };
 use super::asker::Asker;
 use super::crowd::{Phase, Visit};

@@ -7,8 +7,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::pending::Waiting;
-use crate::run::terminal::Terminal;
+use super::approval::Waiting;
+use super::run_terminal::Terminal;
 use crate::terminal::{cut, harmless, width};
 
 /// Who asks more often is told of at the next one on the desktop, and after the first few on

@@ -3,8 +3,8 @@
 
 use nix::unistd::{Pid, geteuid};
 
-use super::asker::Peer;
-use crate::run::processes;
+use super::stream::Peer;
+use crate::processes;
 
 /// So many processes may stand above one that decides.
 const DEEPEST: usize = 128;
@@ -44,7 +44,7 @@ mod tests {
     use nix::unistd::geteuid;
 
     use super::{BY_SOCKET, GUARDED, OF_ANOTHER, Peer, UNKNOWN, objection};
-    use crate::run::processes;
+    use crate::processes;
 
     #[test]
     fn only_a_known_process_of_this_user_that_no_guard_is_in_may_decide() {

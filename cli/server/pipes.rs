@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use rampart_policy::Form;
 
 use super::question::Question;
-use crate::run::processes::started;
+use crate::processes::started;
 
 /// So many ends are remembered.
 const ENDS: usize = 512;

@@ -14,9 +14,8 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::Accept;
 use tokio_rustls::server::TlsStream;
 
-use super::asker::Peer;
 use super::crowd::{Phase, Visit};
-use crate::run::processes;
+use crate::processes;
 
 /// Somebody who has connected.
 pub enum Arrival {
@@ -43,6 +42,23 @@ pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// The process at the other end of a connection, as far as the system tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// None in another pid namespace, and over TCP.
+    pub pid: Option<i32>,
+    /// None over TCP.
+    pub user: Option<u32>,
+    /// When it was there, as [`processes::started`] counts: a process that was started later has
+    /// only its number.
+    pub since: u64,
+}
+
+impl Peer {
+    /// One that the system tells nothing of.
+    pub const UNKNOWN: Self = Self { pid: None, user: None, since: 0 };
 }
 
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}

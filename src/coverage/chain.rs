@@ -3,9 +3,12 @@
 
 use core::ffi::CStr;
 
+use super::judge::{HEAD_BYTES, Kind, judge, judge_unread};
+use super::status::Status;
 use super::window::ReadAt;
-use super::{Coverage, HEAD_BYTES, Host, Kind, Os, Status, judge, judge_unread};
+use super::words::Coverage;
 use crate::arena::Text;
+use crate::host::{Host, Os};
 
 /// A path that is longer is not followed.
 const LONGEST_PATH: usize = 512;

@@ -1,6 +1,8 @@
 //! ELF programs (`elf(5)`), by their first bytes, and by their notes.
 
-use super::{Coverage, Cpu, ReadAt};
+use super::window::ReadAt;
+use super::words::Coverage;
+use crate::host::Cpu;
 
 const CLASS_64: u8 = 2;
 const LITTLE_ENDIAN: u8 = 1;
@@ -127,7 +129,7 @@ mod tests {
     use super::super::HEAD_BYTES;
     use super::*;
 
-    const NATIVE: Cpu = super::super::Host::HERE.cpu;
+    const NATIVE: Cpu = crate::host::Host::HERE.cpu;
 
     #[test]
     fn programs_for_other_machines_are_told_apart() {

@@ -2,7 +2,8 @@
 
 use super::signature;
 use super::window::{ReadAt, Window};
-use super::{Coverage, Cpu};
+use super::words::Coverage;
+use crate::host::Cpu;
 
 /// Magic numbers, as the first four bytes of a file.
 const FAT: [u8; 4] = [0xca, 0xfe, 0xba, 0xbe];

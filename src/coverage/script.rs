@@ -1,6 +1,6 @@
 //! The `#!` line of a script, read as the kernels read it.
 
-use super::Os;
+use crate::host::Os;
 
 /// What the kernel starts for a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

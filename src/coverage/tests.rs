@@ -6,6 +6,7 @@ use std::ffi::{CStr, CString};
 
 use super::fixtures::*;
 use super::*;
+use crate::host::{Cpu, Host, Os};
 
 const ARM_MAC: Host = Host { os: Os::MacOs, cpu: Cpu::Arm64 };
 const INTEL_MAC: Host = Host { os: Os::MacOs, cpu: Cpu::X86_64 };

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use rampart_core::coverage::Os;
+use rampart_core::host::Os;
 use serde::Serialize;
 
 use super::Check;

@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStringExt as _;
 use crate::audit::mask;
 use crate::command_line::command_line;
 use crate::commands::status::Told;
+use crate::processes;
 use crate::run::guarded::runs;
-use crate::run::processes;
 
 /// All runs.
 #[derive(Debug, Default)]

@@ -14,8 +14,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, KeyCode, KeyEventKind, KeyModifiers};
 
 use crate::approvals::{self, Question, Reply, Scope};
-use crate::audit::{Follower, Trail};
-use crate::commands::log::place;
+use crate::audit::{Follower, Trail, place};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::rule_plan::Plan;

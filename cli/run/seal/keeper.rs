@@ -27,8 +27,9 @@ use super::signals;
 use super::supervisor::{Judge, Start, Supervisor};
 use super::waiter;
 use crate::failure::Failure;
+use crate::processes;
 use crate::run::own_server::{close_all_but, exit, silence};
-use crate::run::{processes, title};
+use crate::run::title;
 
 const TITLE: &CStr = c"rampart-keeper";
 /// How often the keeper looks whether the process that was typed was stopped: nobody tells.

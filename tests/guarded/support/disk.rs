@@ -7,7 +7,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
-use rampart_core::coverage::{Coverage, Files, Host, ReadAt, Status, follow};
+use rampart_core::coverage::{Coverage, Files, ReadAt, Status, follow};
+use rampart_core::host::Host;
 
 struct Disk;
 

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use nix::unistd::Pid;
+use rampart_core::host::Os;
 
 /// A descriptor that becomes readable when the process is gone; `None` where the
 /// system has no such thing.
@@ -96,12 +97,7 @@ pub fn environment(process: i32) -> Option<Vec<u8>> {
 /// Whether the library is in a process: by its environment, or by what it has loaded where it has
 /// written over that, as who shows a title does.
 pub fn has_library(process: i32) -> bool {
-    let is_named = |entry: &[u8]| {
-        let name = super::environment::PRELOAD.as_bytes();
-        let value = entry.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"="));
-        value.is_some_and(|list| list.windows(LIBRARY.len()).any(|part| part == LIBRARY))
-    };
-    environment(process).is_some_and(|all| all.split(|byte| *byte == 0).any(is_named))
+    environment(process).is_some_and(|all| all.split(|byte| *byte == 0).any(names_library))
         || has_loaded(process)
 }
 
@@ -151,11 +147,14 @@ pub fn words(process: i32) -> Vec<Vec<u8>> {
 
 /// Whether a process with this environment is of a guarded run.
 pub fn is_guarded(process: i32, environment: &[&[u8]]) -> bool {
-    environment.iter().any(|entry| {
-        entry.strip_prefix(super::environment::PRELOAD.as_bytes()).is_some_and(|list| {
-            list.windows(b"librampart.".len()).any(|part| part == b"librampart.")
-        })
-    }) || is_sealed(process)
+    environment.iter().copied().any(names_library) || is_sealed(process)
+}
+
+/// Whether this is the preload list, with the library in it.
+fn names_library(entry: &[u8]) -> bool {
+    let name = Os::HERE.preload_variable().to_bytes();
+    let list = entry.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"="));
+    list.is_some_and(|list| list.windows(LIBRARY.len()).any(|part| part == LIBRARY))
 }
 
 /// Whether the kernel asks about what a process starts: its keeper is among its ancestors.

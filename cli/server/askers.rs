@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use nix::unistd::Pid;
 
-use super::processes;
+use crate::processes;
 
 /// So many are remembered before those that are gone are forgotten.
 const FEW: usize = 1024;

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 
 use nix::sys::signal::{SigSet, Signal};
 
-use super::processes;
+use crate::processes;
 
 /// So deep a process may stand below the one that was typed.
 const DEEPEST: usize = 128;

@@ -1,0 +1,201 @@
+//! Lets clients in for as long as the server runs, and sends the last answers when it ends.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::task::{JoinSet, spawn_local, yield_now};
+use tokio::time::sleep;
+
+use super::answer::Handler;
+use super::connection;
+use super::crowd::Crowd;
+use super::door::Door;
+use super::listen::Listener;
+use crate::failure::Failure;
+use crate::token::Token;
+
+/// How long the answers under way may take when the server ends.
+const ENDING_TIME: Duration = Duration::from_secs(1);
+/// Clients that are accepted before those who are connected have their turn.
+const ACCEPTS_A_TURN: usize = 16;
+/// How long to wait where the system has nothing to accept a client with.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Threads for what cannot be awaited: names that are looked up, long commands.
+const BLOCKING_THREADS: usize = 4;
+
+/// What a server runs in: a single thread, and a few more where something blocks.
+///
+/// # Errors
+/// The system does not give what it takes.
+pub fn runtime() -> Result<LocalRuntime, Failure> {
+    Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build_local(LocalOptions::default())
+        .map_err(|error| Failure::new(format!("cannot set up the server: {error}")))
+}
+
+/// A server that is ready to run.
+pub struct Server {
+    listeners: Vec<Listener>,
+    token: Token,
+    crowd: Rc<Crowd>,
+}
+
+impl Server {
+    /// A server for those who show this token. So many descriptors are left to others.
+    pub fn new(listeners: Vec<Listener>, token: Token, reserved: usize) -> Self {
+        Self { listeners, token, crowd: Crowd::new(reserved) }
+    }
+
+    /// Those who will be connected to it.
+    pub fn crowd(&self) -> Rc<Crowd> {
+        Rc::clone(&self.crowd)
+    }
+
+    /// Serves until this is done, and then sends the answers that are under way.
+    pub async fn run<H: Handler>(self, handler: H, until: impl Future<Output = ()>) {
+        let Self { listeners, token, crowd } = self;
+        let door = Rc::new(Door::new(token, handler));
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            accepting.spawn_local(accept(listener, Rc::clone(&crowd), Rc::clone(&door)));
+        }
+        tokio::select! {
+            () = until => {}
+            () = crowd.watch() => {}
+        }
+        accepting.shutdown().await;
+        crowd.finish(ENDING_TIME).await;
+    }
+}
+
+/// Lets everybody in who comes, for ever.
+async fn accept<H: Handler>(listener: Listener, crowd: Rc<Crowd>, door: Rc<Door<H>>) {
+    loop {
+        for _ in 0..ACCEPTS_A_TURN {
+            match listener.accept().await {
+                Ok(arrival) => {
+                    crowd.place().await;
+                    spawn_local(connection::converse(arrival, crowd.enter(), Rc::clone(&door)));
+                }
+                Err(error) if is_of_the_client(&error) => {}
+                Err(error) if error.raw_os_error() == Some(libc::EMFILE) && crowd.make_place() => {
+                    break;
+                }
+                Err(_) => sleep(ACCEPT_PAUSE).await,
+            }
+        }
+        yield_now().await;
+    }
+}
+
+/// Whether a client that gave up is all that is wrong.
+fn is_of_the_client(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ECONNABORTED | libc::EINTR | libc::EPERM | libc::EPROTO)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::path::Path;
+    use std::thread::spawn;
+    use std::time::Duration;
+
+    use hyper::StatusCode;
+    use tokio::sync::oneshot;
+    use tokio::time::sleep;
+
+    use super::{Handler, Listener, Server, runtime};
+    use crate::server::answer::{Answer, Asked};
+    use crate::token::Token;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const SLOW: Duration = Duration::from_millis(300);
+
+    /// Fails on one question and takes its time for another.
+    struct Faulty;
+
+    impl Handler for Faulty {
+        async fn answer(&self, asked: Asked) -> Answer {
+            match &*asked.body {
+                b"fail" => panic!("a fault of the handler"),
+                b"late" => {
+                    sleep(SLOW).await;
+                    panic!("a fault of the handler, later");
+                }
+                b"slow" => sleep(2 * SLOW).await,
+                _ => {}
+            }
+            Answer { status: StatusCode::OK, body: asked.body }
+        }
+    }
+
+    fn client(socket: &Path) -> UnixStream {
+        let stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// What comes back for a question of four bytes: as much as a whole answer has, or what
+    /// there is.
+    fn ask(stream: &mut UnixStream, question: &str) -> String {
+        let head = "POST /v1/preflight/exec HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n";
+        let request = format!("{head}Content-Length: 4\r\n\r\n{question}");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        let mut byte = [0];
+        while !answer.ends_with(format!("\r\n\r\n{question}").as_bytes())
+            && stream.read(&mut byte).unwrap_or(0) == 1
+        {
+            answer.push(byte[0]);
+        }
+        String::from_utf8(answer).unwrap()
+    }
+
+    #[test]
+    fn a_fault_in_the_turn_of_one_client_reaches_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("s.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let (over, ended) = oneshot::channel();
+        let server = spawn(move || {
+            let runtime = runtime().unwrap();
+            let entered = runtime.enter();
+            let listener = Listener::unix(listener).unwrap();
+            drop(entered);
+            let server = Server::new(vec![listener], Token::new("t").unwrap(), 0);
+            let crowd = server.crowd();
+            runtime.block_on(server.run(Faulty, async { drop(ended.await) }));
+            crowd.is_empty()
+        });
+        let whole = |answer: &str, question: &str| {
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{question}: {answer:?}");
+            assert!(answer.ends_with(&format!("\r\n\r\n{question}")), "{question}: {answer:?}");
+        };
+        let mut kept = client(&socket);
+        whole(&ask(&mut kept, "fine"), "fine");
+        let mut slow = client(&socket);
+        let slow = spawn(move || ask(&mut slow, "slow"));
+        let mut late = client(&socket);
+        let late = spawn(move || ask(&mut late, "late"));
+        for _ in 0..20 {
+            // Not half an answer either: the connection ends.
+            assert_eq!(ask(&mut client(&socket), "fail"), "");
+            whole(&ask(&mut kept, "fine"), "fine");
+            whole(&ask(&mut client(&socket), "also"), "also");
+        }
+        assert_eq!(late.join().unwrap(), "");
+        whole(&slow.join().unwrap(), "slow");
+        whole(&ask(&mut kept, "fine"), "fine");
+        drop(kept);
+        over.send(()).unwrap();
+        assert!(server.join().unwrap(), "nobody who failed is left among the connected");
+    }
+}
