@@ -40,7 +40,7 @@ pub use bench::Bench;
 pub use crowd::Crowd;
 pub use itself::Itself;
 pub use policy::Policy;
-#[cfg(target_os = "linux")]
-pub use question::Question;
 pub use question::verdict_name;
+#[cfg(target_os = "linux")]
+pub use question::{Params, Question, Text};
 pub use reload::Reload;

@@ -1,6 +1,7 @@
 //! Has a program decided about: by the run's own policy, in this process, or by its policy
 //! server, as the library would.
 
+use std::borrow::Cow;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -22,8 +23,11 @@ use super::telling::Manner;
 use super::tracee::Program;
 use crate::command_line::command_line;
 use crate::failure::Failure;
-use crate::server::{Bench, Question};
+use crate::server::{Bench, Params, Question, Text};
 use crate::token::Token;
+
+/// A longer question takes longer than to have another thread wait for the next.
+const LONG_BYTES: usize = 4 * 1024;
 
 /// Who is asked, and on whose behalf.
 pub struct Order<'o> {
@@ -58,6 +62,22 @@ pub struct Asking {
     timeout: Duration,
     ask_ms: Option<u32>,
     kept: Mutex<Vec<Box<dyn Stream>>>,
+}
+
+/// What is asked about.
+struct About {
+    command: String,
+    cwd: Option<String>,
+    /// At the program's standard input and output.
+    pipes: [Option<String>; 2],
+}
+
+impl About {
+    fn of(thread: Pid, program: &Program) -> Self {
+        let cwd = program.cwd.as_ref().map(|cwd| String::from_utf8_lossy(cwd).into_owned());
+        let command = command_line(&program.words);
+        Self { command, cwd, pipes: [0, 1].map(|number| pipe(thread, number)) }
+    }
 }
 
 enum Way {
@@ -118,22 +138,46 @@ impl Asking {
         Ok(Self { ways, head, agent, session, bench, enforces, manner, timeout, ask_ms, kept })
     }
 
-    fn body(&self, thread: Pid, command: &str, cwd: Option<&[u8]>) -> String {
+    /// The question of this process's own policy.
+    fn question<'q>(&'q self, thread: Pid, about: &'q About) -> Question<'q> {
+        let text = |text: &'q str| Some(Text(Cow::Borrowed(text)));
+        let [stdin, stdout] = &about.pipes;
+        Question {
+            agent: text(&self.agent),
+            session: text(&self.session),
+            params: Params {
+                command: Cow::Borrowed(&about.command),
+                coverage: text("full"),
+                form: text("argv"),
+                argv0: None,
+                stdin: stdin.as_deref().and_then(text),
+                stdout: stdout.as_deref().and_then(text),
+            },
+            cwd: about.cwd.as_deref().and_then(text),
+            by: text("kernel"),
+            pid: Some(thread.as_raw()),
+            missed: None,
+            ask_ms: None,
+        }
+    }
+
+    /// The same as the server is asked.
+    fn body(&self, thread: Pid, about: &About) -> String {
         let mut body = json!({
             "agent": self.agent,
             "session": self.session,
-            "params": {"command": command, "form": "argv", "coverage": "full"},
+            "params": {"command": about.command, "form": "argv", "coverage": "full"},
             "pid": thread.as_raw(),
             "by": "kernel",
             "enforce": true,
         });
-        for (name, number) in [("stdin", 0), ("stdout", 1)] {
-            if let Some(pipe) = pipe(thread, number) {
-                body["params"][name] = pipe.into();
+        for (name, pipe) in ["stdin", "stdout"].into_iter().zip(&about.pipes) {
+            if let Some(pipe) = pipe {
+                body["params"][name] = pipe.as_str().into();
             }
         }
-        if let Some(cwd) = cwd {
-            body["cwd"] = String::from_utf8_lossy(cwd).into();
+        if let Some(cwd) = &about.cwd {
+            body["cwd"] = cwd.as_str().into();
         }
         match self.ask_ms {
             // Where a relay finds it, which does not pass it on.
@@ -242,13 +286,17 @@ fn bytes_to_path(bytes: &[u8]) -> PathBuf {
 }
 
 impl Judge for Asking {
-    fn judge(&self, thread: Pid, program: &Program) -> Verdict {
-        let command = command_line(&program.words);
-        let body = self.body(thread, &command, program.cwd.as_deref());
-        let judged = self.bench.as_ref().and_then(|bench| judge_here(bench, &body));
+    fn judge(&self, thread: Pid, program: &Program, slow: &dyn Fn()) -> Verdict {
+        let about = About::of(thread, program);
+        if about.command.len() > LONG_BYTES {
+            slow();
+        }
+        let bench = self.bench.as_ref();
+        let judged = bench.and_then(|bench| judge_here(bench, &self.question(thread, &about)));
         let (outcome, answer) = judged.unwrap_or_else(|| {
+            slow();
             let mut reader = Reader::default();
-            let outcome = self.ask(&body, &mut reader);
+            let outcome = self.ask(&self.body(thread, &about), &mut reader);
             (outcome, *reader.answer())
         });
         if outcome == Outcome::Allowed || !self.enforces {
@@ -267,9 +315,8 @@ impl Judge for Asking {
 }
 
 /// `None`: that is for the server.
-fn judge_here(bench: &Bench, body: &str) -> Option<(Outcome, Answer)> {
-    let question = Question::read(body.as_bytes()).ok()?;
-    let verdict = bench.decide(&question)?;
+fn judge_here(bench: &Bench, question: &Question<'_>) -> Option<(Outcome, Answer)> {
+    let verdict = bench.decide(question)?;
     if verdict.allowed {
         return Some((Outcome::Allowed, Answer::EMPTY));
     }

@@ -1,5 +1,6 @@
 //! Reads the memory of a process that waits for an answer (`process_vm_readv(2)`).
 
+use std::collections::VecDeque;
 use std::io::IoSliceMut;
 
 use nix::errno::Errno;
@@ -13,18 +14,57 @@ const LONGEST_STRING: usize = 32 * PAGE;
 /// The kernel takes no more arguments and environment together (three quarters of 8 MiB).
 const LONGEST_LIST: usize = 6 * 1024 * 1024;
 
-/// The memory of a process, with the piece of it that was read last.
+/// So many pages are read in one call.
+const PAGES_AT_ONCE: usize = 16;
+/// So many are kept.
+const PAGES_KEPT: usize = 2 * PAGES_AT_ONCE;
+/// Strings of so many arguments are read ahead.
+const AHEAD: usize = 64;
+
+/// The memory of a process, with the pages of it that were read last.
 pub struct Memory {
     process: Pid,
     /// The size of its pointers, in bytes.
     pointer: usize,
+    pages: VecDeque<Page>,
+}
+
+/// What is in a page, from an address on.
+struct Page {
     start: u64,
-    piece: Vec<u8>,
+    bytes: Vec<u8>,
+}
+
+impl Page {
+    /// What it has at an address; never nothing.
+    fn at(&self, address: u64) -> Option<&[u8]> {
+        let offset = usize::try_from(address.checked_sub(self.start)?).ok()?;
+        self.bytes.get(offset..).filter(|bytes| !bytes.is_empty())
+    }
 }
 
 impl Memory {
     pub fn new(process: Pid, pointer: usize) -> Self {
-        Self { process, pointer, start: 0, piece: Vec::new() }
+        Self { process, pointer, pages: VecDeque::new() }
+    }
+
+    /// Reads the pages of some addresses in one call, for what is read next. What cannot be read
+    /// is found then.
+    pub fn read_ahead(&mut self, addresses: impl IntoIterator<Item = u64>) {
+        let mut starts: Vec<u64> = Vec::new();
+        for address in addresses {
+            let is_near = |start: &u64| *start <= address && address - *start < rest(*start) as u64;
+            if address != 0 && !starts.iter().any(is_near) && self.kept(address).is_none() {
+                starts.push(address);
+                if starts.len() == PAGES_AT_ONCE {
+                    break;
+                }
+            }
+        }
+        // A single one is read when it is wanted.
+        if starts.len() > 1 {
+            let _ = self.read(&starts);
+        }
     }
 
     /// The string at an address, without its NUL.
@@ -57,10 +97,13 @@ impl Memory {
         let pointers = self.pointers(list)?;
         let mut room = LONGEST_LIST;
         let mut strings = Vec::with_capacity(pointers.len());
-        for address in pointers {
-            let string = self.string(address)?;
-            room = room.checked_sub(string.len() + 1).ok_or(Errno::E2BIG)?;
-            strings.push(string);
+        for some in pointers.chunks(AHEAD) {
+            self.read_ahead(some.iter().copied());
+            for address in some {
+                let string = self.string(*address)?;
+                room = room.checked_sub(string.len() + 1).ok_or(Errno::E2BIG)?;
+                strings.push(string);
+            }
         }
         Ok(strings)
     }
@@ -98,26 +141,45 @@ impl Memory {
 
     /// What is at an address, at most up to the end of its page: never nothing.
     fn bytes_at(&mut self, address: u64) -> Result<&[u8], Errno> {
-        let offset = address.checked_sub(self.start).and_then(|it| usize::try_from(it).ok());
-        let offset = offset.filter(|offset| *offset < self.piece.len());
-        if offset.is_none() {
-            self.read(address)?;
+        if self.kept(address).is_none() {
+            self.read(&[address])?;
         }
-        let offset = offset.unwrap_or(0);
-        Ok(&self.piece[offset..])
+        self.kept(address).ok_or(Errno::EFAULT)
     }
 
-    fn read(&mut self, address: u64) -> Result<(), Errno> {
-        let base = usize::try_from(address).map_err(|_| Errno::EFAULT)?;
-        let length = PAGE - base % PAGE;
-        self.piece.resize(length, 0);
-        self.start = address;
-        let local = &mut [IoSliceMut::new(&mut self.piece)];
-        let read = process_vm_readv(self.process, local, &[RemoteIoVec { base, len: length }]);
-        let read = read.and_then(|read| if read == 0 { Err(Errno::EFAULT) } else { Ok(read) });
-        self.piece.truncate(*read.as_ref().unwrap_or(&0));
-        read.map(drop)
+    fn kept(&self, address: u64) -> Option<&[u8]> {
+        self.pages.iter().find_map(|page| page.at(address))
     }
+
+    /// Reads from each address up to the end of its page, and stops where there is no memory.
+    fn read(&mut self, starts: &[u64]) -> Result<(), Errno> {
+        let there = starts.iter().map(|start| {
+            let base = usize::try_from(*start).map_err(|_| Errno::EFAULT)?;
+            Ok(RemoteIoVec { base, len: rest(*start) })
+        });
+        let there: Vec<RemoteIoVec> = there.collect::<Result<_, Errno>>()?;
+        let mut pages: Vec<Vec<u8>> = there.iter().map(|it| vec![0; it.len]).collect();
+        let mut here: Vec<IoSliceMut<'_>> =
+            pages.iter_mut().map(|it| IoSliceMut::new(it)).collect();
+        let mut left = process_vm_readv(self.process, &mut here, &there)?;
+        if left == 0 {
+            return Err(Errno::EFAULT);
+        }
+        for (start, mut bytes) in starts.iter().zip(pages) {
+            bytes.truncate(left);
+            left -= bytes.len();
+            if self.pages.len() == PAGES_KEPT {
+                self.pages.pop_back();
+            }
+            self.pages.push_front(Page { start: *start, bytes });
+        }
+        Ok(())
+    }
+}
+
+/// How many bytes its page has from an address on.
+fn rest(address: u64) -> usize {
+    PAGE - usize::try_from(address % PAGE as u64).unwrap_or(0)
 }
 
 /// Whether a process that was forked from this one can be read.

@@ -6,7 +6,7 @@
 //!    that it starts, whatever they do to their environment;
 //! 2. [`keeper`] is the parent of that process, and [`waiter`] stands for it towards whoever
 //!    typed the command; they speak over a [`channel`];
-//! 3. [`supervisor`] takes what the kernel asks, [`tracee`] (with [`memory`]) reads what is to
+//! 3. [`supervisor`] with its [`crew`] takes what the kernel asks, [`tracee`] (with [`memory`]) reads what is to
 //!    be started, [`asking`] has that decided, [`telling`] says why something is
 //!    refused, on the stderr that it would have had.
 //!
@@ -17,6 +17,7 @@
 
 mod asking;
 mod channel;
+mod crew;
 mod filter;
 mod keeper;
 mod memory;

@@ -1,10 +1,11 @@
 //! A process that waits for an answer: the program that it wants to start, as the kernel
 //! sees it.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlink};
@@ -67,6 +68,7 @@ impl Waiting {
             Call::Execveat => (descriptor(arguments[0]), arguments[1], arguments[2], arguments[4]),
             _ => (Base::Directory, arguments[0], arguments[1], 0),
         };
+        memory.read_ahead([path, argv]);
         let path = memory.string(path).map_err(of_memory)?;
         if path.len() >= LONGEST_PATH {
             return Err(Fault::Fails(Errno::ENAMETOOLONG));
@@ -131,9 +133,19 @@ impl Waiting {
         })
     }
 
+    /// Whether its root directory is this process's.
+    fn has_our_root(&self) -> bool {
+        static OURS: OnceLock<Option<Place>> = OnceLock::new();
+        let ours = OURS.get_or_init(|| Place::of("/"));
+        ours.is_some() && Place::of(&self.path("root")) == *ours
+    }
+
     /// Looks whether there is a file to be started, as seen from its root and directory.
     /// Only what is certain counts; in doubt there is one.
     fn look(&self, base: &Base, path: &[u8]) -> Result<(), Fault> {
+        if matches!(base, Base::Root) && is_startable(path) && self.has_our_root() {
+            return Ok(());
+        }
         let (of, resolve) = match base {
             Base::Root => ("root", ResolveFlag::RESOLVE_IN_ROOT),
             Base::Directory => ("cwd", ResolveFlag::RESOLVE_BENEATH),
@@ -180,6 +192,39 @@ impl Waiting {
             Ok(file) => check(&file),
         }
     }
+}
+
+/// A directory, as it is mounted in one namespace.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    mount: u64,
+    device: (u32, u32),
+    inode: u64,
+}
+
+impl Place {
+    /// `None`: it cannot be told (before Linux 5.8).
+    fn of(path: &str) -> Option<Self> {
+        let path = CString::new(path).ok()?;
+        let wanted = libc::STATX_INO | libc::STATX_MNT_ID;
+        // SAFETY: numbers only, of which zero is one.
+        let mut found: libc::statx = unsafe { std::mem::zeroed() };
+        let flags = libc::AT_STATX_DONT_SYNC;
+        // SAFETY: the kernel reads a path that ends with NUL, and writes one `statx`.
+        let done =
+            unsafe { libc::statx(libc::AT_FDCWD, path.as_ptr(), flags, wanted, &raw mut found) };
+        (done == 0 && found.stx_mask & wanted == wanted).then_some(Self {
+            mount: found.stx_mnt_id,
+            device: (found.stx_dev_major, found.stx_dev_minor),
+            inode: found.stx_ino,
+        })
+    }
+}
+
+/// Whether there is a file in this process's root that may be started.
+fn is_startable(path: &[u8]) -> bool {
+    let file = fstatat(AT_FDCWD, OsStr::from_bytes(path), AtFlags::empty());
+    file.is_ok_and(|file| check(&file).is_ok())
 }
 
 /// What a path is relative to.

@@ -1,0 +1,276 @@
+//! Threads that take questions up, one after the other.
+//!
+//! One of them has the turn: it waits for a question, answers it and waits for the next, for to
+//! hand each to another thread costs more than most answers do. Before an answer that may take
+//! long the turn is given to another thread, so that no other question waits for it. Where one
+//! takes long that nobody expected to (a file system that does not respond), a warden does that.
+
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{Builder, Thread, current, park, sleep};
+use std::time::Duration;
+
+/// Threads that rest until they are called; more end.
+const SPARE_THREADS: usize = 2;
+/// More questions at once wait in the kernel.
+const THREADS_LIMIT: usize = 4096;
+/// Memory for a thread's stack; the policy engine has its own bounds.
+const STACK_BYTES: usize = 2 * 1024 * 1024;
+/// A question that is still there at the second look of the warden takes long.
+const LOOK_PAUSE: Duration = Duration::from_millis(5);
+/// After so many looks at nothing the warden sleeps.
+const LOOKS_AT_NOTHING: u32 = 20;
+
+/// What the threads do.
+pub trait Work: Send + Sync + 'static {
+    type Question;
+
+    /// Waits for the next question; `None`: there will be none.
+    fn next(&self) -> Option<Self::Question>;
+
+    /// Answers it. `slow` is called before anything that may take long.
+    fn answer(&self, question: &Self::Question, slow: &dyn Fn());
+}
+
+/// The threads.
+pub struct Crew<W> {
+    work: W,
+    /// The question of who has the turn; 0 while that one waits for a question.
+    current: AtomicU64,
+    /// How many questions were taken up.
+    taken: AtomicU64,
+    rest: Mutex<Rest>,
+    called: Condvar,
+    warden: OnceLock<Thread>,
+    is_warden_asleep: AtomicBool,
+}
+
+/// Who has no turn and no question.
+#[derive(Default)]
+struct Rest {
+    threads: usize,
+    /// How many of them are to go.
+    calls: usize,
+    /// With those that do not rest.
+    all: usize,
+    is_over: bool,
+}
+
+impl<W: Work> Crew<W> {
+    pub fn new(work: W) -> Arc<Self> {
+        Arc::new(Self {
+            work,
+            current: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            rest: Mutex::default(),
+            called: Condvar::new(),
+            warden: OnceLock::new(),
+            is_warden_asleep: AtomicBool::new(false),
+        })
+    }
+
+    /// Answers until there are no questions any more, beginning with this thread.
+    pub fn run(self: &Arc<Self>) {
+        let own = Arc::clone(self);
+        // Without a warden only what is known to be slow gives its turn away.
+        let _ = Builder::new().spawn(move || own.guard());
+        self.rest().all += 1;
+        self.take_turns();
+    }
+
+    /// This thread has the turn.
+    fn take_turns(self: &Arc<Self>) {
+        while let Some(question) = self.work.next() {
+            let number = self.begin();
+            self.work.answer(&question, &|| self.give_away(number));
+            let still_has_it = self.current.compare_exchange(number, 0, SeqCst, SeqCst).is_ok();
+            if !still_has_it && !self.wait_for_call() {
+                return;
+            }
+        }
+        self.rest().is_over = true;
+        self.called.notify_all();
+        self.wake_warden();
+    }
+
+    fn begin(&self) -> u64 {
+        let number = self.taken.fetch_add(1, SeqCst) + 1;
+        self.current.store(number, SeqCst);
+        if self.is_warden_asleep.load(SeqCst) {
+            self.wake_warden();
+        }
+        number
+    }
+
+    /// Has another thread wait for the next question, if that is this question's turn still. If
+    /// there is none to be had, the next question waits for this one's answer.
+    fn give_away(self: &Arc<Self>, number: u64) {
+        if self.current.load(SeqCst) == number
+            && self.can_call()
+            && self.current.compare_exchange(number, 0, SeqCst, SeqCst).is_ok()
+        {
+            self.rest().calls += 1;
+            self.called.notify_one();
+        }
+    }
+
+    /// Whether somebody rests, who is made where there is nobody.
+    fn can_call(self: &Arc<Self>) -> bool {
+        let mut rest = self.rest();
+        if rest.threads > rest.calls {
+            return true;
+        }
+        if rest.all >= THREADS_LIMIT {
+            return false;
+        }
+        let own = Arc::clone(self);
+        let begin = move || {
+            if own.wait_at(own.rest()) {
+                own.take_turns();
+            }
+        };
+        let is_made = Builder::new().stack_size(STACK_BYTES).spawn(begin).is_ok();
+        if is_made {
+            rest.threads += 1;
+            rest.all += 1;
+        }
+        is_made
+    }
+
+    /// Rests until the turn is this thread's again; `false`: it ends.
+    fn wait_for_call(&self) -> bool {
+        let mut rest = self.rest();
+        if rest.threads >= SPARE_THREADS {
+            rest.all -= 1;
+            return false;
+        }
+        rest.threads += 1;
+        self.wait_at(rest)
+    }
+
+    fn wait_at(&self, rest: MutexGuard<'_, Rest>) -> bool {
+        let is_idle = |rest: &mut Rest| rest.calls == 0 && !rest.is_over;
+        let rest = self.called.wait_while(rest, is_idle);
+        let mut rest = rest.unwrap_or_else(PoisonError::into_inner);
+        rest.threads -= 1;
+        rest.calls = rest.calls.saturating_sub(1);
+        !rest.is_over
+    }
+
+    fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The warden's life. It sleeps while nothing is asked.
+    fn guard(self: &Arc<Self>) {
+        let _ = self.warden.set(current());
+        let (mut seen, mut taken, mut looks) = (0, 0, 0);
+        while !self.rest().is_over {
+            let now = (self.current.load(SeqCst), self.taken.load(SeqCst));
+            if now.0 != 0 && now.0 == seen {
+                self.give_away(seen);
+            }
+            looks = if now == (0, taken) { looks + 1 } else { 0 };
+            (seen, taken) = now;
+            if looks < LOOKS_AT_NOTHING {
+                sleep(LOOK_PAUSE);
+                continue;
+            }
+            self.is_warden_asleep.store(true, SeqCst);
+            // Who took one up before that does not wake it.
+            if self.current.load(SeqCst) == 0 && !self.rest().is_over {
+                park();
+            }
+            self.is_warden_asleep.store(false, SeqCst);
+            looks = 0;
+        }
+    }
+
+    fn wake_warden(&self) {
+        if let Some(warden) = self.warden.get() {
+            self.is_warden_asleep.store(false, SeqCst);
+            warden.unpark();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::{Arc, Mutex};
+    use std::thread::{JoinHandle, ThreadId, current, spawn};
+    use std::time::Duration;
+
+    use super::{Crew, Work};
+
+    /// A question: whether it is known to be slow, and what it waits for before it is answered.
+    type Question = (bool, Option<Receiver<()>>);
+
+    struct Answers {
+        asked: Mutex<Receiver<Question>>,
+        by: Mutex<Sender<ThreadId>>,
+    }
+
+    impl Work for Answers {
+        type Question = Question;
+
+        fn next(&self) -> Option<Question> {
+            self.asked.lock().unwrap().recv().ok()
+        }
+
+        fn answer(&self, (is_slow, until): &Question, slow: &dyn Fn()) {
+            if *is_slow {
+                slow();
+            }
+            if let Some(until) = until {
+                let _ = until.recv();
+            }
+            self.by.lock().unwrap().send(current().id()).unwrap();
+        }
+    }
+
+    fn next(answered: &Receiver<ThreadId>) -> ThreadId {
+        answered.recv_timeout(Duration::from_secs(60)).expect("an answer")
+    }
+
+    fn crew() -> (Sender<Question>, Receiver<ThreadId>, JoinHandle<()>) {
+        let ((ask, asked), (by, answered)) = (channel(), channel());
+        let crew = Crew::new(Answers { asked: Mutex::new(asked), by: Mutex::new(by) });
+        let run = spawn(move || Arc::clone(&crew).run());
+        (ask, answered, run)
+    }
+
+    #[test]
+    fn one_thread_answers_what_is_quick_and_it_ends_with_the_questions() {
+        let (ask, answered, run) = crew();
+        for _ in 0..50 {
+            ask.send((false, None)).unwrap();
+            assert_eq!(next(&answered), run.thread().id());
+        }
+        drop(ask);
+        run.join().unwrap();
+    }
+
+    #[test]
+    fn no_question_waits_for_another_one_that_takes_long_whether_that_was_known_or_not() {
+        for is_known in [true, false] {
+            let (ask, answered, _) = crew();
+            let mut held = Vec::new();
+            for _ in 0..20 {
+                let (go_on, until) = channel();
+                held.push(go_on);
+                ask.send((is_known, Some(until))).unwrap();
+                // It is answered, though all that came before wait.
+                ask.send((false, None)).unwrap();
+                next(&answered);
+            }
+            for go_on in held {
+                go_on.send(()).unwrap();
+                next(&answered);
+            }
+            ask.send((false, None)).unwrap();
+            next(&answered);
+        }
+    }
+}
