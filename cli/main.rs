@@ -25,6 +25,7 @@ mod server;
 mod spent;
 mod terminal;
 mod token;
+mod trust;
 mod whole_file;
 
 use std::process::ExitCode;

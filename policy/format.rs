@@ -21,24 +21,22 @@ pub(crate) struct Document {
     pub(crate) version: Option<Spanned<String>>,
     pub(crate) default_action: Option<Spanned<String>>,
     pub(crate) policies: Vec<PolicyEntry>,
-    pub(crate) notify: Option<Spanned<Other>>,
+    pub(crate) notify: Option<Spanned<Receiver>>,
     #[serde(default)]
     pub(crate) tests: Vec<TestEntry>,
 }
 
-/// A part of the file that is checked and not used here.
+/// Who is told: `notify` of a file, or `webhook` of a rule.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Other {
+pub(crate) struct Receiver {
     pub(crate) url: Option<String>,
     #[serde(rename = "timeout")]
     _timeout: Option<IgnoredAny>,
     #[serde(rename = "fail_open")]
     _fail_open: Option<IgnoredAny>,
-    #[serde(rename = "platform")]
-    _platform: Option<IgnoredAny>,
-    #[serde(rename = "on")]
-    _on: Option<IgnoredAny>,
+    pub(crate) platform: Option<String>,
+    pub(crate) on: Option<Texts>,
 }
 
 /// What is done where nobody can be asked, which is always so here.
@@ -109,7 +107,7 @@ pub(crate) struct RuleEntry {
     pub(crate) added: Option<String>,
     #[serde(rename = "ask")]
     _ask: Option<AskEntry>,
-    pub(crate) webhook: Option<Other>,
+    pub(crate) webhook: Option<Receiver>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -55,7 +55,7 @@
 //!   runs with rights of its own (`setuid`), or starts itself anew until its environment is clean
 //!   (`reexec`). Like those on sessions they are globs, and hold together with the other conditions. No pattern matches where it is not known, as for a line that is
 //!   given to a shell: `coverage_not_matches: full` is about that as well.
-//! - `ask` and `webhook` are refused: there is no human and no webhook to wait for. To ask by
+//! - `ask` and `webhook` are refused: whoever waits for a human does so outside. To ask by
 //!   a guess (a variable, a word that could not be read) is no looser than `default_action`.
 //! - A rule with `once` holds for the call that it decides and never again, one with
 //!   `expires_at` until then; `call_count` counts what the rule would hold for ([`Memory`]).
@@ -112,6 +112,7 @@ mod glob;
 mod index;
 mod lint;
 mod memory;
+mod notify;
 mod parts;
 mod programs;
 mod rules;
@@ -131,6 +132,7 @@ pub use error::{PolicyError, Problem};
 pub use explain::{Explanation, Part, What, explain};
 pub use file_tests::{Outcome, Test};
 pub use memory::Memory;
+pub use notify::{Notify, Platform};
 pub use rules::{Policy, Rule};
 
 use verdict::Evaluator;
@@ -323,6 +325,21 @@ impl PolicySet {
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
         self.origin.as_deref()
+    }
+
+    /// Who is to be told of decisions. A project has no say in that: what it names would be told
+    /// what is done in every other.
+    #[must_use]
+    pub fn notify(&self) -> Option<&Notify> {
+        self.evaluator.checked.notify.as_ref()
+    }
+
+    /// Who is to be told that the rule which decided asks.
+    #[must_use]
+    pub fn webhook(&self, decision: &Decision) -> Option<&Notify> {
+        let because = decision.because.as_ref().filter(|because| !because.of_project)?;
+        let policy = self.policies().iter().find(|policy| policy.name() == because.policy)?;
+        policy.rules().get(because.rule.checked_sub(1)?)?.webhook.as_ref()
     }
 
     /// The verdict on one call.

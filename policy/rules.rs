@@ -15,6 +15,7 @@ use crate::format::{
 };
 use crate::glob::Glob;
 use crate::lint;
+use crate::notify::Notify;
 use crate::programs::Verb;
 
 /// The tools that calls are about here, and what each is of what a command does.
@@ -32,7 +33,7 @@ const TOOLS: &[(&str, &[Verb])] = &[
 /// Priority of a policy that names none.
 const DEFAULT_PRIORITY: i64 = 100;
 /// What a `webhook` rule says where it has no message.
-const WEBHOOK_MESSAGE: &str = "A webhook would have to approve this, and this server calls none";
+const WEBHOOK_MESSAGE: &str = "A person has to approve this, and its webhook is told";
 
 /// One policy.
 #[derive(Debug)]
@@ -116,6 +117,8 @@ pub struct Rule {
     pub(crate) expires_at: Option<SystemTime>,
     /// When it was written, in its author's words.
     pub(crate) added: Option<String>,
+    /// Who is told where it asks.
+    pub(crate) webhook: Option<Notify>,
     pub(crate) at: Location,
 }
 
@@ -158,6 +161,8 @@ pub(crate) struct Checked {
     says_default: bool,
     /// In the order of evaluation.
     pub(crate) policies: Vec<Policy>,
+    /// Who is told of decisions.
+    pub(crate) notify: Option<Notify>,
     pub(crate) warnings: Vec<Problem>,
     pub(crate) tests: Vec<TestEntry>,
 }
@@ -174,10 +179,8 @@ pub(crate) fn check(document: Document, origin: &str) -> Result<Checked, PolicyE
             "there is no `default_action`, so what no rule is about is denied; say which you mean";
         checker.warnings.push(Problem { line: 1, column: 1, text: text.to_string() });
     }
-    if let Some(notify) = &document.notify {
-        let text = "`notify` is kept and does nothing here: this server calls nobody";
-        checker.warnings.push(Problem::new(notify.referenced, text));
-    }
+    let notify = document.notify.as_ref();
+    let notify = notify.and_then(|notify| Notify::read(notify, &mut checker.warnings));
     let mut names = HashSet::new();
     let mut policies = Vec::with_capacity(document.policies.len());
     for entry in document.policies {
@@ -204,7 +207,7 @@ pub(crate) fn check(document: Document, origin: &str) -> Result<Checked, PolicyE
     checker.warnings.extend(lint::warnings(&policies));
     checker.warnings.sort_by_key(|warning| (warning.line, warning.column));
     let (warnings, tests) = (checker.warnings, document.tests);
-    Ok(Checked { default_action, says_default, policies, warnings, tests })
+    Ok(Checked { default_action, says_default, policies, notify, warnings, tests })
 }
 
 impl Checked {
@@ -214,6 +217,7 @@ impl Checked {
         if !self.says_default {
             (self.default_action, self.says_default) = (other.default_action, other.says_default);
         }
+        self.notify = self.notify.or(other.notify);
         let file =
             other.policies.first().map_or_else(String::new, |policy| policy.file.to_string());
         self.warnings.extend(
@@ -322,9 +326,13 @@ impl Checker {
             ActionEntry::Webhook => (Action::Ask, WEBHOOK_MESSAGE),
         };
         let at = entry.action.referenced;
-        let has_url = entry
-            .webhook
-            .is_some_and(|webhook| webhook.url.is_some_and(|url| !url.trim().is_empty()));
+        let url = entry.webhook.and_then(|webhook| webhook.url).unwrap_or_default();
+        let has_url = !url.trim().is_empty();
+        let webhook = Notify::of_rule(&url);
+        if has_url && webhook.is_none() {
+            let text = "`webhook` tells nobody: its `url` is not http://HOST… or https://HOST…, without a user's name";
+            self.warnings.push(Problem::new(at, text));
+        }
         if written == ActionEntry::Webhook && !has_url {
             let text =
                 "`action: webhook` needs to say whom to ask; write `webhook: {url: \"https://…\"}`";
@@ -350,7 +358,8 @@ impl Checker {
             }
         };
         let message = entry.message.unwrap_or_else(|| fallback.to_string());
-        Rule { action, message, when, once: entry.once, expires_at, added: entry.added, at }
+        let (once, added) = (entry.once, entry.added);
+        Rule { action, message, when, once, expires_at, added, webhook, at }
     }
 
     fn empty_when(&mut self, at: Location) {

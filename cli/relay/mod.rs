@@ -9,7 +9,6 @@ mod connect;
 mod fault;
 mod handler;
 mod remote;
-mod trust;
 
 use std::ffi::CStr;
 use std::net::ToSocketAddrs as _;
@@ -28,6 +27,7 @@ use crate::home::Home;
 use crate::run::own_server::{self, Access};
 use crate::server::{Endpoint, Itself, Server};
 use crate::token::Token;
+use crate::trust;
 use client::Client;
 use connect::Connector;
 use fault::Fault;

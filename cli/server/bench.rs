@@ -8,8 +8,9 @@ use rampart_policy::PolicySet;
 
 use super::itself::Itself;
 use super::pipes::Pipes;
-use super::policy::{Case, Judged, run_id};
+use super::policy::{Case, Judged, UNTOLD, run_id};
 use super::question::{Question, Verdict};
+use super::webhook::Webhook;
 use crate::audit::{self, Audit, Lines};
 use crate::failure::Failure;
 use crate::home::Home;
@@ -22,6 +23,7 @@ pub struct Bench {
     mode: Mode,
     itself: Arc<Itself>,
     pipes: Arc<Mutex<Pipes>>,
+    webhook: Arc<Webhook>,
     policies: PolicySet,
     spent: Arc<Spent>,
     run: String,
@@ -52,6 +54,7 @@ impl Bench {
             mode,
             itself: Arc::new(Itself::here()),
             pipes: Arc::default(),
+            webhook: Arc::default(),
             policies,
             spent: Arc::new(spent),
             run: run_id()?,
@@ -78,6 +81,7 @@ impl Bench {
             spent: Arc::clone(&self.spent),
             itself: Arc::clone(&self.itself),
             pipes: Arc::clone(&self.pipes),
+            webhook: Arc::clone(&self.webhook),
             joined: OnceCell::new(),
             mode: self.mode,
             pid: None,
@@ -87,6 +91,7 @@ impl Bench {
         let Judged::Closed(verdict) = case.judge(question, &mut lines) else { return None };
         let mut docket = self.docket();
         docket.audit.append(lines);
+        self.note_fault(&mut docket);
         docket.audit.settle();
         if docket.audit.has_enough() {
             docket.audit.write();
@@ -98,7 +103,17 @@ impl Bench {
 
     /// Has all that was decided written, and waits for it: the process ends.
     pub fn finish(&self) {
-        self.docket().audit.finish();
+        self.webhook.finish();
+        let mut docket = self.docket();
+        self.note_fault(&mut docket);
+        docket.audit.finish();
+    }
+
+    /// Notes that a receiver could not be told, if it was so.
+    fn note_fault(&self, docket: &mut Docket) {
+        if let Some(fault) = self.webhook.take_fault() {
+            docket.audit.lines().event(UNTOLD, &fault);
+        }
     }
 
     /// Writes what comes in one moment at once, for ever.

@@ -31,6 +31,7 @@ mod reload;
 mod run_terminal;
 mod stream;
 pub mod tls;
+mod webhook;
 
 pub use accept::{Server, runtime};
 pub use answer::{Answer, Asked, Endpoint, Handler};

@@ -103,13 +103,14 @@ impl Pending {
     }
 
     /// Waits for a person's word, for so long and as long as who asked is there, where the server
-    /// has so many places.
+    /// has so many places. `announce` is called with the question as it is listed.
     pub async fn wait(
         &self,
         mut waiting: Waiting,
         patience: Duration,
         places: usize,
         hold: &impl Hold,
+        announce: impl FnOnce(&Waiting),
     ) -> Outcome {
         let is_long = waiting.command.len() > LONGEST_COMMAND;
         // Each holds a connection, and whoever has no place is not answered at all.
@@ -136,7 +137,7 @@ impl Pending {
             place.over("who asked could not be told to wait");
             return Outcome::Unasked;
         }
-        self.tell(number);
+        self.tell(number, announce);
         let end = sleep_until(Moment::now() + patience);
         tokio::pin!(end);
         let mut looks = interval(LOOK);
@@ -246,10 +247,12 @@ impl Pending {
         over.push_back((id.to_owned(), how.to_owned()));
     }
 
-    fn tell(&self, number: u64) {
+    fn tell(&self, number: u64, announce: impl FnOnce(&Waiting)) {
         let entries = self.entries.borrow();
         if let Some(entry) = entries.get(&number) {
-            self.notes.tell(entry.now(), entries.len());
+            let waiting = entry.now();
+            announce(&waiting);
+            self.notes.tell(waiting, entries.len());
         }
     }
 }
@@ -348,7 +351,9 @@ mod tests {
             for (approved, how) in [(true, "it was approved"), (false, "it was denied")] {
                 let (own, asker) = (Rc::clone(&pending), Asker(Rc::clone(&there)));
                 let waits =
-                    spawn_local(async move { own.wait(waiting("x"), LONG, 64, &asker).await });
+                    spawn_local(
+                        async move { own.wait(waiting("x"), LONG, 64, &asker, |_| {}).await },
+                    );
                 yield_now().await;
                 let id = pending.list()[0].id.clone();
                 assert!(id.starts_with("abcd-"), "{id}");
@@ -374,7 +379,8 @@ mod tests {
             let pending = Rc::new(Pending::new("abcdef"));
             let there = Rc::new(Cell::new(true));
             let (own, asker) = (Rc::clone(&pending), Asker(Rc::clone(&there)));
-            let waits = spawn_local(async move { own.wait(waiting("x"), LONG, 64, &asker).await });
+            let waits =
+                spawn_local(async move { own.wait(waiting("x"), LONG, 64, &asker, |_| {}).await });
             yield_now().await;
             let id = pending.list()[0].id.clone();
             there.set(false);
@@ -385,15 +391,24 @@ mod tests {
             assert_eq!(answered(&pending, &id, reply(true, Scope::Session)), gone);
             assert!(!pending.remembers("s", "x", None), "nothing was approved");
             let asker = Asker(Rc::clone(&there));
-            assert_eq!(pending.wait(waiting("x"), LONG, 64, &asker).await, Outcome::Gone);
+            assert_eq!(pending.wait(waiting("x"), LONG, 64, &asker, |_| {}).await, Outcome::Gone);
             there.set(true);
             let short = Duration::from_millis(30);
             let asker = Asker(there);
-            assert_eq!(pending.wait(waiting("x"), short, 64, &asker).await, Outcome::Late(short));
+            assert_eq!(
+                pending.wait(waiting("x"), short, 64, &asker, |_| {}).await,
+                Outcome::Late(short)
+            );
             // Not where there is no place for anybody else.
-            assert_eq!(pending.wait(waiting("x"), short, 1, &asker).await, Outcome::Unasked);
+            assert_eq!(
+                pending.wait(waiting("x"), short, 1, &asker, |_| {}).await,
+                Outcome::Unasked
+            );
             pending.end();
-            assert_eq!(pending.wait(waiting("x"), short, 64, &asker).await, Outcome::Unasked);
+            assert_eq!(
+                pending.wait(waiting("x"), short, 64, &asker, |_| {}).await,
+                Outcome::Unasked
+            );
         });
     }
 
@@ -415,7 +430,8 @@ mod tests {
                 let pending = Rc::new(Pending::new("abcdef"));
                 let (own, asker) = (Rc::clone(&pending), Asker(Rc::new(Cell::new(true))));
                 let what = waiting(command);
-                let waits = spawn_local(async move { own.wait(what, LONG, 64, &asker).await });
+                let waits =
+                    spawn_local(async move { own.wait(what, LONG, 64, &asker, |_| {}).await });
                 yield_now().await;
                 let id = pending.list()[0].id.clone();
                 assert_eq!(answered(&pending, &id, reply(true, scope)), Ok(()));

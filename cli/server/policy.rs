@@ -29,6 +29,7 @@ use super::person;
 use super::pipes::Pipes;
 use super::question::{Question, Verdict, verdict_name};
 use super::reload::Reload;
+use super::webhook::Webhook;
 use crate::audit::{self, Audit, Lines, Record};
 use crate::failure::Failure;
 use crate::mode::Mode;
@@ -45,6 +46,8 @@ const LONG_BYTES: usize = 4 * 1024;
 const LONG_AT_ONCE: usize = 17;
 /// So many characters of a joined line are shown.
 const SHOWN: usize = 120;
+/// What the audit calls it that a receiver could not be told.
+pub const UNTOLD: &str = "webhook-failed";
 /// How often files are looked at while nobody asks anything.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -72,6 +75,7 @@ pub struct Policy {
     long: Cell<usize>,
     /// What waits for a person.
     pending: Pending,
+    webhook: Arc<Webhook>,
     /// Those who have asked, once there is a server.
     crowd: OnceCell<Rc<Crowd>>,
 }
@@ -92,6 +96,7 @@ impl Policy {
             audit: RefCell::new(audit),
             unwritten: Notify::new(),
             pending: Pending::new(&run),
+            webhook: Arc::default(),
             run,
             count: Cell::new(0),
             turn: Semaphore::new(1),
@@ -112,7 +117,10 @@ impl Policy {
             () = server.run(Rc::clone(self), until) => {}
             () = self.attend() => {}
         }
-        self.audit.borrow_mut().finish();
+        self.webhook.finish();
+        let audit = &mut *self.audit.borrow_mut();
+        self.note_fault(audit);
+        audit.finish();
     }
 
     /// Decides one question of this process. The verdict is in the audit by then, or will be
@@ -147,9 +155,11 @@ impl Policy {
         };
         let call = question.call();
         let pid = question.pid.or(case.pid);
+        let mut is_told = false;
         if self.pending.remembers(call.session, call.command, pid) {
             decision.action = Action::Allow;
             "a person has approved it before".clone_into(&mut decision.message);
+            is_told = true;
         } else if let Some(ms @ 1..) = question.ask_ms {
             let waiting = Waiting {
                 id: String::new(),
@@ -166,7 +176,15 @@ impl Policy {
             let patience = Duration::from_millis(ms.into());
             let places = self.crowd.get().map_or(usize::MAX, |crowd| crowd.places());
             let hold = OnBehalf { hold: hold.clone(), process: question.pid };
-            outcome(&mut decision, self.pending.wait(waiting, patience, places, &hold).await);
+            let announce = |waiting: &Waiting| {
+                is_told = true;
+                case.announce(&question, &decision, Some(waiting));
+            };
+            let ended = self.pending.wait(waiting, patience, places, &hold, announce).await;
+            outcome(&mut decision, ended);
+        }
+        if !is_told {
+            case.announce(&question, &decision, None);
         }
         let mut audit = self.audit.borrow_mut();
         let verdict = case.conclude(&question, decision, took, audit.lines());
@@ -187,9 +205,18 @@ impl Policy {
                 _ = ticks.tick() => {
                     let audit = &mut *self.audit.borrow_mut();
                     self.rules.borrow_mut().look(Instant::now(), audit);
+                    self.note_fault(audit);
                     audit.follow();
                 }
             }
+        }
+    }
+
+    /// Notes that a receiver could not be told, if it was so.
+    fn note_fault(&self, audit: &mut Audit) {
+        if let Some(fault) = self.webhook.take_fault() {
+            audit.event(UNTOLD, &fault);
+            self.note(audit);
         }
     }
 
@@ -213,6 +240,7 @@ impl Policy {
             spent: rules.spent(),
             itself: Arc::clone(&self.itself),
             pipes: Arc::clone(&self.pipes),
+            webhook: Arc::clone(&self.webhook),
             joined: OnceCell::new(),
             mode: self.mode,
             pid,
@@ -428,6 +456,7 @@ pub struct Case {
     pub spent: Arc<Spent>,
     pub itself: Arc<Itself>,
     pub pipes: Arc<Mutex<Pipes>>,
+    pub webhook: Arc<Webhook>,
     pub mode: Mode,
     pub pid: Option<i32>,
     /// The line that the command makes with others by its pipes, if that is what is refused.
@@ -447,6 +476,7 @@ impl Case {
                 let question = question.clone().into_owned();
                 return Judged::Open(Box::new(Open { case: self, question, decision, took }));
             }
+            self.announce(question, &decision, None);
             Judged::Closed(self.conclude(question, decision, took, audit))
         };
         unless_it_fails(judged, || Judged::Closed(Verdict::refused(mode, id)))
@@ -513,6 +543,11 @@ impl Case {
             self.spent.keep(memory);
         }
         decision
+    }
+
+    /// Tells those who are to know of it.
+    fn announce(&self, question: &Question<'_>, decision: &Decision, waiting: Option<&Waiting>) {
+        self.webhook.tell(&self.policies, question, decision, waiting, self.mode);
     }
 
     fn conclude(

@@ -1,6 +1,6 @@
 //! What a rule means, by policies of a few lines and the commands they are about.
 
-use rampart_policy::{Action, Call, Decision, PolicySet};
+use rampart_policy::{Action, Call, Decision, Platform, PolicySet};
 
 use Action::{Allow, Ask, Deny, Watch};
 
@@ -587,4 +587,75 @@ fn here_documents_are_read_as_what_they_are() {
         assert_eq!(decision.action, action, "{line}\n{decision:#?}");
         assert_eq!(decision.unparsed, None, "{line}");
     }
+}
+
+#[test]
+fn who_is_told_is_what_the_first_file_says_and_never_what_a_project_does() {
+    let file = |notify: &str| format!("default_action: allow\nnotify: {notify}\npolicies: []\n");
+    let read = |notify: &str| PolicySet::parse(&file(notify), "p").unwrap();
+    for (notify, url, platform, on) in [
+        ("{url: 'https://h/x'}", "https://h/x", Platform::Generic, [Deny, Ask].as_slice()),
+        ("{url: ' http://h '}", "http://h", Platform::Generic, &[Deny, Ask]),
+        (
+            "{url: 'https://hooks.slack.com/s', platform: auto}",
+            "https://hooks.slack.com/s",
+            Platform::Slack,
+            &[Deny, Ask],
+        ),
+        (
+            "{url: 'https://h', platform: Discord, on: [log]}",
+            "https://h",
+            Platform::Discord,
+            &[Watch],
+        ),
+        (
+            "{url: 'https://h', on: [require_approval, ALLOW]}",
+            "https://h",
+            Platform::Generic,
+            &[Ask, Allow],
+        ),
+    ] {
+        let policies = read(notify);
+        assert!(policies.warnings().is_empty(), "{notify}: {:?}", policies.warnings());
+        let told = policies.notify().unwrap();
+        assert_eq!((told.url.as_str(), told.platform), (url, platform), "{notify}");
+        for action in [Allow, Watch, Ask, Deny] {
+            assert_eq!(told.is_for(action), on.contains(&action), "{notify}: {action:?}");
+        }
+    }
+    for notify in [
+        "{}",
+        "{url: ''}",
+        "{url: 'ftp://h'}",
+        "{url: 'https://'}",
+        "{url: 'https://me:pw@h'}",
+        "{url: 'http://a b'}",
+    ] {
+        let policies = read(notify);
+        assert_eq!(policies.notify(), None, "{notify}");
+        assert!(policies.warnings()[0].text.contains("tells nobody"), "{notify}");
+    }
+    let unknown = read("{url: 'https://h', platform: pigeon, on: [denied]}");
+    let texts: Vec<&str> = unknown.warnings().iter().map(|it| it.text.as_str()).collect();
+    assert!(
+        texts.iter().any(|it| it.contains("pigeon"))
+            && texts.iter().any(|it| it.contains("denied")),
+        "{texts:?}"
+    );
+
+    let two = [(file("{url: 'https://one'}"), "a"), (file("{url: 'https://two'}"), "b")];
+    let two: Vec<(&str, &str)> = two.iter().map(|(text, name)| (text.as_str(), *name)).collect();
+    let policies = PolicySet::parse_all(&two).unwrap();
+    assert_eq!(policies.notify().unwrap().url, "https://one");
+
+    let rule = "default_action: allow\npolicies:\n- {name: p, rules: [{action: ask, webhook: {url: 'https://rule'}}]}\n";
+    let rule = PolicySet::parse(rule, "p").unwrap();
+    let told = |policies: &PolicySet| {
+        policies.webhook(&decide(policies, "ls")).map(|it| (it.url.clone(), it.is_for(Deny)))
+    };
+    assert_eq!(told(&rule), Some(("https://rule".to_owned(), false)));
+    let all = PolicySet::parse("default_action: allow\npolicies: []\n", "p").unwrap();
+    let restricted = all.restricted_by(&rule).restricted_by(&read("{url: 'https://project'}"));
+    assert_eq!(decide(&restricted, "ls").action, Ask);
+    assert_eq!((told(&restricted), restricted.notify()), (None, None));
 }

@@ -335,7 +335,7 @@ for line in sys.stdin:
 "#;
 
 /// Who asks, in a process of its own.
-struct Asking {
+pub struct Asking {
     process: Child,
     answers: Receiver<(String, String, Value)>,
     early: Vec<(String, String, Value)>,
@@ -363,17 +363,17 @@ impl Asking {
         Self { process, answers, early: Vec::new() }
     }
 
-    fn over_unix(world: &World, server: &Server) -> Self {
+    pub fn over_unix(world: &World, server: &Server) -> Self {
         Self::start(world, server.unix.to_str().unwrap())
     }
 
-    fn tell(&mut self, line: &str) {
+    pub fn tell(&mut self, line: &str) {
         let stdin = self.process.stdin.as_mut().unwrap();
         writeln!(stdin, "{line}").unwrap();
     }
 
     /// Puts a question that waits.
-    fn ask(&mut self, name: &str, command: &str) {
+    pub fn ask(&mut self, name: &str, command: &str) {
         self.tell(&format!("ask {name} 60000 {command}"));
         assert_eq!(self.answer(name).0, "102", "{command}");
     }
@@ -389,7 +389,7 @@ impl Asking {
         }
     }
 
-    fn verdict(&mut self, name: &str) -> Value {
+    pub fn verdict(&mut self, name: &str) -> Value {
         let (status, verdict) = self.answer(name);
         assert_eq!(status, "200", "{verdict}");
         verdict

@@ -37,4 +37,5 @@ mod team;
 mod terminal;
 mod tls;
 mod watch;
+mod webhook;
 mod world;

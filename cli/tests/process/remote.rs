@@ -193,7 +193,7 @@ fn converse(stream: TcpStream, shared: &Shared) -> Option<()> {
 }
 
 /// The next request, head and body.
-fn read_request(stream: &mut impl Read, input: &mut Vec<u8>) -> Option<String> {
+pub fn read_request(stream: &mut impl Read, input: &mut Vec<u8>) -> Option<String> {
     let mut piece = [0; 16 * 1024];
     loop {
         if let Some(end) = input.windows(4).position(|window| window == b"\r\n\r\n") {

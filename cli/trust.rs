@@ -1,4 +1,4 @@
-//! Whose word a relay takes for who a server is.
+//! Whose word is taken for who a server is that is spoken to by TLS.
 
 use std::path::Path;
 use std::sync::Arc;
