@@ -230,7 +230,7 @@ fn a_program_that_takes_our_descriptor_keeps_what_it_put_there() {
         let server = Server::judging(transport, |_| true);
         let sandbox = Sandbox::new();
         let takes = probe("takes_descriptors", Compiler::System);
-        for way in ["close", "close_range", "dup2", "socket"] {
+        for way in ["close", "close_range", "dup2", "socket", "owned"] {
             let words = [takes.to_str().expect("text"), way, &sandbox.text("bin/rm")];
             let finished = Run::guarded(&sandbox, &server.url, &words).finish();
             let told = finished.stdout.replace("ran rm\n", "");

@@ -31,13 +31,16 @@ int main(int argc, char **argv) {
     if (argc != 3) return 96;
     const char *way = argv[1], *path = argv[2];
     int ends[2], own = 900;
+    /* One that the program is told of by signals is marked as its own. */
+    int owned = strcmp(way, "owned") == 0, socket = owned || strcmp(way, "socket") == 0;
     char byte;
     spawn(path);
     spawn(path);
-    if (strcmp(way, "socket") == 0) {
+    if (socket) {
         socketpair(AF_UNIX, SOCK_STREAM, 0, ends);
         dup2(ends[0], own);
         dup2(ends[1], 901);
+        if (owned) fcntl(own, F_SETOWN, getpid());
     } else {
         char name[] = "/tmp/own-XXXXXX";
         int file = mkstemp(name);
@@ -50,14 +53,14 @@ int main(int argc, char **argv) {
     } else {
         for (int fd = FIRST; fd <= LAST; fd++) close(fd);
     }
-    int covers = strcmp(way, "dup2") == 0 || strcmp(way, "socket") == 0;
+    int covers = socket || strcmp(way, "dup2") == 0;
     for (int fd = FIRST; covers && fd <= LAST; fd++) dup2(own, fd);
     spawn(path);
     spawn(path);
     for (int fd = FIRST; covers && fd <= LAST; fd++) {
         if (!same(fd, own)) return puts("a descriptor was closed"), 1;
     }
-    if (strcmp(way, "socket") == 0 ? recv(901, &byte, 1, MSG_DONTWAIT) >= 0 : lseek(own, 0, SEEK_END) != 4) {
+    if (socket ? recv(901, &byte, 1, MSG_DONTWAIT) >= 0 : lseek(own, 0, SEEK_END) != 4) {
         return puts("something was written"), 1;
     }
     puts("untouched");
