@@ -25,8 +25,8 @@ const STANDARD_STREAMS: [i32; 3] = [0, 1, 2];
 const LONGEST_DWELL_MS: u32 = 50;
 /// So long a connection to this machine may take to come about before it is tried anew.
 const QUEUE_WAIT_MS: u32 = 20;
-/// For request and answer, one after the other, on the stack.
-const BUFFER_BYTES: usize = 496;
+/// For the request, and then for the answer, on the stack.
+const BUFFER_BYTES: usize = 480;
 
 const NO_SERVER: Outcome = Outcome::Unreachable(Unreachable::NoServer);
 const NO_DESCRIPTOR: Outcome = Outcome::Fault("no file descriptor is to be had for the check");
@@ -158,21 +158,14 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
     /// `dwell_ms` is how long a receive on this socket waits by itself, if it does.
     fn converse(&mut self, socket: &Descriptor, dwell_ms: Option<u32>) -> End {
         let end = |outcome| End { outcome, reusable: false };
-        let mut buffer = [0; BUFFER_BYTES];
-        let mut outgoing =
-            Outgoing { socket, patience: &mut self.patience, buffer: &mut buffer, filled: 0 };
-        let sent = self
-            .question
-            .write(&self.equipment.preamble, &mut outgoing)
-            .and_then(|()| outgoing.flush().map_err(SendError::Stopped));
-        let whole = match sent {
+        let whole = match self.send(socket) {
             Ok(()) => true,
             Err(SendError::Changed) => return end(CHANGED),
             // It takes no more: perhaps it says why.
             Err(SendError::Stopped(Stop::Interrupted)) => false,
             Err(SendError::Stopped(Stop::Failed(errno))) => return end(outcome_of(errno)),
         };
-        let answer = self.receive(socket, dwell_ms, &mut buffer);
+        let answer = self.receive(socket, dwell_ms);
         let answer = if self.waits_for_person() { self.end_wait(answer) } else { answer };
         match answer.outcome {
             Outcome::Allowed | Outcome::Denied if !whole => end(TOO_EARLY),
@@ -180,8 +173,20 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         }
     }
 
-    fn receive(&mut self, socket: &Descriptor, dwell_ms: Option<u32>, buffer: &mut [u8]) -> End {
+    /// In a frame of its own, as [`Self::receive`] is: neither stands on the other's buffer.
+    #[inline(never)]
+    fn send(&mut self, socket: &Descriptor) -> Result<(), SendError<Stop>> {
+        let (buffer, patience) = ([0; BUFFER_BYTES], &mut self.patience);
+        let mut outgoing = Outgoing { socket, patience, buffer, filled: 0 };
+        self.question.write(&self.equipment.preamble, &mut outgoing)?;
+        outgoing.flush().map_err(SendError::Stopped)
+    }
+
+    #[inline(never)]
+    fn receive(&mut self, socket: &Descriptor, dwell_ms: Option<u32>) -> End {
         let end = |outcome| End { outcome, reusable: false };
+        let mut buffer = [0; BUFFER_BYTES];
+        let buffer = &mut buffer;
         let mut dwell_ms = dwell_ms;
         loop {
             let received = match dwell_ms.take() {
@@ -284,7 +289,7 @@ enum Stop {
 struct Outgoing<'o> {
     socket: &'o Descriptor,
     patience: &'o mut Patience,
-    buffer: &'o mut [u8; BUFFER_BYTES],
+    buffer: [u8; BUFFER_BYTES],
     filled: usize,
 }
 
@@ -293,7 +298,7 @@ impl Sink for Outgoing<'_> {
 
     fn put(&mut self, mut bytes: &[u8]) -> Result<(), Stop> {
         while !bytes.is_empty() {
-            let taken = copy_fitting(self.buffer, self.filled, bytes);
+            let taken = copy_fitting(&mut self.buffer, self.filled, bytes);
             self.filled = self.filled.saturating_add(taken);
             bytes = bytes.get(taken..).unwrap_or_default();
             if !bytes.is_empty() {

@@ -56,57 +56,81 @@ pub unsafe fn with<R>(
     // SAFETY: the caller's promise.
     match unsafe { guard.survey(envp, coverage) } {
         Survey::Intact => Ok(run(envp)),
-        Survey::Broken(room) if fits_stack(room) => {
-            // SAFETY: the caller's promise.
-            unsafe { with_stack(guard, envp, coverage, again, run) }
-        }
-        Survey::Broken(room) => {
-            // SAFETY: the caller's promise.
-            unsafe { with_scratch(guard, envp, coverage, again, room, run) }
-        }
+        // SAFETY: as above.
+        Survey::Broken(room) => unsafe { repaired(guard, envp, coverage, room, again, run) },
     }
 }
 
-fn fits_stack(room: Room) -> bool {
-    room.pointers <= POINTERS_ON_STACK && room.text <= TEXT_ON_STACK
-}
-
+/// In a frame of its own, which most programs need not have.
+///
 /// # Safety
 /// As for [`with`].
+#[cold]
 #[inline(never)]
-unsafe fn with_stack<R>(
+unsafe fn repaired<R>(
     guard: &Guard<'_>,
     envp: Strings,
     coverage: Option<Coverage>,
-    again: impl FnOnce() -> Again,
-    run: impl FnOnce(Strings) -> R,
-) -> Result<R, NoMemory> {
-    let mut pointers = [core::ptr::null(); POINTERS_ON_STACK];
-    let mut text = [0; TEXT_ON_STACK];
-    // SAFETY: the caller's promise.
-    unsafe { guard.repair(envp, coverage, Some(again()), &mut pointers, &mut text) }
-        .map_err(|Full| NoMemory)?;
-    Ok(run(pointers.as_ptr()))
-}
-
-/// # Safety
-/// As for [`with`].
-#[inline(never)]
-unsafe fn with_scratch<R>(
-    guard: &Guard<'_>,
-    envp: Strings,
-    coverage: Option<Coverage>,
-    again: impl FnOnce() -> Again,
     room: Room,
+    again: impl FnOnce() -> Again,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
-    let bytes = room.pointers.saturating_mul(size_of::<*const c_char>());
-    let mut scratch = Scratch::claim(bytes.saturating_add(room.text)).ok_or(NoMemory)?;
-    let (pointers, text) = scratch.split(room.pointers).ok_or(NoMemory)?;
+    let (mut run, mut result) = (Some(run), Err(NoMemory));
+    let mut run = |envp| {
+        if let Some(run) = run.take() {
+            result = Ok(run(envp));
+        }
+    };
+    let repair = Repair { guard, envp, coverage, again: again(), run: &mut run };
     // SAFETY: the caller's promise.
-    unsafe { guard.repair(envp, coverage, Some(again()), pointers, text) }
-        .map_err(|Full| NoMemory)?;
-    Ok(run(pointers.as_ptr()))
+    unsafe { repair.begin(room) }?;
+    result
+}
+
+/// An environment that is put right, once for all hooks: there are many, and each would have a
+/// copy of what it takes.
+struct Repair<'r> {
+    guard: &'r Guard<'r>,
+    envp: Strings,
+    coverage: Option<Coverage>,
+    again: Again,
+    run: &'r mut dyn FnMut(Strings),
+}
+
+impl Repair<'_> {
+    /// # Safety
+    /// As for [`with`], here and below.
+    unsafe fn begin(self, room: Room) -> Result<(), NoMemory> {
+        let fits = room.pointers <= POINTERS_ON_STACK && room.text <= TEXT_ON_STACK;
+        // SAFETY: the caller's promise.
+        unsafe { if fits { self.on_stack() } else { self.in_scratch(room) } }
+    }
+
+    #[inline(never)]
+    unsafe fn on_stack(self) -> Result<(), NoMemory> {
+        let mut pointers = [core::ptr::null(); POINTERS_ON_STACK];
+        let mut text = [0; TEXT_ON_STACK];
+        // SAFETY: the caller's promise.
+        unsafe { self.end(&mut pointers, &mut text) }
+    }
+
+    #[inline(never)]
+    unsafe fn in_scratch(self, room: Room) -> Result<(), NoMemory> {
+        let bytes = room.pointers.saturating_mul(size_of::<*const c_char>());
+        let mut scratch = Scratch::claim(bytes.saturating_add(room.text)).ok_or(NoMemory)?;
+        let (pointers, text) = scratch.split(room.pointers).ok_or(NoMemory)?;
+        // SAFETY: the caller's promise.
+        unsafe { self.end(pointers, text) }
+    }
+
+    unsafe fn end(self, pointers: &mut [*const c_char], text: &mut [u8]) -> Result<(), NoMemory> {
+        let Self { guard, envp, coverage, again, run } = self;
+        // SAFETY: the caller's promise.
+        unsafe { guard.repair(envp, coverage, Some(again), pointers, text) }
+            .map_err(|Full| NoMemory)?;
+        run(pointers.as_ptr());
+        Ok(())
+    }
 }
 
 /// Puts the environment of this process itself right for a program of this coverage, for

@@ -15,7 +15,7 @@ use rampart_core::verdict::{Outcome, Verdict, verdict};
 use crate::abi::Strings;
 use crate::environment::{self, Given, NoMemory};
 use crate::os::{self, Real, sys};
-use crate::program::Program;
+use crate::program::{Arguments, Program};
 use crate::refusal::{self, Place, Reason};
 use crate::state::{self, State};
 use crate::{connection, errno, report};
@@ -138,9 +138,9 @@ fn tell_refused_by_kernel(
     tell(state, &question, program.is_shell_line(), outcome, &Answer::EMPTY, place);
 }
 
-fn tell<'q>(
+fn tell(
     state: &State,
-    question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
+    question: &Question<'_, Arguments<'_>>,
     is_line: bool,
     outcome: Outcome,
     answer: &Answer,
@@ -209,51 +209,48 @@ pub fn pass_program(
         let is_own = state.is_own();
         let coverage = program.look(is_own)?;
         let coverage = if is_off { OFF } else { coverage };
-        pass_seen(state, is_own, program, coverage, place)?;
+        pass(state, is_own, &Subject::Program(program), coverage, place)?;
         Ok(coverage)
     })
-}
-
-/// In a frame of its own, which the look does without.
-#[inline(never)]
-fn pass_seen(
-    state: &State,
-    is_own: bool,
-    program: &Program<'_>,
-    coverage: Option<Coverage>,
-    place: &mut Place<'_>,
-) -> Result<(), c_int> {
-    let mut room = [0; LONGEST_DIRECTORY];
-    let mut question = program.question(coverage, &mut room);
-    if matches!(place, Place::Here) {
-        // Nothing is done to them in between.
-        question.pipes =
-            Pipes { stdin: sys::pipe(libc::STDIN_FILENO), stdout: sys::pipe(libc::STDOUT_FILENO) };
-    }
-    pass(state, is_own, question, || program.is_shell_line(), place)
 }
 
 #[inline(never)]
 fn pass_line(state: &State, line: &[u8], place: &mut Place<'_>) -> Result<Option<Coverage>, c_int> {
     os::uncancelled(|| {
-        let mut room = [0; LONGEST_DIRECTORY];
-        let cwd = sys::working_directory(&mut room);
         let coverage = os::SHELL_COVERAGE;
-        let question = Question { coverage, ..Question::about_line(line, cwd) };
-        // No shell in this process's sight is handed what is asked about here.
-        let is_within = matches!(place, Place::Within);
-        pass(state, state.is_own(), question, || !is_within, place)?;
+        pass(state, state.is_own(), &Subject::Line(line), coverage, place)?;
         Ok(coverage)
     })
 }
 
-fn pass<'q>(
+/// What is asked about.
+enum Subject<'s> {
+    Program(&'s Program<'s>),
+    /// A line that the C library hands to a shell.
+    Line(&'s [u8]),
+}
+
+/// In a frame of its own, which the look does without.
+#[inline(never)]
+fn pass(
     state: &State,
     is_own: bool,
-    mut question: Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
-    is_shell_line: impl FnOnce() -> bool,
+    subject: &Subject<'_>,
+    coverage: Option<Coverage>,
     place: &mut Place<'_>,
 ) -> Result<(), c_int> {
+    let mut room = [0; LONGEST_DIRECTORY];
+    let mut question = match subject {
+        Subject::Program(program) => program.question(coverage, &mut room),
+        Subject::Line(line) => {
+            Question { coverage, ..Question::about_line(line, sys::working_directory(&mut room)) }
+        }
+    };
+    if matches!(place, Place::Here) {
+        // Nothing is done to them in between.
+        question.pipes =
+            Pipes { stdin: sys::pipe(libc::STDIN_FILENO), stdout: sys::pipe(libc::STDOUT_FILENO) };
+    }
     question.missed = state.missed.take();
     let question = &question;
     let begun = if state.debug { sys::now_us() } else { 0 };
@@ -280,6 +277,11 @@ fn pass<'q>(
     if verdict == Verdict::Run {
         return Ok(());
     }
-    tell(state, question, is_shell_line(), outcome, reader.answer(), place);
+    let is_shell_line = match subject {
+        Subject::Program(program) => program.is_shell_line(),
+        // No shell in this process's sight is handed what is asked about there.
+        Subject::Line(_) => !matches!(place, Place::Within),
+    };
+    tell(state, question, is_shell_line, outcome, reader.answer(), place);
     Err(libc::EPERM)
 }

@@ -64,7 +64,7 @@ impl<'p> Program<'p> {
         &'q self,
         coverage: Option<Coverage>,
         room: &'q mut [u8],
-    ) -> Question<'q, impl Iterator<Item = &'q [u8]> + Clone> {
+    ) -> Question<'q, Arguments<'q>> {
         let cwd = if self.starts_here { sys::working_directory(room) } else { None };
         let mut arguments = self.arguments();
         let argv0 = arguments.next();
@@ -109,7 +109,7 @@ pub unsafe fn string<'t>(text: Text) -> Option<&'t CStr> {
 
 /// The strings of an argument list, as far as they were not taken yet.
 #[derive(Clone)]
-struct Arguments<'q> {
+pub struct Arguments<'q> {
     next: Strings,
     list: core::marker::PhantomData<&'q CStr>,
 }

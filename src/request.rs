@@ -152,7 +152,9 @@ pub struct Pipes {
 }
 
 impl Pipes {
-    /// Writes them as fields of an object that has others before.
+    /// Writes them as fields of an object that has others before. In a frame of its own, as what
+    /// is deeper does without it.
+    #[inline(never)]
     fn write<S: Sink>(self, sink: &mut S) -> Result<(), S::Stop> {
         for (name, pipe) in [("stdin", self.stdin), ("stdout", self.stdout)] {
             let Some(pipe) = pipe else { continue };
@@ -175,7 +177,7 @@ pub enum SendError<Stop> {
     Stopped(Stop),
 }
 
-impl<'q> Question<'q, core::iter::Empty<&'q [u8]>> {
+impl<'q, Arguments> Question<'q, Arguments> {
     /// About a line that the C library hands to a shell.
     #[must_use]
     pub fn about_line(line: &'q [u8], cwd: Option<&'q [u8]>) -> Self {
@@ -205,7 +207,8 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Question<'q, Arguments> {
         if body.left == 0 { Ok(()) } else { Err(SendError::Changed) }
     }
 
-    /// The size of the body, in bytes.
+    /// The size of the body, in bytes. In a frame of its own, for the same reason.
+    #[inline(never)]
     pub fn body_length(&self, preamble: &Preamble<'_>) -> usize {
         let mut count = Count::default();
         let Ok(()) = self.write_body(preamble, &mut count);
@@ -268,6 +271,8 @@ impl<S: Sink> Sink for Exactly<'_, S> {
 mod tests {
     use super::*;
     use std::cell::Cell;
+
+    type Line<'q> = Question<'q, core::iter::Empty<&'q [u8]>>;
 
     const ASKER: Asker<'static> =
         Asker { agent: b"my \"agent\"", session: b"s-1", token: Some(b"secret"), ask_ms: None };
@@ -344,7 +349,7 @@ mod tests {
             let preamble =
                 Preamble::new(&url, &ASKER, &mut Arena::new(&mut memory)).expect("a preamble");
             let mut wire = Vec::new();
-            let question = Question { missed, ..Question::about_line(b"ls", None) };
+            let question = Question { missed, ..Line::about_line(b"ls", None) };
             question.write(&preamble, &mut wire).expect("a request");
             let wire = String::from_utf8(wire).expect("UTF-8");
             let body = wire.split_once("\r\n\r\n").map(|(_, body)| body).expect("a body");
@@ -365,7 +370,7 @@ mod tests {
         for (stdin, stdout) in [(0, 0), (7, 0), (0, u64::MAX), (1, 2)] {
             let pipes = Pipes { stdin: NonZeroU64::new(stdin), stdout: NonZeroU64::new(stdout) };
             let mut wire = Vec::new();
-            let question = Question { pipes, ..Question::about_line(b"sh", None) };
+            let question = Question { pipes, ..Line::about_line(b"sh", None) };
             question.write(&preamble, &mut wire).expect("a request");
             let wire = String::from_utf8(wire).expect("UTF-8");
             let body = wire.split_once("\r\n\r\n").map(|(_, body)| body).expect("a body");
@@ -412,7 +417,7 @@ mod tests {
             assert_eq!(params(wire), expected);
         }
         let mut wire = Vec::new();
-        Question::about_line(b"rm x", None).write(&preamble, &mut wire).expect("a request");
+        Line::about_line(b"rm x", None).write(&preamble, &mut wire).expect("a request");
         assert_eq!(params(wire), serde_json::json!({"command": "rm x", "form": "line"}));
     }
 
