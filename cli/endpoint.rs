@@ -155,10 +155,11 @@ impl Endpoint {
     /// URLs; `false` also where the system does not tell.
     pub fn is_trusted(&self) -> bool {
         let trusted = |owner: Uid| owner.is_root() || owner == geteuid();
+        let user_of = |peer| owner::of_peer(&peer).map(|(user, _)| user);
         self.ways.iter().all(|way| match &way.place {
             Place::Address(address) => owner::of_listener(*address).is_some_and(trusted),
             Place::Name(..) => false,
-            socket => socket.connect().ok().and_then(|it| owner::of_peer(&it)).is_some_and(trusted),
+            socket => socket.connect().ok().and_then(user_of).is_some_and(trusted),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 
+use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::{Uid, User, geteuid};
 
 /// A user's name, with the number where there is none.
@@ -29,19 +30,19 @@ pub fn other_writers(file: &Metadata) -> Option<String> {
     }
 }
 
-/// The user whose process listens at the other end of a Unix socket (on Linux the one that
-/// called `listen(2)`, by `unix(7)`), where the system tells it.
+/// The user and the process at the other end of a Unix socket, where the system tells them: of who
+/// has connected, or on Linux of who called `listen(2)` (`unix(7)`, `SO_PEERCRED`).
 #[cfg(target_os = "linux")]
-pub fn of_peer(socket: &UnixStream) -> Option<Uid> {
-    let credentials =
-        nix::sys::socket::getsockopt(socket, nix::sys::socket::sockopt::PeerCredentials).ok()?;
-    Some(Uid::from_raw(credentials.uid()))
+pub fn of_peer(socket: &UnixStream) -> Option<(Uid, Option<i32>)> {
+    let facts = getsockopt(socket, sockopt::PeerCredentials).ok()?;
+    Some((Uid::from_raw(facts.uid()), Some(facts.pid())))
 }
 
-/// The user whose process listens at the other end of a Unix socket.
+/// The same (`getpeereid(3)`, `LOCAL_PEERPID` in `unix(4)`).
 #[cfg(target_os = "macos")]
-pub fn of_peer(socket: &UnixStream) -> Option<Uid> {
-    nix::unistd::getpeereid(socket).ok().map(|(user, _)| user)
+pub fn of_peer(socket: &UnixStream) -> Option<(Uid, Option<i32>)> {
+    let (user, _) = nix::unistd::getpeereid(socket).ok()?;
+    Some((user, getsockopt(socket, sockopt::LocalPeerPid).ok()))
 }
 
 /// The user who listens at a TCP port of this machine (`proc_net_tcp`, kernel documentation).

@@ -76,7 +76,7 @@ impl Stream {
     fn number(&self) -> i32 {
         match self {
             Self::Tcp(stream) => stream.as_raw_fd(),
-            Self::Unix(stream) => stream.as_raw_fd(),
+            Self::Unix(stream) => stream.socket().as_raw_fd(),
             Self::Tls(stream) => stream.get_ref().0.as_raw_fd(),
         }
     }

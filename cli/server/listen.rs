@@ -11,8 +11,11 @@ use nix::errno::Errno;
 use nix::sys::socket::{Backlog, listen, setsockopt, sockopt};
 use nix::sys::stat::{Mode, umask};
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio_rustls::TlsAcceptor;
 
+use super::local::{Local, watch};
 use super::stream::{Arrival, Stream};
 use crate::failure::Failure;
 
@@ -24,7 +27,7 @@ pub struct Listener {
 
 enum Socket {
     Tcp(tokio::net::TcpListener),
-    Unix(tokio::net::UnixListener),
+    Unix(AsyncFd<UnixListener>),
 }
 
 impl Listener {
@@ -35,7 +38,7 @@ impl Listener {
     pub fn unix(listener: UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         listen(&listener, longest_queue())?;
-        let socket = Socket::Unix(tokio::net::UnixListener::from_std(listener)?);
+        let socket = Socket::Unix(watch(listener, Interest::READABLE)?);
         Ok(Self { socket, tls: None })
     }
 
@@ -58,7 +61,10 @@ impl Listener {
     /// As the system says.
     pub(super) async fn accept(&self) -> io::Result<Arrival> {
         let stream = match &self.socket {
-            Socket::Unix(listener) => Stream::Unix(listener.accept().await?.0),
+            Socket::Unix(listener) => {
+                let accepted = listener.async_io(Interest::READABLE, UnixListener::accept);
+                Stream::Unix(Local::new(accepted.await?.0)?)
+            }
             Socket::Tcp(listener) => match (listener.accept().await?.0, &self.tls) {
                 (stream, None) => Stream::Tcp(stream),
                 (stream, Some(tls)) => return Ok(Arrival::Shaking(Box::new(tls.accept(stream)))),

@@ -21,6 +21,7 @@ mod crowd;
 mod door;
 mod itself;
 pub mod listen;
+mod local;
 mod notes;
 mod pending;
 mod person;

@@ -10,11 +10,13 @@ use std::task::{Context, Poll, ready};
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio_rustls::Accept;
 use tokio_rustls::server::TlsStream;
 
 use super::crowd::{Phase, Visit};
+use super::local::Local;
+use crate::owner;
 use crate::processes;
 
 /// Somebody who has connected.
@@ -40,7 +42,7 @@ impl Arrival {
 /// A connection.
 pub enum Stream {
     Tcp(TcpStream),
-    Unix(UnixStream),
+    Unix(Local),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -69,10 +71,10 @@ impl Stream {
     /// The process at the other end, where the system tells it.
     pub fn peer(&self) -> Peer {
         let Self::Unix(stream) = self else { return Peer::UNKNOWN };
-        let Ok(facts) = stream.peer_cred() else { return Peer::UNKNOWN };
+        let Some((user, pid)) = owner::of_peer(stream.socket()) else { return Peer::UNKNOWN };
         // A process outside of this pid namespace is shown as 0.
-        let pid = facts.pid().filter(|pid| *pid > 0);
-        Peer { pid, user: Some(facts.uid()), since: processes::now() }
+        let pid = pid.filter(|pid| *pid > 0);
+        Peer { pid, user: Some(user.as_raw()), since: processes::now() }
     }
 
     pub fn pinned(&mut self) -> Pin<&mut dyn Duplex> {

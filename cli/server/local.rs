@@ -1,0 +1,156 @@
+//! The socket of a client on this machine.
+//!
+//! Whoever waits for room on a Unix socket is woken each time the other end has read: after each
+//! answer, for nothing. So room is waited for only where there was none.
+
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+
+/// Has the runtime look at a socket for these events.
+///
+/// # Errors
+/// As the system says.
+pub fn watch<S: AsRawFd + Into<OwnedFd>>(socket: S, events: Interest) -> io::Result<AsyncFd<S>> {
+    // SAFETY: what can be turned into a descriptor has the same one, open, until it is dropped.
+    Ok(unsafe { AsyncFd::register_with_interest(socket, events) }?)
+}
+
+/// A connected Unix socket.
+pub struct Local {
+    socket: AsyncFd<UnixStream>,
+    /// The same once more while it takes nothing.
+    full: Option<AsyncFd<UnixStream>>,
+}
+
+impl Local {
+    /// Takes a socket that was accepted.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn new(socket: UnixStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket: watch(socket, Interest::READABLE)?, full: None })
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &UnixStream {
+        self.socket.get_ref()
+    }
+
+    /// Waits until there may be room.
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let full = if let Some(full) = &mut self.full {
+            full
+        } else {
+            let again = self.socket().try_clone()?;
+            self.full.insert(watch(again, Interest::WRITABLE)?)
+        };
+        ready!(full.poll_write_ready(context))?.clear_ready();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsFd for Local {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket().as_fd()
+    }
+}
+
+impl AsyncRead for Local {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            let mut ready = ready!(self.socket.poll_read_ready(context))?;
+            let free = room.initialize_unfilled();
+            match ready.get_inner().read(free) {
+                Ok(count) => {
+                    // There was no more than that (epoll(7), "Questions and answers").
+                    if 0 < count && count < free.len() {
+                        ready.clear_ready();
+                    }
+                    room.advance(count);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => ready.clear_ready(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Local {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match self.socket().write(bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(self.poll_room(context))?;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                written => {
+                    self.full = None;
+                    return Poll::Ready(written);
+                }
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.socket().shutdown(Shutdown::Write))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::Local;
+    use crate::server::runtime;
+
+    #[test]
+    fn what_has_no_room_waits_for_it_and_what_comes_meanwhile_is_read() {
+        // More than the kernel takes at once.
+        const BYTES: usize = 4 * 1024 * 1024;
+        let (mut client, server) = UnixStream::pair().unwrap();
+        let client = thread::spawn(move || {
+            std::io::Write::write_all(&mut client, b"ask").unwrap();
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).unwrap();
+            all
+        });
+        runtime().unwrap().block_on(async {
+            let mut local = Local::new(server).unwrap();
+            for _ in 0..2 {
+                local.write_all(&vec![7; BYTES]).await.unwrap();
+                assert!(local.full.is_none(), "it is woken for nothing again");
+            }
+            let mut asked = [0; 3];
+            local.read_exact(&mut asked).await.unwrap();
+            assert_eq!(&asked, b"ask");
+            local.shutdown().await.unwrap();
+        });
+        assert_eq!(client.join().unwrap(), vec![7; 2 * BYTES]);
+    }
+}
