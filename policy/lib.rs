@@ -106,6 +106,7 @@ mod command;
 mod conditions;
 mod error;
 mod explain;
+mod feed;
 mod file_tests;
 mod format;
 mod glob;

@@ -129,18 +129,22 @@ pub(crate) fn has_wildcard(word: &str) -> bool {
     word.contains(['*', '?', '['])
 }
 
-/// Whether a shell may put `path` in place of `word`, which has wildcards.
-pub(crate) fn stands_for(word: &str, path: &str) -> bool {
-    let (words, paths): (Vec<&str>, Vec<&str>) =
-        (word.split('/').collect(), path.split('/').collect());
-    words.len() == paths.len()
-        && words.iter().zip(&paths).all(|(word, name)| {
-            // A name with a dot in front is matched by nothing but a dot.
-            word == name
-                || has_wildcard(word)
-                    && (!name.starts_with('.') || word.starts_with('.'))
-                    && Glob::new(word).is_ok_and(|glob| glob.matches(name))
-        })
+/// The paths, of `all`, that a shell may put in place of `word`, which has wildcards.
+pub(crate) fn stands_for<'p>(word: &str, all: &'p [String]) -> impl Iterator<Item = &'p str> {
+    let compiled = |name| has_wildcard(name).then(|| Glob::new(name).ok()).flatten();
+    let names: Vec<(&str, Option<Glob>)> =
+        word.split('/').map(|name| (name, compiled(name))).collect();
+    all.iter().map(String::as_str).filter(move |path| {
+        let mut path = path.split('/');
+        names.iter().all(|(word, glob)| {
+            path.next().is_some_and(|name| {
+                // A name with a dot in front is matched by nothing but a dot.
+                *word == name
+                    || (!name.starts_with('.') || word.starts_with('.'))
+                        && glob.as_ref().is_some_and(|glob| glob.matches(name))
+            })
+        }) && path.next().is_none()
+    })
 }
 
 /// A pattern in normal spelling, where that differs from how it is written. What it says of a

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use crate::Form;
 use crate::code;
 use crate::command::{self, Inner};
+use crate::feed::{Feed, Source};
 use crate::parts::{Faith, Kind};
 use crate::programs::{Program, Runs, Verb, base_name, is_option};
 use crate::scope::Arguments;
 use crate::spelling::{absolute_word, by_home, has_wildcard, normal_word, places, stands_for};
-use crate::visit::{Command, Feed, MAX_COMMANDS, Place, Redirection, Visitor, joined};
+use crate::visit::{Command, MAX_COMMANDS, Place, Redirection, Visitor};
 
 /// How deep scripts may be nested in scripts.
 const MAX_DEPTH: usize = 12;
@@ -19,6 +20,8 @@ const MAX_DEPTH: usize = 12;
 const MAX_WRAPPERS: usize = 200;
 /// How many lines a variable stands for at most.
 const MAX_LINES: usize = 16;
+/// How many variables with values from elsewhere are told apart.
+const MAX_TAINTED: usize = 64;
 /// How large the spellings of one line may grow, in bytes.
 const MAX_TEXT: usize = 64 << 20;
 /// How large the options may grow that are repeated for each operand, in bytes.
@@ -187,7 +190,10 @@ impl Visitor<'_> {
         place = Place::inside(part, place.depth);
         let mut origins = processes;
         origins.extend(self.scripts(command, place));
-        origins.extend(self.tainted.iter().cloned());
+        if words.iter().any(|word| word.contains('$')) {
+            let known = self.tainted.iter().map(|(name, feed)| (name.clone(), feed.clone()));
+            origins.extend(known);
+        }
         if self.deeds {
             self.does(&words, &inner, command, &origins, part);
         }
@@ -309,7 +315,7 @@ impl Visitor<'_> {
         if self.deeds {
             for (file, url) in command::downloads(words) {
                 let file = self.place(&file);
-                self.made.push((file, Feed { from: vec![url], ..Feed::default() }));
+                self.made.insert(file, Feed::of_sources(vec![Source::Url(url)]));
             }
         }
         let (name, rest) = (base_name(words[0]), &words[1..]);
@@ -319,16 +325,16 @@ impl Visitor<'_> {
                     let made = self.made(from).cloned();
                     let to = self.place(to);
                     if let Some(feed) = made {
-                        self.made.push((to, feed));
+                        self.made.insert(to, feed);
                     } else if from.contains('/') && command::program_of(&[from]).is_some() {
-                        self.copies.push((to, (*from).to_string()));
+                        self.copies.insert(to, (*from).to_string());
                     }
                 }
             }
-            ("tee", _) if input.text.is_some() || !input.from.is_empty() => {
+            ("tee", _) if input.text().is_some() || input.is_foreign() => {
                 for file in rest.iter().filter(|word| !is_option(word)) {
                     let file = self.place(file);
-                    self.made.push((file, input.clone()));
+                    self.made.insert(file, input.clone());
                 }
             }
             _ => {}
@@ -340,23 +346,28 @@ impl Visitor<'_> {
         if self.made.is_empty() {
             return None;
         }
-        let file = self.place(file);
-        self.made.iter().rev().find(|(name, _)| *name == file).map(|(_, feed)| feed)
+        self.made.get(&self.place(file))
     }
 
     /// A variable is given a line of what is read.
     fn reads(&mut self, name: &str, input: &Feed) {
-        match &input.text {
+        match input.text() {
             Some(text) if text.lines().count() <= MAX_LINES => {
                 let lines = text.lines().map(str::to_string).collect();
                 self.scope.variables.insert(name.to_string(), lines);
             }
             _ => self.scope.variables.remove(&name.to_string()),
         }
-        if !input.from.is_empty() {
-            let feed = Feed { text: None, ..input.clone() };
-            self.tainted.push((format!("${name}"), feed.clone()));
-            self.tainted.push((format!("${{{name}"), feed));
+        if input.is_foreign() {
+            let feed = input.untold();
+            for mut name in [format!("${name}"), format!("${{{name}")] {
+                // Of so many it is not known any more which they are.
+                if self.tainted.len() >= MAX_TAINTED {
+                    name.truncate(1);
+                }
+                let before = self.tainted.remove(&name).unwrap_or_default();
+                self.tainted.insert(name, before.and(feed.clone()));
+            }
         }
     }
 
@@ -397,7 +408,7 @@ impl Visitor<'_> {
                 // A function that calls itself is not followed.
                 let name = words[0].to_string();
                 self.scope.functions.remove(&name);
-                self.called.push(name.clone());
+                self.called.insert(name.clone());
                 let feed = self.call(&function, Some(&words[1..]), place, &command.input);
                 if !self.scope.functions.map().contains_key(&name) {
                     self.scope.functions.insert(name, function);
@@ -438,13 +449,13 @@ impl Visitor<'_> {
                         .cloned()
                         .collect();
                     let fed = self.command_with(&command, deeper, processes);
-                    joined(self.output(&command), fed)
+                    self.output(&command).and(fed)
                 }
                 Inner::Here(text) => self.script(&with_output(text, origins), deeper),
                 Inner::Script(text, _) if base_name(words[0]) == "parallel" => {
-                    let values = command.input.text.clone().unwrap_or_default();
+                    let values = command.input.text().unwrap_or_default();
                     let line = if text.contains("{}") {
-                        text.replace("{}", &values)
+                        text.replace("{}", values)
                     } else {
                         format!("{text} {values}")
                     };
@@ -466,27 +477,28 @@ impl Visitor<'_> {
                     visitor.stdin = command.input.clone();
                     visitor.nested(&with_output(text, origins), place)
                 }),
-                Inner::Input { shell: true } => match &command.input.text {
-                    Some(text) => self.nested(&text.clone(), place),
+                Inner::Input { shell: true } => match command.input.text() {
+                    Some(text) => self.nested(text, place),
                     None => Feed::default(),
                 },
                 // A file of the line's own, such as `source /dev/stdin <<E`.
-                Inner::File("/dev/stdin") => match &command.input.text {
-                    Some(text) => self.script(&text.clone(), deeper),
+                Inner::File("/dev/stdin") => match command.input.text() {
+                    Some(text) => self.script(text, deeper),
                     None => Feed::default(),
                 },
                 Inner::File(file) => match origins.iter().find(|(source, _)| source == file) {
-                    Some((_, Feed { text: Some(text), .. })) => self.nested(text, place),
+                    Some((_, feed)) if feed.text().is_some() => {
+                        self.nested(feed.text().unwrap_or_default(), place)
+                    }
                     _ => self.made_script(file, place),
                 },
                 Inner::Input { shell: false } => {
-                    let text = command.input.text.clone().unwrap_or_default();
-                    self.scripts_of(&text, place)
+                    self.scripts_of(command.input.text().unwrap_or_default(), place)
                 }
                 Inner::Code(code) if code::is_code(code) => self.scripts_of(code, place),
                 Inner::Code(_) => Feed::default(),
             };
-            written = joined(written, feed);
+            written = written.and(feed);
         }
         written
     }
@@ -516,25 +528,23 @@ impl Visitor<'_> {
             return None;
         }
         let file = self.place(words[0]);
-        if let Some((_, program)) = self.copies.iter().rev().find(|(copy, _)| *copy == file) {
+        if let Some(program) = self.copies.remove(&file) {
             let mut words = command.words.clone();
-            words[0] = Cow::Owned(program.clone());
+            words[0] = Cow::Owned(program);
             let command = Command { words, input: command.input.clone(), ..Command::default() };
-            self.copies.retain(|(copy, _)| *copy != file);
             return Some(self.command_with(&command, deeper, Vec::new()));
         }
-        self.made(words[0])?.text.as_ref()?;
+        self.made(words[0])?.text()?;
         Some(self.made_script(words[0], deeper))
     }
 
     /// Adds the script in a file that the line has made.
     fn made_script(&mut self, file: &str, place: Place<'_>) -> Feed {
-        let Some(Feed { text: Some(text), .. }) = self.made(file).cloned() else {
-            return Feed::default();
-        };
+        let script = self.made(file).cloned().unwrap_or_default();
+        let Some(text) = script.text() else { return Feed::default() };
         // A script that runs itself is not followed.
         let made = std::mem::take(&mut self.made);
-        let feed = self.nested(&text, place);
+        let feed = self.nested(text, place);
         self.made = made;
         feed
     }
@@ -586,29 +596,31 @@ impl Visitor<'_> {
             return command.input.clone();
         }
         if let Some(text) = command::written(&words) {
-            return Feed::of(text);
+            return Feed::of_text(text);
         }
-        let mut from = command.input.from.clone();
-        let mut files = command.input.files.clone();
+        let mut own = Vec::new();
         let read = command::deeds(&words).into_iter().filter(|(verb, _)| *verb == Verb::Read);
-        files.extend(read.map(|(_, file)| self.place(&file)));
+        own.extend(read.map(|(_, file)| Source::File(self.place(&file))));
         let redirected = command.redirections.iter().filter(|to| to.operator == "<");
-        files.extend(redirected.map(|from| self.place(&from.target)));
+        own.extend(redirected.map(|from| Source::File(self.place(&from.target))));
         if command::tells_all_variables(&words) {
-            files.push("env:".to_string());
+            own.push(Source::File("env:".to_string()));
         }
-        from.extend(command::fetched(&words));
+        own.extend(command::fetched(&words).into_iter().map(Source::Url));
         if command::decodes(&words) {
-            from.push("data:".to_string());
+            own.push(Source::Url("data:".to_string()));
         }
-        let mut text = None;
+        let mut feed = command.input.untold().and(Feed::of_sources(own));
         if matches!(name, "cat" | "head" | "tail" | "sed" | "gunzip" | "zcat") {
             for made in words[1..].iter().filter_map(|word| self.made(word)) {
-                from.extend(made.from.iter().cloned());
-                text = text.or_else(|| made.text.clone());
+                feed = if feed.text().is_some() {
+                    feed.and(made.untold())
+                } else {
+                    feed.and(made.clone())
+                };
             }
         }
-        Feed { text, from, files }
+        feed
     }
 
     /// A command of a pipeline in short: a shell that reads its script is `sh -s`, whatever
@@ -694,6 +706,9 @@ impl Visitor<'_> {
 
     /// Adds what redirections do.
     fn redirected(&mut self, command: &Command<'_>, words: &[&str], part: usize) {
+        let writes = |to: &Redirection| to.operator.contains('>') || to.target.starts_with("/dev/");
+        let some = command.redirections.iter().any(writes);
+        let output = if some { self.output(command) } else { Feed::default() };
         for Redirection { operator, target } in &command.redirections {
             let network = target
                 .strip_prefix("/dev/tcp/")
@@ -702,7 +717,7 @@ impl Visitor<'_> {
             if let Some((scheme, to)) = network {
                 let url = format!("{scheme}://{}", to.replace('/', ":"));
                 self.deed(Verb::Fetch, &url, command.guessed, part);
-                for file in self.output(command).files {
+                for file in output.files() {
                     self.deed(Verb::Send, &file, command.guessed, part);
                 }
                 // A shell that is given to another machine runs what that says.
@@ -724,11 +739,9 @@ impl Visitor<'_> {
             if *operator == "<" && command::program_of(words).is_some_and(|(it, _)| it.sends) {
                 self.deed(Verb::Send, target, command.guessed, part);
             }
-            if verb == Verb::Write && !words.is_empty() {
-                let feed = self.output(command);
-                if feed.text.is_some() || !feed.from.is_empty() {
-                    self.made.push((self.place(target), feed));
-                }
+            let is_known = output.text().is_some() || output.is_foreign();
+            if verb == Verb::Write && !words.is_empty() && is_known {
+                self.made.insert(self.place(target), output.clone());
             }
         }
     }
@@ -756,8 +769,8 @@ impl Visitor<'_> {
                     self.parts.spell(faith, [place.as_str()]);
                 }
                 for place in places.iter().filter(|place| has_wildcard(place)) {
-                    for named in self.named.iter().filter(|named| stands_for(place, named)) {
-                        self.parts.spell(Faith::WIDE, [named.as_str()]);
+                    for named in stands_for(place, self.named) {
+                        self.parts.spell(Faith::WIDE, [named]);
                     }
                 }
             }
@@ -786,13 +799,12 @@ impl Visitor<'_> {
             let in_text = origins
                 .iter()
                 .filter(|(source, _)| !source.is_empty() && text.contains(source.as_str()));
-            in_text.flat_map(|(_, feed)| feed.from.iter().cloned()).collect()
+            in_text.flat_map(|(_, feed)| feed.urls()).collect()
         };
         // `$(curl …)` as a command, and files that were fetched.
         let mut run = of(words[0]);
-        let file = |visitor: &Self, file: &str| {
-            visitor.made(file).map(|made| made.from.clone()).unwrap_or_default()
-        };
+        let file =
+            |visitor: &Self, file: &str| visitor.made(file).map(Feed::urls).unwrap_or_default();
         if words[0].contains('/') {
             run.extend(file(self, words[0]));
         }
@@ -806,12 +818,12 @@ impl Visitor<'_> {
                         run.extend(self.looks_through(code, part));
                     }
                     if *code == "/dev/stdin" {
-                        run.extend(command.input.from.iter().cloned());
+                        run.extend(command.input.urls());
                     }
                 }
                 Inner::Input { shell } => {
-                    run.extend(command.input.from.iter().cloned());
-                    if let Some(text) = command.input.text.as_ref().filter(|_| !shell) {
+                    run.extend(command.input.urls());
+                    if let Some(text) = command.input.text().filter(|_| !shell) {
                         run.extend(self.looks_through(text, part));
                     }
                 }
@@ -854,18 +866,18 @@ impl Visitor<'_> {
         }
         let read = deeds.iter().filter(|(verb, _)| *verb == Verb::Read);
         let mut files: Vec<String> = read.map(|(_, file)| file.clone()).collect();
-        files.extend(command.input.files.iter().cloned());
+        files.extend(command.input.files());
         let in_words = origins.iter().filter(|(source, _)| {
             !source.is_empty() && words.iter().any(|word| word.contains(source.as_str()))
         });
-        files.extend(in_words.flat_map(|(_, feed)| feed.files.iter().cloned()));
+        files.extend(in_words.flat_map(|(_, feed)| feed.files()));
         // What socat opens, and what `ftp` and `sftp` are told to put.
         files.extend(words[1..].iter().filter_map(|word| {
             let (kind, rest) = word.split_once(':')?;
             matches!(&*kind.to_ascii_lowercase(), "file" | "open" | "gopen")
                 .then(|| rest.split(',').next().unwrap_or(rest).to_string())
         }));
-        let told = command.input.text.iter().flat_map(|text| text.lines());
+        let told = command.input.text().into_iter().flat_map(str::lines);
         files.extend(told.filter_map(|line| {
             let (verb, rest) = line.trim().split_once(' ')?;
             matches!(verb, "put" | "mput" | "send" | "append")
@@ -1034,7 +1046,7 @@ impl<'m> Values<'m> {
             return Self { values: command::found(&words[1..]), mark: Some("{}") };
         }
         let Some(input) =
-            command.input.text.as_ref().filter(|_| name.ends_with("xargs") || name == "parallel")
+            command.input.text().filter(|_| name.ends_with("xargs") || name == "parallel")
         else {
             return Self { values: Vec::new(), mark: None };
         };
@@ -1070,7 +1082,7 @@ impl<'m> Values<'m> {
 /// A text with what the scripts in it write in their place, where that is known.
 fn with_output(mut text: String, origins: &[(String, Feed)]) -> String {
     for (source, feed) in origins {
-        if let Some(output) = feed.text.as_ref().filter(|_| text.contains(source.as_str())) {
+        if let Some(output) = feed.text().filter(|_| text.contains(source.as_str())) {
             let output = output.trim_end_matches('\n');
             for written in [format!("$({source})"), format!("`{source}`")] {
                 text = text.replace(&written, output);

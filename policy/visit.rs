@@ -2,6 +2,7 @@
 //! directory, the variables, the functions and their arguments, the aliases.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use brush_parser::ast::{
@@ -11,6 +12,7 @@ use brush_parser::ast::{
 
 use crate::Form;
 use crate::command;
+use crate::feed::Feed;
 use crate::parts::{Faith, Kind, Parts};
 use crate::scope::{Arguments, Scope, Variables};
 use crate::shell;
@@ -27,30 +29,6 @@ const MAX_ROUNDS: usize = 16;
 pub(crate) const MAX_COMMANDS: usize = 200_000;
 /// From how many on a loop is walked once only.
 const MANY_COMMANDS: usize = 1_000;
-
-/// What a command is given to read, as far as the line says.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Feed {
-    /// The text.
-    pub(crate) text: Option<String>,
-    /// Where it came from, if from elsewhere: URLs.
-    pub(crate) from: Vec<String>,
-    /// The files that it came from, and `env:`.
-    pub(crate) files: Vec<String>,
-}
-
-impl Feed {
-    pub(crate) fn of(text: String) -> Self {
-        Self { text: Some(text), ..Self::default() }
-    }
-}
-
-impl Feed {
-    /// Whether nothing is known of it.
-    pub(crate) fn is_nothing(&self) -> bool {
-        self.text.is_none() && self.from.is_empty() && self.files.is_empty()
-    }
-}
 
 /// A simple command, its words read.
 #[derive(Debug, Default)]
@@ -94,15 +72,15 @@ pub(crate) struct Visitor<'c> {
     /// `$0`, `$1` and so on, where they are known.
     pub(crate) arguments: Option<Rc<Arguments>>,
     /// Files that the line has made, each with what is in it.
-    pub(crate) made: Vec<(String, Feed)>,
+    pub(crate) made: HashMap<String, Feed>,
     /// Programs that the line has copied, each with what it is a copy of.
-    pub(crate) copies: Vec<(String, String)>,
+    pub(crate) copies: HashMap<String, String>,
     /// What the script is given to read, if it is a script of its own.
     pub(crate) stdin: Feed,
     /// Variables, as `$name`, whose values were read, and where from.
-    pub(crate) tainted: Vec<(String, Feed)>,
+    pub(crate) tainted: BTreeMap<String, Feed>,
     /// Functions that were called.
-    pub(crate) called: Vec<String>,
+    pub(crate) called: HashSet<String>,
     pub(crate) commands: usize,
     /// Whether there was more than can be judged.
     pub(crate) overflow: bool,
@@ -148,11 +126,11 @@ impl<'c> Visitor<'c> {
             cwd: cwd.filter(|cwd| cwd.starts_with('/')).map(Cow::Borrowed),
             scope: Scope::new(),
             arguments: None,
-            made: Vec::new(),
-            copies: Vec::new(),
+            made: HashMap::new(),
+            copies: HashMap::new(),
             stdin: Feed::default(),
-            tainted: Vec::new(),
-            called: Vec::new(),
+            tainted: BTreeMap::new(),
+            called: HashSet::new(),
             commands: 0,
             overflow: false,
         }
@@ -199,13 +177,13 @@ impl<'c> Visitor<'c> {
             let rest = words.split_off(assignments);
             let command = Command { assignments: words, words: rest, input, ..Command::default() };
             let written = self.command_with(&command, place, Vec::new());
-            return joined(self.output(&command), written);
+            return self.output(&command).and(written);
         }
         match shell::parse(text) {
             Ok(program) => {
                 let mut feed = Feed::default();
                 for list in &program.complete_commands {
-                    feed = joined(feed, self.list(list, place, &input));
+                    feed = feed.and(self.list(list, place, &input));
                 }
                 if place.depth == 0 {
                     self.never_called(place);
@@ -267,7 +245,7 @@ impl<'c> Visitor<'c> {
         let mut feed = Feed::default();
         for CompoundListItem(and_or, _) in &list.0 {
             for (_, pipeline) in and_or {
-                feed = joined(feed, self.pipeline(pipeline, place, input));
+                feed = feed.and(self.pipeline(pipeline, place, input));
             }
         }
         feed
@@ -288,7 +266,7 @@ impl<'c> Visitor<'c> {
                         command.input = feed;
                     }
                     let written = self.simple(&command, &substitutions, place);
-                    joined(self.output(&command), written)
+                    self.output(&command).and(written)
                 }
                 Stage::Other(command) => self.other(command, place, &feed),
             };
@@ -439,7 +417,8 @@ impl<'c> Visitor<'c> {
                         substitutions.push((format!("{kind}({})", inner.list), &inner.list));
                         if operator == "<" {
                             // What it writes is read instead of a file.
-                            read.input = joined(read.input.clone(), self.origins(&inner.list));
+                            let own = std::mem::take(&mut read.input);
+                            read.input = own.and(self.origins(&inner.list));
                         }
                         return;
                     }
@@ -481,11 +460,11 @@ impl<'c> Visitor<'c> {
                 && let Ok(program) = shell::parse(script)
             {
                 for list in &program.complete_commands {
-                    feed = joined(feed, self.origins(list));
+                    feed = feed.and(self.origins(list));
                 }
             }
         }
-        Feed { text: Some(text), ..feed }
+        feed.told(text)
     }
 
     /// What a list writes, and where that comes from; nothing is added to the parts.
@@ -616,7 +595,7 @@ impl<'c> Visitor<'c> {
                         self.expression(&pattern.value, place);
                     }
                     if let Some(list) = &case.cmd {
-                        feed = joined(feed, self.list(list, place, input));
+                        feed = feed.and(self.list(list, place, input));
                     }
                 }
                 feed
@@ -628,7 +607,7 @@ impl<'c> Visitor<'c> {
                     if let Some(condition) = &part.condition {
                         self.list(condition, place, input);
                     }
-                    feed = joined(feed, self.list(&part.body, place, input));
+                    feed = feed.and(self.list(&part.body, place, input));
                 }
                 feed
             }
@@ -664,7 +643,7 @@ impl<'c> Visitor<'c> {
         if known && values.len() <= MAX_ROUNDS && self.commands < MANY_COMMANDS {
             for value in values {
                 self.scope.variables.insert(name.clone(), vec![value]);
-                feed = joined(feed, self.list(&clause.body.list, place, input));
+                feed = feed.and(self.list(&clause.body.list, place, input));
             }
             return feed;
         }
@@ -703,17 +682,6 @@ impl<'c> Visitor<'c> {
                 .map(Cow::Owned),
         };
     }
-}
-
-/// What two commands write, one after the other.
-pub(crate) fn joined(mut first: Feed, second: Feed) -> Feed {
-    first.from.extend(second.from);
-    first.files.extend(second.files);
-    first.text = match (first.text, second.text) {
-        (Some(first), Some(second)) => Some(format!("{first}\n{second}")),
-        (first, second) => first.or(second),
-    };
-    first
 }
 
 /// What a script prints, where it is nothing but an `echo`, a `printf`, or asks for a

@@ -134,6 +134,16 @@ fn the_longest_lines_are_answered_in_time() {
         ("letters that are not ASCII", fill("é")),
         ("control characters", fill("\u{1}\u{7f}\0")),
         ("xargs input", format!("echo {} | xargs rm", fill("a "))),
+        ("a pipeline of files", format!("{}b", fill("cat f | "))),
+        ("a pipeline of wrapped files", format!("{}b", fill("sudo cat f | "))),
+        ("a pipeline that hands on a text", format!("echo {} {}", fill("a "), fill("| sudo cat "))),
+        ("a pipeline that sends", format!("{}b", "cat f | curl -d @- http://h | ".repeat(500))),
+        ("variables that are fetched", fill("curl h | read a; b $a;")),
+        ("redirections", format!("a {}", fill("> f "))),
+        ("files that are made", fill("echo a > f;")),
+        ("programs that are copied", fill("cp a/b c; c/d;")),
+        ("wildcards", fill("rm d/*;")),
+        ("functions", fill("f() { a; }; f;")),
     ];
     judged(lines.into_iter().map(|(name, line)| (name.to_string(), line)).collect());
 }
