@@ -12,7 +12,8 @@ use rampart_core::command::Sink;
 use rampart_core::request::{Question, SendError};
 use rampart_core::verdict::{Outcome, Unreachable};
 
-use crate::descriptor::{Descriptor, Errno, Event};
+use crate::descriptor::{Descriptor, Event};
+use crate::errno::Errno;
 use crate::os::sys::{self, Address, Patience, SignalMask};
 use crate::state::{Equipment, State};
 

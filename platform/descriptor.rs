@@ -1,15 +1,10 @@
-//! What the system layers of all operating systems give: error numbers, descriptors, and the
-//! status of files.
+//! What the system layers of all operating systems give: descriptors, and the status of files.
 
 use core::ffi::c_int;
 
 use rampart_core::coverage::Status;
 
 use crate::os::sys;
-
-/// An error number of the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Errno(pub c_int);
 
 /// A descriptor of ours; closed when dropped.
 #[derive(Debug)]

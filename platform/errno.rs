@@ -1,8 +1,12 @@
-//! The calling thread's `errno`.
+//! Error numbers, and the calling thread's `errno`.
 
 use core::ffi::c_int;
 
 use crate::os;
+
+/// An error number of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Errno(pub c_int);
 
 /// Sets `errno` and gives the value with which functions report it.
 pub fn fail(errno: c_int) -> c_int {

@@ -14,10 +14,11 @@ use rampart_core::verdict::{Outcome, Verdict, verdict};
 
 use crate::abi::Strings;
 use crate::environment::{self, Given, NoMemory};
+use crate::once;
 use crate::os::{self, Real, sys};
 use crate::program::{Arguments, Program};
 use crate::refusal::{self, Place, Reason};
-use crate::state::{self, State};
+use crate::state::State;
 use crate::{connection, errno, report};
 
 const KEEPER_IS_GONE: &str = "the keeper of this sealed run is gone, and nothing starts without it";
@@ -42,7 +43,7 @@ pub unsafe fn start<Function>(
     find: impl FnOnce(&Real) -> Option<Function>,
     run: impl FnOnce(Function, Strings) -> c_int,
 ) -> Result<c_int, c_int> {
-    let state = state::get().ok_or(libc::EPERM)?;
+    let state = once::state().ok_or(libc::EPERM)?;
     let run = |envp| Ok(run(find(&state.real).ok_or(libc::ENOSYS)?, envp));
     let Some(program) = program.filter(|_| state.mode != Mode::Disabled) else {
         return run(given.now());
@@ -62,7 +63,7 @@ pub unsafe fn start<Function>(
     if is_off {
         tell_kept_off(state, &program, &place);
     }
-    let again = || Again::after(state.again, pid(), program.digest(), seconds());
+    let again = || state.again_after(program.digest());
     // SAFETY: the caller's promise.
     let result = unsafe { environment::with(&equipment.guard, given.now(), coverage, again, run) };
     let result = result.unwrap_or(Err(libc::EPERM));
@@ -91,28 +92,13 @@ const OFF: Option<Coverage> = Some(Coverage::Reexec);
 unsafe fn keeps_off(state: &State, program: &Program<'_>, given: Given) -> bool {
     // That is the case for hardly any process, and costs others nothing: a long list of arguments
     // is not looked through for it.
-    let again = state.again.filter(Again::is_near);
-    let (Some(again), Ok(equipment)) = (again, &state.equipment) else { return false };
-    Again::is_enough(Some(again), pid(), program.digest(), seconds())
+    if !state.again.as_ref().is_some_and(Again::is_near) {
+        return false;
+    }
+    let Ok(equipment) = &state.equipment else { return false };
+    state.keeps_off(program.digest())
         // SAFETY: the caller's promise.
         && unsafe { equipment.guard.survey(given.now(), None) } != Survey::Intact
-}
-
-/// What goes along with a shell that the C library starts by itself: one is no program that starts
-/// itself anew.
-#[cfg(target_os = "macos")]
-pub fn again_of_shell(state: &State) -> Again {
-    Again::after(state.again, pid(), 0, seconds())
-}
-
-/// This process, or the child of it that runs this.
-fn pid() -> u32 {
-    sys::getpid().unsigned_abs()
-}
-
-/// A moment on the monotonic clock, in seconds.
-fn seconds() -> u64 {
-    sys::now_us() / 1_000_000
 }
 
 /// Tells of a program that the library keeps off, where that makes a difference.
@@ -188,7 +174,7 @@ pub fn start_in_own_environment<Function, R>(
     find: impl FnOnce(&Real) -> Option<Function>,
     run: impl FnOnce(Function) -> R,
 ) -> Result<R, c_int> {
-    let state = state::get().ok_or(libc::EPERM)?;
+    let state = once::state().ok_or(libc::EPERM)?;
     let run = || Ok(run(find(&state.real).ok_or(libc::ENOSYS)?));
     let Some(pass) = pass.filter(|_| state.mode != Mode::Disabled) else { return run() };
     let coverage = pass(state)?;

@@ -3,14 +3,14 @@
 //!
 //! An intercepted call goes through the modules in this order:
 //!
-//! 1. the table of the operating system (`linux/table.rs`, `macos/table.rs`) puts the hook
-//!    in the function's place;
+//! 1. the table of the operating system (`linux/table.rs`, `macos/table.rs`) names the function
+//!    and its hook, and `exports.rs` beside it puts the one in the place of the other;
 //! 2. the family's file (`exec.rs`, `spawn.rs`, `shell.rs`) knows what this function is
 //!    given and how it fails;
 //! 3. `gate.rs` makes the question (`program.rs`), and asks over `connection.rs`; what becomes
 //!    of a refusal is told by `refusal.rs`;
 //! 4. `environment.rs` puts the child's environment right;
-//! 5. the real function is called, by the pointer that the table has of it.
+//! 5. the real function is called, by the pointer that `originals.rs` has of it.
 //!
 //! The code runs in places where almost nothing is allowed: a vfork child that shares
 //! its parent's memory, a forked child of a threaded program, a signal handler, a
@@ -42,6 +42,7 @@ mod gate;
 mod load;
 mod look;
 mod missed;
+mod once;
 mod panic;
 mod program;
 mod refusal;
@@ -59,6 +60,6 @@ ctor::declarative::ctor! {
     #[ctor(unsafe)]
     fn constructor() {
         // Without a state every hook refuses; there is nobody to tell here.
-        let _ = state::get();
+        let _ = once::state();
     }
 }

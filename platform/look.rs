@@ -7,7 +7,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rampart_core::coverage::{Coverage, Files, ReadAt, Status, follow};
 use rampart_core::host::Host;
 
-use crate::descriptor::{Descriptor, Errno, FileStatus};
+use crate::descriptor::{Descriptor, FileStatus};
+use crate::errno::Errno;
 use crate::os::sys;
 
 /// How much will be seen of the program at `path`; `None` where that is not known. A forked

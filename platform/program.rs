@@ -8,7 +8,7 @@ use rampart_core::request::{Command, Pipes, Question};
 use rampart_core::shell_line;
 
 use crate::abi::{Strings, Text};
-use crate::descriptor::Errno;
+use crate::errno::Errno;
 use crate::os;
 use crate::os::sys;
 
@@ -50,7 +50,7 @@ impl<'p> Program<'p> {
     /// what can only be executed.
     #[inline(never)]
     pub fn look(&self, is_own: bool) -> Result<Option<Coverage>, c_int> {
-        match os::coverage_of(self, is_own) {
+        match os::coverage_of(self.path, self.is_certain, is_own) {
             Err(Errno(
                 errno @ (libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG),
             )) => Err(errno),

@@ -9,7 +9,7 @@ use crate::abi::Text;
 use crate::os::{Real, WRDE_CMDSUB, WordExp};
 use crate::program::string;
 use crate::refusal::{self, Place};
-use crate::{errno, gate, state};
+use crate::{errno, gate, once};
 
 /// `system(3)`; without a command it only says whether there is a shell.
 pub unsafe fn system(command: Text) -> c_int {
@@ -18,7 +18,7 @@ pub unsafe fn system(command: Text) -> c_int {
         let line = string(command).map(CStr::to_bytes);
         let mut told = None;
         let mut teller = |said: &CStr| {
-            let system = state::get().and_then(|state| state.real.system());
+            let system = once::state().and_then(|state| state.real.system());
             told = system.and_then(|system| {
                 refusal::with_telling_line(said, |line| system(line.as_ptr()))
                     .filter(|status| has_run(*status))
@@ -45,7 +45,7 @@ pub unsafe fn popen(command: Text, mode: Text) -> *mut FILE {
         let line = string(command).map(CStr::to_bytes);
         let mut told = core::ptr::null_mut();
         let mut teller = |said: &CStr| {
-            let popen = state::get().and_then(|state| state.real.popen());
+            let popen = once::state().and_then(|state| state.real.popen());
             let stream = popen.and_then(|popen| {
                 refusal::with_telling_line(said, |line| popen(line.as_ptr(), mode))
             });

@@ -9,7 +9,7 @@ use crate::environment::Given;
 use crate::os::Real;
 use crate::program::{Program, string};
 use crate::refusal::{self, Place};
-use crate::{gate, state};
+use crate::{gate, once};
 
 /// Starts a program by `run`, or by `tell` a shell that says in its place why it was refused; both
 /// are given the original function.
@@ -28,7 +28,7 @@ pub unsafe fn start<Function>(
     let program = program.map(|it| if actions.is_none() { it } else { it.elsewhere() });
     let mut is_told = false;
     let mut teller = |said: &CStr| {
-        let original = state::get().and_then(|state| find(&state.real));
+        let original = once::state().and_then(|state| find(&state.real));
         is_told = original.is_some_and(|original| {
             refusal::with_teller(said, |shell, argv, envp| {
                 tell(original, shell.as_ptr(), argv, envp)

@@ -4,13 +4,14 @@ use core::ffi::{CStr, c_int, c_long};
 
 use rampart_core::arena::{Decimal, Full, Text as Buffer};
 
+use super::originals::{Execveat, Real};
 use super::sys::{self, Link};
-use super::{Execveat, Real};
 use crate::abi::{MutStrings, Strings, Text};
 use crate::environment::Given;
+use crate::errno::{self, Errno};
+use crate::gate;
 use crate::program::{Program, string};
 use crate::refusal::Place;
-use crate::{errno, gate};
 
 pub use crate::exec::{execl, execle, execlp, execv, execve};
 
@@ -61,7 +62,7 @@ pub unsafe fn execveat(
     let (argv, envp) = (argv.cast::<Text>(), envp.cast::<Text>());
     // SAFETY: see `execve`.
     unsafe {
-        let find = |real: &Real| Some(real.execveat().unwrap_or(super::execveat));
+        let find = |real: &Real| Some(real.execveat().unwrap_or(call_execveat));
         let run = |execveat: Execveat, envp: Strings| {
             execveat(directory, path, argv.cast(), envp.cast(), flags)
         };
@@ -161,4 +162,21 @@ pub unsafe extern "C" fn syscall_execveat(
 ) -> c_long {
     // SAFETY: see `execve`.
     c_long::from(unsafe { execveat(directory, path, argv, envp, flags) })
+}
+
+/// `execveat(2)` where the C library has no function for it, and programs come by `syscall`.
+unsafe extern "C" fn call_execveat(
+    directory: c_int,
+    path: Text,
+    argv: MutStrings,
+    envp: MutStrings,
+    flags: c_int,
+) -> c_int {
+    let (directory, flags) = (sys::register(directory), sys::register(flags));
+    let arguments = [directory, path as usize, argv as usize, envp as usize, flags, 0];
+    // SAFETY: the caller's promise; on success it does not return.
+    match unsafe { sys::call(libc::SYS_execveat, arguments) } {
+        Ok(_) => 0,
+        Err(Errno(errno)) => errno::fail(errno),
+    }
 }

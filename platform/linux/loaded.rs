@@ -311,3 +311,13 @@ impl Tables {
         }
     }
 }
+
+/// The function at a pointer; `None` for NULL.
+///
+/// # Safety
+/// `Function` must be the function's type.
+pub unsafe fn function<Function: Copy>(pointer: *const c_void) -> Option<Function> {
+    const { assert!(size_of::<Function>() == size_of::<*const c_void>()) };
+    // SAFETY: the caller's promise; the sizes are alike.
+    (!pointer.is_null()).then(|| unsafe { core::mem::transmute_copy(&pointer) })
+}

@@ -1,6 +1,6 @@
 //! Lines for a person, on descriptor 2.
 
-use crate::descriptor::Errno;
+use crate::errno::Errno;
 use crate::os::sys::{self, SignalMask};
 use crate::standard_error;
 

@@ -2,7 +2,7 @@
 
 use core::ffi::{CStr, c_int};
 
-use super::Real;
+use super::originals::Real;
 use super::search::{self, search_path};
 use crate::abi::{MutStrings, Strings, Text};
 use crate::environment::Given;

@@ -10,64 +10,15 @@
 //! Nothing is remembered over a call, so nothing can be left set by a child that shares
 //! memory, by a signal handler, by a jump out of a call or by a crash.
 
-use core::ffi::{c_char, c_int, c_ulong, c_void};
-use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::ffi::c_int;
+use core::sync::atomic::Ordering;
 
 use libc::{pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
-use rampart_core::coverage::Coverage;
-use rampart_core::environ::Guard;
 
-use super::SHELL_COVERAGE;
+use super::shell::{ARE_SEEN, SHELL_COVERAGE};
+use super::text_range::TextRange;
 use crate::abi::{MutStrings, Strings, Text};
-use crate::environment::{self, NoMemory};
-use crate::gate::again_of_shell;
-use crate::state;
-
-/// Where an image's text lies.
-#[derive(Clone, Copy)]
-pub struct TextRange {
-    start: usize,
-    length: usize,
-}
-
-impl TextRange {
-    /// Nothing lies in it.
-    pub const NONE: Self = Self { start: 0, length: 0 };
-
-    /// The text of the image that `function` is of; empty if that cannot be had, so that
-    /// every call is the program's.
-    pub fn around(function: *const c_void) -> Self {
-        unsafe extern "C" {
-            /// `mach-o/getsect.h`
-            fn getsegmentdata(
-                header: *const c_void,
-                segment: *const c_char,
-                size: *mut c_ulong,
-            ) -> *const u8;
-        }
-        let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
-        let mut size = 0;
-        // SAFETY: the structure is dladdr's to write, all-zero is a valid value of it, and on
-        // success it holds the image's header, which stays as long as libSystem does.
-        let start = unsafe {
-            if libc::dladdr(function, info.as_mut_ptr()) == 0 {
-                core::ptr::null()
-            } else {
-                getsegmentdata(info.assume_init().dli_fbase, c"__TEXT".as_ptr(), &raw mut size)
-            }
-        };
-        let length = if start.is_null() { 0 } else { usize::try_from(size).unwrap_or(0) };
-        Self { start: start as usize, length }
-    }
-
-    fn holds(self, literal: Text) -> bool {
-        (literal as usize).wrapping_sub(self.start) < self.length
-    }
-}
-
-/// Whether a `posix_spawn` of a shell within libSystem has come by here: then all of them do.
-static ARE_SEEN: AtomicBool = AtomicBool::new(false);
+use crate::{environment, once};
 
 /// `posix_spawn(3)`, by the program or by libSystem.
 pub unsafe fn posix_spawn(
@@ -78,7 +29,7 @@ pub unsafe fn posix_spawn(
     argv: MutStrings,
     envp: MutStrings,
 ) -> c_int {
-    let Some(state) = state::get() else { return libc::EPERM };
+    let Some(state) = once::state() else { return libc::EPERM };
     // SAFETY: the caller's promises to the C library.
     unsafe {
         if !is_of_shell(state.real.libc_text, path, argv.cast()) {
@@ -89,7 +40,7 @@ pub unsafe fn posix_spawn(
         let run = |envp: Strings| original(pid, path, actions, attributes, argv, envp.cast());
         match &state.equipment {
             Ok(equipment) => {
-                let again = || again_of_shell(state);
+                let again = || state.again_after(0);
                 environment::with(&equipment.guard, envp.cast(), SHELL_COVERAGE, again, run)
                     .unwrap_or(libc::ENOMEM)
             }
@@ -108,24 +59,4 @@ unsafe fn is_of_shell(libc_text: TextRange, path: Text, argv: Strings) -> bool {
     libc_text.holds(path)
         && !argv.is_null()
         && unsafe { libc_text.holds(*argv) && libc_text.holds(*argv.add(1)) }
-}
-
-/// Calls `run`, which starts a shell for `system` and its kin in this process's own
-/// environment.
-///
-/// Where their `posix_spawn` comes by here, the environment is put right on the way. Where it
-/// does not, before macOS 13, this process's own is changed for the time of the call.
-pub fn in_own_environment<R>(
-    guard: &Guard<'_>,
-    coverage: Option<Coverage>,
-    run: impl FnOnce() -> R,
-) -> Result<R, NoMemory> {
-    if ARE_SEEN.load(Ordering::Relaxed) {
-        return Ok(run());
-    }
-    environment::repair_own(guard, coverage)?;
-    let result = run();
-    // What the shell was not to have: without it every later exec would have to be given it.
-    let _ = environment::repair_own(guard, None);
-    Ok(result)
 }

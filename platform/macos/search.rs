@@ -9,13 +9,14 @@ use core::ffi::{CStr, c_char, c_int};
 use rampart_core::arena::{Full, Text as Buffer};
 use rampart_core::environ;
 
-use super::{SHELL_COVERAGE, environment, sys};
+use super::environ::environment;
+use super::shell::SHELL_COVERAGE;
+use super::sys;
 use crate::abi::Strings;
 use crate::environment as repaired;
-use crate::gate::again_of_shell;
+use crate::once;
 use crate::program::string;
 use crate::scratch::Scratch;
-use crate::state;
 
 /// `_PATH_DEFPATH` (`paths.h`)
 pub const DEFAULT_SEARCH: &[u8] = b"/usr/bin:/bin";
@@ -167,11 +168,11 @@ unsafe fn by_shell(
     }
     let list = list.as_ptr();
     let Some((state, equipment)) =
-        state::get().and_then(|state| Some((state, state.equipment.as_ref().ok()?)))
+        once::state().and_then(|state| Some((state, state.equipment.as_ref().ok()?)))
     else {
         return attempt(SHELL, list, envp);
     };
-    let again = || again_of_shell(state);
+    let again = || state.again_after(0);
     let run = |envp| attempt(SHELL, list, envp);
     // SAFETY: the caller's promise.
     unsafe { repaired::with(&equipment.guard, envp, SHELL_COVERAGE, again, run) }

@@ -4,7 +4,7 @@ use core::ffi::c_int;
 
 use libc::{pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 
-use super::Real;
+use super::originals::Real;
 use super::search::{self, search_path};
 use crate::abi::{MutStrings, Text};
 use crate::program::{Program, string};

@@ -23,7 +23,7 @@ fn output(program: &str, arguments: &[&str]) -> String {
 fn listed() -> BTreeSet<String> {
     let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("platform/linux/table.rs");
     let text = std::fs::read_to_string(table).expect("the table of hooks");
-    let (_, from_the_first) = text.split_once("\nhooks! {").expect("the table begins");
+    let (_, from_the_first) = text.split_once("\nmacro_rules! table {").expect("the table begins");
     let names = from_the_first.lines().filter_map(|line| {
         let line = line.strip_prefix("    ")?.trim_start();
         Some(line.strip_prefix("fn ")?.split_once('(')?.0.to_owned())

@@ -6,8 +6,12 @@
 
 use core::ffi::{c_int, c_long, c_void};
 
-use super::{SignalMask, call, is_open, register, status_at};
-use crate::descriptor::{Errno, FileStatus};
+use super::call::{call, register};
+use super::file::status_at;
+use super::numbers::is_open;
+use super::signal::SignalMask;
+use crate::descriptor::FileStatus;
+use crate::errno::Errno;
 
 /// Whether a standard stream is closed.
 pub fn lacks_stream() -> bool {

@@ -6,8 +6,10 @@ use core::num::NonZeroU64;
 
 use rampart_core::coverage::Status;
 
-use super::{call, is_inherited, is_open, opened, register};
-use crate::descriptor::{Descriptor, Errno, FileStatus, moment};
+use super::call::{call, register};
+use super::numbers::{is_inherited, is_open, opened};
+use crate::descriptor::{Descriptor, FileStatus, moment};
+use crate::errno::Errno;
 
 /// Takes `number` if it is free, with what can be neither read nor written (`O_PATH`, open(2)):
 /// to whoever tries, it is as good as closed. The numbers below it must be taken.

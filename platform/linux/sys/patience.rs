@@ -2,8 +2,9 @@
 
 use core::ffi::c_int;
 
-use super::call;
-use crate::descriptor::{Descriptor, Errno, Event};
+use super::call::call;
+use crate::descriptor::{Descriptor, Event};
+use crate::errno::Errno;
 
 /// Time that is left for waiting.
 ///

@@ -2,7 +2,7 @@
 
 use core::ffi::c_int;
 
-use super::{call, register};
+use super::call::{call, register};
 
 /// A signal mask as the kernel has it.
 #[derive(Debug, Clone, Copy)]

@@ -4,9 +4,12 @@ use core::ffi::{c_char, c_int};
 use core::mem::{MaybeUninit, offset_of};
 use core::net::SocketAddr;
 
+use super::call::{call, register};
 use super::file::stat;
-use super::{call, getpid, opened, register};
-use crate::descriptor::{Descriptor, Errno};
+use super::numbers::opened;
+use super::process::getpid;
+use crate::descriptor::Descriptor;
+use crate::errno::Errno;
 
 /// A socket's address as the kernel takes it.
 #[derive(Clone, Copy)]

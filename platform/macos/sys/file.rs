@@ -6,8 +6,10 @@ use core::num::NonZeroU64;
 
 use rampart_core::coverage::Status;
 
-use super::{call, opened};
-use crate::descriptor::{Descriptor, Errno, FileStatus, moment};
+use super::call::call;
+use super::numbers::opened;
+use crate::descriptor::{Descriptor, FileStatus, moment};
+use crate::errno::Errno;
 
 /// Takes `number` if it is free, with a directory, which can be neither written nor read like
 /// a file. The numbers below it must be taken.

@@ -2,8 +2,10 @@
 
 use core::ffi::c_int;
 
-use super::{call, now_us};
-use crate::descriptor::{Descriptor, Errno, Event};
+use super::call::call;
+use super::process::now_us;
+use crate::descriptor::{Descriptor, Event};
+use crate::errno::Errno;
 
 /// Time that is left for waiting.
 pub struct Patience {

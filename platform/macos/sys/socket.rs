@@ -4,8 +4,11 @@ use core::ffi::{c_char, c_int};
 use core::mem::{MaybeUninit, offset_of};
 use core::net::SocketAddr;
 
-use super::{call, now_us, opened};
-use crate::descriptor::{Descriptor, Errno};
+use super::call::call;
+use super::numbers::opened;
+use super::process::now_us;
+use crate::descriptor::Descriptor;
+use crate::errno::Errno;
 
 /// A socket's address as the kernel takes it.
 #[derive(Clone, Copy)]

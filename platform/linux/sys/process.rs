@@ -1,0 +1,51 @@
+//! This process, and its clock.
+
+use core::ffi::c_int;
+
+use rampart_core::settings::SEALED_CALL;
+
+use super::call::{call, register};
+use crate::errno::Errno;
+
+/// This process.
+pub fn getpid() -> c_int {
+    // SAFETY: takes no pointer.
+    let pid = unsafe { call(libc::SYS_getpid, [0; 6]) };
+    pid.ok().and_then(|pid| c_int::try_from(pid).ok()).unwrap_or(0)
+}
+
+/// Whether this process is in the sealed run of this mark.
+pub fn is_sealed(mark: u64) -> bool {
+    let call_of_seal = usize::try_from(SEALED_CALL).unwrap_or(0);
+    // SAFETY: takes no pointer.
+    let answer = unsafe { call(libc::SYS_prctl, [call_of_seal, 0, 0, 0, 0, 0]) };
+    answer.is_err_and(|Errno(number)| number != libc::EINVAL && u64::try_from(number) == Ok(mark))
+}
+
+/// Whether other processes of this user cannot read this one (`PR_GET_DUMPABLE` in prctl(2)).
+pub fn is_hidden() -> bool {
+    let dumpable = usize::try_from(libc::PR_GET_DUMPABLE).unwrap_or(0);
+    // SAFETY: takes no pointer.
+    let answer = unsafe { call(libc::SYS_prctl, [dumpable, 0, 0, 0, 0, 0]) };
+    // SAFETY: takes no pointer.
+    let user = unsafe { call(libc::SYS_geteuid, [0; 6]) };
+    answer != Ok(1) && user != Ok(0)
+}
+
+/// A moment on the monotonic clock, in microseconds.
+pub fn now_us() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let arguments = [register(libc::CLOCK_MONOTONIC), &raw mut time as usize, 0, 0, 0, 0];
+    // SAFETY: the pointer is to a timespec.
+    let _ = unsafe { call(libc::SYS_clock_gettime, arguments) };
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds * 1_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1000
+}
+
+/// Ends the process without running anything of it.
+pub fn exit(status: c_int) -> ! {
+    loop {
+        // SAFETY: takes no pointer, and does not return.
+        let _ = unsafe { call(libc::SYS_exit_group, [register(status), 0, 0, 0, 0, 0]) };
+    }
+}
