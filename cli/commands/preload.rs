@@ -429,6 +429,7 @@ impl Server {
             ca: arguments.ca.as_deref().or(inherited.as_deref()),
             proxy: arguments.proxy.as_deref().map(Proxy::parse).transpose()?,
             consequence,
+            waits: arguments.ask.is_some(),
         };
         relay::start(order, home, library).map(Self::of_run)
     }

@@ -1,15 +1,16 @@
 //! Asks the policy server, over connections that are kept between the questions.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::SendRequest;
+use hyper::ext::on_informational;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use rampart_core::answer::LONGEST_BODY;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
 use super::connect::Connector;
@@ -43,6 +44,16 @@ impl Connection {
     fn is_usable(&self) -> bool {
         self.sender.is_ready() && self.used.elapsed().is_ok_and(|idle| idle < IDLE_TIME)
     }
+}
+
+/// Whether the server has said that it holds a question.
+type Held = Arc<Notify>;
+
+/// What has become of a question that may be held.
+pub enum Told {
+    AtOnce(Answer),
+    /// The server has said that it holds it. What fails then is no server that cannot be reached.
+    Held(Result<Answer, Fault>),
 }
 
 /// Asks one server.
@@ -101,7 +112,55 @@ impl Client {
     pub async fn ask(&self, endpoint: Endpoint, body: Bytes) -> Result<Answer, Fault> {
         // Without a turn nothing is asked; the semaphore is never closed.
         let _turn = self.turns.acquire().await.map_err(|error| Fault::of(&error))?;
-        let (mut connection, response) = self.send(endpoint, body).await?;
+        self.exchange(endpoint, body, &Held::default()).await
+    }
+
+    /// Puts a question that the server may hold for a person, and waits for so long then. It has
+    /// no turn meanwhile: what a person thinks about keeps nobody from asking. `meanwhile` is done
+    /// when the server says that it holds it, and gives up on the answer where it ends.
+    ///
+    /// # Errors
+    /// As [`Client::in_time`] before the server says so. Inside: what becomes of a question that it
+    /// holds.
+    pub async fn ask_patiently(
+        &self,
+        body: Bytes,
+        longest: Duration,
+        meanwhile: impl Future<Output = ()>,
+    ) -> Result<Told, Fault> {
+        let held = Held::default();
+        let asking = self.exchange(Endpoint::Preflight, body, &held);
+        tokio::pin!(asking);
+        let told = self.in_time(async {
+            let turn = self.turns.acquire().await.map_err(|error| Fault::of(&error))?;
+            let told = tokio::select! {
+                biased;
+                answer = &mut asking => Some(answer?),
+                () = held.notified() => None,
+            };
+            drop(turn);
+            Ok(told)
+        });
+        if let Some(answer) = told.await? {
+            return Ok(Told::AtOnce(answer));
+        }
+        let answer = timeout(longest + self.patience, async {
+            tokio::select! {
+                biased;
+                answer = asking => answer,
+                () = meanwhile => Err(Fault::Late),
+            }
+        });
+        Ok(Told::Held(answer.await.unwrap_or(Err(Fault::Late))))
+    }
+
+    async fn exchange(
+        &self,
+        endpoint: Endpoint,
+        body: Bytes,
+        held: &Held,
+    ) -> Result<Answer, Fault> {
+        let (mut connection, response) = self.send(endpoint, body, held).await?;
         let answer = read(response).await?;
         if connection.sender.ready().await.is_ok() {
             connection.used = SystemTime::now();
@@ -115,21 +174,28 @@ impl Client {
         &self,
         endpoint: Endpoint,
         body: Bytes,
+        held: &Held,
     ) -> Result<(Connection, Response<Incoming>), Fault> {
         if let Some(mut kept) = self.take_kept() {
-            match kept.send(self.request(endpoint, body.clone())).await {
+            match kept.send(self.request(endpoint, body.clone(), held)).await {
                 // The server may have closed it just now: that is no failure.
                 Err(Fault::Unreachable(_)) => self.forget_kept(),
                 sent => return sent.map(|response| (kept, response)),
             }
         }
         let mut fresh = Connection::new(self.connector.connect(&self.remote).await?);
-        let response = fresh.send(self.request(endpoint, body)).await?;
+        let response = fresh.send(self.request(endpoint, body, held)).await?;
         Ok((fresh, response))
     }
 
-    fn request(&self, endpoint: Endpoint, body: Bytes) -> Request<Full<Bytes>> {
+    fn request(&self, endpoint: Endpoint, body: Bytes, held: &Held) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body));
+        let held = Arc::clone(held);
+        on_informational(&mut request, move |response| {
+            if response.status() == StatusCode::PROCESSING {
+                held.notify_one();
+            }
+        });
         *request.uri_mut() = self.remote.path(endpoint).clone();
         let fields = request.headers_mut();
         fields.insert(HOST, self.remote.authority.clone());

@@ -1,38 +1,79 @@
 //! The side of the relay that the library sees: a handler that asks another server.
+//!
+//! A question that the run would wait for a person with is put to the server with that word, and
+//! held by it if it says so; a server that answers `ask` at once leaves it to the person here.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
-use serde::Serialize;
+use rampart_policy::{Action, Decision};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::time::sleep;
 
-use super::client::Client;
+use super::client::{Client, Told};
 use super::fault::Fault;
-use crate::server::{Answer, Asked, Endpoint, Handler, Itself};
+use crate::audit::{Audit, Record};
+use crate::mode::Mode;
+use crate::server::{
+    Answer, Asked, Asker, Desk, Endpoint, Handler, Hold, Itself, OnBehalf, Question, Server,
+    verdict_name,
+};
+
+/// So many questions are held by the server at once, each on a connection of its own; more are put
+/// as by a run that does not wait.
+pub const MOST_HELD: usize = 256;
+/// How often it is looked whether who asked is still there.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Passes questions on, but for what would end the relay itself.
 pub struct Relay {
     pub client: Client,
     pub itself: Itself,
+    /// Where a question waits that the server leaves to the person here.
+    pub desk: Desk,
+    /// What that person decides; there where the run waits for one.
+    pub audit: Option<RefCell<Audit>>,
+    /// How many questions the server holds.
+    pub held: Cell<usize>,
+    /// Differs from run to run.
+    pub run: String,
+    /// How many decisions have been the person's here.
+    pub count: Cell<u64>,
 }
 
-impl Handler for Relay {
-    async fn answer(&self, Asked { endpoint, body, .. }: Asked) -> Answer {
-        if matches!(endpoint, Endpoint::Approvals | Endpoint::Resolve) {
-            return Answer::fault(StatusCode::NOT_FOUND, "no question waits for a person here");
-        }
-        let body = without_patience(body);
-        if endpoint == Endpoint::Preflight
-            && let Some(message) = self.itself.refuses_question(&body)
-        {
-            return refused(&message);
-        }
-        match self.ask(endpoint, body).await {
-            Ok(answer) => answer,
-            Err(fault) => unanswered(endpoint, &fault),
+impl Handler for Rc<Relay> {
+    async fn answer(&self, asked: Asked) -> Answer {
+        match asked.endpoint {
+            Endpoint::Approvals | Endpoint::Resolve => self.desk.hear(&asked),
+            Endpoint::Preflight => self.preflight(asked.body, &asked.asker).await,
+            Endpoint::Health => {
+                let told = self.ask(Endpoint::Health, asked.body).await;
+                told.unwrap_or_else(|fault| unanswered(Endpoint::Health, &fault))
+            }
         }
     }
 }
 
 impl Relay {
+    /// Has a server ask it until this is done.
+    pub async fn serve(self, server: Server, until: impl Future<Output = ()>) {
+        self.desk.open(server.crowd());
+        let relay = Rc::new(self);
+        let until = async {
+            until.await;
+            // Who waits for a person is to have an answer before the relay is gone.
+            relay.desk.close();
+        };
+        server.run(Rc::clone(&relay), until).await;
+        if let Some(audit) = &relay.audit {
+            audit.borrow_mut().finish();
+        }
+    }
+
     /// The server's own answer.
     ///
     /// # Errors
@@ -40,17 +81,149 @@ impl Relay {
     pub async fn ask(&self, endpoint: Endpoint, body: Bytes) -> Result<Answer, Fault> {
         self.client.in_time(self.client.ask(endpoint, body)).await
     }
+
+    async fn preflight(&self, body: Bytes, asker: &Asker) -> Answer {
+        if let Some(message) = self.itself.refuses_question(&body) {
+            return refused(&message);
+        }
+        let most = MOST_HELD.min(self.desk.places() / 2);
+        let patience = patience(&body).filter(|_| self.audit.is_some() && self.held.get() < most);
+        let Some(patience) = patience else {
+            let told = self.ask(Endpoint::Preflight, without_patience(body)).await;
+            return told.unwrap_or_else(|fault| unanswered(Endpoint::Preflight, &fault));
+        };
+        // Only to know who asks: it is judged there.
+        let Ok(question) = Question::read(&body) else {
+            let told = self.ask(Endpoint::Preflight, body).await;
+            return told.unwrap_or_else(|fault| unanswered(Endpoint::Preflight, &fault));
+        };
+        let meanwhile = self.wait(&question, asker);
+        match self.client.ask_patiently(body.clone(), patience, meanwhile).await {
+            Ok(Told::AtOnce(answer)) => self.finish(answer, &question, asker).await,
+            Ok(Told::Held(Ok(answer))) => answer,
+            // Whoever was told to wait is not told that nobody was reached.
+            Ok(Told::Held(Err(fault))) => refused(&fault.reason()),
+            Err(fault) => unanswered(Endpoint::Preflight, &fault),
+        }
+    }
+
+    /// Has who asks wait for the server, until it is gone.
+    async fn wait(&self, question: &Question<'_>, asker: &Asker) {
+        let _held = Place::take(&self.held);
+        let hold = OnBehalf { hold: asker.clone(), process: question.pid };
+        if !hold.say_held().await {
+            return;
+        }
+        self.desk.tell_of_another(question, asker.peer.pid);
+        while hold.is_there() {
+            sleep(LOOK).await;
+        }
+    }
+
+    /// The answer, where it is one; what it leaves to a person is for the one here.
+    async fn finish(&self, answer: Answer, question: &Question<'_>, asker: &Asker) -> Answer {
+        let Some(theirs) = asks(&answer) else { return answer };
+        let mut decision = Decision {
+            action: Action::Ask,
+            message: theirs.message.clone().unwrap_or_default(),
+            matched: theirs.matched_policies.clone().unwrap_or_default(),
+            because: None,
+            unparsed: None,
+        };
+        let pid = asker.peer.pid;
+        if !self.desk.decide(question, pid, &mut decision, asker, |_, _| {}).await {
+            return answer;
+        }
+        self.record(question, pid, &decision);
+        let Ok(Value::Object(mut told)) = serde_json::from_slice(&answer.body) else {
+            return answer;
+        };
+        told.insert("allowed".into(), decision.allowed().into());
+        told.insert("decision".into(), verdict_name(decision.action).into());
+        told.insert("message".into(), decision.message.into());
+        Answer::json(StatusCode::OK, &told)
+    }
+
+    /// Notes what the person here has decided: the server knows only that it asked.
+    fn record(&self, question: &Question<'_>, pid: Option<i32>, decision: &Decision) {
+        let Some(audit) = &self.audit else { return };
+        self.count.set(self.count.get() + 1);
+        let (call, audit) = (question.call(), &mut *audit.borrow_mut());
+        audit.lines().record(&Record {
+            id: &format!("{}-{}", self.run, self.count.get()),
+            agent: call.agent,
+            session: call.session,
+            pid: question.pid.or(pid),
+            by: question.asker(),
+            command: call.command,
+            cwd: call.cwd,
+            coverage: call.coverage,
+            verdict: verdict_name(decision.action),
+            policies: &decision.matched,
+            evaluation_us: 0,
+            message: &decision.message,
+            mode: Mode::Enforce.name(),
+        });
+        audit.settle();
+        audit.write();
+    }
 }
 
-/// What the library asks, without its word that it waits for a person (`ask_ms`, which stands
-/// first): whoever held a question there would hold one of few connections, and the answer would
-/// come too late for the relay.
+/// One of a number that is given back.
+struct Place<'p>(&'p Cell<usize>);
+
+impl<'p> Place<'p> {
+    fn take(taken: &'p Cell<usize>) -> Self {
+        taken.set(taken.get() + 1);
+        Self(taken)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// How the library says that it waits for a person: it stands first.
+const PATIENCE: &[u8] = br#"{"ask_ms":"#;
+
+/// For how long it waits.
+fn patience(body: &[u8]) -> Option<Duration> {
+    let rest = body.strip_prefix(PATIENCE)?;
+    let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+    let ms = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+    (ms > 0).then(|| Duration::from_millis(ms))
+}
+
+/// What the library asks, without its word that it waits for a person: the answer is to come in
+/// time for a run that does not.
 fn without_patience(body: Bytes) -> Bytes {
     let comma = |rest: &[u8]| rest.iter().position(|byte| *byte == b',').map(|at| at + 1);
-    match body.strip_prefix(br#"{"ask_ms":"#).and_then(|rest| rest.get(comma(rest)?..)) {
+    match body.strip_prefix(PATIENCE).and_then(|rest| rest.get(comma(rest)?..)) {
         Some(rest) => [b"{", rest].concat().into(),
         None => body,
     }
+}
+
+/// An answer by which a person would have to approve.
+#[derive(Deserialize)]
+struct Asks {
+    allowed: bool,
+    #[serde(default)]
+    decision: Option<String>,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    matched_policies: Option<Vec<String>>,
+}
+
+/// Whether that is what an answer says. One that is none is for the library to judge.
+fn asks(answer: &Answer) -> Option<Asks> {
+    let told: Asks = serde_json::from_slice(&answer.body).ok()?;
+    let word = told.decision.as_deref().unwrap_or_default();
+    let asks = matches!(word, "ask" | "require_approval");
+    (answer.status == StatusCode::OK && !told.allowed && asks).then_some(told)
 }
 
 /// What is said in place of an answer. A verdict of the relay's own is one that

@@ -10,8 +10,10 @@ mod fault;
 mod handler;
 mod remote;
 
+use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
 use std::net::ToSocketAddrs as _;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,10 +24,11 @@ use tokio::time::timeout;
 
 pub use remote::{Proxy, Remote};
 
+use crate::audit::{Audit, Durability};
 use crate::failure::{Failure, say};
 use crate::home::Home;
 use crate::run::own_server::{self, Access};
-use crate::server::{Endpoint, Itself, Server};
+use crate::server::{self, Desk, Endpoint, Itself, Server};
 use crate::token::Token;
 use crate::trust;
 use client::Client;
@@ -49,6 +52,8 @@ pub struct Order<'o> {
     pub proxy: Option<Proxy>,
     /// What becomes of commands while the server cannot be reached.
     pub consequence: &'static str,
+    /// Whether the run waits for a person where one is to be asked.
+    pub waits: bool,
 }
 
 /// Starts a relay for the tree of processes that this process is about to become
@@ -59,18 +64,25 @@ pub struct Order<'o> {
 /// The CAs cannot be read, the server's name has no address, or as
 /// [`own_server::start`].
 pub fn start(order: Order<'_>, home: &Home, library: &Path) -> Result<Access, Failure> {
-    let Order { remote, token, ca, proxy, consequence } = order;
+    let Order { remote, token, ca, proxy, consequence, waits } = order;
     let tls = trust::client(ca)?;
     check_name(&remote, proxy.as_ref())?;
     let authorization = token.as_ref().map(authorization).transpose()?;
     let patience = patience();
     let connector = Connector::new(tls, proxy, patience);
     let client = Client::new(remote, connector, authorization, patience);
-    own_server::start(TITLE, home, library, None, client::CONNECTIONS, |runtime| {
+    let audit = waits.then(|| Audit::open(&home.audit(), Durability::Soon));
+    let file = audit.as_ref().and_then(Audit::file).map(AsRawFd::as_raw_fd);
+    let reserved = client::CONNECTIONS + if waits { handler::MOST_HELD } else { 0 };
+    own_server::start(TITLE, home, library, file, reserved, |runtime| {
         hide_memory();
-        let relay = Relay { client, itself: Itself::here() };
+        let run = server::run_id()?;
+        let desk = Desk::new(&run);
+        let audit = audit.map(RefCell::new);
+        let (held, count) = (Cell::new(0), Cell::new(0));
+        let relay = Relay { client, itself: Itself::here(), desk, audit, held, run, count };
         runtime.block_on(try_out(&relay, consequence))?;
-        Ok(async move |server: Server, until| server.run(relay, until).await)
+        Ok(async move |server: Server, until| relay.serve(server, until).await)
     })
 }
 

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::rc::Rc;
-use std::task::Context;
+use std::task::{Context, Waker};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -59,14 +59,16 @@ impl Hold for Asker {
         let is_running = |pid: i32| {
             processes::started(Pid::from_raw(pid)).is_some_and(|start| start <= self.peer.since)
         };
-        let stream = self.stream.borrow();
+        let mut stream = self.stream.borrow_mut();
         if stream.is_closed() || !self.peer.pid.is_none_or(is_running) {
             return false;
         }
         // Over TCP who has gone looks like who has said all: to be told something makes the
         // difference, at the next look.
-        if stream.is_tcp() && stream.is_over() {
-            let _ = nix::sys::socket::send(stream.number(), HELD, MsgFlags::MSG_DONTWAIT);
+        if stream.may_be_over() {
+            let mut now = Context::from_waker(Waker::noop());
+            let _ = stream.pinned().poll_write(&mut now, HELD);
+            let _ = stream.pinned().poll_flush(&mut now);
         }
         true
     }
@@ -79,11 +81,6 @@ impl Stream {
             Self::Unix(stream) => stream.socket().as_raw_fd(),
             Self::Tls(stream) => stream.get_ref().0.as_raw_fd(),
         }
-    }
-
-    /// Whether words may be put in by hand.
-    fn is_tcp(&self) -> bool {
-        matches!(self, Self::Tcp(_))
     }
 
     /// Whether the other end takes nothing more.
@@ -99,12 +96,18 @@ impl Stream {
             && look[0].revents().is_some_and(|events| events.intersects(gone))
     }
 
-    /// Whether the other end sends nothing more.
-    fn is_over(&self) -> bool {
+    /// Whether the other end may send nothing more, and over TCP may be gone by that. With TLS what
+    /// comes while it waits is the word that it ends.
+    fn may_be_over(&self) -> bool {
+        let most = match self {
+            Self::Unix(_) => return false,
+            Self::Tcp(_) => 0,
+            Self::Tls(_) => 1,
+        };
         loop {
             match recv(self.number(), &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
                 Err(Errno::EINTR) => {}
-                received => return received == Ok(0),
+                received => return received.is_ok_and(|count| count <= most),
             }
         }
     }

@@ -18,6 +18,7 @@ mod askers;
 mod bench;
 mod connection;
 mod crowd;
+mod desk;
 mod door;
 mod itself;
 pub mod listen;
@@ -37,12 +38,15 @@ mod webhook;
 pub use accept::{Server, runtime};
 pub use answer::{Answer, Asked, Endpoint, Handler};
 pub use approval::{Reply, Scope, Waiting};
+pub use asker::Asker;
 #[cfg(target_os = "linux")]
 pub use bench::Bench;
 pub use crowd::Crowd;
+pub use desk::{Desk, OnBehalf};
 pub use itself::Itself;
-pub use policy::Policy;
-pub use question::verdict_name;
+pub use pending::Hold;
+pub use policy::{Policy, run_id};
 #[cfg(target_os = "linux")]
-pub use question::{Params, Question, Text};
+pub use question::{Params, Text};
+pub use question::{Question, verdict_name};
 pub use reload::Reload;

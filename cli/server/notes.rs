@@ -47,7 +47,10 @@ impl Notes {
             let tell = move || {
                 for Note { waiting, count } in notes {
                     terminals.tell(&waiting);
-                    desktop.tell(&waiting, count);
+                    // What is not to be answered here needs no click.
+                    if !waiting.id.is_empty() {
+                        desktop.tell(&waiting, count);
+                    }
                 }
             };
             thread::Builder::new().name("notes".into()).spawn(tell).ok().map(|_| sender)
@@ -133,13 +136,59 @@ fn line(waiting: &Waiting, is_taken: bool, columns: usize) -> String {
     let place = if is_taken { "in another terminal: " } else { "" };
     let left = waiting.left_ms.div_ceil(1000);
     let end = |how: &str| format!("; {place}{how} ({left} s)");
-    let whole = end(&format!("rampart approve {}", waiting.id));
+    let is_ours = !waiting.id.is_empty();
+    let whole = match &*waiting.id {
+        "" => format!("; who runs its policy server decides ({left} s)"),
+        id => end(&format!("rampart approve {id}")),
+    };
     if width(begin) + width(&command) + width(&whole) < columns.max(1)
         || command.len() <= LEAST_COLUMNS
     {
         return format!("{begin}{command}{whole}");
     }
-    let end = end("rampart pending");
+    let end = if is_ours { end("rampart pending") } else { whole };
     let left = columns.saturating_sub(width(begin) + width(&end) + 1).max(LEAST_COLUMNS);
     format!("{begin}{}{end}", cut(&command, left))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+    use crate::server::Waiting;
+
+    #[test]
+    fn a_line_has_the_whole_command_or_says_where_it_is() {
+        let waiting = |id: &str, command: &str| Waiting {
+            id: id.to_owned(),
+            command: command.to_owned(),
+            agent: String::new(),
+            session: String::new(),
+            cwd: None,
+            pid: None,
+            message: String::new(),
+            policy: None,
+            waited_ms: 0,
+            left_ms: 59_001,
+        };
+        let long = "publish ".repeat(20);
+        for (id, command, is_taken, columns, end) in [
+            ("a-1", "npm x", true, 99, "npm x; in another terminal: rampart approve a-1 (60 s)"),
+            ("a-1", "npm x", false, 99, "npm x; rampart approve a-1 (60 s)"),
+            ("a-1", "npm x", false, 20, "npm x; rampart approve a-1 (60 s)"),
+            ("a-1", "npm\u{1b}[2J", false, 99, "npm\\u{1b}[2J; rampart approve a-1 (60 s)"),
+            ("a-1", &long, false, 80, "publish publish publish…; rampart pending (60 s)"),
+            (
+                "a-1",
+                &long,
+                true,
+                20,
+                "publish publish…; in another terminal: rampart pending (60 s)",
+            ),
+            ("", "npm x", true, 99, "npm x; who runs its policy server decides (60 s)"),
+            ("", &long, true, 20, "publish publish…; who runs its policy server decides (60 s)"),
+        ] {
+            let shown = line(&waiting(id, command), is_taken, columns);
+            assert_eq!(shown, format!("rampart: waiting for a person: {end}"));
+        }
+    }
 }

@@ -247,6 +247,11 @@ impl Pending {
         over.push_back((id.to_owned(), how.to_owned()));
     }
 
+    /// Tells the person here of a question that somebody else is to answer.
+    pub fn tell_of_another(&self, waiting: Waiting) {
+        self.notes.tell(waiting, 1);
+    }
+
     fn tell(&self, number: u64, announce: impl FnOnce(&Waiting)) {
         let entries = self.entries.borrow();
         if let Some(entry) = entries.get(&number) {

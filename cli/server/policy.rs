@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
-use nix::unistd::Pid;
 use rampart_policy::{Action, Call, Decision, Form, PolicySet, Rule};
 use serde::Serialize;
 use tokio::sync::{Notify, Semaphore};
@@ -20,12 +19,11 @@ use tokio::time::{interval, sleep};
 
 use super::accept::Server;
 use super::answer::{Answer, Asked, Endpoint, Handler, TOO_MANY};
-use super::approval::{Reply, Waiting};
+use super::approval::Waiting;
 use super::asker::Asker;
-use super::crowd::Crowd;
+use super::desk::Desk;
 use super::itself::Itself;
-use super::pending::{Hold, Outcome, Pending, Refused};
-use super::person;
+use super::pending::Hold;
 use super::pipes::Pipes;
 use super::question::{Question, Verdict, verdict_name};
 use super::reload::Reload;
@@ -34,7 +32,6 @@ use crate::audit::{self, Audit, Lines, Record};
 use crate::failure::Failure;
 use crate::mode::Mode;
 use crate::policy_file::suggestion;
-use crate::processes;
 use crate::project_policy::Projects;
 use crate::spent::Spent;
 use crate::terminal::cut;
@@ -52,7 +49,6 @@ pub const UNTOLD: &str = "webhook-failed";
 const TICK: Duration = Duration::from_secs(1);
 
 const NOT_A_QUESTION: &str = "the body is not a JSON object with a string at params.command";
-const NOT_A_REPLY: &str = "the body is not a JSON object with a boolean `approved`";
 const FAULT: &str = "the policy engine failed on this command, so it is refused; \
     please report it with the command";
 
@@ -73,11 +69,9 @@ pub struct Policy {
     turn: Semaphore,
     /// How many long questions clients wait for.
     long: Cell<usize>,
-    /// What waits for a person.
-    pending: Pending,
+    /// Where a question waits for a person.
+    desk: Desk,
     webhook: Arc<Webhook>,
-    /// Those who have asked, once there is a server.
-    crowd: OnceCell<Rc<Crowd>>,
 }
 
 impl Policy {
@@ -95,23 +89,22 @@ impl Policy {
             rules: RefCell::new(rules),
             audit: RefCell::new(audit),
             unwritten: Notify::new(),
-            pending: Pending::new(&run),
+            desk: Desk::new(&run),
             webhook: Arc::default(),
             run,
             count: Cell::new(0),
             turn: Semaphore::new(1),
             long: Cell::new(0),
-            crowd: OnceCell::new(),
         }))
     }
 
     /// Has a server ask it until this is done.
     pub async fn serve(self: &Rc<Self>, server: Server, until: impl Future<Output = ()>) {
-        let _ = self.crowd.set(server.crowd());
+        self.desk.open(server.crowd());
         let until = async {
             until.await;
             // Who waits for a person is to have an answer before the server is gone.
-            self.pending.end();
+            self.desk.close();
         };
         tokio::select! {
             () = server.run(Rc::clone(self), until) => {}
@@ -153,36 +146,11 @@ impl Policy {
             Judged::Closed(verdict) => return verdict,
             Judged::Open(open) => *open,
         };
-        let call = question.call();
-        let pid = question.pid.or(case.pid);
-        let mut is_told = false;
-        if self.pending.remembers(call.session, call.command, pid) {
-            decision.action = Action::Allow;
-            "a person has approved it before".clone_into(&mut decision.message);
-            is_told = true;
-        } else if let Some(ms @ 1..) = question.ask_ms {
-            let waiting = Waiting {
-                id: String::new(),
-                command: call.command.to_owned(),
-                agent: call.agent.to_owned(),
-                session: call.session.to_owned(),
-                cwd: call.cwd.map(str::to_owned),
-                pid,
-                message: decision.message.clone(),
-                policy: decision.matched.first().cloned(),
-                waited_ms: 0,
-                left_ms: 0,
-            };
-            let patience = Duration::from_millis(ms.into());
-            let places = self.crowd.get().map_or(usize::MAX, |crowd| crowd.places());
-            let hold = OnBehalf { hold: hold.clone(), process: question.pid };
-            let announce = |waiting: &Waiting| {
-                is_told = true;
-                case.announce(&question, &decision, Some(waiting));
-            };
-            let ended = self.pending.wait(waiting, patience, places, &hold, announce).await;
-            outcome(&mut decision, ended);
-        }
+        let announce = |decision: &Decision, waiting: &Waiting| {
+            case.announce(&question, decision, Some(waiting));
+        };
+        let pid = case.pid;
+        let is_told = self.desk.decide(&question, pid, &mut decision, hold, announce).await;
         if !is_told {
             case.announce(&question, &decision, None);
         }
@@ -305,44 +273,6 @@ impl Policy {
         judged.await.unwrap_or_else(|| Err(Answer::fault(StatusCode::BAD_REQUEST, FAULT)))
     }
 
-    /// What waits for a person, or what has come of a person's word.
-    fn approvals(&self, asked: &Asked) -> Answer {
-        #[derive(Serialize)]
-        struct Approvals {
-            approvals: Vec<Waiting>,
-        }
-        #[derive(Serialize)]
-        struct Resolved<'a> {
-            id: &'a str,
-            approved: bool,
-        }
-        let has_asked = |pid| self.crowd.get().is_some_and(|crowd| crowd.askers.has(pid));
-        if let Some(objection) = person::objection(asked.asker.peer, has_asked) {
-            return Answer::fault(StatusCode::FORBIDDEN, objection);
-        }
-        if asked.endpoint == Endpoint::Approvals {
-            return Answer::json(StatusCode::OK, &Approvals { approvals: self.pending.list() });
-        }
-        let id = &*asked.subject;
-        let reply = serde_json::from_slice::<Reply>(&asked.body);
-        let approved = reply.as_ref().is_ok_and(|reply| reply.approved);
-        // What waits no more is told so whatever is said to it.
-        let resolved = self.pending.find(id).and_then(|number| match reply {
-            Ok(reply) => self.pending.resolve(number, reply),
-            Err(_) => Err(Refused::NoReply),
-        });
-        match resolved {
-            Ok(()) => Answer::json(StatusCode::OK, &Resolved { id, approved }),
-            Err(Refused::NoReply) => Answer::fault(StatusCode::BAD_REQUEST, NOT_A_REPLY),
-            Err(Refused::Unknown) => {
-                Answer::fault(StatusCode::NOT_FOUND, "no question waits that has this id")
-            }
-            Err(Refused::Over(how)) => {
-                Answer::fault(StatusCode::CONFLICT, &format!("the question waits no more: {how}"))
-            }
-        }
-    }
-
     fn health(&self) -> Answer {
         #[derive(Serialize)]
         struct Health<'a> {
@@ -367,7 +297,7 @@ impl Handler for Rc<Policy> {
         match asked.endpoint {
             Endpoint::Preflight => self.preflight(asked.body, &asked.asker).await,
             Endpoint::Health => self.health(),
-            Endpoint::Approvals | Endpoint::Resolve => self.approvals(&asked),
+            Endpoint::Approvals | Endpoint::Resolve => self.desk.hear(&asked),
         }
     }
 }
@@ -406,47 +336,6 @@ pub struct Open {
     question: Question<'static>,
     decision: Decision,
     took: Duration,
-}
-
-/// Who asks, maybe on behalf of a process, which waits.
-#[derive(Clone)]
-struct OnBehalf<H> {
-    hold: H,
-    process: Option<i32>,
-}
-
-impl<H: Hold> Hold for OnBehalf<H> {
-    async fn say_held(&self) -> bool {
-        self.hold.say_held().await
-    }
-
-    fn is_there(&self) -> bool {
-        let is_running = |process| processes::started(Pid::from_raw(process)).is_some();
-        self.hold.is_there() && self.process.is_none_or(is_running)
-    }
-}
-
-/// Makes what came of asking a person part of the decision.
-fn outcome(decision: &mut Decision, outcome: Outcome) {
-    let why = match outcome {
-        Outcome::Unasked => return,
-        Outcome::Said(Reply { approved: true, .. }) => {
-            decision.action = Action::Allow;
-            "a person has approved it".clone_into(&mut decision.message);
-            return;
-        }
-        Outcome::Said(Reply { message, .. }) => {
-            decision.action = Action::Deny;
-            decision.message = message.unwrap_or_else(|| "A person has denied it".to_owned());
-            return;
-        }
-        Outcome::Late(patience) => format!("nobody has answered in {} s", patience.as_secs_f64()),
-        Outcome::Gone => "who asked is gone".to_owned(),
-        Outcome::Ended => "the server ended before anybody had answered".to_owned(),
-    };
-    let before = std::mem::take(&mut decision.message);
-    let before = before.trim_end_matches('.');
-    decision.message = if before.is_empty() { why } else { format!("{before}; {why}") };
 }
 
 /// What the verdict depends on besides the question.

@@ -60,7 +60,7 @@ pub fn run(world: &World, flags: &[&str], line: &str) -> Child {
 }
 
 /// What waits in this world: others may have questions as well.
-fn pending(world: &World) -> Vec<Value> {
+pub fn pending(world: &World) -> Vec<Value> {
     let output = world.run(["pending", "--json"]);
     let all: Vec<Value> =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
@@ -90,7 +90,7 @@ pub fn id_in(world: &World, command: &str) -> String {
 }
 
 /// The decisions about a command.
-fn lines(world: &World, command: &str) -> Vec<Value> {
+pub fn lines(world: &World, command: &str) -> Vec<Value> {
     let text = fs::read_to_string(world.home().join("audit.jsonl")).unwrap_or_default();
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter(|line| line["request"]["command"] == command).collect()
@@ -101,7 +101,7 @@ pub fn answer(world: &World, words: &[&str]) {
     assert!(output.status.success(), "{words:?}: {}", stderr(&output));
 }
 
-fn end(child: Child) -> String {
+pub fn end(child: Child) -> String {
     let output = child.wait_with_output().unwrap();
     stdout(&output)
 }
@@ -403,7 +403,7 @@ impl Drop for Asking {
     }
 }
 
-fn list(server: &Server) -> Vec<Value> {
+pub fn list(server: &Server) -> Vec<Value> {
     let mut client = server.over_unix();
     client.send("GET /v1/approvals HTTP/1.1\r\nHost: x\r\n\r\n");
     let answer = client.answer();
@@ -412,7 +412,7 @@ fn list(server: &Server) -> Vec<Value> {
     list["approvals"].as_array().unwrap().clone()
 }
 
-fn id_of(server: &Server, command: &str) -> String {
+pub fn id_of(server: &Server, command: &str) -> String {
     let list = list(server);
     let found = list.iter().find(|each| each["command"] == command);
     found.unwrap_or_else(|| panic!("{command}: {list:?}"))["id"].as_str().unwrap().to_owned()
@@ -427,7 +427,7 @@ fn resolution(id: &str, reply: &Value) -> String {
 }
 
 /// The status of a person's word.
-fn resolve(server: &Server, id: &str, reply: &Value) -> (u16, String) {
+pub fn resolve(server: &Server, id: &str, reply: &Value) -> (u16, String) {
     let mut client = server.over_unix();
     client.send(resolution(id, reply));
     let answer = client.answer();

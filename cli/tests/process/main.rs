@@ -24,6 +24,7 @@ mod policy_files;
 mod preload;
 mod reach;
 mod relay;
+mod relay_ask;
 mod remote;
 mod rules;
 #[cfg(target_os = "linux")]

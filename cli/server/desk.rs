@@ -1,0 +1,190 @@
+//! Where a question waits for a person, whoever it is that could not decide it: a policy, or
+//! another server that a relay has asked.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use nix::unistd::Pid;
+use rampart_policy::{Action, Decision};
+use serde::Serialize;
+
+use super::answer::{Answer, Asked, Endpoint};
+use super::approval::{Reply, Waiting};
+use super::crowd::Crowd;
+use super::pending::{Hold, Outcome, Pending, Refused};
+use super::person;
+use super::question::Question;
+use crate::processes;
+
+const NOT_A_REPLY: &str = "the body is not a JSON object with a boolean `approved`";
+
+/// What waits for a person, and who may answer it.
+pub struct Desk {
+    pending: Pending,
+    /// Those who have asked, once there is a server.
+    crowd: OnceCell<Rc<Crowd>>,
+}
+
+impl Desk {
+    /// `run` differs from server to server.
+    pub fn new(run: &str) -> Self {
+        Self { pending: Pending::new(run), crowd: OnceCell::new() }
+    }
+
+    /// Answers those who are connected to a server from now on.
+    pub fn open(&self, crowd: Rc<Crowd>) {
+        let _ = self.crowd.set(crowd);
+    }
+
+    /// Nobody is asked any more, and nobody waits.
+    pub fn close(&self) {
+        self.pending.end();
+    }
+
+    /// Has a person decide, where one has before or the question says for how long one is waited
+    /// for. `announce` is called when it waits. Gives whether a person has to do with it.
+    pub async fn decide(
+        &self,
+        question: &Question<'_>,
+        asker: Option<i32>,
+        decision: &mut Decision,
+        hold: &impl Hold,
+        announce: impl FnOnce(&Decision, &Waiting),
+    ) -> bool {
+        let call = question.call();
+        let pid = question.pid.or(asker);
+        if self.pending.remembers(call.session, call.command, pid) {
+            decision.action = Action::Allow;
+            "a person has approved it before".clone_into(&mut decision.message);
+            return true;
+        }
+        let Some(ms @ 1..) = question.ask_ms else { return false };
+        let mut waits = false;
+        let announce = |waiting: &Waiting| {
+            waits = true;
+            announce(decision, waiting);
+        };
+        let patience = Duration::from_millis(ms.into());
+        let hold = OnBehalf { hold: hold.clone(), process: question.pid };
+        let waiting = waiting(question, pid, decision);
+        let ended = self.pending.wait(waiting, patience, self.places(), &hold, announce);
+        apply(ended.await, decision);
+        waits
+    }
+
+    /// Tells the person here of a question that waits elsewhere.
+    pub fn tell_of_another(&self, question: &Question<'_>, asker: Option<i32>) {
+        let decision = Decision {
+            action: Action::Ask,
+            message: String::new(),
+            matched: Vec::new(),
+            because: None,
+            unparsed: None,
+        };
+        let waiting = waiting(question, question.pid.or(asker), &decision);
+        self.pending
+            .tell_of_another(Waiting { left_ms: question.ask_ms.unwrap_or(0).into(), ..waiting });
+    }
+
+    /// For how many there is place.
+    pub fn places(&self) -> usize {
+        self.crowd.get().map_or(usize::MAX, |crowd| crowd.places())
+    }
+
+    /// What waits for a person, or what has come of a person's word.
+    pub fn hear(&self, asked: &Asked) -> Answer {
+        #[derive(Serialize)]
+        struct Approvals {
+            approvals: Vec<Waiting>,
+        }
+        #[derive(Serialize)]
+        struct Resolved<'a> {
+            id: &'a str,
+            approved: bool,
+        }
+        let has_asked = |pid| self.crowd.get().is_some_and(|crowd| crowd.askers.has(pid));
+        if let Some(objection) = person::objection(asked.asker.peer, has_asked) {
+            return Answer::fault(StatusCode::FORBIDDEN, objection);
+        }
+        if asked.endpoint == Endpoint::Approvals {
+            return Answer::json(StatusCode::OK, &Approvals { approvals: self.pending.list() });
+        }
+        let id = &*asked.subject;
+        let reply = serde_json::from_slice::<Reply>(&asked.body);
+        let approved = reply.as_ref().is_ok_and(|reply| reply.approved);
+        // What waits no more is told so whatever is said to it.
+        let resolved = self.pending.find(id).and_then(|number| match reply {
+            Ok(reply) => self.pending.resolve(number, reply),
+            Err(_) => Err(Refused::NoReply),
+        });
+        match resolved {
+            Ok(()) => Answer::json(StatusCode::OK, &Resolved { id, approved }),
+            Err(Refused::NoReply) => Answer::fault(StatusCode::BAD_REQUEST, NOT_A_REPLY),
+            Err(Refused::Unknown) => {
+                Answer::fault(StatusCode::NOT_FOUND, "no question waits that has this id")
+            }
+            Err(Refused::Over(how)) => {
+                Answer::fault(StatusCode::CONFLICT, &format!("the question waits no more: {how}"))
+            }
+        }
+    }
+}
+
+fn waiting(question: &Question<'_>, pid: Option<i32>, decision: &Decision) -> Waiting {
+    let call = question.call();
+    Waiting {
+        id: String::new(),
+        command: call.command.to_owned(),
+        agent: call.agent.to_owned(),
+        session: call.session.to_owned(),
+        cwd: call.cwd.map(str::to_owned),
+        pid,
+        message: decision.message.clone(),
+        policy: decision.matched.first().cloned(),
+        waited_ms: 0,
+        left_ms: 0,
+    }
+}
+
+/// Who asks, maybe on behalf of a process, which waits.
+#[derive(Clone)]
+pub struct OnBehalf<H> {
+    pub hold: H,
+    pub process: Option<i32>,
+}
+
+impl<H: Hold> Hold for OnBehalf<H> {
+    async fn say_held(&self) -> bool {
+        self.hold.say_held().await
+    }
+
+    fn is_there(&self) -> bool {
+        let is_running = |process| processes::started(Pid::from_raw(process)).is_some();
+        self.hold.is_there() && self.process.is_none_or(is_running)
+    }
+}
+
+/// Makes what came of asking a person part of the decision.
+fn apply(outcome: Outcome, decision: &mut Decision) {
+    let why = match outcome {
+        Outcome::Unasked => return,
+        Outcome::Said(Reply { approved: true, .. }) => {
+            decision.action = Action::Allow;
+            "a person has approved it".clone_into(&mut decision.message);
+            return;
+        }
+        Outcome::Said(Reply { message, .. }) => {
+            decision.action = Action::Deny;
+            decision.message = message.unwrap_or_else(|| "A person has denied it".to_owned());
+            return;
+        }
+        Outcome::Late(patience) => format!("nobody has answered in {} s", patience.as_secs_f64()),
+        Outcome::Gone => "who asked is gone".to_owned(),
+        Outcome::Ended => "the server ended before anybody had answered".to_owned(),
+    };
+    let before = std::mem::take(&mut decision.message);
+    let before = before.trim_end_matches('.');
+    decision.message = if before.is_empty() { why } else { format!("{before}; {why}") };
+}
