@@ -133,8 +133,9 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
             return Err(NO_SERVER);
         }
         let mut socket = new_socket(address)?;
+        let mut connected = sys::connect(&socket, address);
         loop {
-            match sys::connect(&socket, address) {
+            connected = match connected {
                 // Whether a connection that was begun comes about is found out by sending.
                 Ok(()) => return Ok(socket),
                 Err(Errno(libc::EINPROGRESS)) if !address.is_loopback() => return Ok(socket),
@@ -148,9 +149,12 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
                     self.patience.spend(QUEUE_WAIT_MS);
                     self.patience.pause(1).map_err(outcome_of)?;
                     socket = new_socket(address)?;
+                    sys::connect(&socket, address)
                 }
-                // A Unix socket whose queue is full (connect(2)); it cannot be waited for.
-                Err(Errno(libc::EAGAIN)) => self.patience.pause(1).map_err(outcome_of)?,
+                // A Unix socket whose queue is full (connect(2)).
+                Err(Errno(libc::EAGAIN)) => {
+                    sys::connect_in_turn(&socket, address, &mut self.patience)
+                }
                 Err(errno) => return Err(outcome_of(errno)),
             }
         }

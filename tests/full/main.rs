@@ -4,6 +4,7 @@
 //! `make test-full` runs it; a plain `make test` only compiles it.
 #![cfg(target_os = "linux")]
 
+mod burst;
 mod cpython;
 mod flat;
 mod load;

@@ -59,7 +59,7 @@ fn serve() {
 }
 
 /// Answers the questions of a connection; what is allowed stands in the record first.
-fn answer(reader: impl Read, mut writer: impl Write, record: &str) -> Option<()> {
+pub fn answer(reader: impl Read, mut writer: impl Write, record: &str) -> Option<()> {
     let mut reader = BufReader::new(reader);
     let mut record = OpenOptions::new().append(true).create(true).open(record).ok()?;
     loop {

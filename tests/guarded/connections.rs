@@ -137,6 +137,23 @@ fn a_full_queue_is_waited_for_and_is_not_taken_for_no_server() {
     assert_eq!(server.take_commands(), ["rm x"; 10], "{finished:#?}");
 }
 
+/// Who tries again every millisecond instead takes, with hundreds of its kind, the processor from
+/// the server.
+#[cfg(target_os = "linux")]
+#[test]
+fn who_waits_for_a_full_queue_sleeps_until_its_turn() {
+    let sandbox = Sandbox::new();
+    let server = Server::busy_at_first(|_| false);
+    let burst = probe("burst", Compiler::System);
+    let words = [burst.to_str().expect("text"), "10", &sandbox.text("bin/rm")];
+    let finished =
+        Run::guarded(&sandbox, &server.url, &words).env("RAMPART_FAIL_OPEN", "1").finish();
+    let (refused, sleeps) = finished.stdout.trim().split_once(' ').expect("two numbers");
+    assert_eq!((refused, &sandbox.take_marks()[..]), ("10", &[][..]), "{finished:#?}");
+    // For the start, the queue, the answer, and what of a program is not in memory yet.
+    assert!(sleeps.parse::<u32>().expect("a number") < 40, "{finished:#?}");
+}
+
 #[test]
 fn the_second_try_is_the_last_and_only_for_a_kept_connection_without_an_answer() {
     for transport in Transport::BOTH {

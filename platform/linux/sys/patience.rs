@@ -46,9 +46,13 @@ impl Patience {
 
     /// Takes off `ms` milliseconds that were waited elsewhere.
     pub fn spend(&mut self, ms: u32) {
-        let spent = Self::new(ms);
-        self.0.tv_sec -= spent.0.tv_sec;
-        self.0.tv_nsec -= spent.0.tv_nsec;
+        self.spend_us(u64::from(ms) * 1000);
+    }
+
+    /// The same in microseconds.
+    pub(super) fn spend_us(&mut self, us: u64) {
+        self.0.tv_sec -= libc::time_t::try_from(us / 1_000_000).unwrap_or(libc::time_t::MAX);
+        self.0.tv_nsec -= libc::c_long::try_from(us % 1_000_000).unwrap_or(0) * 1000;
         if self.0.tv_nsec < 0 {
             self.0.tv_sec -= 1;
             self.0.tv_nsec += 1_000_000_000;
@@ -56,6 +60,13 @@ impl Patience {
         if self.0.tv_sec < 0 {
             *self = Self::new(0);
         }
+    }
+
+    /// What is left, as options of sockets take it; `None` if nothing is, which they would take for
+    /// no end at all.
+    pub(super) fn left(&self) -> Option<libc::timeval> {
+        let left = libc::timeval { tv_sec: self.0.tv_sec, tv_usec: self.0.tv_nsec / 1000 };
+        (left.tv_sec > 0 || left.tv_usec > 0).then_some(left)
     }
 
     fn poll(&mut self, descriptor: Option<&mut libc::pollfd>) -> Result<usize, Errno> {

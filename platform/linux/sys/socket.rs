@@ -7,7 +7,8 @@ use core::net::SocketAddr;
 use super::call::{call, register};
 use super::file::stat;
 use super::numbers::opened;
-use super::process::getpid;
+use super::patience::Patience;
+use super::process::{getpid, now_us};
 use crate::descriptor::Descriptor;
 use crate::errno::Errno;
 
@@ -122,6 +123,30 @@ pub fn connect(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> 
     unsafe { call(libc::SYS_connect, arguments) }.map(|_| ())
 }
 
+/// Connects after [`connect`] has said `EAGAIN`: waits for a place in the queue of a Unix socket.
+/// `EAGAIN` if a signal ended that early, `ETIMEDOUT` if no time is left.
+///
+/// It is the kernel that waits, which wakes one when there is a place. Hundreds that try again every
+/// millisecond would take the processor from the server that they wait for.
+#[cold]
+#[inline(never)]
+pub fn connect_in_turn(
+    descriptor: &Descriptor,
+    address: &Address,
+    patience: &mut Patience,
+) -> Result<(), Errno> {
+    let left = patience.left().ok_or(Errno(libc::ETIMEDOUT))?;
+    block(descriptor, libc::SO_SNDTIMEO, &left)?;
+    let begun = now_us();
+    let connected = connect(descriptor, address);
+    patience.spend_us(now_us().saturating_sub(begun).max(1));
+    match connected {
+        Err(Errno(libc::EAGAIN)) => Err(Errno(libc::ETIMEDOUT)),
+        Err(Errno(libc::EINTR)) => Err(Errno(libc::EAGAIN)),
+        connected => connected,
+    }
+}
+
 /// Lets small pieces go out at once on TCP; another socket does so anyway.
 pub fn set_no_delay(descriptor: &Descriptor) {
     let on: c_int = 1;
@@ -131,15 +156,19 @@ pub fn set_no_delay(descriptor: &Descriptor) {
 
 /// Lets [`receive_dwelling`] wait for up to `ms` milliseconds.
 pub fn dwell(descriptor: &Descriptor, ms: u32) -> Result<(), Errno> {
-    // SAFETY: takes no pointer. The socket has no other flags.
-    unsafe {
-        call(libc::SYS_fcntl, [register(descriptor.number()), register(libc::F_SETFL), 0, 0, 0, 0])
-    }?;
     let timeout = libc::timeval {
         tv_sec: libc::time_t::from(ms / 1000),
         tv_usec: libc::suseconds_t::from(ms % 1000) * 1000,
     };
-    set_option(descriptor, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &timeout)
+    block(descriptor, libc::SO_RCVTIMEO, &timeout)
+}
+
+/// Has a socket wait for so long, which it does not from birth.
+fn block(descriptor: &Descriptor, option: c_int, timeout: &libc::timeval) -> Result<(), Errno> {
+    let (number, command) = (register(descriptor.number()), register(libc::F_SETFL));
+    // SAFETY: takes no pointer. The socket has no other flags.
+    unsafe { call(libc::SYS_fcntl, [number, command, 0, 0, 0, 0]) }?;
+    set_option(descriptor, libc::SOL_SOCKET, option, timeout)
 }
 
 fn set_option<Value>(

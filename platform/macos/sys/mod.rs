@@ -20,6 +20,6 @@ pub use patience::{Patience, is_writable};
 pub use process::{exit, getpid, is_hidden, is_sealed, now_us};
 pub use signal::SignalMask;
 pub use socket::{
-    Address, connect, dwell, is_missing, is_owned, is_quiet, make_known, own, receive,
-    receive_dwelling, send, set_no_delay, socket, socket_identity,
+    Address, connect, connect_in_turn, dwell, is_missing, is_owned, is_quiet, make_known, own,
+    receive, receive_dwelling, send, set_no_delay, socket, socket_identity,
 };

@@ -6,6 +6,7 @@ use core::net::SocketAddr;
 
 use super::call::call;
 use super::numbers::opened;
+use super::patience::Patience;
 use super::process::now_us;
 use crate::descriptor::Descriptor;
 use crate::errno::Errno;
@@ -150,6 +151,17 @@ pub fn connect(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> 
         }
         result => result,
     }
+}
+
+/// Connects after [`connect`] has said `EAGAIN`. There is nothing that waits for a place in the
+/// queue of a Unix socket: it is tried again after a while.
+pub fn connect_in_turn(
+    descriptor: &Descriptor,
+    address: &Address,
+    patience: &mut Patience,
+) -> Result<(), Errno> {
+    patience.pause(1)?;
+    connect(descriptor, address)
 }
 
 /// Whether some process has the socket at a path. That it is of another kind is said of a

@@ -1,0 +1,42 @@
+//! Hundreds of programs that are started at one moment, with a short queue at the server.
+
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixListener;
+use std::thread;
+
+use crate::soak::answer;
+use crate::support::{Compiler, Run, Sandbox, probe};
+
+const CHILDREN: &str = "600";
+/// As many connections wait to be taken; it was the usual limit for long (`listen(2)`).
+const QUEUE: i32 = 128;
+/// It is to be shown that nobody takes a full queue for no server, however slow the machine is.
+const TIMEOUT_MS: &str = "60000";
+
+#[test]
+#[ignore = "belongs to make test-full"]
+fn of_hundreds_that_start_at_one_moment_none_runs_unchecked() {
+    let sandbox = Sandbox::new();
+    let burst = probe("burst", Compiler::System);
+    let socket = sandbox.path("policy.sock");
+    let listener = UnixListener::bind(&socket).expect("a socket");
+    // SAFETY: takes no pointer.
+    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), QUEUE) }, 0);
+    let record = sandbox.text("record");
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (reader, record) = (stream.try_clone().expect("twice"), record.clone());
+            thread::spawn(move || answer(reader, stream, &record));
+        }
+    });
+    for _ in 0..5 {
+        let words = [burst.to_str().expect("text"), CHILDREN, &sandbox.text("bin/rm")];
+        let finished = Run::guarded(&sandbox, &format!("unix://{}", socket.display()), &words)
+            .env("RAMPART_FAIL_OPEN", "1")
+            .env("RAMPART_TIMEOUT_MS", TIMEOUT_MS)
+            .env("RAMPART_NOTICE", "0")
+            .finish();
+        let (refused, _) = finished.stdout.trim().split_once(' ').expect("two numbers");
+        assert_eq!((refused, sandbox.take_marks().len()), (CHILDREN, 0), "{}", finished.stderr);
+    }
+}
