@@ -41,10 +41,21 @@ impl Marks {
     }
 }
 
+/// What the kernel tells of a process in one line (`proc_pid_stat(5)`), taken at once.
+#[cfg(target_os = "linux")]
+fn status(process: i32) -> std::io::Result<String> {
+    use std::io::Read as _;
+
+    // A name, and some fifty numbers.
+    let mut room = [0; 2048];
+    let length = std::fs::File::open(format!("/proc/{process}/stat"))?.read(&mut room)?;
+    Ok(String::from_utf8_lossy(&room[..length]).into_owned())
+}
+
 /// The parent of a process; `None` where it is gone.
 #[cfg(target_os = "linux")]
 pub fn parent(process: i32) -> Option<i32> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let status = status(process).ok()?;
     // The name before it is in brackets, and may hold brackets and blanks (proc_pid_stat(5)).
     status.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
 }
@@ -238,8 +249,7 @@ const TICKS_A_SECOND: u64 = 100;
 pub fn started(process: Pid) -> Option<u64> {
     /// Field 22 of `proc_pid_stat(5)`, counted from the one after the name.
     const START: usize = 19;
-    let status = std::fs::read_to_string(format!("/proc/{process}/stat"));
-    let Ok(status) = status else {
+    let Ok(status) = status(process.as_raw()) else {
         // Where the processes of others are hidden, they are there all the same.
         return is_there(process).then_some(0);
     };
