@@ -205,11 +205,8 @@ fn by_a_rule(
     if let Some(because) = decision.because.as_ref().filter(|because| because.of_project) {
         return Some(format!("in a new run, with {what} changed in {}", because.file));
     }
-    // What `rampart allow` writes to.
-    let own = Home::locate()
-        .is_ok_and(|home| policies.origin().is_none_or(|file| home.policy() == Path::new(file)));
-    let how = how_to_allow(command).map(|how| format!("`{how}`, and a new run"));
-    if let Some(how) = how.filter(|how| own && how.len() <= room) {
+    let how = by_typing(policies, decision, command).map(|how| format!("`{how}`, and a new run"));
+    if let Some(how) = how.filter(|how| how.len() <= room) {
         return Some(how);
     }
     let file = decision.because.as_ref().map(|because| because.file.as_str());
@@ -221,11 +218,20 @@ fn by_a_rule(
     })
 }
 
+/// What a person may type to allow a command that is not: where that is in the one file that
+/// `rampart allow` writes to, for no permission elsewhere is worth anything against a refusal.
+pub fn by_typing(policies: &PolicySet, decision: &Decision, command: &str) -> Option<String> {
+    let because = decision.because.as_ref().filter(|_| policies.origin().is_some());
+    let file = because.map(|because| Path::new(&because.file)).or(policies.origin().map(Path::new));
+    let own = file.is_none_or(|file| Home::locate().is_ok_and(|home| home.policy() == file));
+    how_to_allow(command).filter(|_| own && !decision.allowed())
+}
+
 #[cfg(test)]
 mod tests {
     use rampart_policy::{Call, PolicySet};
 
-    use super::suggestion;
+    use super::{by_typing, suggestion};
 
     const POLICY: &str = "version: \"1\"\ndefault_action: deny\npolicies:\n  - name: p\n    \
         match: {tool: exec}\n    rules:\n      - action: allow\n        \
@@ -250,6 +256,15 @@ mod tests {
         );
         let built_in = |command: &str| of(&PolicySet::starter(), command).expect("a suggestion");
         assert_eq!(built_in("rm -rf /"), "`rampart allow 'rm -rf /'`, and a new run");
+        let mine =
+            PolicySet::parse("default_action: allow\npolicies: []\n", "/p/policy.yaml").unwrap();
+        let call = Call { command: "rm x", ..Call::default() };
+        let decided = |policies: &PolicySet| by_typing(policies, &policies.evaluate(&call), "rm x");
+        assert_eq!(
+            (decided(&mine), decided(&policies)),
+            (None, None),
+            "it is allowed, or elsewhere"
+        );
         let long = built_in(&format!("rm -rf / {}", "x".repeat(200)));
         assert!(long.contains("rampart policy show") && long.len() <= 160, "{long}");
     }

@@ -9,11 +9,11 @@ use rampart_core::coverage::Coverage;
 use rampart_policy::{Because, COVERAGES, Call, Decision, Form, Outcome};
 use serde::Serialize;
 
-use crate::command_line::{command_line, how_to_allow};
+use crate::command_line::command_line;
 use crate::failure::Failure;
 use crate::home::{self, Home};
 use crate::output;
-use crate::policy_file::{InForce, Origin};
+use crate::policy_file::{InForce, Origin, by_typing};
 use crate::program::coverage_of;
 use crate::project_policy;
 use crate::server::verdict_name;
@@ -268,7 +268,7 @@ pub fn told(asked: &Asked<'_>, decision: &Decision) -> String {
     row("also", &others.join(", "));
     row("unparsed", decision.unparsed.as_deref().unwrap_or_default());
     row("from", &from);
-    let how = (!decision.allowed()).then(|| how_to_allow(&asked.command)).flatten();
+    let how = by_typing(&asked.policy.policies, decision, &asked.command);
     row("to allow", how.as_deref().unwrap_or_default());
     text
 }

@@ -5,7 +5,8 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use nix::unistd::geteuid;
+use nix::sys::statvfs::statvfs;
+use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::Check;
 use crate::home::Home;
@@ -19,6 +20,7 @@ const ROOT: u32 = 0;
 
 pub fn checks(home: &Home) -> Vec<Check> {
     let mut checks = vec![directory(home)];
+    checks.extend(audit(home));
     checks.push(token(home));
     checks.extend(policy(home));
     checks.extend(library(home));
@@ -40,6 +42,23 @@ fn directory(home: &Home) -> Check {
         return Check::warning("home", text, format!("run `chmod 700 {shown}`"));
     }
     Check::ok("home", shown.to_string())
+}
+
+/// What keeps decisions from being written down, if something does.
+fn audit(home: &Home) -> Option<Check> {
+    let path = home.audit();
+    // It is made when it is first needed.
+    let place = [path.as_path(), home.directory()].into_iter().find(|place| place.exists())?;
+    let shown = path.display();
+    let advice = "mend that, or move the home with RAMPART_HOME: decisions are not recorded";
+    if let Err(error) = access(place, AccessFlags::W_OK) {
+        let text = format!("the audit {shown} cannot be written: {}", error.desc());
+        return Some(Check::problem("audit", text, advice));
+    }
+    let is_full =
+        statvfs(place).is_ok_and(|disk| disk.blocks() > 0 && disk.blocks_available() == 0);
+    let text = format!("the disk of the audit {shown} is full");
+    is_full.then(|| Check::problem("audit", text, advice))
 }
 
 fn token(home: &Home) -> Check {

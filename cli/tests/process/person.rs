@@ -150,11 +150,12 @@ fn a_full_disk_loses_nothing_and_stops_no_command() {
     let script = "\"$0\" allow 'forbidden 1'; echo \"allow $?\"
         cmp \"$RAMPART_HOME/policy.yaml\" \"$HOME/policy.yaml\" && echo the same
         \"$0\" preload -- sh -c 'echo ran'; echo \"preload $?\"
+        \"$0\" doctor; echo \"doctor $?\"
         rm -f \"$RAMPART_HOME/policy.yaml\"; fill; \"$0\" setup; echo \"setup $?\"
         ls \"$RAMPART_HOME\"";
     let Some(full) = in_own_home(&world, &mount, script) else { return };
     let (said, told) = (stdout(&full), stderr(&full));
-    for words in ["allow 1", "the same", "ran\n", "preload 0", "setup 1"] {
+    for words in ["allow 1", "the same", "ran\n", "preload 0", "is full", "doctor 1", "setup 1"] {
         assert!(said.contains(words), "{words}: {said}\n{told}");
     }
     assert!(told.contains("cannot write the policy") && told.contains("it is as it was"), "{told}");
@@ -177,6 +178,7 @@ fn a_home_that_cannot_be_written_stops_no_command_and_is_told() {
         \"$0\" status >/dev/null; echo \"status $?\"
         \"$0\" test ls >/dev/null; echo \"test $?\"
         \"$0\" audit verify; echo \"verify $?\"
+        \"$0\" doctor; echo \"doctor $?\"
         \"$0\" setup --remove; echo \"setup $?\"";
     let Some(done) = in_own_home(&world, mount, script) else { return };
     let (said, told) = (stdout(&done), stderr(&done));
@@ -189,6 +191,8 @@ fn a_home_that_cannot_be_written_stops_no_command_and_is_told() {
         "status 0",
         "test 0",
         "verify 0",
+        "cannot be written: Read-only file system",
+        "doctor 1",
         "setup 1",
     ] {
         assert!(said.contains(words), "{words}: {said}\n{told}");

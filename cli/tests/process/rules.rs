@@ -99,6 +99,9 @@ fn what_another_file_refuses_is_named_and_an_own_file_beside_others_holds_only_i
     let world = World::new();
     let other = world.write(".rampart/policies/team.yaml", POLICY);
     let own = world.home().join("policy.yaml");
+    // Nobody is told to type what would be refused.
+    let told = stdout(&world.run(["test", "forbidden 1"]));
+    assert!(told.contains("team.yaml") && !told.contains("rampart allow"), "{told}");
     let refused = world.run(["allow", "forbidden 1"]);
     assert_eq!(refused.status.code(), Some(2));
     let said = stderr(&refused);
