@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use rampart_policy::Form;
 
 use super::question::Question;
-use crate::processes::started;
+use crate::processes::{self, started};
 
 /// So many ends are remembered.
 const ENDS: usize = 512;
@@ -40,15 +40,18 @@ impl Side {
 }
 
 /// A process that was let become a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Process {
     pid: i32,
-    started: u64,
+    /// When it was, as [`started`] counts. To ask the kernel for its start costs a question more
+    /// than all else that is noted, and is left to where another end is found.
+    since: u64,
 }
 
 impl Process {
-    fn of(pid: i32) -> Option<Self> {
-        Some(Self { pid, started: started(Pid::from_raw(pid))? })
+    /// Whether it is still there: what was started later has only its number.
+    fn is_there(self) -> bool {
+        started(Pid::from_raw(self.pid)).is_some_and(|start| start <= self.since)
     }
 }
 
@@ -65,6 +68,12 @@ struct End {
 }
 
 impl End {
+    /// Whether it is a process's that is still the same.
+    fn is_of_process(&self, process: Option<Process>) -> bool {
+        self.process
+            .is_some_and(|own| process.is_some_and(|it| it.pid == own.pid) && own.is_there())
+    }
+
     fn pipe(&self, side: Side) -> Option<u64> {
         match side {
             Side::Reads => self.stdin,
@@ -93,7 +102,7 @@ impl Pipes {
             stdout,
             stage: stage(question),
             session: question.call().session.to_owned(),
-            process: pid.and_then(Process::of),
+            process: pid.map(|pid| Process { pid, since: processes::now() }),
             since: now,
         };
         self.join_end(end, now, &holds)
@@ -118,6 +127,8 @@ impl Pipes {
         now: Instant,
         holds: &dyn Fn(&End, Side) -> Option<bool>,
     ) -> Vec<String> {
+        // What a process was before, it is no longer.
+        self.ends.retain(|it| !it.is_of_process(end.process));
         let before = self.chains(&end, Side::Reads, now, holds);
         let after = self.chains(&end, Side::Writes, now, holds);
         let mut lines = Vec::new();
@@ -129,8 +140,6 @@ impl Pipes {
                 }
             }
         }
-        // What a process was before, it is no longer.
-        self.ends.retain(|it| it.process.is_none() || it.process != end.process);
         if self.ends.len() == ENDS {
             self.ends.pop_front();
         }
@@ -175,7 +184,7 @@ impl Pipes {
             it.pipe(other).is_some()
                 && it.pipe(other) == end.pipe(side)
                 && it.session == end.session
-                && (it.process.is_none() || it.process != end.process)
+                && !std::ptr::eq(*it, end)
         };
         // A number is used again only for a pipe that nobody holds any more.
         self.ends.iter().rev().filter(joins).filter(move |it| {
@@ -186,11 +195,7 @@ impl Pipes {
 
 /// Whether the process of an end still holds its pipe; `None` where it is gone or not known.
 fn holds(end: &End, side: Side) -> Option<bool> {
-    let process = end.process?;
-    let is_it = Process::of(process.pid) == Some(process);
-    if !is_it {
-        return None;
-    }
+    let process = end.process.filter(|process| process.is_there())?;
     let number = match side {
         Side::Reads => 0,
         Side::Writes => 1,
@@ -230,7 +235,7 @@ mod tests {
             stdout: Some(stdout).filter(|it| *it > 0),
             stage: stage.to_owned(),
             session: "s".to_owned(),
-            process: Some(Process { pid, started: 1 }).filter(|_| pid > 0),
+            process: Some(Process { pid, since: 0 }).filter(|_| pid > 0),
             since,
         }
     }
@@ -248,6 +253,23 @@ mod tests {
             let lines = order.map(|at| pipes.join_end(ends[at].clone(), now, &|_, _| Some(true)));
             assert_eq!(lines[2], ["curl x | tee y | sh"], "{order:?}");
         }
+    }
+
+    #[test]
+    fn what_a_process_was_before_it_is_no_longer() {
+        let now = Instant::now();
+        let (pid, since) = (std::process::id().cast_signed(), processes::now());
+        let this = |end| End { process: Some(Process { pid, since }), ..end };
+        let mut pipes = Pipes::default();
+        pipes.join_end(this(end(0, 5, "curl x", 1, now)), now, &|_, _| Some(true));
+        let lines = pipes.join_end(this(end(5, 0, "sh", 1, now)), now, &|_, _| Some(true));
+        assert_eq!((lines.len(), pipes.ends.len()), (0, 1));
+        // Of one that had the number before, and is gone, the pipe may still be read.
+        let gone = Process { pid, since: 0 };
+        let other = End { process: Some(gone), ..end(0, 7, "curl y", 1, now) };
+        pipes.join_end(other, now, &|_, _| Some(true));
+        let lines = pipes.join_end(this(end(7, 0, "sh", 1, now)), now, &|_, _| Some(true));
+        assert_eq!(lines, ["curl y | sh"]);
     }
 
     #[test]
