@@ -168,6 +168,16 @@ impl Audit {
         }
     }
 
+    /// Starts the thread that writes, which the first entries do otherwise.
+    pub fn begin(&mut self) {
+        if self.durability == Durability::Soon {
+            self.writer = match std::mem::replace(&mut self.writer, Place::Nowhere) {
+                Place::Here(writer) => start(*writer),
+                elsewhere => elsewhere,
+            };
+        }
+    }
+
     /// Hands all entries over.
     pub fn write(&mut self) {
         if self.lines.entries.is_empty() {
@@ -176,10 +186,7 @@ impl Audit {
         if self.durability == Durability::Synced {
             return self.settle();
         }
-        self.writer = match std::mem::replace(&mut self.writer, Place::Nowhere) {
-            Place::Here(writer) => start(*writer),
-            elsewhere => elsewhere,
-        };
+        self.begin();
         let bytes = self.lines.bytes;
         let entries = self.lines.take();
         let Place::Thread(orders, _) = &self.writer else { return };

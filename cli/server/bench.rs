@@ -44,10 +44,12 @@ impl Bench {
     pub fn new(
         mode: Mode,
         policies: PolicySet,
-        audit: Audit,
+        mut audit: Audit,
         home: &Home,
     ) -> Result<Arc<Self>, Failure> {
         audit::prepare();
+        // The keeper knows all its threads before it is asked anything.
+        audit.begin();
         let spent = Spent::of(home);
         spent.keep(policies.memory());
         let bench = Arc::new(Self {
@@ -89,6 +91,18 @@ impl Bench {
         };
         let mut lines = Lines::default();
         let Judged::Closed(verdict) = case.judge(question, &mut lines) else { return None };
+        self.append(lines);
+        Some(verdict)
+    }
+
+    /// Notes something that is no decision.
+    pub fn note(&self, event: &str, message: &str) {
+        let mut lines = Lines::default();
+        lines.event(event, message);
+        self.append(lines);
+    }
+
+    fn append(&self, lines: Lines) {
         let mut docket = self.docket();
         docket.audit.append(lines);
         self.note_fault(&mut docket);
@@ -98,7 +112,6 @@ impl Bench {
         } else if !std::mem::replace(&mut docket.is_behind, true) {
             self.unwritten.notify_one();
         }
-        Some(verdict)
     }
 
     /// Has all that was decided written, and waits for it: the process ends.

@@ -305,11 +305,39 @@ impl Judge for Asking {
         Verdict::Refused(Some(self.manner.telling(thread, program, outcome, &answer)))
     }
 
+    fn differs(&self, process: Pid, allowed: &[u8], started: &[u8]) -> bool {
+        let [allowed, found] = [allowed, started].map(String::from_utf8_lossy);
+        let found = found.replace('\0', " ");
+        let message = format!(
+            "process {process} was allowed to start {allowed:?} and has started {:?}, for that was \
+             changed in between{}",
+            found.trim_end(),
+            if self.enforces { "; it was ended" } else { "" }
+        );
+        match &self.bench {
+            Some(bench) => bench.note("changed-in-between", &message),
+            None => {
+                // The server's audit has what it is asked about.
+                let about = About { command: found, cwd: None, pipes: [None, None] };
+                self.ask(&self.body(process, &about), &mut Reader::default());
+            }
+        }
+        self.enforces
+    }
+
     fn finish(&self) {
         self.bench.iter().for_each(|bench| bench.finish());
     }
 
-    fn judge_unreadable(&self, _thread: Pid, _why: Errno) -> Verdict {
+    fn judge_unreadable(&self, thread: Pid, why: Errno) -> Verdict {
+        if let Some(bench) = &self.bench {
+            let became = if self.enforces { "was refused" } else { "runs unchecked" };
+            let message = format!(
+                "what process {thread} wanted to start {became}, for it cannot be read: {}",
+                why.desc()
+            );
+            bench.note("unreadable", &message);
+        }
         if self.enforces { Verdict::Refused(None) } else { Verdict::Allowed }
     }
 }

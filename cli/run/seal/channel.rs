@@ -20,6 +20,8 @@ pub enum Message {
     Ended(i32),
     /// The same, and nobody else is left of the tree: the keeper ends at once.
     Last(i32),
+    /// To the command: a thread of the keeper's.
+    Thread(i32),
     /// To the command: it may go on.
     GoOn,
     /// From the command: with the descriptor at which the kernel asks.
@@ -35,6 +37,7 @@ impl Message {
             Self::Last(status) => (4, status),
             Self::GoOn => (5, 0),
             Self::Listener => (6, 0),
+            Self::Thread(thread) => (7, thread),
         };
         let [a, b, c, d] = number.to_ne_bytes();
         [word, a, b, c, d]
@@ -49,6 +52,7 @@ impl Message {
             4 => Self::Last(number),
             5 => Self::GoOn,
             6 => Self::Listener,
+            7 => Self::Thread(number),
             _ => return None,
         })
     }
@@ -133,6 +137,7 @@ mod tests {
             Message::Stopped(20),
             Message::Ended(-1),
             Message::Last(0x7f00),
+            Message::Thread(8),
             Message::GoOn,
         ];
         for message in messages {

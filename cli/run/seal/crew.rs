@@ -5,6 +5,7 @@
 //! long the turn is given to another thread, so that no other question waits for it. Where one
 //! takes long that nobody expected to (a file system that does not respond), a warden does that.
 
+use std::io;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -70,19 +71,31 @@ impl<W: Work> Crew<W> {
         })
     }
 
-    /// Answers until there are no questions any more, beginning with this thread.
-    pub fn run(self: &Arc<Self>) {
+    pub fn work(&self) -> &W {
+        &self.work
+    }
+
+    /// Makes the threads that are there from the beginning, which rest. Later ones are made when
+    /// all of these are busy.
+    ///
+    /// # Errors
+    /// There is none to be had.
+    pub fn prepare(self: &Arc<Self>) -> io::Result<()> {
         let own = Arc::clone(self);
-        // Without a warden only what is known to be slow gives its turn away.
-        let _ = Builder::new().spawn(move || own.guard());
-        self.rest().all += 1;
-        self.take_turns();
+        Builder::new().spawn(move || own.guard())?;
+        (0..=SPARE_THREADS).try_for_each(|_| self.add_thread(&mut self.rest()))
+    }
+
+    /// Has the turn taken.
+    pub fn begin(&self) {
+        self.rest().calls += 1;
+        self.called.notify_one();
     }
 
     /// This thread has the turn.
     fn take_turns(self: &Arc<Self>) {
         while let Some(question) = self.work.next() {
-            let number = self.begin();
+            let number = self.take();
             self.work.answer(&question, &|| self.give_away(number));
             let still_has_it = self.current.compare_exchange(number, 0, SeqCst, SeqCst).is_ok();
             if !still_has_it && !self.wait_for_call() {
@@ -94,7 +107,7 @@ impl<W: Work> Crew<W> {
         self.wake_warden();
     }
 
-    fn begin(&self) -> u64 {
+    fn take(&self) -> u64 {
         let number = self.taken.fetch_add(1, SeqCst) + 1;
         self.current.store(number, SeqCst);
         if self.is_warden_asleep.load(SeqCst) {
@@ -110,32 +123,27 @@ impl<W: Work> Crew<W> {
             && self.can_call()
             && self.current.compare_exchange(number, 0, SeqCst, SeqCst).is_ok()
         {
-            self.rest().calls += 1;
-            self.called.notify_one();
+            self.begin();
         }
     }
 
     /// Whether somebody rests, who is made where there is nobody.
     fn can_call(self: &Arc<Self>) -> bool {
         let mut rest = self.rest();
-        if rest.threads > rest.calls {
-            return true;
-        }
-        if rest.all >= THREADS_LIMIT {
-            return false;
-        }
+        rest.threads > rest.calls || rest.all < THREADS_LIMIT && self.add_thread(&mut rest).is_ok()
+    }
+
+    fn add_thread(self: &Arc<Self>, rest: &mut Rest) -> io::Result<()> {
         let own = Arc::clone(self);
         let begin = move || {
             if own.wait_at(own.rest()) {
                 own.take_turns();
             }
         };
-        let is_made = Builder::new().stack_size(STACK_BYTES).spawn(begin).is_ok();
-        if is_made {
-            rest.threads += 1;
-            rest.all += 1;
-        }
-        is_made
+        Builder::new().stack_size(STACK_BYTES).spawn(begin)?;
+        rest.threads += 1;
+        rest.all += 1;
+        Ok(())
     }
 
     /// Rests until the turn is this thread's again; `false`: it ends.
@@ -197,9 +205,9 @@ impl<W: Work> Crew<W> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Receiver, Sender, channel};
-    use std::sync::{Arc, Mutex};
-    use std::thread::{JoinHandle, ThreadId, current, spawn};
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+    use std::thread::{ThreadId, current};
     use std::time::Duration;
 
     use super::{Crew, Work};
@@ -230,32 +238,39 @@ mod tests {
         }
     }
 
+    /// For what is there at once but on a machine that is busy with other things.
+    const LONG: Duration = Duration::from_secs(60);
+
     fn next(answered: &Receiver<ThreadId>) -> ThreadId {
-        answered.recv_timeout(Duration::from_secs(60)).expect("an answer")
+        answered.recv_timeout(LONG).expect("an answer")
     }
 
-    fn crew() -> (Sender<Question>, Receiver<ThreadId>, JoinHandle<()>) {
+    fn crew() -> (Sender<Question>, Receiver<ThreadId>) {
         let ((ask, asked), (by, answered)) = (channel(), channel());
         let crew = Crew::new(Answers { asked: Mutex::new(asked), by: Mutex::new(by) });
-        let run = spawn(move || Arc::clone(&crew).run());
-        (ask, answered, run)
+        crew.prepare().unwrap();
+        crew.begin();
+        (ask, answered)
     }
 
     #[test]
-    fn one_thread_answers_what_is_quick_and_it_ends_with_the_questions() {
-        let (ask, answered, run) = crew();
+    fn one_thread_answers_what_is_quick_and_all_end_with_the_questions() {
+        let (ask, answered) = crew();
+        ask.send((false, None)).unwrap();
+        let first = next(&answered);
         for _ in 0..50 {
             ask.send((false, None)).unwrap();
-            assert_eq!(next(&answered), run.thread().id());
+            assert_eq!(next(&answered), first);
         }
         drop(ask);
-        run.join().unwrap();
+        // The crew goes with the last of its threads.
+        assert_eq!(answered.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
     }
 
     #[test]
     fn no_question_waits_for_another_one_that_takes_long_whether_that_was_known_or_not() {
         for is_known in [true, false] {
-            let (ask, answered, _) = crew();
+            let (ask, answered) = crew();
             let mut held = Vec::new();
             for _ in 0..20 {
                 let (go_on, until) = channel();

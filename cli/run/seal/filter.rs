@@ -45,6 +45,9 @@ pub struct Abi {
     pub exit_group: Option<u32>,
 }
 
+/// A conditional jump leads over no more.
+const MOST_THREADS: usize = 100;
+
 /// Numbers of x32 have this bit (asm/unistd.h).
 #[cfg(target_arch = "x86_64")]
 const X32: u32 = 0x4000_0000;
@@ -198,13 +201,16 @@ impl Abi {
 
 /// The filter's program. Calls of a way that is not known here fail with `ENOSYS`.
 ///
-/// `mark` is what [`SEALED_CALL`] is answered with.
-pub fn program(supervisor: i32, mark: u16) -> Vec<sock_filter> {
+/// `supervisor` are the threads of the supervisor, its first one first: each number stands for
+/// the whole process (kill(2), ptrace(2)). `mark` is what [`SEALED_CALL`] is answered with.
+pub fn program(supervisor: &[i32], mark: u16) -> Vec<sock_filter> {
+    let supervisor: Vec<u32> =
+        supervisor.iter().take(MOST_THREADS).map(|it| it.cast_unsigned()).collect();
     let mut code = vec![load(ARCH)];
     let mut ways: Vec<u32> = ABIS.iter().map(|abi| abi.arch).collect();
     ways.dedup();
     for arch in ways {
-        let block = calls(ABIS.iter().filter(|abi| abi.arch == arch), supervisor, mark);
+        let block = calls(ABIS.iter().filter(|abi| abi.arch == arch), &supervisor, mark);
         // A conditional jump reaches 255 instructions, an unconditional one all.
         code.push(unless_equal(arch, 1));
         code.push(jump(1));
@@ -216,9 +222,14 @@ pub fn program(supervisor: i32, mark: u16) -> Vec<sock_filter> {
 }
 
 /// For one value of `arch`: asks, or allows.
-fn calls<'a>(abis: impl Iterator<Item = &'a Abi>, supervisor: i32, mark: u16) -> Vec<sock_filter> {
-    let own = supervisor.cast_unsigned();
+fn calls<'a>(
+    abis: impl Iterator<Item = &'a Abi>,
+    supervisor: &[u32],
+    mark: u16,
+) -> Vec<sock_filter> {
     let everybody = u32::MAX;
+    let its_group = supervisor.first().map(|own| own.wrapping_neg());
+    let killed: Vec<u32> = supervisor.iter().copied().chain(its_group).chain([everybody]).collect();
     let mut code = vec![load(NUMBER)];
     for abi in abis {
         for number in [abi.execve, abi.execveat] {
@@ -227,9 +238,9 @@ fn calls<'a>(abis: impl Iterator<Item = &'a Abi>, supervisor: i32, mark: u16) ->
         }
         let asked = SECCOMP_RET_USER_NOTIF;
         for (number, index) in abi.aimed {
-            code.extend(if_argument_is(*number, *index, &[own], asked));
+            code.extend(if_argument_is(*number, *index, supervisor, asked));
         }
-        code.extend(if_argument_is(abi.kill, 0, &[own, own.wrapping_neg(), everybody], asked));
+        code.extend(if_argument_is(abi.kill, 0, &killed, asked));
         let told = SECCOMP_RET_ERRNO | u32::from(mark);
         code.extend(if_argument_is(abi.prctl, 0, &[SEALED_CALL], told));
     }
@@ -309,6 +320,7 @@ mod tests {
     use super::{ABIS, ARGUMENTS, Abi, Call, program};
 
     const SUPERVISOR: i32 = 4711;
+    const THREADS: [i32; 3] = [SUPERVISOR, 4713, 4720];
     const MARK: u16 = 1234;
 
     /// What the program says of a call, as the kernel would run it.
@@ -334,7 +346,7 @@ mod tests {
 
     #[test]
     fn every_way_to_start_a_program_is_asked_about_and_other_calls_are_not() {
-        let code = program(SUPERVISOR, MARK);
+        let code = program(&THREADS, MARK);
         for abi in ABIS {
             for number in [abi.execve, abi.execveat] {
                 assert_eq!(run(&code, abi.arch, number, [0; 6]), SECCOMP_RET_USER_NOTIF);
@@ -352,7 +364,7 @@ mod tests {
 
     #[test]
     fn what_is_aimed_at_the_supervisor_is_asked_about_and_what_is_aimed_at_others_is_not() {
-        let code = program(SUPERVISOR, MARK);
+        let code = program(&THREADS, MARK);
         let own = u64::from(SUPERVISOR.unsigned_abs());
         for abi in ABIS {
             for (number, index) in abi.aimed.iter().copied().chain([(abi.kill, 0)]) {
@@ -361,7 +373,10 @@ mod tests {
                     arguments[index] = value;
                     run(&code, abi.arch, number, arguments)
                 };
-                assert_eq!(with(own), SECCOMP_RET_USER_NOTIF, "{number}");
+                for thread in THREADS {
+                    let thread = u64::from(thread.unsigned_abs());
+                    assert_eq!(with(thread), SECCOMP_RET_USER_NOTIF, "{number}");
+                }
                 // The kernel takes the low half only.
                 assert_eq!(with(own | 1 << 40), SECCOMP_RET_USER_NOTIF, "{number}");
                 assert_eq!(with(own + 1), SECCOMP_RET_ALLOW, "{number}");
@@ -381,7 +396,7 @@ mod tests {
 
     #[test]
     fn a_process_can_tell_that_it_is_in_this_run() {
-        let code = program(SUPERVISOR, MARK);
+        let code = program(&THREADS, MARK);
         for abi in ABIS {
             let call = |argument| run(&code, abi.arch, abi.prctl, [argument, 0, 0, 0, 0, 0]);
             let told = SECCOMP_RET_ERRNO | u32::from(MARK);
@@ -392,7 +407,7 @@ mod tests {
 
     #[test]
     fn a_way_that_is_not_known_fails_and_kills_nobody() {
-        let answer = run(&program(SUPERVISOR, MARK), 0x1234, 59, [0; 6]);
+        let answer = run(&program(&THREADS, MARK), 0x1234, 59, [0; 6]);
         assert_eq!(answer, SECCOMP_RET_ERRNO | libc::ENOSYS as u32);
     }
 

@@ -122,7 +122,7 @@ fn keep(
     let command = match forked {
         ForkResult::Child => {
             drop(own);
-            start(&commands, &filter::program(keeper.as_raw(), plan.mark), plan.no_new_privs);
+            start(&commands, keeper, &plan);
             inherited.give_back();
             fail(&become_command())
         }
@@ -134,35 +134,61 @@ fn keep(
     retire(&[waiter, &own], &handle);
     let Ok(judge) = (plan.judge)() else { exit(1) };
     let told = waiter.send(Message::Command(command.as_raw()), Some(&handle));
-    if told.and_then(|()| own.send(Message::GoOn, None)).is_err() {
-        exit(1);
-    }
     let keeper = Arc::new(Keeper { typed, command, handle, was_stopped: AtomicBool::new(false) });
-    if let Ok(Some((Message::Listener, Some(listener)))) = own.receive() {
-        let starting = Starting { command, channel: Mutex::new(Some(own)) };
-        let go_on = starting.send_on();
-        let supervisor = Supervisor::new(listener, Arc::clone(&judge), Box::new(starting));
-        if std::thread::Builder::new().spawn(move || supervisor.run()).is_err() || !go_on {
+    let own = Arc::new(own);
+    let starting = Starting { command, channel: Mutex::new(Some(Arc::clone(&own))) };
+    let crew = Supervisor::prepare(Arc::clone(&judge), Box::new(starting));
+    std::thread::scope(|scope| {
+        let stand_in = Arc::clone(&keeper);
+        scope.spawn(move || stand_in.watch(waiter));
+        let is_begun = crew.is_ok_and(|crew| {
+            told.and_then(|()| tell_threads(&own)).is_ok()
+                && match own.receive() {
+                    Ok(Some((Message::Listener, Some(listener)))) => {
+                        Supervisor::begin(&crew, listener);
+                        own.send(Message::GoOn, None).is_ok()
+                    }
+                    // It has said why, and ends.
+                    _ => true,
+                }
+        });
+        if !is_begun {
             exit(1);
         }
-    }
-    let own = Arc::clone(&keeper);
-    std::thread::scope(|scope| {
-        scope.spawn(move || own.watch(waiter));
+        drop(own);
         keeper.reap(waiter, || judge.finish());
         exit(0)
     })
 }
 
-/// Has the kernel ask about what this process will start.
-fn start(keeper: &Channel, program: &[libc::sock_filter], no_new_privs: bool) {
-    if !matches!(keeper.receive(), Ok(Some((Message::GoOn, _)))) {
-        exit(1);
+/// Tells the command's process what threads there are, by whose numbers this process can be
+/// meant as well, and lets it go on.
+fn tell_threads(channel: &Channel) -> Result<(), Errno> {
+    let all = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    for thread in all.filter_map(|it| it.file_name().to_str()?.parse().ok()) {
+        channel.send(Message::Thread(thread), None)?;
     }
-    let sealed = if no_new_privs { prctl::set_no_new_privs() } else { Ok(()) }
-        .and_then(|()| filter::install(program))
-        .and_then(|listener| keeper.send(Message::Listener, Some(&listener)))
-        .and_then(|()| keeper.receive());
+    channel.send(Message::GoOn, None)
+}
+
+/// Has the kernel ask about what this process will start.
+fn start(channel: &Channel, keeper: Pid, plan: &Plan<'_>) {
+    let mut threads = vec![keeper.as_raw()];
+    loop {
+        match channel.receive() {
+            Ok(Some((Message::Thread(thread), _))) if !threads.contains(&thread) => {
+                threads.push(thread);
+            }
+            Ok(Some((Message::Thread(_), _))) => {}
+            Ok(Some((Message::GoOn, _))) => break,
+            _ => exit(1),
+        }
+    }
+    let program = filter::program(&threads, plan.mark);
+    let sealed = if plan.no_new_privs { prctl::set_no_new_privs() } else { Ok(()) }
+        .and_then(|()| filter::install(&program))
+        .and_then(|listener| channel.send(Message::Listener, Some(&listener)))
+        .and_then(|()| channel.receive());
     match sealed {
         Ok(Some((Message::GoOn, _))) => {}
         Ok(_) => exit(1),
@@ -202,14 +228,7 @@ fn retire(channels: &[&Channel], handle: &OwnedFd) {
 struct Starting {
     command: Pid,
     /// Its other end is closed by the `exec`.
-    channel: Mutex<Option<Channel>>,
-}
-
-impl Starting {
-    fn send_on(&self) -> bool {
-        let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
-        channel.as_ref().is_some_and(|it| it.send(Message::GoOn, None).is_ok())
-    }
+    channel: Mutex<Option<Arc<Channel>>>,
 }
 
 impl Start for Starting {

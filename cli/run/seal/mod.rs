@@ -8,12 +8,12 @@
 //!    typed the command; they speak over a [`channel`];
 //! 3. [`supervisor`] with its [`crew`] takes what the kernel asks, [`tracee`] (with [`memory`]) reads what is to
 //!    be started, [`asking`] has that decided, [`telling`] says why something is
-//!    refused, on the stderr that it would have had.
+//!    refused, on the stderr that it would have had. [`review`] looks after what was allowed.
 //!
 //! What it cannot do: between the answer and the `exec` another thread of the same program,
-//! or a process that shares its memory, can write other words where the answered ones were.
-//! It is a guard-rail, as the library is; the Linux manual says the same of the mechanism
-//! (`seccomp_unotify(2)`).
+//! or a process that shares its memory, can write other words where the answered ones were; the
+//! [`review`] finds most of them afterwards. It is a guard-rail, as the library is; the Linux
+//! manual says the same of the mechanism (`seccomp_unotify(2)`).
 
 mod asking;
 mod channel;
@@ -21,6 +21,7 @@ mod crew;
 mod filter;
 mod keeper;
 mod memory;
+mod review;
 mod signals;
 mod supervisor;
 mod telling;
@@ -94,7 +95,7 @@ const FREE: u8 = 0;
 const RESTRICTED: u8 = u8::MAX;
 
 fn try_out() -> u8 {
-    let program = filter::program(nix::unistd::getpid().as_raw(), 1);
+    let program = filter::program(&[nix::unistd::getpid().as_raw()], 1);
     let tried = match filter::install(&program) {
         Ok(_) => Ok(FREE),
         Err(Errno::EACCES) => {

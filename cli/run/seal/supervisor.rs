@@ -3,9 +3,10 @@
 //!
 //! A [`Crew`] takes the questions up, so that a slow answer delays nobody else's.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use libc::{
     SECCOMP_IOCTL_NOTIF_ID_VALID, SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
@@ -18,8 +19,9 @@ use nix::unistd::Pid;
 
 use super::crew::{Crew, Work};
 use super::filter::{Abi, Call};
+use super::review::Review;
 use super::telling::{self, Telling};
-use super::tracee::{Fault, Program, Waiting};
+use super::tracee::{Fault, Program, Started, Waiting};
 
 /// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP` (linux/seccomp.h, since Linux 6.6): who waits for an
 /// answer runs on the processor of who gives it.
@@ -41,6 +43,10 @@ pub trait Judge: Send + Sync {
     /// Whether a program may start that cannot be read, for this reason.
     fn judge_unreadable(&self, thread: Pid, why: Errno) -> Verdict;
 
+    /// Notes that a process has started something else than what it was allowed; whether it is
+    /// to be ended.
+    fn differs(&self, process: Pid, allowed: &[u8], started: &[u8]) -> bool;
+
     /// Does all that has to be done before this process ends.
     fn finish(&self);
 }
@@ -53,37 +59,57 @@ pub trait Start: Send + Sync {
 
 /// What answers the kernel.
 pub struct Supervisor {
-    listener: OwnedFd,
+    /// It is there once the first process can ask.
+    listener: OnceLock<OwnedFd>,
     judge: Arc<dyn Judge>,
     start: Box<dyn Start>,
+    review: Arc<Review>,
 }
 
 /// What is answered.
 enum Answer {
     GoesOn,
+    /// It starts this.
+    Starts(Option<Started>),
     Fails(Errno),
     /// Its process ends, and has said this.
     Ends(&'static Abi, Vec<u8>),
 }
 
 impl Supervisor {
-    pub fn new(listener: OwnedFd, judge: Arc<dyn Judge>, start: Box<dyn Start>) -> Self {
+    /// With its threads, which wait for [`Self::begin`].
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn prepare(judge: Arc<dyn Judge>, start: Box<dyn Start>) -> io::Result<Arc<Crew<Self>>> {
+        let review = Review::new(Arc::clone(&judge));
+        let own = Self { listener: OnceLock::new(), judge, start, review: Arc::clone(&review) };
+        let crew = Crew::new(own);
+        crew.prepare()?;
+        std::thread::Builder::new().spawn(move || review.watch())?;
+        Ok(crew)
+    }
+
+    /// Answers, on its threads, until the last process that could ask is gone.
+    pub fn begin(crew: &Arc<Crew<Self>>, listener: OwnedFd) {
         // An older kernel does without.
         // SAFETY: the request takes a number.
         let _ = unsafe {
             libc::ioctl(listener.as_raw_fd(), SECCOMP_IOCTL_NOTIF_SET_FLAGS as _, SYNC_WAKE_UP)
         };
-        Self { listener, judge, start }
+        let _ = crew.work().listener.set(listener);
+        crew.begin();
     }
 
-    /// Answers until the last process that could ask is gone.
-    pub fn run(self) {
-        Crew::new(self).run();
+    /// No number of a descriptor where there is no listener.
+    fn listener(&self) -> RawFd {
+        self.listener.get().map_or(-1, AsRawFd::as_raw_fd)
     }
 
     /// Whether nobody is left who could ask.
     fn is_over(&self) -> bool {
-        let mut waited = [PollFd::new(self.listener.as_fd(), PollFlags::POLLIN)];
+        let Some(listener) = self.listener.get() else { return true };
+        let mut waited = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
         poll(&mut waited, PollTimeout::ZERO).is_ok_and(|_| {
             let over = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
             waited[0].revents().is_none_or(|events| events.intersects(over))
@@ -93,7 +119,7 @@ impl Supervisor {
     fn receive(&self) -> Result<seccomp_notif, Errno> {
         // SAFETY: numbers only, of which zero is one; the kernel wants them to be zero.
         let mut request: seccomp_notif = unsafe { std::mem::zeroed() };
-        let listener = self.listener.as_raw_fd();
+        let listener = self.listener();
         // SAFETY: the kernel writes one `seccomp_notif`, which this is.
         let received =
             unsafe { libc::ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV as _, &raw mut request) };
@@ -114,6 +140,13 @@ impl Supervisor {
         match answer {
             None => {}
             Some(Answer::GoesOn) => self.send(request.id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE),
+            Some(Answer::Starts(started)) => {
+                let is_news = self.review.note(waiting.thread, started);
+                self.send(request.id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+                if is_news {
+                    self.review.tell();
+                }
+            }
             Some(Answer::Fails(errno)) => self.send(request.id, -(errno as i32), 0),
             Some(Answer::Ends(abi, said)) => {
                 slow();
@@ -127,7 +160,7 @@ impl Supervisor {
     fn send(&self, id: u64, error: i32, flags: libc::c_ulong) {
         let flags = u32::try_from(flags).unwrap_or_default();
         let response = seccomp_notif_resp { id, val: 0, error, flags };
-        let listener = self.listener.as_raw_fd();
+        let listener = self.listener();
         // SAFETY: the kernel reads one `seccomp_notif_resp`, which this is. Who asked may be
         // gone, and needs no answer then.
         let _ =
@@ -157,13 +190,17 @@ impl Supervisor {
         if !self.is_valid(id) {
             return None;
         }
+        let mut started = None;
         let verdict = match program {
-            Ok(program) => self.judge.judge(thread, &program, slow),
+            Ok(mut program) => {
+                started = program.started.take();
+                self.judge.judge(thread, &program, slow)
+            }
             Err(Fault::Fails(errno)) => return Some(Answer::Fails(errno)),
             Err(Fault::Unreadable(why)) => self.judge.judge_unreadable(thread, why),
         };
         Some(match verdict {
-            Verdict::Allowed => Answer::GoesOn,
+            Verdict::Allowed => Answer::Starts(started),
             Verdict::Refused(Some(Telling { said, ends: true })) => Answer::Ends(abi, said),
             Verdict::Refused(telling) => {
                 if let Some(Telling { said, .. }) = telling {
@@ -175,7 +212,7 @@ impl Supervisor {
     }
 
     fn is_valid(&self, id: u64) -> bool {
-        let listener = self.listener.as_raw_fd();
+        let listener = self.listener();
         // SAFETY: the kernel reads one number.
         let valid =
             unsafe { libc::ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID as _, &raw const id) };

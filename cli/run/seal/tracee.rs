@@ -40,6 +40,18 @@ pub struct Program {
     pub is_shell_line: bool,
     /// Working directory, where it is known.
     pub cwd: Option<Vec<u8>>,
+    /// What the kernel is going to copy; `None` where it makes up a path itself.
+    pub started: Option<Started>,
+}
+
+/// What a call hands to the kernel, which shows in the program that it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    pub path: Vec<u8>,
+    /// How long the arguments are, each with its NUL.
+    pub argv_bytes: u64,
+    /// Where the path and the list of arguments are.
+    pub addresses: [u64; 2],
 }
 
 /// Why there is no program to ask about.
@@ -64,12 +76,12 @@ impl Waiting {
     pub fn program(&self, abi: &Abi, call: Call) -> Result<Program, Fault> {
         let mut memory = Memory::new(self.thread, abi.pointer);
         let arguments = &self.arguments;
-        let (base, path, argv, flags) = match call {
+        let (base, path_at, argv, flags) = match call {
             Call::Execveat => (descriptor(arguments[0]), arguments[1], arguments[2], arguments[4]),
             _ => (Base::Directory, arguments[0], arguments[1], 0),
         };
-        memory.read_ahead([path, argv]);
-        let path = memory.string(path).map_err(of_memory)?;
+        memory.read_ahead([path_at, argv]);
+        let path = memory.string(path_at).map_err(of_memory)?;
         if path.len() >= LONGEST_PATH {
             return Err(Fault::Fails(Errno::ENAMETOOLONG));
         }
@@ -88,6 +100,7 @@ impl Waiting {
         };
         self.look(&base, &path)?;
         let mut words = memory.strings(argv).map_err(of_memory)?;
+        let argv_bytes = words.iter().map(|word| word.len() as u64 + 1).sum();
         let is_shell_line = shell_line::is_shell_line(&name, words.iter().map(Vec::as_slice));
         let named = truthful_name(&name, words.first().map(Vec::as_slice)).to_vec();
         match words.first_mut() {
@@ -96,7 +109,10 @@ impl Waiting {
         }
         let words = words.into_iter().map(OsString::from_vec).collect();
         let cwd = self.link("cwd").ok();
-        Ok(Program { words, is_shell_line, cwd })
+        let is_as_given = matches!(base, Base::Root | Base::Directory);
+        let addresses = [path_at, argv];
+        let started = is_as_given.then_some(Started { path, argv_bytes, addresses });
+        Ok(Program { words, is_shell_line, cwd, started })
     }
 
     /// Whether its numbers of processes mean the same as here.

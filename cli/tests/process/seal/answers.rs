@@ -246,7 +246,8 @@ fn another_thread_that_writes_into_the_arguments_does_no_harm() {
                 }
                 wait(&status);
                 /* The kernel itself may find that a word has grown while it was copied. */
-                bad += status != 0 && status != EFAULT << 8;
+                /* And the keeper, that one was started with other words than were allowed. */
+                bad += status != 0 && status != EFAULT << 8 && status != 9;
             }
             return bad > 100 ? 100 : bad;
         }",

@@ -190,9 +190,11 @@ fn the_keeper_cannot_be_aimed_at_from_the_tree() {
     let aims = sealed.compiled(
         "aims",
         r#"#define _GNU_SOURCE
+        #include <dirent.h>
         #include <errno.h>
         #include <signal.h>
         #include <stdio.h>
+        #include <stdlib.h>
         #include <string.h>
         #include <sys/ptrace.h>
         #include <sys/resource.h>
@@ -218,6 +220,23 @@ fn the_keeper_cannot_be_aimed_at_from_the_tree() {
             told("limit", prlimit(keeper, RLIMIT_NOFILE, 0, &limit));
             told("memory", process_vm_readv(keeper, &own, 1, &own, 1, 0));
             told("trace", ptrace(PTRACE_SEIZE, keeper, 0, 0));
+            /* Each of its threads is it as well. */
+            char path[64];
+            sprintf(path, "/proc/%d/task", keeper);
+            DIR *tasks = opendir(path);
+            struct dirent *task;
+            int count = 0, others = 0;
+            while (tasks && (task = readdir(tasks))) {
+                int thread = atoi(task->d_name);
+                if (thread <= 0) continue;
+                count++;
+                others += syscall(SYS_tkill, thread, 0) == 0 || kill(thread, 0) == 0
+                    || syscall(SYS_tgkill, keeper, thread, 0) == 0
+                    || ptrace(PTRACE_SEIZE, thread, 0, 0) == 0
+                    || process_vm_readv(thread, &own, 1, &own, 1, 0) == 0
+                    || syscall(SYS_pidfd_open, thread, 0x80 /* PIDFD_THREAD */) >= 0;
+            }
+            printf("threads %s %d\n", count > 4 ? "seen" : "unseen", others);
             told("own", kill(getpid(), 0));
             return 0;
         }"#,
@@ -225,7 +244,7 @@ fn the_keeper_cannot_be_aimed_at_from_the_tree() {
     let output = sealed.run(&[text(&aims)]);
     let refused =
         ["kill", "group", "everybody", "tkill", "tgkill", "handle", "limit", "memory", "trace"];
-    let expected = refused.join(" EPERM\n") + " EPERM\nown done\n";
+    let expected = refused.join(" EPERM\n") + " EPERM\nthreads seen 0\nown done\n";
     assert_eq!(stdout(&output), expected, "{}", stderr(&output));
 }
 

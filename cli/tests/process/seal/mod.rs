@@ -4,6 +4,7 @@ mod answers;
 mod library;
 mod life;
 mod programs;
+mod review;
 mod surroundings;
 mod telling;
 mod ways;

@@ -63,6 +63,21 @@ fn what_a_process_starts_that_cannot_be_read_is_refused_and_that_is_told() {
     assert_eq!(stdout(&output), "1\n", "{}", stderr(&output));
     assert!(stderr(&output).contains("does not let itself be read"), "{}", stderr(&output));
     assert!(!sealed.ran("permitted"));
+    let is_it = |line: &serde_json::Value| line["request"]["event"] == "unreadable";
+    wait_until("the record of it", || sealed.0.audit().iter().any(is_it));
+}
+
+#[test]
+fn where_no_process_may_be_traced_a_refused_line_fails_and_the_reason_is_told() {
+    let sealed = Sealed::new();
+    // ptrace(2) fails, by its number; what is to be started can be read all the same.
+    let closed = sealed.failing_call(101, 117);
+    let script = sealed.script("permitted; sh -c 'forbidden x'; echo $?\n");
+    let command = sealed.command(&["--seal=on"], &["sh", text(&script)]);
+    let output = finished(&mut sealed.wrapped(&["/usr/bin/python3", text(&closed)], &command));
+    assert_eq!(stdout(&output), "126\n", "{}", stderr(&output));
+    assert!(stderr(&output).contains("Do something else"), "{}", stderr(&output));
+    assert!(sealed.ran("permitted") && !sealed.ran("forbidden"));
 }
 
 #[test]
