@@ -314,13 +314,12 @@ impl Judge for Asking {
             found.trim_end(),
             if self.enforces { "; it was ended" } else { "" }
         );
-        match &self.bench {
-            Some(bench) => bench.note("changed-in-between", &message),
-            None => {
-                // The server's audit has what it is asked about.
-                let about = About { command: found, cwd: None, pipes: [None, None] };
-                self.ask(&self.body(process, &about), &mut Reader::default());
-            }
+        if let Some(bench) = &self.bench {
+            bench.note("changed-in-between", &message);
+        } else {
+            // The server's audit has what it is asked about.
+            let about = About { command: found, cwd: None, pipes: [None, None] };
+            self.ask(&self.body(process, &about), &mut Reader::default());
         }
         self.enforces
     }

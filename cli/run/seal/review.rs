@@ -9,8 +9,8 @@
 //!
 //! To end a process wrongly would be worse than to miss one, so it takes that the old program is
 //! certainly gone (the process is not just forked, and where the judged words were is no memory),
-//! that two looks find the same, that it asked for nothing else meanwhile, and that nobody traces
-//! it. What ends sooner, or is started by a thread that is not its process's first, is missed.
+//! that two looks find the same, that it is nothing that it was before, that it asked for nothing
+//! else meanwhile, and that nobody traces it. What ends sooner, or is started by a thread that is not its process's first, is missed.
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
@@ -36,6 +36,9 @@ const LOOKS: u32 = 13;
 const MOST: usize = 1024;
 /// So many are remembered that are gone: a thread that takes its process's place is.
 const GONE: usize = 64;
+/// So many programs of a process are remembered, and of so many processes.
+const BEFORE: usize = 8;
+const PROCESSES: usize = 4096;
 /// `PF_FORKNOEXEC` (linux/sched.h): it was forked, and has started no program yet.
 const JUST_FORKED: u64 = 0x40;
 /// `AT_EXECFN` (linux/auxvec.h)
@@ -53,10 +56,14 @@ struct Book {
     open: HashMap<i32, Allowed>,
     /// What somebody was allowed who is gone by now, the latest at the end.
     gone: VecDeque<Vec<u8>>,
+    /// What processes were allowed, the latest at the end.
+    before: HashMap<i32, Vec<Vec<u8>>>,
 }
 
 struct Allowed {
     started: Started,
+    /// What it was allowed before, which it still is if its start fails.
+    before: Vec<Vec<u8>>,
     /// When, as time since the machine was started.
     uptime: Duration,
     looks: u32,
@@ -86,8 +93,17 @@ impl Review {
         // What it asked for before is no longer what it is.
         book.open.remove(&thread.as_raw());
         let Some(started) = started.filter(|_| book.open.len() < MOST) else { return false };
+        if book.before.len() > PROCESSES {
+            book.before.clear();
+        }
+        let its = book.before.entry(thread.as_raw()).or_default();
+        let before = its.clone();
+        its.push(started.path.clone());
+        if its.len() > BEFORE {
+            its.remove(0);
+        }
         let (uptime, due) = (uptime(), Instant::now() + FIRST_LOOK);
-        let allowed = Allowed { started, uptime, looks: 0, due, found: None };
+        let allowed = Allowed { started, before, uptime, looks: 0, due, found: None };
         book.open.insert(thread.as_raw(), allowed);
         was_idle
     }
@@ -188,6 +204,9 @@ fn look(process: i32, allowed: &Allowed) -> Look {
         return Look::NotYet;
     }
     let Some(path) = path_of(pid) else { return Look::NotYet };
+    if allowed.before.contains(&path) {
+        return Look::NotYet;
+    }
     if path != started.path {
         return Look::Other(handle, path);
     }

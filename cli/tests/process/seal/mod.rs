@@ -1,6 +1,7 @@
 //! Sealed runs: the kernel asks, and mostly no library is there that could.
 
 mod answers;
+mod clients;
 mod library;
 mod life;
 mod programs;

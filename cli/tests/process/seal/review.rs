@@ -142,6 +142,8 @@ for path in {bad!r}, {bad!r}:
     except OSError: time.sleep(0.02)
 os.execv("/bin/sleep", ["sleep", "0.05"])
 ''')
+# One that fails, and gives back the memory in which its words were.
+run(sys.argv[2], bad)
 # What calls itself something else, and writes over its arguments.
 run('bash', '-c', 'exec -a another-name sleep 0.05')
 run('perl', '-e', '$0 = "x" x 10; select undef, undef, undef, 0.05')
@@ -163,17 +165,41 @@ assert all(each.wait() == 0 for each in all_of_them)
 print('all of them')
 "#;
 
+const FAILS: &str = r"
+#define _GNU_SOURCE
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+int main(int count, char **words)
+{
+	for (int i = 0; i < 3; i++) {
+		char *all = mmap(0, 65536, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		char **argv = (char **)(all + 32768);
+
+		strcpy(all, words[1]);
+		argv[0] = all;
+		execv(all, argv);
+		munmap(all, 65536);
+		usleep(50000);
+	}
+	return 0;
+}
+";
+
 #[test]
 fn nobody_is_ended_for_what_only_looks_like_something_else() {
     let sealed = Sealed::new();
     let harmless = sealed.0.write("harmless.py", HARMLESS);
+    let (source, fails) = (sealed.0.write("fails.c", FAILS), sealed.0.path("fails"));
+    compile(&source, &fails, &["-w"]);
     let world = sealed.0.path("");
     let home = text(&world).trim_end_matches('/').to_owned();
     for library in [false, true] {
         let home = format!("{home}/{library}");
         std::fs::create_dir(&home).unwrap();
         std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700)).unwrap();
-        let mut command = sealed.command(&[], &["/usr/bin/python3", text(&harmless), &home]);
+        let mut command =
+            sealed.command(&[], &["/usr/bin/python3", text(&harmless), &home, text(&fails)]);
         if library {
             command.env("RAMPART_LIBRARY", crate::team::library());
         }

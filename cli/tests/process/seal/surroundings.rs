@@ -1,7 +1,7 @@
 //! Where sealed runs are started, and what is started in them.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use super::{Sealed, text};
 use crate::preload::guard;
@@ -12,9 +12,9 @@ fn is_root() -> bool {
     Command::new("id").arg("-u").output().unwrap().stdout == b"0\n"
 }
 
-/// Runs a sealed command as an ordinary user, in a place that is theirs.
-fn as_nobody(sealed: &Sealed, words: &[&str]) -> Output {
-    let mut command = sealed.command(&[], words);
+/// A sealed command as an ordinary user's, in a place that is theirs.
+pub fn as_nobody(sealed: &Sealed, flags: &[&str], words: &[&str]) -> Command {
+    let mut command = sealed.command(flags, words);
     let own = sealed.0.path("real.so");
     std::fs::copy(library(), &own).unwrap();
     command.env("RAMPART_LIBRARY", own);
@@ -25,14 +25,14 @@ fn as_nobody(sealed: &Sealed, words: &[&str]) -> Output {
         assert!(owned.unwrap().success());
         wrapper = vec!["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     }
-    finished(&mut sealed.wrapped(&wrapper, &command))
+    sealed.wrapped(&wrapper, &command)
 }
 
 #[test]
 fn an_ordinary_user_can_seal_a_run_which_gains_no_rights_then() {
     let sealed = Sealed::new();
     let script = sealed.script("grep NoNewPrivs /proc/self/status; permitted; forbidden; echo $?");
-    let output = as_nobody(&sealed, &["sh", text(&script)]);
+    let output = finished(&mut as_nobody(&sealed, &[], &["sh", text(&script)]));
     assert_eq!(stdout(&output), "NoNewPrivs:\t1\n126\n", "{}", stderr(&output));
     assert!(sealed.ran("permitted") && !sealed.ran("forbidden"));
     // Where the user may not look there is nothing to ask about.
@@ -42,7 +42,7 @@ fn an_ordinary_user_can_seal_a_run_which_gains_no_rights_then() {
     let script = "PATH=$HOME/locked:$PATH; permitted; exit 0";
     let script = sealed.script(script);
     let lines = sealed.0.audit_of(3).len();
-    as_nobody(&sealed, &["sh", text(&script)]);
+    finished(&mut as_nobody(&sealed, &[], &["sh", text(&script)]));
     let asked = |line: &serde_json::Value| {
         line["request"]["command"].as_str().unwrap().starts_with("permitted")
     };
@@ -59,7 +59,7 @@ fn what_a_process_starts_that_cannot_be_read_is_refused_and_that_is_told() {
         try: os.execvp(sys.argv[1], sys.argv[1:])\n\
         except OSError as error: print(error.errno)\n";
     let hidden = sealed.0.write("hidden.py", hidden);
-    let output = as_nobody(&sealed, &["python3", text(&hidden), "permitted"]);
+    let output = finished(&mut as_nobody(&sealed, &[], &["python3", text(&hidden), "permitted"]));
     assert_eq!(stdout(&output), "1\n", "{}", stderr(&output));
     assert!(stderr(&output).contains("does not let itself be read"), "{}", stderr(&output));
     assert!(!sealed.ran("permitted"));
