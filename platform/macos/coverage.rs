@@ -4,7 +4,7 @@ use core::ffi::CStr;
 
 use rampart_core::coverage::{Coverage, locate};
 
-use super::search::search_path;
+use super::environ::search_path;
 use crate::errno::Errno;
 use crate::look::{Opened, look};
 

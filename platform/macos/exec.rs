@@ -2,8 +2,9 @@
 
 use core::ffi::{CStr, c_int};
 
+use super::environ::search_path;
 use super::originals::Real;
-use super::search::{self, search_path};
+use super::search;
 use crate::abi::{MutStrings, Strings, Text};
 use crate::environment::Given;
 use crate::program::{Program, string};

@@ -7,31 +7,21 @@
 use core::ffi::{CStr, c_char, c_int};
 
 use rampart_core::arena::{Full, Text as Buffer};
-use rampart_core::environ;
 
-use super::environ::environment;
 use super::shell::SHELL_COVERAGE;
 use super::sys;
 use crate::abi::Strings;
-use crate::environment as repaired;
+use crate::environment;
 use crate::once;
 use crate::program::string;
 use crate::scratch::Scratch;
 
-/// `_PATH_DEFPATH` (`paths.h`)
-pub const DEFAULT_SEARCH: &[u8] = b"/usr/bin:/bin";
 /// `_PATH_BSHELL` (`paths.h`)
 const SHELL: &CStr = c"/bin/sh";
 /// `MAXPATHLEN`
 const LONGEST_PATH: usize = 1024;
 /// An argument list of so many pointers is made on the stack.
 const POINTERS_ON_STACK: usize = 64;
-
-/// The value of PATH in this process, or what stands for it.
-pub fn search_path() -> &'static [u8] {
-    // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)).
-    unsafe { environ::value_in(environment(), c"PATH") }.unwrap_or(DEFAULT_SEARCH)
-}
 
 /// What is done about a place whose path is too long: the error number with which the search
 /// ends, if it does.
@@ -175,6 +165,6 @@ unsafe fn by_shell(
     let again = || state.again_after(0);
     let run = |envp| attempt(SHELL, list, envp);
     // SAFETY: the caller's promise.
-    unsafe { repaired::with(&equipment.guard, envp, SHELL_COVERAGE, again, run) }
+    unsafe { environment::with(&equipment.guard, envp, SHELL_COVERAGE, again, run) }
         .unwrap_or(libc::ENOMEM)
 }

@@ -4,8 +4,9 @@ use core::ffi::c_int;
 
 use libc::{pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 
+use super::environ::search_path;
 use super::originals::Real;
-use super::search::{self, search_path};
+use super::search;
 use crate::abi::{MutStrings, Text};
 use crate::program::{Program, string};
 
