@@ -2,11 +2,14 @@
 
 use crate::Action;
 use crate::error::Problem;
-use crate::rules::{Policy, Rule};
+use crate::rules::{Checked, Policy, Rule};
 
-/// Warnings about `policies`, which are in the order of evaluation.
-pub(crate) fn warnings(policies: &[Policy]) -> Vec<Problem> {
-    policies.iter().flat_map(about).collect()
+/// The same policies, with a warning of each such thing among those that there are.
+pub(crate) fn linted(mut checked: Checked) -> Checked {
+    // They are in the order of evaluation.
+    checked.warnings.extend(checked.policies.iter().flat_map(about));
+    checked.warnings.sort_by_key(|warning| (warning.line, warning.column));
+    checked
 }
 
 fn about(policy: &Policy) -> Vec<Problem> {

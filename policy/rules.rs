@@ -14,7 +14,6 @@ use crate::format::{
     Value, WhenEntry,
 };
 use crate::glob::Glob;
-use crate::lint;
 use crate::notify::Notify;
 use crate::programs::Verb;
 
@@ -204,8 +203,6 @@ pub(crate) fn check(document: Document, origin: &str) -> Result<Checked, PolicyE
         return Err(PolicyError::new(origin, checker.problems));
     }
     policies.sort_by_key(|policy| policy.priority);
-    checker.warnings.extend(lint::warnings(&policies));
-    checker.warnings.sort_by_key(|warning| (warning.line, warning.column));
     let (warnings, tests) = (checker.warnings, document.tests);
     Ok(Checked { default_action, says_default, policies, notify, warnings, tests })
 }
