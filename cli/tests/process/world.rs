@@ -28,7 +28,7 @@ policies:
 "#;
 
 /// How long anything in a test may take before it counts as hung.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A temporary home.
 pub struct World {

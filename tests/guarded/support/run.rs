@@ -16,7 +16,7 @@ use super::server::Server;
 use super::system::{System, preload_variable};
 
 /// A program that runs longer is wedged.
-const LONGEST_RUN: Duration = Duration::from_secs(30);
+const LONGEST_RUN: Duration = Duration::from_secs(60);
 
 /// A program about to run, in an environment that holds nothing of the test's own.
 pub struct Run {
