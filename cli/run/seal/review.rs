@@ -36,6 +36,8 @@ const LOOKS: u32 = 13;
 const MOST: usize = 1024;
 /// So many are remembered that are gone: a thread that takes its process's place is.
 const GONE: usize = 64;
+/// So many are looked at soon.
+const AT_ONCE: u32 = 4;
 /// So many programs of a process are remembered, and of so many processes.
 const BEFORE: usize = 8;
 const PROCESSES: usize = 4096;
@@ -102,7 +104,9 @@ impl Review {
         if its.len() > BEFORE {
             its.remove(0);
         }
-        let (uptime, due) = (uptime(), Instant::now() + FIRST_LOOK);
+        // Where many start at once they have the processors; most will have ended by then.
+        let waits = u32::try_from(book.open.len()).unwrap_or(0) / AT_ONCE + 1;
+        let (uptime, due) = (uptime(), Instant::now() + FIRST_LOOK * waits);
         let allowed = Allowed { started, before, uptime, looks: 0, due, found: None };
         book.open.insert(thread.as_raw(), allowed);
         was_idle
@@ -189,6 +193,15 @@ impl Review {
 /// What has become of a process that was allowed something.
 fn look(process: i32, allowed: &Allowed) -> Look {
     let pid = Pid::from_raw(process);
+    let started = &allowed.started;
+    // The cheapest first: it costs hardly anything to look at what is gone, or not there yet.
+    for address in started.addresses {
+        match Memory::new(pid, size_of::<u64>()).string(address) {
+            Err(Errno::EFAULT) => {}
+            Err(Errno::ESRCH) => return Look::Gone,
+            _ => return Look::NotYet,
+        }
+    }
     // A thread that is not its process's first has none.
     let Some(handle) = processes::handle(pid) else { return Look::Gone };
     let Some(state) = State::of(process) else { return Look::Gone };
@@ -199,8 +212,7 @@ fn look(process: i32, allowed: &Allowed) -> Look {
     if state.begun > allowed.uptime {
         return Look::Gone;
     }
-    let started = &allowed.started;
-    if state.is_just_forked || !started.addresses.iter().all(|it| is_no_memory(pid, *it)) {
+    if state.is_just_forked {
         return Look::NotYet;
     }
     let Some(path) = path_of(pid) else { return Look::NotYet };
@@ -231,10 +243,6 @@ fn path_of(process: Pid) -> Option<Vec<u8>> {
     let mut entries = vector.chunks_exact(16).map(|entry| entry.split_at(8));
     let (_, address) = entries.find(|(key, _)| number(key) == Some(EXECFN))?;
     Memory::new(process, size_of::<u64>()).string(number(address)?).ok()
-}
-
-fn is_no_memory(process: Pid, address: u64) -> bool {
-    Memory::new(process, size_of::<u64>()).string(address) == Err(Errno::EFAULT)
 }
 
 fn is_traced(process: i32) -> bool {
