@@ -8,8 +8,9 @@ use std::ffi::CStr;
 
 use libfuzzer_sys::fuzz_target;
 use rampart_core::coverage::{
-    Coverage, Cpu, Files, HEAD_BYTES, Host, Kind, Os, ReadAt, Seen, Status, follow, judge,
+    Coverage, Files, HEAD_BYTES, Kind, ReadAt, Seen, Status, follow, judge,
 };
+use rampart_core::host::{Cpu, Host, Os};
 
 fuzz_target!(|input: &[u8]| check(input));
 

@@ -9,8 +9,8 @@ use std::ffi::{CStr, CString, c_char};
 use libfuzzer_sys::fuzz_target;
 use rampart_core::again::Again;
 use rampart_core::arena::Text;
-use rampart_core::host::Os;
 use rampart_core::environ::{self, Guard, Survey, value_of, write_preload};
+use rampart_core::host::Os;
 use rampart_core::settings::Variable;
 
 fuzz_target!(|input: &[u8]| check(input));

@@ -54,7 +54,11 @@ fn check(input: &[u8]) {
     let name = name_of(path, argv0);
     let other_name = argv0.filter(|argv0| *argv0 != name);
     let command = Command::Program { name, other_name, arguments: arguments.iter().copied() };
-    let body = body_of(&Question { command, cwd, coverage: None, missed: 0, pipes: Pipes::default() }, &preamble, token);
+    let body = body_of(
+        &Question { command, cwd, coverage: None, missed: 0, pipes: Pipes::default() },
+        &preamble,
+        token,
+    );
     let line = body["params"]["command"].as_str().expect("a command").to_owned();
     let mut params = json!({ "command": line, "form": "argv" });
     if let Some(other_name) = other_name {
@@ -64,7 +68,8 @@ fn check(input: &[u8]) {
     let words: Vec<String> = std::iter::once(name).chain(arguments).map(text).collect();
     assert_eq!(shlex::split(&line), Some(words), "{line}");
 
-    let body = body_of(&Question::about_line(path, cwd), &preamble, token);
+    let line: Question<'_, std::iter::Empty<&[u8]>> = Question::about_line(path, cwd);
+    let body = body_of(&line, &preamble, token);
     assert_eq!(body, envelope(json!({ "command": text(path), "form": "line" })));
 }
 

@@ -78,7 +78,8 @@ fn check_head(url: &Url<'_>) {
     let asker = Asker { agent: b"a", session: b"s", token: None, ask_ms: None };
     let preamble = Preamble::new(url, &asker, &mut Arena::new(&mut memory)).expect("room enough");
     let mut wire = Wire::default();
-    Question::about_line(b"ls", None).write(&preamble, &mut wire).expect("a sink without an end");
+    let question: Question<'_, std::iter::Empty<&[u8]>> = Question::about_line(b"ls", None);
+    question.write(&preamble, &mut wire).expect("a sink without an end");
     let mut headers = [httparse::EMPTY_HEADER; 8];
     let mut head = httparse::Request::new(&mut headers);
     let parsed = head.parse(&wire.0).expect("a head");
