@@ -31,6 +31,7 @@ pub fn draw(state: &mut State, coloured: bool, frame: &mut Frame) {
     let paint = Paint { coloured };
     let area = frame.area();
     let detail = state.detail.unwrap_or(area.height >= HIGH);
+    state.shows_detail = detail;
     let detail = if detail { DETAIL.min(area.height / 2) } else { 0 };
     let questions = u16::try_from(state.questions().take(QUESTIONS).count()).unwrap_or(0);
     let waiting = if questions > 0 { questions + 1 } else { 0 };

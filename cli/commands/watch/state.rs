@@ -110,6 +110,8 @@ pub struct State {
     pub pane: Pane,
     /// Whether the selected one is told in full; `None` where there is room.
     pub detail: Option<bool>,
+    /// Whether it is there now, which its height decides where nobody has.
+    pub shows_detail: bool,
     pub dialog: Option<Dialog>,
     pub guarded: Guarded,
     /// What waits for a person, the longest first.
@@ -133,6 +135,7 @@ impl State {
             types: false,
             pane: Pane::Decisions,
             detail: None,
+            shows_detail: false,
             dialog: None,
             guarded: Guarded::default(),
             waiting: Vec::new(),
@@ -261,7 +264,7 @@ impl State {
                     Pane::Processes => Pane::Decisions,
                 };
             }
-            Key::Enter => self.detail = Some(!self.detail.unwrap_or(false)),
+            Key::Enter => self.detail = Some(!self.shows_detail),
             Key::Escape if !self.filter.is_empty() => self.filter_by(String::new()),
             Key::Escape | Key::Char('q') => return Some(Order::Quit),
             Key::Char('a') => return self.wish(Effect::Allow),

@@ -31,6 +31,10 @@ fn decisions_are_shown_as_they_come_and_told_in_full() {
     }
     watch.shows("deny by no-forbidden: Do something else");
     watch.shows("to allow it: a, or rampart allow 'forbidden 1'");
+    watch.types("\r");
+    watch.hides("── selected");
+    watch.types("\r");
+    watch.shows("── selected");
     decided(&world, &server, &["watched x"]);
     watch.shows("watched x");
     watch.shows("1 watched");
