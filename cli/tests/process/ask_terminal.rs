@@ -28,7 +28,7 @@ fn start(world: &World, words: &[&str], columns: u16) -> Terminal {
     let rampart = std::path::Path::new(env!("CARGO_BIN_EXE_rampart")).parent().unwrap();
     let path = format!("{}:{}:/usr/bin:/bin", world.path("bin").display(), rampart.display());
     command.args(&words[1..]).env("PATH", path).env("TERM", "xterm");
-    command.env("RAMPART_LIBRARY", library());
+    command.env("RAMPART_LIBRARY", library()).env("RAMPART_TIMEOUT_MS", "30000");
     Terminal::start(&mut command, columns, 24)
 }
 

@@ -31,6 +31,8 @@ fn run(world: &World, port: u16, token: &str, flags: &[&str], line: &str) -> Chi
         .env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()))
         .env("RAMPART_LIBRARY", library())
         .env("RAMPART_TOKEN", token)
+        // What is slow here is no server that cannot be reached.
+        .env("RAMPART_TIMEOUT_MS", "30000")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command.spawn().unwrap()

@@ -185,7 +185,8 @@ fn nobody_waits_for_a_receiver_that_does_not_answer() {
     }
     asking.ask("two", "publish two");
     // So many at once are spoken with, and none of them has answered.
-    wait_until("the calls", || receiver.heads().len() == 16);
+    // More if that took longer than one of them may.
+    wait_until("the calls", || receiver.heads().len() >= 16);
     receiver.answers.store(true, Ordering::SeqCst);
     let events = receiver.events(81);
     let count = |action: &str| events.iter().filter(|event| event["action"] == action).count();
