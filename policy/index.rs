@@ -28,13 +28,12 @@ pub(crate) struct Index {
 
 impl Index {
     /// `conditions` holds for each condition its alternatives, and for each of these the
-    /// literals that it needs, all of them.
+    /// literals that it needs, all of them, in small letters of ASCII.
     pub(crate) fn new(conditions: &[Vec<Vec<String>>]) -> Self {
         let mut frequency: HashMap<&str, usize> = HashMap::new();
         for literal in conditions.iter().flatten().flatten() {
             *frequency.entry(literal).or_default() += 1;
         }
-        // The search folds the case of ASCII alone.
         let usable = |literal: &&String| !literal.is_empty() && literal.is_ascii();
         let rarity = |literal: &&String| {
             let len = literal.len();
@@ -66,7 +65,8 @@ impl Index {
         let fast = literals.len() <= FAST_LITERALS;
         let kind = if fast { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
         let mut builder = AhoCorasickBuilder::new();
-        let search = builder.ascii_case_insensitive(true).kind(Some(kind)).build(&literals).ok();
+        // The texts are in small letters. A prefilter finds nothing for so many literals.
+        let search = builder.prefilter(false).dense_depth(1).kind(Some(kind)).build(&literals).ok();
         if search.is_none() {
             // Without the search every condition is looked at, which is slow and right.
             (0..conditions.len()).for_each(|condition| always.set(condition));
@@ -74,7 +74,7 @@ impl Index {
         Self { search, users, always }
     }
 
-    /// The conditions that something in `text` may meet.
+    /// The conditions that something in `text` may meet, which is in small letters.
     pub(crate) fn candidates(&self, text: &str) -> Bits {
         let Some(search) = &self.search else {
             return self.always.clone();

@@ -15,7 +15,28 @@
 //! `.global()` says that the options stand before a subcommand, whose name is what matters.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
+
+/// Values by a name of the table. Each word of a command is looked up, several times.
+type Names<V> = HashMap<&'static str, V, BuildHasherDefault<Fnv>>;
+
+/// FNV-1a, for short names: they are the table's own, so that nobody can make them collide.
+#[derive(Default)]
+struct Fnv(u64);
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        // The map takes its first look at the highest bits, which the last bytes hardly reach.
+        self.0 ^ self.0.rotate_left(32)
+    }
+}
 
 /// What is done to a file, or with a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,7 +160,7 @@ const TEE: Style = Style { noise: "aip", noise_long: &["append", "ignore-interru
 pub(crate) struct Program {
     names: &'static str,
     /// The options that are listed, with the sign behind each; a blank where it has none.
-    options: HashMap<&'static str, char>,
+    options: Names<char>,
     pub(crate) does: Operands,
     pub(crate) runs: Runs,
     pub(crate) transparent: bool,
@@ -159,7 +180,7 @@ pub(crate) struct Program {
 fn p(names: &'static str) -> Program {
     Program {
         names,
-        options: HashMap::new(),
+        options: Names::default(),
         does: Operands::Other,
         runs: Runs::Nothing,
         transparent: false,
@@ -391,7 +412,7 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     ]
 });
 
-static BY_NAME: LazyLock<HashMap<&str, &Program>> = LazyLock::new(|| {
+static BY_NAME: LazyLock<Names<&Program>> = LazyLock::new(|| {
     let named =
         |program: &'static Program| program.names.split('|').map(move |name| (name, program));
     TABLE.iter().flat_map(named).collect()
@@ -400,8 +421,8 @@ static BY_NAME: LazyLock<HashMap<&str, &Program>> = LazyLock::new(|| {
 /// What is known of the subcommand `second` of the program `name`.
 pub(crate) fn find_subcommand(name: &str, second: &str) -> Option<&'static Program> {
     // By both words apart: every command is looked up several times.
-    static SUBCOMMANDS: LazyLock<HashMap<&str, HashMap<&str, &Program>>> = LazyLock::new(|| {
-        let mut all: HashMap<_, HashMap<_, _>> = HashMap::new();
+    static SUBCOMMANDS: LazyLock<Names<Names<&Program>>> = LazyLock::new(|| {
+        let mut all: Names<Names<_>> = Names::default();
         for (name, program) in BY_NAME.iter() {
             if let Some((first, second)) = name.split_once(' ') {
                 all.entry(first).or_default().insert(second, *program);

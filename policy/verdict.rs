@@ -72,7 +72,7 @@ impl Evaluator {
                 let first = conditions.len();
                 let When { matches, contains, deeds, .. } = &rule.when;
                 let of_globs =
-                    |pattern: &Pattern| pattern.globs().map(Glob::literals).collect::<Vec<_>>();
+                    |pattern: &Pattern| pattern.globs().map(small_literals).collect::<Vec<_>>();
                 match about {
                     About::Commands => conditions.extend(matches.iter().flatten().map(of_globs)),
                     About::Deeds => {
@@ -83,7 +83,10 @@ impl Evaluator {
                 let middle = conditions.len();
                 if about == About::Commands {
                     conditions.extend(
-                        contains.iter().flatten().map(|text| vec![vec![text.lower.clone()]]),
+                        contains
+                            .iter()
+                            .flatten()
+                            .map(|text| vec![vec![text.lower.to_ascii_lowercase()]]),
                     );
                 }
                 let end = conditions.len();
@@ -140,9 +143,9 @@ impl Evaluator {
     fn judge(&self, call: &Call<'_>, parts: &Parts, memory: &Memory) -> Decision {
         let lower = parts.lower();
         let worth = if parts.len() > MANY_PARTS {
-            Candidates::Each(self.index.candidates_of_each(parts.text(), &parts.ends()))
+            Candidates::Each(self.index.candidates_of_each(&lower, &parts.ends()))
         } else {
-            Candidates::Line(self.index.candidates(parts.text()))
+            Candidates::Line(self.index.candidates(&lower))
         };
         let bench = Bench {
             evaluator: self,
@@ -229,6 +232,11 @@ fn named(policies: &[Policy]) -> Vec<String> {
     named.sort_unstable();
     named.dedup();
     named
+}
+
+/// The literals of a pattern as the search looks for them, in small letters.
+fn small_literals(glob: &Glob) -> Vec<String> {
+    glob.literals().into_iter().map(|literal| literal.to_ascii_lowercase()).collect()
 }
 
 /// The decision that no rule makes, to refuse.
@@ -496,14 +504,18 @@ impl<'a> Judge<'_, 'a> {
             if !self.policy.verbs.contains(&verb) || !self.text_met_around(part) {
                 return None;
             }
-            let found = self.bench.deed_met(&self.when.deeds, verb, part, restricts)?;
+            let worth = self.bench.worth.of(part).within(self.entry.patterns.clone());
+            let worth: Vec<usize> =
+                worth.map(|number| number - self.entry.patterns.start).collect();
+            let found =
+                self.bench.deed_met(&self.when.deeds, verb, part, restricts, Some(&worth))?;
             let excused = restricts
                 && self.earlier.iter().any(|rule| {
                     rule.action < Action::Ask
                         && self.bench.is_in_force(rule, self.policy)
                         && rule.when.count.is_none()
                         && (!rule.when.is_about_text() || self.permitted_around(&rule.when, part))
-                        && self.bench.deed_met(&rule.when.deeds, verb, part, false).is_some()
+                        && self.bench.deed_met(&rule.when.deeds, verb, part, false, None).is_some()
                 });
             (!excused).then_some(found)
         })
@@ -689,13 +701,15 @@ impl<'a> Bench<'a> {
     }
 
     /// Whether a deed meets conditions on deeds. To restrict, one meaning of it is enough, and
-    /// only what is sure excuses it; to permit it is the other way round.
+    /// only what is sure excuses it; to permit it is the other way round. `worth` has the
+    /// patterns of the first condition that are worth a look, where that is known.
     fn deed_met(
         &self,
         conditions: &'a [OnDeed],
         verb: Verb,
         part: usize,
         restricts: bool,
+        mut worth: Option<&[usize]>,
     ) -> Option<Found<'a>> {
         let (_, text, _) = self.spellings(part).next()?;
         let mut found = Found { pattern: "*", text, sure: true };
@@ -704,6 +718,7 @@ impl<'a> Bench<'a> {
             if !not && (*of == Aspect::Path) == is_url {
                 return None;
             }
+            let worth = if *not { None } else { worth.take() };
             let met = self.spellings(part).find_map(|(lower, text, faith)| {
                 if restricts == *not && !faith.excuses {
                     return None;
@@ -711,10 +726,14 @@ impl<'a> Bench<'a> {
                 // Patterns that restrict are in small letters.
                 let text = if restricts == *not { text } else { lower };
                 let compared = if *of == Aspect::Domain { domain(text) } else { text };
-                patterns
-                    .iter()
-                    .find(|pattern| pattern.matches(compared))
-                    .map(|pattern| (pattern, text))
+                let pattern = match worth {
+                    Some(worth) => worth
+                        .iter()
+                        .map(|number| &patterns[*number])
+                        .find(|pattern| pattern.matches(compared)),
+                    None => patterns.iter().find(|pattern| pattern.matches(compared)),
+                };
+                pattern.map(|pattern| (pattern, text))
             });
             match (met, not) {
                 (Some((pattern, _)), false) => found.pattern = &pattern.source,
