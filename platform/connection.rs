@@ -14,8 +14,8 @@ use rampart_core::verdict::{Outcome, Unreachable};
 
 use crate::descriptor::{Descriptor, Event};
 use crate::errno::Errno;
-use crate::os::sys::{self, Address, Patience, SignalMask};
-use crate::state::{Equipment, State};
+use crate::os::sys::{self, Address, Deadline, SignalMask};
+use crate::state::{ClientConfig, State};
 
 /// Below are the numbers that programs count on (0 to 2) and shells play with.
 const LOWEST_DESCRIPTOR: i32 = 64;
@@ -40,16 +40,16 @@ const TOO_EARLY: Outcome =
 /// Asks; `reader` holds what the answer said. `is_own` is [`State::is_own`].
 pub fn ask<'q>(
     state: &State,
-    equipment: &Equipment,
+    client: &ClientConfig,
     is_own: bool,
     question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
     reader: &mut Reader,
 ) -> Outcome {
     let mut exchange = Exchange {
-        equipment,
+        client,
         question,
         reader,
-        patience: Patience::new(state.timeout_ms),
+        deadline: Deadline::new(state.timeout_ms),
         wait_ms: if state.ask_ms == 0 { 0 } else { state.ask_ms.saturating_add(state.timeout_ms) },
         blocked: None,
     };
@@ -68,10 +68,10 @@ pub fn ask<'q>(
 
 /// One question on its way.
 struct Exchange<'x, 'q, Arguments> {
-    equipment: &'x Equipment,
+    client: &'x ClientConfig,
     question: &'x Question<'q, Arguments>,
     reader: &'x mut Reader,
-    patience: Patience,
+    deadline: Deadline,
     /// How long a person's decision is still waited for, in milliseconds; 0: it is not.
     wait_ms: u32,
     /// The mask that was in force before all signals were blocked, if they are.
@@ -113,7 +113,7 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
     /// user, another namespace) where another one still is there.
     fn by_new_connection(&mut self) -> (End, Option<Descriptor>) {
         let mut last = (End { outcome: NO_SERVER, reusable: false }, None);
-        for address in self.equipment.ways.iter().flatten() {
+        for address in self.client.ways.iter().flatten() {
             last = match self.connect(address) {
                 Ok(fresh) => (self.converse(&fresh, None), Some(fresh)),
                 Err(outcome) => (End { outcome, reusable: false }, None),
@@ -142,18 +142,18 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
                 // On this machine it comes about at once, or the queue is full: the kernel tries
                 // again after 1 s, 3 s and 7 s, together with everybody else.
                 Err(Errno(libc::EINPROGRESS)) => {
-                    let mut brief = Patience::new(QUEUE_WAIT_MS);
+                    let mut brief = Deadline::new(QUEUE_WAIT_MS);
                     if brief.wait(&socket, Event::Writable) != Err(Errno(libc::ETIMEDOUT)) {
                         return Ok(socket);
                     }
-                    self.patience.spend(QUEUE_WAIT_MS);
-                    self.patience.pause(1).map_err(outcome_of)?;
+                    self.deadline.spend(QUEUE_WAIT_MS);
+                    self.deadline.pause(1).map_err(outcome_of)?;
                     socket = new_socket(address)?;
                     sys::connect(&socket, address)
                 }
                 // A Unix socket whose queue is full (connect(2)).
                 Err(Errno(libc::EAGAIN)) => {
-                    sys::connect_in_turn(&socket, address, &mut self.patience)
+                    sys::connect_in_turn(&socket, address, &mut self.deadline)
                 }
                 Err(errno) => return Err(outcome_of(errno)),
             }
@@ -181,9 +181,9 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
     /// In a frame of its own, as [`Self::receive`] is: neither stands on the other's buffer.
     #[inline(never)]
     fn send(&mut self, socket: &Descriptor) -> Result<(), SendError<Stop>> {
-        let (buffer, patience) = ([0; BUFFER_BYTES], &mut self.patience);
-        let mut outgoing = Outgoing { socket, patience, buffer, filled: 0 };
-        self.question.write(&self.equipment.preamble, &mut outgoing)?;
+        let (buffer, deadline) = ([0; BUFFER_BYTES], &mut self.deadline);
+        let mut outgoing = Outgoing { socket, deadline, buffer, filled: 0 };
+        self.question.write(&self.client.preamble, &mut outgoing)?;
         outgoing.flush().map_err(SendError::Stopped)
     }
 
@@ -197,7 +197,7 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
             let received = match dwell_ms.take() {
                 Some(ms) => self.receive_dwelling(socket, ms, buffer),
                 None => self
-                    .patience
+                    .deadline
                     .wait(socket, Event::Readable)
                     .and_then(|_| sys::receive(socket, buffer)),
             };
@@ -220,7 +220,7 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
 
     /// Whether the server has said that a person is asked, to who has said that it waits for one.
     fn waits_for_person(&self) -> bool {
-        self.reader.is_held() && self.equipment.preamble.waits()
+        self.reader.is_held() && self.client.preamble.waits()
     }
 
     /// From now on the time for a check is a person's. Who waits so long in a child of this
@@ -229,7 +229,7 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
     #[cold]
     #[inline(never)]
     fn begin_wait(&mut self) {
-        self.patience = Patience::new(core::mem::take(&mut self.wait_ms));
+        self.deadline = Deadline::new(core::mem::take(&mut self.wait_ms));
         if let Some(mask) = self.blocked {
             mask.with_handled().restore();
         }
@@ -257,7 +257,7 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
     ) -> Result<usize, Errno> {
         let received = sys::receive_dwelling(socket, buffer);
         if received == Err(Errno(libc::EAGAIN)) {
-            self.patience.spend(ms);
+            self.deadline.spend(ms);
         }
         received
     }
@@ -293,7 +293,7 @@ enum Stop {
 /// Gathers a request in a buffer and sends it when that is full.
 struct Outgoing<'o> {
     socket: &'o Descriptor,
-    patience: &'o mut Patience,
+    deadline: &'o mut Deadline,
     buffer: [u8; BUFFER_BYTES],
     filled: usize,
 }
@@ -324,7 +324,7 @@ impl Outgoing<'_> {
                 Ok(count) => left = left.get(count..).unwrap_or_default(),
                 Err(Errno(libc::EINTR)) => {}
                 Err(Errno(libc::EAGAIN)) => {
-                    let answers = self.patience.wait(self.socket, Event::Writable);
+                    let answers = self.deadline.wait(self.socket, Event::Writable);
                     if answers.map_err(Stop::Failed)? {
                         return Err(Stop::Interrupted);
                     }

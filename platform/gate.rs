@@ -56,7 +56,7 @@ pub unsafe fn start<Function>(
         pass_program(state, &program, is_off, &mut place)?
     };
     let coverage = if is_off { OFF } else { coverage };
-    let Ok(equipment) = &state.equipment else {
+    let Ok(client) = &state.client else {
         // In monitor mode; otherwise a fault is a refusal.
         return run(given.now());
     };
@@ -65,7 +65,7 @@ pub unsafe fn start<Function>(
     }
     let again = || state.again_after(program.digest());
     // SAFETY: the caller's promise.
-    let result = unsafe { environment::with(&equipment.guard, given.now(), coverage, again, run) };
+    let result = unsafe { environment::with(&client.guard, given.now(), coverage, again, run) };
     let result = result.unwrap_or(Err(libc::EPERM));
     if state.is_sealed && has_failed(result, libc::EPERM) && sys::is_hidden() {
         // The keeper tells of every refusal whose process it can read.
@@ -95,10 +95,10 @@ unsafe fn keeps_off(state: &State, program: &Program<'_>, given: Given) -> bool 
     if !state.again.as_ref().is_some_and(Again::is_near) {
         return false;
     }
-    let Ok(equipment) = &state.equipment else { return false };
+    let Ok(client) = &state.client else { return false };
     state.keeps_off(program.digest())
         // SAFETY: the caller's promise.
-        && unsafe { equipment.guard.survey(given.now(), None) } != Survey::Intact
+        && unsafe { client.guard.survey(given.now(), None) } != Survey::Intact
 }
 
 /// Tells of a program that the library keeps off, where that makes a difference.
@@ -178,9 +178,8 @@ pub fn start_in_own_environment<Function, R>(
     let run = || Ok(run(find(&state.real).ok_or(libc::ENOSYS)?));
     let Some(pass) = pass.filter(|_| state.mode != Mode::Disabled) else { return run() };
     let coverage = pass(state)?;
-    let Ok(equipment) = &state.equipment else { return run() };
-    os::in_own_environment(&equipment.guard, coverage, run)
-        .unwrap_or_else(|NoMemory| Err(libc::EPERM))
+    let Ok(client) = &state.client else { return run() };
+    os::in_own_environment(&client.guard, coverage, run).unwrap_or_else(|NoMemory| Err(libc::EPERM))
 }
 
 /// Whether a program may run: its coverage, or the error number with which it may not.
@@ -241,8 +240,8 @@ fn pass(
     let question = &question;
     let begun = if state.debug { sys::now_us() } else { 0 };
     let mut reader = Reader::default();
-    let outcome = match &state.equipment {
-        Ok(equipment) => connection::ask(state, equipment, is_own, question, &mut reader),
+    let outcome = match &state.client {
+        Ok(client) => connection::ask(state, client, is_own, question, &mut reader),
         Err(why) => Outcome::Fault(why),
     };
     // Where the library can reach nobody, the keeper still can, who is asked about the line's shell.

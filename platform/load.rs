@@ -15,7 +15,7 @@ use crate::missed::Missed;
 use crate::os::sys::{self, Address};
 use crate::os::{self, Real};
 use crate::resolver;
-use crate::state::{Equipment, State, Ways};
+use crate::state::{ClientConfig, State, Ways};
 
 /// Handed to children, so that they do not look in vain as well.
 const UNRESOLVED: &[u8] = b"unresolved";
@@ -63,22 +63,22 @@ pub fn state(settings: &Settings<'_>, found: &Found<'_>, room: Option<Room<'stat
         is_sealed,
         again: found.again,
         pid,
-        equipment: match room {
+        client: match room {
             // Nothing is asked, nor looked up.
             None => Err("disabled"),
-            Some(room) => equipment(settings, found.preload.unwrap_or_default(), pid, ask_ms, room),
+            Some(room) => client(settings, found.preload.unwrap_or_default(), pid, ask_ms, room),
         },
         real: Real::find(),
     }
 }
 
-fn equipment(
+fn client(
     settings: &Settings<'_>,
     preload: &[u8],
     pid: i32,
     ask_ms: Option<u32>,
     room: Room<'static>,
-) -> Result<Equipment, &'static str> {
+) -> Result<ClientConfig, &'static str> {
     let Room { mut arena, ways } = room;
     let arena = &mut arena;
     let urls = Urls::parse(settings.url).map_err(|error| error.0)?;
@@ -110,7 +110,7 @@ fn equipment(
     }
     let settings = Settings { session: Some(session), address: resolved, ..*settings };
     let guard = guard(&settings, preload, arena).map_err(|Full| TOO_LONG)?;
-    Ok(Equipment { ways, preamble, guard })
+    Ok(ClientConfig { ways, preamble, guard })
 }
 
 /// What children must have: the values that count here, whatever the variables said.

@@ -103,13 +103,13 @@ fn read() -> Option<&'static State> {
 /// one interrupted it, and waiting would be for ever.
 fn wait_for_other() -> Option<&'static State> {
     const LONGEST_WAIT_MS: u32 = 200;
-    let mut patience = sys::Patience::new(LONGEST_WAIT_MS);
+    let mut deadline = sys::Deadline::new(LONGEST_WAIT_MS);
     loop {
         let state = STATE.load(Ordering::Acquire);
         if !state.is_null() {
             // SAFETY: as in [`state`].
             return unsafe { state.as_ref() };
         }
-        patience.pause(1).ok()?;
+        deadline.pause(1).ok()?;
     }
 }

@@ -7,7 +7,7 @@ use rampart_core::settings::{Mode, Settings};
 use rampart_core::verdict::{Outcome, Verdict};
 
 use crate::os::{stderr, sys};
-use crate::state::{Equipment, State};
+use crate::state::{ClientConfig, State};
 
 /// Tells that a command runs though nobody could be asked.
 #[cold]
@@ -54,7 +54,7 @@ pub fn check<'q>(
         Command::Program { .. } => b"program",
         Command::Line(_) => b"line",
     };
-    let size = state.equipment.map_or(0, |equipment| question.body_length(&equipment.preamble));
+    let size = state.client.map_or(0, |client| question.body_length(&client.preamble));
     let result: &[u8] = match verdict {
         Verdict::Run => b"run",
         Verdict::Refuse => b"refuse",
@@ -88,8 +88,8 @@ pub fn load(state: &State, settings: &Settings<'_>) {
 #[cold]
 #[inline(never)]
 fn loaded(state: &State, settings: &Settings<'_>) {
-    let (key, value): (&[u8], &[u8]) = match &state.equipment {
-        Ok(Equipment { ways: [None, ..], .. }) => (b" unresolved=", settings.url),
+    let (key, value): (&[u8], &[u8]) = match &state.client {
+        Ok(ClientConfig { ways: [None, ..], .. }) => (b" unresolved=", settings.url),
         Ok(_) => (b" server=", settings.url),
         Err(why) => (b" off=", why.as_bytes()),
     };

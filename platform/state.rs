@@ -30,7 +30,7 @@ pub struct State {
     /// The process that read it; its forked and vforked children have another number.
     pub pid: i32,
     /// What a check needs, or why there can be none.
-    pub equipment: Result<Equipment, &'static str>,
+    pub client: Result<ClientConfig, &'static str>,
     /// The functions that the hooks stand in front of.
     pub real: Real,
 }
@@ -58,7 +58,7 @@ pub type Ways = [Option<Address>; MOST_URLS];
 
 /// What a check needs.
 #[derive(Clone, Copy)]
-pub struct Equipment {
+pub struct ClientConfig {
     /// The ways to the policy server, in the order in which they are tried; none if its name
     /// could not be resolved.
     pub ways: &'static Ways,

@@ -147,7 +147,7 @@ impl Evaluator {
         } else {
             Candidates::Line(self.index.candidates(&lower))
         };
-        let bench = Bench {
+        let evaluation = Evaluation {
             evaluator: self,
             call,
             parts,
@@ -156,7 +156,7 @@ impl Evaluator {
             memory,
             now: call.now.unwrap_or_else(SystemTime::now),
         };
-        let holding = bench.holding();
+        let holding = evaluation.holding();
         let decision = self.decide(&holding, parts);
         // What holds once is spent by the call that it decides.
         if let Some(because) = &decision.because
@@ -314,7 +314,7 @@ struct Found<'a> {
 }
 
 /// One call before the rules.
-struct Bench<'a> {
+struct Evaluation<'a> {
     evaluator: &'a Evaluator,
     call: &'a Call<'a>,
     parts: &'a Parts,
@@ -324,7 +324,7 @@ struct Bench<'a> {
     now: SystemTime,
 }
 
-impl<'a> Bench<'a> {
+impl<'a> Evaluation<'a> {
     /// The first rule of each policy that holds, in the order of evaluation.
     fn holding(&self) -> Vec<Holding<'a>> {
         let mut holding: Vec<Holding<'a>> = Vec::new();
@@ -345,7 +345,7 @@ impl<'a> Bench<'a> {
             }
             let rule = &policy.rules[entry.rule];
             let judge = Judge {
-                bench: self,
+                evaluation: self,
                 policy,
                 rule,
                 when: &rule.when,
@@ -389,7 +389,7 @@ impl<'a> Bench<'a> {
 
 /// One rule before one call.
 struct Judge<'b, 'a> {
-    bench: &'b Bench<'a>,
+    evaluation: &'b Evaluation<'a>,
     policy: &'a Policy,
     rule: &'a Rule,
     when: &'a When,
@@ -401,10 +401,12 @@ struct Judge<'b, 'a> {
 impl<'a> Judge<'_, 'a> {
     fn holds(&self) -> Option<Found<'a>> {
         let conditions = self.entry.patterns.start..self.entry.texts.end;
-        if !conditions.is_empty() && self.bench.worth.line().within(conditions).next().is_none() {
+        if !conditions.is_empty()
+            && self.evaluation.worth.line().within(conditions).next().is_none()
+        {
             return None;
         }
-        if !self.bench.is_in_force(self.rule, self.policy) {
+        if !self.evaluation.is_in_force(self.rule, self.policy) {
             return None;
         }
         let found = match (self.entry.about, self.rule.action >= Action::Ask) {
@@ -414,11 +416,11 @@ impl<'a> Judge<'_, 'a> {
         }?;
         // A rule that counts holds from its bound on, for what it would hold for.
         let counted = |bounds| {
-            self.bench.memory.count(
+            self.evaluation.memory.count(
                 &self.policy.name,
                 self.earlier.len() + 1,
                 bounds,
-                self.bench.now,
+                self.evaluation.now,
             )
         };
         self.when.count.is_none_or(counted).then_some(found)
@@ -427,14 +429,14 @@ impl<'a> Judge<'_, 'a> {
     /// A restricting rule holds if a part meets it that nothing excuses. Where a part and
     /// a part of that part meet it, the inner one has to be excused.
     fn restricts(&self) -> Option<Found<'a>> {
-        let parts = self.bench.parts;
+        let parts = self.evaluation.parts;
         if self.is_about_all() && self.when.assigned.is_none() {
             return self.restricts_all();
         }
         let conditions = self.entry.patterns.start..self.entry.texts.end;
         let mut met_inside = vec![false; parts.len()];
         // From the last to the first: what a part is made of comes before the part.
-        for part in self.bench.worth.parts(&conditions, parts.len()).into_iter().rev() {
+        for part in self.evaluation.worth.parts(&conditions, parts.len()).into_iter().rev() {
             let Some(met) = self.met(part) else { continue };
             let mut around = parts.part(part).parent;
             while let Some(outer) = around.filter(|outer| !met_inside[*outer]) {
@@ -451,30 +453,30 @@ impl<'a> Judge<'_, 'a> {
     /// A rule about every command has every command to be excused, wrappers as well.
     fn restricts_all(&self) -> Option<Found<'a>> {
         let of_commands = |part: &usize| {
-            matches!(self.bench.parts.part(*part).kind, Kind::Command | Kind::Wrapper)
+            matches!(self.evaluation.parts.part(*part).kind, Kind::Command | Kind::Wrapper)
         };
-        let mut commands = (0..self.bench.parts.len()).filter(of_commands).peekable();
+        let mut commands = (0..self.evaluation.parts.len()).filter(of_commands).peekable();
         let excusable = !self.when.not_matches.is_empty() || !self.earlier.is_empty();
         let part = if commands.peek().is_some() && excusable {
             commands.find(|part| !self.excused(*part))?
         } else {
             0
         };
-        let (_, text, _) = self.bench.spellings(part).next()?;
+        let (_, text, _) = self.evaluation.spellings(part).next()?;
         Some(Found { pattern: first_pattern(self.when), text, sure: true })
     }
 
     /// A permitting rule holds if it permits every command in the line that does something
     /// of its own.
     fn permits(&self) -> Option<Found<'a>> {
-        let parts = self.bench.parts;
+        let parts = self.evaluation.parts;
         let found = || {
-            let (_, text, _) = self.bench.spellings(0).next()?;
+            let (_, text, _) = self.evaluation.spellings(0).next()?;
             Some(Found { pattern: first_pattern(self.when), text, sure: true })
         };
         let all =
             self.is_about_all() && self.when.not_matches.is_empty() && self.when.assigned.is_none();
-        if all || self.bench.is_literally(self.when) {
+        if all || self.evaluation.is_literally(self.when) {
             return found();
         }
         let commands =
@@ -483,11 +485,11 @@ impl<'a> Judge<'_, 'a> {
             if commands(Kind::Command).next().is_some() { Kind::Command } else { Kind::Wrapper };
         let readable = parts.unparsed.is_none() && commands(own).next().is_some();
         let as_written =
-            |part: &usize| self.bench.spellings(*part).any(|(.., faith)| faith.permits);
+            |part: &usize| self.evaluation.spellings(*part).any(|(.., faith)| faith.permits);
         let mut texts = commands(Kind::Text)
             .filter(|_| self.policy.about_texts && self.rule.action == Action::Allow)
             .filter(as_written);
-        let permitted = |part| self.bench.permitted(self.when, part);
+        let permitted = |part| self.evaluation.permitted(self.when, part);
         if readable && commands(own).all(permitted) && texts.all(permitted) {
             found()
         } else {
@@ -497,25 +499,28 @@ impl<'a> Judge<'_, 'a> {
 
     /// Whether a deed meets the rule that nothing excuses.
     fn deeds(&self, restricts: bool) -> Option<Found<'a>> {
-        let parts = self.bench.parts;
-        let worth = self.bench.worth.parts(&self.entry.patterns, parts.len());
+        let parts = self.evaluation.parts;
+        let worth = self.evaluation.worth.parts(&self.entry.patterns, parts.len());
         worth.into_iter().find_map(|part| {
             let Kind::Deed(verb) = parts.part(part).kind else { return None };
             if !self.policy.verbs.contains(&verb) || !self.text_met_around(part) {
                 return None;
             }
-            let worth = self.bench.worth.of(part).within(self.entry.patterns.clone());
+            let worth = self.evaluation.worth.of(part).within(self.entry.patterns.clone());
             let worth: Vec<usize> =
                 worth.map(|number| number - self.entry.patterns.start).collect();
             let found =
-                self.bench.deed_met(&self.when.deeds, verb, part, restricts, Some(&worth))?;
+                self.evaluation.deed_met(&self.when.deeds, verb, part, restricts, Some(&worth))?;
             let excused = restricts
                 && self.earlier.iter().any(|rule| {
                     rule.action < Action::Ask
-                        && self.bench.is_in_force(rule, self.policy)
+                        && self.evaluation.is_in_force(rule, self.policy)
                         && rule.when.count.is_none()
                         && (!rule.when.is_about_text() || self.permitted_around(&rule.when, part))
-                        && self.bench.deed_met(&rule.when.deeds, verb, part, false, None).is_some()
+                        && self
+                            .evaluation
+                            .deed_met(&rule.when.deeds, verb, part, false, None)
+                            .is_some()
                 });
             (!excused).then_some(found)
         })
@@ -529,13 +534,13 @@ impl<'a> Judge<'_, 'a> {
         let unconditional = self.when.matches.is_none()
             && self.when.contains.is_none()
             && self.when.assigned.is_none();
-        let mut around = self.bench.parts.part(part).parent;
+        let mut around = self.evaluation.parts.part(part).parent;
         // The innermost that meets them decides, as it does where there are no deeds.
         while let Some(part) = around {
             if unconditional || self.met(part).is_some() {
                 return !self.excused(part) && !self.excused_in_pieces(part);
             }
-            around = self.bench.parts.part(part).parent;
+            around = self.evaluation.parts.part(part).parent;
         }
         false
     }
@@ -543,18 +548,18 @@ impl<'a> Judge<'_, 'a> {
     /// Whether the command that does something is permitted, and what it is run by, or the
     /// line as it is.
     fn permitted_around(&self, when: &When, part: usize) -> bool {
-        let parts = self.bench.parts;
+        let parts = self.evaluation.parts;
         let around = |part: &usize| parts.part(*part).parent;
         let mut commands = std::iter::successors(around(&part), around)
             .filter(|part| parts.part(*part).kind == Kind::Command)
             .peekable();
-        commands.peek().is_some() && commands.all(|part| self.bench.permitted(when, part))
-            || self.bench.is_literally(when)
+        commands.peek().is_some() && commands.all(|part| self.evaluation.permitted(when, part))
+            || self.evaluation.is_literally(when)
     }
 
     /// Whether a command with several operands is excused with each of them.
     fn excused_in_pieces(&self, part: usize) -> bool {
-        let parts = self.bench.parts;
+        let parts = self.evaluation.parts;
         if parts.part(part).kind != Kind::Whole || self.when.not_matches.is_empty() {
             return false;
         }
@@ -576,18 +581,18 @@ impl<'a> Judge<'_, 'a> {
     /// Whether a part, in any spelling, meets the conditions on commands: one of the patterns
     /// or of the texts, and the variables.
     fn met(&self, part: usize) -> Option<Found<'a>> {
-        let kind = self.bench.parts.part(part).kind;
+        let kind = self.evaluation.parts.part(part).kind;
         if matches!(kind, Kind::Deed(_)) || kind == Kind::Text && !self.policy.about_texts {
             return None;
         }
         let assigned = self.when.assigned.as_ref().map(|names| {
             let of = |name: &&str| names.iter().any(|pattern| pattern.matches(name));
-            let around = self.bench.parts.part(part).parent;
-            self.bench
+            let around = self.evaluation.parts.part(part).parent;
+            self.evaluation
                 .parts
                 .assigned(part)
                 .find(of)
-                .or_else(|| self.bench.parts.assigned(around?).find(of))
+                .or_else(|| self.evaluation.parts.assigned(around?).find(of))
         });
         let name = match assigned {
             Some(None) => return None,
@@ -595,7 +600,7 @@ impl<'a> Judge<'_, 'a> {
             None => None,
         };
         if self.when.matches.is_none() && self.when.contains.is_none() {
-            let (_, text, _) = self.bench.spellings(part).next()?;
+            let (_, text, _) = self.evaluation.spellings(part).next()?;
             return name.map(|_| Found { pattern: first_pattern(self.when), text, sure: true });
         }
         self.pattern_met(part).or_else(|| self.contained(part))
@@ -608,20 +613,20 @@ impl<'a> Judge<'_, 'a> {
             About::Deeds => 0..0,
         };
         let of = |pattern: &'a Pattern| {
-            let mut spellings = self.bench.spellings(part);
+            let mut spellings = self.evaluation.spellings(part);
             let (_, text, faith) =
                 spellings.find(|(lower, text, _)| pattern.matches(self.cased(lower, text)))?;
             Some(Found {
                 pattern: &pattern.source,
                 text,
-                sure: faith.excuses || text == self.bench.call.command,
+                sure: faith.excuses || text == self.evaluation.call.command,
             })
         };
         if self.entry.about == About::Deeds {
             return patterns.iter().find_map(of);
         }
         let first = numbers.start;
-        self.bench
+        self.evaluation
             .worth
             .of(part)
             .within(numbers)
@@ -632,14 +637,14 @@ impl<'a> Judge<'_, 'a> {
         let texts = self.when.contains.as_ref()?;
         let of = |text: &'a Contained| {
             let (_, spelling, _) =
-                self.bench.spellings(part).find(|(_, spelling, _)| text.is_in(spelling))?;
+                self.evaluation.spellings(part).find(|(_, spelling, _)| text.is_in(spelling))?;
             Some(Found { pattern: &text.source, text: spelling, sure: true })
         };
         if self.entry.about == About::Deeds {
             return texts.iter().find_map(of);
         }
         let first = self.entry.texts.start;
-        self.bench
+        self.evaluation
             .worth
             .of(part)
             .within(self.entry.texts.clone())
@@ -654,22 +659,22 @@ impl<'a> Judge<'_, 'a> {
     /// Whether an exclusion, or a permitting rule that comes before, excuses the part.
     fn excused(&self, part: usize) -> bool {
         // The star of an exclusion for one command does not reach over a pipe.
-        let whole = self.bench.parts.part(part).kind == Kind::Whole;
+        let whole = self.evaluation.parts.part(part).kind == Kind::Whole;
         let exclusions = self.when.not_matches.iter();
         let mut exclusions = exclusions.filter(|pattern| !whole || pattern.source.contains('|'));
-        let as_it_runs = || self.bench.spellings(part).filter(|(_, _, faith)| faith.excuses);
+        let as_it_runs = || self.evaluation.spellings(part).filter(|(_, _, faith)| faith.excuses);
         exclusions.any(|pattern| as_it_runs().any(|(_, text, _)| pattern.matches(text)))
             || self.earlier.iter().any(|rule| {
                 rule.action < Action::Ask
                     && rule.when.deeds.is_empty()
                     && rule.when.count.is_none()
-                    && self.bench.is_in_force(rule, self.policy)
-                    && self.bench.permitted(&rule.when, part)
+                    && self.evaluation.is_in_force(rule, self.policy)
+                    && self.evaluation.permitted(&rule.when, part)
             })
     }
 }
 
-impl<'a> Bench<'a> {
+impl<'a> Evaluation<'a> {
     /// Whether a pattern without wildcards is the line as sent, whatever is in it.
     fn is_literally(&self, when: &When) -> bool {
         let sent = self.spellings(0).next().map(|(_, text, _)| text);

@@ -35,7 +35,7 @@ use crate::run::seal::{self, Asking, Judge, Manner, Plan};
 use crate::run::sealing::{self, Seal, Sealing};
 use crate::run::{daemons, default_server, embedded};
 #[cfg(target_os = "linux")]
-use crate::server::Bench;
+use crate::server::InProcess;
 use crate::token::Token;
 
 /// The variable that stands for `--ca`.
@@ -274,9 +274,9 @@ fn run_sealed(
 ) -> Result<std::convert::Infallible, Failure> {
     let text = |name: &OsStr| name.to_string_lossy().into_owned();
     let judge = || -> Result<Arc<dyn Judge>, Failure> {
-        let bench = server.own.as_ref().map(|own| {
+        let in_process = server.own.as_ref().map(|own| {
             let audit = Audit::open(&own.audit, own.durability);
-            Bench::new(arguments.mode, own.policies.clone(), audit, &own.home)
+            InProcess::new(arguments.mode, own.policies.clone(), audit, &own.home)
         });
         Ok(Arc::new(Asking::new(seal::Order {
             url: server.url.as_deref().unwrap_or_default(),
@@ -284,7 +284,7 @@ fn run_sealed(
             token: server.token.as_ref(),
             agent: text(&arguments.agent),
             session: text(session),
-            bench: bench.transpose()?,
+            in_process: in_process.transpose()?,
             enforces: arguments.mode == Mode::Enforce,
             manner: Manner::new(arguments.refusal.into(), crate::run::environment::is_silent()),
             timeout: relay::whole_patience(),

@@ -19,8 +19,8 @@ use super::fault::Fault;
 use crate::audit::{Audit, Record};
 use crate::mode::Mode;
 use crate::server::{
-    Answer, Asked, Asker, Desk, Endpoint, Handler, Hold, Itself, OnBehalf, Question, Server,
-    verdict_name,
+    Answer, ApprovalQueue, Asked, Asker, Endpoint, Handler, Hold, OnBehalf, OwnProcess, Place,
+    Question, Server, verdict_name,
 };
 
 /// So many questions are held by the server at once, each on a connection of its own; more are put
@@ -32,9 +32,9 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Passes questions on, but for what would end the relay itself.
 pub struct Relay {
     pub client: Client,
-    pub itself: Itself,
+    pub itself: OwnProcess,
     /// Where a question waits that the server leaves to the person here.
-    pub desk: Desk,
+    pub approval_queue: ApprovalQueue,
     /// What that person decides; there where the run waits for one.
     pub audit: Option<RefCell<Audit>>,
     /// How many questions the server holds.
@@ -48,7 +48,7 @@ pub struct Relay {
 impl Handler for Rc<Relay> {
     async fn answer(&self, asked: Asked) -> Answer {
         match asked.endpoint {
-            Endpoint::Approvals | Endpoint::Resolve => self.desk.hear(&asked),
+            Endpoint::Approvals | Endpoint::Resolve => self.approval_queue.hear(&asked),
             Endpoint::Preflight => self.preflight(asked.body, &asked.asker).await,
             Endpoint::Health => {
                 let told = self.ask(Endpoint::Health, asked.body).await;
@@ -61,12 +61,12 @@ impl Handler for Rc<Relay> {
 impl Relay {
     /// Has a server ask it until this is done.
     pub async fn serve(self, server: Server, until: impl Future<Output = ()>) {
-        self.desk.open(server.crowd());
+        self.approval_queue.open(server.connections());
         let relay = Rc::new(self);
         let until = async {
             until.await;
             // Who waits for a person is to have an answer before the relay is gone.
-            relay.desk.close();
+            relay.approval_queue.close();
         };
         server.run(Rc::clone(&relay), until).await;
         if let Some(audit) = &relay.audit {
@@ -86,7 +86,7 @@ impl Relay {
         if let Some(message) = self.itself.refuses_question(&body) {
             return refused(&message);
         }
-        let most = MOST_HELD.min(self.desk.places() / 2);
+        let most = MOST_HELD.min(self.approval_queue.places() / 2);
         let patience = patience(&body).filter(|_| self.audit.is_some() && self.held.get() < most);
         let Some(patience) = patience else {
             let told = self.ask(Endpoint::Preflight, without_patience(body)).await;
@@ -114,7 +114,7 @@ impl Relay {
         if !hold.say_held().await {
             return;
         }
-        self.desk.tell_of_another(question, asker.peer.pid);
+        self.approval_queue.tell_of_another(question, asker.peer.pid);
         while hold.is_there() {
             sleep(LOOK).await;
         }
@@ -131,7 +131,7 @@ impl Relay {
             unparsed: None,
         };
         let pid = asker.peer.pid;
-        if !self.desk.decide(question, pid, &mut decision, asker, |_, _| {}).await {
+        if !self.approval_queue.decide(question, pid, &mut decision, asker, |_, _| {}).await {
             return answer;
         }
         self.record(question, pid, &decision);
@@ -166,22 +166,6 @@ impl Relay {
         });
         audit.settle();
         audit.write();
-    }
-}
-
-/// One of a number that is given back.
-struct Place<'p>(&'p Cell<usize>);
-
-impl<'p> Place<'p> {
-    fn take(taken: &'p Cell<usize>) -> Self {
-        taken.set(taken.get() + 1);
-        Self(taken)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
     }
 }
 

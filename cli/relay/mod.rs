@@ -28,7 +28,7 @@ use crate::audit::{Audit, Durability};
 use crate::failure::{Failure, say};
 use crate::home::Home;
 use crate::run::own_server::{self, Access};
-use crate::server::{self, Desk, Endpoint, Itself, Server};
+use crate::server::{self, ApprovalQueue, Endpoint, OwnProcess, Server};
 use crate::token::Token;
 use crate::trust;
 use client::Client;
@@ -77,10 +77,11 @@ pub fn start(order: Order<'_>, home: &Home, library: &Path) -> Result<Access, Fa
     own_server::start(TITLE, home, library, file, reserved, |runtime| {
         hide_memory();
         let run = server::run_id()?;
-        let desk = Desk::new(&run);
+        let approval_queue = ApprovalQueue::new(&run);
         let audit = audit.map(RefCell::new);
         let (held, count) = (Cell::new(0), Cell::new(0));
-        let relay = Relay { client, itself: Itself::here(), desk, audit, held, run, count };
+        let relay =
+            Relay { client, itself: OwnProcess::here(), approval_queue, audit, held, run, count };
         runtime.block_on(try_out(&relay, consequence))?;
         Ok(async move |server: Server, until| relay.serve(server, until).await)
     })

@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use crate::processes::{self, Marks, of_tree};
-use crate::server::Crowd;
+use crate::server::Connections;
 
 /// How long to wait before each look for another process of the tree. Between
 /// `fork` and `exec`, and during an `exec`, a process cannot be recognised.
@@ -74,17 +74,17 @@ impl Tree {
         }
     }
 
-    /// Waits until there is no process of it left, and nobody in the crowd: who is
+    /// Waits until there is no process of it left, and nobody connected: who is
     /// connected may be one that could not be recognised.
-    pub async fn gone(self, crowd: &Crowd) {
+    pub async fn gone(self, connections: &Connections) {
         let mut watched = Some(self.watched);
         loop {
             if let Some(watched) = watched.take() {
                 watched.gone().await;
             }
-            let asker = || crowd.askers.living(self.marks.since);
+            let asker = || connections.askers.living(self.marks.since);
             watched = find(|| asker().or_else(|| of_tree(&self.marks))).await;
-            if watched.is_none() && crowd.is_empty() {
+            if watched.is_none() && connections.is_empty() {
                 return;
             }
         }

@@ -80,7 +80,7 @@ pub fn start<Run: AsyncFnOnce(Server, Until)>(
     let mut kept: Vec<RawFd> = listeners.iter().map(AsRawFd::as_raw_fd).collect();
     kept.extend(tree.descriptor().map(AsRawFd::as_raw_fd));
     kept.extend(file);
-    let birth = Birth { title, kept, directory: &directory };
+    let startup = Startup { title, kept, directory: &directory };
     let build = || {
         let runtime = server::runtime()?;
         let entered = runtime.enter();
@@ -90,11 +90,11 @@ pub fn start<Run: AsyncFnOnce(Server, Until)>(
         let told_to_end = ending_signal().map_err(cannot)?;
         drop(entered);
         let server = Server::new(listeners, token.clone(), reserved);
-        let crowd = server.crowd();
+        let connections = server.connections();
         let until = Box::pin(async move {
             tokio::select! {
                 () = told_to_end => {}
-                () = tree.gone(&crowd) => {}
+                () = tree.gone(&connections) => {}
             }
         });
         let run = build(&runtime)?;
@@ -104,7 +104,7 @@ pub fn start<Run: AsyncFnOnce(Server, Until)>(
             runtime.shutdown_background();
         })
     };
-    if !birth.become_parent(build)? {
+    if !startup.become_parent(build)? {
         return Err(Failure::new("the server of this run did not start; nothing was run"));
     }
     directory.leave_to_server();
@@ -133,14 +133,14 @@ fn listen_by_name() -> Result<Option<(UnixListener, String)>, Failure> {
 }
 
 /// How the server's process comes about.
-struct Birth<'b> {
+struct Startup<'b> {
     title: &'b CStr,
     /// The descriptors that it keeps.
     kept: Vec<RawFd>,
     directory: &'b PrivateDirectory,
 }
 
-impl Birth<'_> {
+impl Startup<'_> {
     /// Forks twice, so that the server is nobody's child: a command that waits for all
     /// its children must not wait for it. Gives whether the server is ready.
     fn become_parent<Run: FnOnce()>(

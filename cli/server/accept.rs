@@ -8,10 +8,10 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::task::{JoinSet, spawn_local, yield_now};
 use tokio::time::sleep;
 
+use super::admission::Admission;
 use super::answer::Handler;
 use super::connection;
-use super::crowd::Crowd;
-use super::door::Door;
+use super::connections::Connections;
 use super::listen::Listener;
 use crate::failure::Failure;
 use crate::token::Token;
@@ -41,48 +41,58 @@ pub fn runtime() -> Result<LocalRuntime, Failure> {
 pub struct Server {
     listeners: Vec<Listener>,
     token: Token,
-    crowd: Rc<Crowd>,
+    connections: Rc<Connections>,
 }
 
 impl Server {
     /// A server for those who show this token. So many descriptors are left to others.
     pub fn new(listeners: Vec<Listener>, token: Token, reserved: usize) -> Self {
-        Self { listeners, token, crowd: Crowd::new(reserved) }
+        Self { listeners, token, connections: Connections::new(reserved) }
     }
 
     /// Those who will be connected to it.
-    pub fn crowd(&self) -> Rc<Crowd> {
-        Rc::clone(&self.crowd)
+    pub fn connections(&self) -> Rc<Connections> {
+        Rc::clone(&self.connections)
     }
 
     /// Serves until this is done, and then sends the answers that are under way.
     pub async fn run<H: Handler>(self, handler: H, until: impl Future<Output = ()>) {
-        let Self { listeners, token, crowd } = self;
-        let door = Rc::new(Door::new(token, handler));
+        let Self { listeners, token, connections } = self;
+        let admission = Rc::new(Admission::new(token, handler));
         let mut accepting = JoinSet::new();
         for listener in listeners {
-            accepting.spawn_local(accept(listener, Rc::clone(&crowd), Rc::clone(&door)));
+            accepting.spawn_local(accept(listener, Rc::clone(&connections), Rc::clone(&admission)));
         }
         tokio::select! {
             () = until => {}
-            () = crowd.watch() => {}
+            () = connections.watch() => {}
         }
         accepting.shutdown().await;
-        crowd.finish(ENDING_TIME).await;
+        connections.finish(ENDING_TIME).await;
     }
 }
 
 /// Lets everybody in who comes, for ever.
-async fn accept<H: Handler>(listener: Listener, crowd: Rc<Crowd>, door: Rc<Door<H>>) {
+async fn accept<H: Handler>(
+    listener: Listener,
+    connections: Rc<Connections>,
+    admission: Rc<Admission<H>>,
+) {
     loop {
         for _ in 0..ACCEPTS_A_TURN {
             match listener.accept().await {
                 Ok(arrival) => {
-                    crowd.place().await;
-                    spawn_local(connection::converse(arrival, crowd.enter(), Rc::clone(&door)));
+                    connections.place().await;
+                    spawn_local(connection::converse(
+                        arrival,
+                        connections.enter(),
+                        Rc::clone(&admission),
+                    ));
                 }
                 Err(error) if is_of_the_client(&error) => {}
-                Err(error) if error.raw_os_error() == Some(libc::EMFILE) && crowd.make_place() => {
+                Err(error)
+                    if error.raw_os_error() == Some(libc::EMFILE) && connections.make_place() =>
+                {
                     break;
                 }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
@@ -171,9 +181,9 @@ mod tests {
             let listener = Listener::unix(listener).unwrap();
             drop(entered);
             let server = Server::new(vec![listener], Token::new("t").unwrap(), 0);
-            let crowd = server.crowd();
+            let connections = server.connections();
             runtime.block_on(server.run(Faulty, async { drop(ended.await) }));
-            crowd.is_empty()
+            connections.is_empty()
         });
         let whole = |answer: &str, question: &str| {
             assert!(answer.starts_with("HTTP/1.1 200 "), "{question}: {answer:?}");

@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv};
 use nix::unistd::Pid;
 
-use super::crowd::Visit;
+use super::connections::Visit;
 use super::pending::Hold;
 use super::stream::{Peer, Stream};
 use crate::processes;

@@ -12,10 +12,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::admission::Admission;
 use super::answer::{Handler, Refusal, TOO_SLOW};
 use super::asker::Asker;
-use super::crowd::{Phase, Visitor, Word};
-use super::door::Door;
+use super::connections::{Phase, Visitor, Word};
 use super::stream::{Arrival, Stream, Wire};
 
 /// The longest head. Also what of a connection is read or written at a time, so that
@@ -25,7 +25,7 @@ const BUFFER_BYTES: usize = 8 * 1024;
 const PIECE_BYTES: usize = 4096;
 
 /// Answers a client's requests, one after the other, until one of the two goes.
-pub async fn converse<H: Handler>(arrival: Arrival, visitor: Visitor, door: Rc<Door<H>>) {
+pub async fn converse<H: Handler>(arrival: Arrival, visitor: Visitor, admission: Rc<Admission<H>>) {
     let stream = tokio::select! {
         biased;
         // What is no TLS gets no answer.
@@ -38,7 +38,7 @@ pub async fn converse<H: Handler>(arrival: Arrival, visitor: Visitor, door: Rc<D
     let mut wire = Wire::new(stream, Rc::clone(&visitor));
     loop {
         // What it takes to speak HTTP is given back before it rests.
-        let spoken = Box::pin(speak(wire, &asker, &visitor, &door)).await;
+        let spoken = Box::pin(speak(wire, &asker, &visitor, &admission)).await;
         let Some(mut rested) = spoken else { return };
         if !matches!(rest(&mut rested, &visitor).await, Ok(true)) {
             return;
@@ -52,10 +52,10 @@ async fn speak<H: Handler>(
     wire: Wire,
     asker: &Asker,
     visitor: &Visitor,
-    door: &Door<H>,
+    admission: &Admission<H>,
 ) -> Option<Wire> {
     let service = service_fn(|request| {
-        let answer = door.answer(request, asker, visitor);
+        let answer = admission.answer(request, asker, visitor);
         // To be had back before its end, a connection has to be one that can be moved.
         Box::pin(async { Ok::<_, Infallible>(answer.await) })
     });

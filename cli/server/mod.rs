@@ -5,28 +5,29 @@
 //! else waits for it.
 //!
 //! A question goes this way: [`listen`] gives a socket, [`accept`] lets a client in by it,
-//! [`crowd`] gives it a place among the others and the deadlines, [`connection`] speaks HTTP
-//! with it, [`door`] sees whether it may be asked and reads it whole, and the [`Handler`]
+//! [`connections`] gives it a place among the others and the deadlines, [`connection`] speaks HTTP
+//! with it, [`admission`] sees whether it may be asked and reads it whole, and the [`Handler`]
 //! answers.
 
 mod accept;
+mod admission;
 mod answer;
 mod approval;
+mod approval_queue;
 mod asker;
 mod askers;
-#[cfg(target_os = "linux")]
-mod bench;
 mod connection;
-mod crowd;
-mod desk;
-mod door;
-mod itself;
+mod connections;
+#[cfg(target_os = "linux")]
+mod in_process;
 pub mod listen;
 mod local;
-mod notes;
+mod notifications;
+mod own_process;
 mod pending;
 mod person;
 mod pipes;
+mod place;
 mod policy;
 mod question;
 mod reload;
@@ -38,13 +39,14 @@ mod webhook;
 pub use accept::{Server, runtime};
 pub use answer::{Answer, Asked, Endpoint, Handler};
 pub use approval::{Reply, Scope, Waiting};
+pub use approval_queue::{ApprovalQueue, OnBehalf};
 pub use asker::Asker;
+pub use connections::Connections;
 #[cfg(target_os = "linux")]
-pub use bench::Bench;
-pub use crowd::Crowd;
-pub use desk::{Desk, OnBehalf};
-pub use itself::Itself;
+pub use in_process::InProcess;
+pub use own_process::OwnProcess;
 pub use pending::Hold;
+pub use place::Place;
 pub use policy::{Policy, run_id};
 #[cfg(target_os = "linux")]
 pub use question::{Params, Text};

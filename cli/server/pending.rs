@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant as Moment, interval, sleep_until};
 
 use super::approval::{Reply, Scope, Waiting};
-use super::itself::same_command;
-use super::notes::Notes;
+use super::notifications::Notifications;
+use super::own_process::same_command;
 use crate::processes;
 
 /// So many questions wait at once; more are not asked.
@@ -85,7 +85,7 @@ pub struct Pending {
     over: RefCell<VecDeque<(String, String)>>,
     grants: RefCell<Vec<Grant>>,
     ended: Cell<bool>,
-    notes: Notes,
+    notifications: Notifications,
 }
 
 impl Pending {
@@ -98,7 +98,7 @@ impl Pending {
             over: RefCell::default(),
             grants: RefCell::default(),
             ended: Cell::new(false),
-            notes: Notes::default(),
+            notifications: Notifications::default(),
         }
     }
 
@@ -249,7 +249,7 @@ impl Pending {
 
     /// Tells the person here of a question that somebody else is to answer.
     pub fn tell_of_another(&self, waiting: Waiting) {
-        self.notes.tell(waiting, 1);
+        self.notifications.tell(waiting, 1);
     }
 
     fn tell(&self, number: u64, announce: impl FnOnce(&Waiting)) {
@@ -257,7 +257,7 @@ impl Pending {
         if let Some(entry) = entries.get(&number) {
             let waiting = entry.now();
             announce(&waiting);
-            self.notes.tell(waiting, entries.len());
+            self.notifications.tell(waiting, entries.len());
         }
     }
 }

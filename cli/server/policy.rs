@@ -20,11 +20,12 @@ use tokio::time::{interval, sleep};
 use super::accept::Server;
 use super::answer::{Answer, Asked, Endpoint, Handler, TOO_MANY};
 use super::approval::Waiting;
+use super::approval_queue::ApprovalQueue;
 use super::asker::Asker;
-use super::desk::Desk;
-use super::itself::Itself;
+use super::own_process::OwnProcess;
 use super::pending::Hold;
 use super::pipes::Pipes;
+use super::place::Place;
 use super::question::{Question, Verdict, verdict_name};
 use super::reload::Reload;
 use super::webhook::Webhook;
@@ -55,7 +56,7 @@ const FAULT: &str = "the policy engine failed on this command, so it is refused;
 /// The policy in force, and the audit of what it decides.
 pub struct Policy {
     mode: Mode,
-    itself: Arc<Itself>,
+    itself: Arc<OwnProcess>,
     pipes: Arc<Mutex<Pipes>>,
     rules: RefCell<Reload>,
     audit: RefCell<Audit>,
@@ -70,7 +71,7 @@ pub struct Policy {
     /// How many long questions clients wait for.
     long: Cell<usize>,
     /// Where a question waits for a person.
-    desk: Desk,
+    approval_queue: ApprovalQueue,
     webhook: Arc<Webhook>,
 }
 
@@ -84,12 +85,12 @@ impl Policy {
         audit::prepare();
         Ok(Rc::new(Self {
             mode,
-            itself: Arc::new(Itself::here()),
+            itself: Arc::new(OwnProcess::here()),
             pipes: Arc::default(),
             rules: RefCell::new(rules),
             audit: RefCell::new(audit),
             unwritten: Notify::new(),
-            desk: Desk::new(&run),
+            approval_queue: ApprovalQueue::new(&run),
             webhook: Arc::default(),
             run,
             count: Cell::new(0),
@@ -100,11 +101,11 @@ impl Policy {
 
     /// Has a server ask it until this is done.
     pub async fn serve(self: &Rc<Self>, server: Server, until: impl Future<Output = ()>) {
-        self.desk.open(server.crowd());
+        self.approval_queue.open(server.connections());
         let until = async {
             until.await;
             // Who waits for a person is to have an answer before the server is gone.
-            self.desk.close();
+            self.approval_queue.close();
         };
         tokio::select! {
             () = server.run(Rc::clone(self), until) => {}
@@ -150,7 +151,8 @@ impl Policy {
             case.announce(&question, decision, Some(waiting));
         };
         let pid = case.pid;
-        let is_told = self.desk.decide(&question, pid, &mut decision, hold, announce).await;
+        let is_told =
+            self.approval_queue.decide(&question, pid, &mut decision, hold, announce).await;
         if !is_told {
             case.announce(&question, &decision, None);
         }
@@ -297,24 +299,8 @@ impl Handler for Rc<Policy> {
         match asked.endpoint {
             Endpoint::Preflight => self.preflight(asked.body, &asked.asker).await,
             Endpoint::Health => self.health(),
-            Endpoint::Approvals | Endpoint::Resolve => self.desk.hear(&asked),
+            Endpoint::Approvals | Endpoint::Resolve => self.approval_queue.hear(&asked),
         }
-    }
-}
-
-/// One of a number that is given back.
-struct Place<'p>(&'p Cell<usize>);
-
-impl<'p> Place<'p> {
-    fn take(taken: &'p Cell<usize>) -> Self {
-        taken.set(taken.get() + 1);
-        Self(taken)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
     }
 }
 
@@ -343,7 +329,7 @@ pub struct Case {
     pub policies: PolicySet,
     pub projects: Option<Arc<Projects>>,
     pub spent: Arc<Spent>,
-    pub itself: Arc<Itself>,
+    pub itself: Arc<OwnProcess>,
     pub pipes: Arc<Mutex<Pipes>>,
     pub webhook: Arc<Webhook>,
     pub mode: Mode,
@@ -406,7 +392,7 @@ impl Case {
             Mode::Disabled => unexplained(Action::Allow, ""),
             Mode::Enforce | Mode::Monitor => judge(|| match self.itself.refuses(call.command) {
                 Some(message) => {
-                    let matched = vec![Itself::POLICY.to_owned()];
+                    let matched = vec![OwnProcess::POLICY.to_owned()];
                     Decision { matched, ..unexplained(Action::Deny, &message) }
                 }
                 None => self.decision(question),

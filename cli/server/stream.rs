@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::Accept;
 use tokio_rustls::server::TlsStream;
 
-use super::crowd::{Phase, Visit};
+use super::connections::{Phase, Visit};
 use super::local::Local;
 use crate::owner;
 use crate::processes;

@@ -38,10 +38,10 @@ pub unsafe fn posix_spawn(
         ARE_SEEN.store(true, Ordering::Relaxed);
         let Some(original) = state.real.posix_spawn() else { return libc::ENOSYS };
         let run = |envp: Strings| original(pid, path, actions, attributes, argv, envp.cast());
-        match &state.equipment {
-            Ok(equipment) => {
+        match &state.client {
+            Ok(client) => {
                 let again = || state.again_after(0);
-                environment::with(&equipment.guard, envp.cast(), SHELL_COVERAGE, again, run)
+                environment::with(&client.guard, envp.cast(), SHELL_COVERAGE, again, run)
                     .unwrap_or(libc::ENOMEM)
             }
             Err(_) => run(envp.cast()),

@@ -157,14 +157,14 @@ unsafe fn by_shell(
         };
     }
     let list = list.as_ptr();
-    let Some((state, equipment)) =
-        once::state().and_then(|state| Some((state, state.equipment.as_ref().ok()?)))
+    let Some((state, client)) =
+        once::state().and_then(|state| Some((state, state.client.as_ref().ok()?)))
     else {
         return attempt(SHELL, list, envp);
     };
     let again = || state.again_after(0);
     let run = |envp| attempt(SHELL, list, envp);
     // SAFETY: the caller's promise.
-    unsafe { environment::with(&equipment.guard, envp, SHELL_COVERAGE, again, run) }
+    unsafe { environment::with(&client.guard, envp, SHELL_COVERAGE, again, run) }
         .unwrap_or(libc::ENOMEM)
 }

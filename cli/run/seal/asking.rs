@@ -18,12 +18,12 @@ use rampart_core::url::{Server, Url};
 use rampart_core::verdict::{Outcome, Unreachable};
 use serde_json::json;
 
-use super::supervisor::{Judge, Verdict};
+use super::judge::{Judge, Verdict};
 use super::telling::Manner;
 use super::tracee::Program;
 use crate::command_line::command_line;
 use crate::failure::Failure;
-use crate::server::{Bench, Params, Question, Text};
+use crate::server::{InProcess, Params, Question, Text};
 use crate::token::Token;
 
 /// A longer question takes longer than to have another thread wait for the next.
@@ -39,7 +39,7 @@ pub struct Order<'o> {
     pub agent: String,
     pub session: String,
     /// The run's own policy; the server is left what a person is to be asked.
-    pub bench: Option<Arc<Bench>>,
+    pub in_process: Option<Arc<InProcess>>,
     /// Whether what is denied is refused.
     pub enforces: bool,
     /// How refusals are told.
@@ -56,7 +56,7 @@ pub struct Asking {
     head: String,
     agent: String,
     session: String,
-    bench: Option<Arc<Bench>>,
+    in_process: Option<Arc<InProcess>>,
     enforces: bool,
     manner: Manner,
     timeout: Duration,
@@ -132,10 +132,10 @@ impl Asking {
             head.extend(["Authorization: Bearer ", token.reveal(), "\r\n"]);
         }
         head += "Content-Type: application/json\r\nContent-Length: ";
-        let Order { agent, session, bench, enforces, manner, timeout, ask_ms, .. } = order;
+        let Order { agent, session, in_process, enforces, manner, timeout, ask_ms, .. } = order;
         let ask_ms = ask_ms.filter(|_| enforces);
         let kept = Mutex::default();
-        Ok(Self { ways, head, agent, session, bench, enforces, manner, timeout, ask_ms, kept })
+        Ok(Self { ways, head, agent, session, in_process, enforces, manner, timeout, ask_ms, kept })
     }
 
     /// The question of this process's own policy.
@@ -291,8 +291,9 @@ impl Judge for Asking {
         if about.command.len() > LONG_BYTES {
             slow();
         }
-        let bench = self.bench.as_ref();
-        let judged = bench.and_then(|bench| judge_here(bench, &self.question(thread, &about)));
+        let in_process = self.in_process.as_ref();
+        let judged = in_process
+            .and_then(|in_process| judge_here(in_process, &self.question(thread, &about)));
         let (outcome, answer) = judged.unwrap_or_else(|| {
             slow();
             let mut reader = Reader::default();
@@ -314,8 +315,8 @@ impl Judge for Asking {
             found.trim_end(),
             if self.enforces { "; it was ended" } else { "" }
         );
-        if let Some(bench) = &self.bench {
-            bench.note("changed-in-between", &message);
+        if let Some(in_process) = &self.in_process {
+            in_process.note("changed-in-between", &message);
         } else {
             // The server's audit has what it is asked about.
             let about = About { command: found, cwd: None, pipes: [None, None] };
@@ -325,25 +326,25 @@ impl Judge for Asking {
     }
 
     fn finish(&self) {
-        self.bench.iter().for_each(|bench| bench.finish());
+        self.in_process.iter().for_each(|in_process| in_process.finish());
     }
 
     fn judge_unreadable(&self, thread: Pid, why: Errno) -> Verdict {
-        if let Some(bench) = &self.bench {
+        if let Some(in_process) = &self.in_process {
             let became = if self.enforces { "was refused" } else { "runs unchecked" };
             let message = format!(
                 "what process {thread} wanted to start {became}, for it cannot be read: {}",
                 why.desc()
             );
-            bench.note("unreadable", &message);
+            in_process.note("unreadable", &message);
         }
         if self.enforces { Verdict::Refused(None) } else { Verdict::Allowed }
     }
 }
 
 /// `None`: that is for the server.
-fn judge_here(bench: &Bench, question: &Question<'_>) -> Option<(Outcome, Answer)> {
-    let verdict = bench.decide(question)?;
+fn judge_here(in_process: &InProcess, question: &Question<'_>) -> Option<(Outcome, Answer)> {
+    let verdict = in_process.decide(question)?;
     if verdict.allowed {
         return Some((Outcome::Allowed, Answer::EMPTY));
     }

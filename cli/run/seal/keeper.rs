@@ -23,8 +23,9 @@ use nix::unistd::{ForkResult, Pid, chdir, fork, getpid, getppid, setsid};
 
 use super::channel::{Channel, Message};
 use super::filter;
+use super::judge::Judge;
 use super::signals;
-use super::supervisor::{Judge, Start, Supervisor};
+use super::supervisor::{Start, Supervisor};
 use super::waiter;
 use crate::failure::Failure;
 use crate::processes;
@@ -137,15 +138,15 @@ fn keep(
     let keeper = Arc::new(Keeper { typed, command, handle, was_stopped: AtomicBool::new(false) });
     let own = Arc::new(own);
     let starting = Starting { command, channel: Mutex::new(Some(Arc::clone(&own))) };
-    let crew = Supervisor::prepare(Arc::clone(&judge), Box::new(starting));
+    let workers = Supervisor::prepare(Arc::clone(&judge), Box::new(starting));
     std::thread::scope(|scope| {
         let stand_in = Arc::clone(&keeper);
         scope.spawn(move || stand_in.watch(waiter));
-        let is_begun = crew.is_ok_and(|crew| {
+        let is_begun = workers.is_ok_and(|workers| {
             told.and_then(|()| tell_threads(&own)).is_ok()
                 && match own.receive() {
                     Ok(Some((Message::Listener, Some(listener)))) => {
-                        Supervisor::begin(&crew, listener);
+                        Supervisor::begin(&workers, listener);
                         own.send(Message::GoOn, None).is_ok()
                     }
                     // It has said why, and ends.

@@ -6,7 +6,7 @@
 //!    that it starts, whatever they do to their environment;
 //! 2. [`keeper`] is the parent of that process, and [`waiter`] stands for it towards whoever
 //!    typed the command; they speak over a [`channel`];
-//! 3. [`supervisor`] with its [`crew`] takes what the kernel asks, [`tracee`] (with [`memory`]) reads what is to
+//! 3. [`supervisor`] with its [`workers`] takes what the kernel asks, [`tracee`] (with [`memory`]) reads what is to
 //!    be started, [`asking`] has that decided, [`telling`] says why something is
 //!    refused, on the stderr that it would have had. [`review`] looks after what was allowed.
 //!
@@ -17,8 +17,8 @@
 
 mod asking;
 mod channel;
-mod crew;
 mod filter;
+mod judge;
 mod keeper;
 mod memory;
 mod review;
@@ -27,6 +27,7 @@ mod supervisor;
 mod telling;
 mod tracee;
 mod waiter;
+mod workers;
 
 use std::io::{Read as _, Write as _};
 
@@ -35,8 +36,8 @@ use nix::sys::prctl;
 use nix::unistd::{ForkResult, fork};
 
 pub use asking::{Asking, Order};
+pub use judge::Judge;
 pub use keeper::{Plan, run};
-pub use supervisor::Judge;
 pub use telling::Manner;
 
 use crate::run::own_server::exit;

@@ -21,9 +21,9 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::unistd::{Pid, SysconfVar, getpid, sysconf};
 
+use super::judge::Judge;
 use super::memory::Memory;
 use super::signals;
-use super::supervisor::Judge;
 use super::telling;
 use super::tracee::Started;
 use crate::processes;

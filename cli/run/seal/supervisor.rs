@@ -1,7 +1,7 @@
 //! Answers the kernel (`seccomp_unotify(2)`): reads what a process wants to start, has it
 //! decided, lets it go on or refuses it.
 //!
-//! A [`Crew`] takes the questions up, so that a slow answer delays nobody else's.
+//! [`Workers`] take the questions up, so that a slow answer delays nobody else's.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
@@ -17,39 +17,16 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
-use super::crew::{Crew, Work};
 use super::filter::{Abi, Call};
+use super::judge::{Judge, Verdict};
 use super::review::Review;
 use super::telling::{self, Telling};
-use super::tracee::{Fault, Program, Started, Waiting};
+use super::tracee::{Fault, Started, Waiting};
+use super::workers::{Work, Workers};
 
 /// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP` (linux/seccomp.h, since Linux 6.6): who waits for an
 /// answer runs on the processor of who gives it.
 const SYNC_WAKE_UP: u64 = 1;
-
-/// What was decided about a program.
-pub enum Verdict {
-    Allowed,
-    /// With what is told of it, where somebody can be told.
-    Refused(Option<Telling>),
-}
-
-/// Decides about programs.
-pub trait Judge: Send + Sync {
-    /// Whether this thread may start this program. It may take its time once it has called
-    /// `slow`: other questions are decided meanwhile, on other threads.
-    fn judge(&self, thread: Pid, program: &Program, slow: &dyn Fn()) -> Verdict;
-
-    /// Whether a program may start that cannot be read, for this reason.
-    fn judge_unreadable(&self, thread: Pid, why: Errno) -> Verdict;
-
-    /// Notes that a process has started something else than what it was allowed; whether it is
-    /// to be ended.
-    fn differs(&self, process: Pid, allowed: &[u8], started: &[u8]) -> bool;
-
-    /// Does all that has to be done before this process ends.
-    fn finish(&self);
-}
 
 /// Whether the command itself still has to be started, which is not asked about.
 pub trait Start: Send + Sync {
@@ -81,24 +58,24 @@ impl Supervisor {
     ///
     /// # Errors
     /// There is no thread to be had.
-    pub fn prepare(judge: Arc<dyn Judge>, start: Box<dyn Start>) -> io::Result<Arc<Crew<Self>>> {
+    pub fn prepare(judge: Arc<dyn Judge>, start: Box<dyn Start>) -> io::Result<Arc<Workers<Self>>> {
         let review = Review::new(Arc::clone(&judge));
         let own = Self { listener: OnceLock::new(), judge, start, review: Arc::clone(&review) };
-        let crew = Crew::new(own);
-        crew.prepare()?;
+        let workers = Workers::new(own);
+        workers.prepare()?;
         std::thread::Builder::new().spawn(move || review.watch())?;
-        Ok(crew)
+        Ok(workers)
     }
 
     /// Answers, on its threads, until the last process that could ask is gone.
-    pub fn begin(crew: &Arc<Crew<Self>>, listener: OwnedFd) {
+    pub fn begin(workers: &Arc<Workers<Self>>, listener: OwnedFd) {
         // An older kernel does without.
         // SAFETY: the request takes a number.
         let _ = unsafe {
             libc::ioctl(listener.as_raw_fd(), SECCOMP_IOCTL_NOTIF_SET_FLAGS as _, SYNC_WAKE_UP)
         };
-        let _ = crew.work().listener.set(listener);
-        crew.begin();
+        let _ = workers.work().listener.set(listener);
+        workers.begin();
     }
 
     /// No number of a descriptor where there is no listener.

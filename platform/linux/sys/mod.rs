@@ -3,22 +3,22 @@
 
 mod apart;
 mod call;
+mod deadline;
 mod file;
 mod memory;
 mod numbers;
-mod patience;
 mod process;
 mod signal;
 mod socket;
 
 pub use apart::{apart, lacks_stream};
 pub use call::{LARGEST_ERRNO, call, close, register};
+pub use deadline::{Deadline, is_writable};
 pub use file::{
     Link, occupy, open_to_read, pipe, read_at, read_link, status, status_at, working_directory,
 };
 pub use memory::{make_read_only, map, map_shared, peek};
 pub use numbers::{duplicate, is_inherited, is_open, is_write_only, write};
-pub use patience::{Patience, is_writable};
 pub use process::{exit, getpid, is_hidden, is_sealed, now_us};
 pub use signal::{SignalMask, is_pending};
 pub use socket::{

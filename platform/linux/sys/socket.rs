@@ -5,9 +5,9 @@ use core::mem::{MaybeUninit, offset_of};
 use core::net::SocketAddr;
 
 use super::call::{call, register};
+use super::deadline::Deadline;
 use super::file::stat;
 use super::numbers::opened;
-use super::patience::Patience;
 use super::process::{getpid, now_us};
 use crate::descriptor::Descriptor;
 use crate::errno::Errno;
@@ -133,13 +133,13 @@ pub fn connect(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> 
 pub fn connect_in_turn(
     descriptor: &Descriptor,
     address: &Address,
-    patience: &mut Patience,
+    deadline: &mut Deadline,
 ) -> Result<(), Errno> {
-    let left = patience.left().ok_or(Errno(libc::ETIMEDOUT))?;
+    let left = deadline.left().ok_or(Errno(libc::ETIMEDOUT))?;
     block(descriptor, libc::SO_SNDTIMEO, &left)?;
     let begun = now_us();
     let connected = connect(descriptor, address);
-    patience.spend_us(now_us().saturating_sub(begun).max(1));
+    deadline.spend_us(now_us().saturating_sub(begun).max(1));
     match connected {
         Err(Errno(libc::EAGAIN)) => Err(Errno(libc::ETIMEDOUT)),
         Err(Errno(libc::EINTR)) => Err(Errno(libc::EAGAIN)),

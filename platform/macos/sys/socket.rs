@@ -5,8 +5,8 @@ use core::mem::{MaybeUninit, offset_of};
 use core::net::SocketAddr;
 
 use super::call::call;
+use super::deadline::Deadline;
 use super::numbers::opened;
-use super::patience::Patience;
 use super::process::now_us;
 use crate::descriptor::Descriptor;
 use crate::errno::Errno;
@@ -158,9 +158,9 @@ pub fn connect(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> 
 pub fn connect_in_turn(
     descriptor: &Descriptor,
     address: &Address,
-    patience: &mut Patience,
+    deadline: &mut Deadline,
 ) -> Result<(), Errno> {
-    patience.pause(1)?;
+    deadline.pause(1)?;
     connect(descriptor, address)
 }
 

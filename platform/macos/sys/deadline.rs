@@ -8,12 +8,12 @@ use crate::descriptor::{Descriptor, Event};
 use crate::errno::Errno;
 
 /// Time that is left for waiting.
-pub struct Patience {
+pub struct Deadline {
     /// When it ends, on the clock of [`now_us`].
     end_us: u64,
 }
 
-impl Patience {
+impl Deadline {
     /// So many milliseconds.
     pub fn new(ms: u32) -> Self {
         Self { end_us: now_us().saturating_add(u64::from(ms) * 1000) }

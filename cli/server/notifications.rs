@@ -24,7 +24,7 @@ const LEAST_COLUMNS: usize = 16;
 const QUEUE: usize = 64;
 
 /// What is to be told.
-struct Note {
+struct Notification {
     waiting: Waiting,
     /// How many questions wait.
     count: usize,
@@ -33,19 +33,19 @@ struct Note {
 /// Where a person is told. Nobody waits for that: a desktop or a terminal that hangs holds up
 /// nothing but a thread, which is there once something is to be told.
 #[derive(Default)]
-pub struct Notes {
-    thread: std::cell::OnceCell<Option<SyncSender<Note>>>,
+pub struct Notifications {
+    thread: std::cell::OnceCell<Option<SyncSender<Notification>>>,
 }
 
-impl Notes {
+impl Notifications {
     /// Tells of a question, which is one of so many.
     pub fn tell(&self, waiting: Waiting, count: usize) {
         let thread = self.thread.get_or_init(|| {
-            let (sender, notes) = sync_channel::<Note>(QUEUE);
+            let (sender, notifications) = sync_channel::<Notification>(QUEUE);
             let mut desktop = Desktop::new();
             let mut terminals = Terminals::default();
             let tell = move || {
-                for Note { waiting, count } in notes {
+                for Notification { waiting, count } in notifications {
                     terminals.tell(&waiting);
                     // What is not to be answered here needs no click.
                     if !waiting.id.is_empty() {
@@ -56,7 +56,7 @@ impl Notes {
             thread::Builder::new().name("notes".into()).spawn(tell).ok().map(|_| sender)
         });
         if let Some(thread) = thread {
-            let _ = thread.try_send(Note { waiting, count });
+            let _ = thread.try_send(Notification { waiting, count });
         }
     }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::answer::{Answer, Asked, Endpoint};
 use super::approval::{Reply, Waiting};
-use super::crowd::Crowd;
+use super::connections::Connections;
 use super::pending::{Hold, Outcome, Pending, Refused};
 use super::person;
 use super::question::Question;
@@ -21,21 +21,21 @@ use crate::processes;
 const NOT_A_REPLY: &str = "the body is not a JSON object with a boolean `approved`";
 
 /// What waits for a person, and who may answer it.
-pub struct Desk {
+pub struct ApprovalQueue {
     pending: Pending,
     /// Those who have asked, once there is a server.
-    crowd: OnceCell<Rc<Crowd>>,
+    connections: OnceCell<Rc<Connections>>,
 }
 
-impl Desk {
+impl ApprovalQueue {
     /// `run` differs from server to server.
     pub fn new(run: &str) -> Self {
-        Self { pending: Pending::new(run), crowd: OnceCell::new() }
+        Self { pending: Pending::new(run), connections: OnceCell::new() }
     }
 
     /// Answers those who are connected to a server from now on.
-    pub fn open(&self, crowd: Rc<Crowd>) {
-        let _ = self.crowd.set(crowd);
+    pub fn open(&self, connections: Rc<Connections>) {
+        let _ = self.connections.set(connections);
     }
 
     /// Nobody is asked any more, and nobody waits.
@@ -90,7 +90,7 @@ impl Desk {
 
     /// For how many there is place.
     pub fn places(&self) -> usize {
-        self.crowd.get().map_or(usize::MAX, |crowd| crowd.places())
+        self.connections.get().map_or(usize::MAX, |connections| connections.places())
     }
 
     /// What waits for a person, or what has come of a person's word.
@@ -104,7 +104,8 @@ impl Desk {
             id: &'a str,
             approved: bool,
         }
-        let has_asked = |pid| self.crowd.get().is_some_and(|crowd| crowd.askers.has(pid));
+        let has_asked =
+            |pid| self.connections.get().is_some_and(|connections| connections.askers.has(pid));
         if let Some(objection) = person::objection(asked.asker.peer, has_asked) {
             return Answer::fault(StatusCode::FORBIDDEN, objection);
         }

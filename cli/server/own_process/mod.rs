@@ -49,7 +49,7 @@ pub fn same_command(line: &str, command: &str) -> bool {
 }
 
 /// What the server is to other processes.
-pub struct Itself {
+pub struct OwnProcess {
     pid: i32,
     /// Gives it as it is now: who started the server goes away.
     parent: fn() -> i32,
@@ -62,7 +62,7 @@ pub struct Itself {
     line: String,
 }
 
-impl Itself {
+impl OwnProcess {
     /// What stands for a policy where this decides.
     pub const POLICY: &str = "rampart-itself";
 
@@ -127,11 +127,11 @@ impl Itself {
 
 #[cfg(test)]
 mod tests {
-    use super::Itself;
+    use super::OwnProcess;
 
     #[test]
     fn what_changes_what_is_allowed_is_for_a_person() {
-        let itself = Itself::here();
+        let itself = OwnProcess::here();
         for (line, refused) in [
             ("rampart allow x", true),
             ("cd /tmp && /usr/bin/rampart watch", true),

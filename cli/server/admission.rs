@@ -15,7 +15,7 @@ use super::answer::{
     NO_LENGTH, NO_TOKEN, NOT_FOUND, Refusal, TOO_LARGE, TOO_MANY, TOO_MANY_FIELDS,
 };
 use super::asker::Asker;
-use super::crowd::{Phase, Visit};
+use super::connections::{Phase, Visit};
 use crate::token::Token;
 
 /// The longest body that is read. The kernel's longest argument list is 6 MiB and may
@@ -28,14 +28,14 @@ const COMMON_BYTES: usize = 16 * 1024;
 const BUDGET_BYTES: usize = 128 * 1024 * 1024;
 
 /// What all connections of a server share.
-pub struct Door<H> {
+pub struct Admission<H> {
     token: Token,
     handler: H,
     /// What is left for large bodies.
     budget: Cell<usize>,
 }
 
-impl<H: Handler> Door<H> {
+impl<H: Handler> Admission<H> {
     pub fn new(token: Token, handler: H) -> Self {
         Self { token, handler, budget: Cell::new(BUDGET_BYTES) }
     }

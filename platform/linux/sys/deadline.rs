@@ -10,9 +10,9 @@ use crate::errno::Errno;
 ///
 /// The kernel itself takes off what was waited (ppoll(2), "C library/kernel
 /// differences"), over signals too, so that no clock need be read.
-pub struct Patience(libc::timespec);
+pub struct Deadline(libc::timespec);
 
-impl Patience {
+impl Deadline {
     /// So many milliseconds.
     pub fn new(ms: u32) -> Self {
         Self(libc::timespec {
@@ -86,6 +86,6 @@ impl Patience {
 /// Whether `number` can be written to at once; false also if it is not open.
 pub fn is_writable(number: c_int) -> bool {
     let mut poll = libc::pollfd { fd: number, events: libc::POLLOUT, revents: 0 };
-    let ready = Patience::new(0).poll(Some(&mut poll));
+    let ready = Deadline::new(0).poll(Some(&mut poll));
     ready == Ok(1) && poll.revents == libc::POLLOUT
 }

@@ -35,7 +35,7 @@ pub trait Work: Send + Sync + 'static {
 }
 
 /// The threads.
-pub struct Crew<W> {
+pub struct Workers<W> {
     work: W,
     /// The question of who has the turn; 0 while that one waits for a question.
     current: AtomicU64,
@@ -58,7 +58,7 @@ struct Rest {
     is_over: bool,
 }
 
-impl<W: Work> Crew<W> {
+impl<W: Work> Workers<W> {
     pub fn new(work: W) -> Arc<Self> {
         Arc::new(Self {
             work,
@@ -210,7 +210,7 @@ mod tests {
     use std::thread::{ThreadId, current};
     use std::time::Duration;
 
-    use super::{Crew, Work};
+    use super::{Work, Workers};
 
     /// A question: whether it is known to be slow, and what it waits for before it is answered.
     type Question = (bool, Option<Receiver<()>>);
@@ -245,17 +245,17 @@ mod tests {
         answered.recv_timeout(LONG).expect("an answer")
     }
 
-    fn crew() -> (Sender<Question>, Receiver<ThreadId>) {
+    fn workers() -> (Sender<Question>, Receiver<ThreadId>) {
         let ((ask, asked), (by, answered)) = (channel(), channel());
-        let crew = Crew::new(Answers { asked: Mutex::new(asked), by: Mutex::new(by) });
-        crew.prepare().unwrap();
-        crew.begin();
+        let workers = Workers::new(Answers { asked: Mutex::new(asked), by: Mutex::new(by) });
+        workers.prepare().unwrap();
+        workers.begin();
         (ask, answered)
     }
 
     #[test]
     fn one_thread_answers_what_is_quick_and_all_end_with_the_questions() {
-        let (ask, answered) = crew();
+        let (ask, answered) = workers();
         ask.send((false, None)).unwrap();
         let first = next(&answered);
         for _ in 0..50 {
@@ -263,14 +263,14 @@ mod tests {
             assert_eq!(next(&answered), first);
         }
         drop(ask);
-        // The crew goes with the last of its threads.
+        // They go with the last of the threads.
         assert_eq!(answered.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
     }
 
     #[test]
     fn no_question_waits_for_another_one_that_takes_long_whether_that_was_known_or_not() {
         for is_known in [true, false] {
-            let (ask, answered) = crew();
+            let (ask, answered) = workers();
             let mut held = Vec::new();
             for _ in 0..20 {
                 let (go_on, until) = channel();

@@ -6,7 +6,7 @@ use std::str::FromStr as _;
 use nix::sys::signal::Signal;
 use regex::RegexBuilder;
 
-use super::{Itself, files};
+use super::{OwnProcess, files};
 
 /// A pattern that becomes larger is not one that anybody wrote.
 const LARGEST_PATTERN: usize = 1 << 20;
@@ -36,7 +36,7 @@ const FUSER_VALUES: &str = "nN";
 
 /// Whether a command would send its signal to the server itself. The first word is the last
 /// component of the program's path.
-pub fn reaches(itself: &Itself, words: &[String]) -> bool {
+pub fn reaches(itself: &OwnProcess, words: &[String]) -> bool {
     let Some((program, arguments)) = words.split_first() else { return false };
     match program.as_str() {
         "kill" => kill(itself, arguments),
@@ -129,13 +129,13 @@ fn is_signal(text: &str) -> bool {
             && (Signal::from_str(&name).is_ok() || Signal::from_str(&format!("SIG{name}")).is_ok())
 }
 
-fn is_number_of(itself: &Itself, word: &str) -> bool {
+fn is_number_of(itself: &OwnProcess, word: &str) -> bool {
     // util-linux takes `PID:INODE` as well.
     let number = word.split(':').next().unwrap_or_default();
     number.parse() == Ok(itself.pid)
 }
 
-fn kill(itself: &Itself, arguments: &[String]) -> bool {
+fn kill(itself: &OwnProcess, arguments: &[String]) -> bool {
     let mut signal = None;
     let mut is_over = false;
     let mut targets = Vec::new();
@@ -169,7 +169,7 @@ fn kill(itself: &Itself, arguments: &[String]) -> bool {
         })
 }
 
-fn pkill(itself: &Itself, options: &Options<'_>) -> bool {
+fn pkill(itself: &OwnProcess, options: &Options<'_>) -> bool {
     let among = |names: &[&str], is_it: &dyn Fn(&str) -> bool| {
         options.value(names).is_none_or(|list| list.split(',').any(|word| is_it(word.trim())))
     };
@@ -201,7 +201,7 @@ fn pkill(itself: &Itself, options: &Options<'_>) -> bool {
     found != options.has(&["v", "inverse"])
 }
 
-fn killall(itself: &Itself, options: &Options<'_>) -> bool {
+fn killall(itself: &OwnProcess, options: &Options<'_>) -> bool {
     let user = options.value(&["u", "user"]);
     if options.is_harmless()
         || options.value(&["s"]) == Some("0")
@@ -261,11 +261,11 @@ fn matches(pattern: &str, text: &str, exact: bool, ignores_case: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Itself, reaches};
+    use super::{OwnProcess, reaches};
 
     #[test]
     fn what_would_end_the_server_is_known_and_nothing_else() {
-        let itself = Itself {
+        let itself = OwnProcess {
             pid: 4711,
             parent: || 1,
             group: 4700,

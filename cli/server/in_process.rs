@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rampart_policy::PolicySet;
 
-use super::itself::Itself;
+use super::own_process::OwnProcess;
 use super::pipes::Pipes;
 use super::policy::{Case, Judged, UNTOLD, run_id};
 use super::question::{Question, Verdict};
@@ -19,26 +19,26 @@ use crate::spent::Spent;
 
 /// A policy that decides questions of this process on whatever thread they come up, as long as
 /// no person is to be asked.
-pub struct Bench {
+pub struct InProcess {
     mode: Mode,
-    itself: Arc<Itself>,
+    itself: Arc<OwnProcess>,
     pipes: Arc<Mutex<Pipes>>,
     webhook: Arc<Webhook>,
     policies: PolicySet,
     spent: Arc<Spent>,
     run: String,
     count: AtomicU64,
-    docket: Mutex<Docket>,
+    audit_state: Mutex<AuditState>,
     unwritten: Condvar,
 }
 
 /// The audit, and whether anything in it waits to be written.
-struct Docket {
+struct AuditState {
     audit: Audit,
     is_behind: bool,
 }
 
-impl Bench {
+impl InProcess {
     /// # Errors
     /// The system has no random bytes to make ids of, or no thread that writes the audit.
     pub fn new(
@@ -52,28 +52,28 @@ impl Bench {
         audit.begin();
         let spent = Spent::of(home);
         spent.keep(policies.memory());
-        let bench = Arc::new(Self {
+        let in_process = Arc::new(Self {
             mode,
-            itself: Arc::new(Itself::here()),
+            itself: Arc::new(OwnProcess::here()),
             pipes: Arc::default(),
             webhook: Arc::default(),
             policies,
             spent: Arc::new(spent),
             run: run_id()?,
             count: AtomicU64::new(0),
-            docket: Mutex::new(Docket { audit, is_behind: false }),
+            audit_state: Mutex::new(AuditState { audit, is_behind: false }),
             unwritten: Condvar::new(),
         });
-        let writer = Arc::clone(&bench);
+        let writer = Arc::clone(&in_process);
         let cannot = |error| Failure::new(format!("cannot start the audit's thread: {error}"));
         std::thread::Builder::new().spawn(move || writer.write_on()).map_err(cannot)?;
-        Ok(bench)
+        Ok(in_process)
     }
 
     /// The verdict, as the server would give it. `None`: that is for the server, which may have
     /// to ask a person, and knows by what commands it would be ended itself.
     pub fn decide(&self, question: &Question<'_>) -> Option<Verdict> {
-        if Itself::may_be_meant(&question.params.command) {
+        if OwnProcess::may_be_meant(&question.params.command) {
             return None;
         }
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
@@ -103,13 +103,13 @@ impl Bench {
     }
 
     fn append(&self, lines: Lines) {
-        let mut docket = self.docket();
-        docket.audit.append(lines);
-        self.note_fault(&mut docket);
-        docket.audit.settle();
-        if docket.audit.has_enough() {
-            docket.audit.write();
-        } else if !std::mem::replace(&mut docket.is_behind, true) {
+        let mut audit_state = self.audit_state();
+        audit_state.audit.append(lines);
+        self.note_fault(&mut audit_state);
+        audit_state.audit.settle();
+        if audit_state.audit.has_enough() {
+            audit_state.audit.write();
+        } else if !std::mem::replace(&mut audit_state.is_behind, true) {
             self.unwritten.notify_one();
         }
     }
@@ -117,31 +117,31 @@ impl Bench {
     /// Has all that was decided written, and waits for it: the process ends.
     pub fn finish(&self) {
         self.webhook.finish();
-        let mut docket = self.docket();
-        self.note_fault(&mut docket);
-        docket.audit.finish();
+        let mut audit_state = self.audit_state();
+        self.note_fault(&mut audit_state);
+        audit_state.audit.finish();
     }
 
     /// Notes that a receiver could not be told, if it was so.
-    fn note_fault(&self, docket: &mut Docket) {
+    fn note_fault(&self, audit_state: &mut AuditState) {
         if let Some(fault) = self.webhook.take_fault() {
-            docket.audit.lines().event(UNTOLD, &fault);
+            audit_state.audit.lines().event(UNTOLD, &fault);
         }
     }
 
     /// Writes what comes in one moment at once, for ever.
     fn write_on(&self) {
         loop {
-            let is_idle = |docket: &mut Docket| !docket.is_behind;
-            drop(self.unwritten.wait_while(self.docket(), is_idle));
+            let is_idle = |audit_state: &mut AuditState| !audit_state.is_behind;
+            drop(self.unwritten.wait_while(self.audit_state(), is_idle));
             std::thread::sleep(audit::DELAY);
-            let mut docket = self.docket();
-            docket.is_behind = false;
-            docket.audit.write();
+            let mut audit_state = self.audit_state();
+            audit_state.is_behind = false;
+            audit_state.audit.write();
         }
     }
 
-    fn docket(&self) -> MutexGuard<'_, Docket> {
-        self.docket.lock().unwrap_or_else(PoisonError::into_inner)
+    fn audit_state(&self) -> MutexGuard<'_, AuditState> {
+        self.audit_state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

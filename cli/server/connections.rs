@@ -69,7 +69,7 @@ pub enum Word {
 
 /// One connection, as everybody sees it.
 pub struct Visit {
-    crowd: Rc<Crowd>,
+    connections: Rc<Connections>,
     number: u64,
     phase: Cell<Phase>,
     /// The tick at which the phase began.
@@ -94,8 +94,8 @@ impl Visit {
             self.owes.set(true);
         }
         self.phase.set(phase);
-        self.since.set(self.crowd.now.get());
-        self.used.set(self.crowd.next_turn());
+        self.since.set(self.connections.now.get());
+        self.used.set(self.connections.next_turn());
     }
 
     /// Whether an answer was given that is not all sent.
@@ -108,7 +108,7 @@ impl Visit {
         self.owes.set(false);
         if self.phase() == Phase::Sending {
             self.enter(Phase::Idle);
-            if self.crowd.visits.borrow().len() > MANY {
+            if self.connections.visits.borrow().len() > MANY {
                 self.tell_to_rest();
             }
         }
@@ -116,7 +116,7 @@ impl Visit {
 
     /// Notes that a process puts a question.
     pub fn note_asker(&self, process: i32) {
-        self.crowd.askers.note(process);
+        self.connections.askers.note(process);
     }
 
     /// Waits for a word; one that was said before counts.
@@ -168,7 +168,7 @@ impl Visit {
 
     /// Whether a question has come that nobody could know of a moment ago.
     pub fn has_just_asked(&self) -> bool {
-        let is_fresh = self.since.get() == self.crowd.now.get();
+        let is_fresh = self.since.get() == self.connections.now.get();
         self.phase() == Phase::Answering || (self.phase() == Phase::Sending && is_fresh)
     }
 
@@ -190,12 +190,12 @@ impl std::ops::Deref for Visitor {
 
 impl Drop for Visitor {
     fn drop(&mut self) {
-        self.0.crowd.leave(self.0.number);
+        self.0.connections.leave(self.0.number);
     }
 }
 
 /// All connections of a server.
-pub struct Crowd {
+pub struct Connections {
     /// Who has put a question, connected still or not.
     pub askers: Askers,
     visits: RefCell<BTreeMap<u64, Rc<Visit>>>,
@@ -208,8 +208,8 @@ pub struct Crowd {
     left: Notify,
 }
 
-impl Crowd {
-    /// A crowd as large as the system has descriptors for, where so many are needed for
+impl Connections {
+    /// As many connections as the system has descriptors for, where so many are needed for
     /// other things.
     pub fn new(reserved: usize) -> Rc<Self> {
         Rc::new(Self {
@@ -228,7 +228,7 @@ impl Crowd {
         let number = self.number.get() + 1;
         self.number.set(number);
         let visit = Rc::new(Visit {
-            crowd: Rc::clone(self),
+            connections: Rc::clone(self),
             number,
             phase: Cell::new(Phase::New),
             since: Cell::new(self.now.get()),
