@@ -126,6 +126,11 @@ mod tests {
         assert_eq!(limit(&[1, 2, 3], same, 1), Some(13));
         // Each start by a child of the one before.
         assert_eq!(limit(&[1], |start| start, 0), Some(25));
+        assert_eq!(limit(&[1, 2], |start| start, 0), Some(49));
+        assert!(
+            !Again::after(None, 1, 2, 3).is_near(),
+            "an argument list is looked through for it"
+        );
         // A server that is told to start anew.
         assert_eq!(limit(&[1], same, 6), None);
         let different: Vec<u64> = (1..100).collect();
