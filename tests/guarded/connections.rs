@@ -142,6 +142,11 @@ fn a_full_queue_is_waited_for_and_is_not_taken_for_no_server() {
 #[cfg(target_os = "linux")]
 #[test]
 fn who_waits_for_a_full_queue_sleeps_until_its_turn() {
+    if is_for_linux_alone(
+        "a full queue is an error at once there, and there is nothing to wait for",
+    ) {
+        return;
+    }
     let sandbox = Sandbox::new();
     let server = Server::busy_at_first(|_| false);
     let burst = probe("burst", Compiler::System);
@@ -151,7 +156,7 @@ fn who_waits_for_a_full_queue_sleeps_until_its_turn() {
     let (refused, sleeps) = finished.stdout.trim().split_once(' ').expect("two numbers");
     assert_eq!((refused, &sandbox.take_marks()[..]), ("10", &[][..]), "{finished:#?}");
     // For the start, the queue, the answer, and what of a program is not in memory yet.
-    assert!(sleeps.parse::<u32>().expect("a number") < 40, "{finished:#?}");
+    assert!(sleeps.parse::<u32>().expect("a number") < 100, "{finished:#?}");
 }
 
 #[test]
