@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use super::client::{Client, Told};
 use super::fault::Fault;
-use crate::audit::{Audit, Record};
+use crate::audit::Audit;
 use crate::mode::Mode;
 use crate::server::{
     Answer, ApprovalQueue, Asked, Asker, Endpoint, Handler, Hold, OnBehalf, OwnProcess, Place,
@@ -50,10 +50,7 @@ impl Handler for Rc<Relay> {
         match asked.endpoint {
             Endpoint::Approvals | Endpoint::Resolve => self.approval_queue.hear(&asked),
             Endpoint::Preflight => self.preflight(asked.body, &asked.asker).await,
-            Endpoint::Health => {
-                let told = self.ask(Endpoint::Health, asked.body).await;
-                told.unwrap_or_else(|fault| unanswered(Endpoint::Health, &fault))
-            }
+            Endpoint::Health => self.pass_on(Endpoint::Health, asked.body).await,
         }
     }
 }
@@ -82,6 +79,12 @@ impl Relay {
         self.client.in_time(self.client.ask(endpoint, body)).await
     }
 
+    /// The server's own answer, or what stands for one.
+    async fn pass_on(&self, endpoint: Endpoint, body: Bytes) -> Answer {
+        let told = self.ask(endpoint, body).await;
+        told.unwrap_or_else(|fault| unanswered(endpoint, &fault))
+    }
+
     async fn preflight(&self, body: Bytes, asker: &Asker) -> Answer {
         if let Some(message) = self.itself.refuses_question(&body) {
             return refused(&message);
@@ -89,13 +92,11 @@ impl Relay {
         let most = MOST_HELD.min(self.approval_queue.places() / 2);
         let patience = patience(&body).filter(|_| self.audit.is_some() && self.held.get() < most);
         let Some(patience) = patience else {
-            let told = self.ask(Endpoint::Preflight, without_patience(body)).await;
-            return told.unwrap_or_else(|fault| unanswered(Endpoint::Preflight, &fault));
+            return self.pass_on(Endpoint::Preflight, without_patience(body)).await;
         };
         // Only to know who asks: it is judged there.
         let Ok(question) = Question::read(&body) else {
-            let told = self.ask(Endpoint::Preflight, body).await;
-            return told.unwrap_or_else(|fault| unanswered(Endpoint::Preflight, &fault));
+            return self.pass_on(Endpoint::Preflight, body).await;
         };
         let meanwhile = self.wait(&question, asker);
         match self.client.ask_patiently(body.clone(), patience, meanwhile).await {
@@ -148,22 +149,9 @@ impl Relay {
     fn record(&self, question: &Question<'_>, pid: Option<i32>, decision: &Decision) {
         let Some(audit) = &self.audit else { return };
         self.count.set(self.count.get() + 1);
-        let (call, audit) = (question.call(), &mut *audit.borrow_mut());
-        audit.lines().record(&Record {
-            id: &format!("{}-{}", self.run, self.count.get()),
-            agent: call.agent,
-            session: call.session,
-            pid: question.pid.or(pid),
-            by: question.asker(),
-            command: call.command,
-            cwd: call.cwd,
-            coverage: call.coverage,
-            verdict: verdict_name(decision.action),
-            policies: &decision.matched,
-            evaluation_us: 0,
-            message: &decision.message,
-            mode: Mode::Enforce.name(),
-        });
+        let id = format!("{}-{}", self.run, self.count.get());
+        let audit = &mut *audit.borrow_mut();
+        audit.lines().record(&question.record(&id, pid, decision, 0, Mode::Enforce));
         audit.settle();
         audit.write();
     }

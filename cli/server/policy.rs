@@ -26,10 +26,10 @@ use super::own_process::OwnProcess;
 use super::pending::Hold;
 use super::pipes::Pipes;
 use super::place::Place;
-use super::question::{Question, Verdict, verdict_name};
+use super::question::{Question, Verdict};
 use super::reload::Reload;
 use super::webhook::Webhook;
-use crate::audit::{self, Audit, Lines, Record};
+use crate::audit::{self, Audit, Lines};
 use crate::failure::Failure;
 use crate::mode::Mode;
 use crate::policy_file::suggestion;
@@ -442,21 +442,8 @@ impl Case {
             );
             audit.missed(call.agent, call.session, missed, &message);
         }
-        audit.record(&Record {
-            id: &self.id,
-            agent: call.agent,
-            session: call.session,
-            pid: question.pid.or(self.pid),
-            by: question.asker(),
-            command: call.command,
-            cwd: call.cwd,
-            coverage: call.coverage,
-            verdict: verdict_name(decision.action),
-            policies: &decision.matched,
-            evaluation_us: microseconds(took),
-            message: &decision.message,
-            mode: self.mode.name(),
-        });
+        let took_us = microseconds(took);
+        audit.record(&question.record(&self.id, self.pid, &decision, took_us, self.mode));
         let line = self.joined.get().map_or(call.command, String::as_str);
         let is_asked = question.ask_ms.is_some_and(|ms| ms > 0);
         let suggestions = suggestion(&self.policies, &decision, line, is_asked);

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
-use rampart_policy::{Action, Call, Form};
+use rampart_policy::{Action, Call, Decision, Form};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::audit::Record;
 use crate::home;
+use crate::mode::Mode;
 
 /// May this command run? What else a request says is ignored.
 #[derive(Debug, Clone, Deserialize)]
@@ -100,9 +102,32 @@ impl<'a> Question<'a> {
         }
     }
 
-    /// Who asks on behalf of a process.
-    pub fn asker(&self) -> Option<&str> {
-        text(self.by.as_ref())
+    /// What the audit has of a decision on it, which has this id and took so many microseconds;
+    /// `pid` is the process that asks, where that is known.
+    pub fn record<'r>(
+        &'r self,
+        id: &'r str,
+        pid: Option<i32>,
+        decision: &'r Decision,
+        took_us: u64,
+        mode: Mode,
+    ) -> Record<'r> {
+        let call = self.call();
+        Record {
+            id,
+            agent: call.agent,
+            session: call.session,
+            pid: self.pid.or(pid),
+            by: text(self.by.as_ref()),
+            command: call.command,
+            cwd: call.cwd,
+            coverage: call.coverage,
+            verdict: verdict_name(decision.action),
+            policies: &decision.matched,
+            evaluation_us: took_us,
+            message: &decision.message,
+            mode: mode.name(),
+        }
     }
 
     /// The numbers of the pipes at its standard input and output.

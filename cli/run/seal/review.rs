@@ -38,7 +38,8 @@ const MOST: usize = 1024;
 const GONE: usize = 64;
 /// So many are looked at soon.
 const AT_ONCE: u32 = 4;
-/// So many programs of a process are remembered, and of so many processes.
+/// So many programs of a process are remembered, and of so many processes before those that are
+/// gone are forgotten.
 const BEFORE: usize = 8;
 const PROCESSES: usize = 4096;
 /// `PF_FORKNOEXEC` (linux/sched.h): it was forked, and has started no program yet.
@@ -60,6 +61,19 @@ struct Book {
     gone: VecDeque<Vec<u8>>,
     /// What processes were allowed, the latest at the end.
     before: HashMap<i32, Vec<Vec<u8>>>,
+    /// When to forget those that are gone.
+    many: usize,
+}
+
+impl Book {
+    /// Forgets what processes were allowed that are gone by now, once they are many: a process that
+    /// is there would be taken for one that has started something else.
+    fn forget(&mut self) {
+        if self.before.len() > self.many.max(PROCESSES) {
+            self.before.retain(|process, _| processes::is_there(Pid::from_raw(*process)));
+            self.many = 2 * self.before.len();
+        }
+    }
 }
 
 struct Allowed {
@@ -95,9 +109,7 @@ impl Review {
         // What it asked for before is no longer what it is.
         book.open.remove(&thread.as_raw());
         let Some(started) = started.filter(|_| book.open.len() < MOST) else { return false };
-        if book.before.len() > PROCESSES {
-            book.before.clear();
-        }
+        book.forget();
         let its = book.before.entry(thread.as_raw()).or_default();
         let before = its.clone();
         its.push(started.path.clone());
