@@ -35,12 +35,7 @@ impl Test<'_> {
     /// What it expects.
     #[must_use]
     pub fn expected(&self) -> Action {
-        match format::action(&self.0.expect.value) {
-            Some(ActionEntry::Allow) => Action::Allow,
-            Some(ActionEntry::Watch) => Action::Watch,
-            Some(ActionEntry::Ask | ActionEntry::Webhook) => Action::Ask,
-            Some(ActionEntry::Deny) | None => Action::Deny,
-        }
+        format::action(&self.0.expect.value).map_or(Action::Deny, ActionEntry::action)
     }
 }
 

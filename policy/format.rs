@@ -1,13 +1,13 @@
 //! The policy file as it is written: its keys, their types, and where each stands.
 
-use std::fmt;
-
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny};
 use serde_saphyr::Spanned;
 
-use crate::conditions::{KEYS, Key};
-use crate::error::PolicyError;
+use crate::Action;
+use crate::error::{PolicyError, unknown_word};
+use crate::value::Texts;
+use crate::when::WhenEntry;
 
 /// How many parts (keys, values, items) a policy file may have.
 const MAX_NODES: usize = 1_000_000;
@@ -119,8 +119,20 @@ pub(crate) enum ActionEntry {
     Webhook,
 }
 
+impl ActionEntry {
+    /// What is to be done then.
+    pub(crate) fn action(self) -> Action {
+        match self {
+            Self::Deny => Action::Deny,
+            Self::Allow => Action::Allow,
+            Self::Watch => Action::Watch,
+            Self::Ask | Self::Webhook => Action::Ask,
+        }
+    }
+}
+
 /// The words for actions, in any case, and what they say.
-pub(crate) const ACTIONS: &[(&str, ActionEntry)] = &[
+const ACTIONS: &[(&str, ActionEntry)] = &[
     ("deny", ActionEntry::Deny),
     ("allow", ActionEntry::Allow),
     ("watch", ActionEntry::Watch),
@@ -130,46 +142,13 @@ pub(crate) const ACTIONS: &[(&str, ActionEntry)] = &[
     ("webhook", ActionEntry::Webhook),
 ];
 
-/// What a word for an action says.
-pub(crate) fn action(word: &str) -> Option<ActionEntry> {
-    ACTIONS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).map(|(_, action)| *action)
-}
-
-/// The conditions of a rule: each known key with its value.
-#[derive(Debug, Default)]
-pub(crate) struct WhenEntry {
-    pub(crate) keys: Vec<(Spanned<String>, &'static str, Value)>,
-    pub(crate) unknown: Vec<Spanned<String>>,
-}
-
-/// The value of a condition.
-#[derive(Debug)]
-pub(crate) enum Value {
-    Texts(Texts),
-    Flag(bool),
-    Limits(Spanned<LimitsEntry>),
-    Ignored,
-}
-
-/// Bounds on a number.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct LimitsEntry {
-    pub(crate) gte: Option<u64>,
-    pub(crate) gt: Option<u64>,
-    pub(crate) lte: Option<u64>,
-    pub(crate) lt: Option<u64>,
-    pub(crate) eq: Option<u64>,
-    pub(crate) window: Option<String>,
-}
-
-/// One text or a list of them, with their places.
-pub(crate) type Texts = Spanned<OneOrMany>;
-
-#[derive(Debug)]
-pub(crate) enum OneOrMany {
-    One(String),
-    Many(Vec<Spanned<String>>),
+/// What a word for an action says, or what is wrong with it.
+pub(crate) fn action(word: &str) -> Result<ActionEntry, String> {
+    let known = ACTIONS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name));
+    known.map(|(_, action)| *action).ok_or_else(|| {
+        let names: Vec<&str> = ACTIONS.iter().map(|(name, _)| *name).collect();
+        unknown_word(word, &names)
+    })
 }
 
 /// Reads the text of a policy file.
@@ -183,83 +162,9 @@ pub(crate) fn read(source: &str, origin: &str) -> Result<Document, PolicyError> 
         .map_err(|error| PolicyError::from_yaml(origin, &error))
 }
 
-/// Every text of `texts` with its place.
-pub(crate) fn each(texts: &Texts) -> Vec<(&str, serde_saphyr::Location)> {
-    match &texts.value {
-        OneOrMany::One(text) => vec![(text.as_str(), texts.referenced)],
-        OneOrMany::Many(many) => {
-            many.iter().map(|text| (text.value.as_str(), text.referenced)).collect()
-        }
-    }
-}
-
 /// Reads a value that is there, be it null.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
-}
-
-impl<'de> Deserialize<'de> for OneOrMany {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextsVisitor;
-
-        impl<'de> Visitor<'de> for TextsVisitor {
-            type Value = OneOrMany;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text or a list of texts")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<OneOrMany, E> {
-                Ok(OneOrMany::One(text.to_string()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<OneOrMany, A::Error> {
-                let mut many = Vec::new();
-                while let Some(text) = seq.next_element()? {
-                    many.push(text);
-                }
-                Ok(OneOrMany::Many(many))
-            }
-        }
-
-        deserializer.deserialize_any(TextsVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for WhenEntry {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct WhenVisitor;
-
-        impl<'de> Visitor<'de> for WhenVisitor {
-            type Value = WhenEntry;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the conditions of a rule")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WhenEntry, A::Error> {
-                let mut when = WhenEntry::default();
-                while let Some(key) = map.next_key::<Spanned<String>>()? {
-                    let Some((name, kind)) = KEYS.iter().find(|(name, _)| *name == key.value)
-                    else {
-                        map.next_value::<IgnoredAny>()?;
-                        when.unknown.push(key);
-                        continue;
-                    };
-                    let value = match kind {
-                        Key::Always => Value::Flag(map.next_value()?),
-                        Key::Depth | Key::Count => Value::Limits(map.next_value()?),
-                        Key::Never => map.next_value::<IgnoredAny>().map(|_| Value::Ignored)?,
-                        _ => Value::Texts(map.next_value()?),
-                    };
-                    when.keys.push((key, name, value));
-                }
-                Ok(when)
-            }
-        }
-
-        deserializer.deserialize_map(WhenVisitor)
-    }
 }

@@ -104,6 +104,7 @@
 mod call;
 mod code;
 mod command;
+mod compile;
 mod conditions;
 mod error;
 mod explain;
@@ -116,20 +117,23 @@ mod lint;
 mod memory;
 mod notify;
 mod parts;
+mod patterns;
 mod programs;
 mod rules;
 mod scope;
 mod shell;
 mod spelling;
 mod spells;
+mod value;
 mod verdict;
 mod visit;
+mod when;
 mod word;
 
 use std::sync::Arc;
 
 pub use call::{Action, Because, Call, Decision, Form};
-pub use conditions::COVERAGES;
+pub use conditions::{COVERAGES, conditions};
 pub use error::{PolicyError, Problem};
 pub use explain::{Explanation, Part, What, explain};
 pub use file_tests::{Outcome, Test};
@@ -172,7 +176,7 @@ impl PolicySet {
     pub fn parse_all(files: &[(&str, &str)]) -> Result<Self, PolicyError> {
         let mut all: Option<rules::Checked> = None;
         for (source, origin) in files {
-            let checked = lint::linted(rules::check(format::read(source, origin)?, origin)?);
+            let checked = lint::linted(compile::check(format::read(source, origin)?, origin)?);
             all = Some(match all {
                 Some(before) => before.and(checked),
                 None => checked,

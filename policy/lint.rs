@@ -32,10 +32,10 @@ fn about(policy: &Policy) -> Vec<Problem> {
                 policy.name
             );
             found.push(Problem::new(rule.at, text));
-        } else if rule.when.never {
+        } else if let Some(condition) = rule.when.never {
             let text = format!(
-                "rule {number} of `{}` needs what is never known here, and holds for no command",
-                policy.name
+                "rule {number} of `{}` is met by no command: `{}` holds {}",
+                policy.name, condition.key, condition.holds
             );
             found.push(Problem::new(rule.at, text));
         } else if rule.always_holds() {

@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::conditions::Bounds;
 use crate::rules::{Policy, Rule};
+use crate::value::Bounds;
 
 /// How many calls are counted for one rule at most; more count as many.
 const MOST_CALLS: usize = 10_000;

@@ -1,8 +1,9 @@
 //! Who is told of decisions: what a policy file says by `notify`, and a rule by `webhook`.
 
 use crate::Action;
-use crate::error::{Problem, unknown_word};
-use crate::format::{ACTIONS, ActionEntry, Receiver, action, each};
+use crate::error::Problem;
+use crate::format::{Receiver, action};
+use crate::value::each;
 use serde_saphyr::Spanned;
 
 /// What the receiver understands, as `platform` names it or the URL tells.
@@ -66,14 +67,8 @@ impl Notify {
         let mut kinds = Vec::new();
         for (word, at) in on.iter().flat_map(each) {
             match action(word.trim()) {
-                Some(ActionEntry::Allow) => kinds.push(Action::Allow),
-                Some(ActionEntry::Watch) => kinds.push(Action::Watch),
-                Some(ActionEntry::Ask | ActionEntry::Webhook) => kinds.push(Action::Ask),
-                Some(ActionEntry::Deny) => kinds.push(Action::Deny),
-                None => {
-                    let known: Vec<&str> = ACTIONS.iter().map(|(name, _)| *name).collect();
-                    warnings.push(Problem::new(at, unknown_word(word, &known)));
-                }
+                Ok(entry) => kinds.push(entry.action()),
+                Err(what) => warnings.push(Problem::new(at, what)),
             }
         }
         if kinds.is_empty() {

@@ -6,14 +6,16 @@
 use std::ops::Range;
 use std::time::SystemTime;
 
-use crate::conditions::{Aspect, Contained, OnDeed, Pattern, When};
+use crate::conditions::Aspect;
 use crate::glob::Glob;
 use crate::index::{Bits, Groups, Index};
 use crate::memory::Memory;
 use crate::parts::{Faith, Kind, Parts};
+use crate::patterns::{Contained, Pattern};
 use crate::programs::Verb;
 use crate::rules::{Checked, Policy, Rule};
 use crate::visit::Visitor;
+use crate::when::{OnDeed, When};
 use crate::{Action, Because, Call, Decision};
 
 /// From how many parts on the search is run for each part by itself.

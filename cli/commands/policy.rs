@@ -57,6 +57,8 @@ enum Action {
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(test::Question),
     Suggest(suggest::Arguments),
+    /// List the conditions that a rule may have, and when each holds
+    Conditions,
     /// Show the policy that `serve`, `preload` and `test` use
     #[command(after_help = SHOW_EXAMPLES)]
     Show {
@@ -87,6 +89,7 @@ pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
         Action::Test { file } => test::run_file(file),
         Action::Explain(question) => explain::run(question).map(|()| true),
         Action::Suggest(arguments) => suggest::run(arguments).map(|()| true),
+        Action::Conditions => conditions().map(|()| true),
         Action::Show { policy, json } => show(policy.as_deref(), *json).map(|()| true),
     }
 }
@@ -111,6 +114,13 @@ fn check(files: &[PathBuf]) -> Result<bool, Failure> {
         }
     }
     Ok(good)
+}
+
+fn conditions() -> Result<(), Failure> {
+    for (key, holds) in rampart_policy::conditions() {
+        output::line(format_args!("{key:<24}{holds}"))?;
+    }
+    Ok(())
 }
 
 fn show(named: Option<&Path>, json: bool) -> Result<(), Failure> {

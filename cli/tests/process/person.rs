@@ -22,6 +22,7 @@ const SHOWS: &[&[&str]] = &[
     &["policy", "show"],
     &["policy", "explain", "ls | wc"],
     &["policy", "suggest"],
+    &["policy", "conditions"],
     &["policy", "check", ".rampart/policy.yaml"],
     &["allow", "--dry-run", "forbidden 1"],
     &["block", "--dry-run", "ls*"],

@@ -1,0 +1,244 @@
+//! The `when` of a rule: its conditions as they are written, compiled, and held against a call.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_saphyr::{Location, Spanned};
+
+use crate::conditions::{Against, Aspect, CONDITIONS, Condition, Getter, Kind};
+use crate::error::unknown_key;
+use crate::glob::Glob;
+use crate::patterns::{Contained, Pattern};
+use crate::value::{Bounds, Findings, Limits, Texts, each};
+use crate::{Action, Call};
+
+/// The conditions of a rule as they are written.
+#[derive(Debug, Default)]
+pub(crate) struct WhenEntry {
+    given: Vec<(&'static Condition, Given)>,
+    unknown: Vec<Spanned<String>>,
+}
+
+/// The value of a condition, and what it is a value of.
+#[derive(Debug)]
+enum Given {
+    Texts(Against, Texts),
+    Number(fn(&Call<'_>) -> Option<u64>, Spanned<Limits>),
+    Count(Spanned<Limits>),
+    Always(bool),
+    Never,
+}
+
+impl Given {
+    /// Reads the value of a key.
+    fn read<'de, A: MapAccess<'de>>(kind: Kind, map: &mut A) -> Result<Self, A::Error> {
+        Ok(match kind {
+            Kind::Texts(against) => Self::Texts(against, map.next_value()?),
+            Kind::Number(number) => Self::Number(number, map.next_value()?),
+            Kind::Count => Self::Count(map.next_value()?),
+            Kind::Always => Self::Always(map.next_value()?),
+            Kind::Never => map.next_value::<IgnoredAny>().map(|_| Self::Never)?,
+        })
+    }
+
+    /// Its values, for people to see.
+    fn written(&self) -> Vec<String> {
+        match self {
+            Self::Texts(_, texts) => each(texts).into_iter().map(|(text, _)| text.into()).collect(),
+            Self::Number(_, limits) | Self::Count(limits) => vec![limits.value.to_string()],
+            Self::Always(_) | Self::Never => Vec::new(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for WhenEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WhenVisitor;
+
+        impl<'de> Visitor<'de> for WhenVisitor {
+            type Value = WhenEntry;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the conditions of a rule")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WhenEntry, A::Error> {
+                let mut when = WhenEntry::default();
+                while let Some(key) = map.next_key::<Spanned<String>>()? {
+                    let known = |condition: &&Condition| condition.key == key.value;
+                    if let Some(condition) = CONDITIONS.iter().find(known) {
+                        when.given.push((condition, Given::read(condition.kind, &mut map)?));
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                        when.unknown.push(key);
+                    }
+                }
+                Ok(when)
+            }
+        }
+
+        deserializer.deserialize_map(WhenVisitor)
+    }
+}
+
+/// The conditions of a rule; an absent one holds.
+#[derive(Debug, Default)]
+pub(crate) struct When {
+    pub(crate) matches: Option<Vec<Pattern>>,
+    pub(crate) contains: Option<Vec<Contained>>,
+    pub(crate) not_matches: Vec<Pattern>,
+    pub(crate) assigned: Option<Vec<Glob>>,
+    pub(crate) deeds: Vec<OnDeed>,
+    /// Those on the call, whatever the command is.
+    on_call: Vec<OnCall>,
+    pub(crate) count: Option<Bounds>,
+    /// A condition that no command can meet.
+    pub(crate) never: Option<&'static Condition>,
+    /// Keys and values as they were written.
+    pub(crate) written: Vec<(&'static str, String)>,
+}
+
+/// A condition on a deed.
+#[derive(Debug)]
+pub(crate) struct OnDeed {
+    pub(crate) of: Aspect,
+    pub(crate) not: bool,
+    pub(crate) patterns: Vec<Pattern>,
+}
+
+/// A condition on a call.
+#[derive(Debug)]
+enum OnCall {
+    Text { text: Getter, not: bool, globs: Vec<Glob> },
+    Number { number: fn(&Call<'_>) -> Option<u64>, bounds: Bounds },
+}
+
+impl OnCall {
+    /// Whether it holds. No glob fits what is not known, and no bounds do.
+    fn holds(&self, call: &Call<'_>) -> bool {
+        match self {
+            Self::Text { text, not, globs } => {
+                text(call).is_some_and(|text| globs.iter().any(|glob| glob.matches(text))) != *not
+            }
+            Self::Number { number, bounds } => {
+                number(call).is_some_and(|number| bounds.hold(number))
+            }
+        }
+    }
+
+    /// Whether it leaves out no call.
+    fn is_absent(&self) -> bool {
+        match self {
+            Self::Text { text, not, globs } => {
+                let is_always_known = text(&Call::default()).is_some();
+                !not && is_always_known && globs.iter().any(Glob::is_everything)
+            }
+            Self::Number { .. } => false,
+        }
+    }
+}
+
+impl When {
+    /// The conditions of a rule that wants `action` done.
+    pub(crate) fn compile(
+        entry: &WhenEntry,
+        at: Location,
+        action: Action,
+        found: &mut Findings,
+    ) -> Self {
+        let known: Vec<&str> = CONDITIONS.iter().map(|condition| condition.key).collect();
+        for key in &entry.unknown {
+            found.problem(key.referenced, unknown_key(&key.value, &known));
+        }
+        let restricts = action >= Action::Ask;
+        let mut when = Self::default();
+        let mut always = false;
+        for (condition, given) in &entry.given {
+            when.written.extend(given.written().into_iter().map(|value| (condition.key, value)));
+            match given {
+                Given::Texts(against, texts) => when.hold_texts(*against, texts, restricts, found),
+                Given::Number(number, limits) => {
+                    let bounds = found.bounds(limits);
+                    when.on_call.push(OnCall::Number { number: *number, bounds });
+                }
+                Given::Count(limits) => when.count = Some(found.bounds(limits)),
+                Given::Always(is_so) => always |= is_so,
+                Given::Never => when.never = Some(condition),
+            }
+        }
+        let says_nothing = |(_, given): &(_, Given)| matches!(given, Given::Always(false));
+        if entry.unknown.is_empty() && entry.given.iter().all(says_nothing) {
+            let text = "this `when` has no condition; remove it or write `default: true` if the rule is to hold always";
+            found.problem(at, text);
+        }
+        // A restricting rule that is to hold always does.
+        if always && restricts && when.never.is_none() {
+            (when.matches, when.contains, when.assigned) = (None, None, None);
+        }
+        when
+    }
+
+    fn hold_texts(
+        &mut self,
+        against: Against,
+        texts: &Texts,
+        restricts: bool,
+        found: &mut Findings,
+    ) {
+        match against {
+            Against::Commands { not: false } => {
+                let patterns = found.compiled(texts, |text| Pattern::command(text, restricts));
+                self.matches = Some(patterns);
+            }
+            // What excuses is no looser than what permits; what keeps a permission from
+            // holding restricts.
+            Against::Commands { not: true } => {
+                self.not_matches = found.compiled(texts, |text| Pattern::command(text, !restricts));
+            }
+            Against::Contents => {
+                self.contains = Some(found.compiled(texts, |text| Ok(Contained::new(text))));
+            }
+            Against::Assigned => self.assigned = Some(found.compiled(texts, Glob::new)),
+            Against::Deeds { of, not } => {
+                let compile = |text: &str| Pattern::plain(text, restricts != not);
+                self.deeds.push(OnDeed { of, not, patterns: found.compiled(texts, compile) });
+            }
+            Against::Call { text, not, words } => {
+                if let Some((kind, words)) = words {
+                    found.known(texts, kind, words);
+                }
+                let globs = found.compiled(texts, Glob::new);
+                self.on_call.push(OnCall::Text { text, not, globs });
+            }
+        }
+    }
+
+    /// Whether the conditions hold that are not about the command.
+    pub(crate) fn fits(&self, call: &Call<'_>) -> bool {
+        self.never.is_none() && self.on_call.iter().all(|condition| condition.holds(call))
+    }
+
+    /// Whether it leaves out no call.
+    pub(crate) fn is_absent(&self) -> bool {
+        let all = |patterns: &Vec<Pattern>| {
+            patterns.iter().any(|pattern| pattern.written.is_everything())
+        };
+        self.never.is_none()
+            && self.matches.as_ref().is_none_or(all)
+            && (self.matches.is_some() || self.contains.is_none())
+            && self.not_matches.is_empty()
+            && self.assigned.is_none()
+            && self.deeds.is_empty()
+            && self.count.is_none()
+            && self.on_call.iter().all(OnCall::is_absent)
+    }
+
+    /// Whether it says something of the command's text.
+    pub(crate) fn is_about_text(&self) -> bool {
+        self.matches.is_some()
+            || self.contains.is_some()
+            || self.assigned.is_some()
+            || !self.not_matches.is_empty()
+    }
+}
