@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -132,22 +132,13 @@ impl Setup {
 
     /// The bytes of the request that `check` makes the library send.
     pub fn record_request(&self) -> Result<Vec<u8>, String> {
-        let socket = self.path("record.sock");
-        let listener = UnixListener::bind(&socket).map_err(|error| error.to_string())?;
-        let mut check = self.guarded(CLIENT_CORE, "check", &unix_url(&socket));
-        let mut child = check
-            .args(["kept", "1"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| error.to_string())?;
-        let (mut connection, _) = listener.accept().map_err(|error| error.to_string())?;
-        let mut request = vec![0; 64 * 1024];
-        let length = connection.read(&mut request).map_err(|error| error.to_string())?;
-        request.truncate(length);
-        drop(connection);
-        let _ = child.wait();
-        Ok(request)
+        let server = scripted_server::Server::allowing();
+        let mut check = self.guarded(CLIENT_CORE, "check", &server.url);
+        let check = check.args(["kept", "1"]).stdout(Stdio::null()).stderr(Stdio::null());
+        check.status().map_err(|error| error.to_string())?;
+        let requests = server.take_requests();
+        let first = requests.first().ok_or("the library has asked nobody")?;
+        Ok(first.text().into_bytes())
     }
 }
 

@@ -1,8 +1,6 @@
 //! Hundreds of programs that are started at one moment, with a short queue at the server.
 
-use std::os::fd::AsRawFd as _;
-use std::os::unix::net::UnixListener;
-use std::thread;
+use scripted_server::Server;
 
 use crate::soak::answer;
 use crate::support::{Compiler, Run, Sandbox, probe};
@@ -18,20 +16,13 @@ const TIMEOUT_MS: &str = "60000";
 fn of_hundreds_that_start_at_one_moment_none_runs_unchecked() {
     let sandbox = Sandbox::new();
     let burst = probe("burst", Compiler::System);
-    let socket = sandbox.path("policy.sock");
-    let listener = UnixListener::bind(&socket).expect("a socket");
-    // SAFETY: takes no pointer.
-    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), QUEUE) }, 0);
     let record = sandbox.text("record");
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let (reader, record) = (stream.try_clone().expect("twice"), record.clone());
-            thread::spawn(move || answer(reader, stream, &record));
-        }
+    let server = Server::at_socket(&sandbox.path("policy.sock"), Some(QUEUE), move |exchange| {
+        answer(exchange, &record);
     });
     for _ in 0..5 {
         let words = [burst.to_str().expect("text"), CHILDREN, &sandbox.text("bin/rm")];
-        let finished = Run::guarded(&sandbox, &format!("unix://{}", socket.display()), &words)
+        let finished = Run::guarded(&sandbox, &server.url, &words)
             .env("RAMPART_FAIL_OPEN", "1")
             .env("RAMPART_TIMEOUT_MS", TIMEOUT_MS)
             .env("RAMPART_NOTICE", "0")

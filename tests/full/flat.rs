@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
+use scripted_server::Server;
 use tempfile::TempDir;
 
 use crate::matrix::{cells, runs_of};
 use crate::probes::{self, Linked};
-use crate::support::{Compiler, Run, Sandbox, Server};
+use crate::support::{Compiler, Run, Sandbox};
 
 /// So many programs are started by each function in each kind of child.
 const TIMES: usize = 2000;
@@ -42,7 +43,7 @@ fn check(compiler: Compiler, times: usize, options: &[&str], wanted: impl Fn(&st
             _ => grown.push(format!("{cell}: {}{}", run.stdout, run.stderr)),
         }
         // What is not needed is let go: there are very many questions.
-        server.take_questions();
+        let _ = server.take_requests();
     }
     println!("{compiler:?}: {:.1?}", begun.elapsed());
     assert!(grown.is_empty(), "in {times} calls:\n{}", grown.concat());

@@ -7,16 +7,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use scripted_server::{ALLOWED, ClosedPort, DENIED, Exchange, Server, Transport, json_answer};
 use tempfile::TempDir;
 
 use crate::probes::{self, Linked};
-use crate::support::{
-    ALLOWED, Compiler, DENIED, Exchange, Run, Sandbox, Server, Transport, json_answer,
-};
+use crate::support::{Compiler, Run, Sandbox};
 
 /// How a function reports, and what that makes of it in a child that shares memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -302,7 +300,12 @@ fn compare(stage: &Stage, bare: &Report, behaviour: &Behaviour) {
     let what = format!("the server {name}, fail-open {fail_open}, {mode}");
     let begun = Instant::now();
     let server = behaviour.script.map(|script| Server::scripted(behaviour.transport, script));
-    let url = server.as_ref().map_or_else(|| dead_end(behaviour.transport), |it| it.url.clone());
+    let closed = ClosedPort::new();
+    let url = match (&server, behaviour.transport) {
+        (Some(server), _) => server.url.clone(),
+        (None, Transport::Tcp) => closed.url(),
+        (None, _) => "unix:///nonexistent/policy.sock".to_owned(),
+    };
     let run = Run::guarded(&stage.sandbox, &url, &stage.words())
         .env("RAMPART_FAIL_OPEN", if behaviour.fail_open { "1" } else { "0" })
         .env("RAMPART_REFUSAL", behaviour.refusal)
@@ -348,22 +351,10 @@ fn compare(stage: &Stage, bare: &Report, behaviour: &Behaviour) {
     println!("{what}: {:.1?}, {function} needs {bytes} bytes more of its stack", begun.elapsed());
 }
 
-/// An address where nobody listens.
-fn dead_end(transport: Transport) -> String {
-    match transport {
-        Transport::Tcp => {
-            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-            format!("http://{}", listener.local_addr().expect("an address"))
-        }
-        Transport::Unix => "unix:///nonexistent/policy.sock".to_owned(),
-        Transport::Abstract => "unix:@nobody".to_owned(),
-    }
-}
-
 fn check_questions(server: &Server, behaviour: &Behaviour, what: &str) {
     let mut asked: BTreeMap<String, usize> = BTreeMap::new();
     let mut connections: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-    for question in server.take_questions() {
+    for question in server.take_requests() {
         let command = question.command();
         *asked.entry(command.clone()).or_default() += 1;
         connections.entry(question.connection).or_default().push(command);

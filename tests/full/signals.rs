@@ -1,10 +1,11 @@
 //! A parent's signal handler in its vfork child, which runs in the parent's memory.
 
+use scripted_server::{Server, Transport};
 use tempfile::TempDir;
 
 use crate::matrix::dawdle;
 use crate::probes::{self, Linked};
-use crate::support::{Compiler, Run, Sandbox, Server, Transport, probe};
+use crate::support::{Compiler, Run, Sandbox, probe};
 
 const TIMES: usize = 40;
 

@@ -4,18 +4,18 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::fs::{self, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write as _;
 use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use scripted_server::{Carrier, Exchange, Server, verdict};
 use tempfile::TempDir;
 
 use crate::probes::{self, Linked};
-use crate::support::{ALLOWED, Compiler, DENIED, Sandbox, json_answer, library};
+use crate::support::{Compiler, Sandbox, library};
 use crate::watched::{Watched, run};
 
 const PROCESSES: u16 = 8;
@@ -42,48 +42,29 @@ fn serve() {
     let [socket, port, record] = [SOCKET, PORT, RECORD].map(env::var);
     let (Ok(socket), Ok(port), Ok(record)) = (socket, port, record) else { return };
     let _ = fs::remove_file(&socket);
-    let unix = UnixListener::bind(&socket).expect("a socket");
-    let tcp = TcpListener::bind(format!("127.0.0.1:{port}")).expect("the port");
     let their_record = record.clone();
-    thread::spawn(move || {
-        for stream in tcp.incoming().flatten() {
-            let _ = stream.set_nodelay(true);
-            let (reader, record) = (stream.try_clone().expect("twice"), their_record.clone());
-            thread::spawn(move || answer(reader, stream, &record));
-        }
+    let _unix = Server::at_socket(Path::new(&socket), None, move |exchange| {
+        answer(exchange, &their_record);
     });
-    for stream in unix.incoming().flatten() {
-        let (reader, record) = (stream.try_clone().expect("twice"), record.clone());
-        thread::spawn(move || answer(reader, stream, &record));
+    let tcp = TcpListener::bind(format!("127.0.0.1:{port}")).expect("the port");
+    let carry = |stream| Ok(Box::new(stream) as Box<dyn Carrier>);
+    let _tcp = Server::at_port(tcp, carry, move |exchange| answer(exchange, &record));
+    loop {
+        thread::park();
     }
 }
 
 /// Answers the questions of a connection; what is allowed stands in the record first.
-pub fn answer(reader: impl Read, mut writer: impl Write, record: &str) -> Option<()> {
-    let mut reader = BufReader::new(reader);
-    let mut record = OpenOptions::new().append(true).create(true).open(record).ok()?;
-    loop {
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).ok().filter(|size| *size > 0)?;
-            if let Some(value) = line.strip_prefix("Content-Length: ") {
-                length = value.trim().parse().ok()?;
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).ok()?;
-        let question: serde_json::Value = serde_json::from_slice(&body).ok()?;
-        let command = question["params"]["command"].as_str()?;
+pub fn answer(exchange: &mut Exchange, record: &str) {
+    let record = OpenOptions::new().append(true).create(true).open(record).expect("the record");
+    exchange.answer_all(|question| {
+        let command = question.command();
         let is_good = command.starts_with("arrival good-");
         if is_good {
-            record.write_all(format!("{command}\n").as_bytes()).ok()?;
+            (&record).write_all(format!("{command}\n").as_bytes()).expect("room for the record");
         }
-        writer.write_all(&json_answer(if is_good { ALLOWED } else { DENIED })).ok()?;
-    }
+        verdict(is_good)
+    });
 }
 
 /// A server that is killed and started again until told to stop; how often it was.

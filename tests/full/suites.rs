@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Sandbox, Server, Transport, library};
+use scripted_server::{Server, Transport};
+
+use crate::support::{Sandbox, library};
 use crate::watched::{Ended, Watched};
 
 /// More than the longest of them takes on a busy machine.
@@ -63,7 +65,7 @@ impl Ground {
 
     /// How many questions were asked since this was last called.
     pub fn questions(&self) -> usize {
-        self.server.take_questions().len()
+        self.server.take_requests().len()
     }
 
     /// Runs a shell script in a directory of its own, always the same one.

@@ -1,6 +1,8 @@
 //! Where questions and the token go, and where they never go.
 
-use crate::support::{Compiler, Run, Sandbox, Server, Transport, probe};
+use scripted_server::{Server, Transport};
+
+use crate::support::{Compiler, Run, Sandbox, probe};
 
 fn words(sandbox: &Sandbox) -> [String; 5] {
     let start = probe("start", Compiler::System).to_str().expect("text").to_owned();
@@ -30,7 +32,7 @@ fn a_url_in_every_form_that_is_fine_reaches_the_server() {
     ] {
         Run::guarded(&sandbox, &url, &words(&sandbox)).finish().success();
         assert_eq!(sandbox.take_marks(), ["rm x"], "{url}");
-        let head = server.take_questions().swap_remove(0).head;
+        let head = server.take_requests().swap_remove(0).head;
         let start = format!("POST {prefix}/v1/preflight/exec HTTP/1.1\r\nHost: {host}\r\n");
         assert!(head.starts_with(&start), "{url}: {head}");
         assert!(!head.contains("Authorization"), "no token, no header");
@@ -96,7 +98,7 @@ fn a_token_goes_out_as_a_bearer_token_or_not_at_all() {
             .finish()
             .success();
         assert_eq!(sandbox.take_marks(), ["rm x"]);
-        let question = server.take_questions().swap_remove(0);
+        let question = server.take_requests().swap_remove(0);
         let line = format!("\r\nAuthorization: Bearer {token}\r\n");
         assert_eq!(question.head.matches(&line).count(), 1);
         assert_eq!(question.head.matches("uthorization").count(), 1);
@@ -129,7 +131,7 @@ fn proxy_variables_and_other_files_of_clients_are_not_honoured() {
     run.finish().success();
     assert_eq!(sandbox.take_marks(), ["rm x"]);
     assert_eq!((trap.connections(), server.connections()), (0, 1));
-    assert!(!server.take_questions()[0].head.contains("Authorization"));
+    assert!(!server.take_requests()[0].head.contains("Authorization"));
 }
 
 #[test]
@@ -145,7 +147,7 @@ fn a_host_name_is_looked_up_by_the_first_process_only() {
             .finish()
             .success();
     assert_eq!(sandbox.take_marks(), ["tool x"], "{finished:#?}");
-    let questions = server.take_questions();
+    let questions = server.take_requests();
     assert_eq!(questions.len(), 4);
     assert!(questions.iter().all(|it| it.head.contains("\r\nHost: policy.invalid:1\r\n")));
 }

@@ -3,12 +3,10 @@
 
 use std::fs;
 
+use scripted_server::{ALLOWED, DENIED, Server, Transport, json_answer};
 use serde_json::Value;
 
-use crate::support::{
-    ALLOWED, Compiler, DENIED, Run, Sandbox, Server, Transport, is_for_linux_alone, json_answer,
-    probe,
-};
+use crate::support::{Compiler, Run, Sandbox, is_for_linux_alone, probe};
 
 const ELSEWHERE: &str = "the miniature dyld itself is in the list that would be taken out";
 const SAID: &str = "starts itself anew until its environment is clean";
@@ -40,7 +38,7 @@ fn run(how: &str, most: &str, refused: &'static str) -> Seen {
     let anew = probe("anew", Compiler::System);
     let words = [anew.to_str().expect("text"), how, &starts, most, &rm, "x"];
     let finished = Run::guarded(&sandbox, &server.url, &words).finish();
-    let questions = server.take_questions();
+    let questions = server.take_requests();
     let about = questions.iter().filter(|it| !it.command().starts_with(&rm));
     Seen {
         starts: fs::read(&starts).expect("starts").len(),

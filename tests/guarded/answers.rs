@@ -2,14 +2,12 @@
 //! times mode, times fail-open, over TCP and over a Unix socket.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use crate::support::{
-    ALLOWED, Compiler, DENIED, Exchange, Finished, Run, Sandbox, Server, Transport, json_answer,
-    probe,
-};
+use scripted_server::{ALLOWED, ClosedPort, DENIED, Exchange, Server, Transport, json_answer};
+
+use crate::support::{Compiler, Finished, Run, Sandbox, probe};
 
 /// What an answer means in enforce mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +77,7 @@ fn row(name: &str, meaning: Meaning, script: Script) {
         all_modes(name, &server.url, meaning, |case, asked| {
             let connections = server.connections();
             assert_eq!(connections - seen.replace(connections), usize::from(asked), "{case}");
-            assert!(server.take_questions().len() <= 1, "{case}");
+            assert!(server.take_requests().len() <= 1, "{case}");
         });
     }
 }
@@ -198,7 +196,7 @@ fn a_redirect_is_not_followed() {
         });
         all_modes("redirect", &server.url, Refused, |_, _| {});
         // Four of the six runs ask, each once.
-        assert_eq!((server.connections(), server.take_questions().len()), (4, 4), "{status}");
+        assert_eq!((server.connections(), server.take_requests().len()), (4, 4), "{status}");
     }
     assert_eq!((elsewhere.connections(), target.connections()), (0, 0));
 }
@@ -331,16 +329,13 @@ fn what_cannot_be_a_verdict_is_refused() {
 
 #[test]
 fn nobody_listening_is_a_failure() {
-    let port = {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        listener.local_addr().expect("an address").port()
-    };
+    let closed = ClosedPort::new();
     let sandbox = Sandbox::new();
     // A socket file that nobody listens on any more.
     drop(UnixListener::bind(sandbox.path("dead.sock")).expect("a socket"));
     fs::write(sandbox.path("file"), "").expect("a file");
     for url in [
-        format!("http://127.0.0.1:{port}"),
+        closed.url(),
         format!("unix://{}", sandbox.text("missing.sock")),
         format!("unix://{}", sandbox.text("dead.sock")),
         format!("unix://{}", sandbox.text("file")),

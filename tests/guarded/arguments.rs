@@ -1,10 +1,11 @@
 //! Argument lists of every size and kind go through unharmed and are asked about
 //! truthfully.
 
+use scripted_server::Server;
 use serde_json::json;
 
 use crate::hooks::had;
-use crate::support::{Compiler, Run, Sandbox, Server, installed, is_for_linux_alone, probe};
+use crate::support::{Compiler, Run, Sandbox, installed, is_for_linux_alone, probe};
 
 /// `MAX_ARG_STRLEN` of Linux, the NUL included.
 const LONGEST_ARGUMENT: usize = 131_072;
@@ -149,7 +150,7 @@ fn the_question_tells_agent_session_directory_and_that_it_is_enforced() {
             .env("RAMPART_TOKEN", "t0ken")
             .finish()
             .success();
-        let question = server.take_questions().swap_remove(0);
+        let question = server.take_requests().swap_remove(0);
         let json = question.json();
         assert_eq!(json["agent"], "the \"agent\"");
         assert_eq!(json["session"], "s-1");
@@ -188,7 +189,7 @@ fn an_argument_list_stays_one_whatever_a_shell_would_make_of_its_words() {
         let words = start(&[], &[function, &path, argv0, "ls"]);
         Run::guarded(&sandbox, &server.url, &words).finish().success();
         assert_eq!(sandbox.take_marks(), [mark], "{words:?}");
-        let mut asked = server.take_questions().swap_remove(0).json()["params"].take();
+        let mut asked = server.take_requests().swap_remove(0).json()["params"].take();
         if cfg!(target_os = "macos") {
             asked["coverage"] = "full".into();
         }
@@ -196,7 +197,7 @@ fn an_argument_list_stays_one_whatever_a_shell_would_make_of_its_words() {
     }
     for function in ["system", "popen", "wordexp"] {
         Run::guarded(&sandbox, &server.url, &start(&[], &[function, "$(tool x)"])).finish();
-        let question = server.take_questions().swap_remove(0).json();
+        let question = server.take_requests().swap_remove(0).json();
         assert_eq!(question["params"]["form"], "line", "{function}");
         assert_eq!(question["params"]["command"], "$(tool x)", "{function}");
     }
@@ -234,7 +235,7 @@ fn the_pipes_are_told_that_a_program_will_surely_have() {
             format!("import os\nrm = {:?}\n{prepare}{numbers}{run}", sandbox.text("bin/rm"));
         let words = [python.to_str().expect("text"), "-c", &script];
         Run::guarded(&sandbox, &server.url, &words).finish();
-        let questions = server.take_questions();
+        let questions = server.take_requests();
         let question = questions.last().expect("a question").json();
         let command = question["params"]["command"].as_str().expect("a command").to_owned();
         let numbers: Vec<&str> = command.split(' ').skip(1).collect();

@@ -1,10 +1,11 @@
 //! The library for Apple silicon, in an emulated program: the hooks that x86-64 cannot show, for
 //! what they are given comes by other ways.
 
+use scripted_server::Server;
+
 use crate::hooks;
 use crate::support::{
-    Compiler, EMULATOR, Run, Sandbox, Server, System, is_for_macos_alone, is_left_out, probe,
-    started,
+    Compiler, EMULATOR, Run, Sandbox, System, is_for_macos_alone, is_left_out, probe, started,
 };
 
 /// Whether there is no emulated program to test with.

@@ -1,11 +1,10 @@
 //! The one connection that a process keeps between its checks, and the descriptors
 //! of the program, which are none of ours.
 
+use scripted_server::{ALLOWED, DENIED, Exchange, Server, Transport, json_answer};
+
 use crate::hooks::had;
-use crate::support::{
-    ALLOWED, Compiler, DENIED, Exchange, Run, Sandbox, Server, Transport, installed,
-    is_for_linux_alone, is_left_out, json_answer, probe,
-};
+use crate::support::{Compiler, Run, Sandbox, installed, is_for_linux_alone, is_left_out, probe};
 
 const SPAWNED: &str = "returned 0 errno 77 status 0\n";
 
@@ -53,7 +52,7 @@ fn all_checks_of_a_process_use_one_connection() {
     for transport in Transport::BOTH {
         let server = Server::judging(transport, |_| true);
         assert_eq!(spawn(&server, 100), 100);
-        assert_eq!((server.connections(), server.take_questions().len()), (1, 100));
+        assert_eq!((server.connections(), server.take_requests().len()), (1, 100));
         let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{\"allowed\":true}\r\n0\r\n\r\n";
         let server = answers_then(transport, usize::MAX, chunked, |_| {});
         assert_eq!((spawn(&server, 20), server.connections()), (20, 1));
@@ -74,7 +73,7 @@ fn a_connection_that_is_announced_or_found_to_end_is_replaced() {
         {
             let server = answers_then(transport, 1, answer, |_| {});
             assert_eq!(spawn(&server, 10), 10, "{name}");
-            assert_eq!((server.connections(), server.take_questions().len()), (10, 10), "{name}");
+            assert_eq!((server.connections(), server.take_requests().len()), (10, 10), "{name}");
         }
     }
 }
@@ -171,7 +170,7 @@ fn the_second_try_is_the_last_and_only_for_a_kept_connection_without_an_answer()
             exchange.read();
         });
         assert_eq!(spawn(&server, 2), 1);
-        assert_eq!((server.connections(), server.take_questions().len()), (2, 3));
+        assert_eq!((server.connections(), server.take_requests().len()), (2, 3));
         // Half an answer is one.
         let server = Server::scripted(transport, |exchange| {
             exchange.read();
@@ -214,7 +213,7 @@ fn children_open_connections_of_their_own_and_the_parents_stays() {
             let finished = Run::guarded(&sandbox, &server.url, &words).finish().success();
             assert!(finished.stdout.ends_with("20x returned -1000 errno -1000 status 0\n"));
             assert_eq!(sandbox.take_marks().len(), 20);
-            let questions = server.take_questions();
+            let questions = server.take_requests();
             let numbers: Vec<usize> = questions.iter().map(|it| it.connection).collect();
             assert_eq!(numbers, (0..20).collect::<Vec<_>>(), "{place}");
         }
@@ -241,7 +240,7 @@ fn threads_that_check_at_once_all_get_their_own_answer() {
         let marks = sandbox.take_marks();
         assert_eq!(marks.len(), 8 * 25);
         assert!(marks.iter().all(|mark| mark.ends_with(['0', '2', '4', '6', '8'])), "{marks:?}");
-        assert_eq!(server.take_questions().len(), 8 * 50);
+        assert_eq!(server.take_requests().len(), 8 * 50);
         assert!(server.connections() < 8 * 50, "most of them were kept");
     }
 }
@@ -258,7 +257,7 @@ fn a_program_that_takes_our_descriptor_keeps_what_it_put_there() {
             let told = finished.stdout.replace("ran rm\n", "");
             assert_eq!((finished.code(), &*told), (0, "untouched\n"), "{way}: {finished:#?}");
             assert_eq!(sandbox.take_marks().len(), 4, "{way}");
-            assert_eq!(server.take_questions().len(), 4, "{way}");
+            assert_eq!(server.take_requests().len(), 4, "{way}");
         }
     }
 }
@@ -293,7 +292,7 @@ fn descriptors_mask_and_dispositions_are_as_before_but_for_the_kept_connection()
                 "descriptors same\n{left}mask same\ndispositions same\nmappings +0\nresident flat\n"
             );
             assert_eq!(audit, expected, "{function} {place}");
-            assert!(server.take_questions().len() >= 4);
+            assert!(server.take_requests().len() >= 4);
             assert_eq!(sandbox.take_marks().len(), if allowed { 4 } else { 0 });
         }
     }
@@ -319,7 +318,7 @@ fn what_a_program_writes_to_its_closed_streams_does_not_reach_the_server() {
             Run::guarded(&sandbox, &server.url, &words).env("RAMPART_FAIL_OPEN", "0").finish();
         assert_eq!(finished.status.code(), Some(3), "{finished:#?}");
         assert_eq!(sandbox.take_marks().len(), 3);
-        for question in server.take_questions() {
+        for question in server.take_requests() {
             assert_eq!(question.command(), "rm scribbled", "{transport:?}");
         }
     }
@@ -383,7 +382,7 @@ spawn('again')
         let server = Server::allowing();
         Run::guarded(&sandbox, &server.url, &words).finish().success();
         assert_eq!(sandbox.take_marks(), ["tool parent", "tool child", "tool again"]);
-        let questions = server.take_questions();
+        let questions = server.take_requests();
         let of = |word: &str| {
             let mut all = questions.iter();
             all.find(|it| it.command() == format!("tool {word}")).expect("a question").connection

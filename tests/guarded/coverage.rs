@@ -5,9 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use scripted_server::Server;
+
 use crate::support::{
-    Compiler, Run, Sandbox, Server, System, assert_guarded, is_for_linux_alone,
-    needs_linux_beneath, preload_variable, probe,
+    Compiler, Run, Sandbox, System, assert_guarded, is_for_linux_alone, needs_linux_beneath,
+    preload_variable, probe,
 };
 
 /// A 32-bit program that writes its environment; `None` where none can be made or run.
@@ -22,7 +24,7 @@ fn foreign_program(sandbox: &Sandbox) -> Option<PathBuf> {
 }
 
 fn coverages(server: &Server) -> Vec<serde_json::Value> {
-    let questions = server.take_questions();
+    let questions = server.take_requests();
     questions.iter().map(|question| question.json()["params"]["coverage"].clone()).collect()
 }
 

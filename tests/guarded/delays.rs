@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::support::{
-    ALLOWED, Compiler, Exchange, Run, Sandbox, Server, Transport, json_answer, probe, wait_until,
-};
+use scripted_server::{ALLOWED, Exchange, Server, Transport, json_answer};
+
+use crate::support::{Compiler, Run, Sandbox, probe, wait_until};
 
 const TIMEOUT_MS: u32 = 600;
 /// Generous: the machine may be busy.

@@ -5,10 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use scripted_server::{Server, Transport};
+
 use crate::hooks::had;
 use crate::support::{
-    Compiler, Run, Sandbox, Server, System, Transport, assert_guarded, is_for_linux_alone, library,
-    preload_variable, probe, wait_until,
+    Compiler, Run, Sandbox, System, assert_guarded, is_for_linux_alone, library, preload_variable,
+    probe, wait_until,
 };
 
 const OURS: [&str; 12] = [
@@ -299,7 +301,7 @@ fn the_session_is_that_of_the_first_process_in_the_whole_tree() {
         format!("echo $$; sh -c 'env -i {sh} -c \"/bin/true; /bin/true\"; true'; true; /bin/true");
     let finished = Run::guarded(&sandbox, &server.url, &["sh", "-c", &script]).finish().success();
     let session = format!("preload-{}", finished.stdout.trim());
-    let questions = server.take_questions();
+    let questions = server.take_requests();
     assert_eq!(questions.len(), 6, "{questions:#?}");
     for question in questions {
         assert_eq!(question.json()["session"], *session);

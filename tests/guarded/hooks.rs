@@ -1,8 +1,10 @@
 //! Every function that starts a program: asked about, obeyed, and otherwise as if
 //! nobody stood in front of it.
 
+use scripted_server::Server;
+
 use crate::support::{
-    Compiler, Finished, Run, Sandbox, Server, System, is_for_linux_alone, probe, started,
+    Compiler, Finished, Run, Sandbox, System, is_for_linux_alone, probe, started,
 };
 
 /// How a function reports.
@@ -245,7 +247,7 @@ fn the_thousandth_call_of_a_process_is_checked_like_the_first() {
         let guarded =
             Run::guarded(&sandbox, &server.url, &words).env("RAMPART_NOTICE", "0").finish();
         assert_eq!(guarded.seen(), (0, &*function.refusal(1000), ""), "{name}");
-        assert_eq!(server.take_questions().len(), 1000, "{name}");
+        assert_eq!(server.take_requests().len(), 1000, "{name}");
         assert_eq!(sandbox.take_marks(), [""; 0], "{name}");
     }
 }
@@ -254,7 +256,7 @@ fn the_thousandth_call_of_a_process_is_checked_like_the_first() {
 fn a_call_that_is_denied_the_second_time_only_fails_then() {
     let sandbox = Sandbox::new();
     let asked = std::sync::atomic::AtomicUsize::new(0);
-    let server = Server::judging(crate::support::Transport::Tcp, move |_| {
+    let server = Server::judging(scripted_server::Transport::Tcp, move |_| {
         asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst).is_multiple_of(2)
     });
     let posix_spawn = functions().iter().find(|it| it.name == "posix_spawn").expect("in the table");
@@ -264,7 +266,7 @@ fn a_call_that_is_denied_the_second_time_only_fails_then() {
     let spoken: String = guarded.stdout.replace("ran rm\n", "");
     assert_eq!(spoken, [runs, &refused, runs, &refused].concat());
     assert_eq!(sandbox.take_marks().len(), 2);
-    assert_eq!(server.take_questions().len(), 4);
+    assert_eq!(server.take_requests().len(), 4);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The functions that hand a line to a shell, where they need no shell.
 
-use crate::support::{Compiler, Run, Sandbox, Server, System, assert_guarded, probe};
+use scripted_server::Server;
+
+use crate::support::{Compiler, Run, Sandbox, System, assert_guarded, probe};
 
 fn start(options: &[&str], function: &str, line: &str) -> Vec<String> {
     let mut words = vec![probe("start", Compiler::System).to_str().expect("text").to_owned()];

@@ -3,7 +3,9 @@
 
 use std::fs;
 
-use crate::support::{Run, Sandbox, Server, is_for_linux_alone, library};
+use scripted_server::Server;
+
+use crate::support::{Run, Sandbox, is_for_linux_alone, library};
 
 #[test]
 fn a_process_that_forks_nothing_shares_no_memory_for_the_count_of_what_it_missed() {

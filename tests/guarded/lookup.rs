@@ -4,10 +4,10 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use scripted_server::Server;
+
 use crate::hooks::had;
-use crate::support::{
-    Compiler, Finished, Run, Sandbox, Server, assert_guarded, is_for_linux_alone, probe,
-};
+use crate::support::{Compiler, Finished, Run, Sandbox, assert_guarded, is_for_linux_alone, probe};
 
 fn start(rest: &[&str]) -> Vec<String> {
     let mut words = vec![probe("start", Compiler::System).to_str().expect("text").to_owned()];

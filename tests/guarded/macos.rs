@@ -10,9 +10,10 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
+use scripted_server::{Server, Transport};
+
 use crate::support::{
-    Compiler, Run, Sandbox, Server, System, Transport, installed, is_for_macos_alone, needs_a_mac,
-    probe,
+    Compiler, Run, Sandbox, System, installed, is_for_macos_alone, needs_a_mac, probe,
 };
 
 /// Whether System Integrity Protection is on: for whoever reads a failure.
@@ -93,7 +94,7 @@ fn check(sandbox: &Sandbox, words: &[&str], asked: (&str, Option<&str>), is_foll
 
 /// The commands that were asked about, each with its coverage.
 fn questions(server: &Server) -> Vec<(String, Option<String>)> {
-    let questions = server.take_questions();
+    let questions = server.take_requests();
     let pairs = questions.iter().map(|question| {
         let coverage = question.json()["params"]["coverage"].as_str().map(str::to_owned);
         (question.command(), coverage)

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
+use scripted_server::{ALLOWED, DENIED, Exchange, Server, Transport, json_answer};
+
 use crate::hooks::had;
 use crate::musl;
-use crate::support::{
-    ALLOWED, Compiler, DENIED, Exchange, Run, Sandbox, Server, Transport, json_answer, probe,
-};
+use crate::support::{Compiler, Run, Sandbox, probe};
 
 const IN_CHILDREN: [&str; 11] = [
     "execve",

@@ -1,8 +1,8 @@
 //! The same library in programs that are linked against musl.
 
-use crate::support::{
-    Compiler, Run, Sandbox, Server, Transport, installed, is_for_linux_alone, probe,
-};
+use scripted_server::{Server, Transport};
+
+use crate::support::{Compiler, Run, Sandbox, installed, is_for_linux_alone, probe};
 use crate::{hooks, syscalls};
 
 /// Whether musl is here; says so if not.

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use crate::support::{Compiler, Run, Sandbox, Server, System, Transport, json_answer, probe};
+use scripted_server::{Server, Transport, json_answer};
+
+use crate::support::{Compiler, Run, Sandbox, System, probe};
 
 /// Tries to run `rm --password=hunter2` by a spawn, an exec and a line.
 fn words(sandbox: &Sandbox) -> Vec<String> {
@@ -40,12 +42,12 @@ fn a_refusal_is_one_line_that_no_answer_can_make_more_of() {
         let server = answering(body);
         let finished = Run::guarded(&sandbox, &server.url, &words(&sandbox)).finish();
         assert_eq!(finished.stderr, format!("rampart: blocked rm: {said}\n").repeat(2));
-        assert_eq!(server.take_questions().len(), 2);
+        assert_eq!(server.take_requests().len(), 2);
     }
     let server = Server::denying();
     let finished =
         Run::guarded(&sandbox, &server.url, &words(&sandbox)).env("RAMPART_NOTICE", "0").finish();
-    assert_eq!((finished.stderr.as_str(), server.take_questions().len()), ("", 2));
+    assert_eq!((finished.stderr.as_str(), server.take_requests().len()), ("", 2));
     assert_eq!(sandbox.take_marks(), [""; 0]);
 }
 
@@ -167,7 +169,7 @@ fn a_stderr_that_takes_nothing_neither_holds_up_nor_kills() {
                 .stderr(stderr)
                 .finish();
             assert_eq!((finished.code(), &*finished.stdout), (0, refused), "{kind}");
-            assert_eq!(server.take_questions().len(), 2, "{kind}");
+            assert_eq!(server.take_requests().len(), 2, "{kind}");
         }
         drop(stderr);
         let mut left = Vec::new();

@@ -1,9 +1,9 @@
 //! The library's place in the preload list: the first, at every moment, and in no list that is
 //! only looked at.
 
-use crate::support::{
-    Compiler, Run, Sandbox, Server, Transport, installed, is_for_linux_alone, probe,
-};
+use scripted_server::{Server, Transport};
+
+use crate::support::{Compiler, Run, Sandbox, installed, is_for_linux_alone, probe};
 
 fn text(name: &str, compiler: Compiler) -> String {
     probe(name, compiler).to_str().expect("text").to_owned()

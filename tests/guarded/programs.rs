@@ -2,9 +2,10 @@
 //! allowed, and what they say when not.
 
 use rampart_core::coverage::Coverage;
+use scripted_server::{Server, Transport};
 
 use crate::support::{
-    Finished, Run, Sandbox, Server, System, Transport, coverage_of, installed, is_for_linux_alone,
+    Finished, Run, Sandbox, System, coverage_of, installed, is_for_linux_alone,
     needs_a_mac_or_linux,
 };
 

@@ -1,7 +1,9 @@
 //! Python, which starts programs in more ways than any other.
 
+use scripted_server::Server;
+
 use crate::programs::{APPLES_SHELL, Case, check};
-use crate::support::{Run, Sandbox, Server, System, is_for_linux_alone};
+use crate::support::{Run, Sandbox, System, is_for_linux_alone};
 
 const PERMISSION_ERROR: i32 = 1;
 
@@ -149,7 +151,7 @@ fn eight_threads_are_each_told_the_truth() {
          print(wrong)\n"
     );
     let sandbox = Sandbox::new();
-    let server = Server::judging(crate::support::Transport::Tcp, |command| {
+    let server = Server::judging(scripted_server::Transport::Tcp, |command| {
         command.starts_with("tool") && command.ends_with(['0', '2', '4', '6', '8'])
     });
     let finished = Run::guarded(&sandbox, &server.url, &["python3", "-c", &script])
@@ -158,5 +160,5 @@ fn eight_threads_are_each_told_the_truth() {
         .success();
     assert_eq!(finished.stdout, "[]\n");
     assert_eq!(sandbox.take_marks().len(), 40);
-    assert_eq!(server.take_questions().len(), 80);
+    assert_eq!(server.take_requests().len(), 80);
 }

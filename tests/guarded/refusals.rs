@@ -5,10 +5,11 @@ use std::fs;
 use std::os::fd::AsRawFd;
 use std::process::Stdio;
 
+use scripted_server::{Server, Transport, json_answer};
+
 use crate::hooks::{Family, Function, Given, functions, is_missing};
 use crate::support::{
-    Compiler, Finished, Run, Sandbox, Server, System, Transport, installed, is_for_linux_alone,
-    json_answer, probe,
+    Compiler, Finished, Run, Sandbox, System, installed, is_for_linux_alone, probe,
 };
 
 const MODES: [&str; 3] = ["errno", "shell", "message"];
@@ -248,7 +249,7 @@ fn who_walks_along_path_hears_of_it_once() {
                 .finish();
             assert_eq!((finished.code(), told(&finished)), (126, 1), "{mode}: {finished:#?}");
             assert!(finished.stderr.contains(HOW), "{finished:#?}");
-            assert!(!server.take_questions().is_empty());
+            assert!(!server.take_requests().is_empty());
         }
         let server = Server::denying_any_with("rm");
         let finished = Run::guarded(&sandbox, &server.url, words).env("PATH", &path).finish();
@@ -303,7 +304,7 @@ fn what_is_told_is_never_code() {
         let said = format!("rampart: blocked this shell command: {shown}\n");
         assert!(finished.stderr.starts_with(&said), "{finished:#?}");
         assert_eq!(told(&finished), 1, "{finished:#?}");
-        assert_eq!(server.take_questions().len(), 1, "the shell that tells is not asked about");
+        assert_eq!(server.take_requests().len(), 1, "the shell that tells is not asked about");
     }
     assert_eq!(sandbox.take_marks(), [""; 0]);
 }
@@ -356,7 +357,7 @@ fn who_wants_no_notice_gets_the_status_alone() {
             .success();
         let has_status = finished.stdout.contains(&ENDED_WITH_126.to_string());
         assert!(has_status && finished.stderr.is_empty(), "{finished:#?}");
-        assert_eq!(server.take_questions().len(), 1);
+        assert_eq!(server.take_requests().len(), 1);
     }
 }
 
@@ -383,7 +384,7 @@ fn a_stderr_that_takes_nothing_holds_up_no_parent_that_waits_for_its_vfork_child
     assert_eq!(run(writer.try_clone().expect("another").into()).stdout, status);
     drop(reader);
     assert_eq!(run(writer.into()).stdout, status);
-    assert_eq!(server.take_questions().len(), 2);
+    assert_eq!(server.take_requests().len(), 2);
 }
 
 #[test]
@@ -406,7 +407,7 @@ fn a_stderr_that_no_program_would_have_got_is_not_written_to() {
         let finished =
             Run::guarded(&sandbox, &server.url, &words).env("RAMPART_REFUSAL", "shell").finish();
         assert_eq!(finished.seen(), (0, "126\n", &*said), "{how}");
-        assert_eq!(server.take_questions().len(), 1);
+        assert_eq!(server.take_requests().len(), 1);
     }
 }
 
@@ -430,7 +431,7 @@ fn a_spawn_whose_child_has_the_callers_stderr_is_told_of_there() {
             Run::guarded(&sandbox, &server.url, &words).env("RAMPART_REFUSAL", "shell").finish();
         let refused = "1x returned 1 errno 77 status -1000\n";
         assert_eq!(finished.seen(), (0, refused, &*said), "{words:?}");
-        assert_eq!(server.take_questions().len(), 1);
+        assert_eq!(server.take_requests().len(), 1);
     }
     assert_eq!(sandbox.take_marks(), [""; 0]);
 }

@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use scripted_server::{Server, Transport};
+
 use crate::hooks::had;
 use crate::support::{
-    Compiler, Finished, Run, Sandbox, Server, System, Transport, assert_guarded, installed,
-    is_for_linux_alone, library, linked_probe, probe,
+    Compiler, Finished, Run, Sandbox, System, assert_guarded, installed, is_for_linux_alone,
+    library, linked_probe, probe,
 };
 
 fn text(name: &str) -> String {
@@ -64,7 +66,7 @@ fn two_thousand_vforked_execs_leave_their_parent_as_it_was() {
         let finished = Run::guarded(&sandbox, &server.url, &words).finish().success();
         let expected = format!("{times}x returned -1000 errno -1000 status 0\n{ALL_THE_SAME}");
         assert_eq!(finished.stdout, expected, "{place}, {environment}");
-        assert_eq!(server.take_questions().len(), times + 1);
+        assert_eq!(server.take_requests().len(), times + 1);
     }
 }
 
@@ -85,7 +87,7 @@ fn a_large_environment_leaves_nothing_behind_whichever_thread_had_one_first() {
     ];
     let finished = Run::guarded(&sandbox, &server.url, &words).finish().success();
     assert_eq!(audit(&finished), ALL_THE_SAME);
-    assert_eq!(server.take_questions().len(), 202);
+    assert_eq!(server.take_requests().len(), 202);
 }
 
 #[test]
@@ -110,7 +112,7 @@ fn a_denied_vfork_child_leaves_its_parent_as_it_was() {
                 .success();
             let expected = format!("50x returned -1 errno 1 status -1000\n{ALL_THE_SAME}");
             assert_eq!(finished.stdout, expected, "{place} {function}");
-            assert_eq!(server.take_questions().len(), 51);
+            assert_eq!(server.take_requests().len(), 51);
         }
     }
     assert_eq!(sandbox.take_marks(), [""; 0]);
@@ -142,8 +144,8 @@ fn checks_go_on_under_a_storm_of_signals() {
                 exchange.answer_all(|_| {
                     std::thread::sleep(std::time::Duration::from_millis(2));
                     let answer =
-                        if allowed { crate::support::ALLOWED } else { crate::support::DENIED };
-                    crate::support::json_answer(answer)
+                        if allowed { scripted_server::ALLOWED } else { scripted_server::DENIED };
+                    scripted_server::json_answer(answer)
                 });
             });
             let words = [&text("storm"), "60", &sandbox.text("bin/rm")];
@@ -155,7 +157,7 @@ fn checks_go_on_under_a_storm_of_signals() {
             let told = format!("ran {ran} refused {refused} other 0 alarms some deaths all\n");
             assert_eq!(finished.stdout.replace("ran rm\n", ""), told);
             assert_eq!(sandbox.take_marks().len(), ran);
-            assert_eq!(server.take_questions().len(), 60);
+            assert_eq!(server.take_requests().len(), 60);
         }
     }
 }
@@ -179,7 +181,7 @@ fn without_a_descriptor_to_be_had_nothing_runs_unchecked_and_nothing_crashes() {
                 let finished = hostile(&sandbox, &server, way, fail_open);
                 assert_eq!(finished.stdout, "refused\n", "{way}: {finished:#?}");
                 assert_eq!((finished.code(), sandbox.take_marks()), (0, Vec::new()), "{way}");
-                assert_eq!(server.take_questions().len(), 0, "{way}");
+                assert_eq!(server.take_requests().len(), 0, "{way}");
             }
         }
     }
@@ -229,7 +231,7 @@ fn a_seccomp_filter_that_forbids_sockets_leaves_it_to_fail_open() {
                 let server = Server::judging(transport, |_| false);
                 let finished = hostile(&sandbox, &server, way, fail_open);
                 assert_eq!(finished.stdout, told, "{way}: {finished:#?}");
-                assert_eq!(server.take_questions().len(), 0, "{way}");
+                assert_eq!(server.take_requests().len(), 0, "{way}");
                 assert_eq!(sandbox.take_marks().len(), usize::from(fail_open == "1"), "{way}");
             }
         }
@@ -328,7 +330,7 @@ fn a_chroot_without_server_or_library_follows_fail_open() {
                 let _ = fs::remove_file(&marks);
                 // TCP works from anywhere; a Unix socket's path leads nowhere in there.
                 let asked = transport == Transport::Tcp;
-                assert_eq!(server.take_questions().len(), usize::from(asked));
+                assert_eq!(server.take_requests().len(), usize::from(asked));
                 assert_eq!(ran, if asked { allowed } else { fail_open == "1" }, "{transport:?}");
             }
         }
@@ -348,6 +350,6 @@ fn a_network_of_its_own_hides_tcp_but_not_a_unix_socket() {
         let server = Server::judging(transport, |_| true);
         Run::guarded(&sandbox, &server.url, &["unshare", "-n", "tool", "x"]).finish();
         assert_eq!(sandbox.take_marks().len(), usize::from(reached));
-        assert_eq!(server.take_questions().len(), usize::from(reached));
+        assert_eq!(server.take_requests().len(), usize::from(reached));
     }
 }

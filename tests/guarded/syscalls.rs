@@ -1,6 +1,8 @@
 //! `syscall(2)` with any other number than those of exec is none of our business.
 
-use crate::support::{Compiler, Run, Sandbox, Server, assert_guarded, is_for_linux_alone, probe};
+use scripted_server::Server;
+
+use crate::support::{Compiler, Run, Sandbox, assert_guarded, is_for_linux_alone, probe};
 
 pub fn system_calls_by_number_are_left_alone(compiler: Compiler) {
     let sandbox = Sandbox::new();

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use crate::support::{
-    ALLOWED, Compiler, DENIED, Exchange, Run, Sandbox, Server, Transport, json_answer, probe,
-};
+use scripted_server::{ALLOWED, DENIED, Exchange, Server, Transport, json_answer};
+
+use crate::support::{Compiler, Run, Sandbox, probe};
 
 const HELD: &str = "HTTP/1.1 102 Processing\r\n\r\n";
 /// For a whole check.
@@ -62,7 +62,7 @@ fn a_decision_is_waited_for_longer_than_a_check_wherever_it_is_asked_for() {
                 assert!(took >= THOUGHT, "{how:?}: {took:?}");
                 assert_eq!(!sandbox.take_marks().is_empty(), runs, "{how:?} ({transport:?})");
             }
-            let questions = server.take_questions();
+            let questions = server.take_requests();
             assert!(questions.iter().all(|question| question.json()["ask_ms"] == ENOUGH_MS));
         }
     }
@@ -118,7 +118,7 @@ fn who_waits_for_nobody_says_so_and_takes_a_held_answer_for_a_late_one() {
         assert!(run.finish().took < THOUGHT, "{ask_ms:?} {mode}");
         assert!(!sandbox.take_marks().is_empty(), "{ask_ms:?} {mode}: fail-open decides");
     }
-    let questions = server.take_questions();
+    let questions = server.take_requests();
     assert_eq!(questions.len(), 3);
     assert!(questions.iter().all(|question| question.json().get("ask_ms").is_none()));
 }

@@ -2,14 +2,12 @@
 //! when all are lost is told.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::sync::OnceLock;
 
-use crate::support::{
-    ALLOWED, Compiler, DENIED, Exchange, Run, Sandbox, Server, System, Transport, json_answer,
-    probe,
-};
+use scripted_server::{ALLOWED, ClosedPort, DENIED, Exchange, Server, Transport, json_answer};
+
+use crate::support::{Compiler, Run, Sandbox, System, probe};
 
 /// Sockets without a path, where the system has them.
 fn another() -> Transport {
@@ -19,12 +17,6 @@ fn another() -> Transport {
 /// Whether this system has sockets of that kind.
 fn is_url(url: &str) -> bool {
     !(url.contains('@') && System::is_macos())
-}
-
-/// A port of this machine where nobody listens.
-fn refusing() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    format!("http://{}", listener.local_addr().expect("an address"))
 }
 
 /// Tries to run `rm x` once in this process, and once in a forked child of a shell.
@@ -41,13 +33,14 @@ fn a_way_that_does_not_lead_to_the_server_costs_one_connect_and_no_check() {
     drop(UnixListener::bind(sandbox.path("dead.sock")).expect("a socket"));
     sandbox.file("plain", "");
     let unix = |name: &str| format!("unix://{}", sandbox.text(name));
+    let closed = ClosedPort::new();
     let lost = [
         unix("none"),
         unix("no/directory"),
         unix("dead.sock"),
         unix("plain"),
         unix("plain/below"),
-        refusing(),
+        closed.url(),
         "unix:@rampart-test-nobody".to_owned(),
     ];
     for transport in [Transport::Unix, Transport::Tcp, another()] {
@@ -101,9 +94,10 @@ fn a_process_that_loses_one_way_goes_on_by_the_other() {
 #[test]
 fn what_runs_unchecked_is_told_where_a_server_was_to_be_there() {
     let sandbox = Sandbox::new();
+    let closed = ClosedPort::new();
     let urls = [
         format!("unix://{},unix:@rampart-test-nobody", sandbox.text("none")),
-        refusing(),
+        closed.url(),
         format!("unix://{}", sandbox.text("none")),
     ];
     let said = "rampart: rm runs unchecked: the policy server cannot be reached\n";
@@ -152,7 +146,7 @@ fn the_server_is_told_how_much_it_has_missed() {
             .env("RAMPART_FAIL_OPEN", fail_open)
             .finish();
         assert_eq!(finished.stdout.matches("7\n").count(), 3, "{finished:#?}");
-        let questions = server.take_questions();
+        let questions = server.take_requests();
         let lists = questions.iter().filter(|question| question.command().starts_with("expr"));
         let missed: Vec<Option<u64>> =
             lists.map(|question| question.json()["missed"].as_u64()).collect();

@@ -2,8 +2,9 @@
 //! them: on this machine, and as ill as a test wants them.
 
 use std::fs::{self, Permissions};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +16,7 @@ use rcgen::{CertificateParams, CertifiedIssuer, DnType, KeyPair, date_time_ymd};
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use scripted_server::{Carrier, Exchange, Request, Server, Transport};
 
 use crate::world::World;
 
@@ -85,6 +87,8 @@ pub enum Manner {
     DecideOnce,
     /// After a while.
     Late(Duration),
+    /// Not at all, as long as the client waits.
+    Never,
     /// With these bytes, which need not be HTTP, and the end of the connection.
     Say(String),
     /// The same, but TLS is not told of the end: somebody may have cut the rest off.
@@ -95,13 +99,43 @@ struct Shared {
     config: Mutex<Arc<ServerConfig>>,
     manner: Mutex<Manner>,
     handshakes: AtomicUsize,
-    questions: Mutex<Vec<String>>,
+}
+
+/// TLS, as the server's end of it.
+struct Tls(StreamOwned<ServerConnection, TcpStream>);
+
+impl Read for Tls {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        self.0.read(room)
+    }
+}
+
+impl Write for Tls {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Carrier for Tls {
+    fn socket(&self) -> BorrowedFd<'_> {
+        self.0.sock.as_fd()
+    }
+
+    fn end(&mut self) {
+        self.0.conn.send_close_notify();
+        let _ = self.0.flush();
+    }
 }
 
 /// The server.
 pub struct Remote {
     pub port: u16,
     shared: Arc<Shared>,
+    server: Server,
 }
 
 impl Remote {
@@ -115,16 +149,15 @@ impl Remote {
             config: Mutex::new(config),
             manner: Mutex::new(Manner::Decide),
             handshakes: AtomicUsize::new(0),
-            questions: Mutex::default(),
         });
-        let served = Arc::clone(&shared);
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let shared = Arc::clone(&served);
-                thread::spawn(move || converse(stream.unwrap(), &shared));
-            }
-        });
-        Self { port, shared }
+        let (shown, told) = (Arc::clone(&shared), Arc::clone(&shared));
+        let over_tls = move |stream| {
+            let config = Arc::clone(&shown.config.lock().unwrap());
+            let connection = ServerConnection::new(config).map_err(io::Error::other)?;
+            Ok(Box::new(Tls(StreamOwned::new(connection, stream))) as Box<dyn Carrier>)
+        };
+        let server = Server::at_port(listener, over_tls, move |exchange| converse(exchange, &told));
+        Self { port, shared, server }
     }
 
     pub fn url(&self) -> String {
@@ -146,67 +179,39 @@ impl Remote {
 
     /// The questions that were put so far, heads and bodies.
     pub fn questions(&self) -> Vec<String> {
-        self.shared.questions.lock().unwrap().clone()
+        self.server.requests().iter().map(Request::text).collect()
     }
 }
 
-fn converse(stream: TcpStream, shared: &Shared) -> Option<()> {
-    stream.set_nodelay(true).ok()?;
-    let config = Arc::clone(&shared.config.lock().unwrap());
-    let mut stream = StreamOwned::new(ServerConnection::new(config).ok()?, stream);
-    let mut input = Vec::new();
-    let mut answered = 0;
-    loop {
-        let request = read_request(&mut stream, &mut input)?;
-        if answered == 0 {
+fn converse(exchange: &mut Exchange, shared: &Shared) {
+    let mut is_first = true;
+    while let Some(request) = exchange.request() {
+        let was_asked = !std::mem::take(&mut is_first);
+        if !was_asked {
             shared.handshakes.fetch_add(1, Ordering::Relaxed);
         }
-        if request.starts_with("GET ") {
-            stream.write_all(with_head(200, r#"{"status":"ok"}"#).as_bytes()).ok()?;
-            stream.flush().ok()?;
-            answered += 1;
+        if request.head.starts_with("GET ") {
+            exchange.send(with_head(200, r#"{"status":"ok"}"#));
             continue;
         }
-        shared.questions.lock().unwrap().push(request.clone());
+        exchange.remember(&request);
         let manner = shared.manner.lock().unwrap().clone();
         match &manner {
-            Manner::DecideOnce if answered > 0 => return None,
+            Manner::DecideOnce if was_asked => return,
             Manner::Late(pause) => thread::sleep(*pause),
+            Manner::Never => return exchange.hang(),
             _ => {}
         }
-        let answer = match &manner {
-            Manner::Say(bytes) | Manner::SayAndBreak(bytes) => bytes.clone(),
-            _ => decide(&request),
-        };
-        stream.write_all(answer.as_bytes()).ok()?;
-        stream.flush().ok()?;
-        answered += 1;
-        if matches!(manner, Manner::Say(_) | Manner::DecideAndClose) {
-            stream.conn.send_close_notify();
-            stream.flush().ok()?;
+        match &manner {
+            Manner::Say(bytes) | Manner::SayAndBreak(bytes) => exchange.send(bytes),
+            _ => exchange.send(decide(&request.text())),
         }
-        if !matches!(manner, Manner::Decide | Manner::DecideOnce | Manner::Late(_)) {
-            stream.sock.shutdown(Shutdown::Both).ok()?;
-            return None;
+        match manner {
+            Manner::Say(_) | Manner::DecideAndClose => exchange.end(),
+            Manner::SayAndBreak(_) => {}
+            _ => continue,
         }
-    }
-}
-
-/// The next request, head and body.
-pub fn read_request(stream: &mut impl Read, input: &mut Vec<u8>) -> Option<String> {
-    let mut piece = [0; 16 * 1024];
-    loop {
-        if let Some(end) = input.windows(4).position(|window| window == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&input[..end]).to_ascii_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-            let whole = end + 4 + length.map_or(0, |length| length.parse().unwrap());
-            if input.len() >= whole {
-                let request = input.drain(..whole).collect();
-                return String::from_utf8(request).ok();
-            }
-        }
-        let count = stream.read(&mut piece).ok().filter(|count| *count > 0)?;
-        input.extend_from_slice(&piece[..count]);
+        return exchange.break_off();
     }
 }
 
@@ -228,42 +233,36 @@ pub fn with_head(status: u16, body: &str) -> String {
 }
 
 /// A proxy that opens tunnels, or answers with a status.
-pub struct Proxy {
-    pub port: u16,
-    pub asked: Arc<Mutex<Vec<String>>>,
-}
+pub struct Proxy(Server);
 
 impl Proxy {
     pub fn start(answer: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let asked = Arc::<Mutex<Vec<String>>>::default();
-        let heard = Arc::clone(&asked);
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut near = stream.unwrap();
-                let Some(request) = read_request(&mut near, &mut Vec::new()) else { continue };
-                let target = request.split(' ').nth(1).unwrap().to_owned();
-                heard.lock().unwrap().push(request);
-                near.write_all(answer.as_bytes()).unwrap();
-                if answer.contains(" 200 ") {
-                    let far = TcpStream::connect(target).unwrap();
-                    pass_on(near.try_clone().unwrap(), far.try_clone().unwrap());
-                    pass_on(far, near);
-                }
+        Self(Server::scripted(Transport::Tcp, move |exchange| {
+            let Some(request) = exchange.request() else { return };
+            exchange.remember(&request);
+            exchange.send(answer);
+            if answer.contains(" 200 ") {
+                let near = exchange.tunnel();
+                let far = TcpStream::connect(request.head.split(' ').nth(1).unwrap()).unwrap();
+                thread::scope(|threads| {
+                    threads.spawn(|| pass_on(&near, &far));
+                    pass_on(&far, &near);
+                });
             }
-        });
-        Self { port, asked }
+        }))
     }
 
-    pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+    pub fn url(&self) -> &str {
+        &self.0.url
+    }
+
+    /// What it was asked for so far.
+    pub fn asked(&self) -> Vec<String> {
+        self.0.requests().iter().map(Request::text).collect()
     }
 }
 
-fn pass_on(mut from: TcpStream, mut to: TcpStream) {
-    thread::spawn(move || {
-        let _ = std::io::copy(&mut from, &mut to);
-        let _ = to.shutdown(Shutdown::Write);
-    });
+fn pass_on(mut from: &TcpStream, mut to: &TcpStream) {
+    let _ = io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Write);
 }

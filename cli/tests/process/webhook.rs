@@ -1,18 +1,15 @@
 //! Who is told by `notify` what was decided and what waits, and that nobody waits for that.
 
-use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, socket};
+use scripted_server::{ClosedPort, Request, Transport};
 use serde_json::{Value, json};
 
 use crate::ask::{Asking, answer, ran, run, waiting, world};
-use crate::remote::{Authority, Manner, Remote, read_request};
+use crate::remote::{Authority, Manner, Remote};
 use crate::server::Server;
 use crate::world::{World, wait_until};
 
@@ -28,52 +25,41 @@ policies:
 
 /// Takes calls, and answers them when it may.
 struct Receiver {
-    port: u16,
-    calls: Arc<Mutex<Vec<String>>>,
+    server: scripted_server::Server,
     answers: Arc<AtomicBool>,
 }
 
 impl Receiver {
     fn start(status: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (calls, answers) = (Arc::<Mutex<Vec<String>>>::default(), Arc::new(true.into()));
-        let receiver = Self { port, calls: Arc::clone(&calls), answers: Arc::clone(&answers) };
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (calls, answers) = (Arc::clone(&calls), Arc::clone(&answers));
-                thread::spawn(move || take(stream.unwrap(), &calls, &answers, status));
+        let answers = Arc::new(AtomicBool::new(true));
+        let may = Arc::clone(&answers);
+        let server = scripted_server::Server::scripted(Transport::Tcp, move |exchange| {
+            let Some(request) = exchange.request() else { return };
+            exchange.remember(&request);
+            while !may.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(10));
             }
+            let rest = "Content-Length: 0\r\nConnection: close\r\n\r\n";
+            exchange.send(format!("HTTP/1.1 {status}\r\n{rest}"));
         });
-        receiver
+        Self { server, answers }
     }
 
     fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/hook?x=1", self.port)
+        format!("{}/hook?x=1", self.server.url)
     }
 
     fn heads(&self) -> Vec<String> {
-        self.calls.lock().unwrap().clone()
+        self.server.requests().into_iter().map(|request| request.head).collect()
     }
 
     /// What it was told, once that is so many events.
     fn events(&self, count: usize) -> Vec<Value> {
-        wait_until("what is told", || self.calls.lock().unwrap().len() >= count);
-        let calls = self.heads();
-        let body = |call: &String| serde_json::from_str(call.split_once("\r\n\r\n").unwrap().1);
-        let events: Vec<Value> = calls.iter().map(|call| body(call).unwrap()).collect();
+        wait_until("what is told", || self.server.requests().len() >= count);
+        let events: Vec<Value> = self.server.requests().iter().map(Request::json).collect();
         assert_eq!(events.len(), count, "{events:?}");
         events
     }
-}
-
-fn take(mut stream: TcpStream, calls: &Mutex<Vec<String>>, answers: &AtomicBool, status: &str) {
-    let Some(request) = read_request(&mut stream, &mut Vec::new()) else { return };
-    calls.lock().unwrap().push(request);
-    while !answers.load(Ordering::SeqCst) {
-        thread::sleep(Duration::from_millis(10));
-    }
-    let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
 }
 
 /// The policy of this world tells this URL.
@@ -220,17 +206,13 @@ fn two_hundred_that_wait_are_told_of_each() {
 
 #[test]
 fn a_receiver_that_is_not_there_or_does_not_take_it_is_noted_once() {
-    // Nobody listens there, and nobody else can.
-    let (family, kind) = (AddressFamily::Inet, SockType::Stream);
-    let dead = socket(family, kind, SockFlag::empty(), None).unwrap();
-    bind(dead.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
-    let port = getsockname::<SockaddrIn>(dead.as_raw_fd()).unwrap().port();
+    let dead = ClosedPort::new();
     let elsewhere = Receiver::start("200 OK");
     let moves: &'static str = format!("307 Moved\r\nLocation: {}", elsewhere.url()).leak();
     let moving = Receiver::start(moves);
-    for (port, why) in [(port, "refused"), (moving.port, "it answers 307")] {
+    for (url, why) in [(dead.url(), "refused"), (moving.server.url.clone(), "it answers 307")] {
         let world = world();
-        notify(&world, &format!("notify: {{url: 'http://127.0.0.1:{port}/the-secret-path'}}"));
+        notify(&world, &format!("notify: {{url: '{url}/the-secret-path'}}"));
         let server = Server::start(&world, &[]);
         let mut asking = Asking::over_unix(&world, &server);
         for number in 0..3 {
@@ -238,12 +220,10 @@ fn a_receiver_that_is_not_there_or_does_not_take_it_is_noted_once() {
             assert_eq!(asking.verdict("one")["allowed"], false);
         }
         let message = fault(&world);
-        assert!(
-            message.contains(why) && message.contains(&format!("127.0.0.1:{port}")),
-            "{message}"
-        );
+        let place = url.strip_prefix("http://").unwrap();
+        assert!(message.contains(why) && message.contains(place), "{message}");
         assert!(!message.contains("secret"), "{message}");
-        if port == moving.port {
+        if url == moving.server.url {
             wait_until("all calls", || moving.heads().len() == 3);
         }
         drop(server);

@@ -10,9 +10,10 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use scripted_server::Server;
+
 use super::probe::{EMULATOR, library};
 use super::sandbox::Sandbox;
-use super::server::Server;
 use super::system::{System, preload_variable};
 
 /// A program that runs longer is wedged.

@@ -1,9 +1,10 @@
 //! What the kernel's questions are answered, and how fast.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
+
+use scripted_server::{Server, Transport};
 
 use super::{Sealed, text};
 use crate::world::{finished, stderr, stdout, wait_until};
@@ -40,38 +41,16 @@ int main(int count, char **words)
 "#;
 
 /// A policy server that answers what has `slow` in it after a while, and denies `forbidden`.
-fn slow_server(delay: Duration) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for client in listener.incoming() {
-            let client = client.unwrap();
-            std::thread::spawn(move || serve(client, delay));
-        }
-    });
-    url
-}
-
-fn serve(mut client: TcpStream, delay: Duration) -> Option<()> {
-    loop {
-        let mut request = String::new();
-        let mut room = [0; 4096];
-        let body = loop {
-            let read = client.read(&mut room).ok().filter(|read| *read > 0)?;
-            request += &String::from_utf8_lossy(&room[..read]);
-            let Some((head, body)) = request.split_once("\r\n\r\n") else { continue };
-            let length = head.split("Content-Length: ").nth(1)?.lines().next()?;
-            if body.len() >= length.parse().ok()? {
-                break body.to_owned();
+fn slow_server(delay: Duration) -> Server {
+    Server::scripted(Transport::Tcp, move |exchange| {
+        exchange.answer_all(|question| {
+            let text = String::from_utf8_lossy(&question.body);
+            if text.contains("slow") {
+                std::thread::sleep(delay);
             }
-        };
-        if body.contains("slow") {
-            std::thread::sleep(delay);
-        }
-        let answer = format!("{{\"allowed\":{}}}", !body.contains("forbidden"));
-        let length = answer.len();
-        write!(client, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{answer}").ok()?;
-    }
+            scripted_server::verdict(!text.contains("forbidden"))
+        });
+    })
 }
 
 fn run_at(sealed: &Sealed, url: &str, words: &[&str]) -> Output {
@@ -85,13 +64,13 @@ fn a_thousand_at_once_lose_none_and_a_slow_answer_delays_no_other() {
     let many = sealed.compiled("many", MANY);
     let quick = sealed.compiled("quick", "int main(void) { return 0; }\n");
     let delay = Duration::from_millis(500);
-    let url = slow_server(delay);
+    let server = slow_server(delay);
     let start = Instant::now();
-    let output = run_at(&sealed, &url, &[text(&many), "1000", text(&quick), "slow"]);
+    let output = run_at(&sealed, &server.url, &[text(&many), "1000", text(&quick), "slow"]);
     assert_eq!(stdout(&output), "1000 0 0\n", "{}", stderr(&output));
     // One after the other they would take more than eight minutes.
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
-    let output = run_at(&sealed, &url, &[text(&many), "200", text(&quick), "forbidden"]);
+    let output = run_at(&sealed, &server.url, &[text(&many), "200", text(&quick), "forbidden"]);
     assert_eq!(stdout(&output), "0 200 0\n");
 }
 

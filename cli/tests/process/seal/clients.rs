@@ -1,40 +1,31 @@
 //! Large programs with helpers, sandboxes and servers of their own, in a sealed run. Where they are
 //! not installed, or do not work without a seal, that is said.
 
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+
+use scripted_server::Server;
 
 use super::surroundings::as_nobody;
 use super::{Sealed, text};
 use crate::world::{finished, stderr, stdout, wait_until};
 
 /// Answers as a Docker engine does that is asked for its version.
-fn engine(socket: &Path) {
-    let listener = UnixListener::bind(socket).unwrap();
-    std::thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            std::thread::spawn(move || {
-                let mut lines = BufReader::new(client.try_clone().unwrap()).lines();
-                let mut client = client;
-                while let Some(Ok(first)) = lines.next() {
-                    while lines.next().is_some_and(|line| line.is_ok_and(|it| !it.is_empty())) {}
-                    let body = if first.contains("/version") {
-                        r#"{"Version":"of-this-test","ApiVersion":"1.44","MinAPIVersion":"1.24"}"#
-                    } else {
-                        "OK"
-                    };
-                    let head =
-                        "HTTP/1.1 200 OK\r\nApi-Version: 1.44\r\nContent-Type: application/json";
-                    let length = body.len();
-                    let body = if first.starts_with("HEAD") { "" } else { body };
-                    let _ = write!(client, "{head}\r\nContent-Length: {length}\r\n\r\n{body}");
-                }
-            });
+fn engine(socket: &Path) -> Server {
+    Server::at_socket(socket, None, |exchange| {
+        while let Some(request) = exchange.request() {
+            let body = if request.head.lines().next().unwrap().contains("/version") {
+                r#"{"Version":"of-this-test","ApiVersion":"1.44","MinAPIVersion":"1.24"}"#
+            } else {
+                "OK"
+            };
+            let head = "HTTP/1.1 200 OK\r\nApi-Version: 1.44\r\nContent-Type: application/json";
+            let length = body.len();
+            let body = if request.head.starts_with("HEAD") { "" } else { body };
+            exchange.send(format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}"));
         }
-    });
+    })
 }
 
 #[test]
@@ -55,7 +46,7 @@ fn dockers_client_reaches_its_engine_and_its_plug_ins_are_asked_about() {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
     let (socket, config) = (sealed.0.path("docker.sock"), sealed.0.path("docker"));
-    engine(&socket);
+    let _engine = engine(&socket);
     let host = format!("unix://{}", socket.display());
     let docker = ["docker", "--config", text(&config), "-H", &host];
     let version = [&docker[..], &["version", "--format", "{{.Server.Version}}"]].concat();

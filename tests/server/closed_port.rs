@@ -1,0 +1,54 @@
+//! A port that refuses connections for as long as a test needs it to.
+
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket,
+};
+
+/// A port of 127.0.0.1 where nobody listens. It is taken, so that nobody else can either.
+pub struct ClosedPort {
+    socket: OwnedFd,
+    /// Its number.
+    pub number: u16,
+}
+
+impl ClosedPort {
+    /// Takes one.
+    ///
+    /// # Panics
+    /// There is none left.
+    #[must_use]
+    pub fn new() -> Self {
+        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None);
+        let socket = socket.expect("a socket");
+        fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("its flag");
+        bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).expect("a port");
+        let address = getsockname::<SockaddrIn>(socket.as_raw_fd()).expect("its address");
+        Self { socket, number: address.port() }
+    }
+
+    /// For `RAMPART_URL`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.number)
+    }
+
+    /// Listens there.
+    ///
+    /// # Panics
+    /// The system does not let it.
+    #[must_use]
+    pub fn open(self) -> TcpListener {
+        listen(&self.socket, Backlog::MAXCONN).expect("a listening socket");
+        self.socket.into()
+    }
+}
+
+impl Default for ClosedPort {
+    fn default() -> Self {
+        Self::new()
+    }
+}
