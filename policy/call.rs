@@ -20,30 +20,27 @@ impl Form {
     }
 }
 
-/// One command that an agent wants to run, as the policy server was asked.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Call<'a> {
-    /// Name of the agent, from the request.
-    pub agent: &'a str,
-    /// Session of the agent, from the request.
-    pub session: &'a str,
-    /// The command line, as sent.
-    pub command: &'a str,
-    /// What it is.
-    pub form: Form,
-    /// What the program is called where that decides what it does.
-    pub argv0: Option<&'a str>,
-    /// Working directory of the caller where it is known.
-    pub cwd: Option<&'a str>,
-    /// Home of whoever is guarded where it is known.
-    pub home: Option<&'a str>,
-    /// How much will be seen of the program, one of [`COVERAGES`](crate::COVERAGES), where it is known.
-    pub coverage: Option<&'a str>,
-    /// How many agents started one another down to this one, where it is known.
-    pub depth: Option<u32>,
-    /// When; now where it is not said.
-    pub now: Option<SystemTime>,
+macro_rules! call {
+    (
+        body { $( $(#[$body_doc:meta])* $body:ident: $body_type:ty => $body_seen:ty $(, $body_use:ident)?; )* }
+        params { $( $(#[$params_doc:meta])* $params:ident: $params_type:ty => $params_seen:ty $(, $params_use:ident)?; )* }
+    ) => {
+        /// One command that an agent wants to run, as the policy server was asked.
+        #[derive(Debug, Clone, Copy, Default)]
+        pub struct Call<'a> {
+            /// The command line, as sent.
+            pub command: &'a str,
+            $( $(#[$body_doc])* pub $body: $body_seen, )*
+            $( $(#[$params_doc])* pub $params: $params_seen, )*
+            /// Home of whoever is guarded where it is known.
+            pub home: Option<&'a str>,
+            /// When; now where it is not said.
+            pub now: Option<SystemTime>,
+        }
+    };
 }
+
+crate::fields!(call);
 
 /// What a policy wants done with a command, the weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

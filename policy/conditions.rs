@@ -81,7 +81,7 @@ pub(crate) const CONDITIONS: &[Condition] = &[
     on("session_not_matches",     text(|call| Some(call.session), NOT), "the session is not such a one"),
     on("coverage_matches",        coverage(IS),                    "so much is seen of the program"),
     on("coverage_not_matches",    coverage(NOT),                   "not so much is seen of it, or it is not known how much"),
-    on("agent_depth",             Kind::Number(|call| Some(call.depth.unwrap_or(0).into())), "so many agents started one another; 0 where nobody says"),
+    on("agent_depth",             Kind::Number(|call| Some(call.agent_depth.unwrap_or(0).into())), "so many agents started one another; 0 where nobody says"),
     on("call_count",              Kind::Count,                     "it was asked so often within that time"),
     on("default",                 Kind::Always,                    "always"),
     on("response_matches",        Kind::Never,                     "never: a command has not answered before it runs"),

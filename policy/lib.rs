@@ -109,6 +109,7 @@ mod conditions;
 mod error;
 mod explain;
 mod feed;
+mod fields;
 mod file_tests;
 mod format;
 mod glob;

@@ -60,7 +60,7 @@ impl Lines {
     }
 
     /// Adds a decision.
-    pub fn record(&mut self, record: &Record<'_>) {
+    pub fn record(&mut self, record: Record<'_>) {
         self.push(Entry::decision(record));
     }
 

@@ -25,13 +25,10 @@ pub struct Record<'a> {
     pub session: &'a str,
     /// The process that asked, where the system tells it.
     pub pid: Option<i32>,
-    /// Who asked on behalf of it.
-    pub by: Option<&'a str>,
     /// The command line. Secrets in it are masked when it is written.
     pub command: &'a str,
-    pub cwd: Option<&'a str>,
-    /// How much will be seen of the program, where it is known.
-    pub coverage: Option<&'a str>,
+    /// What else the question said that is to be kept, by its name.
+    pub fields: Vec<(&'static str, Value)>,
     pub verdict: &'a str,
     /// The policies that had a matching rule, the deciding one first.
     pub policies: &'a [String],
@@ -50,7 +47,7 @@ pub struct Entry {
 
 impl Entry {
     /// A decision.
-    pub fn decision(record: &Record<'_>) -> Self {
+    pub fn decision(record: Record<'_>) -> Self {
         let mut event = Event::at(SystemTime::now());
         record.id.clone_into(&mut event.id);
         record.agent.clone_into(&mut event.agent);
@@ -62,15 +59,8 @@ impl Entry {
             evaluation_time_us: record.evaluation_us,
             message: record.message.to_owned(),
         };
-        let mut ask = |name: &str, value: Option<&str>| {
-            if let Some(value) = value {
-                event.request.insert(name.to_owned(), value.into());
-            }
-        };
-        ask("by", record.by);
-        ask("cwd", record.cwd);
-        ask("coverage", record.coverage);
-        ask("mode", Some(record.mode));
+        let fields = record.fields.into_iter().chain([("mode", record.mode.into())]);
+        event.request.extend(fields.map(|(name, value)| (name.to_owned(), value)));
         Self { event, pid: record.pid, command: Some(record.command.to_owned()) }
     }
 

@@ -12,15 +12,13 @@ use super::verify::{Finding, verify};
 use super::writer::{Limits, Writer, chain};
 
 fn entry(id: &str, command: &str) -> Entry {
-    Entry::decision(&Record {
+    Entry::decision(Record {
         id,
         agent: "tester",
         session: "s",
         pid: i32::try_from(std::process::id()).ok(),
-        by: None,
         command,
-        cwd: Some("/tmp"),
-        coverage: None,
+        fields: vec![("cwd", "/tmp".into())],
         verdict: "allow",
         policies: &["p".to_owned()],
         evaluation_us: 7,

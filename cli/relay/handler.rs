@@ -151,7 +151,7 @@ impl Relay {
         self.count.set(self.count.get() + 1);
         let id = format!("{}-{}", self.run, self.count.get());
         let audit = &mut *audit.borrow_mut();
-        audit.lines().record(&question.record(&id, pid, decision, 0, Mode::Enforce));
+        audit.lines().record(question.record(&id, pid, decision, 0, Mode::Enforce));
         audit.settle();
         audit.write();
     }

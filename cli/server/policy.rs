@@ -443,7 +443,7 @@ impl Case {
             audit.missed(call.agent, call.session, missed, &message);
         }
         let took_us = microseconds(took);
-        audit.record(&question.record(&self.id, self.pid, &decision, took_us, self.mode));
+        audit.record(question.record(&self.id, self.pid, &decision, took_us, self.mode));
         let line = self.joined.get().map_or(call.command, String::as_str);
         let is_asked = question.ask_ms.is_some_and(|ms| ms > 0);
         let suggestions = suggestion(&self.policies, &decision, line, is_asked);

@@ -4,65 +4,109 @@ use std::borrow::Cow;
 
 use rampart_policy::{Action, Call, Decision, Form};
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 
 use crate::audit::Record;
 use crate::home;
 use crate::mode::Mode;
 
-/// May this command run? What else a request says is ignored.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Question<'a> {
-    /// Name of the agent, for the policy and the audit.
-    #[serde(borrow, default)]
-    pub agent: Option<Text<'a>>,
-    /// Name of the run, for the policy and the audit.
-    #[serde(borrow, default)]
-    pub session: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub params: Params<'a>,
-    /// Working directory of who asks, where it is known.
-    #[serde(borrow, default)]
-    pub cwd: Option<Text<'a>>,
-    /// Who asks on behalf of a process, where that is not the library in it: `kernel`.
-    #[serde(borrow, default)]
-    pub by: Option<Text<'a>>,
-    /// That process.
-    #[serde(default)]
-    pub pid: Option<i32>,
-    /// How many programs who asks has let run unchecked since it last had an answer.
-    #[serde(default)]
-    pub missed: Option<u32>,
-    /// For how long a person's decision is waited for, in milliseconds.
-    #[serde(default)]
-    pub ask_ms: Option<u32>,
+/// Makes a question of the table of its fields; `audited` is a function by which they get into
+/// the audit.
+macro_rules! question {
+    (
+        body { $( $(#[$seen_doc:meta])* $seen:ident: $seen_type:ty => $seen_as:ty $(, $seen_audited:ident)?; )* }
+        params { $( $(#[$detail_doc:meta])* $detail:ident: $detail_type:ty => $detail_as:ty $(, $detail_audited:ident)?; )* }
+        body { $( $(#[$own_doc:meta])* $own:ident: $own_type:ty $(, $own_audited:ident)?; )* }
+        params { $( $(#[$end_doc:meta])* $end:ident: $end_type:ty; )* }
+    ) => {
+        /// May this command run? What else a request says is ignored.
+        #[derive(Debug, Clone, Default, Deserialize)]
+        pub struct Question<'a> {
+            #[serde(borrow)]
+            pub params: Params<'a>,
+            $( $(#[$seen_doc])* pub $seen: Option<$seen_type>, )*
+            $( $(#[$own_doc])* pub $own: Option<$own_type>, )*
+        }
+
+        /// What is to be run.
+        #[derive(Debug, Clone, Default, Deserialize)]
+        pub struct Params<'a> {
+            /// The command line.
+            #[serde(borrow)]
+            pub command: Cow<'a, str>,
+            $( $(#[$detail_doc])* pub $detail: Option<$detail_type>, )*
+            $( $(#[$end_doc])* pub $end: Option<$end_type>, )*
+        }
+
+        impl Question<'_> {
+            /// The question by itself.
+            pub fn into_owned(self) -> Question<'static> {
+                let params = Params {
+                    command: owned(self.params.command),
+                    $( $detail: self.params.$detail.map(Field::into_owned), )*
+                    $( $end: self.params.$end.map(Field::into_owned), )*
+                };
+                Question {
+                    params,
+                    $( $seen: self.$seen.map(Field::into_owned), )*
+                    $( $own: self.$own.map(Field::into_owned), )*
+                }
+            }
+
+            /// The question as the policy takes it.
+            pub fn call(&self) -> Call<'_> {
+                Call {
+                    command: &self.params.command,
+                    $( $seen: Seen::of(self.$seen.as_ref()), )*
+                    $( $detail: Seen::of(self.params.$detail.as_ref()), )*
+                    home: home::of_user(),
+                    now: None,
+                }
+            }
+
+            /// What the audit has of it by the names of the fields.
+            fn audited(&self) -> Vec<(&'static str, Value)> {
+                let mut found = Vec::new();
+                $( $( $seen_audited(&mut found, stringify!($seen), self.$seen.as_ref()); )? )*
+                $( $( $own_audited(&mut found, stringify!($own), self.$own.as_ref()); )? )*
+                $( $( $detail_audited(&mut found, stringify!($detail), self.params.$detail.as_ref()); )? )*
+                found
+            }
+        }
+
+        #[cfg(test)]
+        const FIELDS: &[&str] = &[
+            "params.command",
+            $( stringify!($seen), )*
+            $( stringify!($own), )*
+            $( concat!("params.", stringify!($detail)), )*
+            $( concat!("params.", stringify!($end)), )*
+        ];
+    };
 }
 
-/// What is to be run.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Params<'a> {
-    /// The command line.
-    #[serde(borrow)]
-    pub command: Cow<'a, str>,
-    /// How much will be seen of the program, where it is known.
-    #[serde(borrow, default)]
-    pub coverage: Option<Text<'a>>,
-    /// Whether it is an argument list (`argv`) or a shell's text (`line`).
-    #[serde(borrow, default)]
-    pub form: Option<Text<'a>>,
-    /// What the program is called, where that decides what it does.
-    #[serde(borrow, default)]
-    pub argv0: Option<Text<'a>>,
-    /// The pipe that the program will read from, where that is certain: `pipe:[N]`.
-    #[serde(borrow, default)]
-    pub stdin: Option<Text<'a>>,
-    /// The pipe that it will write to.
-    #[serde(borrow, default)]
-    pub stdout: Option<Text<'a>>,
+rampart_policy::fields! { question
+    body {
+        /// Who asks on behalf of a process, where that is not the library in it: `kernel`.
+        by: Text<'a>, audited;
+        /// That process.
+        pid: i32;
+        /// How many programs who asks has let run unchecked since it last had an answer.
+        missed: u32;
+        /// For how long a person's decision is waited for, in milliseconds.
+        ask_ms: u32;
+    }
+    params {
+        /// The pipe that the program will read from, where that is certain: `pipe:[N]`.
+        stdin: Text<'a>;
+        /// The pipe that it will write to.
+        stdout: Text<'a>;
+    }
 }
 
 /// A string that is copied only if it has escapes; serde copies every
 /// `Option<Cow<str>>`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 impl<'a> Question<'a> {
@@ -75,30 +119,6 @@ impl<'a> Question<'a> {
         match std::str::from_utf8(body) {
             Ok(text) => serde_json::from_str(text),
             Err(_) => serde_json::from_slice(body),
-        }
-    }
-
-    /// The question by itself.
-    pub fn into_owned(self) -> Question<'static> {
-        let Self { agent, session, params, cwd, by, pid, missed, ask_ms } = self;
-        let Params { command, coverage, form, argv0, stdin, stdout } = params;
-        let params = Params {
-            command: owned(command),
-            coverage: coverage.map(Text::into_owned),
-            form: form.map(Text::into_owned),
-            argv0: argv0.map(Text::into_owned),
-            stdin: stdin.map(Text::into_owned),
-            stdout: stdout.map(Text::into_owned),
-        };
-        Question {
-            agent: agent.map(Text::into_owned),
-            session: session.map(Text::into_owned),
-            params,
-            cwd: cwd.map(Text::into_owned),
-            by: by.map(Text::into_owned),
-            pid,
-            missed,
-            ask_ms,
         }
     }
 
@@ -118,10 +138,8 @@ impl<'a> Question<'a> {
             agent: call.agent,
             session: call.session,
             pid: self.pid.or(pid),
-            by: text(self.by.as_ref()),
             command: call.command,
-            cwd: call.cwd,
-            coverage: call.coverage,
+            fields: self.audited(),
             verdict: verdict_name(decision.action),
             policies: &decision.matched,
             evaluation_us: took_us,
@@ -137,26 +155,77 @@ impl<'a> Question<'a> {
             number.parse().ok()
         })
     }
+}
 
-    /// The question as the policy takes it.
-    pub fn call(&self) -> Call<'_> {
-        Call {
-            agent: text(self.agent.as_ref()).unwrap_or_default(),
-            session: text(self.session.as_ref()).unwrap_or_default(),
-            command: &self.params.command,
-            form: Form::from_word(text(self.params.form.as_ref())),
-            argv0: text(self.params.argv0.as_ref()),
-            cwd: text(self.cwd.as_ref()),
-            home: home::of_user(),
-            coverage: text(self.params.coverage.as_ref()),
-            ..Call::default()
-        }
+/// What a field is read as.
+trait Field {
+    type Owned;
+
+    /// The same by itself.
+    fn into_owned(self) -> Self::Owned;
+}
+
+impl Field for Text<'_> {
+    type Owned = Text<'static>;
+
+    fn into_owned(self) -> Text<'static> {
+        Text(owned(self.0))
     }
 }
 
-impl Text<'_> {
-    fn into_owned(self) -> Text<'static> {
-        Text(owned(self.0))
+impl Field for u32 {
+    type Owned = Self;
+
+    fn into_owned(self) -> Self {
+        self
+    }
+}
+
+impl Field for i32 {
+    type Owned = Self;
+
+    fn into_owned(self) -> Self {
+        self
+    }
+}
+
+/// What the policy sees of a field that was read as a `T`.
+trait Seen<'q, T> {
+    fn of(field: Option<&'q T>) -> Self;
+}
+
+impl<'q> Seen<'q, Text<'_>> for Option<&'q str> {
+    fn of(field: Option<&'q Text<'_>>) -> Self {
+        text(field)
+    }
+}
+
+impl<'q> Seen<'q, Text<'_>> for &'q str {
+    fn of(field: Option<&'q Text<'_>>) -> Self {
+        text(field).unwrap_or_default()
+    }
+}
+
+impl<'q> Seen<'q, Text<'_>> for Form {
+    fn of(field: Option<&'q Text<'_>>) -> Self {
+        Self::from_word(text(field))
+    }
+}
+
+impl<'q> Seen<'q, u32> for Option<u32> {
+    fn of(field: Option<&'q u32>) -> Self {
+        field.copied()
+    }
+}
+
+/// Adds a field to what the audit has.
+fn audited(
+    found: &mut Vec<(&'static str, Value)>,
+    name: &'static str,
+    field: Option<&impl Serialize>,
+) {
+    if let Some(value) = field.and_then(|field| serde_json::to_value(field).ok()) {
+        found.push((name, value));
     }
 }
 
@@ -205,7 +274,10 @@ fn named<S: Serializer>(action: &Action, serializer: S) -> Result<S::Ok, S::Erro
 
 #[cfg(test)]
 mod tests {
-    use super::Question;
+    use rampart_policy::{Action, PolicySet};
+    use serde_json::{Value, json};
+
+    use super::{FIELDS, Question};
 
     #[test]
     fn a_question_needs_a_command_and_nothing_else() {
@@ -237,6 +309,48 @@ mod tests {
                 command,
                 "{body}"
             );
+        }
+    }
+
+    #[test]
+    fn what_a_question_says_gets_to_the_rules_and_into_the_audit() {
+        let policies = "default_action: allow\npolicies:\n- name: p\n  rules:\n  \
+                        - {action: deny, when: {agent_depth: {gte: 2}}, message: m}\n  \
+                        - {action: watch, when: {coverage_matches: static, session_matches: s}}\n";
+        let policies = PolicySet::parse(policies, "p.yaml").unwrap();
+        for (body, action, kept) in [
+            (r#"{"params":{"command":"ls"}}"#, Action::Allow, json!({})),
+            (
+                r#"{"agent_depth":2,"params":{"command":"ls"}}"#,
+                Action::Deny,
+                json!({"agent_depth": 2}),
+            ),
+            (
+                r#"{"agent_depth":1,"cwd":"/\u0061","params":{"command":"ls","argv0":"x"}}"#,
+                Action::Allow,
+                json!({"agent_depth": 1, "cwd": "/a"}),
+            ),
+            (
+                r#"{"session":"s","by":"kernel","params":{"command":"ls","coverage":"static"}}"#,
+                Action::Watch,
+                json!({"by": "kernel", "coverage": "static"}),
+            ),
+        ] {
+            let question = Question::read(body.as_bytes()).unwrap();
+            for question in [question.clone(), question.into_owned()] {
+                assert_eq!(policies.evaluate(&question.call()).action, action, "{body}");
+                assert_eq!(Value::from_iter(question.audited()), kept, "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_field_of_a_question_is_documented() {
+        let page = include_str!("../../docs/protocol.md");
+        for field in FIELDS {
+            let named = format!("`{field}`");
+            let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+            assert!(rows.into_iter().any(|names| names.contains(&named)), "{field}");
         }
     }
 }

@@ -15,7 +15,7 @@ const HERE: Call<'_> = Call {
     cwd: Some("/home/u/p"),
     home: Some("/data/home/u"),
     coverage: None,
-    depth: None,
+    agent_depth: None,
     now: None,
 };
 

@@ -149,15 +149,14 @@ impl Asking {
                 command: Cow::Borrowed(&about.command),
                 coverage: text("full"),
                 form: text("argv"),
-                argv0: None,
                 stdin: stdin.as_deref().and_then(text),
                 stdout: stdout.as_deref().and_then(text),
+                ..Params::default()
             },
             cwd: about.cwd.as_deref().and_then(text),
             by: text("kernel"),
             pid: Some(thread.as_raw()),
-            missed: None,
-            ask_ms: None,
+            ..Question::default()
         }
     }
 
