@@ -142,11 +142,11 @@ fn keep(
     std::thread::scope(|scope| {
         let stand_in = Arc::clone(&keeper);
         scope.spawn(move || stand_in.watch(waiter));
-        let is_begun = workers.is_ok_and(|workers| {
+        let is_begun = workers.as_ref().is_ok_and(|workers| {
             told.and_then(|()| tell_threads(&own)).is_ok()
                 && match own.receive() {
                     Ok(Some((Message::Listener, Some(listener)))) => {
-                        Supervisor::begin(&workers, listener);
+                        Supervisor::begin(workers, listener);
                         own.send(Message::GoOn, None).is_ok()
                     }
                     // It has said why, and ends.
@@ -157,7 +157,12 @@ fn keep(
             exit(1);
         }
         drop(own);
-        keeper.reap(waiter, || judge.finish());
+        keeper.reap(waiter, || {
+            if let Ok(workers) = &workers {
+                workers.work().finish();
+            }
+            judge.finish();
+        });
         exit(0)
     })
 }

@@ -8,13 +8,15 @@
 //!    typed the command; they speak over a [`channel`];
 //! 3. [`supervisor`] with its [`workers`] takes what the kernel asks, [`tracee`] (with [`memory`]) reads what is to
 //!    be started, [`asking`] has that decided, [`telling`] says why something is
-//!    refused, on the stderr that it would have had. [`review`] looks after what was allowed.
+//!    refused, on the stderr that it would have had. [`review`] looks after what was allowed, and
+//!    [`aftermath`] what has become of it.
 //!
 //! What it cannot do: between the answer and the `exec` another thread of the same program,
 //! or a process that shares its memory, can write other words where the answered ones were; the
 //! [`review`] finds most of them afterwards. It is a guard-rail, as the library is; the Linux
 //! manual says the same of the mechanism (`seccomp_unotify(2)`).
 
+mod aftermath;
 mod asking;
 mod channel;
 mod filter;

@@ -78,6 +78,11 @@ impl Supervisor {
         workers.begin();
     }
 
+    /// Waits until everybody has been told what was found out: nobody is left who could ask.
+    pub fn finish(&self) {
+        self.review.finish();
+    }
+
     /// No number of a descriptor where there is no listener.
     fn listener(&self) -> RawFd {
         self.listener.get().map_or(-1, AsRawFd::as_raw_fd)
@@ -160,7 +165,9 @@ impl Supervisor {
             return Some(Answer::Fails(Errno::EPERM));
         }
         if self.start.is_starting(thread) {
-            return Some(Answer::GoesOn);
+            // What it becomes is looked after as all that follows.
+            let command = waiting.program(abi, call).ok();
+            return Some(Answer::Starts(command.and_then(|program| program.started)));
         }
         let program = waiting.program(abi, call);
         // What was read is its own only if it still waits: its number may be another's by now.
@@ -181,7 +188,7 @@ impl Supervisor {
             Verdict::Refused(Some(Telling { said, ends: true })) => Answer::Ends(abi, said),
             Verdict::Refused(telling) => {
                 if let Some(Telling { said, .. }) = telling {
-                    telling::say(thread, &said, || self.is_valid(id));
+                    telling::say(thread, &said, PollTimeout::ZERO, || self.is_valid(id));
                 }
                 Answer::Fails(Errno::EPERM)
             }

@@ -114,15 +114,16 @@ impl Manner {
 }
 
 /// Says something on the stderr that a program of this thread's would have. `still_waits`: the
-/// thread's number is still its own.
-pub fn say(thread: Pid, said: &[u8], still_waits: impl FnOnce() -> bool) {
+/// thread's number is still its own. Where that takes nothing now it is waited for as long as
+/// `patience`.
+pub fn say(thread: Pid, said: &[u8], patience: PollTimeout, still_waits: impl FnOnce() -> bool) {
     if said.is_empty() {
         return;
     }
     let Some(stderr) = inherited_stderr(thread).filter(|_| still_waits()) else { return };
     // One that takes nothing now would hold this thread.
     let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-    if poll(&mut room, PollTimeout::ZERO) == Ok(1)
+    if poll(&mut room, patience) == Ok(1)
         && room[0].revents().is_some_and(|it| it.contains(PollFlags::POLLOUT))
     {
         let _ = write(&stderr, said);
@@ -162,12 +163,12 @@ pub fn end(thread: Pid, abi: &Abi, said: &[u8], refuse: impl Fn() + Send + Sync)
             .and_then(|()| ptrace::interrupt(thread));
         if is_held.is_err() {
             // Another traces it already, or this process may not.
-            say(thread, said, || true);
+            say(thread, said, PollTimeout::ZERO, || true);
             return refuse();
         }
         refuse();
         if let Some(registers) = stopped(thread) {
-            say(thread, said, || true);
+            say(thread, said, PollTimeout::ZERO, || true);
             // What a handler would run is of a process that is over.
             let _ = block_signals(thread);
             let _ = instead(abi, registers).map(|ends| ptrace::setregs(thread, ends));

@@ -50,6 +50,8 @@ pub struct Started {
     pub path: Vec<u8>,
     /// How long the arguments are, each with its NUL.
     pub argv_bytes: u64,
+    /// How long the first of them is, which an interpreter's words stand for.
+    pub first_bytes: u64,
     /// Where the path and the list of arguments are.
     pub addresses: [u64; 2],
 }
@@ -100,7 +102,9 @@ impl Waiting {
         };
         self.look(&base, &path)?;
         let mut words = memory.strings(argv).map_err(of_memory)?;
-        let argv_bytes = words.iter().map(|word| word.len() as u64 + 1).sum();
+        let mut lengths = words.iter().map(|word| word.len() as u64 + 1);
+        let first_bytes = lengths.next().unwrap_or(0);
+        let argv_bytes = first_bytes + lengths.sum::<u64>();
         let is_shell_line = shell_line::is_shell_line(&name, words.iter().map(Vec::as_slice));
         let named = truthful_name(&name, words.first().map(Vec::as_slice)).to_vec();
         match words.first_mut() {
@@ -111,7 +115,7 @@ impl Waiting {
         let cwd = self.link("cwd").ok();
         let is_as_given = matches!(base, Base::Root | Base::Directory);
         let addresses = [path_at, argv];
-        let started = is_as_given.then_some(Started { path, argv_bytes, addresses });
+        let started = is_as_given.then_some(Started { path, argv_bytes, first_bytes, addresses });
         Ok(Program { words, is_shell_line, cwd, started })
     }
 
