@@ -22,15 +22,57 @@ pub(crate) enum Inner<'a> {
     Input { shell: bool },
 }
 
-/// The line of the table for a command, and how many words its name takes up.
-pub(crate) fn program_of(words: &[&str]) -> Option<(&'static Program, usize)> {
-    let name = base_name(words.first()?);
-    if let Some(second) = words.get(1).filter(|second| !is_option(second))
-        && let Some(program) = programs::find_subcommand(name, second)
-    {
-        return Some((program, 2));
+/// A command by its words, looked up in the table once.
+#[derive(Clone, Copy)]
+pub(crate) struct Invocation<'w, 'a> {
+    /// All words, of which there is one at least.
+    pub(crate) words: &'w [&'a str],
+    /// The last component of the program's path.
+    pub(crate) name: &'a str,
+    /// The program's line, a subcommand's where there is one.
+    pub(crate) program: Option<&'static Program>,
+    /// The words behind the name.
+    pub(crate) arguments: &'w [&'a str],
+    /// The line of the program that options before a subcommand are of.
+    global: Option<&'static Program>,
+}
+
+impl<'w, 'a> Invocation<'w, 'a> {
+    /// Looks the command `words` up; `None` where there are none.
+    pub(crate) fn of(words: &'w [&'a str]) -> Option<Self> {
+        let (first, rest) = words.split_first()?;
+        let name = base_name(first);
+        let main = programs::find(name);
+        let subcommand = rest
+            .first()
+            .filter(|second| !is_option(second))
+            .and_then(|second| programs::find_subcommand(name, second));
+        Some(Self {
+            words,
+            name,
+            program: subcommand.or(main),
+            arguments: &rest[usize::from(subcommand.is_some())..],
+            global: main.filter(|program| program.global),
+        })
     }
-    programs::find(name).map(|program| (program, 1))
+
+    /// The command without the options before its subcommand, and whether one of these
+    /// changes what runs; `None` where there are none.
+    pub(crate) fn without_globals(&self) -> Option<(Vec<&'a str>, bool)> {
+        let (words, program) = (self.words, self.global?);
+        let (mut at, mut risky) = (1, false);
+        while let Some(given) = program.option(&words[at.min(words.len())..]) {
+            risky |= matches!(given.sign, Some('!' | '~'));
+            at += given.words;
+        }
+        let rest = words.get(at..).filter(|rest| at > 1 && !rest.is_empty())?;
+        Some((std::iter::once(words[0]).chain(rest.iter().copied()).collect(), risky))
+    }
+
+    /// Whether it is a subcommand that is looked up.
+    pub(crate) fn is_subcommand(&self) -> bool {
+        self.arguments.len() + 2 == self.words.len()
+    }
 }
 
 /// Whether a program is many, and is the one that it is called.
@@ -38,31 +80,17 @@ pub(crate) fn is_multi_call(program: &str) -> bool {
     programs::find(base_name(program)).is_some_and(|program| program.runs == Runs::Multi)
 }
 
-/// A command without the options before its subcommand, and whether one of these changes
-/// what runs; `None` where there are none.
-pub(crate) fn without_globals<'a>(words: &[&'a str]) -> Option<(Vec<&'a str>, bool)> {
-    let program = programs::find(base_name(words.first()?)).filter(|program| program.global)?;
-    let (mut at, mut risky) = (1, false);
-    while let Some(given) = program.option(&words[at.min(words.len())..]) {
-        risky |= matches!(given.sign, Some('!' | '~'));
-        at += given.words;
-    }
-    let rest = words.get(at..).filter(|rest| at > 1 && !rest.is_empty())?;
-    Some((std::iter::once(words[0]).chain(rest.iter().copied()).collect(), risky))
-}
-
-/// What the command `words` runs, apart from itself.
-pub(crate) fn inner<'a>(words: &[&'a str]) -> Vec<Inner<'a>> {
+/// What a command runs, apart from itself.
+pub(crate) fn inner<'a>(command: Invocation<'_, 'a>) -> Vec<Inner<'a>> {
     // Options may stand before a subcommand that runs something.
-    if let Some((short, _)) = without_globals(words)
-        && program_of(&short).is_some_and(|(_, named)| named == 2)
+    if let Some((short, _)) = command.without_globals()
+        && let Some(short) = Invocation::of(&short).filter(Invocation::is_subcommand)
     {
-        return inner(&short);
+        return inner(short);
     }
-    let Some((program, named)) = program_of(words) else {
+    let Invocation { program: Some(program), arguments, .. } = command else {
         return Vec::new();
     };
-    let arguments = &words[named..];
     match program.runs {
         Runs::Shell => vec![shell(program, arguments)],
         Runs::Here => {
@@ -94,7 +122,7 @@ pub(crate) fn inner<'a>(words: &[&'a str]) -> Vec<Inner<'a>> {
             if found.is_empty() { vec![Inner::Input { shell: true }] } else { found }
         }
         // `sudo -s` is a shell, with a script on its standard input.
-        Runs::Command(0) if base_name(words[0]).starts_with("sudo") => {
+        Runs::Command(0) if command.name.starts_with("sudo") => {
             let found = given(program, arguments);
             let shell = |word: &&str| {
                 matches!(*word, "--shell" | "--login")
@@ -301,21 +329,21 @@ pub(crate) fn found(arguments: &[&str]) -> Vec<String> {
 }
 
 /// What a `find` deletes; empty where it does not.
-pub(crate) fn swept(words: &[&str]) -> Vec<String> {
-    if deletes(words) { found(&words[1..]) } else { Vec::new() }
+pub(crate) fn swept(command: Invocation<'_, '_>) -> Vec<String> {
+    if deletes(command) { found(command.arguments) } else { Vec::new() }
 }
 
 /// The starting points of a `find` that deletes; empty where it does not.
-pub(crate) fn swept_from<'a>(words: &[&'a str]) -> Vec<&'a str> {
-    if !deletes(words) {
+pub(crate) fn swept_from<'a>(command: Invocation<'_, 'a>) -> Vec<&'a str> {
+    if !deletes(command) {
         return Vec::new();
     }
-    paths_of_find(&words[1..=starting_points(&words[1..])])
+    paths_of_find(&command.arguments[..starting_points(command.arguments)])
 }
 
-fn deletes(words: &[&str]) -> bool {
-    program_of(words).is_some_and(|(program, _)| program.does == Operands::Find)
-        && words.contains(&"-delete")
+fn deletes(command: Invocation<'_, '_>) -> bool {
+    command.program.is_some_and(|program| program.does == Operands::Find)
+        && command.words.contains(&"-delete")
 }
 
 /// The paths among the starting points of `find`.
@@ -343,14 +371,14 @@ fn find<'a>(arguments: &[&'a str]) -> Vec<Inner<'a>> {
 }
 
 /// What a command does to files and with URLs, as far as its words say.
-pub(crate) fn deeds(words: &[&str]) -> Vec<(Verb, String)> {
-    if let Some((short, _)) = without_globals(words) {
-        return elsewhere(&words[1..=words.len() - short.len()], deeds(&short));
+pub(crate) fn deeds(command: Invocation<'_, '_>) -> Vec<(Verb, String)> {
+    if let Some((short, _)) = command.without_globals() {
+        let globals = &command.words[1..=command.words.len() - short.len()];
+        return elsewhere(globals, Invocation::of(&short).map(deeds).unwrap_or_default());
     }
-    let Some((program, named)) = program_of(words) else {
+    let Invocation { program: Some(program), arguments, name, .. } = command else {
         return Vec::new();
     };
-    let arguments = &words[named..];
     let mut deeds = Vec::new();
     let mut operands: Vec<&str> = Vec::new();
     let (mut pattern_given, mut target_given, mut creates) = (false, false, false);
@@ -401,7 +429,7 @@ pub(crate) fn deeds(words: &[&str]) -> Vec<(Verb, String)> {
         operands.retain(|operand| *operand != "-");
     }
     let given = Options { words: arguments, pattern_given, target_given, creates, base };
-    of_operands(program, base_name(words[0]), operands, &given, &mut deeds);
+    of_operands(program, name, operands, &given, &mut deeds);
     deeds
 }
 
@@ -650,15 +678,13 @@ fn is_remote(operand: &str) -> bool {
 }
 
 /// Whether a command writes out all variables of the environment.
-pub(crate) fn tells_all_variables(words: &[&str]) -> bool {
-    match words {
-        [name, rest @ ..] => match base_name(name) {
-            "env" | "printenv" => rest.iter().all(|word| matches!(*word, "-0" | "--null")),
-            "set" => rest.is_empty(),
-            "export" | "declare" | "typeset" => matches!(rest, ["-p" | "-x" | "-px" | "-xp"]),
-            _ => false,
-        },
-        [] => false,
+pub(crate) fn tells_all_variables(command: Invocation<'_, '_>) -> bool {
+    let rest = &command.words[1..];
+    match command.name {
+        "env" | "printenv" => rest.iter().all(|word| matches!(*word, "-0" | "--null")),
+        "set" => rest.is_empty(),
+        "export" | "declare" | "typeset" => matches!(rest, ["-p" | "-x" | "-px" | "-xp"]),
+        _ => false,
     }
 }
 
@@ -668,9 +694,9 @@ pub(crate) fn writes_nothing(words: &[&str]) -> bool {
 }
 
 /// What a command surely writes to its standard output, where that can be seen.
-pub(crate) fn written(words: &[&str]) -> Option<String> {
-    let (program, arguments) = words.split_first()?;
-    match base_name(program) {
+pub(crate) fn written(command: Invocation<'_, '_>) -> Option<String> {
+    let arguments = &command.words[1..];
+    match command.name {
         "echo" => {
             let flag = |word: &&&str| {
                 word.len() > 1
@@ -718,10 +744,9 @@ fn formatted(format: &str, values: &[&str]) -> String {
 }
 
 /// The URLs whose contents a command writes to its standard output.
-pub(crate) fn fetched(words: &[&str]) -> Vec<String> {
-    let Some((program, named)) = program_of(words) else { return Vec::new() };
+pub(crate) fn fetched(command: Invocation<'_, '_>) -> Vec<String> {
+    let Invocation { program: Some(program), arguments, .. } = command else { return Vec::new() };
     let Some(unless) = program.fetches else { return Vec::new() };
-    let arguments = &words[named..];
     let has = |names: &str, value: Option<&str>| {
         (0..arguments.len()).any(|at| {
             program.option(&arguments[at..]).is_some_and(|option| {
@@ -752,46 +777,47 @@ pub(crate) fn fetched(words: &[&str]) -> Vec<String> {
     if !shown {
         return Vec::new();
     }
-    urls(program, words, arguments)
+    urls(command)
 }
 
-fn urls(program: &Program, words: &[&str], arguments: &[&str]) -> Vec<String> {
-    let urls: Vec<String> = match program.does {
-        Operands::Each(Verb::Fetch) => deeds(words)
+fn urls(command: Invocation<'_, '_>) -> Vec<String> {
+    let urls: Vec<String> = match command.program.map(|program| program.does) {
+        Some(Operands::Each(Verb::Fetch)) => deeds(command)
             .into_iter()
             .filter(|(verb, _)| *verb == Verb::Fetch)
             .map(|(_, url)| url)
             .collect(),
         _ => vec![format!(
             "tcp://{}",
-            arguments.iter().filter(|word| !is_option(word)).copied().collect::<Vec<_>>().join(":")
+            command
+                .arguments
+                .iter()
+                .filter(|word| !is_option(word))
+                .copied()
+                .collect::<Vec<_>>()
+                .join(":")
         )],
     };
     if urls.is_empty() { vec!["http://".to_string()] } else { urls }
 }
 
-/// The files that a command fetches, each with its URL.
-pub(crate) fn downloads(words: &[&str]) -> Vec<(String, String)> {
-    let Some((program, named)) =
-        program_of(words).filter(|(program, _)| program.does == Operands::Each(Verb::Fetch))
-    else {
-        return Vec::new();
-    };
-    let mut urls = urls(program, words, &words[named..]).into_iter();
-    let Some(url) = urls.next() else { return Vec::new() };
-    let written = deeds(words).into_iter().find(|(verb, file)| *verb == Verb::Write && file != "-");
+/// The file that a command fetches, with its URL.
+pub(crate) fn download(command: Invocation<'_, '_>) -> Option<(String, String)> {
+    command.program.filter(|program| program.does == Operands::Each(Verb::Fetch))?;
+    let url = urls(command).into_iter().next()?;
+    let mut deeds = deeds(command).into_iter();
+    let written = deeds.find(|(verb, file)| *verb == Verb::Write && file != "-");
     let last = || {
         url.rsplit('/').next().unwrap_or_default().split('?').next().unwrap_or_default().to_string()
     };
     let file = written.map_or_else(last, |(_, file)| file);
-    vec![(file, url)]
+    Some((file, url))
 }
 
 /// Whether what a command reads is code in disguise, and its output the code.
-pub(crate) fn decodes(words: &[&str]) -> bool {
-    let Some((program, named)) = program_of(words) else { return false };
+pub(crate) fn decodes(command: Invocation<'_, '_>) -> bool {
+    let Invocation { program: Some(program), arguments, .. } = command else { return false };
     let Some(with) = program.decodes else { return false };
-    let arguments = &words[named..];
     (0..arguments.len()).any(|at| {
         program.option(&arguments[at..]).is_some_and(|option| {
             with.split(' ').any(|name| {

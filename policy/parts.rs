@@ -86,13 +86,17 @@ impl Parts {
     /// Adds a spelling of the part begun last: `words` with a blank between each.
     pub(crate) fn spell<'w>(&mut self, faith: Faith, words: impl IntoIterator<Item = &'w str>) {
         let start = self.text.len();
+        let mut blanks = false;
         for (index, word) in words.into_iter().enumerate() {
             if index > 0 {
                 self.text.push(' ');
             }
             self.text.push_str(word);
+            blanks |= word.is_empty() || word.bytes().any(|byte| matches!(byte, b' ' | b'\t'));
         }
-        collapse_blanks(&mut self.text, start);
+        if blanks {
+            collapse_blanks(&mut self.text, start);
+        }
         let Some(part) = self.tree.last_mut() else {
             return;
         };

@@ -545,8 +545,8 @@ pub(crate) fn is_option(word: &str) -> bool {
 
 /// The last component of a program's path.
 pub(crate) fn base_name(program: &str) -> &str {
-    match program.rsplit_once('/') {
-        Some((_, name)) if !name.is_empty() => name,
+    match program.bytes().rposition(|byte| byte == b'/') {
+        Some(at) if at + 1 < program.len() => &program[at + 1..],
         _ => program,
     }
 }

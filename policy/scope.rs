@@ -65,35 +65,43 @@ impl<K: Hash + Eq + Clone, V> Undoable<K, V> {
     }
 }
 
-/// Variables whose value a line gives itself, by name. One may stand for several words.
-pub(crate) type Variables = HashMap<String, Vec<String>>;
+/// Variables, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Variables(Undoable<String, Option<Vec<String>>>);
+
+impl Variables {
+    /// The words that a variable stands for, where that is known.
+    pub(crate) fn get(&self, name: &str) -> Option<Vec<String>> {
+        match self.0.map.get(name) {
+            Some(value) => value.clone(),
+            // Set before a script begins.
+            None => matches!(name, "SHELL" | "BASH").then(|| vec!["sh".to_string()]),
+        }
+    }
+
+    /// Sets a variable; `None` where its value is not known any more.
+    pub(crate) fn set(&mut self, name: &str, value: Option<Vec<String>>) {
+        self.0.insert(name.to_string(), value);
+    }
+}
 
 /// All that a script sets.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Scope {
-    pub(crate) variables: Undoable<String, Vec<String>>,
+    pub(crate) variables: Variables,
     pub(crate) functions: Undoable<String, Rc<FunctionDefinition>>,
     pub(crate) aliases: Undoable<String, String>,
 }
 
 impl Scope {
-    /// What is set before a script begins.
-    pub(crate) fn new() -> Self {
-        let mut variables = Undoable::default();
-        for name in ["SHELL", "BASH"] {
-            variables.insert(name.to_string(), vec!["sh".to_string()]);
-        }
-        Self { variables, functions: Undoable::default(), aliases: Undoable::default() }
-    }
-
     /// A point to come back to.
     pub(crate) fn mark(&mut self) -> [usize; 3] {
-        [self.variables.mark(), self.functions.mark(), self.aliases.mark()]
+        [self.variables.0.mark(), self.functions.mark(), self.aliases.mark()]
     }
 
     /// Undoes what was set since the last mark that was not yet come back to.
     pub(crate) fn undo(&mut self, [variables, functions, aliases]: [usize; 3]) {
-        self.variables.undo(variables);
+        self.variables.0.undo(variables);
         self.functions.undo(functions);
         self.aliases.undo(aliases);
     }

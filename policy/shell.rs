@@ -37,72 +37,112 @@ fn is_reserved(word: &str) -> bool {
 /// The words of a text that says an argument list as the wire says it: words of characters
 /// that stand for themselves, and words in single quotes. `None` where it holds more.
 pub(crate) fn argument_list(text: &str) -> Option<Vec<Cow<'_, str>>> {
+    words(text, false)
+}
+
+/// The words of a script that is nothing but a simple command without expansions, so that it
+/// need not be parsed.
+pub(crate) fn plain_script(script: &str) -> Option<Vec<Cow<'_, str>>> {
+    // With quotes in it a name is none that is assigned to.
+    let assigns = |words: &[Cow<'_, str>]| words.first().is_some_and(|word| is_assignment(word));
+    words(script, true).filter(|words| {
+        is_command(script, words) && !(assigns(words) && script.contains(['\'', '"', '\\']))
+    })
+}
+
+/// The words of a line that is nothing but an argument list to a shell as well.
+pub(crate) fn plain_line(line: &str) -> Option<Vec<Cow<'_, str>>> {
+    argument_list(line).filter(|words| is_command(line, words))
+}
+
+/// One word of a script, where it holds no expansion.
+pub(crate) fn plain_word(raw: &str) -> Option<Cow<'_, str>> {
+    let mut at = 0;
+    let word = plain_word_at(raw, &mut at, true)?;
+    (at == raw.len() && !raw.starts_with("~+") && !raw.starts_with("~-")).then_some(word)
+}
+
+/// Whether a line that is these words is a command, and no syntax.
+fn is_command(line: &str, words: &[Cow<'_, str>]) -> bool {
+    words.first().is_some_and(|word| !is_reserved(word)) && !line.starts_with(['\'', '"', '\\'])
+}
+
+fn words(text: &str, of_shell: bool) -> Option<Vec<Cow<'_, str>>> {
     let bytes = text.as_bytes();
     let mut words = Vec::with_capacity(8);
     let mut at = 0;
     loop {
-        while matches!(bytes.get(at), Some(b' ')) {
+        while bytes.get(at) == Some(&b' ') {
             at += 1;
         }
         if at == bytes.len() {
             return Some(words);
         }
-        let mut word: Cow<'_, str> = Cow::Borrowed("");
-        while let Some(byte) = bytes.get(at).filter(|byte| **byte != b' ') {
-            let (piece, end) = match byte {
-                b'\'' => {
-                    let length = text[at + 1..].find('\'')?;
-                    (&text[at + 1..at + 1 + length], at + length + 2)
-                }
-                b'\\' if bytes.get(at + 1) == Some(&b'\'') => (&text[at + 1..at + 2], at + 2),
-                _ => {
-                    let length = bytes[at..].iter().take_while(|byte| is_plain(**byte)).count();
-                    if length == 0 {
-                        return None;
-                    }
-                    (&text[at..at + length], at + length)
-                }
-            };
-            at = end;
-            match &mut word {
-                Cow::Borrowed("") => word = Cow::Borrowed(piece),
-                word => word.to_mut().push_str(piece),
-            }
-        }
-        words.push(word);
+        words.push(plain_word_at(text, &mut at, of_shell)?);
     }
 }
 
-/// The words of a line that is nothing but an argument list to a shell as well.
-pub(crate) fn plain_line(line: &str) -> Option<Vec<Cow<'_, str>>> {
-    let words = argument_list(line)?;
-    words.first().is_some_and(|word| !is_reserved(word) && !line.starts_with('\'')).then_some(words)
+/// Reads the word that begins at `at`, up to a blank; `of_shell` is for what a shell undoes
+/// and the wire does not say.
+fn plain_word_at<'t>(text: &'t str, at: &mut usize, of_shell: bool) -> Option<Cow<'t, str>> {
+    let bytes = text.as_bytes();
+    let mut word: Cow<'t, str> = Cow::Borrowed("");
+    while let Some(byte) = bytes.get(*at).filter(|byte| **byte != b' ') {
+        let rest = &text[*at..];
+        let (piece, end) = match byte {
+            b'\'' => {
+                let length = rest[1..].find('\'')?;
+                (&rest[1..=length], length + 2)
+            }
+            b'"' if of_shell => {
+                let length = rest[1..].find(['"', '$', '`', '\\'])?;
+                (rest.as_bytes()[length + 1] == b'"').then_some((&rest[1..=length], length + 2))?
+            }
+            b'\\' => {
+                let escaped = rest[1..].chars().next()?;
+                let plain = escaped == '\'' || of_shell && !matches!(escaped, '\n' | '{' | '}');
+                let end = 1 + escaped.len_utf8();
+                plain.then_some((&rest[1..end], end))?
+            }
+            // What `find` and `xargs` put something in place of.
+            b'{' if of_shell && word.is_empty() && (rest == "{}" || rest.starts_with("{} ")) => {
+                (&rest[..2], 2)
+            }
+            _ => {
+                let length =
+                    rest.bytes().position(|byte| !IS_PLAIN[byte as usize]).unwrap_or(rest.len());
+                (length > 0).then_some((&rest[..length], length))?
+            }
+        };
+        *at += end;
+        match &mut word {
+            Cow::Borrowed("") => word = Cow::Borrowed(piece),
+            word => word.to_mut().push_str(piece),
+        }
+    }
+    Some(word)
 }
 
 /// Whether a byte stands for itself wherever it stands in a command, as far as is of
 /// interest here: a pattern for files stays one.
-fn is_plain(byte: u8) -> bool {
-    byte >= 0x80
-        || byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'_' | b'@'
-                | b'%'
-                | b'+'
-                | b'='
-                | b':'
-                | b','
-                | b'.'
-                | b'/'
-                | b'-'
-                | b'~'
-                | b'*'
-                | b'?'
-                | b'['
-                | b']'
-                | b'^'
-        )
-}
+const IS_PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0_u8;
+    loop {
+        plain[byte as usize] = byte >= 0x80 || byte.is_ascii_alphanumeric();
+        if byte == u8::MAX {
+            break;
+        }
+        byte += 1;
+    }
+    let others = b"_@%+=:,./-~*?[]^";
+    let mut at = 0;
+    while at < others.len() {
+        plain[others[at] as usize] = true;
+        at += 1;
+    }
+    plain
+};
 
 /// Whether a word is `NAME=value`, a variable for the command that follows.
 pub(crate) fn is_assignment(word: &str) -> bool {

@@ -6,10 +6,10 @@ use std::rc::Rc;
 
 use crate::Form;
 use crate::code;
-use crate::command::{self, Inner};
+use crate::command::{self, Inner, Invocation};
 use crate::feed::{Feed, Source};
 use crate::parts::{Faith, Kind};
-use crate::programs::{Program, Runs, Verb, base_name, is_option};
+use crate::programs::{self, Program, Runs, Verb, base_name, is_option};
 use crate::scope::Arguments;
 use crate::spelling::{absolute_word, by_home, has_wildcard, normal_word, places, stands_for};
 use crate::visit::{Command, MAX_COMMANDS, Place, Redirection, Visitor};
@@ -165,12 +165,13 @@ impl Visitor<'_> {
         }
         let mut place = place;
         let words: Vec<&str> = command.words.iter().map(AsRef::as_ref).collect();
+        let invocation = Invocation::of(&words);
         if !command.assignments.is_empty() || !command.redirections.is_empty() {
             let part = self.clothed(command, place);
-            place = Place::inside(part, place.depth);
-            self.redirected(command, &words, part);
+            place = place.inside(part);
+            self.redirected(command, invocation, part);
         }
-        if words.is_empty() {
+        let Some(invocation) = invocation else {
             self.scripts(command, place);
             for assignment in &command.assignments {
                 if let Some((name, value)) = assignment.split_once('=') {
@@ -178,43 +179,44 @@ impl Visitor<'_> {
                 }
             }
             return Feed::default();
-        }
-        let inner = command::inner(&words);
-        let kind = Self::kind(&words, &inner);
-        let part = self.bare(&words, command.guessed, kind, place);
-        self.also(&words, &inner, part);
+        };
+        let inner = command::inner(invocation);
+        let kind = Self::kind(invocation, &inner);
+        let part = self.bare(invocation, command.guessed, kind, place);
+        self.also(invocation, &inner, part);
         // An argument list is no shell text.
         if self.texts && (self.form == Form::Line || place.depth > 0) {
             self.texts(command, &words, part);
         }
-        place = Place::inside(part, place.depth);
+        place = place.inside(part);
         let mut origins = processes;
-        origins.extend(self.scripts(command, place));
+        origins.extend(self.scripts(command, Place { heard: true, ..place }));
         if words.iter().any(|word| word.contains('$')) {
             let known = self.tainted.iter().map(|(name, feed)| (name.clone(), feed.clone()));
             origins.extend(known);
         }
         if self.deeds {
-            self.does(&words, &inner, command, &origins, part);
+            self.does(invocation, &inner, command, &origins, part);
         }
-        let written = self.runs(&words, inner, command, &origins, place);
-        self.takes_effect(&words, &command.input);
+        let written = self.runs(invocation, inner, command, &origins, place);
+        self.takes_effect(invocation, &command.input);
         written
     }
 
     /// What else a command is that is not in its words alone: a `find` that deletes is a
     /// removal, and `env` and `export` assign variables.
-    fn also(&mut self, words: &[&str], inner: &[Inner<'_>], part: usize) {
-        for path in command::swept(words) {
+    fn also(&mut self, invocation: Invocation<'_, '_>, inner: &[Inner<'_>], part: usize) {
+        for path in command::swept(invocation) {
             self.parts.begin(Some(part), Kind::Whole);
             self.parts.spell(Faith::WIDE, ["rm", "-fr", &normal_word(&path)]);
         }
-        for path in command::swept_from(words).into_iter().filter(|_| self.texts) {
+        for path in command::swept_from(invocation).into_iter().filter(|_| self.texts) {
             self.parts.begin(Some(part), Kind::Text);
             self.parts.spell(Faith::WIDE, ["rm", "-fr", &normal_word(path)]);
         }
+        let words = invocation.words;
         let assigns = matches!(words[0], "export" | "declare" | "typeset" | "local" | "readonly")
-            || command::program_of(words).is_some_and(|(program, _)| program.assignments);
+            || invocation.program.is_some_and(|program| program.assignments);
         if assigns {
             let own = match inner {
                 [Inner::Words(inner)] => words.len() - inner.len(),
@@ -260,8 +262,10 @@ impl Visitor<'_> {
     }
 
     /// What kind of part a command is.
-    fn kind(words: &[&str], inner: &[Inner<'_>]) -> Kind {
-        let Some((program, _)) = command::program_of(words) else { return Kind::Command };
+    fn kind(invocation: Invocation<'_, '_>, inner: &[Inner<'_>]) -> Kind {
+        let Invocation { program: Some(program), words, name, .. } = invocation else {
+            return Kind::Command;
+        };
         let own = match inner {
             [Inner::Words(inner)] => {
                 let before = &words[1..words.len().saturating_sub(inner.len()).max(1)];
@@ -280,12 +284,13 @@ impl Visitor<'_> {
         let elsewhere = words[0].contains('/')
             && !["/bin/", "/usr/bin/", "/usr/local/bin/"]
                 .iter()
-                .any(|folder| words[0].strip_prefix(folder) == Some(base_name(words[0])));
+                .any(|folder| words[0].strip_prefix(folder) == Some(name));
         if program.transparent && !own && !elsewhere { Kind::Wrapper } else { Kind::Command }
     }
 
     /// What a command changes for those behind it.
-    fn takes_effect(&mut self, words: &[&str], input: &Feed) {
+    fn takes_effect(&mut self, invocation: Invocation<'_, '_>, input: &Feed) {
+        let words = invocation.words;
         match words[0] {
             "cd" | "pushd" => self.change_directory(words),
             "export" | "declare" | "local" | "readonly" | "typeset" => {
@@ -312,21 +317,21 @@ impl Visitor<'_> {
             }
             _ => {}
         }
-        if self.deeds {
-            for (file, url) in command::downloads(words) {
-                let file = self.place(&file);
-                self.made.insert(file, Feed::of_sources(vec![Source::Url(url)]));
-            }
+        if self.deeds
+            && let Some((file, url)) = command::download(invocation)
+        {
+            let file = self.place(&file);
+            self.made.insert(file, Feed::of_sources(vec![Source::Url(url)]));
         }
-        let (name, rest) = (base_name(words[0]), &words[1..]);
-        match (name, rest) {
+        let rest = &words[1..];
+        match (invocation.name, rest) {
             ("mv" | "cp" | "install" | "ln", [from @ .., to]) => {
                 for from in from {
                     let made = self.made(from).cloned();
                     let to = self.place(to);
                     if let Some(feed) = made {
                         self.made.insert(to, feed);
-                    } else if from.contains('/') && command::program_of(&[from]).is_some() {
+                    } else if from.contains('/') && programs::find(base_name(from)).is_some() {
                         self.copies.insert(to, (*from).to_string());
                     }
                 }
@@ -351,13 +356,9 @@ impl Visitor<'_> {
 
     /// A variable is given a line of what is read.
     fn reads(&mut self, name: &str, input: &Feed) {
-        match input.text() {
-            Some(text) if text.lines().count() <= MAX_LINES => {
-                let lines = text.lines().map(str::to_string).collect();
-                self.scope.variables.insert(name.to_string(), lines);
-            }
-            _ => self.scope.variables.remove(&name.to_string()),
-        }
+        let text = input.text().filter(|text| text.lines().count() <= MAX_LINES);
+        let lines = text.map(|text| text.lines().map(str::to_string).collect());
+        self.scope.variables.set(name, lines);
         if input.is_foreign() {
             let feed = input.untold();
             for mut name in [format!("${name}"), format!("${{{name}")] {
@@ -372,20 +373,15 @@ impl Visitor<'_> {
     }
 
     fn assign(&mut self, name: &str, value: &str) {
-        let longer = match (
-            name.strip_suffix('+'),
-            self.scope.variables.map().get(name.trim_end_matches('+')),
-        ) {
-            (Some(_), Some(before)) => format!("{}{value}", before.join(" ")),
-            _ => value.to_string(),
-        };
-        let (name, value) = (name.trim_end_matches('+'), longer.as_str());
+        let longer = name.strip_suffix('+').and_then(|name| self.scope.variables.get(name));
+        let longer = longer.map(|before| format!("{}{value}", before.join(" ")));
+        let (name, value) = (name.trim_end_matches('+'), longer.as_deref().unwrap_or(value));
         let list = value.strip_prefix('(').and_then(|value| value.strip_suffix(')'));
         let values = match list {
             Some(values) => values.split_whitespace().map(str::to_string).collect(),
             None => vec![value.to_string()],
         };
-        self.scope.variables.insert(name.to_string(), values);
+        self.scope.variables.set(name, Some(values));
     }
 
     /// A path by its first place.
@@ -396,12 +392,13 @@ impl Visitor<'_> {
     /// Adds what the command runs in turn; gives what that writes.
     fn runs(
         &mut self,
-        words: &[&str],
+        invocation: Invocation<'_, '_>,
         inner: Vec<Inner<'_>>,
         command: &Command<'_>,
         origins: &[(String, Feed)],
         place: Place<'_>,
     ) -> Feed {
+        let words = invocation.words;
         let deeper = Place { depth: place.depth.saturating_add(1), sent: None, ..place };
         if place.depth < MAX_DEPTH {
             if let Some(function) = self.scope.functions.map().get(words[0]).cloned() {
@@ -429,7 +426,7 @@ impl Visitor<'_> {
             return Feed::default();
         }
         let mut written = Feed::default();
-        let values = Values::of(words, &inner, command);
+        let values = Values::of(invocation, &inner, command);
         for inner in inner {
             if self.overflow {
                 return Feed::default();
@@ -449,10 +446,10 @@ impl Visitor<'_> {
                         .cloned()
                         .collect();
                     let fed = self.command_with(&command, deeper, processes);
-                    self.output(&command).and(fed)
+                    self.heard(&command, deeper).and(fed)
                 }
                 Inner::Here(text) => self.script(&with_output(text, origins), deeper),
-                Inner::Script(text, _) if base_name(words[0]) == "parallel" => {
+                Inner::Script(text, _) if invocation.name == "parallel" => {
                     let values = command.input.text().unwrap_or_default();
                     let line = if text.contains("{}") {
                         text.replace("{}", values)
@@ -563,7 +560,8 @@ impl Visitor<'_> {
         // A rule that would hold for the line by itself holds for it in here too.
         let whole = self.parts.begin(place.parent, Kind::Whole);
         self.parts.spell(Faith::WIDE, [script]);
-        self.apart(|visitor| visitor.script(script, Place::inside(whole, place.depth + 1)))
+        let inside = Place { depth: place.depth + 1, ..place.inside(whole) };
+        self.apart(|visitor| visitor.script(script, inside))
     }
 
     /// Follows wrappers to what they run in the end.
@@ -573,9 +571,10 @@ impl Visitor<'_> {
         for _ in 0..MAX_WRAPPERS {
             match waiting.pop() {
                 Some(Inner::Words(words)) => {
-                    let deeper = command::inner(&words);
-                    if deeper.is_empty() && !words.is_empty() {
-                        self.bare(&words, true, Kind::Command, place);
+                    let Some(invocation) = Invocation::of(&words) else { continue };
+                    let deeper = command::inner(invocation);
+                    if deeper.is_empty() {
+                        self.bare(invocation, true, Kind::Command, place);
                     }
                     waiting.extend(deeper);
                 }
@@ -587,27 +586,32 @@ impl Visitor<'_> {
         self.overflow = true;
     }
 
+    /// What the command writes, where anybody reads that.
+    pub(crate) fn heard(&self, command: &Command<'_>, place: Place<'_>) -> Feed {
+        if place.heard { self.output(command) } else { Feed::default() }
+    }
+
     /// What the command writes, as far as that is seen.
     pub(crate) fn output(&self, command: &Command<'_>) -> Feed {
-        let words: Vec<&str> = command.words.iter().map(AsRef::as_ref).collect();
-        let words = innermost(words);
-        let Some(name) = words.first().map(|word| base_name(word)) else { return Feed::default() };
+        let words = innermost(command.words.iter().map(AsRef::as_ref).collect());
+        let Some(invocation) = Invocation::of(&words) else { return Feed::default() };
+        let name = invocation.name;
         if name == "tee" || name == "cat" && (words.len() == 1 || words[1..] == ["-"]) {
             return command.input.clone();
         }
-        if let Some(text) = command::written(&words) {
+        if let Some(text) = command::written(invocation) {
             return Feed::of_text(text);
         }
         let mut own = Vec::new();
-        let read = command::deeds(&words).into_iter().filter(|(verb, _)| *verb == Verb::Read);
+        let read = command::deeds(invocation).into_iter().filter(|(verb, _)| *verb == Verb::Read);
         own.extend(read.map(|(_, file)| Source::File(self.place(&file))));
         let redirected = command.redirections.iter().filter(|to| to.operator == "<");
         own.extend(redirected.map(|from| Source::File(self.place(&from.target))));
-        if command::tells_all_variables(&words) {
+        if command::tells_all_variables(invocation) {
             own.push(Source::File("env:".to_string()));
         }
-        own.extend(command::fetched(&words).into_iter().map(Source::Url));
-        if command::decodes(&words) {
+        own.extend(command::fetched(invocation).into_iter().map(Source::Url));
+        if command::decodes(invocation) {
             own.push(Source::Url("data:".to_string()));
         }
         let mut feed = command.input.untold().and(Feed::of_sources(own));
@@ -631,7 +635,8 @@ impl Visitor<'_> {
             return Vec::new();
         };
         let last = innermost(words.clone());
-        if matches!(command::inner(&last)[..], [Inner::Input { .. }]) {
+        let runs = Invocation::of(&last).map(command::inner);
+        if matches!(runs.as_deref(), Some([Inner::Input { .. }])) {
             return vec!["sh".to_string(), "-s".to_string()];
         }
         std::iter::once(base_name(program))
@@ -705,7 +710,14 @@ impl Visitor<'_> {
     }
 
     /// Adds what redirections do.
-    fn redirected(&mut self, command: &Command<'_>, words: &[&str], part: usize) {
+    fn redirected(
+        &mut self,
+        command: &Command<'_>,
+        invocation: Option<Invocation<'_, '_>>,
+        part: usize,
+    ) {
+        let words = invocation.map_or(&[][..], |invocation| invocation.words);
+        let program = invocation.and_then(|invocation| invocation.program);
         let writes = |to: &Redirection| to.operator.contains('>') || to.target.starts_with("/dev/");
         let some = command.redirections.iter().any(writes);
         let output = if some { self.output(command) } else { Feed::default() };
@@ -721,9 +733,7 @@ impl Visitor<'_> {
                     self.deed(Verb::Send, &file, command.guessed, part);
                 }
                 // A shell that is given to another machine runs what that says.
-                if command::program_of(words)
-                    .is_some_and(|(program, _)| program.runs == Runs::Shell)
-                {
+                if program.is_some_and(|program| program.runs == Runs::Shell) {
                     self.deed(Verb::Run, &url, command.guessed, part);
                 }
                 continue;
@@ -736,7 +746,7 @@ impl Visitor<'_> {
             if *operator == ">" && !command.around && command::writes_nothing(words) {
                 self.deed(Verb::Delete, target, command.guessed, part);
             }
-            if *operator == "<" && command::program_of(words).is_some_and(|(it, _)| it.sends) {
+            if *operator == "<" && program.is_some_and(|program| program.sends) {
                 self.deed(Verb::Send, target, command.guessed, part);
             }
             let is_known = output.text().is_some() || output.is_foreign();
@@ -780,14 +790,14 @@ impl Visitor<'_> {
     /// Adds what the command does to files and with URLs, and the code from there that it runs.
     fn does(
         &mut self,
-        words: &[&str],
+        invocation: Invocation<'_, '_>,
         inner: &[Inner<'_>],
         command: &Command<'_>,
         origins: &[(String, Feed)],
         part: usize,
     ) {
-        let guessed = command.guessed;
-        let deeds = command::deeds(words);
+        let (words, guessed) = (invocation.words, command.guessed);
+        let deeds = command::deeds(invocation);
         // What is done twice is done.
         let mut known = HashSet::new();
         for (verb, target) in &deeds {
@@ -830,17 +840,18 @@ impl Visitor<'_> {
                 Inner::Words(_) => {}
             }
         }
-        if let Some((program, _)) = command::program_of(words)
-            && program.fetches == Some("")
-            && gives_a_shell(words)
+        if invocation.program.is_some_and(|program| program.fetches == Some(""))
+            && gives_a_shell(invocation)
         {
-            run.extend(command::fetched(words));
+            run.extend(command::fetched(invocation));
         }
         run.dedup();
         for url in run {
             self.deed(Verb::Run, &url, guessed, part);
         }
-        self.sends(words, command, origins, &deeds, part);
+        if invocation.program.is_some_and(|program| program.sends) {
+            self.sends(words, command, origins, &deeds, part);
+        }
     }
 
     /// Adds what a program in another language does; gives where it gets code from.
@@ -861,9 +872,6 @@ impl Visitor<'_> {
         deeds: &[(Verb, String)],
         part: usize,
     ) {
-        if !command::program_of(words).is_some_and(|(program, _)| program.sends) {
-            return;
-        }
         let read = deeds.iter().filter(|(verb, _)| *verb == Verb::Read);
         let mut files: Vec<String> = read.map(|(_, file)| file.clone()).collect();
         files.extend(command.input.files());
@@ -889,20 +897,24 @@ impl Visitor<'_> {
     }
 
     /// The command by its words alone.
-    fn bare(&mut self, words: &[&str], guessed: bool, kind: Kind, place: Place<'_>) -> usize {
-        let name = base_name(words[0]);
+    fn bare(
+        &mut self,
+        invocation: Invocation<'_, '_>,
+        guessed: bool,
+        kind: Kind,
+        place: Place<'_>,
+    ) -> usize {
+        let Invocation { words, name, .. } = invocation;
         if self.is_too_large(words.len(), 0) {
             return self.parts.begin(place.parent, kind);
         }
-        let Some(program) = command::program_of(words)
-            .filter(|(program, named)| program.style.is_some() && *named == 1)
-            .map(|(program, _)| program)
-        else {
+        let styled = |program: &&Program| program.style.is_some() && !invocation.is_subcommand();
+        let Some(program) = invocation.program.filter(styled) else {
             let part = self.parts.begin(place.parent, kind);
             let normal: Vec<Cow<'_, str>> =
                 words[1..].iter().map(|word| normal_word(word)).collect();
             self.spell(words, &normal, guessed, None, place.sent);
-            if let Some((short, risky)) = command::without_globals(words) {
+            if let Some((short, risky)) = invocation.without_globals() {
                 let normal: Vec<Cow<'_, str>> =
                     short[1..].iter().map(|word| normal_word(word)).collect();
                 self.spell(&short, &normal, guessed || risky, None, None);
@@ -1037,8 +1049,8 @@ struct Values<'m> {
 
 impl<'m> Values<'m> {
     /// What the command `words` puts in what it runs.
-    fn of(words: &[&'m str], inner: &[Inner<'_>], command: &Command<'_>) -> Self {
-        let name = base_name(words[0]);
+    fn of(invocation: Invocation<'_, 'm>, inner: &[Inner<'_>], command: &Command<'_>) -> Self {
+        let Invocation { words, name, .. } = invocation;
         if !inner.iter().any(|inner| matches!(inner, Inner::Words(_))) {
             return Self { values: Vec::new(), mark: None };
         }
@@ -1093,12 +1105,12 @@ fn with_output(mut text: String, origins: &[(String, Feed)]) -> String {
 }
 
 /// Whether a command that talks to another machine gives it a shell.
-fn gives_a_shell(words: &[&str]) -> bool {
+fn gives_a_shell(invocation: Invocation<'_, '_>) -> bool {
     let socat = |word: &&&str| {
         let word = word.to_ascii_lowercase();
         word.starts_with("exec:") || word.starts_with("system:") || word.starts_with("shell:")
     };
-    let program = command::program_of(words).map(|(program, _)| program);
+    let Invocation { words, program, .. } = invocation;
     words[1..].iter().any(|word| socat(&word))
         || (1..words.len()).any(|at| {
             program
@@ -1110,9 +1122,10 @@ fn gives_a_shell(words: &[&str]) -> bool {
 /// What is run in the end by wrappers such as `env` and `nice`, as far as they are followed.
 fn innermost(mut words: Vec<&str>) -> Vec<&str> {
     for _ in 0..MAX_DEPTH {
-        match command::inner(&words).into_iter().next() {
+        let Some(invocation) = Invocation::of(&words) else { break };
+        match command::inner(invocation).into_iter().next() {
             Some(Inner::Words(inner))
-                if inner.len() < words.len() && !base_name(words[0]).ends_with("find") =>
+                if inner.len() < words.len() && !invocation.name.ends_with("find") =>
             {
                 words = inner;
             }

@@ -11,10 +11,10 @@ use brush_parser::ast::{
 };
 
 use crate::Form;
-use crate::command;
+use crate::command::{self, Invocation};
 use crate::feed::Feed;
 use crate::parts::{Faith, Kind, Parts};
-use crate::scope::{Arguments, Scope, Variables};
+use crate::scope::{Arguments, Scope};
 use crate::shell;
 use crate::spelling;
 use crate::word::{Reader, Reading};
@@ -94,11 +94,14 @@ pub(crate) struct Place<'s> {
     pub(crate) depth: usize,
     /// The line as sent, if the command is all of it.
     pub(crate) sent: Option<&'s str>,
+    /// Whether anybody reads what the command writes.
+    pub(crate) heard: bool,
 }
 
 impl Place<'_> {
-    pub(crate) fn inside(part: usize, depth: usize) -> Self {
-        Self { parent: Some(part), depth, sent: None }
+    /// The same inside of a part.
+    pub(crate) fn inside(self, part: usize) -> Self {
+        Self { parent: Some(part), sent: None, ..self }
     }
 }
 
@@ -124,7 +127,7 @@ impl<'c> Visitor<'c> {
             form: Form::Line,
             home: home.filter(|home| home.starts_with('/')),
             cwd: cwd.filter(|cwd| cwd.starts_with('/')).map(Cow::Borrowed),
-            scope: Scope::new(),
+            scope: Scope::default(),
             arguments: None,
             made: HashMap::new(),
             copies: HashMap::new(),
@@ -138,16 +141,16 @@ impl<'c> Visitor<'c> {
 
     /// Takes the line apart. `argv0` is what a program is called that is more than one.
     pub(crate) fn line(&mut self, line: &str, form: Form, argv0: Option<&str>) {
-        let place = Place { parent: None, depth: 0, sent: Some(line) };
+        let place = Place { parent: None, depth: 0, sent: Some(line), heard: false };
         self.form = form;
         let words = match form {
-            Form::Arguments => shell::argument_list(line),
+            Form::Arguments => shell::argument_list(line).filter(|words| !words.is_empty()),
             Form::Line => shell::plain_line(line),
         };
         let Some(mut words) = words else {
             let root = self.parts.begin(None, Kind::Whole);
             self.parts.spell(Faith::WIDE, [line]);
-            self.script(line, Place::inside(root, 0));
+            self.script(line, place.inside(root));
             return;
         };
         let assignments = match form {
@@ -163,7 +166,7 @@ impl<'c> Visitor<'c> {
             self.parts.spell(Faith::WIDE, [line]);
             let mut words = command.words;
             words[0] = Cow::Owned(name.to_string());
-            self.command(&Command { words, ..Command::default() }, Place::inside(root, 0));
+            self.command(&Command { words, ..Command::default() }, place.inside(root));
         } else {
             self.command(&command, place);
         }
@@ -172,12 +175,12 @@ impl<'c> Visitor<'c> {
     /// Adds all commands of a script; gives what it writes, as far as that is seen.
     pub(crate) fn script(&mut self, text: &str, place: Place<'_>) -> Feed {
         let input = self.stdin.clone();
-        if let Some(mut words) = shell::plain_line(text) {
+        if let Some(mut words) = shell::plain_script(text) {
             let assignments = words.iter().take_while(|word| shell::is_assignment(word)).count();
             let rest = words.split_off(assignments);
             let command = Command { assignments: words, words: rest, input, ..Command::default() };
             let written = self.command_with(&command, place, Vec::new());
-            return self.output(&command).and(written);
+            return self.heard(&command, place).and(written);
         }
         match shell::parse(text) {
             Ok(program) => {
@@ -233,7 +236,7 @@ impl<'c> Visitor<'c> {
                     let mut feed = Feed::default();
                     for stage in stages.iter_mut().filter(|stage| !stage.words.is_empty()) {
                         stage.input = std::mem::take(&mut feed);
-                        self.command(stage, Place::inside(part, usize::MAX));
+                        self.command(stage, Place { depth: usize::MAX, ..place.inside(part) });
                         feed = self.output(stage);
                     }
                 }
@@ -256,17 +259,19 @@ impl<'c> Visitor<'c> {
             pipeline.seq.iter().map(|command| self.stage(command)).collect();
         let mut place = place;
         if stages.len() > 1 {
-            place = Place::inside(self.pipe(&stages, place), place.depth);
+            place = place.inside(self.pipe(&stages, place));
         }
         let mut feed = input.clone();
-        for stage in stages {
+        let last = stages.len().saturating_sub(1);
+        for (number, stage) in stages.into_iter().enumerate() {
+            let place = Place { heard: place.heard || number < last, ..place };
             feed = match stage {
                 Stage::Simple(mut command, substitutions) => {
                     if command.input.is_nothing() {
                         command.input = feed;
                     }
                     let written = self.simple(&command, &substitutions, place);
-                    self.output(&command).and(written)
+                    self.heard(&command, place).and(written)
                 }
                 Stage::Other(command) => self.other(command, place, &feed),
             };
@@ -287,6 +292,7 @@ impl<'c> Visitor<'c> {
             // What is written into it is what the command writes.
             let input =
                 if source.starts_with('>') { self.output(command) } else { Feed::default() };
+            let place = Place { heard: true, ..place };
             let feed = self.apart(|visitor| visitor.list(list, place, &input));
             processes.push((source.clone(), feed));
         }
@@ -370,7 +376,7 @@ impl<'c> Visitor<'c> {
     ) -> T {
         let printed = |script: &str| printed(script);
         let mut reader = Reader {
-            variables: self.scope.variables.map(),
+            variables: Some(&self.scope.variables),
             arguments: self.arguments.as_deref(),
             prints: &printed,
             reading: Reading::default(),
@@ -475,7 +481,8 @@ impl<'c> Visitor<'c> {
         aside.arguments.clone_from(&self.arguments);
         std::mem::swap(&mut aside.scope, &mut self.scope);
         let mark = aside.scope.mark();
-        let feed = aside.list(list, Place { parent: None, depth: 1, sent: None }, &Feed::default());
+        let place = Place { parent: None, depth: 1, sent: None, heard: true };
+        let feed = aside.list(list, place, &Feed::default());
         aside.scope.undo(mark);
         std::mem::swap(&mut aside.scope, &mut self.scope);
         self.commands = aside.commands;
@@ -642,16 +649,12 @@ impl<'c> Visitor<'c> {
         let mut feed = Feed::default();
         if known && values.len() <= MAX_ROUNDS && self.commands < MANY_COMMANDS {
             for value in values {
-                self.scope.variables.insert(name.clone(), vec![value]);
+                self.scope.variables.set(name, Some(vec![value]));
                 feed = feed.and(self.list(&clause.body.list, place, input));
             }
             return feed;
         }
-        if values.is_empty() {
-            self.scope.variables.remove(name);
-        } else {
-            self.scope.variables.insert(name.clone(), values);
-        }
+        self.scope.variables.set(name, (!values.is_empty()).then_some(values));
         self.list(&clause.body.list, place, input)
     }
 
@@ -708,13 +711,8 @@ fn printed(script: &str) -> Option<String> {
     if simple.prefix.is_some() {
         return None;
     }
-    let none = Variables::new();
-    let mut reader = Reader {
-        variables: &none,
-        arguments: None,
-        prints: &|_| None,
-        reading: Reading::default(),
-    };
+    let mut reader =
+        Reader { variables: None, arguments: None, prints: &|_| None, reading: Reading::default() };
     reader.word(&simple.word_or_name.as_ref()?.value);
     for item in simple.suffix.iter().flat_map(|suffix| &suffix.0) {
         match item {
@@ -727,5 +725,6 @@ fn printed(script: &str) -> Option<String> {
     {
         return None;
     }
-    command::written(&texts.iter().map(String::as_str).collect::<Vec<_>>())
+    let words: Vec<&str> = texts.iter().map(String::as_str).collect();
+    Invocation::of(&words).and_then(command::written)
 }

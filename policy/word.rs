@@ -41,7 +41,7 @@ pub(crate) type Prints<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 /// Reads words.
 pub(crate) struct Reader<'a> {
-    pub(crate) variables: &'a Variables,
+    pub(crate) variables: Option<&'a Variables>,
     pub(crate) arguments: Option<&'a Arguments>,
     pub(crate) prints: &'a Prints<'a>,
     pub(crate) reading: Reading,
@@ -100,6 +100,10 @@ impl Reader<'_> {
     pub(crate) fn word(&mut self, raw: &str) {
         if is_plain(raw) {
             self.reading.texts.push(raw.to_string());
+            return;
+        }
+        if let Some(word) = shell::plain_word(raw) {
+            self.reading.texts.push(word.into_owned());
             return;
         }
         for word in braces(raw) {
@@ -227,7 +231,7 @@ impl Reader<'_> {
 
     fn value(&self, name: &str) -> Option<Vec<String>> {
         let argument = || self.arguments.and_then(|arguments| arguments.value(name));
-        self.variables.get(name).cloned().or_else(argument)
+        self.variables.and_then(|variables| variables.get(name)).or_else(argument)
     }
 
     fn parameter(
