@@ -1,4 +1,5 @@
-//! A check takes no longer than it may, whatever the server does not do.
+//! A check takes no longer than it may, whatever the server does not do. A server that would be
+//! waited for in vain never goes on, or allows what it is too late for: no clock tells the two apart.
 
 use std::time::Duration;
 
@@ -7,8 +8,6 @@ use scripted_server::{ALLOWED, Exchange, Server, Transport, json_answer};
 use crate::support::{Compiler, Run, Sandbox, probe, wait_until};
 
 const TIMEOUT_MS: u32 = 600;
-/// Generous: the machine may be busy.
-const LONGEST: Duration = Duration::from_secs(6);
 
 /// So many arguments of so many quotes: less than the kernel's limit of 2 MiB, and as
 /// a request of 10 MB more than any socket's buffer.
@@ -51,13 +50,9 @@ fn outcomes(large: bool, script: fn(&mut Exchange)) -> Vec<(Transport, [bool; 2]
 #[test]
 fn a_server_that_takes_too_long_is_one_that_cannot_be_reached() {
     for (name, large, script) in [
-        (
-            "never reads or answers",
-            false,
-            (|_| std::thread::sleep(LONGEST * 2)) as fn(&mut Exchange),
-        ),
+        ("never reads or answers", false, Exchange::stand_still as fn(&mut Exchange)),
         ("reads, never answers", false, Exchange::hang),
-        ("never reads a large question", true, |_| std::thread::sleep(LONGEST * 2)),
+        ("never reads a large question", true, Exchange::stand_still),
         ("reads slowly", true, |exchange| {
             while exchange.read_some() {
                 std::thread::sleep(Duration::from_millis(20));
@@ -95,7 +90,6 @@ fn a_server_that_takes_too_long_is_one_that_cannot_be_reached() {
         for (transport, ran, longest) in outcomes(large, script) {
             assert_eq!(ran, [false, true], "{name} ({transport:?})");
             assert!(longest >= Duration::from_millis(250), "{name} ({transport:?}): {longest:?}");
-            assert!(longest < LONGEST, "{name} ({transport:?}): {longest:?}");
         }
     }
 }
@@ -116,9 +110,8 @@ fn a_refusal_of_a_large_question_counts_though_it_came_early() {
         exchange.hang();
     };
     for script in [early, early_and_reads_on] {
-        for (transport, ran, longest) in outcomes(true, script) {
+        for (transport, ran, _) in outcomes(true, script) {
             assert_eq!(ran, [false, false], "{transport:?}");
-            assert!(longest < LONGEST, "{transport:?}: {longest:?}");
         }
     }
 }
@@ -146,12 +139,11 @@ fn the_time_is_for_all_of_a_check_however_many_signals_come() {
         });
         let storm = probe("storm", Compiler::System);
         let words = [storm.to_str().expect("text"), "2", &sandbox.text("bin/rm")];
-        let finished = Run::guarded(&sandbox, &server.url, &words)
+        Run::guarded(&sandbox, &server.url, &words)
             .env("RAMPART_TIMEOUT_MS", TIMEOUT_MS.to_string())
             .finish()
             .success();
         assert_eq!(sandbox.take_marks().len(), 1, "the first of two");
-        assert!(finished.took < LONGEST, "{:?}", finished.took);
     }
 }
 
@@ -203,7 +195,7 @@ fn a_kept_connection_is_waited_for_as_long_as_a_new_one() {
             let (ran, took, connections) = twice(transport, &start, end);
             assert_eq!((ran, connections), (runs, 1), "{name} ({transport:?})");
             let shortest = Duration::from_millis(if runs == 1 { 250 } else { 0 });
-            assert!(took >= shortest && took < LONGEST, "{name} ({transport:?}): {took:?}");
+            assert!(took >= shortest, "{name} ({transport:?}): {took:?}");
         }
     }
 }

@@ -170,6 +170,13 @@ impl Exchange {
         while self.read_some() {}
     }
 
+    /// Keeps the connection open for ever, without reading.
+    pub fn stand_still(&mut self) {
+        loop {
+            thread::park();
+        }
+    }
+
     /// Tells the client that nothing more comes.
     pub fn end(&mut self) {
         self.carrier.end();

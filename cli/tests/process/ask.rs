@@ -193,7 +193,8 @@ fn an_approval_holds_as_far_as_was_said() {
     assert_eq!(ran(&world), "two\n");
 }
 
-/// Sends what it is given to a Unix socket, and writes what comes back.
+/// Sends what it is given to a Unix socket, and writes what comes back. Whoever reads that to its
+/// end waits for a child that is left behind as well.
 const SENDER: &str = r#"
 #include <stdio.h>
 #include <string.h>
@@ -242,11 +243,14 @@ fn in_a_sealed_run_a_program_waits_as_well_and_nobody_in_it_can_answer() {
         assert_eq!((ran(&world).as_str(), out == "0\n"), (runs, word == "approve"), "{out}");
     }
     // Who is killed waits no more.
-    let line = "publish two & p=$!; sleep 2; kill -9 $p; sleep 3";
+    let line = "publish two & p=$!; read x < go; kill -9 $p; read x < go";
+    nix::unistd::mkfifo(&world.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let child = run(&world, &["--seal", "--ask=30"], line);
     let id = waiting(&world);
+    fs::write(world.path("go"), "x\n").unwrap();
     wait_until("that it waits no more", || pending(&world).is_empty());
     assert!(stderr(&world.run(["approve", &id])).contains("who asked is gone"));
+    fs::write(world.path("go"), "x\n").unwrap();
     end(child);
     assert_eq!(ran(&world), "");
 }
@@ -262,8 +266,8 @@ fn cannot_answer(seal: &str, ways: &[&str]) {
         case $how in \
         plain) sender $s $id;; \
         clean) env -i \"$(command -v sender)\" $s $id;; \
-        left) sender $s $id left; sleep 1;; \
-        daemon) env -i \"$(command -v sender)\" $s $id daemon; sleep 1;; \
+        left) sender $s $id left | cat;; \
+        daemon) env -i \"$(command -v sender)\" $s $id daemon | cat;; \
         command) rampart approve $id;; \
         esac; echo; echo done; done; wait";
     let mut command = world.rampart(["preload", seal, "--ask=60", "--policy"]);

@@ -143,7 +143,7 @@ fn a_server_without_descriptors_sends_quiet_ones_away_and_answers() {
     assert!(closed < 40, "{closed}");
 }
 
-/// So long nobody asks anything before a connection rests.
+/// So long nobody asks anything before a connection rests: three looks of the server, one a second.
 const UNTIL_REST: Duration = Duration::from_millis(3_200);
 
 #[test]

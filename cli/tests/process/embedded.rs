@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::preload::{guard, wait_until_gone};
 use crate::server::{Client, TOKEN};
@@ -92,6 +92,9 @@ fn the_embedded_server_decides_by_the_policy_and_knows_its_token() {
     wait_until_gone(&world);
 }
 
+/// A server that looks at its file does so ten times in that time.
+const RELOADED: Duration = Duration::from_secs(1);
+
 #[test]
 fn a_run_keeps_the_policy_that_it_began_with() {
     let world = World::with_library();
@@ -102,10 +105,10 @@ fn a_run_keeps_the_policy_that_it_began_with() {
         let waiting = Waiting::start(&world, flags);
         let denies = |command| waiting.ask(command, &waiting.token).body.contains(":false");
         world.write(file, &lax);
-        std::thread::sleep(Duration::from_millis(1500));
+        std::thread::sleep(RELOADED);
         assert!(denies("forbidden") && !denies("banned"), "{file}");
         std::fs::remove_file(world.path(file)).unwrap();
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(RELOADED);
         assert!(denies("forbidden"), "{file}");
         waiting.end();
     }
@@ -114,7 +117,7 @@ fn a_run_keeps_the_policy_that_it_began_with() {
     let shutdown = || waiting.ask("shutdown -h now", &waiting.token).body.contains(":false");
     assert!(shutdown());
     world.write(".rampart/policy.yaml", &lax);
-    std::thread::sleep(Duration::from_millis(1500));
+    std::thread::sleep(RELOADED);
     assert!(shutdown());
     waiting.end();
     wait_until_gone(&world);
@@ -182,10 +185,13 @@ fn with_audit_sync_the_embedded_servers_lines_are_there_before_its_answers() {
 #[test]
 fn the_server_lives_as_long_as_one_process_of_the_tree() {
     let world = World::with_library();
-    let script = "(sleep 3; echo done > late) >/dev/null 2>&1 </dev/null & exit 0";
+    nix::unistd::mkfifo(&world.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let script = "(read x < go; echo done > late) >/dev/null 2>&1 </dev/null & exit 0";
     assert!(guard(&world, &[], script).status.success());
+    // A server that took the tree for gone would have looked twice by then.
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(world.private_directories().len(), 1);
+    std::fs::write(world.path("go"), "x\n").unwrap();
     wait_until_gone(&world);
     assert!(world.path("late").exists());
 }
@@ -193,11 +199,13 @@ fn the_server_lives_as_long_as_one_process_of_the_tree() {
 #[test]
 fn the_server_holds_nothing_open_that_somebody_waits_for() {
     let world = World::with_library();
-    let start = Instant::now();
-    // The child keeps the server alive, and no pipe of ours open.
-    let output = guard(&world, &[], "sleep 4 >/dev/null 2>&1 </dev/null & echo hi");
+    nix::unistd::mkfifo(&world.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // The child keeps the server alive, and no pipe of ours open: else this would have no end.
+    let output = guard(&world, &[], "(read x < go) >/dev/null 2>&1 </dev/null & echo hi");
     assert_eq!(stdout(&output), "hi\n");
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert_eq!(world.private_directories().len(), 1);
+    std::fs::write(world.path("go"), "x\n").unwrap();
+    wait_until_gone(&world);
 }
 
 #[test]

@@ -25,6 +25,7 @@ int main(int count, char **words) {
         for (char **each = environ; *each; each++) to = *each + strlen(*each);
         memset(from, 'x', to - from);
     }
+    /* A server that does not see this process has looked for one twice by then. */
     sleep(2);
     char *arguments[] = {words[2], 0};
     execv(words[2], arguments);

@@ -1,5 +1,5 @@
 # The first process of a namespace of its own: losses.sh FLAGS TIMES KILL
-# Runs work.sh under guard, kills its server after a second if KILL says so, and waits for all.
+# Runs work.sh under guard, kills its server after the first refusal if KILL says so, and waits for all.
 [ $$ = 1 ] || { echo "this is for a process namespace of its own" >&2; exit 99; }
 servers() {
 	for process in /proc/[0-9]*; do
@@ -9,7 +9,7 @@ servers() {
 # shellcheck disable=SC2086 # a list of words
 "$RAMPART" preload $1 --policy deny.yaml -- sh work.sh "$2" 2>>said &
 if [ "$3" = kill ]; then
-	sleep 1
+	until grep -q blocked said; do sleep 0.1; done
 	for server in $(servers); do kill -9 "$server" && echo killed; done
 fi
 wait

