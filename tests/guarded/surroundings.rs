@@ -238,6 +238,21 @@ fn a_seccomp_filter_that_forbids_sockets_leaves_it_to_fail_open() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_queue_is_waited_for_also_where_a_seccomp_filter_forbids_to_have_the_kernel_wait() {
+    let sandbox = Sandbox::new();
+    for way in ["setsockopt EPERM", "F_SETFL EACCES"] {
+        for (allowed, told) in [(false, "refused\n"), (true, "ran rm\nran\n")] {
+            let server = Server::busy_at_first(move |_| allowed);
+            let finished = hostile(&sandbox, &server, way, "1");
+            assert_eq!(finished.stdout, told, "{way}: {finished:#?}");
+            assert_eq!(server.take_commands(), ["rm x"], "{way}: {finished:#?}");
+            assert_eq!(sandbox.take_marks().len(), usize::from(allowed), "{way}");
+        }
+    }
+}
+
 #[test]
 fn a_constructor_that_starts_a_program_before_ours_is_checked_too() {
     if is_for_linux_alone("dyld initialises what is inserted before all else") {

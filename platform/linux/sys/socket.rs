@@ -136,7 +136,9 @@ pub fn connect_in_turn(
     deadline: &mut Deadline,
 ) -> Result<(), Errno> {
     let left = deadline.left().ok_or(Errno(libc::ETIMEDOUT))?;
-    block(descriptor, libc::SO_SNDTIMEO, &left)?;
+    if block(descriptor, libc::SO_SNDTIMEO, &left).is_err() {
+        return connect_at_last(descriptor, address, deadline);
+    }
     let begun = now_us();
     let connected = connect(descriptor, address);
     deadline.spend_us(now_us().saturating_sub(begun).max(1));
@@ -144,6 +146,26 @@ pub fn connect_in_turn(
         Err(Errno(libc::EAGAIN)) => Err(Errno(libc::ETIMEDOUT)),
         Err(Errno(libc::EINTR)) => Err(Errno(libc::EAGAIN)),
         connected => connected,
+    }
+}
+
+/// The same where a sandbox forbids to have the kernel wait: tries again, after longer and longer
+/// pauses.
+#[cold]
+#[inline(never)]
+fn connect_at_last(
+    descriptor: &Descriptor,
+    address: &Address,
+    deadline: &mut Deadline,
+) -> Result<(), Errno> {
+    const LONGEST_PAUSE_MS: u32 = 64;
+    let mut pause_ms = 1;
+    loop {
+        deadline.pause(pause_ms)?;
+        match connect(descriptor, address) {
+            Err(Errno(libc::EAGAIN)) => pause_ms = LONGEST_PAUSE_MS.min(2 * pause_ms),
+            connected => return connected,
+        }
     }
 }
 
@@ -163,12 +185,13 @@ pub fn dwell(descriptor: &Descriptor, ms: u32) -> Result<(), Errno> {
     block(descriptor, libc::SO_RCVTIMEO, &timeout)
 }
 
-/// Has a socket wait for so long, which it does not from birth.
+/// Has a socket wait for so long, which it does not from birth. If that fails it does not wait.
 fn block(descriptor: &Descriptor, option: c_int, timeout: &libc::timeval) -> Result<(), Errno> {
+    // First: one that waits without an end would wait for ever.
+    set_option(descriptor, libc::SOL_SOCKET, option, timeout)?;
     let (number, command) = (register(descriptor.number()), register(libc::F_SETFL));
     // SAFETY: takes no pointer. The socket has no other flags.
-    unsafe { call(libc::SYS_fcntl, [number, command, 0, 0, 0, 0]) }?;
-    set_option(descriptor, libc::SOL_SOCKET, option, timeout)
+    unsafe { call(libc::SYS_fcntl, [number, command, 0, 0, 0, 0]) }.map(|_| ())
 }
 
 fn set_option<Value>(

@@ -78,10 +78,13 @@ static void in_cancelled_thread(void) {
     dprintf(out, pid == -1 ? "refused\n" : pid > 0 && status == 0 ? "ran\n" : "cancelled in the check\n");
 }
 
-static void forbid(int number, int error) {
+/* With this second argument only, or with any where it is -1. */
+static void forbid_one(int number, int argument, int error) {
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number, 0, 1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)argument, 0, argument == -1 ? 0 : 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
@@ -89,6 +92,8 @@ static void forbid(int number, int error) {
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &rules) != 0) _exit(95);
 }
+
+static void forbid(int number, int error) { forbid_one(number, -1, error); }
 
 int main(int argc, char **argv) {
     if (argc != 3) return 96;
@@ -155,6 +160,8 @@ int main(int argc, char **argv) {
     }
     if (is(way, "socket EPERM")) forbid(SYS_socket, EPERM);
     if (is(way, "socket EACCES")) forbid(SYS_socket, EACCES);
+    if (is(way, "setsockopt EPERM")) forbid(SYS_setsockopt, EPERM);
+    if (is(way, "F_SETFL EACCES")) forbid_one(SYS_fcntl, F_SETFL, EACCES);
     if (is(way, "connect EPERM")) forbid(SYS_connect, EPERM);
     if (is(way, "connect EACCES")) forbid(SYS_connect, EACCES);
     if (is(way, "chroot")) {
