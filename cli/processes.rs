@@ -1,5 +1,9 @@
 //! Which processes are there, and when one is gone.
 
+#[cfg(target_os = "linux")]
+use std::cell::RefCell;
+#[cfg(target_os = "linux")]
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 
 use nix::unistd::Pid;
@@ -27,6 +31,10 @@ pub struct Marks {
     /// The control groups of the first, as the system tells them.
     #[cfg(target_os = "linux")]
     groups: Vec<u8>,
+    /// Processes that were there before, as far as that is known: to ask for the start of each
+    /// costs more than all else of a look.
+    #[cfg(target_os = "linux")]
+    elders: RefCell<HashSet<i32>>,
 }
 
 impl Marks {
@@ -37,7 +45,29 @@ impl Marks {
             since: started(root).unwrap_or(0),
             #[cfg(target_os = "linux")]
             groups: std::fs::read(format!("/proc/{root}/cgroup")).unwrap_or_default(),
+            #[cfg(target_os = "linux")]
+            elders: RefCell::default(),
         }
+    }
+
+    /// Has the next look be at all processes: a number may be another's by now.
+    pub fn forget_elders(&self) {
+        #[cfg(target_os = "linux")]
+        self.elders.borrow_mut().clear();
+    }
+
+    /// Whether a process is there that was started with the tree or later.
+    #[cfg(target_os = "linux")]
+    fn may_have(&self, process: Pid) -> bool {
+        let mut elders = self.elders.borrow_mut();
+        if elders.contains(&process.as_raw()) {
+            return false;
+        }
+        let start = started(process);
+        if start.is_some_and(|start| start < self.since) {
+            elders.insert(process.as_raw());
+        }
+        start.is_some_and(|start| start >= self.since)
     }
 }
 
@@ -201,7 +231,7 @@ pub fn of_tree(marks: &Marks) -> Option<Pid> {
         .filter_map(|directory| directory.ok()?.file_name().to_str()?.parse().ok())
         .map(Pid::from_raw)
         .filter(|process| *process != own)
-        .filter(|process| started(*process).is_some_and(|moment| moment >= marks.since))
+        .filter(|process| marks.may_have(*process))
         .find(|process| is_of_tree(*process, marks, &mut room))
 }
 

@@ -131,7 +131,7 @@ mod visit;
 mod when;
 mod word;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 pub use call::{Action, Because, Call, Decision, Form};
 pub use conditions::{COVERAGES, conditions};
@@ -142,6 +142,7 @@ pub use memory::Memory;
 pub use notify::{Notify, Platform};
 pub use rules::{Policy, Rule};
 
+use rules::Checked;
 use verdict::Evaluator;
 
 /// The policy that is in force where the user has written none.
@@ -150,14 +151,18 @@ pub const STARTER: &str = include_str!("starter.yaml");
 /// How the messages of a project's own policy begin.
 pub const OF_PROJECT: &str = "[Project Policy]";
 
-/// A policy file, read, checked and compiled.
+/// Policies that were read and checked, compiled when the first verdict needs it: who starts a
+/// server need not wait for that.
+type Compiled = LazyLock<Evaluator, Box<dyn FnOnce() -> Evaluator + Send>>;
+
+/// A policy file, read and checked, and compiled when it is first needed.
 #[derive(Debug, Clone)]
 pub struct PolicySet {
-    evaluator: Arc<Evaluator>,
+    evaluator: Arc<Compiled>,
     origin: Option<Arc<str>>,
     memory: Arc<Memory>,
     /// What projects say, who may only restrict; or why it is not known.
-    projects: Vec<Result<Arc<Evaluator>, Arc<str>>>,
+    projects: Vec<Result<Arc<Compiled>, Arc<str>>>,
 }
 
 impl PolicySet {
@@ -175,21 +180,37 @@ impl PolicySet {
     /// # Errors
     /// Whatever is wrong with one of the texts, with its name, line and column.
     pub fn parse_all(files: &[(&str, &str)]) -> Result<Self, PolicyError> {
-        let mut all: Option<rules::Checked> = None;
+        // A copy of the starter is right, whatever its name: it is not read before it is needed.
+        if let [(STARTER, origin)] = files {
+            let name = (*origin).to_owned();
+            return Ok(Self::new(Some(origin), move || starter_in(&name)));
+        }
+        let mut all: Option<Checked> = None;
         for (source, origin) in files {
-            let checked = lint::linted(compile::check(format::read(source, origin)?, origin)?);
+            let checked = checked(source, origin)?;
             all = Some(match all {
                 Some(before) => before.and(checked),
                 None => checked,
             });
         }
         let Some(checked) = all else { return Ok(Self::starter()) };
-        Ok(Self {
-            evaluator: Arc::new(Evaluator::new(checked)),
-            origin: files.first().map(|(_, origin)| (*origin).into()),
+        Ok(Self::new(files.first().map(|(_, origin)| *origin), move || checked))
+    }
+
+    fn new(origin: Option<&str>, read: impl FnOnce() -> Checked + Send + 'static) -> Self {
+        Self {
+            evaluator: Arc::new(LazyLock::new(Box::new(move || Evaluator::new(read())))),
+            origin: origin.map(Into::into),
             memory: Arc::default(),
             projects: Vec::new(),
-        })
+        }
+    }
+
+    /// Compiles what the first verdict would have to wait for.
+    pub fn compile(&self) {
+        for evaluator in [&self.evaluator].into_iter().chain(self.projects.iter().flatten()) {
+            LazyLock::force(evaluator);
+        }
     }
 
     /// The same policies, and those of a project, which may only restrict: its rules make a
@@ -221,13 +242,9 @@ impl PolicySet {
     }
 
     /// The built-in policy.
-    ///
-    /// # Panics
-    /// Never: a test reads [`STARTER`].
     #[must_use]
     pub fn starter() -> Self {
-        let read = Self::parse(STARTER, "starter.yaml");
-        Self { origin: None, ..read.expect("the starter policy is tested to be right") }
+        Self::new(None, || starter_in("starter.yaml"))
     }
 
     /// The name that the text was read by; `None` for the built-in policy.
@@ -279,6 +296,12 @@ impl PolicySet {
         &self.evaluator.checked.policies
     }
 
+    /// Whether any rule holds once and never again.
+    #[must_use]
+    pub fn holds_once(&self) -> bool {
+        self.evaluator.once
+    }
+
     /// What is done where no rule matches.
     #[must_use]
     pub fn default_action(&self) -> Action {
@@ -290,4 +313,13 @@ impl PolicySet {
     pub fn warnings(&self) -> &[Problem] {
         &self.evaluator.checked.warnings
     }
+}
+
+fn checked(source: &str, origin: &str) -> Result<Checked, PolicyError> {
+    compile::check(format::read(source, origin)?, origin).map(lint::linted)
+}
+
+/// The starter, as it stands in a file.
+fn starter_in(origin: &str) -> Checked {
+    checked(STARTER, origin).expect("the starter policy is tested to be right")
 }

@@ -40,6 +40,8 @@ pub(crate) struct Evaluator {
     named: Vec<String>,
     /// Whether any is about the texts in commands.
     texts: bool,
+    /// Whether any holds once, those included that are not in force.
+    pub(crate) once: bool,
 }
 
 #[derive(Debug)]
@@ -111,7 +113,8 @@ impl Evaluator {
         let texts = rules.iter().any(|entry| {
             entry.about == About::Commands && checked.policies[entry.policy].about_texts
         });
-        Self { checked, index, owners, rules, deeds, named, texts }
+        let once = checked.policies.iter().flat_map(|policy| &policy.rules).any(|rule| rule.once);
+        Self { checked, index, owners, rules, deeds, named, texts, once }
     }
 
     /// The verdict on one call.

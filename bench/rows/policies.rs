@@ -48,7 +48,9 @@ pub fn text_of(rules: usize) -> String {
 }
 
 fn read(text: &str) -> Result<PolicySet, String> {
-    PolicySet::parse(text, "bench").map_err(|error| error.to_string())
+    let read = PolicySet::parse(text, "bench").map_err(|error| error.to_string())?;
+    read.compile();
+    Ok(read)
 }
 
 fn reading(text: &str) -> Result<Vec<f64>, String> {

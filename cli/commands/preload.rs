@@ -235,7 +235,7 @@ pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
             Some(Named::Relayed(remote)) => {
                 Server::relayed(*remote, arguments, consequence, &home, &library)?
             }
-            None => Server::embedded(arguments, &home, &library)?,
+            None => Server::embedded(arguments, &home, &library, sealing.is_some())?,
         }
     };
     let session = arguments
@@ -399,7 +399,12 @@ impl Server {
         Ok(Self { url, token, address, library, is_reached, own: None })
     }
 
-    fn embedded(arguments: &Arguments, home: &Home, library: &Path) -> Result<Self, Failure> {
+    fn embedded(
+        arguments: &Arguments,
+        home: &Home,
+        library: &Path,
+        is_sealed: bool,
+    ) -> Result<Self, Failure> {
         let mut policy = InForce::load(arguments.policy.as_deref(), home)?;
         if let Ok(here) = std::env::current_dir() {
             policy.policies = project_policy::restrict(policy.policies, &here, home);
@@ -411,7 +416,8 @@ impl Server {
             durability,
             home: home.clone(),
         };
-        let access = embedded::start(policy, arguments.mode, home, durability, library)?;
+        let mode = arguments.mode;
+        let access = embedded::start(policy, mode, home, durability, library, is_sealed)?;
         Ok(Self { own: Some(own), ..Self::of_run(access) })
     }
 

@@ -110,6 +110,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let audit = Audit::open(&arguments.audit.clone().unwrap_or_else(|| home.audit()), durability);
     let origin = policy.origin.to_string();
     let policy = Policy::new(arguments.mode, Reload::new(policy, Instant::now()), audit)?;
+    policy.prepare();
     let told_to_end = ending_signal()
         .map_err(|error| Failure::new(format!("cannot set up the server: {error}")))?;
     drop(entered);

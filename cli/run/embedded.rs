@@ -16,7 +16,8 @@ use crate::server::{Policy, Reload};
 const TITLE: &CStr = c"rampart-policy";
 
 /// Starts a server for the tree of processes that this process is about to become
-/// the root of.
+/// the root of. It gets ready for questions while the command is started, or not before there is
+/// one where the kernel asks somebody else.
 ///
 /// # Errors
 /// As [`own_server::start`].
@@ -26,12 +27,18 @@ pub fn start(
     home: &Home,
     durability: Durability,
     library: &Path,
+    is_sealed: bool,
 ) -> Result<Access, Failure> {
     let rules = Reload::never(policy, Instant::now());
     let audit = Audit::open(&home.audit(), durability);
     let file = audit.file().map(AsRawFd::as_raw_fd);
     own_server::start(TITLE, home, library, file, 0, |_| {
         let policy = Policy::new(mode, rules, audit)?;
-        Ok(async move |server, until| policy.serve(server, until).await)
+        Ok(async move |server, until| {
+            if !is_sealed {
+                policy.prepare();
+            }
+            policy.serve(server, until).await;
+        })
     })
 }

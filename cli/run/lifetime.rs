@@ -83,7 +83,13 @@ impl Tree {
                 watched.gone().await;
             }
             let asker = || connections.askers.living(self.marks.since);
-            watched = find(|| asker().or_else(|| of_tree(&self.marks))).await;
+            let look = |is_certain: bool| {
+                if is_certain {
+                    self.marks.forget_elders();
+                }
+                asker().or_else(|| of_tree(&self.marks))
+            };
+            watched = find(look).await;
             if watched.is_none() && connections.is_empty() {
                 return;
             }
@@ -91,11 +97,12 @@ impl Tree {
     }
 }
 
-/// Another process of the tree, if one is found in time.
-async fn find(look: impl Fn() -> Option<Pid>) -> Option<Watched> {
-    for pause in PAUSES {
+/// Another process of the tree, if one is found in time. The first look and the last are to
+/// leave nobody out; between them a process that was there before the tree is the same still.
+async fn find(look: impl Fn(bool) -> Option<Pid>) -> Option<Watched> {
+    for (index, pause) in PAUSES.into_iter().enumerate() {
         sleep(pause).await;
-        if let Some(process) = look() {
+        if let Some(process) = look([0, PAUSES.len() - 1].contains(&index)) {
             return Some(Watched::new(process));
         }
     }

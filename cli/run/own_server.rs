@@ -147,38 +147,38 @@ impl Startup<'_> {
         &self,
         build: impl FnOnce() -> Result<Run, Failure>,
     ) -> Result<bool, Failure> {
+        let cannot = |error| Failure::new(format!("cannot start the server of this run: {error}"));
+        let (mut ready, writer) = io::pipe().map_err(cannot)?;
         // SAFETY: this process has a single thread, so the child may do anything.
-        let forked = unsafe { fork() }.map_err(|error| {
-            Failure::new(format!("cannot start the server of this run: {error}"))
-        })?;
-        match forked {
-            ForkResult::Parent { child } => Ok(ended_well(child)),
+        match unsafe { fork() }.map_err(|error| cannot(error.into()))? {
+            // The pipe's other end is the server's alone once the one between is gone.
+            ForkResult::Parent { child } => {
+                drop(writer);
+                Ok(ended_well(child) && ready.read_exact(&mut [0]).is_ok())
+            }
             ForkResult::Child => {
-                let ready = self.go_between(build);
-                exit(i32::from(!ready))
+                drop(ready);
+                let left = self.go_between(build, writer);
+                exit(i32::from(!left))
             }
         }
     }
 
-    /// The process between the command and the server: it waits until the server is
-    /// ready, and leaves it behind.
-    fn go_between<Run: FnOnce()>(&self, build: impl FnOnce() -> Result<Run, Failure>) -> bool {
-        let Ok((mut reader, writer)) = io::pipe() else {
-            return false;
-        };
+    /// The process between the command and the server, which it leaves behind.
+    fn go_between<Run: FnOnce()>(
+        &self,
+        build: impl FnOnce() -> Result<Run, Failure>,
+        ready: io::PipeWriter,
+    ) -> bool {
         if setsid().is_err() {
             return false;
         }
         // SAFETY: as above, there is a single thread.
         match unsafe { fork() } {
             Err(_) => false,
-            Ok(ForkResult::Parent { .. }) => {
-                drop(writer);
-                reader.read_exact(&mut [0]).is_ok()
-            }
+            Ok(ForkResult::Parent { .. }) => true,
             Ok(ForkResult::Child) => {
-                drop(reader);
-                self.serve(build, writer);
+                self.serve(build, ready);
                 self.directory.remove();
                 exit(0)
             }

@@ -47,7 +47,6 @@ impl InProcess {
         mut audit: Audit,
         home: &Home,
     ) -> Result<Arc<Self>, Failure> {
-        audit::prepare();
         // The keeper knows all its threads before it is asked anything.
         audit.begin();
         let spent = Spent::of(home);
@@ -129,8 +128,10 @@ impl InProcess {
         }
     }
 
-    /// Writes what comes in one moment at once, for ever.
+    /// Writes what comes in one moment at once, for ever; gets ready before.
     fn write_on(&self) {
+        self.policies.compile();
+        audit::prepare();
         loop {
             let is_idle = |audit_state: &mut AuditState| !audit_state.is_behind;
             drop(self.unwritten.wait_while(self.audit_state(), is_idle));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
-use rampart_policy::{Action, Call, Decision, Form, PolicySet, Rule};
+use rampart_policy::{Action, Call, Decision, Form, PolicySet};
 use serde::Serialize;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{spawn_blocking, spawn_local};
@@ -82,7 +82,6 @@ impl Policy {
     /// The system has no random bytes to make them of.
     pub fn new(mode: Mode, rules: Reload, audit: Audit) -> Result<Rc<Self>, Failure> {
         let run = run_id()?;
-        audit::prepare();
         Ok(Rc::new(Self {
             mode,
             itself: Arc::new(OwnProcess::here()),
@@ -97,6 +96,12 @@ impl Policy {
             turn: Semaphore::new(1),
             long: Cell::new(0),
         }))
+    }
+
+    /// Gets ready, so that the first question does not wait for it.
+    pub fn prepare(&self) {
+        self.rules.borrow().policies().compile();
+        audit::prepare();
     }
 
     /// Has a server ask it until this is done.
@@ -409,7 +414,7 @@ impl Case {
         };
         let memory = policies.memory();
         // It may have held in another run.
-        if policies.policies().iter().any(|policy| policy.rules().iter().any(Rule::once)) {
+        if policies.holds_once() {
             self.spent.keep(memory);
         }
         let before = memory.count_spent();

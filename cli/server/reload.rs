@@ -147,7 +147,7 @@ impl Reload {
             if joined(&sources) == self.source {
                 return Ok(None);
             }
-            let compiled = catch_unwind(|| compile_all(&sources));
+            let compiled = catch_unwind(|| compile_all(&sources).inspect(PolicySet::compile));
             let compiled = compiled.unwrap_or_else(|_| Err(FAULT.to_owned()));
             compiled.map(|policies| Some((policies, sources, owners)))
         });

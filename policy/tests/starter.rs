@@ -1,6 +1,6 @@
 //! What the starter policy refuses, marks and lets run.
 
-use rampart_policy::{Action, Call, PolicySet};
+use rampart_policy::{Action, Call, PolicySet, STARTER};
 
 use Action::{Ask, Deny, Watch};
 
@@ -832,6 +832,21 @@ fn the_starter_policy_refuses_what_is_destructive_or_gives_secrets_away() {
         .filter(|(action, _)| *action != Action::Deny)
         .collect();
     assert!(wrong.is_empty(), "{} not refused: {wrong:#?}", wrong.len());
+}
+
+/// It is known to be right, and not read before it is needed.
+#[test]
+fn a_copy_of_the_starter_is_the_policy_of_its_own_file() {
+    let copy = PolicySet::parse(STARTER, "/p/policy.yaml").unwrap();
+    assert_eq!(copy.origin(), Some("/p/policy.yaml"));
+    let decision = copy.evaluate(&Call { command: "rm -rf /", ..Call::default() });
+    assert_eq!(decision.action, Deny);
+    assert_eq!(decision.because.unwrap().file, "/p/policy.yaml");
+    assert_eq!(PolicySet::starter().origin(), None);
+    assert!(!copy.holds_once());
+    let once =
+        STARTER.replacen("      - action: deny\n", "      - action: deny\n        once: true\n", 1);
+    assert!(PolicySet::parse(&once, "/p/policy.yaml").unwrap().holds_once());
 }
 
 #[test]
