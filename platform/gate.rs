@@ -106,7 +106,7 @@ unsafe fn keeps_off(state: &State, program: &Program<'_>, given: Given) -> bool 
 #[inline(never)]
 fn tell_kept_off(state: &State, program: &Program<'_>, place: &Place<'_>) {
     if !state.is_sealed && state.notice != Notice::Nothing && place.shares_stderr() {
-        report::kept_off(last_component(program.path.to_bytes()));
+        report::kept_off(state, last_component(program.path.to_bytes()));
     }
 }
 
@@ -244,6 +244,21 @@ fn pass(
         Ok(client) => connection::ask(state, client, is_own, question, &mut reader),
         Err(why) => Outcome::Fault(why),
     };
+    settle(state, subject, question, outcome, reader.answer(), begun, place)
+}
+
+/// Does what follows from an outcome, and tells who wants to know. In a frame of its own, so that
+/// nothing of it stands on the stack while the server is asked.
+#[inline(never)]
+fn settle(
+    state: &State,
+    subject: &Subject<'_>,
+    question: &Question<'_, Arguments<'_>>,
+    outcome: Outcome,
+    answer: &Answer,
+    begun: u64,
+    place: &mut Place<'_>,
+) -> Result<(), c_int> {
     // Where the library can reach nobody, the keeper still can, who is asked about the line's shell.
     let is_left = state.is_sealed && matches!(outcome, Outcome::Unreachable(_));
     let outcome = if is_left { Outcome::Allowed } else { outcome };
@@ -254,7 +269,7 @@ fn pass(
     }
     let is_news = is_unchecked && state.notice == Notice::Everything;
     if is_news && (state.refusal == Refusal::Errno || place.shares_stderr()) {
-        report::unchecked(question, outcome);
+        report::unchecked(state, question, outcome);
     }
     if state.debug {
         report::check(state, question, outcome, verdict, begun);
@@ -267,6 +282,6 @@ fn pass(
         // No shell in this process's sight is handed what is asked about there.
         Subject::Line(_) => !matches!(place, Place::Within),
     };
-    tell(state, question, is_shell_line, outcome, reader.answer(), place);
+    tell(state, question, is_shell_line, outcome, answer, place);
     Err(libc::EPERM)
 }

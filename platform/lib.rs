@@ -59,7 +59,7 @@ ctor::declarative::ctor! {
     /// Reads the environment before the program can change it.
     #[ctor(unsafe)]
     fn constructor() {
-        // Without a state every hook refuses; there is nobody to tell here.
-        let _ = once::state();
+        // SAFETY: the loader calls a constructor once.
+        unsafe { once::at_load() };
     }
 }

@@ -14,47 +14,74 @@ use rampart_core::url::{self, MOST_URLS, Server, Urls};
 use crate::missed::Missed;
 use crate::os::sys::{self, Address};
 use crate::os::{self, Real};
-use crate::resolver;
+use crate::standard_error::StandardError;
 use crate::state::{ClientConfig, State, Ways};
+use crate::{errno, report, resolver};
 
 /// Handed to children, so that they do not look in vain as well.
 const UNRESOLVED: &[u8] = b"unresolved";
 
 const TOO_LONG: &str = "the RAMPART_* variables and the preload list are too long";
 
-/// Reads the settings from the environment and calls `make` with them and what was found there.
-pub fn settings<R>(make: impl FnOnce(&Settings<'_>, &Found<'_>) -> R) -> R {
+/// Where the state goes.
+pub struct Place {
+    /// The state itself.
+    pub state: &'static mut MaybeUninit<State>,
+    /// The ways to the server, which are too large to be handed on.
+    pub ways: &'static mut MaybeUninit<Ways>,
+    /// Text that it points to.
+    pub memory: &'static mut [u8],
+    /// Whether there is no larger one.
+    pub is_last: bool,
+}
+
+/// Reads the state of this process from its environment, and tells of it. `None` if it does not
+/// fit, where there is a larger place; in the last one it says so.
+#[inline(never)]
+pub fn read(place: Place) -> Option<&'static State> {
+    let errno = errno::Saved::new();
     // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)),
     // and what is kept of them is copied.
     let found: Found<'_> = unsafe { environ::read(Os::HERE, os::environment()) };
     let settings = Settings::read(|variable| found.variable(variable));
-    make(&settings, &found)
+    let Place { state, ways, memory, is_last } = place;
+    let room = Room { arena: Arena::new(memory), ways };
+    let state = &*make(state, &settings, &found, room);
+    let fits = is_last || !matches!(state.client, Err(TOO_LONG));
+    if fits {
+        report::load(state, &settings);
+    }
+    errno.restore();
+    fits.then_some(state)
 }
 
 /// Where what the state points to goes.
-pub struct Room<'r> {
-    /// Text.
-    pub arena: Arena<'static>,
-    /// The ways to the server, which are too large to be handed on.
-    pub ways: &'r mut MaybeUninit<Ways>,
+struct Room {
+    arena: Arena<'static>,
+    ways: &'static mut MaybeUninit<Ways>,
 }
 
-/// The state of this process; of one that is not guarded, without `room`.
-///
 /// In a frame of its own: it is the largest, and nothing is to stand on it.
 #[inline(never)]
-pub fn state(settings: &Settings<'_>, found: &Found<'_>, room: Option<Room<'static>>) -> State {
+fn make<'s>(
+    state: &'s mut MaybeUninit<State>,
+    settings: &Settings<'_>,
+    found: &Found<'_>,
+    room: Room,
+) -> &'s mut State {
+    let real = Real::find();
     let pid = sys::getpid();
     let is_sealed = settings.sealed.and_then(Decimal::parse).is_some_and(sys::is_sealed);
     // Who only looks on waits for nobody; in a sealed run the kernel does.
     let ask_ms = settings.ask_ms.filter(|_| settings.mode == Mode::Enforce && !is_sealed);
-    State {
+    state.write(State {
         mode: settings.mode,
         fail_open: settings.fail_open,
         debug: settings.debug,
         notice: settings.notice,
+        // In a sealed run nothing runs unchecked.
         missed: match (settings.mode, settings.notice) {
-            (Mode::Enforce | Mode::Monitor, Notice::Everything) => Missed::new(),
+            (Mode::Enforce | Mode::Monitor, Notice::Everything) if !is_sealed => Missed::new(&real),
             _ => Missed::UNCOUNTED,
         },
         refusal: settings.refusal,
@@ -63,13 +90,16 @@ pub fn state(settings: &Settings<'_>, found: &Found<'_>, room: Option<Room<'stat
         is_sealed,
         again: found.again,
         pid,
-        client: match room {
+        stderr: StandardError::here(pid),
+        client: match settings.mode {
             // Nothing is asked, nor looked up.
-            None => Err("disabled"),
-            Some(room) => client(settings, found.preload.unwrap_or_default(), pid, ask_ms, room),
+            Mode::Disabled => Err("disabled"),
+            Mode::Enforce | Mode::Monitor => {
+                client(settings, found.preload.unwrap_or_default(), pid, ask_ms, room)
+            }
         },
-        real: Real::find(),
-    }
+        real,
+    })
 }
 
 fn client(
@@ -77,7 +107,7 @@ fn client(
     preload: &[u8],
     pid: i32,
     ask_ms: Option<u32>,
-    room: Room<'static>,
+    room: Room,
 ) -> Result<ClientConfig, &'static str> {
     let Room { mut arena, ways } = room;
     let arena = &mut arena;

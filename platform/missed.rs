@@ -6,7 +6,7 @@
 
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use crate::os::{self, sys};
+use crate::os::{self, Real, sys};
 
 /// The count of a process, and of its vforked children, until it forks.
 static OWN: AtomicU32 = AtomicU32::new(0);
@@ -21,8 +21,8 @@ impl Missed {
     pub const UNCOUNTED: Self = Self(false);
 
     /// A new count.
-    pub fn new() -> Self {
-        if !os::before_each_fork(share) {
+    pub fn new(real: &Real) -> Self {
+        if !os::before_each_fork(real, share) {
             share();
         }
         Self(true)

@@ -4,98 +4,125 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use rampart_core::arena::Arena;
-use rampart_core::settings::Mode;
-
-use crate::load::{self, Room};
-use crate::os::sys;
+use crate::load::{self, Place};
+use crate::os::{self, sys};
 use crate::state::{State, Ways};
-use crate::{errno, report, standard_error};
 
 /// For URL, token, agent, session, the preload list, and what is made of them.
 const MEMORY_BYTES: usize = 14 * 1024;
+/// The same in the library's own data, where it shares a page with what else is read-only there.
+/// Few need more; those have it in a mapping of its own.
+const OWN_MEMORY_BYTES: usize = 1408;
 
-/// The state and the text that it points to.
-///
-/// It has a mapping of its own because making a part of the library's data read-only
-/// would split that in three, which costs 6 µs at each start.
+/// The state and what it points to.
 #[repr(C)]
-struct Block {
+struct Block<const BYTES: usize> {
     state: MaybeUninit<State>,
     ways: MaybeUninit<Ways>,
-    memory: [u8; MEMORY_BYTES],
+    memory: [u8; BYTES],
 }
 
-impl Block {
-    /// A new block with what `make` makes; `None` if there is no memory for it.
-    fn fill(make: impl FnOnce(Room<'static>) -> State) -> Option<&'static State> {
-        let block = sys::map(size_of::<Self>())?.cast::<Self>();
-        // SAFETY: the mapping is large enough, aligned, zeroed, and nobody else's.
-        let Self { state, ways, memory } = unsafe { &mut *block };
-        let state: *const State = state.write(make(Room { arena: Arena::new(memory), ways }));
-        // SAFETY: the mapping consists of whole pages, and this ends all writing. The state
-        // was written.
-        unsafe {
-            sys::make_read_only(block.cast(), size_of::<Self>());
-            state.as_ref()
-        }
+impl<const BYTES: usize> Block<BYTES> {
+    fn place(&'static mut self) -> Place {
+        let Self { state, ways, memory } = self;
+        Place { state, ways, memory, is_last: BYTES == MEMORY_BYTES }
     }
 }
 
-/// The state of a process that is not guarded. There is nothing in it to protect, so it has no
-/// mapping of its own: that costs 10 µs at each start.
-static DISABLED: Unprotected = Unprotected(UnsafeCell::new(MaybeUninit::uninit()));
+/// The block of the constructor, and whether the state in it was read.
+struct Own {
+    block: UnsafeCell<Block<OWN_MEMORY_BYTES>>,
+    is_read: AtomicBool,
+}
 
-struct Unprotected(UnsafeCell<MaybeUninit<State>>);
+// SAFETY: the constructor alone writes to it, and says when it is done.
+unsafe impl Sync for Own {}
 
-// SAFETY: it is written once, before anybody is told of it.
-unsafe impl Sync for Unprotected {}
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".bss.at_load"))]
+static OWN: Own = Own {
+    block: UnsafeCell::new(Block {
+        state: MaybeUninit::uninit(),
+        ways: MaybeUninit::uninit(),
+        memory: [0; OWN_MEMORY_BYTES],
+    }),
+    is_read: AtomicBool::new(false),
+};
 
-impl Unprotected {
-    /// Writes it; only for who has claimed the reading.
-    fn fill(&'static self, state: State) -> &'static State {
-        // SAFETY: who has claimed the reading is alone, and gives it up for good by this.
-        unsafe { (*self.0.get()).write(state) }
+impl Own {
+    /// Reads the state.
+    ///
+    /// # Safety
+    /// To be called once, by the constructor.
+    unsafe fn read(&'static self) {
+        // SAFETY: the caller's promise; nobody reads it before it is said to be there.
+        let block = unsafe { &mut *self.block.get() };
+        let is_read = load::read(block.place()).is_some();
+        self.is_read.store(is_read, Ordering::Release);
+    }
+
+    fn state(&'static self) -> Option<&'static State> {
+        // SAFETY: it was written, and is not written to any more.
+        self.is_read
+            .load(Ordering::Acquire)
+            .then(|| unsafe { (*self.block.get()).state.assume_init_ref() })
     }
 }
 
-/// The state, once it was read.
+/// The state that was read in another place.
 static STATE: AtomicPtr<State> = AtomicPtr::new(core::ptr::null_mut());
-/// Whether somebody reads it, or has.
+/// Whether somebody reads that, or has.
 static IS_CLAIMED: AtomicBool = AtomicBool::new(false);
+
+/// Reads the state; for the constructor, which is called once.
+///
+/// # Safety
+/// See [`Own::read`].
+pub unsafe fn at_load() {
+    if os::HAS_READ_ONLY_DATA {
+        // SAFETY: the caller's promise.
+        unsafe { OWN.read() };
+        os::make_data_read_only();
+    }
+    // Without a state every hook refuses; there is nobody to tell here.
+    let _ = state();
+}
 
 /// The state; read now if a hook runs before the constructor. `None` if there is no
 /// memory for it, or if another thread, or the one that a signal interrupted, does not
 /// come to the end of reading it.
 pub fn state() -> Option<&'static State> {
+    OWN.state().or_else(elsewhere)
+}
+
+/// The state in a mapping of its own.
+#[cold]
+#[inline(never)]
+fn elsewhere() -> Option<&'static State> {
     let state = STATE.load(Ordering::Acquire);
     // SAFETY: what is stored there was written before and is never written again.
     unsafe { state.as_ref() }.or_else(read)
 }
 
-#[cold]
-#[inline(never)]
 fn read() -> Option<&'static State> {
     if IS_CLAIMED.swap(true, Ordering::Acquire) {
         return wait_for_other();
     }
-    standard_error::remember();
-    let errno = errno::Saved::new();
-    let state = load::settings(|settings, found| {
-        let state = match settings.mode {
-            Mode::Disabled => DISABLED.fill(load::state(settings, found, None)),
-            Mode::Enforce | Mode::Monitor => {
-                Block::fill(|room| load::state(settings, found, Some(room)))?
-            }
-        };
-        report::load(state, settings);
-        Some(state)
-    });
-    errno.restore();
+    let state = map();
     match state {
         Some(state) => STATE.store(core::ptr::from_ref(state).cast_mut(), Ordering::Release),
         None => IS_CLAIMED.store(false, Ordering::Release),
     }
+    state
+}
+
+/// Reads the state to a new mapping; `None` if there is no memory for it.
+fn map() -> Option<&'static State> {
+    let block = sys::map(size_of::<Block<MEMORY_BYTES>>())?.cast::<Block<MEMORY_BYTES>>();
+    // SAFETY: the mapping is large enough, aligned, zeroed, and nobody else's.
+    let place = unsafe { &mut *block }.place();
+    let state = load::read(place);
+    // SAFETY: the mapping consists of whole pages, and this ends all writing.
+    unsafe { sys::make_read_only(block.cast(), size_of::<Block<MEMORY_BYTES>>()) };
     state
 }
 
@@ -107,7 +134,7 @@ fn wait_for_other() -> Option<&'static State> {
     loop {
         let state = STATE.load(Ordering::Acquire);
         if !state.is_null() {
-            // SAFETY: as in [`state`].
+            // SAFETY: as in [`elsewhere`].
             return unsafe { state.as_ref() };
         }
         deadline.pause(1).ok()?;

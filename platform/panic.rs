@@ -15,6 +15,9 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
         // SAFETY: a library with this call never links.
         unsafe { rampart_a_panic_is_reachable() };
     }
-    crate::os::stderr::write_line(b"rampart: internal error; the process ends\n");
+    if let Some(state) = crate::once::state() {
+        let line = b"rampart: internal error; the process ends\n";
+        crate::os::stderr::write_line(&state.stderr, line);
+    }
     crate::os::sys::exit(126)
 }

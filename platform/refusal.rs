@@ -70,7 +70,7 @@ impl Place<'_> {
 pub fn tell(state: &State, reason: &Reason<'_>, place: &mut Place<'_>) {
     if state.refusal == Refusal::Errno {
         if state.notice != Notice::Nothing {
-            blocked(reason);
+            blocked(state, reason);
         }
         return;
     }
@@ -80,7 +80,7 @@ pub fn tell(state: &State, reason: &Reason<'_>, place: &mut Place<'_>) {
     let by_program = reason.is_line || state.refusal == Refusal::Message;
     let errno = errno::Saved::new();
     let is_told = match place {
-        Place::Here if by_program => end(said),
+        Place::Here if by_program => end(state, said),
         Place::Here => is_retry(reason.attempt),
         Place::Child { teller, .. } => by_program && teller(said),
         Place::Within => false,
@@ -90,17 +90,17 @@ pub fn tell(state: &State, reason: &Reason<'_>, place: &mut Place<'_>) {
     }
     errno.restore();
     if place.shares_stderr() {
-        stderr::write_line(said.to_bytes());
+        stderr::write_line(&state.stderr, said.to_bytes());
     }
 }
 
 /// The one line of a process whose callers are to see no difference but `EPERM`.
 #[inline(never)]
-fn blocked(reason: &Reason<'_>) {
+fn blocked(state: &State, reason: &Reason<'_>) {
     let mut buffer = [0; 512];
     let mut text = Text::new(&mut buffer);
     notice::write_blocked(reason.name, reason.outcome, reason.answer, &mut text);
-    stderr::write_line(text.as_bytes());
+    stderr::write_line(&state.stderr, text.as_bytes());
 }
 
 fn words<'r>(reason: &Reason<'_>, room: &'r mut [u8; LONGEST_REFUSAL + 1]) -> &'r CStr {
@@ -114,10 +114,10 @@ fn words<'r>(reason: &Reason<'_>, room: &'r mut [u8; LONGEST_REFUSAL + 1]) -> &'
 /// Does what a program in the place of the refused one would: says why, and ends. In a vfork
 /// child too: the memory is the parent's, so nothing of it may run any more, not even a
 /// handler of a signal.
-fn end(said: &CStr) -> ! {
+fn end(state: &State, said: &CStr) -> ! {
     SignalMask::ALL.block();
     if sys::is_inherited(stderr::STDERR) {
-        stderr::write_line(said.to_bytes());
+        stderr::write_line(&state.stderr, said.to_bytes());
     }
     sys::exit(teller::STATUS)
 }

@@ -12,21 +12,21 @@ use crate::state::{ClientConfig, State};
 /// Tells that a command runs though nobody could be asked.
 #[cold]
 #[inline(never)]
-pub fn unchecked<A>(question: &Question<'_, A>, outcome: Outcome) {
+pub fn unchecked<A>(state: &State, question: &Question<'_, A>, outcome: Outcome) {
     let mut buffer = [0; 512];
     let mut text = Text::new(&mut buffer);
     notice::write_unchecked(program(question), outcome, &mut text);
-    stderr::write_line(text.as_bytes());
+    stderr::write_line(&state.stderr, text.as_bytes());
 }
 
 /// Tells that the library keeps off a program.
 #[cold]
 #[inline(never)]
-pub fn kept_off(program: &[u8]) {
+pub fn kept_off(state: &State, program: &[u8]) {
     let mut buffer = [0; 320];
     let mut text = Text::new(&mut buffer);
     notice::write_kept_off(program, &mut text);
-    stderr::write_line(text.as_bytes());
+    stderr::write_line(&state.stderr, text.as_bytes());
 }
 
 /// What is to start, in one word.
@@ -59,26 +59,29 @@ pub fn check<'q>(
         Verdict::Run => b"run",
         Verdict::Refuse => b"refuse",
     };
-    write(&[
-        b"check pid=",
-        number(u64::from(sys::getpid().unsigned_abs())).as_bytes(),
-        b" kind=",
-        kind,
-        b" bytes=",
-        number(u64::try_from(size).unwrap_or(u64::MAX)).as_bytes(),
-        b" answer=",
-        outcome.kind().as_bytes(),
-        b" verdict=",
-        result,
-        b" us=",
-        number(sys::now_us().saturating_sub(begun_us)).as_bytes(),
-    ]);
+    write(
+        state,
+        &[
+            b"check pid=",
+            number(u64::from(sys::getpid().unsigned_abs())).as_bytes(),
+            b" kind=",
+            kind,
+            b" bytes=",
+            number(u64::try_from(size).unwrap_or(u64::MAX)).as_bytes(),
+            b" answer=",
+            outcome.kind().as_bytes(),
+            b" verdict=",
+            result,
+            b" us=",
+            number(sys::now_us().saturating_sub(begun_us)).as_bytes(),
+        ],
+    );
 }
 
 /// Tells what was read at load, as far as anybody wants to know.
 pub fn load(state: &State, settings: &Settings<'_>) {
     if state.mode != Mode::Disabled {
-        complaints(settings);
+        complaints(state, settings);
     }
     if settings.debug {
         loaded(state, settings);
@@ -93,25 +96,28 @@ fn loaded(state: &State, settings: &Settings<'_>) {
         Ok(_) => (b" server=", settings.url),
         Err(why) => (b" off=", why.as_bytes()),
     };
-    write(&[
-        b"loaded pid=",
-        number(u64::from(sys::getpid().unsigned_abs())).as_bytes(),
-        b" mode=",
-        settings.mode.as_str().as_bytes(),
-        b" fail_open=",
-        if settings.fail_open { b"1" } else { b"0" },
-        b" timeout_ms=",
-        number(u64::from(settings.timeout_ms)).as_bytes(),
-        key,
-        value,
-    ]);
+    write(
+        state,
+        &[
+            b"loaded pid=",
+            number(u64::from(sys::getpid().unsigned_abs())).as_bytes(),
+            b" mode=",
+            settings.mode.as_str().as_bytes(),
+            b" fail_open=",
+            if settings.fail_open { b"1" } else { b"0" },
+            b" timeout_ms=",
+            number(u64::from(settings.timeout_ms)).as_bytes(),
+            key,
+            value,
+        ],
+    );
 }
 
 /// Says what was not taken as it stands. Children inherit what counts instead, so
 /// that it is said once in a tree.
 #[cold]
 #[inline(never)]
-fn complaints(settings: &Settings<'_>) {
+fn complaints(state: &State, settings: &Settings<'_>) {
     for complaint in settings.complaints.iter().flatten() {
         let mut buffer = [0; 160];
         let mut text = Text::new(&mut buffer);
@@ -119,7 +125,7 @@ fn complaints(settings: &Settings<'_>) {
         for piece in [b"rampart: ", name, b" ", instead, b"\n"] {
             text.push_lossy(piece);
         }
-        stderr::write_line(text.as_bytes());
+        stderr::write_line(&state.stderr, text.as_bytes());
     }
 }
 
@@ -127,12 +133,12 @@ fn number(number: u64) -> Decimal {
     Decimal::new(number)
 }
 
-fn write(pieces: &[&[u8]]) {
+fn write(state: &State, pieces: &[&[u8]]) {
     let mut buffer = [0; 320];
     let mut text = Text::new(&mut buffer);
     for piece in [b"[rampart] "].into_iter().map(|it| &it[..]).chain(pieces.iter().copied()) {
         text.push_lossy(piece);
     }
     text.push_lossy(b"\n");
-    stderr::write_line(text.as_bytes());
+    stderr::write_line(&state.stderr, text.as_bytes());
 }

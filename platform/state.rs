@@ -9,6 +9,7 @@ use rampart_core::url::MOST_URLS;
 use crate::missed::Missed;
 use crate::os::Real;
 use crate::os::sys::{self, Address};
+use crate::standard_error::StandardError;
 
 /// Everything a hook needs.
 pub struct State {
@@ -29,6 +30,8 @@ pub struct State {
     pub again: Option<Again>,
     /// The process that read it; its forked and vforked children have another number.
     pub pid: i32,
+    /// What descriptor 2 was.
+    pub stderr: StandardError,
     /// What a check needs, or why there can be none.
     pub client: Result<ClientConfig, &'static str>,
     /// The functions that the hooks stand in front of.

@@ -1,6 +1,8 @@
 //! A command as one line of shell words inside a JSON string (`docs/protocol.md`,
 //! Request).
 
+use crate::words::Words;
+
 /// Where bytes go, piece by piece.
 pub trait Sink {
     /// Why the sink takes no more.
@@ -84,29 +86,11 @@ fn is_plain(word: &[u8]) -> bool {
 /// program where a command begins: a program `coproc` is not what it is given to run.
 fn is_grammar(word: &[u8]) -> bool {
     /// Those of POSIX ("Reserved Words"), bash and zsh that are plain.
-    const RESERVED: [&[u8]; 20] = [
-        b"case",
-        b"coproc",
-        b"do",
-        b"done",
-        b"elif",
-        b"else",
-        b"end",
-        b"esac",
-        b"fi",
-        b"for",
-        b"foreach",
-        b"function",
-        b"if",
-        b"in",
-        b"repeat",
-        b"select",
-        b"then",
-        b"time",
-        b"until",
-        b"while",
-    ];
-    RESERVED.contains(&word) || is_assignment(word)
+    const RESERVED: Words = Words(
+        "case coproc do done elif else end esac fi for foreach function if in repeat select then \
+         time until while",
+    );
+    RESERVED.contains(word) || is_assignment(word)
 }
 
 /// Whether a word begins with `NAME=` or `NAME+=`.

@@ -47,3 +47,4 @@ pub mod shell_line;
 pub mod teller;
 pub mod url;
 pub mod verdict;
+mod words;

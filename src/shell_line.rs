@@ -1,54 +1,35 @@
 //! Whether a program is a shell that was handed a line: `sh -c LINE`.
 //!
 //! This decides how a refusal looks, never whether there is one. A shell counts by its name, at
-//! any path, and so does one that a program of [`WRAPPERS`] is to start.
+//! any path, and so does one that a program of `WRAPPERS` is to start.
 
 use crate::command::last_component;
+use crate::words::Words;
 
 /// Shells, without the version that may follow (`ksh93`, `bash-5.2`).
-const SHELLS: [&[u8]; 16] = [
-    b"sh", b"bash", b"rbash", b"dash", b"ash", b"zsh", b"ksh", b"rksh", b"mksh", b"lksh", b"oksh",
-    b"yash", b"posh", b"fish", b"csh", b"tcsh",
-];
+const SHELLS: Words =
+    Words("sh bash rbash dash ash zsh ksh rksh mksh lksh oksh yash posh fish csh tcsh");
 
 /// Programs that are a shell if they are called by the name of one, or if that is their first
 /// argument.
-const MULTI_CALL: [&[u8]; 2] = [b"busybox", b"toybox"];
+const MULTI_CALL: Words = Words("busybox toybox");
 
 /// Programs that become the program in their arguments.
-pub const WRAPPERS: [&[u8]; 20] = [
-    b"env",
-    b"nice",
-    b"ionice",
-    b"chrt",
-    b"taskset",
-    b"nohup",
-    b"setsid",
-    b"timeout",
-    b"stdbuf",
-    b"time",
-    b"command",
-    b"sudo",
-    b"doas",
-    b"unshare",
-    b"chroot",
-    b"bwrap",
-    b"firejail",
-    b"sandbox-exec",
-    b"systemd-run",
-    b"caffeinate",
-];
+const WRAPPERS: Words = Words(
+    "env nice ionice chrt taskset nohup setsid timeout stdbuf time command sudo doas unshare \
+     chroot bwrap firejail sandbox-exec systemd-run caffeinate",
+);
 
 /// Whether the program at `path`, with the arguments `words` of which the first is its own name,
 /// is a shell that was handed a line.
 pub fn is_shell_line<'w>(path: &[u8], mut words: impl Iterator<Item = &'w [u8]> + Clone) -> bool {
     let name = last_component(path);
     let called = words.next().unwrap_or_default();
-    let is_multi_call = MULTI_CALL.contains(&name);
+    let is_multi_call = MULTI_CALL.contains(name);
     if is_shell(name) || is_multi_call && is_shell(called) {
         return is_handed_line(words);
     }
-    if is_multi_call || WRAPPERS.contains(&name) {
+    if is_multi_call || WRAPPERS.contains(name) {
         while let Some(word) = words.next() {
             if is_shell(word) && is_handed_line(words.clone()) {
                 return true;
@@ -64,7 +45,7 @@ fn is_shell(word: &[u8]) -> bool {
     let name = name.strip_prefix(b"-").unwrap_or(name);
     let version = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
     let end = name.iter().rposition(|byte| !version(byte)).map_or(0, |last| last.saturating_add(1));
-    name.get(..end).is_some_and(|name| SHELLS.contains(&name))
+    name.get(..end).is_some_and(|name| SHELLS.contains(name))
 }
 
 /// Whether a shell's options have `-c` among them: in any group (`-lc`, `-euo pipefail -c`), or

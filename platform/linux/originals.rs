@@ -4,6 +4,7 @@ use core::ffi::{c_int, c_void};
 
 use libc::{FILE, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 
+use super::fork::Register;
 use super::loaded::{Name, behind_this, function};
 use super::table::table;
 use crate::abi::{MutStrings, Strings, Text};
@@ -24,15 +25,21 @@ macro_rules! found_at_load {
         #[derive(Clone, Copy)]
         pub struct Real {
             $($name: Option<unsafe extern "C" fn($($type),*) -> $result>,)*
+            register_atfork: Option<Register>,
         }
 
         impl Real {
             /// Finds them.
             pub fn find() -> Self {
-                let names = const { [$(Name::new(concat!(stringify!($name), "\0"))),*] };
-                let [$($name),*] = behind_this(&names);
+                const AT_FORK: &str = "__register_atfork\0";
+                let names = const {
+                    [$(Name::new(concat!(stringify!($name), "\0")),)* Name::new(AT_FORK)]
+                };
+                let [$($name,)* register_atfork] = behind_this(&names);
                 // SAFETY: each pointer is given the type that the function has.
-                unsafe { Self { $($name: function($name),)* } }
+                unsafe {
+                    Self { $($name: function($name),)* register_atfork: function(register_atfork) }
+                }
             }
 
             $(
@@ -41,6 +48,11 @@ macro_rules! found_at_load {
                     self.$name
                 }
             )*
+
+            /// What a handler of forks is registered with; glibc's alone.
+            pub fn register_atfork(&self) -> Option<Register> {
+                self.register_atfork
+            }
         }
     };
 }

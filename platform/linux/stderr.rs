@@ -2,14 +2,14 @@
 
 use crate::errno::Errno;
 use crate::os::sys::{self, SignalMask};
-use crate::standard_error;
+use crate::standard_error::StandardError;
 
 /// The number.
 pub const STDERR: i32 = 2;
 
 /// Writes a line if that is possible at once: it is not worth a hang or a signal.
-pub fn write_line(line: &[u8]) {
-    if !standard_error::is_stderr() || !sys::is_writable(STDERR) {
+pub fn write_line(at_load: &StandardError, line: &[u8]) {
+    if !at_load.is_here() || !sys::is_writable(STDERR) {
         return;
     }
     // The reader of a pipe may go away between the look and the write.

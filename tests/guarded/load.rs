@@ -1,11 +1,10 @@
 //! What a process pays for being guarded before it does anything: nothing is made that it may
 //! never need.
 
-use std::fs;
-
 use scripted_server::Server;
 
-use crate::support::{Run, Sandbox, is_for_linux_alone, library};
+use crate::exports::output;
+use crate::support::{Run, Sandbox, is_for_linux_alone};
 
 #[test]
 fn a_process_that_forks_nothing_shares_no_memory_for_the_count_of_what_it_missed() {
@@ -29,28 +28,90 @@ fn a_process_that_forks_nothing_shares_no_memory_for_the_count_of_what_it_missed
     assert_eq!(shared(&["bash", "-c", &script]), 1);
 }
 
-const PAGE_BYTES: u64 = 4096;
-/// Type and flag of a segment (elf(5)).
-const LOAD: u32 = 1;
-const WRITABLE: u32 = 2;
+/// A mapping of the library in a process.
+#[derive(Debug, PartialEq)]
+struct Mapping {
+    rights: String,
+    begin: u64,
+    end: u64,
+}
+
+/// The mappings of the library in a process that was started with this mode.
+fn mappings(mode: &str) -> Vec<Mapping> {
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    let run = Run::guarded(&sandbox, &server.url, &["cat", "/proc/self/maps"]);
+    let finished = run.env("RAMPART_MODE", mode).finish().success();
+    let ours = finished.stdout.lines().filter(|line| line.ends_with("/librampart.so"));
+    let mut mappings: Vec<Mapping> = ours
+        .map(|line| {
+            let (range, rest) = line.split_once(' ').expect("a range");
+            let (begin, end) = range.split_once('-').expect("two addresses");
+            let address = |text| u64::from_str_radix(text, 16).expect("an address");
+            let (begin, end) = (address(begin), address(end));
+            Mapping { rights: rest[..4].to_owned(), begin, end }
+        })
+        .collect();
+    let base = mappings[0].begin;
+    for mapping in &mut mappings {
+        mapping.begin -= base;
+        mapping.end -= base;
+    }
+    mappings
+}
 
 #[test]
-fn what_is_zero_at_load_shares_a_page_with_what_is_not() {
+fn what_is_not_written_to_after_load_is_read_only_and_a_process_pays_for_one_page_of_it() {
     if is_for_linux_alone("it is about ELF") {
         return;
     }
-    let file = fs::read(library()).expect("the library");
-    let word = |at: usize| u64::from_le_bytes(file[at..at + 8].try_into().expect("eight bytes"));
-    let half = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().expect("four bytes"));
-    // `Elf64_Ehdr` and `Elf64_Phdr` (elf(5)).
-    let first = usize::try_from(word(32)).expect("an offset");
-    let count = usize::from(u16::from_le_bytes([file[56], file[57]]));
-    let writable: Vec<(u64, u64)> = (0..count)
-        .map(|at| first + at * 56)
-        .filter(|at| half(*at) == LOAD && half(at + 4) & WRITABLE != 0)
-        .map(|at| (word(at + 16) + word(at + 32), word(at + 16) + word(at + 40)))
-        .collect();
-    let [(in_file, in_memory)] = writable[..] else { panic!("{writable:x?}") };
-    assert_ne!(in_file % PAGE_BYTES, 0, "the zeroed data have a mapping of their own");
-    assert_eq!(in_file / PAGE_BYTES, (in_memory - 1) / PAGE_BYTES, "and a page of their own");
+    let sections = output("readelf", &["--sections", "--wide"]);
+    let address = |name: &str| {
+        let mut words = sections.split_whitespace().skip_while(|word| *word != name);
+        u64::from_str_radix(words.nth(2).unwrap_or_else(|| panic!("{name}: {sections}")), 16)
+            .expect("an address")
+    };
+    for mode in ["enforce", "disabled"] {
+        let mappings = mappings(mode);
+        let [text, mutable, constant] = &mappings[..] else { panic!("{mappings:x?}") };
+        assert_eq!(
+            [&*text.rights, &*mutable.rights, &*constant.rights],
+            ["r-xp", "rw-p", "r--p"],
+            "{mappings:x?}"
+        );
+        for name in [".init_array", ".data.rel.ro", ".dynamic", ".got", ".at_load"] {
+            let address = address(name);
+            assert!((constant.begin..constant.end).contains(&address), "{name}: {address:x}");
+        }
+        // With a page more the loader makes a mapping more.
+        // SAFETY: takes a number.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        assert_eq!(i64::try_from(constant.end - constant.begin), Ok(page), "{mappings:x?}");
+    }
+}
+
+#[test]
+fn what_is_too_long_for_that_page_has_a_mapping_of_its_own_that_is_read_only() {
+    if is_for_linux_alone("mappings are read from /proc") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    // Neither a file nor anything with a name.
+    let unnamed = |agent: &str| {
+        let run = Run::guarded(&sandbox, &server.url, &["cat", "/proc/self/maps"]);
+        let finished = run.env("RAMPART_AGENT", agent).finish().success();
+        finished
+            .stdout
+            .lines()
+            .filter(|line| line.contains(" r--p ") && line.ends_with(" 0 "))
+            .count()
+    };
+    let long = "a".repeat(4000);
+    assert_eq!(unnamed(&long), unnamed("short") + 1);
+    let run = Run::guarded(&sandbox, &server.url, &["sh", "-c", "curl x"]);
+    run.env("RAMPART_AGENT", &long).finish().success();
+    assert_eq!(sandbox.take_marks(), ["curl x"]);
+    let questions = server.take_requests();
+    assert_eq!(questions.iter().map(|it| it.json()["agent"] == *long).collect::<Vec<_>>(), [true]);
 }
