@@ -164,7 +164,7 @@ pub fn free_port() -> Result<u16, String> {
 }
 
 fn start(mut command: Command, socket: PathBuf, port: u16) -> Result<Server, String> {
-    const PATIENCE: Duration = Duration::from_secs(5);
+    const TIMEOUT: Duration = Duration::from_secs(5);
     let _ = fs::remove_file(&socket);
     let process = command
         .stderr(Stdio::null())
@@ -174,7 +174,7 @@ fn start(mut command: Command, socket: PathBuf, port: u16) -> Result<Server, Str
     let server = Server { process, socket, port };
     let begun = Instant::now();
     while UnixStream::connect(&server.socket).is_err() {
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > TIMEOUT {
             return Err(format!("{command:?} does not listen"));
         }
         std::thread::sleep(Duration::from_millis(10));

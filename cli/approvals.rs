@@ -18,7 +18,7 @@ use crate::run::guarded::runs;
 pub use crate::server::{Reply, Scope, Waiting};
 
 /// A server on this machine answers in a fraction of this, were it busy.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// For the longest list that a server gives.
 const LIST_LIMIT: usize = 32 * 1024 * 1024;
 
@@ -48,7 +48,7 @@ pub fn find(home: &Home, id: &str) -> Result<Question, Failure> {
         let path = path(id);
         let told = servers.iter().find_map(|server| {
             let (status, body) =
-                server.exchange(&Method::POST, &path, "{}", LIST_LIMIT, PATIENCE).ok()?;
+                server.exchange(&Method::POST, &path, "{}", LIST_LIMIT, TIMEOUT).ok()?;
             (status == StatusCode::CONFLICT).then(|| fault(&body))
         });
         Failure::new(told.unwrap_or_else(|| {
@@ -66,7 +66,7 @@ impl Question {
         let cannot = |why: &str| Failure::new(format!("{}: {why}", self.waiting.id));
         let body = serde_json::to_string(reply).map_err(|error| cannot(&error.to_string()))?;
         let path = path(&self.waiting.id);
-        match self.server.exchange(&Method::POST, &path, &body, LIST_LIMIT, PATIENCE) {
+        match self.server.exchange(&Method::POST, &path, &body, LIST_LIMIT, TIMEOUT) {
             Ok((StatusCode::OK, _)) => Ok(()),
             Ok((_, body)) => Err(cannot(&fault(&body))),
             Err(error) => Err(cannot(&format!("its server does not answer: {error}"))),
@@ -91,7 +91,7 @@ fn at(server: &Endpoint) -> Vec<Question> {
     struct List {
         approvals: Vec<Waiting>,
     }
-    let asked = server.exchange(&Method::GET, "/v1/approvals", "", LIST_LIMIT, PATIENCE);
+    let asked = server.exchange(&Method::GET, "/v1/approvals", "", LIST_LIMIT, TIMEOUT);
     let list =
         asked.and_then(|(_, body)| serde_json::from_slice::<List>(&body).map_err(io::Error::other));
     let list = list.map_or_else(|_| Vec::new(), |list| list.approvals);

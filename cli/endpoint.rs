@@ -34,18 +34,18 @@ const PROBE_ANSWER_LIMIT: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     url: String,
-    ways: Vec<Way>,
+    targets: Vec<Target>,
 }
 
 /// One of the URLs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Way {
+struct Target {
     url: String,
-    place: Place,
+    place: Location,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+enum Location {
     Socket(String),
     #[cfg(target_os = "linux")]
     Abstract(String),
@@ -71,17 +71,18 @@ impl Endpoint {
         let unusable = |fault| Failure::usage(format!("{list:?}: {fault}"));
         let urls = Urls::parse(list.as_bytes()).map_err(|error| unusable(error.0))?;
         let texts = list.split(',').map(|url| url.trim_end_matches('/'));
-        let way = |(text, url): (&str, &Url<'_>)| Way { url: text.to_owned(), place: place(url) };
-        let ways: Vec<Way> = texts.zip(urls.iter()).map(way).collect();
-        let urls: Vec<&str> = ways.iter().map(|way| way.url.as_str()).collect();
-        Ok(Self { url: urls.join(","), ways })
+        let way =
+            |(text, url): (&str, &Url<'_>)| Target { url: text.to_owned(), place: place(url) };
+        let targets: Vec<Target> = texts.zip(urls.iter()).map(way).collect();
+        let urls: Vec<&str> = targets.iter().map(|way| way.url.as_str()).collect();
+        Ok(Self { url: urls.join(","), targets })
     }
 
     /// The server on this machine at a port.
     pub fn local(port: u16) -> Self {
-        let place = Place::Address(SocketAddr::from(([127, 0, 0, 1], port)));
+        let place = Location::Address(SocketAddr::from(([127, 0, 0, 1], port)));
         let url = format!("http://127.0.0.1:{port}");
-        Self { url: url.clone(), ways: vec![Way { url, place }] }
+        Self { url: url.clone(), targets: vec![Target { url, place }] }
     }
 
     /// The server at a Unix socket, if the library would take its path.
@@ -100,7 +101,7 @@ impl Endpoint {
     /// # Errors
     /// The name has no address.
     pub fn resolve(&self) -> Result<Option<SocketAddr>, Failure> {
-        let Some(Way { place: Place::Name(name, port), .. }) = self.ways.first() else {
+        let Some(Target { place: Location::Name(name, port), .. }) = self.targets.first() else {
             return Ok(None);
         };
         let cannot = |why: &str| Failure::new(format!("cannot find the address of {name}: {why}"));
@@ -113,10 +114,10 @@ impl Endpoint {
     pub fn is_reachable(&self, address: Option<SocketAddr>) -> bool {
         let connects =
             |address: &SocketAddr| TcpStream::connect_timeout(address, PROBE_TIME).is_ok();
-        self.ways.iter().any(|way| match (&way.place, address) {
-            (Place::Address(address), _) => connects(address),
-            (Place::Name(..), Some(address)) => connects(&address),
-            (Place::Name(name, port), None) => (name.as_str(), *port)
+        self.targets.iter().any(|way| match (&way.place, address) {
+            (Location::Address(address), _) => connects(address),
+            (Location::Name(..), Some(address)) => connects(&address),
+            (Location::Name(name, port), None) => (name.as_str(), *port)
                 .to_socket_addrs()
                 .is_ok_and(|addresses| addresses.into_iter().any(|address| connects(&address))),
             (socket, _) => socket.connect().is_ok(),
@@ -130,7 +131,7 @@ impl Endpoint {
 
     /// What a policy server that is well says of itself.
     pub fn health(&self) -> Option<Health> {
-        self.ways.iter().find_map(Way::well)
+        self.targets.iter().find_map(Target::well)
     }
 
     /// Asks over the first Unix socket of it where somebody listens, which tells the server who it
@@ -144,11 +145,11 @@ impl Endpoint {
         path: &str,
         body: &str,
         limit: usize,
-        patience: Duration,
+        time_limit: Duration,
     ) -> io::Result<(StatusCode, Vec<u8>)> {
-        let socket = self.ways.iter().find_map(|way| way.place.connect().ok());
+        let socket = self.targets.iter().find_map(|way| way.place.connect().ok());
         let socket = socket.ok_or(io::ErrorKind::NotConnected)?;
-        over_socket(socket, method, path, body, limit, patience)
+        over_socket(socket, method, path, body, limit, time_limit)
     }
 
     /// Whether the server that listens there belongs to this user or to root, by each of the
@@ -156,18 +157,18 @@ impl Endpoint {
     pub fn is_trusted(&self) -> bool {
         let trusted = |owner: Uid| owner.is_root() || owner == geteuid();
         let user_of = |peer| owner::of_peer(&peer).map(|(user, _)| user);
-        self.ways.iter().all(|way| match &way.place {
-            Place::Address(address) => owner::of_listener(*address).is_some_and(trusted),
-            Place::Name(..) => false,
+        self.targets.iter().all(|way| match &way.place {
+            Location::Address(address) => owner::of_listener(*address).is_some_and(trusted),
+            Location::Name(..) => false,
             socket => socket.connect().ok().and_then(user_of).is_some_and(trusted),
         })
     }
 }
 
-impl Way {
+impl Target {
     fn well(&self) -> Option<Health> {
         let body = match &self.place {
-            Place::Address(_) | Place::Name(..) => self.health(),
+            Location::Address(_) | Location::Name(..) => self.health(),
             socket => socket.connect().and_then(health_over_socket).ok(),
         };
         body.and_then(|body| serde_json::from_slice::<Health>(&body).ok())
@@ -189,7 +190,7 @@ impl Way {
     }
 }
 
-impl Place {
+impl Location {
     /// Connects to a Unix socket.
     fn connect(&self) -> io::Result<UnixStream> {
         match self {
@@ -220,7 +221,7 @@ fn over_socket(
     path: &str,
     body: &str,
     limit: usize,
-    patience: Duration,
+    time_limit: Duration,
 ) -> io::Result<(StatusCode, Vec<u8>)> {
     socket.set_nonblocking(true)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -236,20 +237,20 @@ fn over_socket(
         let body = Limited::new(answer.into_body(), limit).collect().await;
         body.map(|body| (status, body.to_bytes().into())).map_err(io::Error::other)
     };
-    runtime.block_on(async { timeout(patience, asked).await? })
+    runtime.block_on(async { timeout(time_limit, asked).await? })
 }
 
 /// Where the library would look for it.
-fn place(url: &Url<'_>) -> Place {
+fn place(url: &Url<'_>) -> Location {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match url.server {
-        Server::Address(address) => Place::Address(address),
-        Server::Name { host, port } => Place::Name(text(host), port),
-        Server::Unix(path) => Place::Socket(text(path)),
+        Server::Address(address) => Location::Address(address),
+        Server::Name { host, port } => Location::Name(text(host), port),
+        Server::Unix(path) => Location::Socket(text(path)),
         #[cfg(target_os = "linux")]
-        Server::Abstract(name) => Place::Abstract(text(name)),
+        Server::Abstract(name) => Location::Abstract(text(name)),
         #[cfg(not(target_os = "linux"))]
-        Server::Abstract(name) => Place::Socket(text(name)),
+        Server::Abstract(name) => Location::Socket(text(name)),
     }
 }
 
@@ -257,12 +258,12 @@ fn place(url: &Url<'_>) -> Place {
 mod tests {
     use rampart_core::url::LONGEST_SOCKET_PATH;
 
-    use super::{Endpoint, Place};
+    use super::{Endpoint, Location};
 
     #[test]
     fn a_url_names_a_place_or_is_refused() {
-        let address = |text: &str| Some(Place::Address(text.parse().unwrap()));
-        let name = |text: &str, port| Some(Place::Name(text.to_owned(), port));
+        let address = |text: &str| Some(Location::Address(text.parse().unwrap()));
+        let name = |text: &str, port| Some(Location::Name(text.to_owned(), port));
         let long = format!("unix:///{}", "x".repeat(LONGEST_SOCKET_PATH));
         for (url, place) in [
             ("http://127.0.0.1:19090", address("127.0.0.1:19090")),
@@ -272,7 +273,7 @@ mod tests {
             ("http://[::1]", address("[::1]:80")),
             ("http://localhost:5", address("127.0.0.1:5")),
             ("http://policy.example/x", name("policy.example", 80)),
-            ("unix:///run/x.sock", Some(Place::Socket("/run/x.sock".to_owned()))),
+            ("unix:///run/x.sock", Some(Location::Socket("/run/x.sock".to_owned()))),
             ("unix://run/x.sock", None),
             (&long, None),
             ("https://127.0.0.1", None),
@@ -293,13 +294,13 @@ mod tests {
             ("http://::1", None),
             ("http://[x]", None),
         ] {
-            let places = Endpoint::parse(url)
-                .ok()
-                .map(|endpoint| endpoint.ways.into_iter().map(|way| way.place).collect::<Vec<_>>());
+            let places = Endpoint::parse(url).ok().map(|endpoint| {
+                endpoint.targets.into_iter().map(|way| way.place).collect::<Vec<_>>()
+            });
             assert_eq!(places, place.map(|place| vec![place]), "{url}");
         }
         let list = Endpoint::parse("unix:///run/x.sock/,http://[::1]:1/").unwrap();
         assert_eq!(list.url(), "unix:///run/x.sock,http://[::1]:1");
-        assert_eq!(list.ways.len(), 2);
+        assert_eq!(list.targets.len(), 2);
     }
 }

@@ -22,7 +22,7 @@ mod rule_file;
 mod rule_plan;
 mod run;
 mod server;
-mod spent;
+mod spent_rules;
 mod terminal;
 mod token;
 mod trust;

@@ -105,7 +105,7 @@ pub struct Written {
 
 /// Where a list begins: the line after its key, from 0, and the column of its elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct ListPosition {
     line: usize,
     column: usize,
     flow: bool,
@@ -115,9 +115,9 @@ struct Place {
 #[derive(Debug, Default)]
 struct Outline {
     /// The list of policies.
-    policies: Option<Place>,
+    policies: Option<ListPosition>,
     /// The name of each, and its list of rules.
-    rules: Vec<(String, Place)>,
+    rules: Vec<(String, ListPosition)>,
 }
 
 /// Puts a rule in front of the others of a policy; into a policy of its own where none is named.
@@ -170,7 +170,7 @@ fn replaced(source: &str, line: usize, new: &str) -> String {
 }
 
 /// The line to put a block in front of, and the block.
-fn at(place: Place, lines: &[String]) -> Result<(usize, String), ()> {
+fn at(place: ListPosition, lines: &[String]) -> Result<(usize, String), ()> {
     if place.flow { Err(()) } else { Ok((place.line, indented(place.column, lines))) }
 }
 
@@ -258,7 +258,7 @@ pub fn remove(source: &str, rule: &Written) -> String {
 }
 
 /// A collection that the parser is in.
-struct Level {
+struct OpenCollection {
     mapping: bool,
     /// Of a mapping: the key whose value comes next, once it was read.
     key: Option<String>,
@@ -268,7 +268,7 @@ struct Level {
 
 fn outline(source: &str) -> Result<Outline, String> {
     let mut outline = Outline::default();
-    let mut levels: Vec<Level> = Vec::new();
+    let mut levels: Vec<OpenCollection> = Vec::new();
     let mut name = None;
     let mut rules = None;
     for event in Parser::new_from_str(source) {
@@ -278,7 +278,7 @@ fn outline(source: &str) -> Result<Outline, String> {
             let is_content =
                 |line: &&str| !matches!(line.trim_start().chars().next(), None | Some('#'));
             let first = source.lines().skip(line).find(is_content).unwrap_or_default();
-            Place { line, column: blanks(first), flow: style == StructureStyle::Flow }
+            ListPosition { line, column: blanks(first), flow: style == StructureStyle::Flow }
         };
         match event {
             Event::Scalar(text, ..) => {
@@ -300,10 +300,10 @@ fn outline(source: &str) -> Result<Outline, String> {
                     ["policies", "-", "rules"] => rules = Some(place(style)),
                     _ => {}
                 }
-                levels.push(Level { mapping: false, key: None, line: 0 });
+                levels.push(OpenCollection { mapping: false, key: None, line: 0 });
             }
             Event::MappingStart(..) => {
-                levels.push(Level { mapping: true, key: None, line: 0 });
+                levels.push(OpenCollection { mapping: true, key: None, line: 0 });
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 levels.pop();
@@ -322,11 +322,11 @@ fn outline(source: &str) -> Result<Outline, String> {
 }
 
 /// Where this is: the keys that lead here, an element of a list as `-`.
-fn path(levels: &[Level]) -> Vec<&str> {
+fn path(levels: &[OpenCollection]) -> Vec<&str> {
     levels.iter().map(|level| level.key.as_deref().unwrap_or("-")).collect()
 }
 
-fn value_ended(levels: &mut [Level]) {
+fn value_ended(levels: &mut [OpenCollection]) {
     if let Some(level) = levels.last_mut()
         && level.mapping
     {

@@ -24,7 +24,7 @@ const POLICIES: usize = 64;
 
 /// What a person asked for.
 #[derive(Debug, Clone)]
-pub struct Wish {
+pub struct RuleRequest {
     pub effect: Effect,
     pub pattern: String,
     pub message: Option<String>,
@@ -58,7 +58,7 @@ impl Plan {
     ///
     /// # Errors
     /// The rule cannot be written, or would not do what it is for.
-    pub fn new(wish: &Wish) -> Result<Option<Self>, Failure> {
+    pub fn new(wish: &RuleRequest) -> Result<Option<Self>, Failure> {
         let file = RuleFile::load(wish.project)?;
         let draft = wish.draft(SystemTime::now());
         let probe = Probe::new(&draft)?;
@@ -135,7 +135,7 @@ impl Plan {
     }
 }
 
-impl Wish {
+impl RuleRequest {
     fn draft(&self, now: SystemTime) -> Draft {
         let written = |time| humantime::format_rfc3339_seconds(time).to_string();
         Draft {

@@ -5,7 +5,7 @@ use core::ffi::{CStr, c_char};
 use rampart_core::again::Again;
 use rampart_core::arena::Full;
 use rampart_core::coverage::Coverage;
-use rampart_core::environ::{self, Guard, Room, Survey};
+use rampart_core::environ::{self, Guard, RepairSize, Survey};
 use rampart_core::settings::Variable;
 
 use crate::abi::Strings;
@@ -71,7 +71,7 @@ unsafe fn repaired<R>(
     guard: &Guard<'_>,
     envp: Strings,
     coverage: Option<Coverage>,
-    room: Room,
+    room: RepairSize,
     again: impl FnOnce() -> Again,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
@@ -100,7 +100,7 @@ struct Repair<'r> {
 impl Repair<'_> {
     /// # Safety
     /// As for [`with`], here and below.
-    unsafe fn begin(self, room: Room) -> Result<(), NoMemory> {
+    unsafe fn begin(self, room: RepairSize) -> Result<(), NoMemory> {
         let fits = room.pointers <= POINTERS_ON_STACK && room.text <= TEXT_ON_STACK;
         // SAFETY: the caller's promise.
         unsafe { if fits { self.on_stack() } else { self.in_scratch(room) } }
@@ -115,7 +115,7 @@ impl Repair<'_> {
     }
 
     #[inline(never)]
-    unsafe fn in_scratch(self, room: Room) -> Result<(), NoMemory> {
+    unsafe fn in_scratch(self, room: RepairSize) -> Result<(), NoMemory> {
         let bytes = room.pointers.saturating_mul(size_of::<*const c_char>());
         let mut scratch = Scratch::claim(bytes.saturating_add(room.text)).ok_or(NoMemory)?;
         let (pointers, text) = scratch.split(room.pointers).ok_or(NoMemory)?;
@@ -153,7 +153,11 @@ pub fn repair_own(guard: &Guard<'_>, coverage: Option<Coverage>) -> Result<(), N
 }
 
 /// Sets what is missing or changed.
-fn set_all(guard: &Guard<'_>, coverage: Option<Coverage>, room: Room) -> Result<(), NoMemory> {
+fn set_all(
+    guard: &Guard<'_>,
+    coverage: Option<Coverage>,
+    room: RepairSize,
+) -> Result<(), NoMemory> {
     let set = |name: &CStr, entry: Option<*const c_char>| {
         let Some(entry) = entry else {
             // SAFETY: a string. That there is no such variable is fine.
@@ -181,7 +185,7 @@ fn set_all(guard: &Guard<'_>, coverage: Option<Coverage>, room: Room) -> Result<
 
 /// Has the process use another array, without what is there twice: it is right where it stands
 /// first, by now. `unsetenv(3)` would take that one as well, and leave a moment without it.
-fn drop_repeated(guard: &Guard<'_>, room: Room) -> Result<(), NoMemory> {
+fn drop_repeated(guard: &Guard<'_>, room: RepairSize) -> Result<(), NoMemory> {
     let bytes = room.pointers.checked_mul(size_of::<*const c_char>()).ok_or(NoMemory)?;
     let start = sys::map(bytes).ok_or(NoMemory)?.cast();
     // SAFETY: the mapping is large enough, aligned and zeroed, and stays for good: the program may

@@ -20,7 +20,7 @@ const TOO_LONG: &str = "the policy server's answer is too long";
 /// Reads one answer.
 #[derive(Debug, Default)]
 pub struct Reader {
-    place: Place,
+    place: Position,
     line: Line,
     head_length: usize,
     body_length: usize,
@@ -34,7 +34,7 @@ pub struct Reader {
 
 /// Where in the answer the next byte is.
 #[derive(Debug, Default, Clone, Copy)]
-enum Place {
+enum Position {
     #[default]
     StatusLine,
     Headers,
@@ -69,9 +69,9 @@ impl Reader {
     pub fn feed(&mut self, mut bytes: &[u8]) -> Option<End> {
         while !bytes.is_empty() {
             let step = match self.place {
-                Place::Counted(left) => self.take_body(left, &mut bytes),
-                Place::Chunk(left) => self.take_chunk(left, &mut bytes),
-                Place::UntilClose => self.take_rest(&mut bytes),
+                Position::Counted(left) => self.take_body(left, &mut bytes),
+                Position::Chunk(left) => self.take_chunk(left, &mut bytes),
+                Position::UntilClose => self.take_rest(&mut bytes),
                 _ => self.take_line(&mut bytes),
             };
             match step {
@@ -90,7 +90,7 @@ impl Reader {
     #[must_use]
     pub fn closed(&self) -> End {
         match self.place {
-            Place::UntilClose => self.end_of_body(),
+            Position::UntilClose => self.end_of_body(),
             _ => End::final_(Outcome::Unreachable(Unreachable::Cut)),
         }
     }
@@ -120,7 +120,7 @@ impl Reader {
         if self.head_length > LONGEST_HEAD {
             return Err(TOO_LONG);
         }
-        if matches!(self.place, Place::StatusLine) {
+        if matches!(self.place, Position::StatusLine) {
             self.line.may_be_status_line()?;
         }
         if !ended {
@@ -128,13 +128,13 @@ impl Reader {
         }
         let line = core::mem::take(&mut self.line);
         match self.place {
-            Place::StatusLine => self.read_status_line(&line)?,
-            Place::Headers if line.is_empty() => return self.end_of_head(),
-            Place::Headers => self.read_header(&line)?,
-            Place::ChunkSize => self.read_chunk_size(&line)?,
-            Place::ChunkEnd if line.is_empty() => self.place = Place::ChunkSize,
-            Place::Trailers if line.is_empty() => return Ok(Some(self.end_of_body())),
-            Place::Trailers => {}
+            Position::StatusLine => self.read_status_line(&line)?,
+            Position::Headers if line.is_empty() => return self.end_of_head(),
+            Position::Headers => self.read_header(&line)?,
+            Position::ChunkSize => self.read_chunk_size(&line)?,
+            Position::ChunkEnd if line.is_empty() => self.place = Position::ChunkSize,
+            Position::Trailers if line.is_empty() => return Ok(Some(self.end_of_body())),
+            Position::Trailers => {}
             _ => return Err(BAD_CHUNK),
         }
         Ok(None)
@@ -152,7 +152,7 @@ impl Reader {
             .filter(|status| *status >= 100)
             .ok_or(NOT_HTTP)?;
         self.closes = minor == b'0';
-        self.place = Place::Headers;
+        self.place = Position::Headers;
         Ok(())
     }
 
@@ -187,7 +187,7 @@ impl Reader {
         match self.status {
             // 101 would be another protocol; the others announce the real answer.
             100 | 102..=199 => {
-                self.place = Place::StatusLine;
+                self.place = Position::StatusLine;
                 self.is_held |= self.status == 102;
                 self.content_length = None;
                 self.chunked = false;
@@ -202,13 +202,13 @@ impl Reader {
         }
         self.place = match (self.chunked, self.content_length) {
             (true, Some(_)) => return Err(BAD_FRAMING),
-            (true, None) => Place::ChunkSize,
+            (true, None) => Position::ChunkSize,
             (false, Some(length)) if length > LONGEST_BODY => return Err(TOO_LONG),
             (false, Some(0)) => return Ok(Some(self.end_of_body())),
-            (false, Some(length)) => Place::Counted(length),
+            (false, Some(length)) => Position::Counted(length),
             (false, None) => {
                 self.closes = true;
-                Place::UntilClose
+                Position::UntilClose
             }
         };
         Ok(None)
@@ -217,14 +217,14 @@ impl Reader {
     fn take_body(&mut self, left: usize, bytes: &mut &[u8]) -> Result<Option<End>, &'static str> {
         let taken = self.take_json(left, bytes)?;
         let left = left.saturating_sub(taken);
-        self.place = Place::Counted(left);
+        self.place = Position::Counted(left);
         Ok((left == 0).then(|| self.end_of_body()))
     }
 
     fn take_chunk(&mut self, left: usize, bytes: &mut &[u8]) -> Result<Option<End>, &'static str> {
         let taken = self.take_json(left, bytes)?;
         let left = left.saturating_sub(taken);
-        self.place = if left == 0 { Place::ChunkEnd } else { Place::Chunk(left) };
+        self.place = if left == 0 { Position::ChunkEnd } else { Position::Chunk(left) };
         Ok(None)
     }
 
@@ -262,7 +262,7 @@ impl Reader {
             let sum = sum.saturating_mul(16).saturating_add(usize::try_from(digit).unwrap_or(0));
             if sum > LONGEST_BODY { Err(TOO_LONG) } else { Ok(sum) }
         })?;
-        self.place = if size == 0 { Place::Trailers } else { Place::Chunk(size) };
+        self.place = if size == 0 { Position::Trailers } else { Position::Chunk(size) };
         Ok(())
     }
 

@@ -125,12 +125,12 @@ pub enum Survey {
     /// Nothing is missing or changed.
     Intact,
     /// Something is; a repair needs this room.
-    Broken(Room),
+    Broken(RepairSize),
 }
 
 /// What a repair writes at the most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct RepairSize {
     /// Pointers, the final NULL included.
     pub pointers: usize,
     /// Bytes of text.
@@ -203,7 +203,7 @@ impl Guard<'_> {
         if intact && complete && (seen.preload || !wants_library) {
             return Survey::Intact;
         }
-        Survey::Broken(Room {
+        Survey::Broken(RepairSize {
             pointers: pointers.saturating_add(Variable::ALL.len()).saturating_add(3),
             text: (self.os.preload_variable().count_bytes())
                 .saturating_add(self.library.len())

@@ -31,15 +31,15 @@ pub fn parse_v6(text: &[u8]) -> Option<Ipv6Addr> {
     let mut groups = [0u16; GROUPS];
     match gap {
         None => {
-            if read_groups(text, Last::MayBeV4, &mut groups)? != GROUPS {
+            if read_groups(text, LastPart::MayBeV4, &mut groups)? != GROUPS {
                 return None;
             }
         }
         Some(gap) => {
             let (head, tail) = (text.get(..gap)?, text.get(gap.checked_add(2)?..)?);
             let mut behind = [0u16; GROUPS];
-            let before = read_groups(head, Last::IsAGroup, &mut groups)?;
-            let after = read_groups(tail, Last::MayBeV4, &mut behind)?;
+            let before = read_groups(head, LastPart::IsAGroup, &mut groups)?;
+            let after = read_groups(tail, LastPart::MayBeV4, &mut behind)?;
             // The gap stands for one group of zeros at least.
             let start = GROUPS.checked_sub(after).filter(|start| *start > before)?;
             for (to, from) in groups.get_mut(start..)?.iter_mut().zip(behind) {
@@ -52,13 +52,13 @@ pub fn parse_v6(text: &[u8]) -> Option<Ipv6Addr> {
 
 /// What the last part of a run of groups may be.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Last {
+enum LastPart {
     MayBeV4,
     IsAGroup,
 }
 
 /// Reads groups; how many there were.
-fn read_groups(text: &[u8], last: Last, groups: &mut [u16; GROUPS]) -> Option<usize> {
+fn read_groups(text: &[u8], last: LastPart, groups: &mut [u16; GROUPS]) -> Option<usize> {
     if text.is_empty() {
         return Some(0);
     }
@@ -68,7 +68,7 @@ fn read_groups(text: &[u8], last: Last, groups: &mut [u16; GROUPS]) -> Option<us
     while let Some(part) = parts.next() {
         let slot = slots.next()?;
         count = count.checked_add(1)?;
-        if last == Last::MayBeV4 && part.contains(&b'.') && parts.peek().is_none() {
+        if last == LastPart::MayBeV4 && part.contains(&b'.') && parts.peek().is_none() {
             let [a, b, c, d] = parse_v4(part)?.octets();
             *slot = u16::from_be_bytes([a, b]);
             *slots.next()? = u16::from_be_bytes([c, d]);

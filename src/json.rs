@@ -14,13 +14,13 @@ const LONGEST_KEY: usize = 24;
 
 /// Decoded text of which only the beginning is kept.
 #[derive(Debug, Clone, Copy)]
-pub struct Kept<const ROOM: usize> {
+pub struct Prefix<const ROOM: usize> {
     bytes: [u8; ROOM],
     /// Length of the whole text, also of what was not kept.
     length: usize,
 }
 
-impl<const ROOM: usize> Kept<ROOM> {
+impl<const ROOM: usize> Prefix<ROOM> {
     const fn new() -> Self {
         Self { bytes: [0; ROOM], length: 0 }
     }
@@ -47,17 +47,21 @@ pub struct Answer {
     /// Whether the command may run; `None` until it was read.
     allowed: Option<bool>,
     /// Why, in the words of the policy's author.
-    pub message: Kept<200>,
+    pub message: Prefix<200>,
     /// The first of the policies that matched.
-    pub policy: Kept<64>,
+    pub policy: Prefix<64>,
     /// The first of the suggestions: how a person would allow it.
-    pub suggestion: Kept<160>,
+    pub suggestion: Prefix<160>,
 }
 
 impl Answer {
     /// An answer that says nothing.
-    pub const EMPTY: Self =
-        Self { allowed: None, message: Kept::new(), policy: Kept::new(), suggestion: Kept::new() };
+    pub const EMPTY: Self = Self {
+        allowed: None,
+        message: Prefix::new(),
+        policy: Prefix::new(),
+        suggestion: Prefix::new(),
+    };
 }
 
 /// Reads one answer.
@@ -67,9 +71,9 @@ pub struct Reader {
     depth: u8,
     /// One bit for each open bracket, the outermost lowest; set for an object.
     objects: u128,
-    key: Kept<LONGEST_KEY>,
+    key: Prefix<LONGEST_KEY>,
     field: Field,
-    goal: Goal,
+    goal: Destination,
     answer: Answer,
 }
 
@@ -136,7 +140,7 @@ enum Field {
 
 /// Where the string that is being read goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Goal {
+enum Destination {
     TopKey,
     InnerKey,
     Message,
@@ -160,9 +164,9 @@ impl Default for Reader {
             expects: Expects::TopObject,
             depth: 0,
             objects: 0,
-            key: Kept::new(),
+            key: Prefix::new(),
             field: Field::Other,
-            goal: Goal::Nowhere,
+            goal: Destination::Nowhere,
             answer: Answer::EMPTY,
         }
     }
@@ -282,10 +286,10 @@ impl Reader {
     fn begin_key(&mut self) {
         self.expects = Expects::Text(Text::Plain);
         if self.depth == 1 {
-            self.key = Kept::new();
-            self.goal = Goal::TopKey;
+            self.key = Prefix::new();
+            self.goal = Destination::TopKey;
         } else {
-            self.goal = Goal::InnerKey;
+            self.goal = Destination::InnerKey;
         }
     }
 
@@ -298,12 +302,12 @@ impl Reader {
             b'[' => return self.open(false),
             b'"' => {
                 self.goal = match (self.field, self.depth) {
-                    (Field::Message, 1) => Goal::Message,
-                    (Field::Policies, 2) if self.answer.policy.length == 0 => Goal::Policy,
+                    (Field::Message, 1) => Destination::Message,
+                    (Field::Policies, 2) if self.answer.policy.length == 0 => Destination::Policy,
                     (Field::Suggestions, 2) if self.answer.suggestion.length == 0 => {
-                        Goal::Suggestion
+                        Destination::Suggestion
                     }
-                    _ => Goal::Nowhere,
+                    _ => Destination::Nowhere,
                 };
                 Expects::Text(Text::Plain)
             }
@@ -398,22 +402,25 @@ impl Reader {
 
     fn keep(&mut self, text: &[u8]) {
         match self.goal {
-            Goal::TopKey => self.key.push(text),
-            Goal::Message => self.answer.message.push(text),
-            Goal::Policy => self.answer.policy.push(text),
-            Goal::Suggestion => self.answer.suggestion.push(text),
-            Goal::InnerKey | Goal::Nowhere => {}
+            Destination::TopKey => self.key.push(text),
+            Destination::Message => self.answer.message.push(text),
+            Destination::Policy => self.answer.policy.push(text),
+            Destination::Suggestion => self.answer.suggestion.push(text),
+            Destination::InnerKey | Destination::Nowhere => {}
         }
     }
 
     fn end_text(&mut self) -> Result<(), Fault> {
         self.expects = match self.goal {
-            Goal::TopKey => {
+            Destination::TopKey => {
                 self.field = self.field_of_key()?;
                 Expects::Colon
             }
-            Goal::InnerKey => Expects::Colon,
-            Goal::Message | Goal::Policy | Goal::Suggestion | Goal::Nowhere => Expects::CommaOrEnd,
+            Destination::InnerKey => Expects::Colon,
+            Destination::Message
+            | Destination::Policy
+            | Destination::Suggestion
+            | Destination::Nowhere => Expects::CommaOrEnd,
         };
         Ok(())
     }

@@ -76,7 +76,7 @@ impl<'m> Preamble<'m> {
         let body = arena.write(|text| {
             text.push(b"{")?;
             if let Some(ms) = asker.ask_ms {
-                push_patience(text, ms)?;
+                push_ask_ms(text, ms)?;
             }
             text.push(br#""agent":""#)?;
             command::write_text(asker.agent, text)?;
@@ -96,7 +96,7 @@ impl<'m> Preamble<'m> {
 
 /// In a frame of its own: the one who makes a preamble has the largest.
 #[inline(never)]
-fn push_patience(text: &mut Text<'_>, ms: u32) -> Result<(), Full> {
+fn push_ask_ms(text: &mut Text<'_>, ms: u32) -> Result<(), Full> {
     text.push(br#""ask_ms":"#)?;
     text.push(Decimal::new(u64::from(ms)).as_bytes())?;
     text.push(b",")

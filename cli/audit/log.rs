@@ -47,12 +47,12 @@ impl Durability {
 
 /// Entries that are to be written.
 #[derive(Default)]
-pub struct Lines {
+pub struct Batch {
     entries: Vec<Entry>,
     bytes: usize,
 }
 
-impl Lines {
+impl Batch {
     /// Takes all entries out.
     fn take(&mut self) -> Vec<Entry> {
         self.bytes = 0;
@@ -83,18 +83,18 @@ impl Lines {
 /// The audit of one server.
 pub struct Audit {
     durability: Durability,
-    lines: Lines,
-    writer: Place,
+    lines: Batch,
+    writer: WriterState,
 }
 
 /// Where the writer is: a server that goes on in another process has no thread before.
-enum Place {
+enum WriterState {
     Here(Box<Writer>),
-    Thread(SyncSender<Order>, JoinHandle<()>),
+    Thread(SyncSender<Message>, JoinHandle<()>),
     Nowhere,
 }
 
-enum Order {
+enum Message {
     Write(Vec<Entry>),
     Follow,
 }
@@ -107,26 +107,26 @@ impl Audit {
             // What is wrong with it shows when the file is opened.
             let _ = home::make_private_directory(directory);
         }
-        let writer = Place::Here(Box::new(Writer::new(path, Limits::default())));
-        Self { durability, lines: Lines::default(), writer }
+        let writer = WriterState::Here(Box::new(Writer::new(path, Limits::default())));
+        Self { durability, lines: Batch::default(), writer }
     }
 
     /// The file, where it could be opened: a server that goes on in another
     /// process has to keep it.
     pub fn file(&self) -> Option<&File> {
         match &self.writer {
-            Place::Here(writer) => writer.file(),
-            Place::Thread(..) | Place::Nowhere => None,
+            WriterState::Here(writer) => writer.file(),
+            WriterState::Thread(..) | WriterState::Nowhere => None,
         }
     }
 
     /// Where decisions are added; `settle` has to come before their answers are sent.
-    pub fn lines(&mut self) -> &mut Lines {
+    pub fn lines(&mut self) -> &mut Batch {
         &mut self.lines
     }
 
     /// Adds entries that were put together elsewhere.
-    pub fn append(&mut self, lines: Lines) {
+    pub fn append(&mut self, lines: Batch) {
         for entry in lines.entries {
             self.lines.push(entry);
         }
@@ -135,7 +135,7 @@ impl Audit {
     /// Has the lines of answers on the disk before those are sent, where that was asked for.
     pub fn settle(&mut self) {
         if self.durability == Durability::Synced
-            && let Place::Here(writer) = &mut self.writer
+            && let WriterState::Here(writer) = &mut self.writer
         {
             writer.write(self.lines.take());
             writer.sync();
@@ -159,20 +159,20 @@ impl Audit {
         // A thread that was busy may have left some here.
         self.write();
         match &mut self.writer {
-            Place::Here(writer) => writer.follow(),
-            Place::Thread(orders, _) => {
+            WriterState::Here(writer) => writer.follow(),
+            WriterState::Thread(orders, _) => {
                 // One that is busy looks at the file by itself.
-                let _ = orders.try_send(Order::Follow);
+                let _ = orders.try_send(Message::Follow);
             }
-            Place::Nowhere => {}
+            WriterState::Nowhere => {}
         }
     }
 
     /// Starts the thread that writes, which the first entries do otherwise.
     pub fn begin(&mut self) {
         if self.durability == Durability::Soon {
-            self.writer = match std::mem::replace(&mut self.writer, Place::Nowhere) {
-                Place::Here(writer) => start(*writer),
+            self.writer = match std::mem::replace(&mut self.writer, WriterState::Nowhere) {
+                WriterState::Here(writer) => start(*writer),
                 elsewhere => elsewhere,
             };
         }
@@ -189,18 +189,18 @@ impl Audit {
         self.begin();
         let bytes = self.lines.bytes;
         let entries = self.lines.take();
-        let Place::Thread(orders, _) = &self.writer else { return };
-        match orders.try_send(Order::Write(entries)) {
+        let WriterState::Thread(orders, _) = &self.writer else { return };
+        match orders.try_send(Message::Write(entries)) {
             Ok(()) => {}
             Err(TrySendError::Full(order)) if bytes >= AHEAD_BYTES => {
                 let _ = orders.send(order);
             }
-            Err(TrySendError::Full(Order::Write(entries))) => {
-                self.lines = Lines { entries, bytes };
+            Err(TrySendError::Full(Message::Write(entries))) => {
+                self.lines = Batch { entries, bytes };
             }
             Err(_) => {
                 say("the audit's thread ended; the decisions stand, and are not recorded");
-                self.writer = Place::Nowhere;
+                self.writer = WriterState::Nowhere;
             }
         }
     }
@@ -208,9 +208,11 @@ impl Audit {
     /// Has all that was decided written, and waits for it: the server ends.
     pub fn finish(&mut self) {
         self.write();
-        if let Place::Thread(orders, thread) = std::mem::replace(&mut self.writer, Place::Nowhere) {
+        if let WriterState::Thread(orders, thread) =
+            std::mem::replace(&mut self.writer, WriterState::Nowhere)
+        {
             if !self.lines.entries.is_empty() {
-                let _ = orders.send(Order::Write(self.lines.take()));
+                let _ = orders.send(Message::Write(self.lines.take()));
             }
             drop(orders);
             let _ = thread.join();
@@ -218,21 +220,21 @@ impl Audit {
     }
 }
 
-fn start(writer: Writer) -> Place {
+fn start(writer: Writer) -> WriterState {
     let (sender, orders) = sync_channel(ORDERS);
     let work = move || work(writer, &orders);
     match thread::Builder::new().name("audit".into()).spawn(work) {
-        Ok(thread) => Place::Thread(sender, thread),
+        Ok(thread) => WriterState::Thread(sender, thread),
         Err(error) => {
             say(format!(
                 "no thread for the audit: {error}; the decisions stand, and are not recorded"
             ));
-            Place::Nowhere
+            WriterState::Nowhere
         }
     }
 }
 
-fn work(mut writer: Writer, orders: &Receiver<Order>) {
+fn work(mut writer: Writer, orders: &Receiver<Message>) {
     loop {
         let order = if writer.is_behind() {
             orders.recv_timeout(RETRY)
@@ -240,8 +242,8 @@ fn work(mut writer: Writer, orders: &Receiver<Order>) {
             orders.recv().map_err(|_| RecvTimeoutError::Disconnected)
         };
         match order {
-            Ok(Order::Write(entries)) => writer.write(entries),
-            Ok(Order::Follow) => writer.follow(),
+            Ok(Message::Write(entries)) => writer.write(entries),
+            Ok(Message::Follow) => writer.follow(),
             Err(RecvTimeoutError::Timeout) => writer.write_all(),
             Err(RecvTimeoutError::Disconnected) => return writer.write_all(),
         }

@@ -14,7 +14,7 @@ mod verify;
 mod writer;
 
 pub use event::Event;
-pub use log::{Audit, DELAY, Durability, Lines};
+pub use log::{Audit, Batch, DELAY, Durability};
 pub use mask::{mask, prepare};
 pub use read::{Follower, Trail, place};
 pub use record::Record;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::log::{Choice, Rows};
+use super::log::{Filter, Rows};
 use crate::audit::{Event, Trail, place, verify};
 use crate::failure::{Failure, say};
 use crate::output;
@@ -40,7 +40,7 @@ enum Action {
     /// Count decisions, by policy, session and program
     Stats {
         #[command(flatten)]
-        choice: Choice,
+        choice: Filter,
         #[command(flatten)]
         source: Source,
     },
@@ -49,7 +49,7 @@ enum Action {
         /// The text
         text: String,
         #[command(flatten)]
-        choice: Choice,
+        choice: Filter,
         #[command(flatten)]
         source: Source,
     },
@@ -120,7 +120,7 @@ fn several(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-fn search(text: &str, choice: &Choice, source: &Source) -> Result<bool, Failure> {
+fn search(text: &str, choice: &Filter, source: &Source) -> Result<bool, Failure> {
     let text = text.to_lowercase();
     let has = |field: &str| field.to_lowercase().contains(&text);
     let events = source.trail()?.last(usize::MAX, |event| {
@@ -205,7 +205,7 @@ fn program(command: &str) -> &str {
     word.rsplit('/').next().unwrap_or(word)
 }
 
-fn count(choice: &Choice, source: &Source) -> Result<(), Failure> {
+fn count(choice: &Filter, source: &Source) -> Result<(), Failure> {
     let mut stats = Stats::default();
     source.trail()?.each(|event| {
         if event.is_decision() && choice.wants(&event) {

@@ -20,7 +20,7 @@ const SPELLINGS: usize = 12;
 struct Explained<'a> {
     #[serde(flatten)]
     verdict: Report<'a>,
-    parts: Vec<Told<'a>>,
+    parts: Vec<CommandReport<'a>>,
     reads: Vec<&'a str>,
     writes: Vec<&'a str>,
     deletes: Vec<&'a str>,
@@ -30,7 +30,7 @@ struct Explained<'a> {
 }
 
 #[derive(Serialize)]
-struct Told<'a> {
+struct CommandReport<'a> {
     depth: usize,
     what: &'static str,
     spellings: &'a [String],
@@ -48,7 +48,7 @@ pub fn run(question: &Question) -> Result<(), Failure> {
     if question.json {
         let told = |part| {
             let Part { depth, what, spellings }: &Part = part;
-            Told { depth: *depth, what: word(*what), spellings }
+            CommandReport { depth: *depth, what: word(*what), spellings }
         };
         return output::json(&Explained {
             verdict: asked.report(&decision),

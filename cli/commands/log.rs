@@ -42,7 +42,7 @@ pub struct Arguments {
     #[arg(long, short, conflicts_with = "tree")]
     follow: bool,
     #[command(flatten)]
-    choice: Choice,
+    choice: Filter,
     /// The last N [default: 50]
     #[arg(long, short = 'n', value_name = "N")]
     lines: Option<usize>,
@@ -59,7 +59,7 @@ pub struct Arguments {
 
 /// Which records are wanted.
 #[derive(Debug, Args)]
-pub struct Choice {
+pub struct Filter {
     /// Only what was refused, or would have been
     #[arg(long)]
     denied: bool,
@@ -71,7 +71,7 @@ pub struct Choice {
     since: Option<SystemTime>,
 }
 
-impl Choice {
+impl Filter {
     /// Whether a record is wanted.
     pub fn wants(&self, event: &Event) -> bool {
         (!self.denied || event.decision.action == "deny" || event.decision.action == "ask")

@@ -26,12 +26,12 @@ use crate::mode::Mode;
 use crate::policy_file::InForce;
 use crate::program::coverage_of;
 use crate::project_policy;
-use crate::relay::{self, Order, Proxy, Remote};
+use crate::relay::{self, Proxy, RelayOptions, Remote};
 use crate::run::environment::{Guard, URL, variable};
 use crate::run::inherited;
 use crate::run::own_server::Access;
 #[cfg(target_os = "linux")]
-use crate::run::seal::{self, Asking, Judge, Manner, Plan};
+use crate::run::seal::{self, Judge, Manner, Plan, PolicyClient};
 use crate::run::sealing::{self, Seal, Sealing};
 use crate::run::{daemons, default_server, embedded};
 #[cfg(target_os = "linux")]
@@ -96,7 +96,7 @@ pub struct Arguments {
 
     /// How a refusal looks to the program that wanted to start another
     #[arg(long, value_enum, default_value = "shell", help_heading = "Verdicts")]
-    refusal: Look,
+    refusal: RefusalStyle,
 
     #[arg(
         long,
@@ -188,7 +188,7 @@ pub struct Arguments {
 
 /// How a refusal looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Look {
+enum RefusalStyle {
     /// The function fails with EPERM
     Errno,
     /// A shell's line (`sh -c LINE`, `system`, `popen`) is a command that says why on its stderr and
@@ -198,12 +198,12 @@ enum Look {
     Message,
 }
 
-impl From<Look> for Refusal {
-    fn from(look: Look) -> Self {
+impl From<RefusalStyle> for Refusal {
+    fn from(look: RefusalStyle) -> Self {
         match look {
-            Look::Errno => Self::Errno,
-            Look::Shell => Self::Shell,
-            Look::Message => Self::Message,
+            RefusalStyle::Errno => Self::Errno,
+            RefusalStyle::Shell => Self::Shell,
+            RefusalStyle::Message => Self::Message,
         }
     }
 }
@@ -229,10 +229,10 @@ pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
         Server::unasked(library)?
     } else {
         match external(arguments, &home)? {
-            Some(Named::Spoken(endpoint)) => {
+            Some(ExistingServer::Spoken(endpoint)) => {
                 Server::external(&endpoint, arguments, consequence, &home, library)?
             }
-            Some(Named::Relayed(remote)) => {
+            Some(ExistingServer::Relayed(remote)) => {
                 Server::relayed(*remote, arguments, consequence, &home, &library)?
             }
             None => Server::embedded(arguments, &home, &library, sealing.is_some())?,
@@ -278,7 +278,7 @@ fn run_sealed(
             let audit = Audit::open(&own.audit, own.durability);
             InProcess::new(arguments.mode, own.policies.clone(), audit, &own.home)
         });
-        Ok(Arc::new(Asking::new(seal::Order {
+        Ok(Arc::new(PolicyClient::new(seal::ClientOptions {
             url: server.url.as_deref().unwrap_or_default(),
             address: server.address,
             token: server.token.as_ref(),
@@ -287,7 +287,7 @@ fn run_sealed(
             in_process: in_process.transpose()?,
             enforces: arguments.mode == Mode::Enforce,
             manner: Manner::new(arguments.refusal.into(), crate::run::environment::is_silent()),
-            timeout: relay::whole_patience(),
+            timeout: relay::check_timeout(),
             ask_ms: arguments.ask.map(|seconds| seconds * 1000),
         })?))
     };
@@ -326,14 +326,14 @@ fn check_takes_library(program: &OsStr) -> Result<(), Failure> {
 }
 
 /// A server that is there already.
-enum Named {
+enum ExistingServer {
     /// The library asks it itself.
     Spoken(Endpoint),
     /// A relay asks it.
     Relayed(Box<Remote>),
 }
 
-impl Named {
+impl ExistingServer {
     fn parse(url: &str) -> Result<Self, Failure> {
         if Remote::is_named_by(url) {
             Remote::parse(url).map(|remote| Self::Relayed(Box::new(remote)))
@@ -429,7 +429,7 @@ impl Server {
         library: &Path,
     ) -> Result<Self, Failure> {
         let inherited = std::env::var_os(CA).filter(|file| !file.is_empty()).map(PathBuf::from);
-        let order = Order {
+        let order = RelayOptions {
             remote,
             token: named_token(arguments)?,
             ca: arguments.ca.as_deref().or(inherited.as_deref()),
@@ -454,9 +454,9 @@ fn consequence(arguments: &Arguments, is_sealed: bool) -> &'static str {
 }
 
 /// The server that is there already, if one is to be used.
-fn external(arguments: &Arguments, home: &Home) -> Result<Option<Named>, Failure> {
+fn external(arguments: &Arguments, home: &Home) -> Result<Option<ExistingServer>, Failure> {
     let named = named_server(arguments, home)?;
-    let has_tls = matches!(named, Some(Named::Relayed(_)));
+    let has_tls = matches!(named, Some(ExistingServer::Relayed(_)));
     if !has_tls && (arguments.ca.is_some() || arguments.proxy.is_some()) {
         return Err(Failure::usage(
             "--ca and --proxy are for an https:// server: name it with --url or RAMPART_URL",
@@ -465,21 +465,21 @@ fn external(arguments: &Arguments, home: &Home) -> Result<Option<Named>, Failure
     Ok(named)
 }
 
-fn named_server(arguments: &Arguments, home: &Home) -> Result<Option<Named>, Failure> {
+fn named_server(arguments: &Arguments, home: &Home) -> Result<Option<ExistingServer>, Failure> {
     if arguments.policy.is_some() || arguments.audit_sync {
         return Ok(None);
     }
     if let Some(port) = arguments.port {
-        return Ok(Some(Named::Spoken(Endpoint::local(port))));
+        return Ok(Some(ExistingServer::Spoken(Endpoint::local(port))));
     }
     if let Some(url) = &arguments.url {
-        return Named::parse(url).map(Some);
+        return ExistingServer::parse(url).map(Some);
     }
     if let Some(url) = variable(URL)? {
-        return Named::parse(&url).map(Some);
+        return ExistingServer::parse(&url).map(Some);
     }
     match default_server::find(home) {
-        Some(server) => Ok(Some(Named::Spoken(server))),
+        Some(server) => Ok(Some(ExistingServer::Spoken(server))),
         None if arguments.token.is_some() => Err(Failure::usage(
             "--token is for a server that is there, and none of yours answers: name it with --url \
              or --port; nothing was run",

@@ -11,7 +11,7 @@ use crate::output;
 use crate::policy_edit::{Effect, Written, remove, written};
 use crate::policy_file::compile;
 use crate::rule_file::RuleFile;
-use crate::rule_plan::{Plan, Wish, quoted};
+use crate::rule_plan::{Plan, RuleRequest, quoted};
 use crate::run::environment::is_guarded;
 use crate::terminal::{Screen, harmless};
 
@@ -143,7 +143,7 @@ fn add(effect: Effect, rule: &Rule, message: Option<&str>) -> Result<(), Failure
     if !rule.dry_run {
         refuse_guarded(effect.command())?;
     }
-    let wish = Wish {
+    let wish = RuleRequest {
         effect,
         pattern: rule.pattern.clone(),
         message: message.map(str::to_owned),

@@ -41,12 +41,12 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Report {
     server: Option<String>,
-    runs: Vec<Told>,
+    runs: Vec<RunReport>,
 }
 
 /// A run that is under way.
 #[derive(Debug, Serialize)]
-pub struct Told {
+pub struct RunReport {
     agent: String,
     session: String,
     mode: String,
@@ -66,10 +66,10 @@ pub struct Told {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut counts = count()?;
     let told = runs().into_iter().map(|run| {
-        let told = Told::of(run);
+        let told = RunReport::of(run);
         let counted = counts.remove(&(told.agent.clone(), told.session.clone()));
         let (asked, denied, unchecked) = counted.unwrap_or_default();
-        Told { asked, denied, unchecked, ..told }
+        RunReport { asked, denied, unchecked, ..told }
     });
     let report = Report {
         runs: told.collect(),
@@ -78,7 +78,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json { output::json(&report) } else { output::text(&text(&report)).map(drop) }
 }
 
-impl Told {
+impl RunReport {
     /// A run, and what its server says; nothing is counted yet.
     pub fn of(run: Run) -> Self {
         // What the library does where nothing is named.

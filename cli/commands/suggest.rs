@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use rampart_policy::{Call, PolicySet};
 
-use super::log::Choice;
+use super::log::Filter;
 use crate::audit::{Event, Trail, place};
 use crate::command_line::literal;
 use crate::failure::{Failure, say};
@@ -37,7 +37,7 @@ const SHOWN: usize = 4;
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
-    choice: Choice,
+    choice: Filter,
     /// The audit [default: ~/.rampart/audit.jsonl]; a directory is one of the Go command's
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
@@ -50,7 +50,7 @@ pub struct Init {
     #[arg(long, value_name = "FILE", required = true, num_args = 0..=1)]
     from_audit: Vec<PathBuf>,
     #[command(flatten)]
-    choice: Choice,
+    choice: Filter,
 }
 
 /// Writes the policy.
@@ -63,7 +63,7 @@ pub fn init(arguments: &Init) -> Result<(), Failure> {
 
 /// A command that was asked about, once or often.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Asked {
+struct Candidate {
     command: String,
     times: usize,
     /// When it was asked about last.
@@ -76,7 +76,7 @@ struct Asked {
 #[derive(Debug, PartialEq, Eq)]
 struct Suggestion<'a> {
     pattern: String,
-    rests_on: Vec<&'a Asked>,
+    rests_on: Vec<&'a Candidate>,
 }
 
 /// Writes the policy.
@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     suggest(arguments.audit.as_deref(), &arguments.choice)
 }
 
-fn suggest(audit: Option<&Path>, choice: &Choice) -> Result<(), Failure> {
+fn suggest(audit: Option<&Path>, choice: &Filter) -> Result<(), Failure> {
     let path = place(audit)?;
     let mut asked = BTreeMap::new();
     let mut order = Vec::new();
@@ -99,7 +99,7 @@ fn suggest(audit: Option<&Path>, choice: &Choice) -> Result<(), Failure> {
     if order.is_empty() {
         say(format!("nothing of that kind is recorded in {}", path.display()));
     }
-    let asked: Vec<Asked> = order.iter().filter_map(|command| asked.remove(command)).collect();
+    let asked: Vec<Candidate> = order.iter().filter_map(|command| asked.remove(command)).collect();
     let count: usize = asked.iter().map(|each| each.times).sum();
     let head = format!(
         "# What was asked {count} times, as {} says. Read it before you use it.\n",
@@ -108,11 +108,11 @@ fn suggest(audit: Option<&Path>, choice: &Choice) -> Result<(), Failure> {
     output::text(&(head + &policy(&asked))).map(drop)
 }
 
-fn note(event: &Event, asked: &mut BTreeMap<String, Asked>, order: &mut Vec<String>) {
+fn note(event: &Event, asked: &mut BTreeMap<String, Candidate>, order: &mut Vec<String>) {
     let command = event.command();
     let entry = asked.entry(command.to_owned()).or_insert_with(|| {
         order.push(command.to_owned());
-        Asked { command: command.to_owned(), times: 0, last: String::new(), doubt: None }
+        Candidate { command: command.to_owned(), times: 0, last: String::new(), doubt: None }
     });
     entry.times += 1;
     event.timestamp.clone_into(&mut entry.last);
@@ -129,8 +129,8 @@ fn note(event: &Event, asked: &mut BTreeMap<String, Asked>, order: &mut Vec<Stri
     };
 }
 
-fn policy(asked: &[Asked]) -> String {
-    let (doubtful, sure): (Vec<&Asked>, Vec<&Asked>) =
+fn policy(asked: &[Candidate]) -> String {
+    let (doubtful, sure): (Vec<&Candidate>, Vec<&Candidate>) =
         asked.iter().partition(|each| each.doubt.is_some());
     let mut text = String::from("version: \"1\"\ndefault_action: deny\npolicies:\n");
     if !sure.is_empty() {
@@ -163,13 +163,13 @@ fn rule(pattern: &str) -> String {
     format!("      - action: allow\n        when: {{command_matches: [{pattern}]}}")
 }
 
-fn told(Asked { command, times, last, .. }: &Asked) -> String {
+fn told(Candidate { command, times, last, .. }: &Candidate) -> String {
     let times = if *times == 1 { "once".to_owned() } else { format!("{times} times") };
     format!("{times}, last {last}: {}", harmless(command))
 }
 
 /// Stars where they may be, the biggest groups first; the rest word for word, in their order.
-fn suggestions<'a>(asked: &[&'a Asked]) -> Vec<Suggestion<'a>> {
+fn suggestions<'a>(asked: &[&'a Candidate]) -> Vec<Suggestion<'a>> {
     let mut groups: BTreeMap<(Vec<&str>, usize), Vec<usize>> = BTreeMap::new();
     for (number, each) in asked.iter().enumerate().filter(|(_, each)| is_plain(&each.command)) {
         let words: Vec<&str> = each.command.split(' ').collect();
@@ -270,10 +270,10 @@ fn allows(pattern: &str, command: &str) -> bool {
 mod tests {
     use rampart_policy::{Call, PolicySet};
 
-    use super::{Asked, policy, suggestions};
+    use super::{Candidate, policy, suggestions};
 
-    fn asked(commands: &[&str]) -> Vec<Asked> {
-        let one = |command: &&str| Asked {
+    fn asked(commands: &[&str]) -> Vec<Candidate> {
+        let one = |command: &&str| Candidate {
             command: (*command).to_owned(),
             times: 1,
             last: "2026-01-31T12:00:00Z".into(),

@@ -125,7 +125,7 @@ impl Question {
     ///
     /// # Errors
     /// The policy is not usable.
-    pub fn ask(&self) -> Result<Asked<'_>, Failure> {
+    pub fn ask(&self) -> Result<Subject<'_>, Failure> {
         let home = Home::locate()?;
         let mut policy = InForce::load(self.policy.as_deref(), &home)?;
         let command = self.line.clone().unwrap_or_else(|| command_line(&self.words));
@@ -137,12 +137,12 @@ impl Question {
             policy.policies = project_policy::restrict(policy.policies, Path::new(here), &home);
         }
         let origin = policy.origin.to_string();
-        Ok(Asked { question: self, policy, origin, command, cwd, coverage })
+        Ok(Subject { question: self, policy, origin, command, cwd, coverage })
     }
 }
 
 /// A command before a policy.
-pub struct Asked<'q> {
+pub struct Subject<'q> {
     question: &'q Question,
     policy: InForce,
     origin: String,
@@ -151,7 +151,7 @@ pub struct Asked<'q> {
     coverage: Option<&'q str>,
 }
 
-impl Asked<'_> {
+impl Subject<'_> {
     /// The command, as the policy is asked about it.
     pub fn call(&self) -> Call<'_> {
         Call {
@@ -244,7 +244,7 @@ pub fn run_file(file: &Path) -> Result<bool, Failure> {
 }
 
 /// The verdict, for a person to read.
-pub fn told(asked: &Asked<'_>, decision: &Decision) -> String {
+pub fn told(asked: &Subject<'_>, decision: &Decision) -> String {
     let mut text = format!("{}: {}\n", verdict_name(decision.action), asked.command);
     let mut row = |name: &str, value: &str| {
         if !value.is_empty() {

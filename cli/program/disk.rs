@@ -21,12 +21,12 @@ pub struct Disk {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     pub path: PathBuf,
-    pub what: What,
+    pub what: FileKind,
 }
 
 /// What such a file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
+pub enum FileKind {
     Program(Coverage),
     /// With the line that names its interpreter.
     Script(String),
@@ -65,12 +65,12 @@ impl Files for Disk {
 
     fn saw(&mut self, seen: Seen<'_>) {
         let what = match seen.kind {
-            Kind::Program(coverage) => What::Program(coverage),
+            Kind::Program(coverage) => FileKind::Program(coverage),
             Kind::Script(interpreter) => {
                 let line = [interpreter.path, b" ", interpreter.argument].concat();
-                What::Script(String::from_utf8_lossy(line.trim_ascii()).into_owned())
+                FileKind::Script(String::from_utf8_lossy(line.trim_ascii()).into_owned())
             }
-            Kind::Unknown => What::Unknown,
+            Kind::Unknown => FileKind::Unknown,
         };
         let path = PathBuf::from(OsStr::from_bytes(seen.path.to_bytes()));
         self.steps.push(Step { path, what });

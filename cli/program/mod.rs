@@ -14,10 +14,10 @@ use rampart_core::host::{Host, Os};
 use crate::failure::Failure;
 use disk::Disk;
 
-pub use disk::{Step, What};
+pub use disk::{FileKind, Step};
 
 /// What was found out about a program.
-pub struct Seen {
+pub struct Inspection {
     /// How much the guard will see of it, where that is known.
     pub coverage: Option<Coverage>,
     /// The files on the way to what runs in the end.
@@ -55,12 +55,12 @@ pub fn find(name: &OsStr) -> Result<PathBuf, Failure> {
 ///
 /// # Errors
 /// It cannot be read.
-pub fn look(path: &Path) -> io::Result<Seen> {
+pub fn look(path: &Path) -> io::Result<Inspection> {
     let mut disk = Disk::default();
     let path = CString::new(path.as_os_str().as_bytes())?;
     let search = std::env::var_os("PATH").unwrap_or_default();
     // On macOS what `env` starts is not followed, for the system protects `env` itself.
     let around_env = (Os::HERE == Os::Linux).then(|| search.as_bytes());
     let coverage = follow(&mut disk, Host::HERE, &path, around_env)?;
-    Ok(Seen { coverage, steps: disk.steps })
+    Ok(Inspection { coverage, steps: disk.steps })
 }

@@ -50,7 +50,7 @@ impl Connection {
 type Held = Arc<Notify>;
 
 /// What has become of a question that may be held.
-pub enum Told {
+pub enum HeldReply {
     AtOnce(Answer),
     /// The server has said that it holds it. What fails then is no server that cannot be reached.
     Held(Result<Answer, Fault>),
@@ -62,7 +62,7 @@ pub struct Client {
     connector: Connector,
     authorization: Option<HeaderValue>,
     /// For one question, whatever it takes.
-    patience: Duration,
+    timeout_after: Duration,
     turns: Semaphore,
     /// The one that was used last is at the end.
     kept: Mutex<Vec<Connection>>,
@@ -73,13 +73,13 @@ impl Client {
         remote: Remote,
         connector: Connector,
         authorization: Option<HeaderValue>,
-        patience: Duration,
+        timeout_after: Duration,
     ) -> Self {
         Self {
             remote,
             connector,
             authorization,
-            patience,
+            timeout_after,
             turns: Semaphore::new(CONNECTIONS),
             kept: Mutex::default(),
         }
@@ -98,7 +98,7 @@ impl Client {
         &self,
         work: impl Future<Output = Result<Done, Fault>>,
     ) -> Result<Done, Fault> {
-        timeout(self.patience, work).await.unwrap_or_else(|_| {
+        timeout(self.timeout_after, work).await.unwrap_or_else(|_| {
             // Perhaps the network has changed, and all kept connections are dead.
             self.forget_kept();
             Err(Fault::Late)
@@ -122,12 +122,12 @@ impl Client {
     /// # Errors
     /// As [`Client::in_time`] before the server says so. Inside: what becomes of a question that it
     /// holds.
-    pub async fn ask_patiently(
+    pub async fn ask_and_wait(
         &self,
         body: Bytes,
         longest: Duration,
         meanwhile: impl Future<Output = ()>,
-    ) -> Result<Told, Fault> {
+    ) -> Result<HeldReply, Fault> {
         let held = Held::default();
         let asking = self.exchange(Endpoint::Preflight, body, &held);
         tokio::pin!(asking);
@@ -142,16 +142,16 @@ impl Client {
             Ok(told)
         });
         if let Some(answer) = told.await? {
-            return Ok(Told::AtOnce(answer));
+            return Ok(HeldReply::AtOnce(answer));
         }
-        let answer = timeout(longest + self.patience, async {
+        let answer = timeout(longest + self.timeout_after, async {
             tokio::select! {
                 biased;
                 answer = asking => answer,
                 () = meanwhile => Err(Fault::Late),
             }
         });
-        Ok(Told::Held(answer.await.unwrap_or(Err(Fault::Late))))
+        Ok(HeldReply::Held(answer.await.unwrap_or(Err(Fault::Late))))
     }
 
     async fn exchange(

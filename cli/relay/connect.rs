@@ -27,12 +27,12 @@ pub struct Connector {
     tls: TlsConnector,
     /// What all addresses of a host together get, in equal parts: one that is dead
     /// must not take the time of the next.
-    patience: Duration,
+    timeout_after: Duration,
 }
 
 impl Connector {
-    pub fn new(tls: Arc<ClientConfig>, proxy: Option<Proxy>, patience: Duration) -> Self {
-        Self { proxy, tls: TlsConnector::from(tls), patience }
+    pub fn new(tls: Arc<ClientConfig>, proxy: Option<Proxy>, timeout_after: Duration) -> Self {
+        Self { proxy, tls: TlsConnector::from(tls), timeout_after }
     }
 
     /// Opens a connection to the server.
@@ -59,7 +59,7 @@ impl Connector {
     async fn open(&self, host: &str, port: u16) -> Result<TcpStream, Fault> {
         let fault = |error: io::Error| Fault::of(&error);
         let addresses: Vec<_> = lookup_host((host, port)).await.map_err(fault)?.collect();
-        let share = self.patience / u32::try_from(addresses.len()).unwrap_or(1).max(1);
+        let share = self.timeout_after / u32::try_from(addresses.len()).unwrap_or(1).max(1);
         let mut last = Fault::Unreachable(format!("{host} has no address"));
         for address in addresses {
             match timeout(share, TcpStream::connect(address)).await {

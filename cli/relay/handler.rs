@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::client::{Client, Told};
+use super::client::{Client, HeldReply};
 use super::fault::Fault;
 use crate::audit::Audit;
 use crate::mode::Mode;
 use crate::server::{
-    Answer, ApprovalQueue, Asked, Asker, Endpoint, Handler, Hold, OnBehalf, OwnProcess, Place,
-    Question, Server, verdict_name,
+    AdmittedRequest, Answer, ApprovalQueue, Asker, Endpoint, Handler, Hold, InFlight, OnBehalf,
+    OwnProcess, Question, Server, verdict_name,
 };
 
 /// So many questions are held by the server at once, each on a connection of its own; more are put
@@ -46,7 +46,7 @@ pub struct Relay {
 }
 
 impl Handler for Rc<Relay> {
-    async fn answer(&self, asked: Asked) -> Answer {
+    async fn answer(&self, asked: AdmittedRequest) -> Answer {
         match asked.endpoint {
             Endpoint::Approvals | Endpoint::Resolve => self.approval_queue.hear(&asked),
             Endpoint::Preflight => self.preflight(asked.body, &asked.asker).await,
@@ -90,27 +90,27 @@ impl Relay {
             return refused(&message);
         }
         let most = MOST_HELD.min(self.approval_queue.places() / 2);
-        let patience = patience(&body).filter(|_| self.audit.is_some() && self.held.get() < most);
-        let Some(patience) = patience else {
-            return self.pass_on(Endpoint::Preflight, without_patience(body)).await;
+        let ask_time = ask_time(&body).filter(|_| self.audit.is_some() && self.held.get() < most);
+        let Some(ask_time) = ask_time else {
+            return self.pass_on(Endpoint::Preflight, without_ask_time(body)).await;
         };
         // Only to know who asks: it is judged there.
         let Ok(question) = Question::read(&body) else {
             return self.pass_on(Endpoint::Preflight, body).await;
         };
         let meanwhile = self.wait(&question, asker);
-        match self.client.ask_patiently(body.clone(), patience, meanwhile).await {
-            Ok(Told::AtOnce(answer)) => self.finish(answer, &question, asker).await,
-            Ok(Told::Held(Ok(answer))) => answer,
+        match self.client.ask_and_wait(body.clone(), ask_time, meanwhile).await {
+            Ok(HeldReply::AtOnce(answer)) => self.finish(answer, &question, asker).await,
+            Ok(HeldReply::Held(Ok(answer))) => answer,
             // Whoever was told to wait is not told that nobody was reached.
-            Ok(Told::Held(Err(fault))) => refused(&fault.reason()),
+            Ok(HeldReply::Held(Err(fault))) => refused(&fault.reason()),
             Err(fault) => unanswered(Endpoint::Preflight, &fault),
         }
     }
 
     /// Has who asks wait for the server, until it is gone.
     async fn wait(&self, question: &Question<'_>, asker: &Asker) {
-        let _held = Place::take(&self.held);
+        let _held = InFlight::take(&self.held);
         let hold = OnBehalf { hold: asker.clone(), process: question.pid };
         if !hold.say_held().await {
             return;
@@ -158,11 +158,11 @@ impl Relay {
 }
 
 /// How the library says that it waits for a person: it stands first.
-const PATIENCE: &[u8] = br#"{"ask_ms":"#;
+const ASK_MS: &[u8] = br#"{"ask_ms":"#;
 
 /// For how long it waits.
-fn patience(body: &[u8]) -> Option<Duration> {
-    let rest = body.strip_prefix(PATIENCE)?;
+fn ask_time(body: &[u8]) -> Option<Duration> {
+    let rest = body.strip_prefix(ASK_MS)?;
     let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
     let ms = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
     (ms > 0).then(|| Duration::from_millis(ms))
@@ -170,9 +170,9 @@ fn patience(body: &[u8]) -> Option<Duration> {
 
 /// What the library asks, without its word that it waits for a person: the answer is to come in
 /// time for a run that does not.
-fn without_patience(body: Bytes) -> Bytes {
+fn without_ask_time(body: Bytes) -> Bytes {
     let comma = |rest: &[u8]| rest.iter().position(|byte| *byte == b',').map(|at| at + 1);
-    match body.strip_prefix(PATIENCE).and_then(|rest| rest.get(comma(rest)?..)) {
+    match body.strip_prefix(ASK_MS).and_then(|rest| rest.get(comma(rest)?..)) {
         Some(rest) => [b"{", rest].concat().into(),
         None => body,
     }
@@ -180,7 +180,7 @@ fn without_patience(body: Bytes) -> Bytes {
 
 /// An answer by which a person would have to approve.
 #[derive(Deserialize)]
-struct Asks {
+struct AskAnswer {
     allowed: bool,
     #[serde(default)]
     decision: Option<String>,
@@ -191,8 +191,8 @@ struct Asks {
 }
 
 /// Whether that is what an answer says. One that is none is for the library to judge.
-fn asks(answer: &Answer) -> Option<Asks> {
-    let told: Asks = serde_json::from_slice(&answer.body).ok()?;
+fn asks(answer: &Answer) -> Option<AskAnswer> {
+    let told: AskAnswer = serde_json::from_slice(&answer.body).ok()?;
     let word = told.decision.as_deref().unwrap_or_default();
     let asks = matches!(word, "ask" | "require_approval");
     (answer.status == StatusCode::OK && !told.allowed && asks).then_some(told)

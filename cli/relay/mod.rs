@@ -44,7 +44,7 @@ const LONGEST_MARGIN: Duration = Duration::from_millis(200);
 const TRIAL_TIME: Duration = Duration::from_secs(2);
 
 /// What a relay is told.
-pub struct Order<'o> {
+pub struct RelayOptions<'o> {
     pub remote: Remote,
     /// The server's token.
     pub token: Option<Token>,
@@ -63,14 +63,14 @@ pub struct Order<'o> {
 /// # Errors
 /// The CAs cannot be read, the server's name has no address, or as
 /// [`own_server::start`].
-pub fn start(order: Order<'_>, home: &Home, library: &Path) -> Result<Access, Failure> {
-    let Order { remote, token, ca, proxy, consequence, waits } = order;
+pub fn start(order: RelayOptions<'_>, home: &Home, library: &Path) -> Result<Access, Failure> {
+    let RelayOptions { remote, token, ca, proxy, consequence, waits } = order;
     let tls = trust::client(ca)?;
     check_name(&remote, proxy.as_ref())?;
     let authorization = token.as_ref().map(authorization).transpose()?;
-    let patience = patience();
-    let connector = Connector::new(tls, proxy, patience);
-    let client = Client::new(remote, connector, authorization, patience);
+    let request_timeout = request_timeout();
+    let connector = Connector::new(tls, proxy, request_timeout);
+    let client = Client::new(remote, connector, authorization, request_timeout);
     let audit = waits.then(|| Audit::open(&home.audit(), Durability::Soon));
     let file = audit.as_ref().and_then(Audit::file).map(AsRawFd::as_raw_fd);
     let reserved = client::CONNECTIONS + if waits { handler::MOST_HELD } else { 0 };
@@ -122,13 +122,13 @@ fn authorization(token: &Token) -> Result<HeaderValue, Failure> {
 }
 
 /// How long a question may take, for the library to have the answer in time.
-fn patience() -> Duration {
-    let timeout = whole_patience();
+fn request_timeout() -> Duration {
+    let timeout = check_timeout();
     timeout.saturating_sub((timeout / 10).min(LONGEST_MARGIN))
 }
 
 /// How long the library waits for an answer.
-pub fn whole_patience() -> Duration {
+pub fn check_timeout() -> Duration {
     let variable = Variable::TimeoutMs;
     let value = std::env::var_os(&*variable.name().to_string_lossy());
     let value = value.as_deref().map(std::os::unix::ffi::OsStrExt::as_bytes);

@@ -109,14 +109,14 @@ fn named(word: &str) -> Result<Seal, Failure> {
 /// Why it could not, for a person.
 #[cfg(target_os = "linux")]
 pub fn try_out() -> Result<Sealing, String> {
-    use crate::run::seal::{Cost, probe};
+    use crate::run::seal::{Requirement, probe};
 
     let cost = probe()?;
     let mut random = [0; 2];
     getrandom::fill(&mut random).map_err(|error| error.to_string())?;
     // An error number that the kernel itself never gives.
     let mark = MARKS.start() + u16::from_ne_bytes(random) % (MARKS.end() - MARKS.start());
-    Ok(Sealing { no_new_privs: cost == Cost::NoNewPrivs, mark })
+    Ok(Sealing { no_new_privs: cost == Requirement::NoNewPrivs, mark })
 }
 
 /// How a run could be sealed here.

@@ -123,17 +123,17 @@ mod tests {
     use tokio::time::sleep;
 
     use super::{Handler, Listener, Server, runtime};
-    use crate::server::answer::{Answer, Asked};
+    use crate::server::answer::{AdmittedRequest, Answer};
     use crate::token::Token;
 
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const TIMEOUT: Duration = Duration::from_secs(20);
     const SLOW: Duration = Duration::from_millis(300);
 
     /// Fails on one question and takes its time for another.
     struct Faulty;
 
     impl Handler for Faulty {
-        async fn answer(&self, asked: Asked) -> Answer {
+        async fn answer(&self, asked: AdmittedRequest) -> Answer {
             match &*asked.body {
                 b"fail" => panic!("a fault of the handler"),
                 b"late" => {
@@ -149,7 +149,7 @@ mod tests {
 
     fn client(socket: &Path) -> UnixStream {
         let stream = UnixStream::connect(socket).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream
     }
 

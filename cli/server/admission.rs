@@ -11,7 +11,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, Version};
 
 use super::answer::{
-    Asked, BAD_BODY, BAD_CODING, BAD_EXPECTATION, Endpoint, Handler, MUST_GET, MUST_POST,
+    AdmittedRequest, BAD_BODY, BAD_CODING, BAD_EXPECTATION, Endpoint, Handler, MUST_GET, MUST_POST,
     NO_LENGTH, NO_TOKEN, NOT_FOUND, Refusal, TOO_LARGE, TOO_MANY, TOO_MANY_FIELDS,
 };
 use super::asker::Asker;
@@ -66,7 +66,7 @@ impl<H: Handler> Admission<H> {
         let (head, body) = request.into_parts();
         let endpoint = self.route(&head.method, head.uri.path(), &head.headers)?;
         check_framing(&head.method, &head.headers)?;
-        let mut whole = Whole { budget: &self.budget, charged: 0, bytes: Vec::new() };
+        let mut whole = BodyBuffer { budget: &self.budget, charged: 0, bytes: Vec::new() };
         let body = whole.read(body).await?;
         visit.enter(Phase::Answering);
         if let (Endpoint::Preflight, Some(process)) = (endpoint, asker.peer.pid) {
@@ -76,7 +76,7 @@ impl<H: Handler> Admission<H> {
             Endpoint::Resolve => subject(head.uri.path()).unwrap_or_default().to_owned(),
             _ => String::new(),
         };
-        let request = Asked { endpoint, subject, body, asker: asker.clone() };
+        let request = AdmittedRequest { endpoint, subject, body, asker: asker.clone() };
         Ok(self.handler.answer(request).await.into_response())
     }
 
@@ -137,13 +137,13 @@ fn check_framing(method: &Method, fields: &HeaderMap) -> Result<(), Refusal> {
 
 /// A body that is being put together. What it takes from the budget, it gives back at its
 /// end.
-struct Whole<'b> {
+struct BodyBuffer<'b> {
     budget: &'b Cell<usize>,
     charged: usize,
     bytes: Vec<u8>,
 }
 
-impl Whole<'_> {
+impl BodyBuffer<'_> {
     /// Reads a body to its end. Most come in one piece, which is not copied.
     async fn read(&mut self, mut body: Incoming) -> Result<Bytes, Refusal> {
         let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
@@ -180,7 +180,7 @@ impl Whole<'_> {
     }
 }
 
-impl Drop for Whole<'_> {
+impl Drop for BodyBuffer<'_> {
     fn drop(&mut self) {
         self.budget.set(self.budget.get() + self.charged);
     }

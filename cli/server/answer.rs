@@ -22,7 +22,7 @@ pub enum Endpoint {
 }
 
 /// A request that is whole and may be answered.
-pub struct Asked {
+pub struct AdmittedRequest {
     pub endpoint: Endpoint,
     /// The question that is answered, by its id.
     pub subject: String,
@@ -34,7 +34,7 @@ pub struct Asked {
 /// Answers questions, now or later.
 pub trait Handler: 'static {
     /// The answer to a request that is whole and may be asked.
-    async fn answer(&self, asked: Asked) -> Answer;
+    async fn answer(&self, asked: AdmittedRequest) -> Answer;
 }
 
 /// A status and a JSON object.

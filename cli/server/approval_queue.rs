@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use rampart_policy::{Action, Decision};
 use serde::Serialize;
 
-use super::answer::{Answer, Asked, Endpoint};
+use super::answer::{AdmittedRequest, Answer, Endpoint};
 use super::approval::{Reply, Waiting};
 use super::connections::Connections;
 use super::pending::{Hold, Outcome, Pending, Refused};
@@ -66,10 +66,10 @@ impl ApprovalQueue {
             waits = true;
             announce(decision, waiting);
         };
-        let patience = Duration::from_millis(ms.into());
+        let limit = Duration::from_millis(ms.into());
         let hold = OnBehalf { hold: hold.clone(), process: question.pid };
         let waiting = waiting(question, pid, decision);
-        let ended = self.pending.wait(waiting, patience, self.places(), &hold, announce);
+        let ended = self.pending.wait(waiting, limit, self.places(), &hold, announce);
         apply(ended.await, decision);
         waits
     }
@@ -94,7 +94,7 @@ impl ApprovalQueue {
     }
 
     /// What waits for a person, or what has come of a person's word.
-    pub fn hear(&self, asked: &Asked) -> Answer {
+    pub fn hear(&self, asked: &AdmittedRequest) -> Answer {
         #[derive(Serialize)]
         struct Approvals {
             approvals: Vec<Waiting>,
@@ -181,7 +181,7 @@ fn apply(outcome: Outcome, decision: &mut Decision) {
             decision.message = message.unwrap_or_else(|| "A person has denied it".to_owned());
             return;
         }
-        Outcome::Late(patience) => format!("nobody has answered in {} s", patience.as_secs_f64()),
+        Outcome::Late(limit) => format!("nobody has answered in {} s", limit.as_secs_f64()),
         Outcome::Gone => "who asked is gone".to_owned(),
         Outcome::Ended => "the server ended before anybody had answered".to_owned(),
     };

@@ -312,11 +312,11 @@ impl Connections {
 
     /// Sends everybody away, those with an answer under way after it, if that does not
     /// take longer than this.
-    pub async fn finish(&self, patience: Duration) {
+    pub async fn finish(&self, limit: Duration) {
         for visit in self.visits.borrow().values() {
             visit.tell(if visit.is_answering() { Word::Finish } else { Word::Go });
         }
-        let _ = timeout(patience, self.none()).await;
+        let _ = timeout(limit, self.none()).await;
     }
 
     fn next_turn(&self) -> u64 {

@@ -11,11 +11,11 @@ use super::pipes::Pipes;
 use super::policy::{Case, Judged, UNTOLD, run_id};
 use super::question::{Question, Verdict};
 use super::webhook::Webhook;
-use crate::audit::{self, Audit, Lines};
+use crate::audit::{self, Audit, Batch};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::mode::Mode;
-use crate::spent::Spent;
+use crate::spent_rules::SpentRules;
 
 /// A policy that decides questions of this process on whatever thread they come up, as long as
 /// no person is to be asked.
@@ -25,7 +25,7 @@ pub struct InProcess {
     pipes: Arc<Mutex<Pipes>>,
     webhook: Arc<Webhook>,
     policies: PolicySet,
-    spent: Arc<Spent>,
+    spent: Arc<SpentRules>,
     run: String,
     count: AtomicU64,
     audit_state: Mutex<AuditState>,
@@ -49,7 +49,7 @@ impl InProcess {
     ) -> Result<Arc<Self>, Failure> {
         // The keeper knows all its threads before it is asked anything.
         audit.begin();
-        let spent = Spent::of(home);
+        let spent = SpentRules::of(home);
         spent.keep(policies.memory());
         let in_process = Arc::new(Self {
             mode,
@@ -88,7 +88,7 @@ impl InProcess {
             pid: None,
             id: format!("{}-{number}", self.run),
         };
-        let mut lines = Lines::default();
+        let mut lines = Batch::default();
         let Judged::Closed(verdict) = case.judge(question, &mut lines) else { return None };
         self.append(lines);
         Some(verdict)
@@ -96,12 +96,12 @@ impl InProcess {
 
     /// Notes something that is no decision.
     pub fn note(&self, event: &str, message: &str) {
-        let mut lines = Lines::default();
+        let mut lines = Batch::default();
         lines.event(event, message);
         self.append(lines);
     }
 
-    fn append(&self, lines: Lines) {
+    fn append(&self, lines: Batch) {
         let mut audit_state = self.audit_state();
         audit_state.audit.append(lines);
         self.note_fault(&mut audit_state);

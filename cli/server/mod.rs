@@ -18,6 +18,7 @@ mod asker;
 mod askers;
 mod connection;
 mod connections;
+mod in_flight;
 #[cfg(target_os = "linux")]
 mod in_process;
 pub mod listen;
@@ -27,7 +28,6 @@ mod own_process;
 mod pending;
 mod person;
 mod pipes;
-mod place;
 mod policy;
 mod question;
 mod reload;
@@ -37,16 +37,16 @@ pub mod tls;
 mod webhook;
 
 pub use accept::{Server, runtime};
-pub use answer::{Answer, Asked, Endpoint, Handler};
+pub use answer::{AdmittedRequest, Answer, Endpoint, Handler};
 pub use approval::{Reply, Scope, Waiting};
 pub use approval_queue::{ApprovalQueue, OnBehalf};
 pub use asker::Asker;
 pub use connections::Connections;
+pub use in_flight::InFlight;
 #[cfg(target_os = "linux")]
 pub use in_process::InProcess;
 pub use own_process::OwnProcess;
 pub use pending::Hold;
-pub use place::Place;
 pub use policy::{Policy, run_id};
 #[cfg(target_os = "linux")]
 pub use question::{Params, Text};

@@ -63,7 +63,7 @@ pub enum Refused {
 struct Entry {
     waiting: Waiting,
     since: Instant,
-    patience: Duration,
+    limit: Duration,
     is_there: Box<dyn Fn() -> bool>,
     tell: oneshot::Sender<Outcome>,
 }
@@ -107,7 +107,7 @@ impl Pending {
     pub async fn wait(
         &self,
         mut waiting: Waiting,
-        patience: Duration,
+        limit: Duration,
         places: usize,
         hold: &impl Hold,
         announce: impl FnOnce(&Waiting),
@@ -126,19 +126,19 @@ impl Pending {
         let entry = Entry {
             waiting,
             since: Instant::now(),
-            patience,
+            limit,
             is_there: Box::new(move || there.is_there()),
             tell,
         };
         // It is listed as soon as who asked knows, and not before: an answer must find it waiting.
-        let place = Place { pending: self, number };
+        let place = Registration { pending: self, number };
         self.entries.borrow_mut().insert(number, entry);
         if !hold.say_held().await {
             place.over("who asked could not be told to wait");
             return Outcome::Unasked;
         }
         self.tell(number, announce);
-        let end = sleep_until(Moment::now() + patience);
+        let end = sleep_until(Moment::now() + limit);
         tokio::pin!(end);
         let mut looks = interval(LOOK);
         loop {
@@ -147,7 +147,7 @@ impl Pending {
                 said = &mut told => return said.unwrap_or(Outcome::Ended),
                 () = &mut end => {
                     place.over("nobody had answered in time");
-                    return Outcome::Late(patience);
+                    return Outcome::Late(limit);
                 }
                 _ = looks.tick() => if !hold.is_there() {
                     place.over("who asked is gone");
@@ -266,19 +266,19 @@ impl Entry {
     /// The question as it waits now.
     fn now(&self) -> Waiting {
         let waited = self.since.elapsed();
-        let left = self.patience.saturating_sub(waited);
+        let left = self.limit.saturating_sub(waited);
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Waiting { waited_ms: ms(waited), left_ms: ms(left), ..self.waiting.clone() }
     }
 }
 
 /// The place of a question among those that wait, left with this value.
-struct Place<'p> {
+struct Registration<'p> {
     pending: &'p Pending,
     number: u64,
 }
 
-impl Place<'_> {
+impl Registration<'_> {
     fn over(&self, how: &str) {
         if let Some(entry) = self.pending.entries.borrow_mut().remove(&self.number) {
             self.pending.remember(&entry.waiting.id, how);
@@ -286,7 +286,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Registration<'_> {
     fn drop(&mut self) {
         self.over("who asked is gone");
     }

@@ -18,23 +18,23 @@ use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::{interval, sleep};
 
 use super::accept::Server;
-use super::answer::{Answer, Asked, Endpoint, Handler, TOO_MANY};
+use super::answer::{AdmittedRequest, Answer, Endpoint, Handler, TOO_MANY};
 use super::approval::Waiting;
 use super::approval_queue::ApprovalQueue;
 use super::asker::Asker;
+use super::in_flight::InFlight;
 use super::own_process::OwnProcess;
 use super::pending::Hold;
 use super::pipes::Pipes;
-use super::place::Place;
 use super::question::{Question, Verdict};
 use super::reload::Reload;
 use super::webhook::Webhook;
-use crate::audit::{self, Audit, Lines};
+use crate::audit::{self, Audit, Batch};
 use crate::failure::Failure;
 use crate::mode::Mode;
 use crate::policy_file::suggestion;
 use crate::project_policy::Projects;
-use crate::spent::Spent;
+use crate::spent_rules::SpentRules;
 use crate::terminal::cut;
 use crate::token::Token;
 
@@ -234,13 +234,13 @@ impl Policy {
     /// waits for it any more. `None`: it failed.
     async fn judge_aside<T: Send + 'static>(
         self: &Rc<Self>,
-        judge: impl FnOnce(&mut Lines) -> T + Send + 'static,
+        judge: impl FnOnce(&mut Batch) -> T + Send + 'static,
     ) -> Option<T> {
         let policy = Rc::clone(self);
         let judging = spawn_local(async move {
             let _turn = policy.turn.acquire().await.ok()?;
             let judged = spawn_blocking(move || {
-                let mut lines = Lines::default();
+                let mut lines = Batch::default();
                 let judged = judge(&mut lines);
                 (judged, lines)
             });
@@ -271,7 +271,7 @@ impl Policy {
         if self.long.get() == LONG_AT_ONCE {
             return Err(TOO_MANY.answer());
         }
-        let _place = Place::take(&self.long);
+        let _place = InFlight::take(&self.long);
         let case = self.next_case(pid);
         let judged = self.judge_aside(move |lines| match Question::read(&body) {
             Ok(question) => Ok(case.judge(&question, lines)),
@@ -300,7 +300,7 @@ impl Policy {
 }
 
 impl Handler for Rc<Policy> {
-    async fn answer(&self, asked: Asked) -> Answer {
+    async fn answer(&self, asked: AdmittedRequest) -> Answer {
         match asked.endpoint {
             Endpoint::Preflight => self.preflight(asked.body, &asked.asker).await,
             Endpoint::Health => self.health(),
@@ -333,7 +333,7 @@ pub struct Open {
 pub struct Case {
     pub policies: PolicySet,
     pub projects: Option<Arc<Projects>>,
-    pub spent: Arc<Spent>,
+    pub spent: Arc<SpentRules>,
     pub itself: Arc<OwnProcess>,
     pub pipes: Arc<Mutex<Pipes>>,
     pub webhook: Arc<Webhook>,
@@ -348,7 +348,7 @@ pub struct Case {
 impl Case {
     /// The verdict, of which the audit has a line then; or that there is none yet. A question on
     /// which anything fails is refused: a client that gets no answer may let the command run.
-    pub fn judge(self, question: &Question<'_>, audit: &mut Lines) -> Judged {
+    pub fn judge(self, question: &Question<'_>, audit: &mut Batch) -> Judged {
         let (mode, id) = (self.mode, self.id.clone());
         let judged = || {
             let (decision, took) = self.evaluate(question);
@@ -435,7 +435,7 @@ impl Case {
         question: &Question<'_>,
         decision: Decision,
         took: Duration,
-        audit: &mut Lines,
+        audit: &mut Batch,
     ) -> Verdict {
         let call = question.call();
         if let Some(missed @ 1..) = question.missed {

@@ -16,7 +16,7 @@ use crate::audit::Audit;
 use crate::owner;
 use crate::policy_file::{Files, InForce, Origin, compile_all, joined};
 use crate::project_policy::Projects;
-use crate::spent::Spent;
+use crate::spent_rules::SpentRules;
 
 /// How long a look at the file is good for.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -42,7 +42,7 @@ pub struct Reload {
     missing: bool,
     looked: Instant,
     projects: Option<Arc<Projects>>,
-    spent: Arc<Spent>,
+    spent: Arc<SpentRules>,
 }
 
 impl Reload {
@@ -55,7 +55,7 @@ impl Reload {
     /// Starts from a policy that was just loaded.
     pub fn new(policy: InForce, now: Instant) -> Self {
         let InForce { policies, source, origin, files, home } = policy;
-        let spent = Spent::of(&home);
+        let spent = SpentRules::of(&home);
         spent.keep(policies.memory());
         Self {
             policies,
@@ -87,7 +87,7 @@ impl Reload {
     }
 
     /// Where it is kept which rules are spent.
-    pub fn spent(&self) -> Arc<Spent> {
+    pub fn spent(&self) -> Arc<SpentRules> {
         Arc::clone(&self.spent)
     }
 

@@ -40,7 +40,7 @@ use crate::terminal::cut;
 use crate::trust;
 
 /// For all of one call, the name's address included.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// So many calls are under way at once.
 const AT_ONCE: u32 = 16;
 /// So many wait for their turn: as many questions may wait for a person.
@@ -81,13 +81,13 @@ struct Call {
 /// Where decisions are told.
 #[derive(Default)]
 pub struct Webhook {
-    line: Mutex<Line>,
+    line: Mutex<Worker>,
     faults: Arc<Mutex<Faults>>,
 }
 
 /// The thread that tells, once there is something to tell.
 #[derive(Default)]
-enum Line {
+enum Worker {
     #[default]
     Unopened,
     Open(Sender<Call>, Done<()>),
@@ -136,8 +136,8 @@ impl Webhook {
 
     /// Waits a moment for what is yet to be told: nothing more is.
     pub fn finish(&self) {
-        let line = std::mem::replace(&mut *lock(&self.line), Line::Closed);
-        if let Line::Open(sender, done) = line {
+        let line = std::mem::replace(&mut *lock(&self.line), Worker::Closed);
+        if let Worker::Open(sender, done) = line {
             drop(sender);
             let _ = done.recv_timeout(ENDING_TIME);
         }
@@ -145,10 +145,10 @@ impl Webhook {
 
     fn send(&self, call: Call) {
         let mut line = lock(&self.line);
-        if matches!(*line, Line::Unopened) {
-            *line = open(Arc::clone(&self.faults)).unwrap_or(Line::Closed);
+        if matches!(*line, Worker::Unopened) {
+            *line = open(Arc::clone(&self.faults)).unwrap_or(Worker::Closed);
         }
-        if let Line::Open(sender, _) = &*line
+        if let Worker::Open(sender, _) = &*line
             && sender.try_send(call).is_err()
         {
             let why = "more is to be told by `notify` than its receiver takes; some of it is not";
@@ -158,7 +158,7 @@ impl Webhook {
 }
 
 /// Starts the thread. Its runtime is its own: what the server answers does not wait for it.
-fn open(faults: Arc<Mutex<Faults>>) -> Option<Line> {
+fn open(faults: Arc<Mutex<Faults>>) -> Option<Worker> {
     let (sender, mut calls) = channel::<Call>(QUEUE);
     let (all_done, done) = sync_channel(1);
     let tell = move || {
@@ -170,7 +170,7 @@ fn open(faults: Arc<Mutex<Faults>>) -> Option<Line> {
                 let Ok(turn) = Arc::clone(&turns).acquire_owned().await else { return };
                 let (tls, faults) = (Arc::clone(&tls), Arc::clone(&faults));
                 tokio::spawn(async move {
-                    let told = timeout(PATIENCE, post(&to, event, &tls)).await;
+                    let told = timeout(TIMEOUT, post(&to, event, &tls)).await;
                     match told.unwrap_or_else(|_| Err("it did not answer in time".to_owned())) {
                         Ok(()) => lock(&faults).is_failing = false,
                         Err(why) => {
@@ -189,7 +189,7 @@ fn open(faults: Arc<Mutex<Faults>>) -> Option<Line> {
         let _ = all_done.send(());
     };
     let thread = thread::Builder::new().name("webhook".into()).spawn(tell);
-    thread.ok().map(|_| Line::Open(sender, done))
+    thread.ok().map(|_| Worker::Open(sender, done))
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::suites::Ground;
+use crate::suites::Workspace;
 use crate::watched::Ended;
 
 const TESTS: [&str; 8] = [
@@ -49,7 +49,7 @@ struct Trial {
 }
 
 impl Trial {
-    fn run(ground: &Ground, name: &str, python: &str, guarded: bool) -> Self {
+    fn run(ground: &Workspace, name: &str, python: &str, guarded: bool) -> Self {
         let directory = ground.directory(name);
         let mut words = vec![python, "-m", "test", "--junit-xml", "report.xml"];
         words.extend(TESTS);
@@ -80,7 +80,7 @@ fn has_tests(python: &str) -> bool {
 }
 
 fn demand_same_results(python: &str) {
-    let ground = Ground::new();
+    let ground = Workspace::new();
     let begun = Instant::now();
     // They mostly wait, so they run at the same time; what a busy machine makes fail now and
     // then, fails without the library too or passes when repeated.

@@ -31,7 +31,7 @@ const SCRIPTS: [(&str, &str); 5] = [
 ];
 const TOOLS: [&str; 9] =
     ["fuser", "kill", "killall", "mount", "pidof", "pkill", "setpriv", "sleep", "unshare"];
-const PATIENCE: Duration = Duration::from_secs(240);
+const TIMEOUT: Duration = Duration::from_secs(240);
 
 /// How often each worker tries: some two hundred times a minute, on a busy machine.
 fn times() -> u64 {
@@ -113,12 +113,12 @@ impl Place {
         namespace.args([unshare, "--mount-proc"]);
         let mut trial = self.command(namespace.get_program());
         trial.args(namespace.get_args()).arg("true");
-        if run(&mut trial, PATIENCE).code != 0 {
+        if run(&mut trial, TIMEOUT).code != 0 {
             println!("left out, for a process namespace of one's own is not permitted here");
             return None;
         }
         namespace.args(["sh", "losses.sh", flags, &times().to_string(), kill]);
-        let ended = run(&mut namespace, PATIENCE);
+        let ended = run(&mut namespace, TIMEOUT);
         assert!(ended.code == 0 && ended.stdout.ends_with("over\n"), "{ended:?}");
         Some(ended)
     }
@@ -195,7 +195,7 @@ fn a_server_that_comes_and_goes_hears_of_all_that_it_missed() {
     let url = format!("unix://{}", place.0.text("s.sock"));
     let mut command = place.command(rampart());
     command.args(["preload", "--url", &url, "--token", "a-token", "--", "sh", "worker.sh", "x"]);
-    let worker = Watched::start(command.arg(times.to_string()), PATIENCE);
+    let worker = Watched::start(command.arg(times.to_string()), TIMEOUT);
     let mut lives = 0;
     let done = |least: usize| place.lines("marks", "tool ") >= least;
     let total = usize::try_from(times).expect("a small number");

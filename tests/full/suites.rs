@@ -15,15 +15,15 @@ use crate::support::{Sandbox, library};
 use crate::watched::{Ended, Watched};
 
 /// More than the longest of them takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(900);
+const TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Where something runs, and the server that allows it all.
-pub struct Ground {
+pub struct Workspace {
     sandbox: Sandbox,
     server: Server,
 }
 
-impl Ground {
+impl Workspace {
     pub fn new() -> Self {
         // TCP, because programs that give up their rights can no longer reach a test's
         // own directory.
@@ -60,7 +60,7 @@ impl Ground {
                 .env("RAMPART_FAIL_OPEN", "0")
                 .env("RAMPART_TIMEOUT_MS", "20000");
         }
-        Watched::start(&mut command, PATIENCE)
+        Watched::start(&mut command, TIMEOUT)
     }
 
     /// How many questions were asked since this was last called.
@@ -122,7 +122,7 @@ enum Order {
 
 /// Demands that a script does the same with the library as without.
 fn demand_same(what: &str, order: Order, script: &str) {
-    let ground = Ground::new();
+    let ground = Workspace::new();
     let begun = Instant::now();
     let first = ground.script(script, false);
     let bare_took = begun.elapsed();

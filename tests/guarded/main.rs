@@ -30,9 +30,9 @@ mod programs;
 mod python;
 #[cfg(target_os = "linux")]
 mod refusals;
+#[cfg(target_os = "linux")]
+mod server_list;
 mod support;
 mod surroundings;
 mod syscalls;
 mod waits;
-#[cfg(target_os = "linux")]
-mod ways;

@@ -32,7 +32,7 @@ fn text(name: &str) -> String {
 
 /// What is to be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
+enum Target {
     Program,
     /// `sh -c LINE`
     ShellLine,
@@ -41,7 +41,7 @@ enum What {
 /// One call, and all that came of it.
 struct Cell<'f> {
     function: &'f Function,
-    what: What,
+    what: Target,
     place: &'static str,
     mode: &'static str,
     /// What a shell is called that was opened: by its file.
@@ -54,8 +54,8 @@ impl Cell<'_> {
         let mut words = vec![start, self.place.to_owned(), format!("--stderr={child_stderr}")];
         words.push(self.function.name.to_owned());
         let (path, name, arguments): (_, _, &[&str]) = match self.what {
-            What::Program => ("bin/rm", "rm", &["rm", "-rf", "x"]),
-            What::ShellLine => ("tools/sh", "sh", &["sh", "-c", "rm -rf 'a b'"]),
+            Target::Program => ("bin/rm", "rm", &["rm", "-rf", "x"]),
+            Target::ShellLine => ("tools/sh", "sh", &["sh", "-c", "rm -rf 'a b'"]),
         };
         match self.function.given {
             Given::Path | Given::Memory => words.push(sandbox.text(path)),
@@ -75,7 +75,7 @@ impl Cell<'_> {
             Family::System | Family::Popen => true,
             Family::WordExp => false,
             Family::Exec | Family::Spawn => {
-                self.what == What::ShellLine && self.function.given != Given::Memory
+                self.what == Target::ShellLine && self.function.given != Given::Memory
             }
         }
     }
@@ -114,9 +114,9 @@ impl Cell<'_> {
         let name = match (self.function.given, self.what) {
             (Given::Memory, _) => "/memfd:copy (deleted)",
             (Given::Line("$(rm -rf 'a b') `rm`"), _) => "$(rm",
-            (Given::Line(_), _) | (_, What::Program) => "rm",
-            (_, What::ShellLine) if self.is_opened() => &self.opened_shell,
-            (_, What::ShellLine) => "sh",
+            (Given::Line(_), _) | (_, Target::Program) => "rm",
+            (_, Target::ShellLine) if self.is_opened() => &self.opened_shell,
+            (_, Target::ShellLine) => "sh",
         };
         let said = match self.mode {
             "errno" => line(name),
@@ -161,7 +161,7 @@ fn every_cell(compiler: Compiler) {
             continue;
         }
         sandbox.take_marks();
-        for what in [What::Program, What::ShellLine] {
+        for what in [Target::Program, Target::ShellLine] {
             for place in places(function) {
                 for mode in MODES {
                     let cell = Cell { function, what, place, mode, opened_shell: shell.clone() };

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{DENIED, Door, Server, Transport, json_answer, verdict};
+use crate::{DENIED, Listening, Server, Transport, json_answer, verdict};
 
 /// Where Linux lists TCP's sockets (`proc_pid_net(5)`).
 const SOCKETS: &str = "/proc/net/tcp";
@@ -17,7 +17,7 @@ impl Server {
     /// where that cannot be seen, for 400 ms. Until then two wait to be taken, and no more can.
     #[must_use]
     pub fn denying_after(clients: usize, transport: Transport) -> Self {
-        let door = Door::new(transport, Some(1));
+        let door = Listening::new(transport, Some(1));
         let port = door.url.strip_prefix("http://127.0.0.1:").and_then(|port| port.parse().ok());
         let hold = move || {
             let (Some(port), true) = (port, Path::new(SOCKETS).exists()) else {
@@ -41,7 +41,7 @@ impl Server {
     /// The system gives no socket.
     pub fn busy_at_first(judge: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         const BUSY: Duration = Duration::from_millis(500);
-        let door = Door::new(Transport::Unix, Some(1));
+        let door = Listening::new(Transport::Unix, Some(1));
         let path = door.url.strip_prefix("unix://").expect("a Unix socket").to_owned();
         for _ in 0..4 {
             let path = path.clone();

@@ -92,7 +92,7 @@ impl Log {
 }
 
 /// Where connections come from.
-struct Door {
+struct Listening {
     url: String,
     accept: Box<dyn Fn() -> io::Result<Box<dyn Carrier>> + Send>,
     /// Connects, so that who waits in `accept` sees that the server was dropped.
@@ -100,7 +100,7 @@ struct Door {
     directory: Option<TempDir>,
 }
 
-impl Door {
+impl Listening {
     fn tcp(
         listener: TcpListener,
         carry: impl Fn(TcpStream) -> io::Result<Box<dyn Carrier>> + Send + 'static,
@@ -188,7 +188,7 @@ impl Server {
         transport: Transport,
         script: impl Fn(&mut Exchange) + Send + Sync + 'static,
     ) -> Self {
-        Self::start(Door::new(transport, None), || (), script)
+        Self::start(Listening::new(transport, None), || (), script)
     }
 
     /// The same at a Unix socket of this path, where so many connections may wait to be taken.
@@ -200,7 +200,7 @@ impl Server {
         queue: Option<i32>,
         script: impl Fn(&mut Exchange) + Send + Sync + 'static,
     ) -> Self {
-        Self::start(Door::at(path, queue), || (), script)
+        Self::start(Listening::at(path, queue), || (), script)
     }
 
     /// The same at a port that is listened on, with bytes carried as `carry` does.
@@ -209,19 +209,19 @@ impl Server {
         carry: impl Fn(TcpStream) -> io::Result<Box<dyn Carrier>> + Send + 'static,
         script: impl Fn(&mut Exchange) + Send + Sync + 'static,
     ) -> Self {
-        Self::start(Door::tcp(listener, carry), || (), script)
+        Self::start(Listening::tcp(listener, carry), || (), script)
     }
 
     /// Takes no connection until `hold` has returned.
     fn start(
-        door: Door,
+        door: Listening,
         hold: impl FnOnce() + Send + 'static,
         script: impl Fn(&mut Exchange) + Send + Sync + 'static,
     ) -> Self {
         let log = Arc::new(Log::default());
         let stopped = Arc::new(AtomicBool::new(false));
         let script = Arc::new(script);
-        let Door { url, accept, wake, directory } = door;
+        let Listening { url, accept, wake, directory } = door;
         let (their_log, their_stopped) = (Arc::clone(&log), Arc::clone(&stopped));
         thread::spawn(move || {
             hold();

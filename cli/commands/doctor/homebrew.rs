@@ -41,7 +41,7 @@ const FORMULAE: [(&str, &str); 30] = [
 
 /// What to do instead of starting a program that is not covered.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Instead {
+pub enum Workaround {
     /// Start this one.
     Start(PathBuf),
     /// Install this formula.
@@ -50,11 +50,11 @@ pub enum Instead {
 
 /// What to do instead of starting `program`; `is_covered` says whether a program is there
 /// of which everything is seen.
-pub fn instead(program: &Path, is_covered: impl Fn(&Path) -> bool) -> Option<Instead> {
+pub fn instead(program: &Path, is_covered: impl Fn(&Path) -> bool) -> Option<Workaround> {
     let name = program.file_name()?;
     let there = DIRECTORIES.iter().map(|directory| Path::new(directory).join(name));
     if let Some(path) = there.into_iter().find(|path| path != program && is_covered(path)) {
-        return Some(Instead::Start(path));
+        return Some(Workaround::Start(path));
     }
     // There is no other shell by that name; bash is the one whose scripts it runs.
     let name = match name.to_str()? {
@@ -62,25 +62,25 @@ pub fn instead(program: &Path, is_covered: impl Fn(&Path) -> bool) -> Option<Ins
         name => name,
     };
     let formula = FORMULAE.iter().find(|(program, _)| *program == name);
-    formula.map(|(_, formula)| Instead::Install(formula))
+    formula.map(|(_, formula)| Workaround::Install(formula))
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::{FORMULAE, Instead, instead};
+    use super::{FORMULAE, Workaround, instead};
 
     #[test]
     fn a_program_of_homebrew_goes_before_one_that_could_be_installed() {
         let silicon = |path: &Path| path.starts_with("/opt/homebrew");
         let intel = |path: &Path| path.starts_with("/usr/local");
         let git = Path::new("/usr/bin/git");
-        let start = |path: &str| Some(Instead::Start(path.into()));
+        let start = |path: &str| Some(Workaround::Start(path.into()));
         assert_eq!(instead(git, silicon), start("/opt/homebrew/bin/git"));
         assert_eq!(instead(git, intel), start("/usr/local/bin/git"));
         assert_eq!(instead(git, |_| true), start("/opt/homebrew/bin/git"));
-        assert_eq!(instead(git, |_| false), Some(Instead::Install("git")));
+        assert_eq!(instead(git, |_| false), Some(Workaround::Install("git")));
         // Not itself.
         assert_eq!(instead(Path::new("/opt/homebrew/bin/x"), silicon), None);
     }
@@ -95,7 +95,7 @@ mod tests {
             ("/", None),
         ] {
             let found = instead(Path::new(program), |_| false);
-            assert_eq!(found, formula.map(Instead::Install), "{program}");
+            assert_eq!(found, formula.map(Workaround::Install), "{program}");
         }
         assert!(FORMULAE.is_sorted());
     }

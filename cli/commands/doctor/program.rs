@@ -7,11 +7,11 @@ use std::path::Path;
 use rampart_core::coverage::Coverage;
 use serde::Serialize;
 
-use super::homebrew::{Instead, instead};
+use super::homebrew::{Workaround, instead};
 use crate::command_line::command_line;
 use crate::failure::Failure;
 use crate::output;
-use crate::program::{Seen, Step, What, find, look};
+use crate::program::{FileKind, Inspection, Step, find, look};
 use crate::run::sealing::need_of;
 
 /// Writes how much will be seen of the program that a command starts, and gives whether it is
@@ -21,10 +21,10 @@ use crate::run::sealing::need_of;
 /// There is no such program.
 pub fn run(name: &OsStr, command: &[OsString], json: bool) -> Result<bool, Failure> {
     let path = find(name)?;
-    let Seen { coverage, steps } = look(&path).map_err(|error| {
+    let Inspection { coverage, steps } = look(&path).map_err(|error| {
         Failure::new(format!("cannot tell what {} is: {error}", path.display()))
     })?;
-    let looked = Looked { coverage, need: need_of(command), steps };
+    let looked = Findings { coverage, need: need_of(command), steps };
     if json {
         output::json(&looked.report(&path))?;
     } else {
@@ -34,7 +34,7 @@ pub fn run(name: &OsStr, command: &[OsString], json: bool) -> Result<bool, Failu
 }
 
 /// What was found out about a program, and what a run needs for it.
-struct Looked {
+struct Findings {
     coverage: Option<Coverage>,
     /// Why the library alone will not do for it, or for what it launches.
     need: Option<&'static str>,
@@ -64,7 +64,7 @@ struct StepReport<'l> {
     interpreter: Option<&'l str>,
 }
 
-impl Looked {
+impl Findings {
     /// Whether the library sees everything.
     fn is_whole(&self) -> bool {
         self.coverage == Some(Coverage::Full) && self.need.is_none()
@@ -89,9 +89,9 @@ impl Looked {
     fn report<'l>(&'l self, path: &'l Path) -> Report<'l> {
         let step = |Step { path, what }: &'l Step| {
             let (kind, coverage, interpreter) = match what {
-                What::Program(coverage) => ("program", Some(coverage.word()), None),
-                What::Script(line) => ("script", None, Some(line.as_str())),
-                What::Unknown => ("unknown", None, None),
+                FileKind::Program(coverage) => ("program", Some(coverage.word()), None),
+                FileKind::Script(line) => ("script", None, Some(line.as_str())),
+                FileKind::Unknown => ("unknown", None, None),
             };
             StepReport { path, kind, coverage, interpreter }
         };
@@ -114,7 +114,7 @@ impl Looked {
             let _ = writeln!(text, "  {name:<8} {value}");
         };
         for Step { path, what } in &self.steps {
-            if let What::Script(line) = what {
+            if let FileKind::Script(line) = what {
                 row("script", &format_args!("{} is run by {line}", path.display()));
             }
         }
@@ -146,8 +146,8 @@ impl Looked {
         let is_covered =
             |path: &Path| look(path).is_ok_and(|seen| seen.coverage == Some(Coverage::Full));
         Some(match instead(&last.path, is_covered)? {
-            Instead::Start(path) => format!("{} is seen in full", quoted(&path)),
-            Instead::Install(formula) => {
+            Workaround::Start(path) => format!("{} is seen in full", quoted(&path)),
+            Workaround::Install(formula) => {
                 format!("`brew install {formula}` has one that is seen in full")
             }
         })

@@ -14,7 +14,7 @@ use crate::program::coverage_of;
 use crate::run::environment::PRELOAD;
 
 /// A program that does nothing ends in a fraction of this.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(5);
 /// What the library writes when it is loaded and `RAMPART_DEBUG` is set.
 const LOADED: &str = "[rampart] loaded";
@@ -58,7 +58,7 @@ fn try_out(library: &Path) -> io::Result<String> {
         .spawn()?;
     let begun = Instant::now();
     while child.try_wait()?.is_none() {
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > TIMEOUT {
             child.kill()?;
             child.wait()?;
             return Err(io::Error::other("the program that was started does not end"));

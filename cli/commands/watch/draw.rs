@@ -281,7 +281,7 @@ fn draw_dialog(state: &State, paint: Paint, frame: &mut Frame, area: Rect) {
         Some(Dialog::Question(question)) => {
             (question_text(question), "y approve  s for this session  a always  n deny  esc")
         }
-        Some(Dialog::Told(lines)) => (lines.clone(), "any key goes on"),
+        Some(Dialog::Message(lines)) => (lines.clone(), "any key goes on"),
     };
     let inside = area.width.saturating_sub(4).max(1);
     let mut lines: Vec<Line> = text.iter().map(|line| Line::raw(harmless(line))).collect();

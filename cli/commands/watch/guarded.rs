@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt as _;
 
 use crate::audit::mask;
 use crate::command_line::command_line;
-use crate::commands::status::Told;
+use crate::commands::status::RunReport;
 use crate::processes;
 use crate::run::guarded::runs;
 
@@ -19,7 +19,7 @@ pub struct Guarded {
 /// A run and its processes.
 #[derive(Debug)]
 pub struct Tree {
-    pub run: Told,
+    pub run: RunReport,
     pub processes: Vec<Process>,
 }
 
@@ -35,7 +35,7 @@ pub struct Process {
 impl Guarded {
     /// Looks now. Servers are asked whether they are well, which may take a while.
     pub fn look() -> Self {
-        let tree = |run: Told| {
+        let tree = |run: RunReport| {
             let order = in_order(&run.processes, processes::parent);
             let command = |pid| {
                 let words = processes::words(pid).into_iter();
@@ -48,7 +48,7 @@ impl Guarded {
                 processes.map(|(pid, depth)| Process { pid, depth, command: command(pid) });
             Tree { processes: processes.collect(), run }
         };
-        let runs = runs().into_iter().map(|run| tree(Told::of(run)));
+        let runs = runs().into_iter().map(|run| tree(RunReport::of(run)));
         Self { runs: runs.collect() }
     }
 }

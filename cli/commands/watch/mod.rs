@@ -26,7 +26,7 @@ mod guarded;
 mod state;
 
 use guarded::Guarded;
-use state::{Aim, Key, MOST, Order, State};
+use state::{Key, MOST, RuleTarget, State, Task};
 
 const EXAMPLES: &str = "\
 Keys:
@@ -105,15 +105,15 @@ fn show(
                     continue;
                 };
                 match order {
-                    Order::Quit => return Ok(()),
-                    Order::Suspend => {
+                    Task::Quit => return Ok(()),
+                    Task::Suspend => {
                         ratatui::restore();
                         kill(Pid::this(), Signal::SIGTSTP)?;
                         *terminal = ratatui::try_init()?;
                     }
-                    Order::Plan(aim) => plan(state, aim),
-                    Order::Write(planned, aim) => write(state, &planned, aim),
-                    Order::Answer(question, reply) => answer(state, &question, &reply),
+                    Task::Plan(aim) => plan(state, aim),
+                    Task::Write(planned, aim) => write(state, &planned, aim),
+                    Task::Answer(question, reply) => answer(state, &question, &reply),
                 }
             }
             if looked.elapsed() >= LOOK {
@@ -134,18 +134,18 @@ fn show(
     }
 }
 
-fn plan(state: &mut State, aim: Aim) {
+fn plan(state: &mut State, aim: RuleTarget) {
     match (Plan::new(&aim.wish), aim.approves) {
         // Somebody has written it meanwhile.
         (Ok(None), Some(question)) => answer(state, &question, &FROM_NOW_ON),
         (planned, approves) => {
             let planned = planned.map_err(|failure| failure.sentence().to_owned());
-            state.planned(Aim { approves, ..aim }, planned);
+            state.planned(RuleTarget { approves, ..aim }, planned);
         }
     }
 }
 
-fn write(state: &mut State, planned: &Plan, aim: Aim) {
+fn write(state: &mut State, planned: &Plan, aim: RuleTarget) {
     match planned.write() {
         Ok(true) => match aim.approves {
             Some(question) => answer(state, &question, &FROM_NOW_ON),

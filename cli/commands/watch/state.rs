@@ -8,7 +8,7 @@ use crate::audit::Event;
 use crate::command_line::{how_to_allow, literal};
 use crate::commands::log::{policy, told, who};
 use crate::policy_edit::Effect;
-use crate::rule_plan::{Plan, Wish};
+use crate::rule_plan::{Plan, RuleRequest};
 
 /// So many decisions are kept; older ones are for `rampart log`.
 pub const MOST: usize = 5_000;
@@ -41,21 +41,21 @@ pub enum Key {
 
 /// What has to be done outside.
 #[derive(Debug)]
-pub enum Order {
+pub enum Task {
     Quit,
     Suspend,
     /// Work this rule out and hand it to [`State::planned`].
-    Plan(Aim),
+    Plan(RuleTarget),
     /// Write the rule and tell by [`State::tell`].
-    Write(Box<Plan>, Aim),
+    Write(Box<Plan>, RuleTarget),
     /// Answer the question.
     Answer(Box<Question>, Reply),
 }
 
 /// A rule that is wanted.
 #[derive(Debug)]
-pub struct Aim {
-    pub wish: Wish,
+pub struct RuleTarget {
+    pub wish: RuleRequest,
     /// The question that is approved with it.
     pub approves: Option<Box<Question>>,
 }
@@ -71,11 +71,11 @@ pub enum Pane {
 #[derive(Debug)]
 pub enum Dialog {
     /// A rule that is written if a person says so.
-    Rule { aim: Aim, plan: Box<Plan> },
+    Rule { aim: RuleTarget, plan: Box<Plan> },
     /// A question that waits; it stays this one, whatever else comes.
     Question(Box<Question>),
     /// Something to be read.
-    Told(Vec<String>),
+    Message(Vec<String>),
 }
 
 /// A record, and the text that a filter looks at.
@@ -222,27 +222,27 @@ impl State {
         self.first = self.first.max((self.selected + 1).saturating_sub(self.page));
     }
 
-    /// What became of an [`Order::Plan`].
-    pub fn planned(&mut self, aim: Aim, plan: Result<Option<Plan>, String>) {
+    /// What became of a [`Task::Plan`].
+    pub fn planned(&mut self, aim: RuleTarget, plan: Result<Option<Plan>, String>) {
         self.dialog = Some(match plan {
             Ok(Some(plan)) => Dialog::Rule { aim, plan: Box::new(plan) },
             Ok(None) => {
-                Dialog::Told(vec!["It is allowed already: nothing is to be written.".into()])
+                Dialog::Message(vec!["It is allowed already: nothing is to be written.".into()])
             }
-            Err(why) => Dialog::Told(why.lines().map(str::to_owned).collect()),
+            Err(why) => Dialog::Message(why.lines().map(str::to_owned).collect()),
         });
     }
 
     /// Has a person read something.
     pub fn tell(&mut self, text: &str) {
-        self.dialog = Some(Dialog::Told(text.lines().map(str::to_owned).collect()));
+        self.dialog = Some(Dialog::Message(text.lines().map(str::to_owned).collect()));
     }
 
     /// Does what a key says, or gives what has to be done outside.
-    pub fn press(&mut self, key: Key) -> Option<Order> {
+    pub fn press(&mut self, key: Key) -> Option<Task> {
         match (key, &self.dialog) {
-            (Key::Stop, _) => return Some(Order::Quit),
-            (Key::Suspend, _) => return Some(Order::Suspend),
+            (Key::Stop, _) => return Some(Task::Quit),
+            (Key::Suspend, _) => return Some(Task::Suspend),
             (_, Some(_)) => return self.press_in_dialog(key),
             _ => {}
         }
@@ -266,7 +266,7 @@ impl State {
             }
             Key::Enter => self.detail = Some(!self.shows_detail),
             Key::Escape if !self.filter.is_empty() => self.filter_by(String::new()),
-            Key::Escape | Key::Char('q') => return Some(Order::Quit),
+            Key::Escape | Key::Char('q') => return Some(Task::Quit),
             Key::Char('a') => return self.wish(Effect::Allow),
             Key::Char('d') => return self.wish(Effect::Block),
             Key::Char('w') => self.open_question(),
@@ -275,30 +275,30 @@ impl State {
         None
     }
 
-    fn press_in_dialog(&mut self, key: Key) -> Option<Order> {
+    fn press_in_dialog(&mut self, key: Key) -> Option<Task> {
         match (key, self.dialog.take()?) {
             (Key::Enter | Key::Char('y'), Dialog::Rule { aim, plan }) => {
-                Some(Order::Write(plan, aim))
+                Some(Task::Write(plan, aim))
             }
             (Key::Escape | Key::Char('n' | 'q'), Dialog::Rule { .. })
             | (Key::Escape | Key::Char('q'), Dialog::Question(_))
-            | (_, Dialog::Told(_)) => None,
+            | (_, Dialog::Message(_)) => None,
             (Key::Char('o'), Dialog::Rule { aim, .. }) => {
-                let wish = Wish { once: !aim.wish.once, ..aim.wish };
-                Some(Order::Plan(Aim { wish, ..aim }))
+                let wish = RuleRequest { once: !aim.wish.once, ..aim.wish };
+                Some(Task::Plan(RuleTarget { wish, ..aim }))
             }
             (Key::Char('h'), Dialog::Rule { aim, .. }) => {
                 let lasts = if aim.wish.lasts.is_some() { None } else { Some(HOUR) };
-                Some(Order::Plan(Aim { wish: Wish { lasts, ..aim.wish }, ..aim }))
+                Some(Task::Plan(RuleTarget { wish: RuleRequest { lasts, ..aim.wish }, ..aim }))
             }
             (Key::Char('y'), Dialog::Question(question)) => {
-                Some(Order::Answer(question, reply(true, Scope::Once)))
+                Some(Task::Answer(question, reply(true, Scope::Once)))
             }
             (Key::Char('s'), Dialog::Question(question)) => {
-                Some(Order::Answer(question, reply(true, Scope::Session)))
+                Some(Task::Answer(question, reply(true, Scope::Session)))
             }
             (Key::Char('n'), Dialog::Question(question)) => {
-                Some(Order::Answer(question, reply(false, Scope::Once)))
+                Some(Task::Answer(question, reply(false, Scope::Once)))
             }
             (Key::Char('a'), Dialog::Question(question)) => {
                 let command = question.waiting.command.clone();
@@ -357,7 +357,7 @@ impl State {
     }
 
     /// A rule for the selected command.
-    fn wish(&mut self, effect: Effect) -> Option<Order> {
+    fn wish(&mut self, effect: Effect) -> Option<Task> {
         let command = self.event()?.command().to_owned();
         self.wish_for(effect, &command, None)
     }
@@ -367,7 +367,7 @@ impl State {
         effect: Effect,
         command: &str,
         approves: Option<Box<Question>>,
-    ) -> Option<Order> {
+    ) -> Option<Task> {
         let why_not = match self.may_not {
             Some(why) => why,
             None if command.is_empty() => "This is no command.",
@@ -387,8 +387,8 @@ impl State {
         }
         let pattern = literal(command);
         let (message, once, lasts, project) = (None, false, None, false);
-        let wish = Wish { effect, pattern, message, once, lasts, project };
-        Some(Order::Plan(Aim { wish, approves }))
+        let wish = RuleRequest { effect, pattern, message, once, lasts, project };
+        Some(Task::Plan(RuleTarget { wish, approves }))
     }
 }
 
@@ -408,7 +408,7 @@ fn has_words(text: &str, filter: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, Dialog, Key, MOST, Order, Pane, State};
+    use super::{Counts, Dialog, Key, MOST, Pane, State, Task};
     use crate::approvals::{Question, Scope};
     use crate::audit::Event;
     use crate::endpoint::Endpoint;
@@ -500,7 +500,7 @@ mod tests {
         type_in(&mut state, " nothing");
         assert!(state.event().is_none());
         assert!(state.press(Key::Escape).is_none());
-        assert!(matches!(state.press(Key::Escape), Some(Order::Quit)));
+        assert!(matches!(state.press(Key::Escape), Some(Task::Quit)));
     }
 
     #[test]
@@ -520,7 +520,7 @@ mod tests {
     fn a_rule_is_for_the_selected_command_word_for_word() {
         let mut state = state(&["rm [a-z]*"]);
         for (key, wanted) in [('a', Effect::Allow), ('d', Effect::Block)] {
-            let Some(Order::Plan(aim)) = state.press(Key::Char(key)) else { panic!("no plan") };
+            let Some(Task::Plan(aim)) = state.press(Key::Char(key)) else { panic!("no plan") };
             let wish = aim.wish;
             assert_eq!((wish.effect, &*wish.pattern), (wanted, "rm [[]a-z][*]"));
             assert!(!wish.once && wish.lasts.is_none() && !wish.project);
@@ -535,12 +535,14 @@ mod tests {
         for command in ["", "curl -H 'Authorization: ***'", "a\nb", &"x".repeat(500)] {
             let mut state = state(&[command]);
             assert!(state.press(Key::Char('a')).is_none(), "{command}");
-            assert!(matches!(state.dialog, Some(Dialog::Told(_))), "{command}");
+            assert!(matches!(state.dialog, Some(Dialog::Message(_))), "{command}");
         }
         let mut state = State::new(Some("this process is guarded"));
         state.add(vec![event("deny", "ls")]);
         assert!(state.press(Key::Char('a')).is_none());
-        assert!(matches!(&state.dialog, Some(Dialog::Told(lines)) if lines[0].contains("guarded")));
+        assert!(
+            matches!(&state.dialog, Some(Dialog::Message(lines)) if lines[0].contains("guarded"))
+        );
         let mut nothing = State::new(None);
         assert!(nothing.press(Key::Char('a')).is_none() && nothing.dialog.is_none());
     }
@@ -566,7 +568,7 @@ mod tests {
             // The first is gone, and another one is in its place.
             state.waiting = vec![question("second")];
             state.press(Key::Down);
-            let Some(Order::Answer(answered, reply)) = state.press(Key::Char(key)) else {
+            let Some(Task::Answer(answered, reply)) = state.press(Key::Char(key)) else {
                 panic!("no answer by {key}")
             };
             assert_eq!(answered.waiting.command, "first");
@@ -579,13 +581,13 @@ mod tests {
         type_in(&mut state, "SECOND");
         state.press(Key::Enter);
         state.press(Key::Char('w'));
-        let Some(Order::Plan(aim)) = state.press(Key::Char('a')) else { panic!("no plan") };
+        let Some(Task::Plan(aim)) = state.press(Key::Char('a')) else { panic!("no plan") };
         assert_eq!(aim.approves.unwrap().waiting.command, "second");
         assert_eq!(aim.wish.pattern, "second");
         let mut guarded = State::new(Some("guarded"));
         guarded.waiting = vec![question("first")];
         guarded.press(Key::Char('w'));
-        assert!(matches!(guarded.dialog, Some(Dialog::Told(_))));
+        assert!(matches!(guarded.dialog, Some(Dialog::Message(_))));
     }
 
     #[test]
@@ -598,7 +600,7 @@ mod tests {
         state.press(Key::Enter);
         assert_eq!(state.detail, Some(true));
         state.press(Key::Char('/'));
-        assert!(matches!(state.press(Key::Suspend), Some(Order::Suspend)));
-        assert!(matches!(state.press(Key::Stop), Some(Order::Quit)));
+        assert!(matches!(state.press(Key::Suspend), Some(Task::Suspend)));
+        assert!(matches!(state.press(Key::Stop), Some(Task::Quit)));
     }
 }

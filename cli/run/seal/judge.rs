@@ -3,14 +3,14 @@
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::telling::Telling;
+use super::refusal_message::RefusalMessage;
 use super::tracee::Program;
 
 /// What was decided about a program.
 pub enum Verdict {
     Allowed,
     /// With what is told of it, where somebody can be told.
-    Refused(Option<Telling>),
+    Refused(Option<RefusalMessage>),
 }
 
 /// Decides about programs.

@@ -7,7 +7,7 @@
 //! 2. [`keeper`] is the parent of that process, and [`waiter`] stands for it towards whoever
 //!    typed the command; they speak over a [`channel`];
 //! 3. [`supervisor`] with its [`workers`] takes what the kernel asks, [`tracee`] (with [`memory`]) reads what is to
-//!    be started, [`asking`] has that decided, [`telling`] says why something is
+//!    be started, [`policy_client`] has that decided, [`refusal_message`] says why something is
 //!    refused, on the stderr that it would have had. [`review`] looks after what was allowed, and
 //!    [`aftermath`] what has become of it.
 //!
@@ -17,16 +17,16 @@
 //! manual says the same of the mechanism (`seccomp_unotify(2)`).
 
 mod aftermath;
-mod asking;
 mod channel;
 mod filter;
 mod judge;
 mod keeper;
 mod memory;
+mod policy_client;
+mod refusal_message;
 mod review;
 mod signals;
 mod supervisor;
-mod telling;
 mod tracee;
 mod waiter;
 mod workers;
@@ -37,16 +37,16 @@ use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::unistd::{ForkResult, fork};
 
-pub use asking::{Asking, Order};
 pub use judge::Judge;
 pub use keeper::{Plan, run};
-pub use telling::Manner;
+pub use policy_client::{ClientOptions, PolicyClient};
+pub use refusal_message::Manner;
 
 use crate::run::own_server::exit;
 
 /// What sealing a run takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cost {
+pub enum Requirement {
     /// Nothing.
     Nothing,
     /// That no program of the run gains rights by being started (`sudo` and the like), for
@@ -58,7 +58,7 @@ pub enum Cost {
 ///
 /// # Errors
 /// Why it could not, for a person.
-pub fn probe() -> Result<Cost, String> {
+pub fn probe() -> Result<Requirement, String> {
     let cannot = |error: Errno| explain(error).to_owned();
     tracee::can_look().map_err(|_| "it takes Linux 5.6".to_owned())?;
     let pipe = || std::io::pipe().map_err(|error| error.to_string());
@@ -82,8 +82,8 @@ pub fn probe() -> Result<Cost, String> {
             match (read, found[0]) {
                 (Err(_), _) => Err("a filter that the kernel took ended its process".to_owned()),
                 (Ok(()), FREE | RESTRICTED) if looked.is_err() => Err(UNREADABLE.to_owned()),
-                (Ok(()), FREE) => Ok(Cost::Nothing),
-                (Ok(()), RESTRICTED) => Ok(Cost::NoNewPrivs),
+                (Ok(()), FREE) => Ok(Requirement::Nothing),
+                (Ok(()), RESTRICTED) => Ok(Requirement::NoNewPrivs),
                 (Ok(()), errno) => Err(cannot(Errno::from_raw(errno.into()))),
             }
         }

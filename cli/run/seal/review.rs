@@ -22,8 +22,8 @@ use nix::unistd::{Pid, getpid};
 
 use super::aftermath::{Look, is_traced, look, uptime};
 use super::judge::Judge;
+use super::refusal_message;
 use super::signals;
-use super::telling;
 use super::tracee::Started;
 use crate::processes;
 
@@ -220,7 +220,7 @@ impl Review {
         let said = b"rampart: this process is ended: something else was started than what had \
             been allowed, for it was changed in between\n";
         // Before anything is written.
-        telling::say(Pid::from_raw(process), said, PollTimeout::from(ROOM_WAIT_MS), || {
+        refusal_message::say(Pid::from_raw(process), said, PollTimeout::from(ROOM_WAIT_MS), || {
             end();
             true
         });

@@ -19,8 +19,8 @@ use nix::unistd::Pid;
 
 use super::filter::{Abi, Call};
 use super::judge::{Judge, Verdict};
+use super::refusal_message::{self, RefusalMessage};
 use super::review::Review;
-use super::telling::{self, Telling};
 use super::tracee::{Fault, Started, Waiting};
 use super::workers::{Work, Workers};
 
@@ -132,7 +132,7 @@ impl Supervisor {
             Some(Answer::Fails(errno)) => self.send(request.id, -(errno as i32), 0),
             Some(Answer::Ends(abi, said)) => {
                 slow();
-                telling::end(waiting.thread, abi, &said, || {
+                refusal_message::end(waiting.thread, abi, &said, || {
                     self.send(request.id, -(Errno::EPERM as i32), 0);
                 });
             }
@@ -185,10 +185,10 @@ impl Supervisor {
         };
         Some(match verdict {
             Verdict::Allowed => Answer::Starts(started),
-            Verdict::Refused(Some(Telling { said, ends: true })) => Answer::Ends(abi, said),
+            Verdict::Refused(Some(RefusalMessage { said, ends: true })) => Answer::Ends(abi, said),
             Verdict::Refused(telling) => {
-                if let Some(Telling { said, .. }) = telling {
-                    telling::say(thread, &said, PollTimeout::ZERO, || self.is_valid(id));
+                if let Some(RefusalMessage { said, .. }) = telling {
+                    refusal_message::say(thread, &said, PollTimeout::ZERO, || self.is_valid(id));
                 }
                 Answer::Fails(Errno::EPERM)
             }

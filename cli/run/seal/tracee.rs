@@ -155,9 +155,9 @@ impl Waiting {
 
     /// Whether its root directory is this process's.
     fn has_our_root(&self) -> bool {
-        static OURS: OnceLock<Option<Place>> = OnceLock::new();
-        let ours = OURS.get_or_init(|| Place::of("/"));
-        ours.is_some() && Place::of(&self.path("root")) == *ours
+        static OURS: OnceLock<Option<MountedDirectory>> = OnceLock::new();
+        let ours = OURS.get_or_init(|| MountedDirectory::of("/"));
+        ours.is_some() && MountedDirectory::of(&self.path("root")) == *ours
     }
 
     /// Looks whether there is a file to be started, as seen from its root and directory.
@@ -216,13 +216,13 @@ impl Waiting {
 
 /// A directory, as it is mounted in one namespace.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
+struct MountedDirectory {
     mount: u64,
     device: (u32, u32),
     inode: u64,
 }
 
-impl Place {
+impl MountedDirectory {
     /// `None`: it cannot be told (before Linux 5.8).
     fn of(path: &str) -> Option<Self> {
         let path = CString::new(path).ok()?;

@@ -41,7 +41,7 @@ pub struct Workers<W> {
     current: AtomicU64,
     /// How many questions were taken up.
     taken: AtomicU64,
-    rest: Mutex<Rest>,
+    rest: Mutex<IdleThreads>,
     called: Condvar,
     warden: OnceLock<Thread>,
     is_warden_asleep: AtomicBool,
@@ -49,7 +49,7 @@ pub struct Workers<W> {
 
 /// Who has no turn and no question.
 #[derive(Default)]
-struct Rest {
+struct IdleThreads {
     threads: usize,
     /// How many of them are to go.
     calls: usize,
@@ -133,7 +133,7 @@ impl<W: Work> Workers<W> {
         rest.threads > rest.calls || rest.all < THREADS_LIMIT && self.add_thread(&mut rest).is_ok()
     }
 
-    fn add_thread(self: &Arc<Self>, rest: &mut Rest) -> io::Result<()> {
+    fn add_thread(self: &Arc<Self>, rest: &mut IdleThreads) -> io::Result<()> {
         let own = Arc::clone(self);
         let begin = move || {
             if own.wait_at(own.rest()) {
@@ -157,8 +157,8 @@ impl<W: Work> Workers<W> {
         self.wait_at(rest)
     }
 
-    fn wait_at(&self, rest: MutexGuard<'_, Rest>) -> bool {
-        let is_idle = |rest: &mut Rest| rest.calls == 0 && !rest.is_over;
+    fn wait_at(&self, rest: MutexGuard<'_, IdleThreads>) -> bool {
+        let is_idle = |rest: &mut IdleThreads| rest.calls == 0 && !rest.is_over;
         let rest = self.called.wait_while(rest, is_idle);
         let mut rest = rest.unwrap_or_else(PoisonError::into_inner);
         rest.threads -= 1;
@@ -166,7 +166,7 @@ impl<W: Work> Workers<W> {
         !rest.is_over
     }
 
-    fn rest(&self) -> MutexGuard<'_, Rest> {
+    fn rest(&self) -> MutexGuard<'_, IdleThreads> {
         self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

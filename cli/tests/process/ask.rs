@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::server::{Server, TOKEN};
 use crate::team::library;
-use crate::world::{PATIENCE, World, compile, finished, stderr, stdout, wait_until};
+use crate::world::{TIMEOUT, World, compile, finished, stderr, stdout, wait_until};
 
 /// Asks a person about what is called `publish`.
 const POLICY: &str = r#"version: "1"
@@ -152,7 +152,7 @@ fn without_a_person_nothing_waits_and_nothing_runs() {
     let world = world();
     let begun = Instant::now();
     assert_ne!(end(run(&world, &[], "publish one; echo $?")), "0\n");
-    assert!(begun.elapsed() < PATIENCE, "nobody was waited for");
+    assert!(begun.elapsed() < TIMEOUT, "nobody was waited for");
     assert_ne!(end(run(&world, &["--ask=1"], "publish one; echo $?")), "0\n");
     assert_eq!(ran(&world), "");
     wait_until("the audit", || lines(&world, "publish one").len() == 2);
@@ -396,7 +396,7 @@ impl Asking {
                 let (_, status, body) = self.early.remove(at);
                 return (status, body);
             }
-            self.early.push(self.answers.recv_timeout(PATIENCE).unwrap());
+            self.early.push(self.answers.recv_timeout(TIMEOUT).unwrap());
         }
     }
 

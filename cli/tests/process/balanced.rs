@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::server::{Client, Server, TOKEN};
 use crate::team::{library, stub};
-use crate::world::{PATIENCE, POLICY, World, finished, stderr, wait_until};
+use crate::world::{POLICY, TIMEOUT, World, finished, stderr, wait_until};
 
 const KILLS: usize = 8;
 const ASKING: usize = 8;
@@ -167,7 +167,7 @@ fn guarded_runs(balancer: &Balancer, over: &AtomicBool) -> usize {
     while !over.load(Ordering::Relaxed) {
         let mut command = world.rampart(words);
         command.env("RAMPART_LIBRARY", library()).env("RAMPART_TOKEN", TOKEN).env("stub", &stub);
-        command.env("RAMPART_TIMEOUT_MS", PATIENCE.as_millis().to_string());
+        command.env("RAMPART_TIMEOUT_MS", TIMEOUT.as_millis().to_string());
         let output = finished(&mut command);
         runs += 1;
         let marks = std::fs::read_to_string(world.path("good")).unwrap_or_default();

@@ -10,12 +10,12 @@ mod ask_terminal;
 mod audit;
 mod balanced;
 mod commands;
-mod crowd;
 #[cfg(target_os = "linux")]
 mod daemons;
 mod doctor;
 mod embedded;
 mod life;
+mod many_clients;
 mod person;
 mod picture;
 #[cfg(target_os = "linux")]

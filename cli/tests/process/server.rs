@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use crate::world::{PATIENCE, POLICY, World, wait_until};
+use crate::world::{POLICY, TIMEOUT, World, wait_until};
 
 pub const TOKEN: &str = "the-token";
 const SERVE: [&str; 5] = ["serve", "--token-file", "token", "--unix", "s.sock"];
@@ -81,7 +81,7 @@ impl Server {
     /// The next line on stderr that has these words.
     pub fn says(&self, words: &str) -> String {
         loop {
-            let line = self.said.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no {words:?}"));
+            let line = self.said.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("no {words:?}"));
             if line.contains(words) {
                 return line;
             }
@@ -162,7 +162,7 @@ pub struct Client<S: Read + Write> {
 impl Client<TcpStream> {
     pub fn over_tcp(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         Self::new(stream)
     }
 }
@@ -170,7 +170,7 @@ impl Client<TcpStream> {
 impl Client<UnixStream> {
     pub fn over_unix(path: &std::path::Path) -> Self {
         let stream = UnixStream::connect(path).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         Self::new(stream)
     }
 
@@ -181,7 +181,7 @@ impl Client<UnixStream> {
 
         let address = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
         let stream = UnixStream::connect_addr(&address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         Self::new(stream)
     }
 

@@ -127,7 +127,7 @@ impl Drop for Terminal {
 fn wait_until_on(terminal: &Terminal, words: &str, is_so: impl Fn(&str) -> bool) {
     let start = std::time::Instant::now();
     while !is_so(&terminal.text()) {
-        let waited = start.elapsed() < crate::world::PATIENCE;
+        let waited = start.elapsed() < crate::world::TIMEOUT;
         assert!(waited, "waited for {words:?} in vain on:\n{}", terminal.text());
         std::thread::sleep(std::time::Duration::from_millis(10));
     }

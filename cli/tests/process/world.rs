@@ -28,7 +28,7 @@ policies:
 "#;
 
 /// How long anything in a test may take before it counts as hung.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A temporary home.
 pub struct World {
@@ -153,7 +153,7 @@ pub fn finished(command: &mut Command) -> Output {
     let pid = child.id().to_string();
     let (sender, receiver) = channel();
     let waiter = std::thread::spawn(move || sender.send(child.wait_with_output().unwrap()));
-    let output = receiver.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+    let output = receiver.recv_timeout(TIMEOUT).unwrap_or_else(|_| {
         let _ = Command::new("kill").args(["-9", &pid]).status();
         panic!("{command:?} does not end");
     });
@@ -177,7 +177,7 @@ pub fn mode_of(path: &Path) -> u32 {
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
+        assert!(start.elapsed() < TIMEOUT, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -1,7 +1,6 @@
 //! System calls as hooks need them: raw, so that they touch neither `errno` nor
 //! thread cancellation nor another library's hooks.
 
-mod apart;
 mod call;
 mod deadline;
 mod file;
@@ -10,8 +9,8 @@ mod numbers;
 mod process;
 mod signal;
 mod socket;
+mod unshared_table;
 
-pub use apart::{apart, lacks_stream};
 pub use call::{LARGEST_ERRNO, call, close, register};
 pub use deadline::{Deadline, is_writable};
 pub use file::{
@@ -25,3 +24,4 @@ pub use socket::{
     Address, connect, connect_in_turn, dwell, is_missing, is_owned, is_quiet, make_known, own,
     receive, receive_dwelling, send, set_no_delay, socket, socket_identity,
 };
+pub use unshared_table::{apart, lacks_stream};

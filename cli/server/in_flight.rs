@@ -3,9 +3,9 @@
 use std::cell::Cell;
 
 /// One of a number that is given back.
-pub struct Place<'p>(&'p Cell<usize>);
+pub struct InFlight<'p>(&'p Cell<usize>);
 
-impl<'p> Place<'p> {
+impl<'p> InFlight<'p> {
     /// One more, for as long as this value is there.
     pub fn take(taken: &'p Cell<usize>) -> Self {
         taken.set(taken.get() + 1);
@@ -13,7 +13,7 @@ impl<'p> Place<'p> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }

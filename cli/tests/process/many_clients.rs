@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use crate::server::{Client, Server, question, serve};
-use crate::world::{PATIENCE, POLICY, World, wait_until};
+use crate::world::{POLICY, TIMEOUT, World, wait_until};
 
 /// Descriptors that the server keeps for itself.
 const RESERVED: usize = 32;
@@ -114,7 +114,7 @@ fn a_burst_is_taken_whole_by_the_queue_while_the_server_stands_still() {
         };
         let _ = sender.send((0..burst).map(ask).collect::<Vec<_>>());
     });
-    let mut clients = receiver.recv_timeout(PATIENCE).expect("the queue is too short");
+    let mut clients = receiver.recv_timeout(TIMEOUT).expect("the queue is too short");
     server.signal("-CONT");
     for client in &mut clients {
         assert_eq!(client.answer().status, 200);

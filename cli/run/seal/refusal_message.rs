@@ -31,7 +31,7 @@ use super::filter::Abi;
 use super::tracee::Program;
 
 /// A refused call is over after a moment; it takes longer where nobody gives it a processor.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// The first pause between two looks at it, and the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
@@ -42,7 +42,7 @@ const ATTEMPTS: usize = 64;
 
 /// What becomes of the process that was refused a program.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Telling {
+pub struct RefusalMessage {
     /// What is said on its stderr; maybe nothing.
     pub said: Vec<u8>,
     /// Whether it ends as a command does that could not be run; else its call fails.
@@ -69,7 +69,7 @@ impl Manner {
         program: &Program,
         outcome: Outcome,
         answer: &Answer,
-    ) -> Telling {
+    ) -> RefusalMessage {
         use std::os::unix::ffi::OsStrExt as _;
 
         let ends = match self.refusal {
@@ -79,7 +79,7 @@ impl Manner {
         };
         let is_errno = self.refusal == Refusal::Errno;
         if self.is_silent || !ends && !is_errno && self.is_retry(thread, program) {
-            return Telling { said: Vec::new(), ends };
+            return RefusalMessage { said: Vec::new(), ends };
         }
         let mut room = [0; LONGEST_REFUSAL];
         let mut text = Text::new(&mut room);
@@ -91,7 +91,7 @@ impl Manner {
             let refused = if is_line { Refused::Line } else { Refused::Program(name) };
             write_refusal(refused, outcome, answer, &mut text);
         }
-        Telling { said: text.as_bytes().to_vec(), ends }
+        RefusalMessage { said: text.as_bytes().to_vec(), ends }
     }
 
     fn is_retry(&self, thread: Pid, program: &Program) -> bool {
@@ -191,7 +191,7 @@ fn stopped(thread: Pid) -> Option<Registers> {
         // Whoever waits for this process's children may have been told of the stop instead.
         match ptrace::getregs(thread) {
             Ok(registers) => return Some(registers),
-            Err(_) if begun.elapsed() > PATIENCE || !is_there(thread) => return None,
+            Err(_) if begun.elapsed() > TIMEOUT || !is_there(thread) => return None,
             Err(_) => sleep(pause),
         }
         pause = (pause * 2).min(LONGEST_PAUSE);

@@ -14,13 +14,13 @@ use crate::home::{Home, make_private_directory};
 
 /// The file, as far as it was read and written.
 #[derive(Debug)]
-pub struct Spent {
+pub struct SpentRules {
     file: PathBuf,
-    at: Mutex<At>,
+    at: Mutex<Progress>,
 }
 
 #[derive(Debug, Default)]
-struct At {
+struct Progress {
     /// How much of the file is known, in bytes.
     read: u64,
     /// How many names are in the file, of those that the memory has.
@@ -29,7 +29,7 @@ struct At {
     said: bool,
 }
 
-impl Spent {
+impl SpentRules {
     pub fn of(home: &Home) -> Self {
         Self { file: home.spent(), at: Mutex::default() }
     }
@@ -46,7 +46,7 @@ impl Spent {
         }
     }
 
-    fn exchange(&self, at: &mut At, memory: &Memory) -> io::Result<()> {
+    fn exchange(&self, at: &mut Progress, memory: &Memory) -> io::Result<()> {
         let length = std::fs::metadata(&self.file).map_or(0, |metadata| metadata.len());
         if length > at.read {
             let mut text = String::new();

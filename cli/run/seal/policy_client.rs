@@ -19,7 +19,7 @@ use rampart_core::verdict::{Outcome, Unreachable};
 use serde_json::json;
 
 use super::judge::{Judge, Verdict};
-use super::telling::Manner;
+use super::refusal_message::Manner;
 use super::tracee::Program;
 use crate::command_line::command_line;
 use crate::failure::Failure;
@@ -30,7 +30,7 @@ use crate::token::Token;
 const LONG_BYTES: usize = 4 * 1024;
 
 /// Who is asked, and on whose behalf.
-pub struct Order<'o> {
+pub struct ClientOptions<'o> {
     /// As the library is told it.
     pub url: &'o str,
     /// The address of a server that the URL has by name.
@@ -51,8 +51,8 @@ pub struct Order<'o> {
 }
 
 /// A policy server that is asked over connections that are kept.
-pub struct Asking {
-    ways: Vec<Way>,
+pub struct PolicyClient {
+    ways: Vec<Target>,
     head: String,
     agent: String,
     session: String,
@@ -65,14 +65,14 @@ pub struct Asking {
 }
 
 /// What is asked about.
-struct About {
+struct Subject {
     command: String,
     cwd: Option<String>,
     /// At the program's standard input and output.
     pipes: [Option<String>; 2],
 }
 
-impl About {
+impl Subject {
     fn of(thread: Pid, program: &Program) -> Self {
         let cwd = program.cwd.as_ref().map(|cwd| String::from_utf8_lossy(cwd).into_owned());
         let command = command_line(&program.words);
@@ -80,48 +80,48 @@ impl About {
     }
 }
 
-enum Way {
+enum Target {
     Socket(PathBuf),
     Abstract(Vec<u8>),
     Address(SocketAddr),
 }
 
 trait Stream: Read + Write + Send {
-    fn set_patience(&self, left: Duration) -> io::Result<()>;
+    fn set_timeout(&self, left: Duration) -> io::Result<()>;
 }
 
 impl Stream for UnixStream {
-    fn set_patience(&self, left: Duration) -> io::Result<()> {
+    fn set_timeout(&self, left: Duration) -> io::Result<()> {
         self.set_read_timeout(Some(left))?;
         self.set_write_timeout(Some(left))
     }
 }
 
 impl Stream for TcpStream {
-    fn set_patience(&self, left: Duration) -> io::Result<()> {
+    fn set_timeout(&self, left: Duration) -> io::Result<()> {
         self.set_read_timeout(Some(left))?;
         self.set_write_timeout(Some(left))
     }
 }
 
-impl Asking {
+impl PolicyClient {
     /// # Errors
     /// The URL is none that can be asked.
-    pub fn new(order: Order<'_>) -> Result<Self, Failure> {
+    pub fn new(order: ClientOptions<'_>) -> Result<Self, Failure> {
         let unusable = || Failure::usage(format!("{:?} cannot be asked by the kernel", order.url));
         let mut ways = Vec::new();
         let mut place = None;
         for text in order.url.split(',') {
             if let Some(name) = text.strip_prefix("unix:@") {
-                ways.push(Way::Abstract(name.as_bytes().to_vec()));
+                ways.push(Target::Abstract(name.as_bytes().to_vec()));
                 place.get_or_insert((String::from("localhost"), String::new()));
                 continue;
             }
             let url = Url::parse(text.as_bytes()).map_err(|_| unusable())?;
             ways.push(match url.server {
-                Server::Unix(path) => Way::Socket(bytes_to_path(path)),
-                Server::Address(address) => Way::Address(address),
-                _ => Way::Address(order.address.ok_or_else(unusable)?),
+                Server::Unix(path) => Target::Socket(bytes_to_path(path)),
+                Server::Address(address) => Target::Address(address),
+                _ => Target::Address(order.address.ok_or_else(unusable)?),
             });
             let owned = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             place.get_or_insert_with(|| (owned(url.authority), owned(url.prefix)));
@@ -132,14 +132,15 @@ impl Asking {
             head.extend(["Authorization: Bearer ", token.reveal(), "\r\n"]);
         }
         head += "Content-Type: application/json\r\nContent-Length: ";
-        let Order { agent, session, in_process, enforces, manner, timeout, ask_ms, .. } = order;
+        let ClientOptions { agent, session, in_process, enforces, manner, timeout, ask_ms, .. } =
+            order;
         let ask_ms = ask_ms.filter(|_| enforces);
         let kept = Mutex::default();
         Ok(Self { ways, head, agent, session, in_process, enforces, manner, timeout, ask_ms, kept })
     }
 
     /// The question of this process's own policy.
-    fn question<'q>(&'q self, thread: Pid, about: &'q About) -> Question<'q> {
+    fn question<'q>(&'q self, thread: Pid, about: &'q Subject) -> Question<'q> {
         let text = |text: &'q str| Some(Text(Cow::Borrowed(text)));
         let [stdin, stdout] = &about.pipes;
         Question {
@@ -161,7 +162,7 @@ impl Asking {
     }
 
     /// The same as the server is asked.
-    fn body(&self, thread: Pid, about: &About) -> String {
+    fn body(&self, thread: Pid, about: &Subject) -> String {
         let mut body = json!({
             "agent": self.agent,
             "session": self.session,
@@ -214,7 +215,7 @@ impl Asking {
         let mut ask_ms = self.ask_ms;
         let set = |stream: &dyn Stream, deadline: Instant| {
             let left = deadline.saturating_duration_since(Instant::now());
-            stream.set_patience(left.max(Duration::from_millis(1)))
+            stream.set_timeout(left.max(Duration::from_millis(1)))
         };
         let cut = |reader: &Reader| reader.has_begun().then(|| reader.closed().outcome);
         if set(&*stream, deadline).is_err() || stream.write_all(request.as_bytes()).is_err() {
@@ -254,9 +255,9 @@ impl Asking {
             let left = deadline.saturating_duration_since(Instant::now());
             let left = left.max(Duration::from_millis(1));
             let stream = match way {
-                Way::Socket(path) => UnixStream::connect(path).map(boxed),
-                Way::Abstract(name) => connect_abstract(name).map(boxed),
-                Way::Address(address) => TcpStream::connect_timeout(address, left).map(boxed),
+                Target::Socket(path) => UnixStream::connect(path).map(boxed),
+                Target::Abstract(name) => connect_abstract(name).map(boxed),
+                Target::Address(address) => TcpStream::connect_timeout(address, left).map(boxed),
             };
             match stream {
                 Ok(stream) => return Ok(stream),
@@ -284,9 +285,9 @@ fn bytes_to_path(bytes: &[u8]) -> PathBuf {
     std::ffi::OsStr::from_bytes(bytes).into()
 }
 
-impl Judge for Asking {
+impl Judge for PolicyClient {
     fn judge(&self, thread: Pid, program: &Program, slow: &dyn Fn()) -> Verdict {
-        let about = About::of(thread, program);
+        let about = Subject::of(thread, program);
         if about.command.len() > LONG_BYTES {
             slow();
         }
@@ -318,7 +319,7 @@ impl Judge for Asking {
             in_process.note("changed-in-between", &message);
         } else {
             // The server's audit has what it is asked about.
-            let about = About { command: found, cwd: None, pipes: [None, None] };
+            let about = Subject { command: found, cwd: None, pipes: [None, None] };
             self.ask(&self.body(process, &about), &mut Reader::default());
         }
         self.enforces
