@@ -171,16 +171,13 @@ pub(crate) fn collapse_blanks(text: &mut String, start: usize) {
         return;
     }
     let tail = text.split_off(start);
-    let mut after_blank = false;
-    for c in tail.chars() {
-        let blank = matches!(c, ' ' | '\t');
-        if !blank {
-            text.push(c);
-        } else if !after_blank {
-            text.push(' ');
-        }
-        after_blank = blank;
+    let mut rest = tail.as_str();
+    while let Some(at) = rest.find([' ', '\t']) {
+        text.push_str(&rest[..at]);
+        text.push(' ');
+        rest = rest[at..].trim_start_matches([' ', '\t']);
     }
+    text.push_str(rest);
 }
 
 fn parse(pattern: &str) -> Result<Vec<Step>, String> {

@@ -68,9 +68,9 @@ pub(crate) struct Parts {
 impl Parts {
     pub(crate) fn with_capacity(line: usize) -> Self {
         Self {
-            text: String::with_capacity(line * 2 + 64),
-            spellings: Vec::with_capacity(4),
-            tree: Vec::with_capacity(2),
+            text: String::with_capacity(line * 4 + 64),
+            spellings: Vec::with_capacity(8),
+            tree: Vec::with_capacity(4),
             assigned: Vec::new(),
             unparsed: None,
         }

@@ -125,16 +125,25 @@ pub(crate) fn starting_points(words: &[&str]) -> usize {
     before - words[..before].iter().rev().take_while(|word| **word == "(").count()
 }
 
+const WILDCARDS: [char; 3] = ['*', '?', '['];
+
 pub(crate) fn has_wildcard(word: &str) -> bool {
-    word.contains(['*', '?', '['])
+    word.contains(WILDCARDS)
 }
 
-/// The paths, of `all`, that a shell may put in place of `word`, which has wildcards.
+/// The paths, of `all`, which are sorted, that a shell may put in place of `word`, which has
+/// wildcards.
 pub(crate) fn stands_for<'p>(word: &str, all: &'p [String]) -> impl Iterator<Item = &'p str> {
+    // Each begins with what stands before the first wildcard.
+    let start = word.split(WILDCARDS).next().unwrap_or_default();
+    let all = &all[all.partition_point(|path| path.as_str() < start)..];
+    let near = &all[..all.partition_point(|path| path.starts_with(start))];
     let compiled = |name| has_wildcard(name).then(|| Glob::new(name).ok()).flatten();
-    let names: Vec<(&str, Option<Glob>)> =
-        word.split('/').map(|name| (name, compiled(name))).collect();
-    all.iter().map(String::as_str).filter(move |path| {
+    let names: Vec<(&str, Option<Glob>)> = match near {
+        [] => Vec::new(),
+        _ => word.split('/').map(|name| (name, compiled(name))).collect(),
+    };
+    near.iter().map(String::as_str).filter(move |path| {
         let mut path = path.split('/');
         names.iter().all(|(word, glob)| {
             path.next().is_some_and(|name| {

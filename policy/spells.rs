@@ -629,20 +629,17 @@ impl Visitor<'_> {
 
     /// A command of a pipeline in short: a shell that reads its script is `sh -s`, whatever
     /// it is called, started by, or given as options.
-    pub(crate) fn short(command: &Command<'_>) -> Vec<String> {
-        let words: Vec<&str> = command.words.iter().map(AsRef::as_ref).collect();
-        let Some((program, rest)) = words.split_first() else {
-            return Vec::new();
-        };
+    pub(crate) fn short<'w>(command: &'w Command<'_>) -> Vec<&'w str> {
+        let mut words: Vec<&str> = command.words.iter().map(AsRef::as_ref).collect();
         let last = innermost(words.clone());
         let runs = Invocation::of(&last).map(command::inner);
         if matches!(runs.as_deref(), Some([Inner::Input { .. }])) {
-            return vec!["sh".to_string(), "-s".to_string()];
+            return vec!["sh", "-s"];
         }
-        std::iter::once(base_name(program))
-            .chain(rest.iter().copied())
-            .map(str::to_string)
-            .collect()
+        if let Some(program) = words.first_mut() {
+            *program = base_name(program);
+        }
+        words
     }
 
     /// The command with its assignments and redirections.
@@ -1018,25 +1015,38 @@ impl Visitor<'_> {
             self.parts.spell(Faith::WIDE, std::iter::once(name).chain(plain[1..].iter().copied()));
         }
         let is_path = |index| program.map(|program| program.is_path(index, normal.len()));
-        let cwd = self.cwd.as_deref();
-        let absolute = |(index, word): (usize, &Cow<'_, str>)| {
-            cwd.and_then(|cwd| absolute_word(word, cwd, is_path(index)))
-        };
-        let absolute: Vec<Option<String>> = normal.iter().enumerate().map(absolute).collect();
-        let lies = |(absolute, normal): (&Option<String>, &Cow<'_, str>)| {
-            self.home.and_then(|home| by_home(absolute.as_deref().unwrap_or(normal), Some(home)))
-        };
-        let by_home: Vec<Option<String>> = absolute.iter().zip(normal).map(lies).collect();
-        for changed in [&absolute, &by_home] {
-            if changed.iter().any(Option::is_some) {
-                let words = changed
-                    .iter()
-                    .zip(normal)
-                    .map(|(changed, normal)| changed.as_deref().unwrap_or(normal.as_ref()));
+        // By their index, the words that are spelled in another way as well.
+        let mut absolute: Vec<(usize, String)> = Vec::new();
+        if let Some(cwd) = self.cwd.as_deref() {
+            let words = normal.iter().enumerate();
+            absolute.extend(words.filter_map(|(index, word)| {
+                Some((index, absolute_word(word, cwd, is_path(index))?))
+            }));
+        }
+        let mut at_home: Vec<(usize, String)> = Vec::new();
+        if self.home.is_some() {
+            let words = changed(normal, &absolute).enumerate();
+            at_home
+                .extend(words.filter_map(|(index, word)| Some((index, by_home(word, self.home)?))));
+        }
+        for other in [absolute, at_home] {
+            if !other.is_empty() {
+                let words = changed(normal, &other);
                 self.parts.spell(excuses, std::iter::once(name).chain(words));
             }
         }
     }
+}
+
+/// The words with some of them spelled in another way, which are given by their index.
+fn changed<'w>(
+    words: &'w [Cow<'w, str>],
+    others: &'w [(usize, String)],
+) -> impl Iterator<Item = &'w str> {
+    let mut others = others.iter().peekable();
+    words.iter().enumerate().map(move |(index, word)| {
+        others.next_if(|(at, _)| *at == index).map_or(word.as_ref(), |(_, other)| other.as_str())
+    })
 }
 
 /// What is put into the words of commands that another runs: what `find` finds, what `xargs`

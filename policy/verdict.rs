@@ -152,15 +152,8 @@ impl Evaluator {
         } else {
             Candidates::Line(self.index.candidates(&lower))
         };
-        let evaluation = Evaluation {
-            evaluator: self,
-            call,
-            parts,
-            lower: &lower,
-            worth: &worth,
-            memory,
-            now: call.now.unwrap_or_else(SystemTime::now),
-        };
+        let evaluation =
+            Evaluation { evaluator: self, call, parts, lower: &lower, worth: &worth, memory };
         let holding = evaluation.holding();
         let decision = self.decide(&holding, parts);
         // What holds once is spent by the call that it decides.
@@ -290,11 +283,16 @@ impl Candidates {
 
     /// The parts, of so many, that may meet one of the `conditions`, ascending; all of them
     /// where there are no conditions.
-    fn parts(&self, conditions: &Range<usize>, len: usize) -> Vec<usize> {
-        match self {
-            Self::Each(groups) if !conditions.is_empty() => groups.meeting(conditions),
-            _ => (0..len).collect(),
-        }
+    fn parts(
+        &self,
+        conditions: &Range<usize>,
+        len: usize,
+    ) -> impl DoubleEndedIterator<Item = usize> + use<> {
+        let (some, all) = match self {
+            Self::Each(groups) if !conditions.is_empty() => (groups.meeting(conditions), 0..0),
+            _ => (Vec::new(), 0..len),
+        };
+        some.into_iter().chain(all)
     }
 }
 
@@ -326,7 +324,6 @@ struct Evaluation<'a> {
     lower: &'a str,
     worth: &'a Candidates,
     memory: &'a Memory,
-    now: SystemTime,
 }
 
 impl<'a> Evaluation<'a> {
@@ -375,6 +372,11 @@ impl<'a> Evaluation<'a> {
         holding
     }
 
+    /// When the call is made; the clock is asked only where a rule asks.
+    fn now(&self) -> SystemTime {
+        self.call.now.unwrap_or_else(SystemTime::now)
+    }
+
     /// Whether the call is about one deed by itself.
     fn is_one_deed(&self) -> bool {
         matches!(self.parts.part(0).kind, Kind::Deed(_))
@@ -382,7 +384,7 @@ impl<'a> Evaluation<'a> {
 
     /// Whether a rule is in force for the call, whatever the command is.
     fn is_in_force(&self, rule: &Rule, policy: &Policy) -> bool {
-        rule.expires_at.is_none_or(|end| self.now < end)
+        rule.expires_at.is_none_or(|end| self.now() < end)
             && (!rule.once || !self.memory.is_spent(policy, rule))
             && rule.when.fits(self.call)
     }
@@ -425,7 +427,7 @@ impl<'a> Judge<'_, 'a> {
                 &self.policy.name,
                 self.earlier.len() + 1,
                 bounds,
-                self.evaluation.now,
+                self.evaluation.now(),
             )
         };
         self.when.count.is_none_or(counted).then_some(found)
@@ -441,7 +443,7 @@ impl<'a> Judge<'_, 'a> {
         let conditions = self.entry.patterns.start..self.entry.texts.end;
         let mut met_inside = vec![false; parts.len()];
         // From the last to the first: what a part is made of comes before the part.
-        for part in self.evaluation.worth.parts(&conditions, parts.len()).into_iter().rev() {
+        for part in self.evaluation.worth.parts(&conditions, parts.len()).rev() {
             let Some(met) = self.met(part) else { continue };
             let mut around = parts.part(part).parent;
             while let Some(outer) = around.filter(|outer| !met_inside[*outer]) {

@@ -226,13 +226,10 @@ impl<'c> Visitor<'c> {
             match &mut commands[..] {
                 [command] => self.command(command, Place { depth: usize::MAX, ..place }),
                 stages => {
-                    let words: Vec<String> = stages
-                        .iter()
-                        .map(|stage| Self::short(stage))
-                        .collect::<Vec<_>>()
-                        .join(&"|".to_string());
+                    let words: Vec<Vec<&str>> =
+                        stages.iter().map(|stage| Self::short(stage)).collect();
                     let part = self.parts.begin(place.parent, Kind::Whole);
-                    self.parts.spell(Faith::WIDE, words.iter().map(String::as_str));
+                    self.parts.spell(Faith::WIDE, words.join(&"|"));
                     let mut feed = Feed::default();
                     for stage in stages.iter_mut().filter(|stage| !stage.words.is_empty()) {
                         stage.input = std::mem::take(&mut feed);
@@ -302,24 +299,30 @@ impl<'c> Visitor<'c> {
     /// Adds a pipeline as one part.
     fn pipe(&mut self, stages: &[Stage<'_>], place: Place<'_>) -> usize {
         let part = self.parts.begin(place.parent, Kind::Whole);
-        let spelled = |read: &dyn Fn(&Command<'_>) -> Vec<String>| {
-            let mut words = Vec::new();
-            for (index, stage) in stages.iter().enumerate() {
-                if index > 0 {
-                    words.push("|".to_string());
+        let as_text = |stage: &Stage<'_>| match stage {
+            Stage::Simple(..) => String::new(),
+            Stage::Other(command) => command.to_string(),
+        };
+        let texts: Vec<String> = stages.iter().map(as_text).collect();
+        let (mut plain, mut normal): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+        for (index, (stage, text)) in stages.iter().zip(&texts).enumerate() {
+            if index > 0 {
+                plain.push("|");
+                normal.push("|");
+            }
+            match stage {
+                Stage::Simple(command, _) => {
+                    plain.extend(command.words.iter().map(AsRef::<str>::as_ref));
+                    normal.extend(Self::short(command));
                 }
-                match stage {
-                    Stage::Simple(command, _) => words.extend(read(command)),
-                    Stage::Other(command) => words.push(command.to_string()),
+                Stage::Other(_) => {
+                    plain.push(text);
+                    normal.push(text);
                 }
             }
-            words
-        };
-        let own = |word: &Cow<'_, str>| word.to_string();
-        let plain = spelled(&|command| command.words.iter().map(own).collect());
-        let normal = spelled(&|command| Self::short(command));
-        self.parts.spell(Faith::FULL, plain.iter().map(String::as_str));
-        self.parts.spell(Faith::EXCUSES, normal.iter().map(String::as_str));
+        }
+        self.parts.spell(Faith::FULL, plain);
+        self.parts.spell(Faith::EXCUSES, normal);
         part
     }
 
