@@ -1,7 +1,7 @@
 //! A policy without a server: it decides questions of this process.
 
 use std::cell::OnceCell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rampart_policy::PolicySet;
@@ -30,6 +30,8 @@ pub struct InProcess {
     count: AtomicU64,
     audit_state: Mutex<AuditState>,
     unwritten: Condvar,
+    /// Who writes has to be woken.
+    is_news: AtomicBool,
 }
 
 /// The audit, and whether anything in it waits to be written.
@@ -62,6 +64,7 @@ impl InProcess {
             count: AtomicU64::new(0),
             audit_state: Mutex::new(AuditState { audit, is_behind: false }),
             unwritten: Condvar::new(),
+            is_news: AtomicBool::new(false),
         });
         let writer = Arc::clone(&in_process);
         let cannot = |error| Failure::new(format!("cannot start the audit's thread: {error}"));
@@ -69,7 +72,7 @@ impl InProcess {
         Ok(in_process)
     }
 
-    /// The verdict, as the server would give it. `None`: that is for the server, which may have
+    /// The verdict, as the server would give it; [`Self::wake`] is to be called after. `None`: that is for the server, which may have
     /// to ask a person, and knows by what commands it would be ended itself.
     pub fn decide(&self, question: &Question<'_>) -> Option<Verdict> {
         if OwnProcess::may_be_meant(&question.params.command) {
@@ -99,6 +102,22 @@ impl InProcess {
         let mut lines = Batch::default();
         lines.event(event, message);
         self.append(lines);
+        self.wake();
+    }
+
+    /// Whether a question's command may be joined by a pipe with another that is known.
+    pub fn may_join(&self, question: &Question<'_>) -> bool {
+        let pipes = question.pipes();
+        pipes != [None, None]
+            && self.pipes.lock().unwrap_or_else(PoisonError::into_inner).may_join(pipes)
+    }
+
+    /// Has what was decided written soon. To wake a thread takes longer than much of an answer,
+    /// which is given before.
+    pub fn wake(&self) {
+        if self.is_news.swap(false, Ordering::Relaxed) {
+            self.unwritten.notify_one();
+        }
     }
 
     fn append(&self, lines: Batch) {
@@ -109,7 +128,7 @@ impl InProcess {
         if audit_state.audit.has_enough() {
             audit_state.audit.write();
         } else if !std::mem::replace(&mut audit_state.is_behind, true) {
-            self.unwritten.notify_one();
+            self.is_news.store(true, Ordering::Relaxed);
         }
     }
 

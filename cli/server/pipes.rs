@@ -108,6 +108,14 @@ impl Pipes {
         self.join_end(end, now, &holds)
     }
 
+    /// Whether another end is known of one of these pipes, at its standard input and output.
+    pub fn may_join(&self, [stdin, stdout]: [Option<u64>; 2]) -> bool {
+        let joins = |end: &End| {
+            stdin.is_some() && end.stdout == stdin || stdout.is_some() && end.stdin == stdout
+        };
+        self.ends.iter().any(joins)
+    }
+
     /// Forgets a command that is refused.
     pub fn forget(&mut self, question: &Question<'_>) {
         let [stdin, stdout] = question.pipes();
@@ -250,7 +258,13 @@ mod tests {
                 end(6, 0, "sh", 12, now),
             ];
             let mut pipes = Pipes::default();
-            let lines = order.map(|at| pipes.join_end(ends[at].clone(), now, &|_, _| Some(true)));
+            let lines = order.map(|at| {
+                let end = ends[at].clone();
+                let may_join = pipes.may_join([end.stdin, end.stdout]);
+                let lines = pipes.join_end(end, now, &|_, _| Some(true));
+                assert!(may_join || lines.is_empty(), "{order:?}");
+                lines
+            });
             assert_eq!(lines[2], ["curl x | tee y | sh"], "{order:?}");
         }
     }

@@ -26,6 +26,9 @@ pub trait Judge: Send + Sync {
     /// to be ended.
     fn differs(&self, process: Pid, allowed: &[u8], started: &[u8]) -> bool;
 
+    /// Has done what an answer need not wait for, now that it is given.
+    fn answered(&self);
+
     /// Does all that has to be done before this process ends.
     fn finish(&self);
 }

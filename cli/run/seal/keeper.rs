@@ -228,6 +228,17 @@ fn retire(channels: &[&Channel], handle: &OwnedFd) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(soft.max(DESCRIPTORS)), hard);
     }
     title::set(TITLE);
+    share_heap();
+}
+
+/// Has all threads to come use one heap: to set up a further one for each takes longer than most
+/// of the threads will ever run, and it grows a page at a time.
+fn share_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt(3) takes two numbers; nobody else is in this process yet.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
 }
 
 /// The command's process, until it is the command.

@@ -78,6 +78,16 @@ impl Subject {
         let command = command_line(&program.words);
         Self { command, cwd, pipes: [0, 1].map(|number| pipe(thread, number)) }
     }
+
+    /// Leaves out what a program that takes the thread's place will not have. That costs more to
+    /// be told than all else of a pipe.
+    fn keep_inherited(&mut self, thread: Pid) {
+        for (number, pipe) in self.pipes.iter_mut().enumerate() {
+            if pipe.is_some() && !is_inherited(thread, number) {
+                *pipe = None;
+            }
+        }
+    }
 }
 
 enum Target {
@@ -287,15 +297,19 @@ fn bytes_to_path(bytes: &[u8]) -> PathBuf {
 
 impl Judge for PolicyClient {
     fn judge(&self, thread: Pid, program: &Program, slow: &dyn Fn()) -> Verdict {
-        let about = Subject::of(thread, program);
+        let mut about = Subject::of(thread, program);
         if about.command.len() > LONG_BYTES {
             slow();
         }
-        let in_process = self.in_process.as_ref();
-        let judged = in_process
-            .and_then(|in_process| judge_here(in_process, &self.question(thread, &about)));
+        let judged = self.in_process.as_ref().and_then(|in_process| {
+            if in_process.may_join(&self.question(thread, &about)) {
+                about.keep_inherited(thread);
+            }
+            judge_here(in_process, &self.question(thread, &about))
+        });
         let (outcome, answer) = judged.unwrap_or_else(|| {
             slow();
+            about.keep_inherited(thread);
             let mut reader = Reader::default();
             let outcome = self.ask(&self.body(thread, &about), &mut reader);
             (outcome, *reader.answer())
@@ -323,6 +337,10 @@ impl Judge for PolicyClient {
             self.ask(&self.body(process, &about), &mut Reader::default());
         }
         self.enforces
+    }
+
+    fn answered(&self) {
+        self.in_process.iter().for_each(|in_process| in_process.wake());
     }
 
     fn finish(&self) {
@@ -353,13 +371,18 @@ fn judge_here(in_process: &InProcess, question: &Question<'_>) -> Option<(Outcom
     Some((Outcome::Denied, if told { *reader.answer() } else { Answer::EMPTY }))
 }
 
-/// The pipe (`pipe:[N]`) that a descriptor of a thread stands for, if a program that takes its
-/// place will have it (`proc_pid_fd(5)`, `proc_pid_fdinfo(5)`).
-fn pipe(thread: Pid, number: i32) -> Option<String> {
+/// The pipe (`pipe:[N]`) that a descriptor of a thread stands for (`proc_pid_fd(5)`).
+fn pipe(thread: Pid, number: usize) -> Option<String> {
     let link = std::fs::read_link(format!("/proc/{thread}/fd/{number}")).ok()?;
-    let pipe = link.to_str().filter(|link| link.starts_with("pipe:["))?;
-    let about = std::fs::read_to_string(format!("/proc/{thread}/fdinfo/{number}")).ok()?;
-    let flags = about.lines().find_map(|line| line.strip_prefix("flags:"))?;
-    let flags = i32::from_str_radix(flags.trim(), 8).ok()?;
-    (flags & OFlag::O_CLOEXEC.bits() == 0).then(|| pipe.to_owned())
+    link.to_str().filter(|link| link.starts_with("pipe:[")).map(str::to_owned)
+}
+
+/// Whether a program that takes a thread's place will have a descriptor (`proc_pid_fdinfo(5)`).
+fn is_inherited(thread: Pid, number: usize) -> bool {
+    let about = std::fs::read_to_string(format!("/proc/{thread}/fdinfo/{number}"));
+    let flags = about.ok().and_then(|about| {
+        let flags = about.lines().find_map(|line| line.strip_prefix("flags:"))?;
+        i32::from_str_radix(flags.trim(), 8).ok()
+    });
+    flags.is_some_and(|flags| flags & OFlag::O_CLOEXEC.bits() == 0)
 }

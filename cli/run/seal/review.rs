@@ -300,6 +300,8 @@ mod tests {
             self.go_on.lock().unwrap().recv_timeout(LONG).is_ok()
         }
 
+        fn answered(&self) {}
+
         fn finish(&self) {}
     }
 

@@ -221,5 +221,6 @@ impl Work for Supervisor {
 
     fn answer(&self, request: &seccomp_notif, slow: &dyn Fn()) {
         self.give(request, slow);
+        self.judge.answered();
     }
 }
