@@ -18,12 +18,14 @@
 //!    shell text, a line once.
 //! 2. **Line to tree** (`shell`, `word`): the grammar, the words and the braces are those of
 //!    `brush-parser`, with a guard on size and depth, and one splitter for what no shell takes.
-//! 3. **Tree to commands** (`visit`): one walk that knows where each command runs: directory,
-//!    variables, functions and their arguments, aliases, what is piped to it.
-//! 4. **Command to what it is and does** (`programs`, `command`, `spells`): by one table, a
-//!    line a program. Each command gets its spellings (as sent, with quotes undone, by the
+//! 3. **Tree to commands** (`visit`, `stage`, `pipes`): one walk that knows where each command
+//!    runs: directory, variables, functions and their arguments, aliases (`effects`), and what is
+//!    piped to it.
+//! 4. **Command to what it is and does**: by one table, a line a program (`programs`), which says
+//!    what a command runs (`command`, `find`), does (`does`) and writes to its output (`writes`).
+//!    Each command (`simple`) gets its spellings (`spells`: as sent, with quotes undone, by the
 //!    program's last component, options and paths in normal form, relative paths made
-//!    absolute), what it runs in turn, and its deeds.
+//!    absolute), what it runs in turn (`runs`), and its deeds (`deeds`).
 //! 5. **Verdict** (`verdict`): one pass over all of them finds the patterns that may match
 //!    (`index`), and the rules that own those are looked at in the order of evaluation.
 //!
@@ -106,11 +108,15 @@ mod code;
 mod command;
 mod compile;
 mod conditions;
+mod deeds;
+mod does;
+mod effects;
 mod error;
 mod explain;
 mod feed;
 mod fields;
 mod file_tests;
+mod find;
 mod format;
 mod glob;
 mod index;
@@ -119,17 +125,22 @@ mod memory;
 mod notify;
 mod parts;
 mod patterns;
+mod pipes;
 mod programs;
 mod rules;
+mod runs;
 mod scope;
 mod shell;
+mod simple;
 mod spelling;
 mod spells;
+mod stage;
 mod value;
 mod verdict;
 mod visit;
 mod when;
 mod word;
+mod writes;
 
 use std::sync::{Arc, LazyLock};
 

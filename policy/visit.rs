@@ -5,54 +5,24 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
-use brush_parser::ast::{
-    self, CommandPrefixOrSuffixItem as Item, CompoundCommand, CompoundListItem, IoFileRedirectKind,
-    IoFileRedirectTarget, IoRedirect,
-};
+use brush_parser::ast::{self, CompoundCommand, CompoundListItem};
 
 use crate::Form;
-use crate::command::{self, Invocation};
+use crate::command;
 use crate::feed::Feed;
 use crate::parts::{Faith, Kind, Parts};
 use crate::scope::{Arguments, Scope};
 use crate::shell;
-use crate::spelling;
-use crate::word::{Reader, Reading};
+use crate::stage::{Command, Stage};
 
 /// How every function that pipes itself into itself is spelled.
 const FORK_BOMB: &str = ":(){ :|:& };:";
-/// What is written into these is lost or shown, and changes nothing.
-const SINKS: &[&str] = &["/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"];
 /// How often the body of a loop is walked, each time with another value.
 const MAX_ROUNDS: usize = 16;
 /// How many commands of one line are looked at.
 pub(crate) const MAX_COMMANDS: usize = 200_000;
 /// From how many on a loop is walked once only.
 const MANY_COMMANDS: usize = 1_000;
-
-/// A simple command, its words read.
-#[derive(Debug, Default)]
-pub(crate) struct Command<'a> {
-    pub(crate) assignments: Vec<Cow<'a, str>>,
-    pub(crate) words: Vec<Cow<'a, str>>,
-    pub(crate) redirections: Vec<Redirection>,
-    /// The scripts in its words, such as `$(…)`.
-    pub(crate) scripts: Vec<String>,
-    pub(crate) input: Feed,
-    /// The texts that it is given in the line itself: here-documents and -strings.
-    pub(crate) documents: Vec<String>,
-    /// Whether a word is a guess, such as the value of a variable.
-    pub(crate) guessed: bool,
-    /// Whether it has no words because it is what is around others, such as a loop.
-    pub(crate) around: bool,
-}
-
-/// A file that a command reads or writes.
-#[derive(Debug)]
-pub(crate) struct Redirection {
-    pub(crate) operator: &'static str,
-    pub(crate) target: String,
-}
 
 /// Takes lines apart.
 pub(crate) struct Visitor<'c> {
@@ -103,12 +73,6 @@ impl Place<'_> {
     pub(crate) fn inside(self, part: usize) -> Self {
         Self { parent: Some(part), sent: None, ..self }
     }
-}
-
-/// One command of a pipeline, as far as it is read.
-enum Stage<'a> {
-    Simple(Box<Command<'static>>, Vec<(String, &'a ast::CompoundList)>),
-    Other(&'a ast::Command),
 }
 
 impl<'c> Visitor<'c> {
@@ -296,188 +260,8 @@ impl<'c> Visitor<'c> {
         self.command_with(command, place, processes)
     }
 
-    /// Adds a pipeline as one part.
-    fn pipe(&mut self, stages: &[Stage<'_>], place: Place<'_>) -> usize {
-        let part = self.parts.begin(place.parent, Kind::Whole);
-        let as_text = |stage: &Stage<'_>| match stage {
-            Stage::Simple(..) => String::new(),
-            Stage::Other(command) => command.to_string(),
-        };
-        let texts: Vec<String> = stages.iter().map(as_text).collect();
-        let (mut plain, mut normal): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
-        for (index, (stage, text)) in stages.iter().zip(&texts).enumerate() {
-            if index > 0 {
-                plain.push("|");
-                normal.push("|");
-            }
-            match stage {
-                Stage::Simple(command, _) => {
-                    plain.extend(command.words.iter().map(AsRef::<str>::as_ref));
-                    normal.extend(Self::short(command));
-                }
-                Stage::Other(_) => {
-                    plain.push(text);
-                    normal.push(text);
-                }
-            }
-        }
-        self.parts.spell(Faith::FULL, plain);
-        self.parts.spell(Faith::EXCUSES, normal);
-        part
-    }
-
-    fn stage<'a>(&mut self, command: &'a ast::Command) -> Stage<'a> {
-        let ast::Command::Simple(simple) = command else {
-            return Stage::Other(command);
-        };
-        let mut read = Command::default();
-        let mut substitutions = Vec::new();
-        for item in simple.prefix.iter().flat_map(|prefix| &prefix.0) {
-            match item {
-                Item::AssignmentWord(_, word) => {
-                    let texts = self.read(&word.value, &mut read).join(" ");
-                    read.assignments.push(Cow::Owned(texts));
-                }
-                other => self.item(other, &mut read, &mut substitutions),
-            }
-        }
-        if let Some(name) = &simple.word_or_name {
-            let texts = self.read(&name.value, &mut read);
-            read.words.extend(texts.into_iter().map(Cow::Owned));
-        }
-        for item in simple.suffix.iter().flat_map(|suffix| &suffix.0) {
-            self.item(item, &mut read, &mut substitutions);
-        }
-        Stage::Simple(Box::new(read), substitutions)
-    }
-
-    fn item<'a>(
-        &mut self,
-        item: &'a Item,
-        read: &mut Command<'static>,
-        substitutions: &mut Vec<(String, &'a ast::CompoundList)>,
-    ) {
-        match item {
-            Item::Word(word) | Item::AssignmentWord(_, word) => {
-                let texts = self.read(&word.value, read);
-                read.words.extend(texts.into_iter().map(Cow::Owned));
-            }
-            Item::IoRedirect(redirect) => self.redirect(redirect, read, substitutions),
-            Item::ProcessSubstitution(kind, inner) => {
-                let source = format!("{kind}({})", inner.list);
-                read.words.push(Cow::Owned(source.clone()));
-                substitutions.push((source, &inner.list));
-            }
-        }
-    }
-
-    /// Reads words of `command`, and notes what is in them.
-    fn reading<T>(
-        &mut self,
-        command: &mut Command<'_>,
-        read: impl FnOnce(&mut Reader<'_>) -> T,
-    ) -> T {
-        let printed = |script: &str| printed(script);
-        let mut reader = Reader {
-            variables: Some(&self.scope.variables),
-            arguments: self.arguments.as_deref(),
-            prints: &printed,
-            reading: Reading::default(),
-        };
-        let result = read(&mut reader);
-        let Reading { scripts, guessed, unread, .. } = reader.reading;
-        command.scripts.extend(scripts);
-        command.guessed |= guessed;
-        if let Some(why) = unread {
-            self.parts.unparsed.get_or_insert(why);
-        }
-        result
-    }
-
-    fn read(&mut self, raw: &str, command: &mut Command<'_>) -> Vec<String> {
-        self.reading(command, |reader| {
-            reader.word(raw);
-            std::mem::take(&mut reader.reading.texts)
-        })
-    }
-
-    fn redirect<'a>(
-        &mut self,
-        redirect: &'a IoRedirect,
-        read: &mut Command<'static>,
-        substitutions: &mut Vec<(String, &'a ast::CompoundList)>,
-    ) {
-        let (operator, raw) = match redirect {
-            IoRedirect::File(_, kind, target) => {
-                let operator = match kind {
-                    IoFileRedirectKind::Read | IoFileRedirectKind::DuplicateInput => "<",
-                    IoFileRedirectKind::Append => ">>",
-                    _ => ">",
-                };
-                match target {
-                    IoFileRedirectTarget::Filename(word) => (operator, &word.value),
-                    // `>&file` names a file, `2>&1` and `>&-` do not.
-                    IoFileRedirectTarget::Duplicate(word)
-                        if !word.value.starts_with(|c: char| c.is_ascii_digit() || c == '-') =>
-                    {
-                        (operator, &word.value)
-                    }
-                    IoFileRedirectTarget::ProcessSubstitution(kind, inner) => {
-                        substitutions.push((format!("{kind}({})", inner.list), &inner.list));
-                        if operator == "<" {
-                            // What it writes is read instead of a file.
-                            let own = std::mem::take(&mut read.input);
-                            read.input = own.and(self.origins(&inner.list));
-                        }
-                        return;
-                    }
-                    IoFileRedirectTarget::Fd(_) | IoFileRedirectTarget::Duplicate(_) => return,
-                }
-            }
-            IoRedirect::OutputAndError(word, _) => (">", &word.value),
-            IoRedirect::HereString(_, word) => {
-                let text = self.read(&word.value, read).join(" ");
-                read.input = self.text_from(text.clone(), read);
-                read.documents.push(text.clone());
-                read.redirections.push(Redirection { operator: "<<<", target: text });
-                return;
-            }
-            IoRedirect::HereDocument(_, document) => {
-                let body = &document.doc.value;
-                let text = if document.requires_expansion {
-                    self.reading(read, |reader| reader.document(body))
-                } else {
-                    body.clone()
-                };
-                read.documents.push(text.clone());
-                read.input = self.text_from(text, read);
-                return;
-            }
-        };
-        for target in self.read(raw, read) {
-            if !SINKS.contains(&target.as_str()) {
-                read.redirections.push(Redirection { operator, target });
-            }
-        }
-    }
-
-    /// A text that a command is given, and where it came from.
-    fn text_from(&mut self, text: String, read: &Command<'_>) -> Feed {
-        let mut feed = Feed::default();
-        for script in &read.scripts {
-            if text.contains(script.as_str())
-                && let Ok(program) = shell::parse(script)
-            {
-                for list in &program.complete_commands {
-                    feed = feed.and(self.origins(list));
-                }
-            }
-        }
-        feed.told(text)
-    }
-
     /// What a list writes, and where that comes from; nothing is added to the parts.
-    fn origins(&mut self, list: &ast::CompoundList) -> Feed {
+    pub(crate) fn origins(&mut self, list: &ast::CompoundList) -> Feed {
         let mut aside = Visitor::new("", None, self.home, self.deeds, false);
         aside.cwd.clone_from(&self.cwd);
         aside.commands = self.commands;
@@ -667,67 +451,4 @@ impl<'c> Visitor<'c> {
         self.reading(&mut read, |reader| reader.expression(text));
         self.command(&Command { scripts: read.scripts, ..Command::default() }, place);
     }
-
-    /// Follows `cd`, so that later relative paths are known.
-    pub(crate) fn change_directory(&mut self, words: &[&str]) {
-        let target = words[1..]
-            .iter()
-            .find(|word| !crate::programs::is_option(word))
-            .copied()
-            .unwrap_or("~");
-        let target = spelling::normal_word(target).into_owned();
-        let at_home =
-            target.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/'));
-        self.cwd = match (at_home, self.home) {
-            (Some(rest), Some(home)) => Some(Cow::Owned(format!("{home}{rest}"))),
-            _ if target.starts_with(['/', '~']) => Some(Cow::Owned(target)),
-            _ => self
-                .cwd
-                .as_deref()
-                .and_then(|cwd| spelling::absolute_word(&target, cwd, Some(true)))
-                .map(Cow::Owned),
-        };
-    }
-}
-
-/// What a script prints, where it is nothing but an `echo`, a `printf`, or asks for a
-/// program's path.
-fn printed(script: &str) -> Option<String> {
-    let script = script.trim();
-    // `$(which sh)` and `$(command -v sh)` are the program.
-    if let Some(name) = ["which ", "command -v ", "type -P "]
-        .iter()
-        .find_map(|by| script.strip_prefix(by))
-        .filter(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric()))
-    {
-        return Some(name.to_string());
-    }
-    if !script.starts_with("echo ") && !script.starts_with("printf ") {
-        return None;
-    }
-    let program = shell::parse(script).ok()?;
-    let [list] = &program.complete_commands[..] else { return None };
-    let [CompoundListItem(and_or, _)] = &list.0[..] else { return None };
-    let mut pipelines = and_or.into_iter();
-    let (Some((_, pipeline)), None) = (pipelines.next(), pipelines.next()) else { return None };
-    let [ast::Command::Simple(simple)] = &pipeline.seq[..] else { return None };
-    if simple.prefix.is_some() {
-        return None;
-    }
-    let mut reader =
-        Reader { variables: None, arguments: None, prints: &|_| None, reading: Reading::default() };
-    reader.word(&simple.word_or_name.as_ref()?.value);
-    for item in simple.suffix.iter().flat_map(|suffix| &suffix.0) {
-        match item {
-            Item::Word(word) | Item::AssignmentWord(_, word) => reader.word(&word.value),
-            _ => return None,
-        }
-    }
-    let Reading { texts, scripts, unread, .. } = reader.reading;
-    if !scripts.is_empty() || unread.is_some() || texts.iter().any(|text| text.contains(['$', '`']))
-    {
-        return None;
-    }
-    let words: Vec<&str> = texts.iter().map(String::as_str).collect();
-    Invocation::of(&words).and_then(command::written)
 }

@@ -1,0 +1,98 @@
+//! `find`: where it begins, what it finds, deletes and runs.
+
+use crate::command::{Inner, Invocation};
+use crate::programs::{Operands, is_option};
+use crate::spelling::starting_points;
+
+/// Options of `find` that leave nothing out.
+const NO_TESTS: &[&str] = &[
+    "-delete",
+    "-depth",
+    "-d",
+    "-mindepth",
+    "-maxdepth",
+    "-xdev",
+    "-mount",
+    "-print",
+    "-print0",
+    "-type",
+    "-ls",
+    "-noleaf",
+    "-follow",
+    "-H",
+    "-L",
+    "-P",
+    "-o",
+    "-or",
+    "-a",
+    "-and",
+    "-ignore_readdir_race",
+];
+
+/// Options of `find` behind which a command stands.
+const RUNS: &[&str] = &["-exec", "-execdir", "-ok", "-okdir"];
+
+/// What `find` with these arguments finds: its starting points, and all that is below them,
+/// if it leaves nothing out; else something below them.
+pub(crate) fn found(arguments: &[&str]) -> Vec<String> {
+    let (paths, tests) = arguments.split_at(starting_points(arguments));
+    let (mut run, mut negated, mut before) = (false, 0_u8, "");
+    // What leaves out a few finds all but these, and `-name '*'` is no test.
+    let all = tests.iter().all(|word| {
+        run = (run || RUNS.contains(word)) && !matches!(*word, ";" | "+");
+        let named = matches!(before, "-name" | "-iname" | "-path" | "-wholename");
+        let matches_all = named && word.bytes().all(|byte| byte == b'*') && !word.is_empty();
+        // The `!`, the test and its value.
+        negated = if matches!(*word, "!" | "-not") { 3 } else { negated.saturating_sub(1) };
+        let leaves_out = run || negated > 0 || matches_all || !named && !is_option(word);
+        before = word;
+        leaves_out || NO_TESTS.contains(word) || matches!(*word, "-name" | "-path")
+    });
+    let paths = paths_of_find(paths);
+    let below = |path: &&str| {
+        if all { (*path).to_string() } else { format!("{}/{{}}", path.trim_end_matches('/')) }
+    };
+    paths.iter().map(below).collect()
+}
+
+/// What a `find` deletes; empty where it does not.
+pub(crate) fn swept(command: Invocation<'_, '_>) -> Vec<String> {
+    if deletes(command) { found(command.arguments) } else { Vec::new() }
+}
+
+/// The starting points of a `find` that deletes; empty where it does not.
+pub(crate) fn swept_from<'a>(command: Invocation<'_, 'a>) -> Vec<&'a str> {
+    if !deletes(command) {
+        return Vec::new();
+    }
+    paths_of_find(&command.arguments[..starting_points(command.arguments)])
+}
+
+fn deletes(command: Invocation<'_, '_>) -> bool {
+    command.program.is_some_and(|program| program.does == Operands::Find)
+        && command.words.contains(&"-delete")
+}
+
+/// The paths among the starting points of `find`.
+fn paths_of_find<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    let mut debugs = false;
+    let is_path = |word: &&str| {
+        let value = std::mem::replace(&mut debugs, *word == "-D");
+        !value && !is_option(word) && !matches!(*word, "(" | ")")
+    };
+    let paths: Vec<&str> = words.iter().copied().filter(is_path).collect();
+    if paths.is_empty() { vec!["."] } else { paths }
+}
+
+/// What `find` runs; `{}` stays.
+pub(crate) fn runs<'a>(arguments: &[&'a str]) -> Vec<Inner<'a>> {
+    let mut commands = Vec::new();
+    let mut rest = arguments;
+    while let Some(at) = rest.iter().position(|word| RUNS.contains(word)) {
+        rest = &rest[at + 1..];
+        let end = rest.iter().position(|word| matches!(*word, ";" | "+")).unwrap_or(rest.len());
+        commands.push(Inner::Words(rest[..end].to_vec()));
+        rest = &rest[end..];
+    }
+    commands
+}

@@ -1,0 +1,114 @@
+//! What goes through a pipe: what a command writes, and how a pipeline is spelled.
+
+use crate::command::{self, Inner, Invocation};
+use crate::feed::{Feed, Source};
+use crate::parts::{Faith, Kind};
+use crate::programs::{Verb, base_name};
+use crate::runs::MAX_DEPTH;
+use crate::stage::{Command, Stage};
+use crate::visit::{Place, Visitor};
+use crate::{does, writes};
+
+impl Visitor<'_> {
+    /// Adds a pipeline as one part.
+    pub(crate) fn pipe(&mut self, stages: &[Stage<'_>], place: Place<'_>) -> usize {
+        let part = self.parts.begin(place.parent, Kind::Whole);
+        let as_text = |stage: &Stage<'_>| match stage {
+            Stage::Simple(..) => String::new(),
+            Stage::Other(command) => command.to_string(),
+        };
+        let texts: Vec<String> = stages.iter().map(as_text).collect();
+        let (mut plain, mut normal): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+        for (index, (stage, text)) in stages.iter().zip(&texts).enumerate() {
+            if index > 0 {
+                plain.push("|");
+                normal.push("|");
+            }
+            match stage {
+                Stage::Simple(command, _) => {
+                    plain.extend(command.words.iter().map(AsRef::<str>::as_ref));
+                    normal.extend(Self::short(command));
+                }
+                Stage::Other(_) => {
+                    plain.push(text);
+                    normal.push(text);
+                }
+            }
+        }
+        self.parts.spell(Faith::FULL, plain);
+        self.parts.spell(Faith::EXCUSES, normal);
+        part
+    }
+
+    /// A command of a pipeline in short: a shell that reads its script is `sh -s`, whatever
+    /// it is called, started by, or given as options.
+    pub(crate) fn short<'w>(command: &'w Command<'_>) -> Vec<&'w str> {
+        let mut words: Vec<&str> = command.words.iter().map(AsRef::as_ref).collect();
+        let last = innermost(words.clone());
+        let runs = Invocation::of(&last).map(command::inner);
+        if matches!(runs.as_deref(), Some([Inner::Input { .. }])) {
+            return vec!["sh", "-s"];
+        }
+        if let Some(program) = words.first_mut() {
+            *program = base_name(program);
+        }
+        words
+    }
+
+    /// What the command writes, where anybody reads that.
+    pub(crate) fn heard(&self, command: &Command<'_>, place: Place<'_>) -> Feed {
+        if place.heard { self.output(command) } else { Feed::default() }
+    }
+
+    /// What the command writes, as far as that is seen.
+    pub(crate) fn output(&self, command: &Command<'_>) -> Feed {
+        let words = innermost(command.words.iter().map(AsRef::as_ref).collect());
+        let Some(invocation) = Invocation::of(&words) else { return Feed::default() };
+        let name = invocation.name;
+        if name == "tee" || name == "cat" && (words.len() == 1 || words[1..] == ["-"]) {
+            return command.input.clone();
+        }
+        if let Some(text) = writes::written(invocation) {
+            return Feed::of_text(text);
+        }
+        let mut own = Vec::new();
+        let read = does::deeds(invocation).into_iter().filter(|(verb, _)| *verb == Verb::Read);
+        own.extend(read.map(|(_, file)| Source::File(self.place(&file))));
+        let redirected = command.redirections.iter().filter(|to| to.operator == "<");
+        own.extend(redirected.map(|from| Source::File(self.place(&from.target))));
+        if writes::tells_all_variables(invocation) {
+            own.push(Source::File("env:".to_string()));
+        }
+        own.extend(writes::fetched(invocation).into_iter().map(Source::Url));
+        if writes::decodes(invocation) {
+            own.push(Source::Url("data:".to_string()));
+        }
+        let mut feed = command.input.untold().and(Feed::of_sources(own));
+        if matches!(name, "cat" | "head" | "tail" | "sed" | "gunzip" | "zcat") {
+            for made in words[1..].iter().filter_map(|word| self.made(word)) {
+                feed = if feed.text().is_some() {
+                    feed.and(made.untold())
+                } else {
+                    feed.and(made.clone())
+                };
+            }
+        }
+        feed
+    }
+}
+
+/// What is run in the end by wrappers such as `env` and `nice`, as far as they are followed.
+fn innermost(mut words: Vec<&str>) -> Vec<&str> {
+    for _ in 0..MAX_DEPTH {
+        let Some(invocation) = Invocation::of(&words) else { break };
+        match command::inner(invocation).into_iter().next() {
+            Some(Inner::Words(inner))
+                if inner.len() < words.len() && !invocation.name.ends_with("find") =>
+            {
+                words = inner;
+            }
+            _ => break,
+        }
+    }
+    words
+}

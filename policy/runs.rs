@@ -1,0 +1,284 @@
+//! What a command runs in turn, and what is put into that.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use crate::Form;
+use crate::code;
+use crate::command::{self, Inner, Invocation};
+use crate::feed::Feed;
+use crate::find;
+use crate::parts::{Faith, Kind};
+use crate::scope::Arguments;
+use crate::stage::Command;
+use crate::visit::{Place, Visitor};
+
+/// How deep scripts may be nested in scripts.
+pub(crate) const MAX_DEPTH: usize = 12;
+
+/// How many wrappers below that are followed to the command in the end.
+const MAX_WRAPPERS: usize = 200;
+
+impl Visitor<'_> {
+    /// Adds what the command runs in turn; gives what that writes.
+    pub(crate) fn runs(
+        &mut self,
+        invocation: Invocation<'_, '_>,
+        inner: Vec<Inner<'_>>,
+        command: &Command<'_>,
+        origins: &[(String, Feed)],
+        place: Place<'_>,
+    ) -> Feed {
+        let words = invocation.words;
+        let deeper = Place { depth: place.depth.saturating_add(1), sent: None, ..place };
+        if place.depth < MAX_DEPTH {
+            if let Some(function) = self.scope.functions.map().get(words[0]).cloned() {
+                // A function that calls itself is not followed.
+                let name = words[0].to_string();
+                self.scope.functions.remove(&name);
+                self.called.insert(name.clone());
+                let feed = self.call(&function, Some(&words[1..]), place, &command.input);
+                if !self.scope.functions.map().contains_key(&name) {
+                    self.scope.functions.insert(name, function);
+                }
+                return feed;
+            }
+            let alias = self.scope.aliases.map().get(words[0]).cloned();
+            if let Some(alias) = alias.filter(|alias| !alias.starts_with(words[0])) {
+                let line = std::iter::once(alias.as_str()).chain(words[1..].iter().copied());
+                let line = line.collect::<Vec<_>>().join(" ");
+                return self.script(&line, deeper);
+            }
+            if let Some(feed) = self.elsewhere(words, command, origins, deeper) {
+                return feed;
+            }
+        } else if !inner.is_empty() {
+            self.too_deep(inner, place);
+            return Feed::default();
+        }
+        let mut written = Feed::default();
+        let values = Values::of(invocation, &inner, command);
+        for inner in inner {
+            if self.overflow {
+                return Feed::default();
+            }
+            let feed = match inner {
+                Inner::Words(inner) => {
+                    let texts = values.put_in(&inner);
+                    let command = Command {
+                        words: texts,
+                        input: command.input.clone(),
+                        guessed: command.guessed,
+                        ..Command::default()
+                    };
+                    let processes = origins
+                        .iter()
+                        .filter(|(source, _)| inner.iter().any(|word| word.contains(source)))
+                        .cloned()
+                        .collect();
+                    let fed = self.command_with(&command, deeper, processes);
+                    self.heard(&command, deeper).and(fed)
+                }
+                Inner::Here(text) => self.script(&with_output(text, origins), deeper),
+                Inner::Script(text, _) if invocation.name == "parallel" => {
+                    let values = command.input.text().unwrap_or_default();
+                    let line = if text.contains("{}") {
+                        text.replace("{}", values)
+                    } else {
+                        format!("{text} {values}")
+                    };
+                    self.nested(&line, place)
+                }
+                // `sh -c a b`, of which nobody knows whether there were quotes once.
+                Inner::Script(text, arguments)
+                    if self.form == Form::Line
+                        && !arguments.is_empty()
+                        && !text.contains([' ', '$']) =>
+                {
+                    let text = std::iter::once(text.as_str()).chain(arguments);
+                    self.nested(&text.collect::<Vec<_>>().join(" "), place)
+                }
+                Inner::Script(text, arguments) => self.apart(|visitor| {
+                    let name = arguments.first().copied().unwrap_or("sh");
+                    let given = arguments.get(1..).unwrap_or_default();
+                    visitor.arguments = Some(Rc::new(Arguments::new(name, given)));
+                    visitor.stdin = command.input.clone();
+                    visitor.nested(&with_output(text, origins), place)
+                }),
+                Inner::Input { shell: true } => match command.input.text() {
+                    Some(text) => self.nested(text, place),
+                    None => Feed::default(),
+                },
+                // A file of the line's own, such as `source /dev/stdin <<E`.
+                Inner::File("/dev/stdin") => match command.input.text() {
+                    Some(text) => self.script(text, deeper),
+                    None => Feed::default(),
+                },
+                Inner::File(file) => match origins.iter().find(|(source, _)| source == file) {
+                    Some((_, feed)) if feed.text().is_some() => {
+                        self.nested(feed.text().unwrap_or_default(), place)
+                    }
+                    _ => self.made_script(file, place),
+                },
+                Inner::Input { shell: false } => {
+                    self.scripts_of(command.input.text().unwrap_or_default(), place)
+                }
+                Inner::Code(code) if code::is_code(code) => self.scripts_of(code, place),
+                Inner::Code(_) => Feed::default(),
+            };
+            written = written.and(feed);
+        }
+        written
+    }
+
+    /// Adds the shell scripts in a program in another language.
+    fn scripts_of(&mut self, program: &str, place: Place<'_>) -> Feed {
+        for script in code::look_through(program).scripts {
+            self.nested(&script, place);
+        }
+        Feed::default()
+    }
+
+    /// Adds what a command runs whose program the line itself makes: by what it prints, as a
+    /// script, as a copy. `None` where it does not.
+    fn elsewhere(
+        &mut self,
+        words: &[&str],
+        command: &Command<'_>,
+        origins: &[(String, Feed)],
+        deeper: Place<'_>,
+    ) -> Option<Feed> {
+        if words[0].starts_with(['$', '`']) {
+            let line = with_output(words.join(" "), origins);
+            return (!line.starts_with(['$', '`'])).then(|| self.script(&line, deeper));
+        }
+        if !words[0].contains('/') || (self.copies.is_empty() && self.made.is_empty()) {
+            return None;
+        }
+        let file = self.place(words[0]);
+        if let Some(program) = self.copies.remove(&file) {
+            let mut words = command.words.clone();
+            words[0] = Cow::Owned(program);
+            let command = Command { words, input: command.input.clone(), ..Command::default() };
+            return Some(self.command_with(&command, deeper, Vec::new()));
+        }
+        self.made(words[0])?.text()?;
+        Some(self.made_script(words[0], deeper))
+    }
+
+    /// Adds the script in a file that the line has made.
+    fn made_script(&mut self, file: &str, place: Place<'_>) -> Feed {
+        let script = self.made(file).cloned().unwrap_or_default();
+        let Some(text) = script.text() else { return Feed::default() };
+        // A script that runs itself is not followed.
+        let made = std::mem::take(&mut self.made);
+        let feed = self.nested(text, place);
+        self.made = made;
+        feed
+    }
+
+    /// Adds a script that another shell runs; gives what it writes.
+    pub(crate) fn nested(&mut self, script: &str, place: Place<'_>) -> Feed {
+        if place.depth >= MAX_DEPTH {
+            self.parts
+                .unparsed
+                .get_or_insert_with(|| format!("nested deeper than {MAX_DEPTH} levels"));
+            if place.depth == MAX_DEPTH {
+                self.crude(script, place);
+            }
+            return Feed::default();
+        }
+        // A rule that would hold for the line by itself holds for it in here too.
+        let whole = self.parts.begin(place.parent, Kind::Whole);
+        self.parts.spell(Faith::WIDE, [script]);
+        let inside = Place { depth: place.depth + 1, ..place.inside(whole) };
+        self.apart(|visitor| visitor.script(script, inside))
+    }
+
+    /// Follows wrappers to what they run in the end.
+    fn too_deep(&mut self, inner: Vec<Inner<'_>>, place: Place<'_>) {
+        self.parts.unparsed.get_or_insert_with(|| format!("nested deeper than {MAX_DEPTH} levels"));
+        let mut waiting = inner;
+        for _ in 0..MAX_WRAPPERS {
+            match waiting.pop() {
+                Some(Inner::Words(words)) => {
+                    let Some(invocation) = Invocation::of(&words) else { continue };
+                    let deeper = command::inner(invocation);
+                    if deeper.is_empty() {
+                        self.bare(invocation, true, Kind::Command, place);
+                    }
+                    waiting.extend(deeper);
+                }
+                Some(Inner::Script(text, _) | Inner::Here(text)) => drop(self.nested(&text, place)),
+                Some(Inner::Input { .. } | Inner::Code(_) | Inner::File(_)) => {}
+                None => return,
+            }
+        }
+        self.overflow = true;
+    }
+}
+
+/// What is put into the words of commands that another runs: what `find` finds, what `xargs`
+/// reads.
+struct Values<'m> {
+    values: Vec<String>,
+    /// Where they are put; behind all words where there is none.
+    mark: Option<&'m str>,
+}
+
+impl<'m> Values<'m> {
+    /// What the command `words` puts in what it runs.
+    fn of(invocation: Invocation<'_, 'm>, inner: &[Inner<'_>], command: &Command<'_>) -> Self {
+        let Invocation { words, name, .. } = invocation;
+        if !inner.iter().any(|inner| matches!(inner, Inner::Words(_))) {
+            return Self { values: Vec::new(), mark: None };
+        }
+        if name.ends_with("find") {
+            return Self { values: find::found(&words[1..]), mark: Some("{}") };
+        }
+        let Some(input) =
+            command.input.text().filter(|_| name.ends_with("xargs") || name == "parallel")
+        else {
+            return Self { values: Vec::new(), mark: None };
+        };
+        let given = words.iter().position(|word| *word == "-I");
+        let given = given.and_then(|at| words.get(at + 1)).copied();
+        let placed = name == "parallel" && words.iter().any(|word| word.contains("{}"));
+        let mark = given
+            .or_else(|| placed.then_some("{}"))
+            .or_else(|| words.iter().find_map(|word| word.strip_prefix("-I")))
+            .filter(|mark| !mark.is_empty())
+            .or_else(|| words.contains(&"-i").then_some("{}"));
+        Self { values: input.split_whitespace().map(str::to_string).collect(), mark }
+    }
+
+    /// The words of a command with the values put in.
+    fn put_in<'w>(&self, words: &[&'w str]) -> Vec<Cow<'w, str>> {
+        let values = || self.values.iter().cloned().map(Cow::Owned);
+        let Some(mark) = self.mark else {
+            return words.iter().map(|word| Cow::Borrowed(*word)).chain(values()).collect();
+        };
+        let mut filled: Vec<Cow<'w, str>> = Vec::with_capacity(words.len());
+        for word in words {
+            match &self.values[..] {
+                _ if *word == mark => filled.extend(values()),
+                [only] if word.contains(mark) => filled.push(Cow::Owned(word.replace(mark, only))),
+                _ => filled.push(Cow::Borrowed(word)),
+            }
+        }
+        filled
+    }
+}
+
+/// A text with what the scripts in it write in their place, where that is known.
+fn with_output(mut text: String, origins: &[(String, Feed)]) -> String {
+    for (source, feed) in origins {
+        if let Some(output) = feed.text().filter(|_| text.contains(source.as_str())) {
+            let output = output.trim_end_matches('\n');
+            for written in [format!("$({source})"), format!("`{source}`")] {
+                text = text.replace(&written, output);
+            }
+        }
+    }
+    text
+}

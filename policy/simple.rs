@@ -1,0 +1,276 @@
+//! A simple command as parts: what it is, its words, what runs it, and what comes of it.
+
+use std::borrow::Cow;
+
+use crate::Form;
+use crate::command::{self, Inner, Invocation};
+use crate::feed::Feed;
+use crate::find;
+use crate::parts::{Faith, Kind};
+use crate::programs::Program;
+use crate::spelling::normal_word;
+use crate::spells::MAX_TEXT;
+use crate::stage::Command;
+use crate::visit::{MAX_COMMANDS, Place, Visitor};
+
+/// What ends a command wherever a shell reads it.
+const ENDS_A_COMMAND: &[char] = &[';', '|', '&', '\n', '`'];
+
+/// Variables that change what a command runs, or the start of their names.
+const RISKY: &[&str] = &[
+    "PATH",
+    "LD_",
+    "DYLD_",
+    "BASH_",
+    "ENV",
+    "SHELLOPTS",
+    "BASHOPTS",
+    "IFS",
+    "PS4",
+    "PROMPT_COMMAND",
+    "PYTHON",
+    "PERL",
+    "RUBY",
+    "NODE_",
+    "GIT_",
+    "EDITOR",
+    "VISUAL",
+    "PAGER",
+    "MANPAGER",
+    "LESS",
+    "BROWSER",
+    "JAVA_",
+    "_JAVA",
+    "JDK_",
+    "CLASSPATH",
+    "GCONV_PATH",
+    "HOME",
+    "XDG_CONFIG",
+    "SHELL",
+    "RUSTC",
+    "CC",
+    "CXX",
+    "LD",
+    "AR",
+    "CARGO_",
+    "MAKE",
+    "npm_config",
+    "NPM_CONFIG",
+    "PIP_",
+    "ZDOTDIR",
+    "FPATH",
+    "CDPATH",
+    "TAR_OPTIONS",
+    "RSYNC_",
+    "SSH_ASKPASS",
+    "SUDO_ASKPASS",
+    "PHP",
+    "LUA_",
+    "GEM_",
+    "BUNDLE_",
+    "DOCKER_",
+    "KUBE",
+    "AWS_CONFIG",
+    "GOFLAGS",
+    "GOENV",
+    "TERM",
+    "MAVEN_",
+    "GRADLE_",
+    "R_",
+    "OPENSSL_CONF",
+    "ANSIBLE_",
+    "TF_CLI",
+];
+
+pub(crate) fn is_risky(name: &str) -> bool {
+    RISKY.iter().any(|risky| {
+        if risky.ends_with('_') || risky.len() > 4 {
+            name.starts_with(risky)
+        } else {
+            name == *risky
+        }
+    })
+}
+
+/// Whether a wrapper's own words are such as are known, and change nothing about what runs.
+fn changes_nothing(program: &Program, words: &[&str]) -> bool {
+    let is_number = |word: &str| {
+        word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-'))
+    };
+    let is_quantity = |word: &str| {
+        is_number(word)
+            && (word == "L"
+                || word.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | 'S'))
+                || word.bytes().all(|byte| byte.is_ascii_uppercase()))
+    };
+    let mut at = 0;
+    while at < words.len() {
+        let word = words[at];
+        let Some(given) = program.option(&words[at..]) else {
+            let risky = assigned(word).is_some_and(|(name, _)| is_risky(name));
+            if risky || !(program.assignments || is_quantity(word) || word == "--" || word == "-") {
+                return false;
+            }
+            at += 1;
+            continue;
+        };
+        let nice = word[1..].bytes().all(|byte| byte.is_ascii_digit());
+        let known = matches!(given.sign, Some('.'))
+            || given.value.is_some_and(|value| program.assignments || is_quantity(value));
+        if !known && !nice && word != "--" {
+            return false;
+        }
+        at += given.words;
+    }
+    true
+}
+
+/// The name that an assignment is to.
+pub(crate) fn assigned(word: &str) -> Option<(&str, &str)> {
+    word.split_once('=').map(|(name, value)| (name.strip_suffix('+').unwrap_or(name), value))
+}
+
+impl Visitor<'_> {
+    /// Adds a simple command and all that it runs.
+    pub(crate) fn command(&mut self, command: &Command<'_>, place: Place<'_>) {
+        self.command_with(command, place, Vec::new());
+    }
+
+    /// The same, with the processes in its words and what they write; gives what the
+    /// commands write that it runs.
+    pub(crate) fn command_with(
+        &mut self,
+        command: &Command<'_>,
+        place: Place<'_>,
+        processes: Vec<(String, Feed)>,
+    ) -> Feed {
+        self.commands += 1;
+        if self.parts.text().len() > MAX_TEXT || self.commands > MAX_COMMANDS {
+            self.overflow = true;
+            return Feed::default();
+        }
+        let mut place = place;
+        let words: Vec<&str> = command.words.iter().map(AsRef::as_ref).collect();
+        let invocation = Invocation::of(&words);
+        if !command.assignments.is_empty() || !command.redirections.is_empty() {
+            let part = self.clothed(command, place);
+            place = place.inside(part);
+            self.redirected(command, invocation, part);
+        }
+        let Some(invocation) = invocation else {
+            self.scripts(command, place);
+            for assignment in &command.assignments {
+                if let Some((name, value)) = assignment.split_once('=') {
+                    self.assign(name, value);
+                }
+            }
+            return Feed::default();
+        };
+        let inner = command::inner(invocation);
+        let kind = Self::kind(invocation, &inner);
+        let part = self.bare(invocation, command.guessed, kind, place);
+        self.also(invocation, &inner, part);
+        // An argument list is no shell text.
+        if self.texts && (self.form == Form::Line || place.depth > 0) {
+            self.texts(command, &words, part);
+        }
+        place = place.inside(part);
+        let mut origins = processes;
+        origins.extend(self.scripts(command, Place { heard: true, ..place }));
+        if words.iter().any(|word| word.contains('$')) {
+            let known = self.tainted.iter().map(|(name, feed)| (name.clone(), feed.clone()));
+            origins.extend(known);
+        }
+        if self.deeds {
+            self.does(invocation, &inner, command, &origins, part);
+        }
+        let written = self.runs(invocation, inner, command, &origins, place);
+        self.takes_effect(invocation, &command.input);
+        written
+    }
+
+    /// What else a command is that is not in its words alone: a `find` that deletes is a
+    /// removal, and `env` and `export` assign variables.
+    fn also(&mut self, invocation: Invocation<'_, '_>, inner: &[Inner<'_>], part: usize) {
+        for path in find::swept(invocation) {
+            self.parts.begin(Some(part), Kind::Whole);
+            self.parts.spell(Faith::WIDE, ["rm", "-fr", &normal_word(&path)]);
+        }
+        for path in find::swept_from(invocation).into_iter().filter(|_| self.texts) {
+            self.parts.begin(Some(part), Kind::Text);
+            self.parts.spell(Faith::WIDE, ["rm", "-fr", &normal_word(path)]);
+        }
+        let words = invocation.words;
+        let assigns = matches!(words[0], "export" | "declare" | "typeset" | "local" | "readonly")
+            || invocation.program.is_some_and(|program| program.assignments);
+        if assigns {
+            let own = match inner {
+                [Inner::Words(inner)] => words.len() - inner.len(),
+                _ => words.len(),
+            };
+            for (name, _) in words[1..own].iter().filter_map(|word| assigned(word)) {
+                self.parts.assigns(part, name);
+            }
+        }
+    }
+
+    /// Adds the pieces of a command's text between the operators that are in its words, and of
+    /// the texts that it is given.
+    fn texts(&mut self, command: &Command<'_>, words: &[&str], part: usize) {
+        let mut texts: Vec<Cow<'_, str>> = Vec::new();
+        let holds = |word: &&str| {
+            word.contains(ENDS_A_COMMAND) || word.contains("$(") || word.contains("<(")
+        };
+        if words.iter().any(|word| word.len() > 1 && holds(word)) {
+            texts.push(Cow::Owned(words.join(" ")));
+        }
+        texts.extend(command.documents.iter().map(|text| Cow::Borrowed(text.as_str())));
+        for mut text in texts {
+            // What runs is known by itself.
+            for script in &command.scripts {
+                text = Cow::Owned(text.replace(script.as_str(), ""));
+            }
+            let pieces = text.split(ENDS_A_COMMAND).flat_map(|piece| {
+                let inner = piece.split("$(").chain(piece.split("<(")).skip(1);
+                let inner = inner.map(|inner| inner.split(')').next().unwrap_or_default());
+                std::iter::once(piece).chain(inner)
+            });
+            for piece in pieces.map(str::trim).filter(|piece| !piece.is_empty()) {
+                self.parts.begin(Some(part), Kind::Text);
+                self.parts.spell(Faith::FULL, [piece]);
+            }
+        }
+    }
+
+    /// Adds the scripts in a command's words; gives what each writes.
+    fn scripts(&mut self, command: &Command<'_>, place: Place<'_>) -> Vec<(String, Feed)> {
+        command.scripts.iter().map(|script| (script.clone(), self.nested(script, place))).collect()
+    }
+
+    /// What kind of part a command is.
+    fn kind(invocation: Invocation<'_, '_>, inner: &[Inner<'_>]) -> Kind {
+        let Invocation { program: Some(program), words, name, .. } = invocation else {
+            return Kind::Command;
+        };
+        let own = match inner {
+            [Inner::Words(inner)] => {
+                let before = &words[1..words.len().saturating_sub(inner.len()).max(1)];
+                !changes_nothing(program, before)
+            }
+            [Inner::Script(..)] => {
+                program.assignments
+                    || words[1..].iter().any(|word| {
+                        word.starts_with("--")
+                            && !matches!(*word, "--login" | "--norc" | "--noprofile")
+                    })
+            }
+            _ => true,
+        };
+        // A shell from elsewhere is not the shell, whatever it is called.
+        let elsewhere = words[0].contains('/')
+            && !["/bin/", "/usr/bin/", "/usr/local/bin/"]
+                .iter()
+                .any(|folder| words[0].strip_prefix(folder) == Some(name));
+        if program.transparent && !own && !elsewhere { Kind::Wrapper } else { Kind::Command }
+    }
+}
