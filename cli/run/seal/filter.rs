@@ -4,7 +4,9 @@
 //! It stops the calls that start a program, and those that are aimed at the supervisor as
 //! far as their arguments show it: signals, `ptrace` and the like. Both become questions
 //! (`seccomp_unotify(2)`); a number that means the supervisor may mean somebody else in
-//! another process namespace, which only the supervisor can tell. All else goes on at once.
+//! another process namespace, which only the supervisor can tell. So do the few calls after which
+//! a path may be another file to a process than to the supervisor, which is to know of the first of
+//! them. All else goes on at once.
 
 use std::os::fd::{FromRawFd as _, OwnedFd};
 
@@ -25,6 +27,8 @@ pub enum Call {
     Execveat,
     /// It is aimed at the supervisor, if its number means that in the caller's namespace.
     Aimed,
+    /// What is where may differ afterwards from what the supervisor sees.
+    Moves,
 }
 
 /// One way to make system calls: its numbers, and the size of its pointers.
@@ -37,6 +41,8 @@ pub struct Abi {
     execveat: u32,
     /// Calls that are aimed at a process, and which argument names it.
     aimed: &'static [(u32, usize)],
+    /// Calls that change the root directory, what is mounted or the namespace.
+    moves: &'static [u32],
     /// `kill(2)`, which also takes groups and everybody.
     kill: u32,
     /// `prctl(2)`, by which the library tells whether it is in a sealed run.
@@ -56,7 +62,8 @@ const X32: u32 = 0x4000_0000;
 const I386: u32 = 0x4000_0003;
 
 // tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, ptrace, process_vm_readv and _writev,
-// pidfd_open, prlimit64, tkill
+// pidfd_open, prlimit64, tkill; chroot, pivot_root, mount, umount2 (and i386's umount), setns,
+// move_mount
 #[cfg(target_arch = "x86_64")]
 const ABIS: &[Abi] = &[
     Abi {
@@ -75,6 +82,7 @@ const ABIS: &[Abi] = &[
             (302, 0),
             (200, 0),
         ],
+        moves: &[161, 155, 165, 166, 308, 429],
         kill: 62,
         prctl: 157,
         exit_group: Some(231),
@@ -95,6 +103,7 @@ const ABIS: &[Abi] = &[
             (X32 + 302, 0),
             (X32 + 200, 0),
         ],
+        moves: &[X32 + 161, X32 + 155, X32 + 165, X32 + 166, X32 + 308, X32 + 429],
         kill: X32 + 62,
         prctl: X32 + 157,
         exit_group: Some(X32 + 231),
@@ -115,6 +124,7 @@ const ABIS: &[Abi] = &[
             (340, 0),
             (238, 0),
         ],
+        moves: &[61, 217, 21, 52, 22, 346, 429],
         kill: 37,
         prctl: 172,
         exit_group: Some(252),
@@ -139,6 +149,7 @@ const ABIS: &[Abi] = &[
             (261, 0),
             (130, 0),
         ],
+        moves: &[51, 41, 40, 39, 268, 429],
         kill: 129,
         prctl: 167,
         exit_group: Some(94),
@@ -159,6 +170,7 @@ const ABIS: &[Abi] = &[
             (369, 0),
             (238, 0),
         ],
+        moves: &[61, 218, 21, 52, 375, 429],
         kill: 37,
         prctl: 172,
         exit_group: None,
@@ -186,6 +198,7 @@ impl Abi {
                 it if it == abi.kill || abi.aimed.iter().any(|(each, _)| *each == it) => {
                     Call::Aimed
                 }
+                it if abi.moves.contains(&it) => Call::Moves,
                 _ => return None,
             };
             Some((abi, call))
@@ -232,8 +245,8 @@ fn calls<'a>(
     let killed: Vec<u32> = supervisor.iter().copied().chain(its_group).chain([everybody]).collect();
     let mut code = vec![load(NUMBER)];
     for abi in abis {
-        for number in [abi.execve, abi.execveat] {
-            code.push(unless_equal(number, 1));
+        for number in [abi.execve, abi.execveat].iter().chain(abi.moves) {
+            code.push(unless_equal(*number, 1));
             code.push(give(SECCOMP_RET_USER_NOTIF));
         }
         let asked = SECCOMP_RET_USER_NOTIF;
@@ -348,14 +361,16 @@ mod tests {
     fn every_way_to_start_a_program_is_asked_about_and_other_calls_are_not() {
         let code = program(&THREADS, MARK);
         for abi in ABIS {
-            for number in [abi.execve, abi.execveat] {
-                assert_eq!(run(&code, abi.arch, number, [0; 6]), SECCOMP_RET_USER_NOTIF);
+            for number in [abi.execve, abi.execveat].iter().chain(abi.moves) {
+                assert_eq!(run(&code, abi.arch, *number, [0; 6]), SECCOMP_RET_USER_NOTIF);
             }
             let asked = |number: &u32| run(&code, abi.arch, *number, [0; 6]) != SECCOMP_RET_ALLOW;
             let known: Vec<u32> = ABIS
                 .iter()
                 .filter(|each| each.arch == abi.arch)
-                .flat_map(|each| [each.execve, each.execveat])
+                .flat_map(|each| {
+                    [each.execve, each.execveat].into_iter().chain(each.moves.to_vec())
+                })
                 .collect();
             let all = (0..600).chain(0x4000_0000..0x4000_0000 + 600);
             assert!(all.filter(asked).all(|number| known.contains(&number)));
@@ -406,6 +421,19 @@ mod tests {
     }
 
     #[test]
+    fn the_calls_that_move_what_is_where_have_these_numbers_here() {
+        let own = [
+            libc::SYS_chroot,
+            libc::SYS_pivot_root,
+            libc::SYS_mount,
+            libc::SYS_umount2,
+            libc::SYS_setns,
+            libc::SYS_move_mount,
+        ];
+        assert!(own.iter().copied().eq(ABIS[0].moves.iter().map(|it| i64::from(*it))));
+    }
+
+    #[test]
     fn a_way_that_is_not_known_fails_and_kills_nobody() {
         let answer = run(&program(&THREADS, MARK), 0x1234, 59, [0; 6]);
         assert_eq!(answer, SECCOMP_RET_ERRNO | libc::ENOSYS as u32);
@@ -419,11 +447,13 @@ mod tests {
                 (abi.execveat, Call::Execveat),
                 (abi.kill, Call::Aimed),
                 (abi.aimed[0].0, Call::Aimed),
+                (abi.moves[0], Call::Moves),
             ] {
                 let (found, what) = Abi::of(abi.arch, number.cast_signed()).expect("a call");
                 assert_eq!((found.pointer, what), (abi.pointer, call));
             }
-            assert!(Abi::of(abi.arch, 1).is_none_or(|(_, call)| call == Call::Aimed));
+            let calls = [Call::Aimed, Call::Moves];
+            assert!(Abi::of(abi.arch, 1).is_none_or(|(_, call)| calls.contains(&call)));
         }
     }
 }

@@ -6,6 +6,8 @@
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, OnceLock};
 
 use libc::{
@@ -41,6 +43,8 @@ pub struct Supervisor {
     judge: Arc<dyn Judge>,
     start: Box<dyn Start>,
     review: Arc<Review>,
+    /// To a process of the tree a path may be another file than here: each has to be looked at.
+    has_moved: AtomicBool,
 }
 
 /// What is answered.
@@ -60,7 +64,13 @@ impl Supervisor {
     /// There is no thread to be had.
     pub fn prepare(judge: Arc<dyn Judge>, start: Box<dyn Start>) -> io::Result<Arc<Workers<Self>>> {
         let review = Review::new(Arc::clone(&judge));
-        let own = Self { listener: OnceLock::new(), judge, start, review: Arc::clone(&review) };
+        let own = Self {
+            listener: OnceLock::new(),
+            judge,
+            start,
+            review: Arc::clone(&review),
+            has_moved: AtomicBool::new(false),
+        };
         let workers = Workers::new(own);
         workers.prepare()?;
         std::thread::Builder::new().spawn(move || review.watch())?;
@@ -164,12 +174,17 @@ impl Supervisor {
             }
             return Some(Answer::Fails(Errno::EPERM));
         }
+        if call == Call::Moves {
+            self.has_moved.store(true, SeqCst);
+            return Some(Answer::GoesOn);
+        }
         if self.start.is_starting(thread) {
             // What it becomes is looked after as all that follows.
-            let command = waiting.program(abi, call).ok();
+            let has_moved = self.has_moved.load(SeqCst);
+            let command = waiting.program(abi, call, has_moved).ok();
             return Some(Answer::Starts(command.and_then(|program| program.started)));
         }
-        let program = waiting.program(abi, call);
+        let program = waiting.program(abi, call, self.has_moved.load(SeqCst));
         // What was read is its own only if it still waits: its number may be another's by now.
         if !self.is_valid(id) {
             return None;

@@ -71,11 +71,12 @@ impl Waiting {
         Abi::of(self.arch, self.number)
     }
 
-    /// The program that a call of this kind wants to start.
+    /// The program that a call of this kind wants to start. `has_moved`: what is where may differ
+    /// from what this process sees.
     ///
     /// # Errors
     /// [`Fault`]
-    pub fn program(&self, abi: &Abi, call: Call) -> Result<Program, Fault> {
+    pub fn program(&self, abi: &Abi, call: Call, has_moved: bool) -> Result<Program, Fault> {
         let mut memory = Memory::new(self.thread, abi.pointer);
         let arguments = &self.arguments;
         let (base, path_at, argv, flags) = match call {
@@ -100,7 +101,7 @@ impl Waiting {
             Some(directory) => [&directory[..], b"/", &path].concat(),
             None => path.clone(),
         };
-        self.look(&base, &path)?;
+        self.look(&base, &path, has_moved)?;
         let mut words = memory.strings(argv).map_err(of_memory)?;
         let mut lengths = words.iter().map(|word| word.len() as u64 + 1);
         let first_bytes = lengths.next().unwrap_or(0);
@@ -162,8 +163,9 @@ impl Waiting {
 
     /// Looks whether there is a file to be started, as seen from its root and directory.
     /// Only what is certain counts; in doubt there is one.
-    fn look(&self, base: &Base, path: &[u8]) -> Result<(), Fault> {
-        if matches!(base, Base::Root) && is_startable(path) && self.has_our_root() {
+    fn look(&self, base: &Base, path: &[u8], has_moved: bool) -> Result<(), Fault> {
+        let is_ours = || is_startable(path) && (!has_moved || self.has_our_root());
+        if matches!(base, Base::Root) && is_ours() {
             return Ok(());
         }
         let (of, resolve) = match base {

@@ -174,6 +174,12 @@ fn a_root_directory_without_the_library_hides_nothing() {
     let output = sealed_run(&sealed, &words("/forbidden"));
     assert_eq!((output.status.code(), stdout(&output)), (Some(1), "EPERM\n".to_owned()));
     assert!(!ran("forbidden") && stderr(&output).contains("Do something else"), "{output:?}");
+    // What is there outside alone cannot be started, which nobody is asked about.
+    let outside = marks.to_str().unwrap();
+    let words = [&words("")[..8], &[outside]].concat();
+    assert!(!sealed_run(&sealed, &words).status.success());
+    let is_asked = |line: &serde_json::Value| line["request"]["command"] == outside;
+    assert!(!sealed.0.audit().iter().any(is_asked));
 }
 
 #[test]
