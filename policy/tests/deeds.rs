@@ -6,18 +6,15 @@ use rampart_policy::{Action, Call, Form, Outcome, PolicySet};
 
 use Action::{Allow, Deny, Watch};
 
-const HERE: Call<'_> = Call {
-    agent: "a",
-    session: "s",
-    command: "",
-    form: Form::Line,
-    argv0: None,
-    cwd: Some("/home/u/p"),
-    home: Some("/data/home/u"),
-    coverage: None,
-    agent_depth: None,
-    now: None,
-};
+fn here() -> Call<'static> {
+    Call {
+        agent: "a",
+        session: "s",
+        cwd: Some("/home/u/p"),
+        home: Some("/data/home/u"),
+        ..Call::default()
+    }
+}
 
 fn policies(text: &str) -> PolicySet {
     let source = format!("default_action: allow\npolicies:\n{text}");
@@ -28,7 +25,7 @@ fn policies(text: &str) -> PolicySet {
 fn check(text: &str, cases: &[(&str, Action)]) {
     let policies = policies(text);
     for (command, action) in cases {
-        let decision = policies.evaluate(&Call { command, ..HERE });
+        let decision = policies.evaluate(&Call { command, ..here() });
         assert_eq!(decision.action, *action, "{command}\n{decision:#?}");
     }
 }
@@ -304,7 +301,7 @@ fn a_permission_sees_through_what_only_runs_its_words() {
         ("xargs git add", Deny),
         ("bash -c 'git status; ls'", Deny),
     ] {
-        assert_eq!(policies.evaluate(&Call { command, ..HERE }).action, action, "{command}");
+        assert_eq!(policies.evaluate(&Call { command, ..here() }).action, action, "{command}");
     }
 }
 
@@ -313,7 +310,7 @@ fn an_argument_list_is_no_shell_text() {
     let policies =
         policies("- {name: p, rules: [{action: deny, when: {command_matches: 'rm -rf /'}}]}\n");
     let verdict =
-        |command, form, argv0| policies.evaluate(&Call { command, form, argv0, ..HERE }).action;
+        |command, form, argv0| policies.evaluate(&Call { command, form, argv0, ..here() }).action;
     assert_eq!(verdict("echo 'a; rm -rf /' '$(rm -rf /)'", Form::Arguments, None), Allow);
     assert_eq!(verdict("sh -c 'a; rm -rf /'", Form::Arguments, None), Deny);
     assert_eq!(verdict("time rm -rf /", Form::Arguments, None), Deny);
@@ -331,7 +328,7 @@ fn rules_end_are_spent_and_count() {
             .evaluate(&Call {
                 command: "ls",
                 now: Some(now + Duration::from_secs(seconds)),
-                ..HERE
+                ..here()
             })
             .action
     };
@@ -366,7 +363,7 @@ fn a_file_s_own_tests_are_run() {
 fn a_command_is_explained_as_it_is_judged() {
     use rampart_policy::What;
     let explanation =
-        rampart_policy::explain(&Call { command: "cd /srv && timeout 5 cp -a x ~/y", ..HERE });
+        rampart_policy::explain(&Call { command: "cd /srv && timeout 5 cp -a x ~/y", ..here() });
     assert_eq!(explanation.unparsed, None);
     let told: Vec<(usize, What, &str)> = explanation
         .parts
@@ -385,7 +382,7 @@ fn a_command_is_explained_as_it_is_judged() {
             (3, What::Writes, "/data/home/u/y/x"),
         ]
     );
-    let unread = rampart_policy::explain(&Call { command: "ls )", ..HERE });
+    let unread = rampart_policy::explain(&Call { command: "ls )", ..here() });
     assert!(unread.unparsed.is_some());
 }
 
@@ -401,7 +398,7 @@ fn several_files_are_one_policy_and_a_project_s_may_only_restrict() {
     let files =
         [(first.as_str(), "1.yaml"), (second.as_str(), "2.yaml"), (third.as_str(), "3.yaml")];
     let policies = PolicySet::parse_all(&files).expect("right files");
-    let of = |policies: &PolicySet, command| policies.evaluate(&Call { command, ..HERE });
+    let of = |policies: &PolicySet, command| policies.evaluate(&Call { command, ..here() });
     assert_eq!(["x", "y", "z"].map(|it| of(&policies, it).action), [Deny, Deny, Allow]);
     assert_eq!(of(&policies, "y").because.expect("a rule").file, "2.yaml");
     assert!(policies.warnings().iter().any(|warning| warning.text.contains("in 1.yaml as well")));
