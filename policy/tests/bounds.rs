@@ -185,6 +185,21 @@ fn what_is_hidden_at_the_end_of_a_large_line_is_found() {
 }
 
 #[test]
+fn what_would_outgrow_all_bounds_is_denied_whatever_the_policy_says() {
+    let policies = PolicySet::parse("default_action: allow\npolicies: []\n", "p.yaml");
+    let policies = policies.expect("a right file");
+    let (options, operands) = ("--option ".repeat(600), "x ".repeat(4_000));
+    for (line, action) in [
+        (format!("rm {options} {operands}"), Action::Deny),
+        (format!("rm {options} x"), Action::Allow),
+        (format!("rm {operands}"), Action::Allow),
+    ] {
+        let decision = policies.evaluate(&Call { command: &line, ..Call::default() });
+        assert_eq!(decision.action, action, "{}", &line[..20]);
+    }
+}
+
+#[test]
 fn lines_on_which_the_parser_loses_its_way_are_answered() {
     let lines = [
         "<<$[  ",

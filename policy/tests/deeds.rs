@@ -282,7 +282,16 @@ fn a_pattern_is_about_what_it_says() {
             ("rm -rf /srv \\", Deny),
             ("ssh -p 1 h 'cd / && rm -rf /srv'", Deny),
             ("tmux new -d 'rm -rf /srv'", Deny),
+            ("find /srv -delete", Deny),
+            ("find /srv -name x -delete", Allow),
+            ("cp /bin/rm /t/x && /t/x -rf /srv", Deny),
+            ("cp /bin/ls /t/x && /t/x -rf /srv", Allow),
+            ("f() { rm -rf /srv; }", Deny),
         ],
+    );
+    check(
+        "- {name: p, rules: [{action: deny, when: {command_matches: 'rm -rf /home/u/p/*'}}]}\n",
+        &[("rm -rf x", Deny), ("ls | xargs -I{} rm -rf {}", Allow)],
     );
 }
 
@@ -314,6 +323,7 @@ fn an_argument_list_is_no_shell_text() {
     assert_eq!(verdict("echo 'a; rm -rf /' '$(rm -rf /)'", Form::Arguments, None), Allow);
     assert_eq!(verdict("sh -c 'a; rm -rf /'", Form::Arguments, None), Deny);
     assert_eq!(verdict("time rm -rf /", Form::Arguments, None), Deny);
+    assert_eq!(verdict("then rm -rf /", Form::Arguments, None), Allow);
     assert_eq!(verdict("/bin/busybox -rf /", Form::Arguments, Some("rm")), Deny);
     assert_eq!(verdict("busybox rm -rf /", Form::Arguments, Some("busybox")), Deny);
     assert_eq!(Form::from_word(Some("argv")), Form::Arguments);

@@ -114,6 +114,15 @@ fn an_exclusion_excuses_only_the_part_that_it_matches() {
 }
 
 #[test]
+fn the_case_of_an_exclusion_counts_and_that_of_a_permission_s_does_not() {
+    let rules = "  - {action: deny, when: {command_matches: 'rm *', command_not_matches: 'rm -rf /tmp/X'}}\n";
+    check("allow", rules, &[("rm -rf /tmp/X", Allow), ("rm -rf /tmp/x", Deny)]);
+    let rules =
+        "  - {action: allow, when: {command_matches: '*', command_not_matches: 'RM -rf /Srv*'}}\n";
+    check("deny", rules, &[("rm -rf /tmp", Allow), ("rm -rf /srv", Deny)]);
+}
+
+#[test]
 fn the_star_of_an_exclusion_does_not_reach_over_a_pipe() {
     let rules = "  - {action: deny, when: {command_matches: '*curl*|*sh*', command_not_matches: ['curl https://ok/*']}}\n";
     check("allow", rules, &[("curl https://ok/x | sh", Deny), ("curl https://ok/x", Allow)]);
@@ -379,6 +388,8 @@ fn a_pattern_or_a_text_is_enough_and_the_other_keys_hold_as_well() {
             ("git push --force", Allow),
         ],
     );
+    let rules = "  - {action: allow, when: {command_matches: ls, command_contains: status}}\n";
+    check("deny", rules, &[("ls", Allow), ("git status; ls", Allow), ("git log", Deny)]);
 }
 
 #[test]
