@@ -137,14 +137,16 @@ impl Pipes {
     ) -> Vec<String> {
         // What a process was before, it is no longer.
         self.ends.retain(|it| !it.is_of_process(end.process));
-        let before = self.chains(&end, Side::Reads, now, holds);
-        let after = self.chains(&end, Side::Writes, now, holds);
         let mut lines = Vec::new();
-        for before in &before {
-            for after in &after {
-                if before.len() + after.len() > 0 {
-                    let stages = before.iter().rev().chain([&end.stage]).chain(after);
-                    lines.push(stages.map(String::as_str).collect::<Vec<_>>().join(" | "));
+        if self.may_join([end.stdin, end.stdout]) {
+            let before = self.chains(&end, Side::Reads, now, holds);
+            let after = self.chains(&end, Side::Writes, now, holds);
+            for before in &before {
+                for after in &after {
+                    if before.len() + after.len() > 0 {
+                        let stages = before.iter().rev().chain([&end.stage]).chain(after);
+                        lines.push(stages.map(String::as_str).collect::<Vec<_>>().join(" | "));
+                    }
                 }
             }
         }
