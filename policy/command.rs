@@ -108,12 +108,11 @@ pub(crate) fn inner<'a>(command: Invocation<'_, 'a>) -> Vec<Inner<'a>> {
             .collect(),
         Runs::Interpreter => interpreter(program, arguments).into_iter().collect(),
         Runs::Input => {
-            let asks = (0..arguments.len()).any(|at| {
-                program
-                    .option(&arguments[at..])
-                    .is_some_and(|option| matches!(option.sign, Some('?' | '<')))
-            });
-            if asks { Vec::new() } else { vec![Inner::Input { shell: true }] }
+            if program.has(arguments, |option, _| matches!(option.sign, Some('?' | '<'))) {
+                Vec::new()
+            } else {
+                vec![Inner::Input { shell: true }]
+            }
         }
         Runs::Find => find::runs(arguments),
         Runs::Login => {

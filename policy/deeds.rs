@@ -210,9 +210,7 @@ fn gives_a_shell(invocation: Invocation<'_, '_>) -> bool {
     };
     let Invocation { words, program, .. } = invocation;
     words[1..].iter().any(|word| socat(&word))
-        || (1..words.len()).any(|at| {
-            program
-                .and_then(|program| program.option(&words[at..]))
-                .is_some_and(|option| matches!(option.sign, Some('!' | '$')))
+        || program.is_some_and(|program| {
+            program.has(&words[1..], |option, _| matches!(option.sign, Some('!' | '$')))
         })
 }

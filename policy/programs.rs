@@ -478,6 +478,16 @@ pub(crate) struct Given<'a> {
 }
 
 impl Program {
+    /// Whether one of the words, read as an option, is such a one as is asked for.
+    pub(crate) fn has<'a>(
+        &self,
+        words: &[&'a str],
+        is: impl Fn(Given<'a>, &'a str) -> bool,
+    ) -> bool {
+        (0..words.len())
+            .any(|at| self.option(&words[at..]).is_some_and(|option| is(option, words[at])))
+    }
+
     /// Reads the option `words[0]`; `None` where that is none.
     pub(crate) fn option<'a>(&self, words: &[&'a str]) -> Option<Given<'a>> {
         let word = *words.first()?;

@@ -415,9 +415,17 @@ fn guarded<E: ToString>(
     raw: &str,
     parse: fn(&str, &ParserOptions) -> Result<Pieces, E>,
 ) -> Result<Pieces, String> {
-    let opened = raw.bytes().filter(|byte| matches!(byte, b'(' | b'{' | b'[' | b'`')).count();
-    let nests = raw.matches("$(").count() + raw.matches("${").count() + raw.matches("$[").count();
-    if nests > MAX_OPEN || (nests > 0 && opened > MAX_OPEN * 20) || doubled(raw) > MAX_DOUBLED {
+    let (mut opened, mut nests, mut doubled) = (0, 0, 0);
+    for (at, byte) in raw.bytes().enumerate() {
+        if matches!(byte, b'(' | b'{' | b'[' | b'`') {
+            opened += 1;
+            if byte != b'`' && raw[..at].ends_with('$') {
+                nests += 1;
+                doubled += usize::from(raw[at..].starts_with("(("));
+            }
+        }
+    }
+    if nests > MAX_OPEN || (nests > 0 && opened > MAX_OPEN * 20) || doubled > MAX_DOUBLED {
         return Err("a word with too many brackets".to_string());
     }
     let parse = || {
@@ -430,10 +438,6 @@ fn guarded<E: ToString>(
 
 /// How often arithmetic may be opened in one word: each is tried as a substitution, too.
 const MAX_DOUBLED: usize = 8;
-
-fn doubled(raw: &str) -> usize {
-    raw.matches("$((").count().min(raw.matches("((").count())
-}
 
 /// The words that the braces of `raw` stand for.
 fn braces(raw: &str) -> Vec<String> {

@@ -78,31 +78,24 @@ pub(crate) fn fetched(command: Invocation<'_, '_>) -> Vec<String> {
     let Invocation { program: Some(program), arguments, .. } = command else { return Vec::new() };
     let Some(unless) = program.fetches else { return Vec::new() };
     let has = |names: &str, value: Option<&str>| {
-        (0..arguments.len()).any(|at| {
-            program.option(&arguments[at..]).is_some_and(|option| {
-                let named = names.split(' ').any(|name| {
-                    name == option.name
-                        || (name.len() == 1
-                            && option.name.len() > 1
-                            && option.value.is_none()
-                            && option.sign.is_none()
-                            && !arguments[at].starts_with("--")
-                            && option.name.contains(name))
-                });
-                named && value.is_none_or(|value| option.value == Some(value))
-            })
+        program.has(arguments, |option, word| {
+            let named = names.split(' ').any(|name| {
+                name == option.name
+                    || (name.len() == 1
+                        && option.name.len() > 1
+                        && option.value.is_none()
+                        && option.sign.is_none()
+                        && !word.starts_with("--")
+                        && option.name.contains(name))
+            });
+            named && value.is_none_or(|value| option.value == Some(value))
         })
     };
+    let to_output = |names| has(names, Some("-")) || has(names, Some("/dev/stdout"));
     // wget writes there only where it is told to.
     let shown = match unless.strip_prefix('?') {
-        Some(name) => {
-            has(name, Some("-"))
-                || has("output-document", Some("-"))
-                || has(name, Some("/dev/stdout"))
-        }
-        None => {
-            !has(unless, None) || has("o output", Some("-")) || has("o output", Some("/dev/stdout"))
-        }
+        Some(name) => to_output(name) || to_output("output-document"),
+        None => !has(unless, None) || to_output("o output"),
     };
     if !shown {
         return Vec::new();
@@ -148,14 +141,10 @@ pub(crate) fn download(command: Invocation<'_, '_>) -> Option<(String, String)> 
 pub(crate) fn decodes(command: Invocation<'_, '_>) -> bool {
     let Invocation { program: Some(program), arguments, .. } = command else { return false };
     let Some(with) = program.decodes else { return false };
-    (0..arguments.len()).any(|at| {
-        program.option(&arguments[at..]).is_some_and(|option| {
-            with.split(' ').any(|name| {
-                name == option.name
-                    || (name.len() == 1
-                        && !arguments[at].starts_with("--")
-                        && arguments[at].contains(name))
-            })
+    program.has(arguments, |option, word| {
+        with.split(' ').any(|name| {
+            name == option.name
+                || (name.len() == 1 && !word.starts_with("--") && word.contains(name))
         })
     })
 }
