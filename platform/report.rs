@@ -80,7 +80,7 @@ pub fn check<'q>(
 
 /// Tells what was read at load, as far as anybody wants to know.
 pub fn load(state: &State, settings: &Settings<'_>) {
-    if state.mode != Mode::Disabled {
+    if state.mode != Mode::Disabled && settings.complaints.iter().any(Option::is_some) {
         complaints(state, settings);
     }
     if settings.debug {

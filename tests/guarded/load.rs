@@ -28,6 +28,27 @@ fn a_process_that_forks_nothing_shares_no_memory_for_the_count_of_what_it_missed
     assert_eq!(shared(&["bash", "-c", &script]), 1);
 }
 
+/// Where a section of the library begins.
+fn address(name: &str) -> u64 {
+    let sections = output("readelf", &["--sections", "--wide"]);
+    let mut words = sections.split_whitespace().skip_while(|word| *word != name);
+    let address = words.nth(2).unwrap_or_else(|| panic!("{name}: {sections}"));
+    u64::from_str_radix(address, 16).expect("an address")
+}
+
+#[test]
+fn what_every_process_reads_and_runs_at_load_stands_together() {
+    /// The kernel maps so much of a file at once, as far as it lies in one such part of the memory.
+    const AT_ONCE: u64 = 64 * 1024;
+    if is_for_linux_alone("it is about ELF") {
+        return;
+    }
+    let order = [".rela.dyn", ".rodata", ".text.at_load", ".text", ".text.rarely"].map(address);
+    assert!(order.is_sorted(), "{order:x?}");
+    let [.., begin, end, _] = order;
+    assert!((AT_ONCE / 4..AT_ONCE / 2).contains(&(end - begin)), "{order:x?}");
+}
+
 /// A mapping of the library in a process.
 #[derive(Debug, PartialEq)]
 struct Mapping {
@@ -65,12 +86,6 @@ fn what_is_not_written_to_after_load_is_read_only_and_a_process_pays_for_one_pag
     if is_for_linux_alone("it is about ELF") {
         return;
     }
-    let sections = output("readelf", &["--sections", "--wide"]);
-    let address = |name: &str| {
-        let mut words = sections.split_whitespace().skip_while(|word| *word != name);
-        u64::from_str_radix(words.nth(2).unwrap_or_else(|| panic!("{name}: {sections}")), 16)
-            .expect("an address")
-    };
     for mode in ["enforce", "disabled"] {
         let mappings = mappings(mode);
         let [text, mutable, constant] = &mappings[..] else { panic!("{mappings:x?}") };
