@@ -350,6 +350,10 @@ impl Case {
     /// which anything fails is refused: a client that gets no answer may let the command run.
     pub fn judge(self, question: &Question<'_>, audit: &mut Batch) -> Judged {
         let (mode, id) = (self.mode, self.id.clone());
+        if let Some((event, message)) = question.finding() {
+            audit.event(event, message);
+            return Judged::Closed(Verdict::refused(mode, id));
+        }
         let judged = || {
             let (decision, took) = self.evaluate(question);
             if decision.action == Action::Ask && mode == Mode::Enforce {

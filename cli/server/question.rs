@@ -93,6 +93,10 @@ rampart_policy::fields! { question
         pid: i32;
         /// How many programs who asks has let run unchecked since it last had an answer.
         missed: u32;
+        /// Something that who asks has found out, in place of a question: one of [`EVENTS`].
+        event: Text<'a>;
+        /// What that was, for a person.
+        message: Text<'a>;
         /// For how long a person's decision is waited for, in milliseconds.
         ask_ms: u32;
     }
@@ -103,6 +107,10 @@ rampart_policy::fields! { question
         stdout: Text<'a>;
     }
 }
+
+/// That a process started something else than it was allowed to, and that what one wanted to start
+/// could not be read.
+const EVENTS: [&str; 2] = ["changed-in-between", "unreadable"];
 
 /// A string that is copied only if it has escapes; serde copies every
 /// `Option<Cow<str>>`.
@@ -120,6 +128,12 @@ impl<'a> Question<'a> {
             Ok(text) => serde_json::from_str(text),
             Err(_) => serde_json::from_slice(body),
         }
+    }
+
+    /// What who asks has found out, if this is no question: the event and its message.
+    pub fn finding(&self) -> Option<(&str, &str)> {
+        let event = text(self.event.as_ref()).filter(|event| EVENTS.contains(event))?;
+        Some((event, text(self.message.as_ref())?))
     }
 
     /// What the audit has of a decision on it, which has this id and took so many microseconds;

@@ -19,8 +19,8 @@ pub trait Judge: Send + Sync {
     /// `slow`: other questions are decided meanwhile, on other threads.
     fn judge(&self, thread: Pid, program: &Program, slow: &dyn Fn()) -> Verdict;
 
-    /// Whether a program may start that cannot be read, for this reason.
-    fn judge_unreadable(&self, thread: Pid, why: Errno) -> Verdict;
+    /// Whether a program may start that cannot be read, for this reason. `slow` as above.
+    fn judge_unreadable(&self, thread: Pid, why: Errno, slow: &dyn Fn()) -> Verdict;
 
     /// Notes that a process has started something else than what it was allowed; whether it is
     /// to be ended.

@@ -196,6 +196,24 @@ impl PolicyClient {
         }
     }
 
+    /// Has something in the audit that is no decision: this process's, or that of the server.
+    fn tell(&self, event: &str, process: Pid, command: &str, message: &str) {
+        if let Some(in_process) = &self.in_process {
+            return in_process.note(event, message);
+        }
+        let body = json!({
+            "agent": self.agent,
+            "session": self.session,
+            "params": {"command": command, "form": "argv"},
+            "pid": process.as_raw(),
+            "by": "kernel",
+            "enforce": true,
+            "event": event,
+            "message": message,
+        });
+        self.ask(&body.to_string(), &mut Reader::default());
+    }
+
     /// Asks; a kept connection that turns out to be dead is no failure.
     fn ask(&self, body: &str, reader: &mut Reader) -> Outcome {
         let deadline = Instant::now() + self.timeout;
@@ -323,19 +341,13 @@ impl Judge for PolicyClient {
     fn differs(&self, process: Pid, allowed: &[u8], started: &[u8]) -> bool {
         let [allowed, found] = [allowed, started].map(String::from_utf8_lossy);
         let found = found.replace('\0', " ");
+        let found = found.trim_end();
         let message = format!(
-            "process {process} was allowed to start {allowed:?} and has started {:?}, for that was \
+            "process {process} was allowed to start {allowed:?} and has started {found:?}, for that was \
              changed in between{}",
-            found.trim_end(),
             if self.enforces { "; it was ended" } else { "" }
         );
-        if let Some(in_process) = &self.in_process {
-            in_process.note("changed-in-between", &message);
-        } else {
-            // The server's audit has what it is asked about.
-            let about = Subject { command: found, cwd: None, pipes: [None, None] };
-            self.ask(&self.body(process, &about), &mut Reader::default());
-        }
+        self.tell("changed-in-between", process, found, &message);
         self.enforces
     }
 
@@ -347,15 +359,16 @@ impl Judge for PolicyClient {
         self.in_process.iter().for_each(|in_process| in_process.finish());
     }
 
-    fn judge_unreadable(&self, thread: Pid, why: Errno) -> Verdict {
-        if let Some(in_process) = &self.in_process {
-            let became = if self.enforces { "was refused" } else { "runs unchecked" };
-            let message = format!(
-                "what process {thread} wanted to start {became}, for it cannot be read: {}",
-                why.desc()
-            );
-            in_process.note("unreadable", &message);
+    fn judge_unreadable(&self, thread: Pid, why: Errno, slow: &dyn Fn()) -> Verdict {
+        let became = if self.enforces { "was refused" } else { "runs unchecked" };
+        let message = format!(
+            "what process {thread} wanted to start {became}, for it cannot be read: {}",
+            why.desc()
+        );
+        if self.in_process.is_none() {
+            slow();
         }
+        self.tell("unreadable", thread, "(unreadable)", &message);
         if self.enforces { Verdict::Refused(None) } else { Verdict::Allowed }
     }
 }

@@ -291,7 +291,7 @@ mod tests {
             Verdict::Allowed
         }
 
-        fn judge_unreadable(&self, _: Pid, _: Errno) -> Verdict {
+        fn judge_unreadable(&self, _: Pid, _: Errno, _: &dyn Fn()) -> Verdict {
             Verdict::Allowed
         }
 

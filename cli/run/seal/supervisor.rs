@@ -196,7 +196,7 @@ impl Supervisor {
                 self.judge.judge(thread, &program, slow)
             }
             Err(Fault::Fails(errno)) => return Some(Answer::Fails(errno)),
-            Err(Fault::Unreadable(why)) => self.judge.judge_unreadable(thread, why),
+            Err(Fault::Unreadable(why)) => self.judge.judge_unreadable(thread, why, slow),
         };
         Some(match verdict {
             Verdict::Allowed => Answer::Starts(started),

@@ -92,7 +92,11 @@ impl Sealed {
     }
 
     fn command(&self, flags: &[&str], words: &[&str]) -> Command {
-        let mut command = self.0.rampart(["preload", "--policy", "p.yaml"]);
+        let mut command = self.0.rampart(["preload"]);
+        // Who names a server names no policy.
+        if !flags.contains(&"--url") {
+            command.args(["--policy", "p.yaml"]);
+        }
         let path = format!("{}:/usr/bin:/bin", self.0.path("bin").display());
         let flags = if flags.is_empty() { &["--seal"] } else { flags };
         command.args(flags).arg("--").args(words).env("PATH", path);

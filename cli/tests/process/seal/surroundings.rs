@@ -5,6 +5,7 @@ use std::process::Command;
 
 use super::{Sealed, text};
 use crate::preload::guard;
+use crate::server::{TOKEN, serve};
 use crate::team::library;
 use crate::world::{finished, stderr, stdout, wait_until};
 
@@ -65,6 +66,15 @@ fn what_a_process_starts_that_cannot_be_read_is_refused_and_that_is_told() {
     assert!(!sealed.ran("permitted"));
     let is_it = |line: &serde_json::Value| line["request"]["event"] == "unreadable";
     wait_until("the record of it", || sealed.0.audit().iter().any(is_it));
+    // The same by a server that was there before.
+    let (serving, server) = serve();
+    let url = format!("http://{}", server.tcp);
+    let words = ["/usr/bin/python3", text(&hidden), "permitted"];
+    let mut command = as_nobody(&sealed, &["--seal", "--url", &url], &words);
+    let output = finished(command.env("RAMPART_TOKEN", TOKEN));
+    assert_eq!(stdout(&output), "1\n", "{}", stderr(&output));
+    assert!(!sealed.ran("permitted"));
+    wait_until("the server's record of it", || serving.audit().iter().any(is_it));
 }
 
 #[test]
