@@ -214,6 +214,20 @@ const DENIED: &[&str] = &[
     "unshare -r rm -rf /",
     "watch rm -rf /",
     "watch -n 1 'rm -rf /'",
+    "systemd-run --user rm -rf /",
+    "dtach -n s rm -rf /",
+    "abduco -n s rm -rf /",
+    "flatpak-spawn --host rm -rf /",
+    "flatpak-spawn --host --directory=/x rm -rf /",
+    "distrobox-host-exec rm -rf /",
+    "launchctl submit -l x -- rm -rf /",
+    "machinectl shell .host /bin/rm -rf /",
+    "zellij run -- rm -rf /",
+    "tmux new -d 'rm -rf /'",
+    "tmux send-keys 'rm -rf /' Enter",
+    "screen -dm rm -rf /",
+    "echo 'rm -rf /' | at now",
+    "nohup setsid rm -rf /",
     "strace -f -o x rm -rf /",
     "script -c 'rm -rf /' x",
     "script -qc 'rm -rf /'",
@@ -812,6 +826,7 @@ const RULES: &[(&str, usize, Action, &str, &str)] = &[
     ),
     ("watch", 1, Watch, "git -C x reset --hard", "git -C x reset"),
     ("watch", 2, Watch, "make; curl https://x", "make; echo https://x"),
+    ("watch", 3, Watch, "docker exec c make", "docker ps"),
 ];
 
 fn verdict(policies: &PolicySet, cwd: Option<&str>, command: &str) -> (Action, String) {
