@@ -24,8 +24,8 @@ pub struct Again {
 impl Again {
     /// The variable that it stands in.
     pub const NAME: &'static CStr = c"RAMPART_AGAIN";
-    /// The longest entry, its NUL included: five numbers of 64 bits.
-    pub const LONGEST: usize = Self::NAME.count_bytes() + 5 * 21 + 1;
+    /// The longest entry, its NUL included: a number of 32 bits and four of 64, each after a sign.
+    pub const LONGEST: usize = Self::NAME.count_bytes() + 11 + 4 * 21 + 1;
 
     /// So often the environment of one program is put right in one process.
     pub const MOST: u64 = 4;
@@ -124,6 +124,8 @@ mod tests {
         assert_eq!(limit(&[1], same, 0), Some(5));
         assert_eq!(limit(&[1, 2], same, 0), Some(9));
         assert_eq!(limit(&[1, 2, 3], same, 1), Some(13));
+        // The others are counted anew each time that it comes round.
+        assert_eq!(limit(&[1, 2, 3, 4, 5, 6], same, 0), Some(25));
         // Each start by a child of the one before.
         assert_eq!(limit(&[1], |start| start, 0), Some(25));
         assert_eq!(limit(&[1, 2], |start| start, 0), Some(49));
@@ -157,6 +159,7 @@ mod tests {
             let mut room = [0; Again::LONGEST];
             let mut text = Text::new(&mut room);
             again.write(&mut text).expect("room enough");
+            assert!(again != largest || text.as_bytes().len() == Again::LONGEST);
             let entry = CStr::from_bytes_with_nul(text.as_bytes()).expect("one NUL").to_bytes();
             let value = entry.strip_prefix(b"RAMPART_AGAIN=").expect("the name");
             assert_eq!(Again::read(value), Some(again));

@@ -133,4 +133,20 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn each_outcome_has_a_word_for_a_log_and_the_status_that_it_is_about() {
+        let failed = Outcome::Unreachable(Unreachable::ServerError(503));
+        for (outcome, kind, status) in [
+            (Outcome::Allowed, "allowed", None),
+            (Outcome::Denied, "denied", None),
+            (Outcome::Unreachable(Unreachable::Cut), "unreachable", None),
+            (failed, "unreachable", Some(503)),
+            (Outcome::Status(401), "status", Some(401)),
+            (Outcome::Garbled("x"), "garbled", None),
+            (Outcome::Fault("x"), "fault", None),
+        ] {
+            assert_eq!((outcome.kind(), outcome.status()), (kind, status), "{outcome:?}");
+        }
+    }
 }
