@@ -28,6 +28,7 @@ mod token;
 mod trust;
 mod whole_file;
 
+use std::convert::Infallible;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -56,29 +57,70 @@ struct Cli {
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    Preload(preload::Arguments),
-    Serve(serve::Arguments),
-    Test(test::Arguments),
-    Policy(policy::Arguments),
-    Allow(rules::Allow),
-    Block(rules::Block),
-    Rules(rules::Arguments),
-    Pending(pending::Pending),
-    Approve(pending::Approve),
-    Deny(pending::Deny),
-    Log(log::Arguments),
-    Audit(audit_command::Arguments),
-    Status(status::Arguments),
-    Watch(watch::Arguments),
-    Doctor(doctor::Arguments),
-    Setup(setup::Arguments),
+/// Makes a table of the subcommands, with what each is given and what runs it, to what clap reads
+/// and to what is run.
+macro_rules! commands {
+    ($($(#[$attribute:meta])* $name:ident($arguments:path) => $run:expr;)*) => {
+        #[derive(Debug, Subcommand)]
+        enum Command {
+            $($(#[$attribute])* $name($arguments),)*
+        }
+
+        fn run(command: &Command) -> Result<ExitCode, Failure> {
+            match command {
+                $(Command::$name(arguments) => ($run)(arguments).map(Status::code),)*
+            }
+        }
+    };
+}
+
+commands! {
+    Preload(preload::Arguments) => preload::run;
+    Serve(serve::Arguments) => serve::run;
+    Test(test::Arguments) => test::run;
+    Policy(policy::Arguments) => policy::run;
+    Allow(rules::Allow) => rules::allow;
+    Block(rules::Block) => rules::block;
+    Rules(rules::Arguments) => rules::run;
+    Pending(pending::Pending) => pending::pending;
+    Approve(pending::Approve) => pending::approve;
+    Deny(pending::Deny) => pending::deny;
+    Log(log::Arguments) => log::run;
+    Audit(audit_command::Arguments) => audit_command::run;
+    Status(status::Arguments) => status::run;
+    Watch(watch::Arguments) => watch::run;
+    Doctor(doctor::Arguments) => doctor::run;
+    Setup(setup::Arguments) => setup::run;
     #[command(hide = true)]
-    Init(suggest::Init),
-    Completions(manual::Completions),
+    Init(suggest::Init) => suggest::init;
+    Completions(manual::Completions) => |it| manual::completions(it, Cli::command());
     #[command(name = "man")]
-    Manual(manual::Manual),
+    Manual(manual::Manual) => |it| manual::manual(it, Cli::command());
+}
+
+/// What a subcommand that did not fail ends with.
+trait Status {
+    fn code(self) -> ExitCode;
+}
+
+impl Status for () {
+    fn code(self) -> ExitCode {
+        ExitCode::SUCCESS
+    }
+}
+
+/// Whether what was looked at is as it should be.
+impl Status for bool {
+    fn code(self) -> ExitCode {
+        if self { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+/// Another program is in the place of this one.
+impl Status for Infallible {
+    fn code(self) -> ExitCode {
+        match self {}
+    }
 }
 
 fn main() -> ExitCode {
@@ -86,35 +128,4 @@ fn main() -> ExitCode {
         say(format!("a fault of rampart itself, please report it: {fault}"));
     }));
     run(&Cli::parse().command).unwrap_or_else(|failure| failure.report())
-}
-
-fn run(command: &Command) -> Result<ExitCode, Failure> {
-    let status = |good: bool| {
-        if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-    };
-    match command {
-        Command::Preload(arguments) => match preload::run(arguments)? {},
-        Command::Serve(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Test(arguments) => test::run(arguments).map(status),
-        Command::Policy(arguments) => policy::run(arguments).map(status),
-        Command::Allow(arguments) => rules::allow(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Block(arguments) => rules::block(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Rules(arguments) => rules::run(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Pending(arguments) => pending::pending(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Approve(arguments) => pending::approve(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Deny(arguments) => pending::deny(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Log(arguments) => log::run(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Audit(arguments) => audit_command::run(arguments).map(status),
-        Command::Status(arguments) => status::run(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Watch(arguments) => watch::run(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Init(arguments) => suggest::init(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Completions(arguments) => {
-            manual::completions(arguments, Cli::command()).map(|()| ExitCode::SUCCESS)
-        }
-        Command::Manual(arguments) => {
-            manual::manual(arguments, Cli::command()).map(|()| ExitCode::SUCCESS)
-        }
-        Command::Doctor(arguments) => doctor::run(arguments).map(status),
-        Command::Setup(arguments) => setup::run(arguments).map(|()| ExitCode::SUCCESS),
-    }
 }
