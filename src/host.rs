@@ -29,6 +29,16 @@ impl Os {
         }
     }
 
+    /// How many bytes `sun_path` has for the path of a Unix socket and its NUL (`unix(7)`,
+    /// `sys/un.h`).
+    #[must_use]
+    pub const fn socket_path_room(self) -> usize {
+        match self {
+            Self::Linux => 108,
+            Self::MacOs => 104,
+        }
+    }
+
     /// The libraries of a preload list.
     pub fn libraries(self, list: &[u8]) -> impl Iterator<Item = &[u8]> {
         // `ld.so(8)`; dyld knows the colon only.

@@ -3,6 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::arena::Decimal;
+use crate::host::Os;
 use crate::ip;
 
 /// A `RAMPART_URL` that the library can use.
@@ -54,9 +55,8 @@ pub struct UrlError(
     pub &'static str,
 );
 
-/// The longest path of a Unix socket: `sun_path` (`unix(7)`; 104 bytes on macOS)
-/// less the final NUL.
-pub const LONGEST_SOCKET_PATH: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
+/// The longest path of a Unix socket, without the final NUL.
+pub const LONGEST_SOCKET_PATH: usize = Os::HERE.socket_path_room() - 1;
 
 const HTTP_PORT: u16 = 80;
 
@@ -155,7 +155,7 @@ fn parse_unix(path: &[u8]) -> Result<Url<'_>, UrlError> {
 }
 
 fn parse_abstract(name: &[u8]) -> Result<Url<'_>, UrlError> {
-    if !cfg!(target_os = "linux") {
+    if Os::HERE != Os::Linux {
         return Err(UrlError("the policy server's URL is unix:@NAME, which only Linux has"));
     }
     // One byte of the room is the NUL in front of it.

@@ -13,7 +13,7 @@ use crate::gate;
 use crate::program::{Program, string};
 use crate::refusal::Place;
 
-pub use crate::exec::{execl, execle, execlp, execv, execve};
+pub use crate::exec::*;
 
 /// A program that was opened is named by a path of up to so many bytes.
 const LONGEST_OPENED_PATH: usize = 448;

@@ -11,7 +11,7 @@ use crate::program::{Program, string};
 use crate::refusal::Place;
 use crate::{errno, gate};
 
-pub use crate::exec::{execl, execle, execlp, execv, execve};
+pub use crate::exec::*;
 
 /// `execvp(3)`
 pub unsafe fn execvp(file: Text, argv: Strings) -> c_int {
