@@ -11,7 +11,7 @@ use crate::command::Invocation;
 use crate::feed::Feed;
 use crate::shell;
 use crate::visit::Visitor;
-use crate::word::{Reader, Reading};
+use crate::word::{self, Reader, Reading};
 use crate::writes;
 
 /// What is written into these is lost or shown, and changes nothing.
@@ -43,7 +43,7 @@ pub(crate) struct Redirection {
 
 /// One command of a pipeline, as far as it is read.
 pub(crate) enum Stage<'a> {
-    Simple(Box<Command<'static>>, Vec<(String, &'a ast::CompoundList)>),
+    Simple(Box<Command<'a>>, Vec<(String, &'a ast::CompoundList)>),
     Other(&'a ast::Command),
 }
 
@@ -64,8 +64,7 @@ impl Visitor<'_> {
             }
         }
         if let Some(name) = &simple.word_or_name {
-            let texts = self.read(&name.value, &mut read);
-            read.words.extend(texts.into_iter().map(Cow::Owned));
+            self.words(&name.value, &mut read);
         }
         for item in simple.suffix.iter().flat_map(|suffix| &suffix.0) {
             self.item(item, &mut read, &mut substitutions);
@@ -76,13 +75,12 @@ impl Visitor<'_> {
     fn item<'a>(
         &mut self,
         item: &'a Item,
-        read: &mut Command<'static>,
+        read: &mut Command<'a>,
         substitutions: &mut Vec<(String, &'a ast::CompoundList)>,
     ) {
         match item {
             Item::Word(word) | Item::AssignmentWord(_, word) => {
-                let texts = self.read(&word.value, read);
-                read.words.extend(texts.into_iter().map(Cow::Owned));
+                self.words(&word.value, read);
             }
             Item::IoRedirect(redirect) => self.redirect(redirect, read, substitutions),
             Item::ProcessSubstitution(kind, inner) => {
@@ -90,6 +88,16 @@ impl Visitor<'_> {
                 read.words.push(Cow::Owned(source.clone()));
                 substitutions.push((source, &inner.list));
             }
+        }
+    }
+
+    /// Adds the words that `raw` stands for to those of `command`.
+    fn words<'a>(&mut self, raw: &'a str, command: &mut Command<'a>) {
+        if let Some(word) = word::plain(raw) {
+            command.words.push(word);
+        } else {
+            let texts = self.read(raw, command);
+            command.words.extend(texts.into_iter().map(Cow::Owned));
         }
     }
 
@@ -126,7 +134,7 @@ impl Visitor<'_> {
     pub(crate) fn redirect<'a>(
         &mut self,
         redirect: &'a IoRedirect,
-        read: &mut Command<'static>,
+        read: &mut Command<'_>,
         substitutions: &mut Vec<(String, &'a ast::CompoundList)>,
     ) {
         let (operator, raw) = match redirect {

@@ -243,7 +243,7 @@ impl<'c> Visitor<'c> {
     /// Adds a command with the processes in its words; gives what these let it write.
     fn simple(
         &mut self,
-        command: &Command<'static>,
+        command: &Command<'_>,
         substitutions: &[(String, &ast::CompoundList)],
         place: Place<'_>,
     ) -> Feed {

@@ -1,6 +1,7 @@
 //! What a shell makes of one word: quotes undone, braces and variables put in, what it runs
 //! taken out. The pieces are those of `brush-parser`; nothing else here knows a quote.
 
+use std::borrow::Cow;
 use std::panic::catch_unwind;
 
 use brush_parser::ParserOptions;
@@ -90,19 +91,16 @@ impl Building {
     }
 }
 
-/// Whether every character of a word stands for itself, wherever the word stands.
-fn is_plain(word: &str) -> bool {
-    !word.bytes().any(|byte| matches!(byte, b'\'' | b'"' | b'\\' | b'$' | b'`' | b'{'))
+/// What the word `raw` stands for, where nothing in it has to be expanded.
+pub(crate) fn plain(raw: &str) -> Option<Cow<'_, str>> {
+    let special = |byte| matches!(byte, b'\'' | b'"' | b'\\' | b'$' | b'`' | b'{');
+    if raw.bytes().any(special) { shell::plain_word(raw) } else { Some(Cow::Borrowed(raw)) }
 }
 
 impl Reader<'_> {
     /// Reads the word `raw`.
     pub(crate) fn word(&mut self, raw: &str) {
-        if is_plain(raw) {
-            self.reading.texts.push(raw.to_string());
-            return;
-        }
-        if let Some(word) = shell::plain_word(raw) {
+        if let Some(word) = plain(raw) {
             self.reading.texts.push(word.into_owned());
             return;
         }
