@@ -100,15 +100,23 @@ fn a_terminal_of_any_size_is_enough_and_may_change() {
     // Whatever else runs on the machine.
     watch.shows("guarded processes");
     watch.types("t");
-    for (columns, rows) in [(160, 50), (20, 5), (3, 2), (1, 1), (300, 4), (80, 24)] {
-        watch.resize(columns, rows);
-        if columns >= 20 && rows >= 4 {
-            watch.shows("deny");
+    // By themselves, and under what is told, which comes a while after its key.
+    for shown in ["deny", "any key goes on"] {
+        watch.resize(160, 50);
+        if shown != "deny" {
+            watch.types("a");
         }
-        watch.types("a");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        watch.types("n");
+        for (columns, rows) in [(160, 50), (20, 5), (3, 2), (1, 1), (300, 4), (80, 24)] {
+            watch.resize(columns, rows);
+            if columns >= 20 && rows > 4 {
+                watch.shows(shown);
+            }
+            // Nothing tells when it is drawn where there is no room.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
     }
+    watch.types("n");
+    watch.hides("any key goes on");
     watch.shows("\\u{1b}[31m");
     watch.types("q");
     assert_eq!(watch.ended().code(), Some(0));
