@@ -99,7 +99,11 @@ fn check(input: &[u8]) {
     // A script that begins with a sign would be taken for an option of the shell. What cannot
     // be parsed is refused on suspicion, more readily as a line than as an argument.
     let is_script = !line.contains('\0') && !line.starts_with(['-', '+']);
-    if is_script && !decision.allowed() && decision.unparsed.is_none() {
+    // A function that nothing calls is kept by the shell that a line is typed into, and gone with
+    // a shell that is started for the line.
+    let close: String = line.split_whitespace().collect();
+    let keeps = close.contains("()") || close.contains("function");
+    if is_script && !keeps && !decision.allowed() && decision.unparsed.is_none() {
         is_refused(&wrap("sh -c @", &quoted(line)));
     }
 }
