@@ -3,6 +3,9 @@
 use crate::glob::collapse_blanks;
 use crate::programs::Verb;
 
+/// How large the spellings of one line may grow, in bytes.
+pub(crate) const MAX_TEXT: usize = 64 << 20;
+
 /// How a spelling may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Faith {

@@ -6,10 +6,9 @@ use crate::Form;
 use crate::command::{self, Inner, Invocation};
 use crate::feed::Feed;
 use crate::find;
-use crate::parts::{Faith, Kind};
+use crate::parts::{Faith, Kind, MAX_TEXT};
 use crate::programs::Program;
 use crate::spelling::normal_word;
-use crate::spells::MAX_TEXT;
 use crate::stage::Command;
 use crate::visit::{MAX_COMMANDS, Place, Visitor};
 

@@ -5,15 +5,12 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::command::Invocation;
-use crate::parts::{Faith, Kind};
+use crate::parts::{Faith, Kind, MAX_TEXT};
 use crate::programs::{Operands, Program, base_name};
 use crate::simple::{assigned, is_risky};
 use crate::spelling::{absolute_word, by_home, normal_word, places};
 use crate::stage::{Command, Redirection};
 use crate::visit::{Place, Visitor};
-
-/// How large the spellings of one line may grow, in bytes.
-pub(crate) const MAX_TEXT: usize = 64 << 20;
 
 /// How large the options may grow that are repeated for each operand, in bytes.
 const MAX_OPTIONS: usize = 16 << 20;

@@ -1,13 +1,6 @@
 //! What happens before a fork.
 
-use core::ffi::{c_int, c_void};
-
 use super::originals::Real;
-
-type Handler = Option<extern "C" fn()>;
-
-/// The type of glibc's `__register_atfork`.
-pub type Register = unsafe extern "C" fn(Handler, Handler, Handler, *const c_void) -> c_int;
 
 /// Has `handler` called in this process before each fork(2); whether that will be. It is
 /// `pthread_atfork(3)`, which glibc has under this name alone; musl's allocates.

@@ -4,7 +4,6 @@ use core::ffi::{c_int, c_void};
 
 use libc::{FILE, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 
-use super::fork::Register;
 use super::loaded::{Name, behind_this, function};
 use super::table::table;
 use crate::abi::{MutStrings, Strings, Text};
@@ -13,6 +12,11 @@ type Actions = *const posix_spawn_file_actions_t;
 type Attributes = *const posix_spawnattr_t;
 /// `wordexp_t`, which is only handed through.
 pub type WordExp = c_void;
+
+/// What `pthread_atfork(3)` is given.
+type Handler = Option<extern "C" fn()>;
+/// The type of glibc's `__register_atfork`.
+type Register = unsafe extern "C" fn(Handler, Handler, Handler, *const c_void) -> c_int;
 
 /// The type of `execveat(2)`.
 pub type Execveat = unsafe extern "C" fn(c_int, Text, MutStrings, MutStrings, c_int) -> c_int;
