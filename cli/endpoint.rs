@@ -41,7 +41,7 @@ pub struct Endpoint {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Target {
     url: String,
-    place: Location,
+    location: Location,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,18 +71,20 @@ impl Endpoint {
         let unusable = |fault| Failure::usage(format!("{list:?}: {fault}"));
         let urls = Urls::parse(list.as_bytes()).map_err(|error| unusable(error.0))?;
         let texts = list.split(',').map(|url| url.trim_end_matches('/'));
-        let way =
-            |(text, url): (&str, &Url<'_>)| Target { url: text.to_owned(), place: place(url) };
-        let targets: Vec<Target> = texts.zip(urls.iter()).map(way).collect();
-        let urls: Vec<&str> = targets.iter().map(|way| way.url.as_str()).collect();
+        let target = |(text, url): (&str, &Url<'_>)| Target {
+            url: text.to_owned(),
+            location: location(url),
+        };
+        let targets: Vec<Target> = texts.zip(urls.iter()).map(target).collect();
+        let urls: Vec<&str> = targets.iter().map(|target| target.url.as_str()).collect();
         Ok(Self { url: urls.join(","), targets })
     }
 
     /// The server on this machine at a port.
     pub fn local(port: u16) -> Self {
-        let place = Location::Address(SocketAddr::from(([127, 0, 0, 1], port)));
+        let location = Location::Address(SocketAddr::from(([127, 0, 0, 1], port)));
         let url = format!("http://127.0.0.1:{port}");
-        Self { url: url.clone(), targets: vec![Target { url, place }] }
+        Self { url: url.clone(), targets: vec![Target { url, location }] }
     }
 
     /// The server at a Unix socket, if the library would take its path.
@@ -101,7 +103,7 @@ impl Endpoint {
     /// # Errors
     /// The name has no address.
     pub fn resolve(&self) -> Result<Option<SocketAddr>, Failure> {
-        let Some(Target { place: Location::Name(name, port), .. }) = self.targets.first() else {
+        let Some(Target { location: Location::Name(name, port), .. }) = self.targets.first() else {
             return Ok(None);
         };
         let cannot = |why: &str| Failure::new(format!("cannot find the address of {name}: {why}"));
@@ -114,7 +116,7 @@ impl Endpoint {
     pub fn is_reachable(&self, address: Option<SocketAddr>) -> bool {
         let connects =
             |address: &SocketAddr| TcpStream::connect_timeout(address, PROBE_TIME).is_ok();
-        self.targets.iter().any(|way| match (&way.place, address) {
+        self.targets.iter().any(|target| match (&target.location, address) {
             (Location::Address(address), _) => connects(address),
             (Location::Name(..), Some(address)) => connects(&address),
             (Location::Name(name, port), None) => (name.as_str(), *port)
@@ -147,7 +149,7 @@ impl Endpoint {
         limit: usize,
         time_limit: Duration,
     ) -> io::Result<(StatusCode, Vec<u8>)> {
-        let socket = self.targets.iter().find_map(|way| way.place.connect().ok());
+        let socket = self.targets.iter().find_map(|target| target.location.connect().ok());
         let socket = socket.ok_or(io::ErrorKind::NotConnected)?;
         over_socket(socket, method, path, body, limit, time_limit)
     }
@@ -157,7 +159,7 @@ impl Endpoint {
     pub fn is_trusted(&self) -> bool {
         let trusted = |owner: Uid| owner.is_root() || owner == geteuid();
         let user_of = |peer| owner::of_peer(&peer).map(|(user, _)| user);
-        self.targets.iter().all(|way| match &way.place {
+        self.targets.iter().all(|target| match &target.location {
             Location::Address(address) => owner::of_listener(*address).is_some_and(trusted),
             Location::Name(..) => false,
             socket => socket.connect().ok().and_then(user_of).is_some_and(trusted),
@@ -167,7 +169,7 @@ impl Endpoint {
 
 impl Target {
     fn well(&self) -> Option<Health> {
-        let body = match &self.place {
+        let body = match &self.location {
             Location::Address(_) | Location::Name(..) => self.health(),
             socket => socket.connect().and_then(health_over_socket).ok(),
         };
@@ -241,7 +243,7 @@ fn over_socket(
 }
 
 /// Where the library would look for it.
-fn place(url: &Url<'_>) -> Location {
+fn location(url: &Url<'_>) -> Location {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match url.server {
         Server::Address(address) => Location::Address(address),
@@ -295,7 +297,7 @@ mod tests {
             ("http://[x]", None),
         ] {
             let places = Endpoint::parse(url).ok().map(|endpoint| {
-                endpoint.targets.into_iter().map(|way| way.place).collect::<Vec<_>>()
+                endpoint.targets.into_iter().map(|target| target.location).collect::<Vec<_>>()
             });
             assert_eq!(places, place.map(|place| vec![place]), "{url}");
         }

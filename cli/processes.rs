@@ -63,11 +63,13 @@ impl Marks {
         if elders.contains(&process.as_raw()) {
             return false;
         }
-        let start = started(process);
-        if start.is_some_and(|start| start < self.since) {
-            elders.insert(process.as_raw());
+        match started(process) {
+            Some(start) if start < self.since => {
+                elders.insert(process.as_raw());
+                false
+            }
+            start => start.is_some(),
         }
-        start.is_some_and(|start| start >= self.since)
     }
 }
 

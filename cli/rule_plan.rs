@@ -58,9 +58,9 @@ impl Plan {
     ///
     /// # Errors
     /// The rule cannot be written, or would not do what it is for.
-    pub fn new(wish: &RuleRequest) -> Result<Option<Self>, Failure> {
-        let file = RuleFile::load(wish.project)?;
-        let draft = wish.draft(SystemTime::now());
+    pub fn new(request: &RuleRequest) -> Result<Option<Self>, Failure> {
+        let file = RuleFile::load(request.project)?;
+        let draft = request.draft(SystemTime::now());
         let probe = Probe::new(&draft)?;
         let logged = logged(file.project.as_deref())?;
         let matched: Vec<&Event> = logged.iter().filter(|event| probe.matches(event)).collect();

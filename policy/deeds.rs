@@ -4,12 +4,12 @@
 use std::collections::HashSet;
 
 use crate::code;
-use crate::command::{Inner, Invocation};
 use crate::feed::Feed;
+use crate::invocation::{Inner, Invocation};
+use crate::parsed::{Command, Redirection};
 use crate::parts::{Faith, Kind};
 use crate::programs::{Runs, Verb};
 use crate::spelling::{has_wildcard, places, stands_for};
-use crate::stage::{Command, Redirection};
 use crate::visit::Visitor;
 use crate::{does, writes};
 

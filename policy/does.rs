@@ -1,7 +1,7 @@
 //! What a command does to files and with URLs, as far as its words say, by its line of the table.
 
-use crate::command::Invocation;
 use crate::find::found;
+use crate::invocation::Invocation;
 use crate::programs::{Operands, Program, Verb, base_name};
 
 /// What a command does to files and with URLs, as far as its words say.

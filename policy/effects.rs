@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::command::Invocation;
 use crate::feed::{Feed, Source};
+use crate::invocation::Invocation;
 use crate::programs::{self, base_name, is_option};
 use crate::scope::Arguments;
 use crate::simple::assigned;

@@ -1,6 +1,6 @@
 //! `find`: where it begins, what it finds, deletes and runs.
 
-use crate::command::{Inner, Invocation};
+use crate::invocation::{Inner, Invocation};
 use crate::programs::{Operands, is_option};
 use crate::spelling::starting_points;
 

@@ -1,11 +1,12 @@
 //! What goes through a pipe: what a command writes, and how a pipeline is spelled.
 
-use crate::command::{self, Inner, Invocation};
+use crate::command;
 use crate::feed::{Feed, Source};
+use crate::invocation::{Inner, Invocation};
+use crate::parsed::{Command, Stage};
 use crate::parts::{Faith, Kind};
 use crate::programs::{Verb, base_name};
 use crate::runs::MAX_DEPTH;
-use crate::stage::{Command, Stage};
 use crate::visit::{Place, Visitor};
 use crate::{does, writes};
 

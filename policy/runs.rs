@@ -5,12 +5,13 @@ use std::rc::Rc;
 
 use crate::Form;
 use crate::code;
-use crate::command::{self, Inner, Invocation};
+use crate::command;
 use crate::feed::Feed;
 use crate::find;
+use crate::invocation::{Inner, Invocation};
+use crate::parsed::Command;
 use crate::parts::{Faith, Kind};
 use crate::scope::Arguments;
-use crate::stage::Command;
 use crate::visit::{Place, Visitor};
 
 /// How deep scripts may be nested in scripts.

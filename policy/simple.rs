@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 
 use crate::Form;
-use crate::command::{self, Inner, Invocation};
+use crate::command;
 use crate::feed::Feed;
 use crate::find;
+use crate::invocation::{Inner, Invocation};
+use crate::parsed::Command;
 use crate::parts::{Faith, Kind, MAX_TEXT};
 use crate::programs::Program;
 use crate::spelling::normal_word;
-use crate::stage::Command;
 use crate::visit::{MAX_COMMANDS, Place, Visitor};
 
 /// What ends a command wherever a shell reads it.

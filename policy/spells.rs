@@ -4,12 +4,12 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use crate::command::Invocation;
+use crate::invocation::Invocation;
+use crate::parsed::{Command, Redirection};
 use crate::parts::{Faith, Kind, MAX_TEXT};
 use crate::programs::{Operands, Program, base_name};
 use crate::simple::{assigned, is_risky};
 use crate::spelling::{absolute_word, by_home, normal_word, places};
-use crate::stage::{Command, Redirection};
 use crate::visit::{Place, Visitor};
 
 /// How large the options may grow that are repeated for each operand, in bytes.

@@ -10,10 +10,10 @@ use brush_parser::ast::{self, CompoundCommand, CompoundListItem};
 use crate::Form;
 use crate::command;
 use crate::feed::Feed;
+use crate::parsed::{Command, Stage};
 use crate::parts::{Faith, Kind, Parts};
 use crate::scope::{Arguments, Scope};
 use crate::shell;
-use crate::stage::{Command, Stage};
 
 /// How every function that pipes itself into itself is spelled.
 const FORK_BOMB: &str = ":(){ :|:& };:";

@@ -1,9 +1,9 @@
 //! What a command writes to its output, as far as its words say: texts, what it has fetched, what
 //! it has decoded.
 
-use crate::command::Invocation;
 use crate::does::deeds;
 use crate::find::found;
+use crate::invocation::Invocation;
 use crate::programs::{Operands, Verb, is_option};
 use crate::word::unescaped;
 

@@ -24,8 +24,8 @@ use crate::home;
 const ENOUGH_BYTES: usize = 64 * 1024;
 /// So many bytes wait for a thread that is busy; then it is waited for.
 const AHEAD_BYTES: usize = 4 * 1024 * 1024;
-/// So many orders wait for the thread.
-const ORDERS: usize = 16;
+/// So many messages wait for the thread.
+const MESSAGES: usize = 16;
 /// How long an entry waits for others.
 pub const DELAY: Duration = Duration::from_millis(10);
 
@@ -160,9 +160,9 @@ impl Audit {
         self.write();
         match &mut self.writer {
             WriterState::Here(writer) => writer.follow(),
-            WriterState::Thread(orders, _) => {
+            WriterState::Thread(messages, _) => {
                 // One that is busy looks at the file by itself.
-                let _ = orders.try_send(Message::Follow);
+                let _ = messages.try_send(Message::Follow);
             }
             WriterState::Nowhere => {}
         }
@@ -189,11 +189,11 @@ impl Audit {
         self.begin();
         let bytes = self.lines.bytes;
         let entries = self.lines.take();
-        let WriterState::Thread(orders, _) = &self.writer else { return };
-        match orders.try_send(Message::Write(entries)) {
+        let WriterState::Thread(messages, _) = &self.writer else { return };
+        match messages.try_send(Message::Write(entries)) {
             Ok(()) => {}
-            Err(TrySendError::Full(order)) if bytes >= AHEAD_BYTES => {
-                let _ = orders.send(order);
+            Err(TrySendError::Full(message)) if bytes >= AHEAD_BYTES => {
+                let _ = messages.send(message);
             }
             Err(TrySendError::Full(Message::Write(entries))) => {
                 self.lines = Batch { entries, bytes };
@@ -208,21 +208,21 @@ impl Audit {
     /// Has all that was decided written, and waits for it: the server ends.
     pub fn finish(&mut self) {
         self.write();
-        if let WriterState::Thread(orders, thread) =
+        if let WriterState::Thread(messages, thread) =
             std::mem::replace(&mut self.writer, WriterState::Nowhere)
         {
             if !self.lines.entries.is_empty() {
-                let _ = orders.send(Message::Write(self.lines.take()));
+                let _ = messages.send(Message::Write(self.lines.take()));
             }
-            drop(orders);
+            drop(messages);
             let _ = thread.join();
         }
     }
 }
 
 fn start(writer: Writer) -> WriterState {
-    let (sender, orders) = sync_channel(ORDERS);
-    let work = move || work(writer, &orders);
+    let (sender, messages) = sync_channel(MESSAGES);
+    let work = move || work(writer, &messages);
     match thread::Builder::new().name("audit".into()).spawn(work) {
         Ok(thread) => WriterState::Thread(sender, thread),
         Err(error) => {
@@ -234,14 +234,14 @@ fn start(writer: Writer) -> WriterState {
     }
 }
 
-fn work(mut writer: Writer, orders: &Receiver<Message>) {
+fn work(mut writer: Writer, messages: &Receiver<Message>) {
     loop {
-        let order = if writer.is_behind() {
-            orders.recv_timeout(RETRY)
+        let message = if writer.is_behind() {
+            messages.recv_timeout(RETRY)
         } else {
-            orders.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            messages.recv().map_err(|_| RecvTimeoutError::Disconnected)
         };
-        match order {
+        match message {
             Ok(Message::Write(entries)) => writer.write(entries),
             Ok(Message::Follow) => writer.follow(),
             Err(RecvTimeoutError::Timeout) => writer.write_all(),

@@ -40,7 +40,7 @@ enum Action {
     /// Count decisions, by policy, session and program
     Stats {
         #[command(flatten)]
-        choice: Filter,
+        filter: Filter,
         #[command(flatten)]
         source: Source,
     },
@@ -49,7 +49,7 @@ enum Action {
         /// The text
         text: String,
         #[command(flatten)]
-        choice: Filter,
+        filter: Filter,
         #[command(flatten)]
         source: Source,
     },
@@ -78,8 +78,8 @@ impl Source {
 pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
     match &arguments.action {
         Action::Verify { source } => check(source),
-        Action::Stats { choice, source } => count(choice, source).map(|()| true),
-        Action::Search { text, choice, source } => search(text, choice, source),
+        Action::Stats { filter, source } => count(filter, source).map(|()| true),
+        Action::Search { text, filter, source } => search(text, filter, source),
     }
 }
 
@@ -120,12 +120,12 @@ fn several(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-fn search(text: &str, choice: &Filter, source: &Source) -> Result<bool, Failure> {
+fn search(text: &str, filter: &Filter, source: &Source) -> Result<bool, Failure> {
     let text = text.to_lowercase();
     let has = |field: &str| field.to_lowercase().contains(&text);
     let events = source.trail()?.last(usize::MAX, |event| {
         let decision = &event.decision;
-        choice.wants(event)
+        filter.wants(event)
             && (has(event.command())
                 || has(&decision.message)
                 || decision.matched_policies.iter().any(|policy| has(policy)))
@@ -205,10 +205,10 @@ fn program(command: &str) -> &str {
     word.rsplit('/').next().unwrap_or(word)
 }
 
-fn count(choice: &Filter, source: &Source) -> Result<(), Failure> {
+fn count(filter: &Filter, source: &Source) -> Result<(), Failure> {
     let mut stats = Stats::default();
     source.trail()?.each(|event| {
-        if event.is_decision() && choice.wants(&event) {
+        if event.is_decision() && filter.wants(&event) {
             stats.add(&event);
         }
     })?;

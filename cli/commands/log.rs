@@ -42,7 +42,7 @@ pub struct Arguments {
     #[arg(long, short, conflicts_with = "tree")]
     follow: bool,
     #[command(flatten)]
-    choice: Filter,
+    filter: Filter,
     /// The last N [default: 50]
     #[arg(long, short = 'n', value_name = "N")]
     lines: Option<usize>,
@@ -107,10 +107,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let path = place(arguments.audit.as_deref())?;
     // Before what is there is read, so that nothing is between the two.
     let follower = arguments.follow.then(|| Follower::new(&path));
-    let few = if arguments.choice.is_narrow() { usize::MAX } else { 50 };
+    let few = if arguments.filter.is_narrow() { usize::MAX } else { 50 };
     let trail = Trail::of(&path);
     let events =
-        trail.last(arguments.lines.unwrap_or(few), |event| arguments.choice.wants(event))?;
+        trail.last(arguments.lines.unwrap_or(few), |event| arguments.filter.wants(event))?;
     if events.is_empty() && trail.files().is_empty() && !arguments.follow {
         say(format!("nothing is recorded yet in {}", path.display()));
     }
@@ -125,7 +125,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     loop {
         std::thread::sleep(LOOK);
         let mut added = follower.added();
-        added.retain(|event| arguments.choice.wants(event));
+        added.retain(|event| arguments.filter.wants(event));
         if !writer.write(&added)? || output::is_closed() {
             return Ok(());
         }

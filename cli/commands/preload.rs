@@ -199,8 +199,8 @@ enum RefusalStyle {
 }
 
 impl From<RefusalStyle> for Refusal {
-    fn from(look: RefusalStyle) -> Self {
-        match look {
+    fn from(style: RefusalStyle) -> Self {
+        match style {
             RefusalStyle::Errno => Self::Errno,
             RefusalStyle::Shell => Self::Shell,
             RefusalStyle::Message => Self::Message,
@@ -429,7 +429,7 @@ impl Server {
         library: &Path,
     ) -> Result<Self, Failure> {
         let inherited = std::env::var_os(CA).filter(|file| !file.is_empty()).map(PathBuf::from);
-        let order = RelayOptions {
+        let options = RelayOptions {
             remote,
             token: named_token(arguments)?,
             ca: arguments.ca.as_deref().or(inherited.as_deref()),
@@ -437,7 +437,7 @@ impl Server {
             consequence,
             waits: arguments.ask.is_some(),
         };
-        relay::start(order, home, library).map(Self::of_run)
+        relay::start(options, home, library).map(Self::of_run)
     }
 
     fn of_run(access: Access) -> Self {

@@ -143,7 +143,7 @@ fn add(effect: Effect, rule: &Rule, message: Option<&str>) -> Result<(), Failure
     if !rule.dry_run {
         refuse_guarded(effect.command())?;
     }
-    let wish = RuleRequest {
+    let request = RuleRequest {
         effect,
         pattern: rule.pattern.clone(),
         message: message.map(str::to_owned),
@@ -152,7 +152,7 @@ fn add(effect: Effect, rule: &Rule, message: Option<&str>) -> Result<(), Failure
         project: rule.project,
     };
     let plan = loop {
-        let Some(plan) = Plan::new(&wish)? else {
+        let Some(plan) = Plan::new(&request)? else {
             return output::line(format_args!(
                 "{} is allowed already; nothing was written",
                 quoted(&rule.pattern)

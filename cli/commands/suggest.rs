@@ -37,7 +37,7 @@ const SHOWN: usize = 4;
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
-    choice: Filter,
+    filter: Filter,
     /// The audit [default: ~/.rampart/audit.jsonl]; a directory is one of the Go command's
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
@@ -50,7 +50,7 @@ pub struct Init {
     #[arg(long, value_name = "FILE", required = true, num_args = 0..=1)]
     from_audit: Vec<PathBuf>,
     #[command(flatten)]
-    choice: Filter,
+    filter: Filter,
 }
 
 /// Writes the policy.
@@ -58,7 +58,7 @@ pub struct Init {
 /// # Errors
 /// As [`run`].
 pub fn init(arguments: &Init) -> Result<(), Failure> {
-    suggest(arguments.from_audit.first().map(PathBuf::as_path), &arguments.choice)
+    suggest(arguments.from_audit.first().map(PathBuf::as_path), &arguments.filter)
 }
 
 /// A command that was asked about, once or often.
@@ -84,15 +84,15 @@ struct Suggestion<'a> {
 /// # Errors
 /// The audit cannot be read.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    suggest(arguments.audit.as_deref(), &arguments.choice)
+    suggest(arguments.audit.as_deref(), &arguments.filter)
 }
 
-fn suggest(audit: Option<&Path>, choice: &Filter) -> Result<(), Failure> {
+fn suggest(audit: Option<&Path>, filter: &Filter) -> Result<(), Failure> {
     let path = place(audit)?;
     let mut asked = BTreeMap::new();
     let mut order = Vec::new();
     Trail::of(&path).each(|event| {
-        if event.is_decision() && !event.command().is_empty() && choice.wants(&event) {
+        if event.is_decision() && !event.command().is_empty() && filter.wants(&event) {
             note(&event, &mut asked, &mut order);
         }
     })?;

@@ -63,8 +63,8 @@ pub struct RelayOptions<'o> {
 /// # Errors
 /// The CAs cannot be read, the server's name has no address, or as
 /// [`own_server::start`].
-pub fn start(order: RelayOptions<'_>, home: &Home, library: &Path) -> Result<Access, Failure> {
-    let RelayOptions { remote, token, ca, proxy, consequence, waits } = order;
+pub fn start(options: RelayOptions<'_>, home: &Home, library: &Path) -> Result<Access, Failure> {
+    let RelayOptions { remote, token, ca, proxy, consequence, waits } = options;
     let tls = trust::client(ca)?;
     check_name(&remote, proxy.as_ref())?;
     let authorization = token.as_ref().map(authorization).transpose()?;

@@ -72,8 +72,9 @@ impl InProcess {
         Ok(in_process)
     }
 
-    /// The verdict, as the server would give it; [`Self::wake`] is to be called after. `None`: that is for the server, which may have
-    /// to ask a person, and knows by what commands it would be ended itself.
+    /// The verdict, as the server would give it; [`Self::wake`] is to be called after. `None`: that
+    /// is for the server, which may have to ask a person, and knows by what commands it would be
+    /// ended itself.
     pub fn decide(&self, question: &Question<'_>) -> Option<Verdict> {
         if OwnProcess::may_be_meant(&question.params.command) {
             return None;

@@ -139,8 +139,8 @@ impl Listening {
             Transport::Unix => {
                 let directory = TempDir::new().expect("a temporary directory");
                 let path = directory.path().join("policy.sock");
-                let door = Self::at(&path, queue);
-                Self { directory: Some(directory), ..door }
+                let listening = Self::at(&path, queue);
+                Self { directory: Some(directory), ..listening }
             }
             #[cfg(target_os = "linux")]
             Transport::Abstract => {
@@ -153,8 +153,8 @@ impl Listening {
                 let address = SocketAddr::from_abstract_name(&name).expect("a name");
                 let listener = UnixListener::bind_addr(&address).expect("a socket");
                 limit(&listener, queue);
-                let door = Self::unix(listener, format!("unix:@{name}"));
-                Self { directory: Some(directory), ..door }
+                let listening = Self::unix(listener, format!("unix:@{name}"));
+                Self { directory: Some(directory), ..listening }
             }
         }
     }
@@ -214,14 +214,14 @@ impl Server {
 
     /// Takes no connection until `hold` has returned.
     fn start(
-        door: Listening,
+        listening: Listening,
         hold: impl FnOnce() + Send + 'static,
         script: impl Fn(&mut Exchange) + Send + Sync + 'static,
     ) -> Self {
         let log = Arc::new(Log::default());
         let stopped = Arc::new(AtomicBool::new(false));
         let script = Arc::new(script);
-        let Listening { url, accept, wake, directory } = door;
+        let Listening { url, accept, wake, directory } = listening;
         let (their_log, their_stopped) = (Arc::clone(&log), Arc::clone(&stopped));
         thread::spawn(move || {
             hold();

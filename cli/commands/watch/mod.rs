@@ -135,7 +135,7 @@ fn show(
 }
 
 fn plan(state: &mut State, aim: RuleTarget) {
-    match (Plan::new(&aim.wish), aim.approves) {
+    match (Plan::new(&aim.request), aim.approves) {
         // Somebody has written it meanwhile.
         (Ok(None), Some(question)) => answer(state, &question, &FROM_NOW_ON),
         (planned, approves) => {

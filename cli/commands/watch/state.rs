@@ -55,7 +55,7 @@ pub enum Task {
 /// A rule that is wanted.
 #[derive(Debug)]
 pub struct RuleTarget {
-    pub wish: RuleRequest,
+    pub request: RuleRequest,
     /// The question that is approved with it.
     pub approves: Option<Box<Question>>,
 }
@@ -267,8 +267,8 @@ impl State {
             Key::Enter => self.detail = Some(!self.shows_detail),
             Key::Escape if !self.filter.is_empty() => self.filter_by(String::new()),
             Key::Escape | Key::Char('q') => return Some(Task::Quit),
-            Key::Char('a') => return self.wish(Effect::Allow),
-            Key::Char('d') => return self.wish(Effect::Block),
+            Key::Char('a') => return self.request(Effect::Allow),
+            Key::Char('d') => return self.request(Effect::Block),
             Key::Char('w') => self.open_question(),
             _ => {}
         }
@@ -284,12 +284,15 @@ impl State {
             | (Key::Escape | Key::Char('q'), Dialog::Question(_))
             | (_, Dialog::Message(_)) => None,
             (Key::Char('o'), Dialog::Rule { aim, .. }) => {
-                let wish = RuleRequest { once: !aim.wish.once, ..aim.wish };
-                Some(Task::Plan(RuleTarget { wish, ..aim }))
+                let request = RuleRequest { once: !aim.request.once, ..aim.request };
+                Some(Task::Plan(RuleTarget { request, ..aim }))
             }
             (Key::Char('h'), Dialog::Rule { aim, .. }) => {
-                let lasts = if aim.wish.lasts.is_some() { None } else { Some(HOUR) };
-                Some(Task::Plan(RuleTarget { wish: RuleRequest { lasts, ..aim.wish }, ..aim }))
+                let lasts = if aim.request.lasts.is_some() { None } else { Some(HOUR) };
+                Some(Task::Plan(RuleTarget {
+                    request: RuleRequest { lasts, ..aim.request },
+                    ..aim
+                }))
             }
             (Key::Char('y'), Dialog::Question(question)) => {
                 Some(Task::Answer(question, reply(true, Scope::Once)))
@@ -302,7 +305,7 @@ impl State {
             }
             (Key::Char('a'), Dialog::Question(question)) => {
                 let command = question.waiting.command.clone();
-                self.wish_for(Effect::Allow, &command, Some(question))
+                self.request_for(Effect::Allow, &command, Some(question))
             }
             (_, dialog) => {
                 self.dialog = Some(dialog);
@@ -357,12 +360,12 @@ impl State {
     }
 
     /// A rule for the selected command.
-    fn wish(&mut self, effect: Effect) -> Option<Task> {
+    fn request(&mut self, effect: Effect) -> Option<Task> {
         let command = self.event()?.command().to_owned();
-        self.wish_for(effect, &command, None)
+        self.request_for(effect, &command, None)
     }
 
-    fn wish_for(
+    fn request_for(
         &mut self,
         effect: Effect,
         command: &str,
@@ -387,8 +390,8 @@ impl State {
         }
         let pattern = literal(command);
         let (message, once, lasts, project) = (None, false, None, false);
-        let wish = RuleRequest { effect, pattern, message, once, lasts, project };
-        Some(Task::Plan(RuleTarget { wish, approves }))
+        let request = RuleRequest { effect, pattern, message, once, lasts, project };
+        Some(Task::Plan(RuleTarget { request, approves }))
     }
 }
 
@@ -521,9 +524,9 @@ mod tests {
         let mut state = state(&["rm [a-z]*"]);
         for (key, wanted) in [('a', Effect::Allow), ('d', Effect::Block)] {
             let Some(Task::Plan(aim)) = state.press(Key::Char(key)) else { panic!("no plan") };
-            let wish = aim.wish;
-            assert_eq!((wish.effect, &*wish.pattern), (wanted, "rm [[]a-z][*]"));
-            assert!(!wish.once && wish.lasts.is_none() && !wish.project);
+            let request = aim.request;
+            assert_eq!((request.effect, &*request.pattern), (wanted, "rm [[]a-z][*]"));
+            assert!(!request.once && request.lasts.is_none() && !request.project);
         }
         state.tell("read");
         assert!(state.press(Key::Char('a')).is_none(), "what is told takes the key");
@@ -583,7 +586,7 @@ mod tests {
         state.press(Key::Char('w'));
         let Some(Task::Plan(aim)) = state.press(Key::Char('a')) else { panic!("no plan") };
         assert_eq!(aim.approves.unwrap().waiting.command, "second");
-        assert_eq!(aim.wish.pattern, "second");
+        assert_eq!(aim.request.pattern, "second");
         let mut guarded = State::new(Some("guarded"));
         guarded.waiting = vec![question("first")];
         guarded.press(Key::Char('w'));

@@ -117,11 +117,12 @@ impl Stream for TcpStream {
 impl PolicyClient {
     /// # Errors
     /// The URL is none that can be asked.
-    pub fn new(order: ClientOptions<'_>) -> Result<Self, Failure> {
-        let unusable = || Failure::usage(format!("{:?} cannot be asked by the kernel", order.url));
+    pub fn new(options: ClientOptions<'_>) -> Result<Self, Failure> {
+        let unusable =
+            || Failure::usage(format!("{:?} cannot be asked by the kernel", options.url));
         let mut ways = Vec::new();
         let mut place = None;
-        for text in order.url.split(',') {
+        for text in options.url.split(',') {
             if let Some(name) = text.strip_prefix("unix:@") {
                 ways.push(Target::Abstract(name.as_bytes().to_vec()));
                 place.get_or_insert((String::from("localhost"), String::new()));
@@ -131,19 +132,19 @@ impl PolicyClient {
             ways.push(match url.server {
                 Server::Unix(path) => Target::Socket(bytes_to_path(path)),
                 Server::Address(address) => Target::Address(address),
-                _ => Target::Address(order.address.ok_or_else(unusable)?),
+                _ => Target::Address(options.address.ok_or_else(unusable)?),
             });
             let owned = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             place.get_or_insert_with(|| (owned(url.authority), owned(url.prefix)));
         }
         let (host, prefix) = place.ok_or_else(unusable)?;
         let mut head = format!("POST {prefix}/v1/preflight/exec HTTP/1.1\r\nHost: {host}\r\n");
-        if let Some(token) = order.token {
+        if let Some(token) = options.token {
             head.extend(["Authorization: Bearer ", token.reveal(), "\r\n"]);
         }
         head += "Content-Type: application/json\r\nContent-Length: ";
         let ClientOptions { agent, session, in_process, enforces, manner, timeout, ask_ms, .. } =
-            order;
+            options;
         let ask_ms = ask_ms.filter(|_| enforces);
         let kept = Mutex::default();
         Ok(Self { ways, head, agent, session, in_process, enforces, manner, timeout, ask_ms, kept })
