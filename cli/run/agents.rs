@@ -1,39 +1,39 @@
-//! Agents that need more than the library in their processes, by name.
+//! Agents that the library alone does not cover, by name.
 //!
-//! Seen with codex 0.171 and claude 2.1: both run their commands in sandboxes of their own, in
-//! which nobody can connect to a policy server, and codex is a static program. And seen with
-//! codex, claude and cline: a process that stays behind takes over the work of later runs.
+//! codex 0.171 and claude 2.1 run commands in their own sandboxes, where no policy server can be
+//! reached, and codex is a static program. codex, claude and cline leave a daemon behind that does
+//! the work of later runs.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// An agent that is known.
+/// A known agent.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Agent {
-    /// What it is called as a program.
+    /// The name of its program.
     pub name: &'static str,
-    /// Why the library does not see what it does; `None`: it does.
+    /// Why the library does not see what it does; `None` if it does.
     pub why: Option<&'static str>,
     pub daemon: Daemon,
 }
 
-/// A process of an agent that stays behind, and starts what later runs want started.
+/// A background process of an agent that starts programs for later runs.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Daemon {
-    /// What it is called.
+    /// What the agent's documentation calls it.
     pub name: &'static str,
-    /// Words of its command line: it has all of them.
+    /// Its command line has all of these words.
     words: &'static [&'static str],
-    /// A command of the agent with one of these words leaves its work to it; none: every command.
+    /// The agent uses the daemon if its command line has one of these words; if empty, always.
     used_with: &'static [&'static str],
-    /// One with one of these does not.
+    /// The agent does not use the daemon if its command line has one of these words.
     unused_with: &'static [&'static str],
-    /// How a person gets on, in words.
+    /// How to go on without it, for messages.
     pub way_out: &'static str,
 }
 
-/// All that are known.
+/// All known agents.
 const AGENTS: &[Agent] = &[
     Agent {
         name: "claude",
@@ -75,23 +75,23 @@ const AGENTS: &[Agent] = &[
     },
 ];
 
-/// Programs that start the one that their arguments name.
+/// Programs that start the program named in their arguments.
 const LAUNCHERS: &[&str] = &[
     "bun", "bunx", "env", "exec", "nice", "node", "nohup", "npx", "pnpx", "setsid", "stdbuf",
     "time",
 ];
 
 impl Agent {
-    /// Whether a command that starts this agent leaves its work to its daemon, if that is there.
+    /// Whether this command line of the agent has a running daemon do the work.
     pub fn leaves_work_to_daemon(&self, command: &[OsString]) -> bool {
         let has = |words: &[&str]| command.iter().any(|it| words.iter().any(|word| it == word));
         let Daemon { used_with, unused_with, .. } = self.daemon;
         (used_with.is_empty() || has(used_with)) && !has(unused_with)
     }
 
-    /// Whether a process with these words is this agent's daemon.
+    /// Whether a process with this argument list is the agent's daemon.
     pub fn has_daemon(&self, words: &[&[u8]]) -> bool {
-        // A script is the second word, after its interpreter.
+        // For a script, the first word is the interpreter.
         let is_this = |word: &&[u8]| named(OsStr::from_bytes(word)) == Some(self);
         words.iter().take(2).any(is_this)
             && self.daemon.words.iter().all(|word| words.contains(&word.as_bytes()))
@@ -100,13 +100,13 @@ impl Agent {
 
 /// The agent of this name.
 pub fn named(name: &OsStr) -> Option<&'static Agent> {
-    // A script of npm's may be called by its file.
+    // npm scripts may be named by their file, such as `codex.js`.
     let name = Path::new(name).file_name()?.as_bytes();
     let name = name.strip_suffix(b".js").or(name.strip_suffix(b".exe")).unwrap_or(name);
     AGENTS.iter().find(|agent| agent.name.as_bytes() == name)
 }
 
-/// What a command is about to start, by way of launchers: `env A=1 npx codex` starts codex.
+/// The program that a command starts once launchers are skipped: codex for `env A=1 npx codex`.
 pub fn launched(command: &[OsString]) -> Option<&OsStr> {
     let is_launcher = |word: &OsStr| {
         let name = Path::new(word).file_name().and_then(OsStr::to_str);
@@ -119,7 +119,7 @@ pub fn launched(command: &[OsString]) -> Option<&OsStr> {
     })
 }
 
-/// The agent that a command starts, also by way of a launcher.
+/// The agent that a command starts, directly or through launchers.
 pub fn started_by(command: &[OsString]) -> Option<&'static Agent> {
     launched(command).and_then(named)
 }

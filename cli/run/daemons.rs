@@ -1,5 +1,5 @@
-//! A process of an agent that was started before, unguarded, and would do the work of a guarded
-//! run: nothing of that work is asked about.
+//! Finds an agent's daemon that was started unguarded. It would do the work of a guarded run
+//! without the policy being asked.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -9,11 +9,11 @@ use crate::failure::{Failure, say};
 use crate::mode::Mode;
 use crate::processes;
 
-/// Refuses a command that would leave its work to a daemon that is not guarded, or tells of it
-/// where verdicts lead to nothing. A daemon that the command does not use is told of, too.
+/// Refuses a command that would use an unguarded daemon. Only warns in monitor mode, or if the
+/// command does not use the daemon.
 ///
 /// # Errors
-/// [`Failure::usage`], with the way out.
+/// [`Failure::usage`], which says how to go on.
 pub fn check(command: &[OsString], mode: Mode) -> Result<(), Failure> {
     let Some(agent) = agents::started_by(command) else { return Ok(()) };
     let Some(told) = unguarded(agent) else { return Ok(()) };
@@ -24,7 +24,7 @@ pub fn check(command: &[OsString], mode: Mode) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Tells of an agent's daemon that no run has, if there is one.
+/// The warning about an agent's unguarded daemon, if one runs.
 pub fn unguarded(agent: &Agent) -> Option<String> {
     let process = find(agent)?;
     let Agent { name, daemon: Daemon { name: daemon, way_out, .. }, .. } = agent;
@@ -34,8 +34,7 @@ pub fn unguarded(agent: &Agent) -> Option<String> {
     ))
 }
 
-/// The process of an agent's daemon that no run has, and that keeps house where this process
-/// does.
+/// The process ID of an agent's unguarded daemon with the same `HOME` as this process.
 fn find(agent: &Agent) -> Option<i32> {
     let home = std::env::var_os("HOME").unwrap_or_default();
     let mut found = None;

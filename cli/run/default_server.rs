@@ -1,5 +1,5 @@
-//! The server that is asked where none is named: one that runs already, and that this user or
-//! root owns. Whoever else listens where one is looked for is asked nothing and shown no token.
+//! Finds the server to use when none is named: one that already runs and belongs to this user or to
+//! root. A stranger's server is asked nothing and shown no token.
 
 use std::io::ErrorKind;
 
@@ -9,17 +9,16 @@ use crate::endpoint::{DEFAULT_URL, Endpoint};
 use crate::failure::say;
 use crate::home::Home;
 
-/// Finds it.
+/// Finds a running, trusted server; the first of socket, configuration, state file, default URL.
 pub fn find(home: &Home) -> Option<Endpoint> {
-    // Who listens is looked up in the table of all connections of the machine: only where somebody
-    // does.
+    // `is_trusted` reads the machine's table of all sockets, so `is_reachable` is tested first.
     let is_it =
         |place: &Endpoint| place.is_reachable(None) && place.is_trusted() && place.is_well();
     if let Some(own) = Endpoint::at_socket(&home.serve_socket()).filter(is_it) {
         return Some(own);
     }
     if let Some(url) = configured(home) {
-        // It may be anywhere, and who is no server of this user's is not spoken to.
+        // The URL may name any host: do not even connect before the owner is known.
         let is_it = |place: &Endpoint| place.is_trusted() && place.is_well();
         match Endpoint::parse(&url).ok().filter(is_it) {
             Some(configured) => return Some(configured),
@@ -33,7 +32,7 @@ pub fn find(home: &Home) -> Option<Endpoint> {
     others.into_iter().flatten().find(is_it)
 }
 
-/// What of the Go command's configuration is about its server. The rest of the file is its own.
+/// The part of the Go command's configuration that names its server.
 #[derive(Deserialize)]
 struct Configuration {
     #[serde(alias = "serve_url")]
@@ -58,7 +57,8 @@ fn configured(home: &Home) -> Option<String> {
     }
 }
 
-/// What the Go command's server writes down of itself. One that speaks TLS has to be named.
+/// The state file that the Go command's server writes. A TLS server is not found this way and has
+/// to be named.
 #[derive(Deserialize)]
 struct State {
     url: String,

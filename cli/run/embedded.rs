@@ -15,9 +15,9 @@ use crate::server::{Policy, Reload};
 
 const TITLE: &CStr = c"rampart-policy";
 
-/// Starts a server for the tree of processes that this process is about to become
-/// the root of. It gets ready for questions while the command is started, or not before there is
-/// one where the kernel asks somebody else.
+/// Starts a server for the process tree whose root this process is about to become. It compiles its
+/// policy while the command starts. In a sealed run the keeper answers, so that is left shutdown a
+/// first question comes.
 ///
 /// # Errors
 /// As [`own_server::start`].
@@ -34,11 +34,11 @@ pub fn start(
     let file = audit.file().map(AsRawFd::as_raw_fd);
     own_server::start(TITLE, home, library, file, 0, |_| {
         let policy = Policy::new(mode, rules, audit)?;
-        Ok(async move |server, until| {
+        Ok(async move |server, shutdown| {
             if !is_sealed {
                 policy.prepare();
             }
-            policy.serve(server, until).await;
+            policy.serve(server, shutdown).await;
         })
     })
 }

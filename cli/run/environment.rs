@@ -1,4 +1,4 @@
-//! What the guarded command finds in its environment.
+//! The environment of the guarded command.
 
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
@@ -13,19 +13,19 @@ use crate::library;
 use crate::mode::Mode;
 use crate::token::Token;
 
-/// The variable that names libraries to the loader.
+/// The loader's variable that lists libraries to preload.
 pub const PRELOAD: &str = match Os::HERE.preload_variable().to_str() {
     Ok(name) => name,
     Err(_) => unreachable!(),
 };
 
-/// The variable by which a tree of processes is known.
+/// The variable whose value identifies a run's processes.
 pub const URL: &str = "RAMPART_URL";
 
-/// The variable that says what is told on stderr.
+/// The variable that says what the library reports on stderr.
 const NOTICE: &str = "RAMPART_NOTICE";
 
-/// A variable of this process; an empty one is as good as none.
+/// An environment variable of this process; an empty one counts as unset.
 ///
 /// # Errors
 /// It is not UTF-8.
@@ -37,52 +37,53 @@ pub fn variable(name: &str) -> Result<Option<String>, Failure> {
         .map_err(|_| Failure::usage(format!("{name} is not UTF-8")))
 }
 
-/// Whether this process is guarded: the library puts back what says so, whatever was done to the
-/// environment.
+/// Whether this process is guarded. The library restores the preload list in every environment, so
+/// this cannot be unset by accident.
 pub fn is_guarded() -> bool {
     std::env::var_os(PRELOAD).is_some_and(|list| {
         list.as_bytes().windows(b"librampart.".len()).any(|part| part == b"librampart.")
     })
 }
 
-/// Whether nothing is to be told of refusals.
+/// Whether refusals are not to be reported.
 #[cfg(target_os = "linux")]
 pub fn is_silent() -> bool {
     std::env::var_os(NOTICE).is_some_and(|value| value == "0")
 }
 
-/// What the library is to do in the guarded command and its descendants.
+/// The library's settings in the guarded command and its descendants.
 pub struct Guard<'a> {
     pub library: &'a Path,
-    /// None where nothing is asked.
+    /// `None` if no server is asked.
     pub url: Option<&'a str>,
     pub token: Option<&'a Token>,
-    /// The address of a server that the URL has by name.
+    /// The resolved address if the URL has a host name.
     pub address: Option<SocketAddr>,
     pub mode: Mode,
     pub fail_open: bool,
     pub agent: &'a OsStr,
     pub session: &'a OsStr,
     pub debug: bool,
-    /// Whether there is a server: that it can no longer be reached is to be told then.
+    /// Whether a server answered at the start: losing it later is then worth a notice.
     pub is_reached: bool,
-    /// The mark of a sealed run.
+    /// The mark of a sealed run (`RAMPART_SEALED`).
     pub sealed: Option<u16>,
     pub refusal: Refusal,
-    /// How long a person is waited for, in milliseconds, if one is.
+    /// How long to wait for a person's answer, in milliseconds; `None` if nobody is asked.
     pub ask_ms: Option<u32>,
 }
 
-/// One variable and its new value; without one it is removed.
+/// A variable and its new value; `None` removes it.
 type Change = (&'static str, Option<OsString>);
 
 impl Guard<'_> {
-    /// Makes the changes in this process, right before the command takes over.
+    /// Changes this process's environment, right before the exec.
     pub fn enter(&self) {
         for (name, value) in self.changes(std::env::var_os(PRELOAD).as_deref()) {
             // SAFETY: this process has a single thread.
             unsafe {
-                // Where a variable is there twice, each reader picks its own.
+                // Removed first: if a variable is there twice, readers disagree on which one
+                // counts.
                 std::env::remove_var(name);
                 if let Some(value) = value {
                     std::env::set_var(name, value);
@@ -117,7 +118,7 @@ impl Guard<'_> {
     }
 }
 
-/// The library before all others, which stay; another copy of it goes.
+/// The library first, then what was listed before, without other copies of the library.
 fn preload_list(library: &Path, before: Option<&OsStr>) -> OsString {
     let name = library::file_name();
     let is_rampart = |entry: &[u8]| {

@@ -1,4 +1,4 @@
-//! Which runs are under way: what the environments of this user's processes say.
+//! The runs under way, found by the environments of this user's processes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,19 +6,19 @@ use std::path::Path;
 use super::environment::{PRELOAD, URL};
 use crate::processes;
 
-/// A run, by the processes of it that are there.
+/// A run and its live processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
     pub agent: String,
     pub session: String,
     pub mode: String,
-    /// The server that is asked; empty where none is.
+    /// The server's URL; empty if there is none.
     pub url: String,
-    /// Its processes, the lowest number first.
+    /// Process IDs, ascending.
     pub processes: Vec<i32>,
 }
 
-/// All runs whose processes this user may look at.
+/// All runs with processes that this user may inspect.
 pub fn runs() -> Vec<Run> {
     let mut runs: BTreeMap<[String; 4], Vec<i32>> = BTreeMap::new();
     processes::each_environment(|pid, environment| {
@@ -33,7 +33,8 @@ pub fn runs() -> Vec<Run> {
     runs.into_iter().map(run).collect()
 }
 
-/// Agent, session, mode and URL of a process that the library is in.
+/// Agent, session, mode and URL from the environment of a process with the library; `None` without
+/// it.
 fn guard<'e>(environment: impl Iterator<Item = &'e [u8]>) -> Option<[String; 4]> {
     let mut guarded = false;
     let mut names: [String; 4] = Default::default();

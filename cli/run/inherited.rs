@@ -1,16 +1,15 @@
-//! What this process was started with and Rust's runtime changes before `main`,
-//! so that the guarded command can be given it back.
+//! Restores what Rust's runtime changed before `main`, so that the guarded command starts with what
+//! this process was given.
 //!
-//! The runtime ignores `SIGPIPE` and opens `/dev/null` where a standard stream is
-//! closed. A shell that is started with an ignored `SIGPIPE` could never have it
-//! back.
+//! The runtime ignores `SIGPIPE` and opens `/dev/null` for a closed standard stream. A shell cannot
+//! reset a signal that was ignored when it started (POSIX, `trap`).
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use nix::sys::signal::{SigHandler, Signal, signal};
 
 static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
-/// One bit for each standard stream.
+/// One bit for each standard stream, set if it was closed.
 static CLOSED_STREAMS: AtomicU8 = AtomicU8::new(0);
 
 ctor::declarative::ctor! {
@@ -34,7 +33,7 @@ ctor::declarative::ctor! {
     }
 }
 
-/// Puts everything back as it was, right before the command takes over.
+/// Restores everything, right before the exec.
 pub fn restore() {
     if !SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed) {
         // SAFETY: the default action is no handler of ours.

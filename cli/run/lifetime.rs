@@ -1,10 +1,9 @@
-//! How long a server lives: until it is told to end, or as long as one process of
-//! the tree that it guards.
+//! How long a server lives: until a signal ends it, or until the last process of the tree that it
+//! guards is gone.
 //!
-//! A process is one of a tree if it has asked, or if it has an entry in its environment that
-//! all of them are started with, or if it cannot be told from such a one. One of them is
-//! watched at a time, at first the root. When that one is gone, the next one that can be
-//! found is watched; when none can be found for a while, the tree is gone.
+//! A process belongs to the tree if it has asked the server, if its environment has the run's
+//! entry, or if neither can be ruled out. One process is watched at a time, first the root. When it
+//! is gone, another one is looked for; when none is found for a while, the tree is gone.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,22 +17,22 @@ use tokio::time::sleep;
 use crate::processes::{self, Marks, of_tree};
 use crate::server::Connections;
 
-/// How long to wait before each look for another process of the tree. Between
-/// `fork` and `exec`, and during an `exec`, a process cannot be recognised.
+/// Pauses before each search for another process of the tree. A process cannot be recognised
+/// between `fork` and `exec`, or during an `exec`.
 const PAUSES: [Duration; 4] = [
     Duration::from_millis(20),
     Duration::from_millis(60),
     Duration::from_millis(200),
     Duration::from_millis(500),
 ];
-/// How often to look where the system does not tell that a process is gone.
+/// How often to check on a process where the system gives no notice of its end.
 const POLL_PAUSE: Duration = Duration::from_secs(1);
 
-/// What is done when a signal asks the process to end: `SIGTERM` or `SIGINT`, which do not
-/// end it at once from now on. Needs a runtime.
+/// A future that ends when `SIGTERM` or `SIGINT` arrives. From this call on these signals no longer
+/// end the process. Call it inside a runtime.
 ///
 /// # Errors
-/// As the system says.
+/// A signal handler cannot be installed.
 pub fn ending_signal() -> io::Result<impl Future<Output = ()>> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
@@ -45,28 +44,26 @@ pub fn ending_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// A tree of processes, by the one that is watched.
+/// A process tree, and the process of it that is watched.
 pub struct Tree {
     marks: Marks,
     watched: Watched,
 }
 
 enum Watched {
-    /// The system tells when it is gone.
+    /// A descriptor that becomes readable when the process is gone.
     Handle(OwnedFd),
-    /// It has to be looked for.
+    /// A process ID to poll, where there is no such descriptor.
     Number(Pid),
 }
 
 impl Tree {
-    /// The tree of a process, whose descendants have this entry in their
-    /// environment.
+    /// The tree of `root`, whose descendants have `entry` in their environment.
     pub fn new(root: Pid, entry: Vec<u8>) -> Self {
         Self { marks: Marks::new(root, entry), watched: Watched::new(root) }
     }
 
-    /// The descriptor that has to stay open where the server goes on in another
-    /// process.
+    /// The descriptor that a forked server has to keep open.
     pub fn descriptor(&self) -> Option<&OwnedFd> {
         match &self.watched {
             Watched::Handle(handle) => Some(handle),
@@ -74,8 +71,8 @@ impl Tree {
         }
     }
 
-    /// Waits until there is no process of it left, and nobody connected: who is
-    /// connected may be one that could not be recognised.
+    /// Waits until no process of the tree is left and nobody is connected: a client may be a
+    /// process of the tree that could not be recognised.
     pub async fn gone(self, connections: &Connections) {
         let mut watched = Some(self.watched);
         loop {
@@ -97,8 +94,8 @@ impl Tree {
     }
 }
 
-/// Another process of the tree, if one is found in time. The first look and the last are to
-/// leave nobody out; between them a process that was there before the tree is the same still.
+/// Another process of the tree, if one is found in time. The first and the last search check every
+/// process; those between skip the ones known to be older than the tree.
 async fn find(look: impl Fn(bool) -> Option<Pid>) -> Option<Watched> {
     for (index, pause) in PAUSES.into_iter().enumerate() {
         sleep(pause).await;
@@ -117,9 +114,9 @@ impl Watched {
     async fn gone(self) {
         match self {
             Self::Handle(handle) => {
-                // A descriptor that cannot be watched is as good as a process that is gone:
-                // the next look finds it again.
-                // SAFETY: the descriptor is the handle's own, and stays what it is while that is.
+                // If it cannot be watched, treat the process as gone: the next search finds it
+                // again.
+                // SAFETY: the handle owns the descriptor, and moves into the `AsyncFd`.
                 let handle = unsafe { AsyncFd::register(handle) };
                 if let Ok(handle) = handle {
                     let _ = handle.readable().await;

@@ -1,5 +1,4 @@
-//! A guarded run: what the command finds in its environment, its own server, and how long
-//! that is needed.
+//! A guarded run: the command's environment, the run's own server and its lifetime, the seal.
 
 pub mod agents;
 pub mod daemons;

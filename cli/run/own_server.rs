@@ -1,9 +1,8 @@
-//! A server that belongs to one guarded run: it is started before the command, is
-//! no child of it, and ends after the last process of its tree.
+//! The server of one guarded run. It starts before the command, is not a child of it, and ends
+//! after the last process of the command's tree.
 //!
-//! There are two ways to it on Linux, so that what takes one away leaves the other: a socket
-//! in a directory of its own is lost to who cannot see that path or enter it (a clean-up, an
-//! empty file system over it, a chroot, another user), an abstract name to who is in another
+//! On Linux it listens at two addresses, because each can be lost alone: the socket path to a
+//! clean-up, a mount over it, a chroot or another user; the abstract name to a process in another
 //! network namespace.
 
 use std::ffi::CStr;
@@ -33,31 +32,30 @@ use crate::server::listen::Listener;
 use crate::server::{self, Server};
 use crate::token::Token;
 
-/// Descriptors below this are closed where the system does not list them.
+/// Descriptors below this are closed if the system cannot list the open ones.
 const ASSUMED_DESCRIPTORS: RawFd = 4096;
 
-/// What the guarded command has to know of its server.
+/// What the guarded command has to know about its server.
 pub struct Access {
-    /// The ways to it, as `RAMPART_URL` lists them.
+    /// Its addresses, in the form of `RAMPART_URL`.
     pub url: String,
     pub token: Token,
-    /// The library, by a path that the loader can be given.
+    /// The library's path in a form that the preload list can hold.
     pub library: PathBuf,
 }
 
-/// When a server ends.
-pub type Until = Pin<Box<dyn Future<Output = ()>>>;
+/// Resolves when the server is to end.
+pub type Shutdown = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Starts a server for the tree of processes that this process is about to become
-/// the root of. `build` is called in the server's process, which has a single
-/// thread, and may still speak on stderr; what it gives then has the server run, in
-/// silence. `file` stays open there, and so many more descriptors are left to it. The kernel
-/// shows the first 15 characters of the title where there is less room.
+/// Starts a server for the process tree whose root this process is about to become. `build` is
+/// called in the server's process, which has a single thread, and may still report on stderr; the
+/// function that it returns runs the server, with the standard streams closed. `file` stays open in
+/// the server, and `reserved` descriptors are kept free for other uses. `title` is what `ps` shows;
+/// `comm` has the first 15 characters of it (`PR_SET_NAME`).
 ///
 /// # Errors
-/// There is no directory for its socket, or no process for it, or it could not be
-/// built. Nothing is left behind then.
-pub fn start<Run: AsyncFnOnce(Server, Until)>(
+/// No directory for its socket, no process for it, or `build` failed. Nothing is left behind.
+pub fn start<Run: AsyncFnOnce(Server, Shutdown)>(
     title: &CStr,
     home: &Home,
     library: &Path,
@@ -91,7 +89,7 @@ pub fn start<Run: AsyncFnOnce(Server, Until)>(
         drop(entered);
         let server = Server::new(listeners, token.clone(), reserved);
         let connections = server.connections();
-        let until = Box::pin(async move {
+        let shutdown = Box::pin(async move {
             tokio::select! {
                 () = told_to_end => {}
                 () = tree.gone(&connections) => {}
@@ -99,20 +97,20 @@ pub fn start<Run: AsyncFnOnce(Server, Until)>(
         });
         let run = build(&runtime)?;
         Ok(move || {
-            runtime.block_on(run(server, until));
-            // Whoever looks a name up, or judges a command, is not waited for.
+            runtime.block_on(run(server, shutdown));
+            // Do not wait for worker threads that look up a name or judge a command.
             runtime.shutdown_background();
         })
     };
-    if !startup.become_parent(build)? {
+    if !startup.spawn(build)? {
         return Err(Failure::new("the server of this run did not start; nothing was run"));
     }
     directory.leave_to_server();
     Ok(Access { url, token, library })
 }
 
-/// Listens at a name of this run in the abstract namespace (`unix(7)`). Every user can see
-/// the name and connect to it; whoever asks has to show the token.
+/// Listens at a random name in the abstract namespace (`unix(7)`). Every user can see the name and
+/// connect to it, so every question has to show the token.
 #[cfg(target_os = "linux")]
 fn listen_by_name() -> Result<Option<(UnixListener, String)>, Failure> {
     use std::os::linux::net::SocketAddrExt as _;
@@ -126,24 +124,24 @@ fn listen_by_name() -> Result<Option<(UnixListener, String)>, Failure> {
         .map_err(|error| Failure::new(format!("cannot listen at an abstract name: {error}")))
 }
 
-/// Nothing: this system has no such names.
+/// Only Linux has abstract socket names.
 #[cfg(not(target_os = "linux"))]
 fn listen_by_name() -> Result<Option<(UnixListener, String)>, Failure> {
     Ok(None)
 }
 
-/// How the server's process comes about.
+/// What the server's process is started with.
 struct Startup<'b> {
     title: &'b CStr,
-    /// The descriptors that it keeps.
+    /// The descriptors that stay open in it.
     kept: Vec<RawFd>,
     directory: &'b PrivateDirectory,
 }
 
 impl Startup<'_> {
-    /// Forks twice, so that the server is nobody's child: a command that waits for all
-    /// its children must not wait for it. Gives whether the server is ready.
-    fn become_parent<Run: FnOnce()>(
+    /// Forks twice, so that the server is not a child of the command: one that waits for all its
+    /// children would wait for it. Returns whether the server is ready.
+    fn spawn<Run: FnOnce()>(
         &self,
         build: impl FnOnce() -> Result<Run, Failure>,
     ) -> Result<bool, Failure> {
@@ -151,21 +149,21 @@ impl Startup<'_> {
         let (mut ready, writer) = io::pipe().map_err(cannot)?;
         // SAFETY: this process has a single thread, so the child may do anything.
         match unsafe { fork() }.map_err(|error| cannot(error.into()))? {
-            // The pipe's other end is the server's alone once the one between is gone.
+            // Once the intermediate process is gone, only the server holds the pipe's other end.
             ForkResult::Parent { child } => {
                 drop(writer);
-                Ok(ended_well(child) && ready.read_exact(&mut [0]).is_ok())
+                Ok(succeeded(child) && ready.read_exact(&mut [0]).is_ok())
             }
             ForkResult::Child => {
                 drop(ready);
-                let left = self.go_between(build, writer);
+                let left = self.intermediate(build, writer);
                 exit(i32::from(!left))
             }
         }
     }
 
-    /// The process between the command and the server, which it leaves behind.
-    fn go_between<Run: FnOnce()>(
+    /// What the intermediate process does: starts the server in a session of its own.
+    fn intermediate<Run: FnOnce()>(
         &self,
         build: impl FnOnce() -> Result<Run, Failure>,
         ready: io::PipeWriter,
@@ -196,7 +194,7 @@ impl Startup<'_> {
         let _ = chdir("/");
         umask(FileMode::from_bits_truncate(0o077));
         let _ = SigSet::empty().thread_set_mask();
-        // SAFETY: to ignore a signal is no handler of ours.
+        // SAFETY: ignoring a signal installs no handler.
         let _ = unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) };
         title::set(self.title);
         let run = match build() {
@@ -214,8 +212,9 @@ impl Startup<'_> {
     }
 }
 
-/// Waits for the process between; whoever ignores `SIGCHLD` gets no status.
-fn ended_well(child: Pid) -> bool {
+/// Waits for the intermediate process. There is no status to read if `SIGCHLD` is ignored
+/// (`wait(2)`).
+fn succeeded(child: Pid) -> bool {
     loop {
         match waitpid(child, None) {
             Err(Errno::EINTR) => {}
@@ -225,7 +224,7 @@ fn ended_well(child: Pid) -> bool {
     }
 }
 
-/// Has nobody at the standard streams.
+/// Points the standard streams to `/dev/null`.
 ///
 /// # Errors
 /// As the system says.
@@ -237,7 +236,7 @@ pub fn silence() -> io::Result<()> {
     Ok(())
 }
 
-/// Closes what was inherited: somebody may wait for the end of one of those pipes.
+/// Closes inherited descriptors: somebody may wait for the end of one of those pipes.
 pub fn close_all_but(kept: &[RawFd]) {
     let named = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
     let open: Vec<RawFd> = match fs::read_dir("/dev/fd") {
@@ -252,8 +251,8 @@ pub fn close_all_but(kept: &[RawFd]) {
     }
 }
 
-/// Ends the process at once: what is registered to run at its end belongs to the
-/// process that it was forked from.
+/// Ends the process without running exit handlers: those belong to the process that it was forked
+/// from.
 pub fn exit(status: i32) -> ! {
     // SAFETY: ends the process, whatever its state is.
     unsafe { libc::_exit(status) }

@@ -1,7 +1,6 @@
-//! The directory of one guarded run, where the socket of its server is.
+//! The directory of one guarded run, which holds its server's socket.
 //!
-//! It is not where temporary files are, if that can be helped: clean-ups empty that place, and
-//! sandboxes put an empty one over it.
+//! It is in `/tmp` only as a last resort: clean-ups empty that, and sandboxes mount over it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -18,21 +17,21 @@ use crate::library;
 const SOCKET: &str = "s.sock";
 const TEMPLATE: &str = "rampart-XXXXXX";
 
-/// Others may go through, for a guarded process may change its user, and not look around: who
-/// asks has to show the token. What is above it mostly lets nobody else through.
+/// Others may enter but not list it, for a guarded process may change its user; the token keeps
+/// strangers out. The directory above it usually lets nobody else in.
 const DIRECTORY_MODE: u32 = 0o711;
 const SOCKET_MODE: u32 = 0o666;
 
-/// A directory for the socket of one run. It is removed with this value.
+/// A directory for the socket of one run. Removed on drop.
 pub struct PrivateDirectory {
     path: PathBuf,
 }
 
 impl PrivateDirectory {
-    /// Makes one in the best place that can be had.
+    /// Makes one in the best place available.
     ///
     /// # Errors
-    /// There is none.
+    /// No place takes it.
     pub fn make(home: &Home) -> Result<Self, Failure> {
         let mut fault = String::from("no directory for it");
         for parent in parents(home) {
@@ -58,10 +57,10 @@ impl PrivateDirectory {
         )))
     }
 
-    /// Listens in it: the socket, and its path, which can stand in a URL.
+    /// Listens at a socket in it. The path has only characters that a URL can hold.
     ///
     /// # Errors
-    /// As the system says.
+    /// The socket cannot be bound, or its mode set.
     pub fn listen(&self) -> Result<(UnixListener, PathBuf), Failure> {
         let socket = self.path.join(SOCKET);
         UnixListener::bind(&socket)
@@ -74,8 +73,8 @@ impl PrivateDirectory {
             })
     }
 
-    /// A path to the library that the loader can be given: its own, or that of a
-    /// link in here.
+    /// A path to the library that the preload list can hold: its own, or that of a symbolic link
+    /// made in this directory.
     ///
     /// # Errors
     /// The link cannot be made.
@@ -89,12 +88,12 @@ impl PrivateDirectory {
         })
     }
 
-    /// Removes it with what is in it.
+    /// Removes the directory and its contents.
     pub fn remove(&self) {
         let _ = fs::remove_dir_all(&self.path);
     }
 
-    /// The server removes it at its end.
+    /// Leaves the directory in place: the server removes it when it ends.
     pub fn leave_to_server(self) {
         std::mem::forget(self);
     }
@@ -106,7 +105,7 @@ impl Drop for PrivateDirectory {
     }
 }
 
-/// Where a directory can be made, the best place first.
+/// Where the directory may be made, the best place first.
 fn parents(home: &Home) -> impl Iterator<Item = PathBuf> {
     let named = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let lasting = named("XDG_RUNTIME_DIR").into_iter().chain([home.runs()]);

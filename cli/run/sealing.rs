@@ -1,4 +1,5 @@
-//! Whether a run is sealed: whether the kernel asks about what the library cannot see.
+//! Decides whether a run is sealed, that is, whether the kernel asks about what the library cannot
+//! see.
 
 use std::ffi::{OsStr, OsString};
 
@@ -12,13 +13,14 @@ use crate::mode::Mode;
 use crate::program::coverage_of;
 use crate::run::environment::variable;
 
-/// Error numbers above the kernel's own, and up to the highest (`MAX_ERRNO`, linux/err.h).
+/// Error numbers that no system call returns: above the kernel's own, up to `MAX_ERRNO`
+/// (linux/err.h).
 #[cfg(target_os = "linux")]
 const MARKS: std::ops::RangeInclusive<u16> = 1024..=4095;
-/// The variable that stands for `--seal`.
+/// The variable that sets `--seal`.
 const SEAL: &str = "RAMPART_SEAL";
 
-/// What a person wants.
+/// The choices of `--seal`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Seal {
     /// Where the command needs it: an agent with a sandbox of its own, a static program
@@ -29,20 +31,21 @@ pub enum Seal {
     Off,
 }
 
-/// How a run is sealed.
+/// How a run will be sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sealing {
-    /// Whether no program of the run may gain rights by being started.
+    /// Whether `no_new_privs` is set, so that set-user-ID programs gain no rights.
     pub no_new_privs: bool,
-    /// What `RAMPART_SEALED` tells of this run.
+    /// The value of `RAMPART_SEALED`: the error number by which the library recognises the run's
+    /// filter.
     pub mark: u16,
 }
 
-/// How to seal the run of a command; `None`: not at all. What was decided for a command that
-/// needs it is said.
+/// How to seal the run of a command; `None` for not at all. Reports what was decided if the command
+/// needs the seal.
 ///
 /// # Errors
-/// It has to be sealed and cannot be, or the variable says nothing known.
+/// It has to be sealed and cannot be, or the variable's value is unknown.
 pub fn decide(
     flag: Option<Seal>,
     mode: Mode,
@@ -75,8 +78,8 @@ pub fn decide(
     }
 }
 
-/// Why the library alone will not do for a command, also by way of launchers, where the kernel
-/// can be asked to help.
+/// Why the library alone does not cover a command, or what its launchers start. `None` also where
+/// there is no seal.
 pub fn need_of(command: &[OsString]) -> Option<&'static str> {
     let program = command.first()?.as_os_str();
     let launched = agents::launched(command).filter(|launched| *launched != program);
@@ -114,7 +117,7 @@ pub fn try_out() -> Result<Sealing, String> {
     let cost = probe()?;
     let mut random = [0; 2];
     getrandom::fill(&mut random).map_err(|error| error.to_string())?;
-    // An error number that the kernel itself never gives.
+    // One of the error numbers that the kernel itself never returns.
     let mark = MARKS.start() + u16::from_ne_bytes(random) % (MARKS.end() - MARKS.start());
     Ok(Sealing { no_new_privs: cost == Requirement::NoNewPrivs, mark })
 }

@@ -56,7 +56,7 @@ impl Server {
     }
 
     /// Serves until this is done, and then sends the answers that are under way.
-    pub async fn run<H: Handler>(self, handler: H, until: impl Future<Output = ()>) {
+    pub async fn run<H: Handler>(self, handler: H, shutdown: impl Future<Output = ()>) {
         let Self { listeners, token, connections } = self;
         let admission = Rc::new(Admission::new(token, handler));
         let mut accepting = JoinSet::new();
@@ -64,7 +64,7 @@ impl Server {
             accepting.spawn_local(accept(listener, Rc::clone(&connections), Rc::clone(&admission)));
         }
         tokio::select! {
-            () = until => {}
+            () = shutdown => {}
             () = connections.watch() => {}
         }
         accepting.shutdown().await;

@@ -105,15 +105,15 @@ impl Policy {
     }
 
     /// Has a server ask it until this is done.
-    pub async fn serve(self: &Rc<Self>, server: Server, until: impl Future<Output = ()>) {
+    pub async fn serve(self: &Rc<Self>, server: Server, shutdown: impl Future<Output = ()>) {
         self.approval_queue.open(server.connections());
-        let until = async {
-            until.await;
+        let shutdown = async {
+            shutdown.await;
             // Who waits for a person is to have an answer before the server is gone.
             self.approval_queue.close();
         };
         tokio::select! {
-            () = server.run(Rc::clone(self), until) => {}
+            () = server.run(Rc::clone(self), shutdown) => {}
             () = self.attend() => {}
         }
         self.webhook.finish();

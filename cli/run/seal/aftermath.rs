@@ -1,6 +1,6 @@
-//! What has become of a process that was allowed a program, by what the kernel keeps of it: the
-//! path, which stands at the top of the new program's memory (`AT_EXECFN`, getauxval(3)) whatever
-//! interpreters and links make of it, and how long the arguments were (`proc_pid_stat(5)`).
+//! Finds out which program a process really started, from what the kernel records: the path as it
+//! was passed to `execve`, at the top of the new program's memory (`AT_EXECFN`, getauxval(3)), and
+//! the length of the arguments (`proc_pid_stat(5)`).
 
 use std::fs::{File, Metadata, metadata, read, read_link, read_to_string};
 use std::io::Read as _;
@@ -17,26 +17,27 @@ use super::memory::Memory;
 use super::tracee::Started;
 use crate::processes;
 
-/// `PF_FORKNOEXEC` (linux/sched.h): it was forked, and has started no program yet.
+/// `PF_FORKNOEXEC` (linux/sched.h): forked, but no `execve` yet.
 const JUST_FORKED: u64 = 0x40;
 /// `AT_EXECFN` (linux/auxvec.h)
 const EXECFN: u64 = 31;
-/// The kernel reads no more of a script's first line (`BINPRM_BUF_SIZE`, linux/binfmts.h).
+/// How much the kernel reads of a script's first line (`BINPRM_BUF_SIZE`, linux/binfmts.h).
 const FIRST_LINE: u64 = 256;
 
-/// What a look has found.
+/// What a check has found.
 pub enum Look {
     Gone,
-    /// The old program is still there, or may be.
+    /// The old program is, or may be, still running.
     NotYet,
     Same,
-    /// This is there instead: a path, or words with a NUL behind each.
+    /// Another program, by its path or by its NUL-terminated arguments, with a pidfd of the
+    /// process.
     Other(OwnedFd, Vec<u8>),
 }
 
-/// Looks what has become of a process that was allowed to start something, so long after the
-/// machine was started (`uptime`). `was`: whether it may have been started by a path before, which
-/// it still is if its start has failed.
+/// Checks what a process runs that was allowed to start `started` at `uptime` (time since boot).
+/// `was` tells whether the process may have run a path before: it still does if its `execve`
+/// failed.
 pub fn look(
     process: i32,
     started: &Started,
@@ -44,7 +45,7 @@ pub fn look(
     was: impl Fn(&[u8]) -> bool,
 ) -> Look {
     let pid = Pid::from_raw(process);
-    // The cheapest first: it costs hardly anything to look at what is gone, or not there yet.
+    // The cheapest test first: most processes are gone by now, or have not started anything yet.
     for address in started.addresses {
         match Memory::new(pid, size_of::<u64>()).string(address) {
             Err(Errno::EFAULT) => {}
@@ -54,7 +55,7 @@ pub fn look(
     }
     let Some(handle) = processes::handle(pid) else { return Look::Gone };
     let Some(state) = State::of(process) else { return Look::Gone };
-    // Or it is another process, that has got the number.
+    // Begun after the answer: another process that reuses the ID.
     if state.is_over || state.begun > uptime {
         return Look::Gone;
     }
@@ -80,8 +81,8 @@ pub fn look(
     }
 }
 
-/// One without memory is over, mostly. The first thread of a process is until another one, that
-/// starts a program, has taken its place.
+/// A process without memory has usually ended. But when another thread calls `execve`, the first
+/// thread is without memory until that one takes its place.
 fn of_memoryless(process: i32) -> Look {
     let is_there = processes::is_there(Pid::from_raw(process));
     match is_there.then(|| State::of(process)).flatten() {
@@ -90,8 +91,8 @@ fn of_memoryless(process: i32) -> Look {
     }
 }
 
-/// The words of a process, where they are certainly not those that it was allowed. A program that is
-/// no script has them as they were handed over, a script behind those of its interpreter.
+/// The arguments of a process if they are certainly not the allowed ones. A binary has them as
+/// passed; for a script they follow those of its interpreter.
 fn other_words(process: i32, started: &Started, there: &Arguments) -> Option<Vec<u8>> {
     if started.argv_bytes == 0 {
         return None;
@@ -111,8 +112,8 @@ fn other_words(process: i32, started: &Started, there: &Arguments) -> Option<Vec
     (is_as_made && there.bytes != expected).then_some(words)
 }
 
-/// What the kernel puts in front of a script's path: the interpreter that its first line names and
-/// what stands behind that, with a NUL behind each.
+/// What the kernel puts in front of a script's path: the interpreter and the optional argument of
+/// its first line (execve(2), "Interpreter scripts"), each NUL-terminated.
 fn interpreter(text: &[u8]) -> Option<Vec<u8>> {
     let line = text.strip_prefix(b"#!")?;
     let line = line[..line.iter().position(|byte| *byte == b'\n')?].trim_ascii();
@@ -127,8 +128,8 @@ fn interpreter(text: &[u8]) -> Option<Vec<u8>> {
     Some(words)
 }
 
-/// Whether what stands at a path is what a process runs, or is run by what it runs. A program can
-/// write over its path as over its arguments.
+/// Whether a process runs the file at a path, or may be its interpreter. Needed because a program
+/// can overwrite the path in its memory.
 fn runs(process: i32, path: &[u8]) -> bool {
     let place = within(process, path);
     let (Ok(file), Ok(exe)) = (metadata(&place), metadata(format!("/proc/{process}/exe"))) else {
@@ -140,19 +141,19 @@ fn runs(process: i32, path: &[u8]) -> bool {
 
 fn is_elf(file: &Path) -> bool {
     let mut start = [0; 4];
-    // What cannot be read tells nothing.
+    // If it cannot be read, assume that it is.
     File::open(file).and_then(|mut file| file.read_exact(&mut start)).is_err()
         || start == *b"\x7fELF"
 }
 
-/// A path as a process means it.
+/// A path as the process sees it, by its own root and working directory.
 fn within(process: i32, path: &[u8]) -> PathBuf {
     let base = if path.starts_with(b"/") { "root" } else { "cwd/" };
     let path = [format!("/proc/{process}/{base}").as_bytes(), path].concat();
     std::ffi::OsStr::from_bytes(&path).into()
 }
 
-/// The path that the kernel has started a process by, and where that stands. `None`: it cannot be
+/// The path by which the kernel started a process, and its address there. `None` if it cannot be
 /// read.
 fn path_of(process: Pid) -> Option<(Vec<u8>, u64)> {
     let vector = read(format!("/proc/{process}/auxv")).ok()?;
@@ -160,8 +161,8 @@ fn path_of(process: Pid) -> Option<(Vec<u8>, u64)> {
     Some((Memory::new(process, size_of::<u64>()).string(address).ok()?, address))
 }
 
-/// As a vector of numbers of this size has it. A pair of the smaller ones is none of the larger
-/// ones' keys, unless its second number is zero.
+/// `AT_EXECFN` of an auxiliary vector with numbers of `size` bytes. Two 4-byte numbers read as one
+/// of 8 match no key, unless the second is zero.
 fn execfn(vector: &[u8], size: usize) -> Option<u64> {
     let number = |bytes: &[u8]| {
         let mut whole = [0; 8];
@@ -177,27 +178,27 @@ pub fn is_traced(process: i32) -> bool {
     !status.lines().any(|line| line == "TracerPid:\t0")
 }
 
-/// For how long the machine has been running.
+/// Time since boot.
 pub fn uptime() -> Duration {
     let since = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
     since.map_or(Duration::MAX, Duration::from)
 }
 
-/// What `/proc/PID/stat` tells (`proc_pid_stat(5)`).
+/// What is needed from `/proc/PID/stat` (`proc_pid_stat(5)`).
 struct State {
-    /// It has ended, with all its threads.
+    /// It and all its threads have ended.
     is_over: bool,
     is_just_forked: bool,
-    /// When it was forked, in time since the machine was started; at most a tick too early.
+    /// When it was forked, as time since boot; at most one clock tick too early.
     begun: Duration,
-    /// Where that is as the kernel has made it.
+    /// `None` if the process has moved them.
     arguments: Option<Arguments>,
 }
 
 struct Arguments {
-    /// How long they are, each with its NUL.
+    /// Their length, NULs included.
     bytes: u64,
-    /// Where the environment behind them ends, and the path stands.
+    /// Where the environment ends. The path follows it.
     environ_end: u64,
 }
 
@@ -206,7 +207,7 @@ impl State {
         let text = read_to_string(format!("/proc/{process}/stat")).ok()?;
         let (_, fields) = text.rsplit_once(") ")?;
         let fields: Vec<&str> = fields.split_whitespace().collect();
-        // Counted as the manual does, where the state is the third.
+        // Numbered as in the manual: the state is field 3.
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
         let ticks = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok().filter(|it| *it > 0)?;
         let (argv, argv_end) = (field(48)?, field(49)?);
@@ -232,7 +233,7 @@ mod tests {
             (b"#! /bin/sh -e \nexit\n", Some(b"/bin/sh\0-e\0")),
             (b"#!/usr/bin/env -S perl -w\n", Some(b"/usr/bin/env\0-S perl -w\0")),
             (b"#!\t/bin/sh\t\tx\n", Some(b"/bin/sh\0x\0")),
-            // It may go on where the kernel does not read it.
+            // Without a newline it may be longer than what was read.
             (b"#!/bin/sh", None),
             (b"\x7fELF", None),
             (b"", None),

@@ -1,4 +1,4 @@
-//! What the processes of a sealed run tell each other, over socket pairs that end with them.
+//! Messages between the processes of a sealed run, over socket pairs.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
@@ -9,22 +9,22 @@ use nix::sys::socket::{
     sendmsg, socketpair,
 };
 
-/// A word, and a number that it is about.
+/// A message: one byte for its kind, then a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Message {
-    /// To the waiter: this process is about to become the command; with its handle.
+    /// To the waiter: the process ID that will be the command's, with its pidfd.
     Command(i32),
-    /// To the waiter: the command has stopped, by this signal.
+    /// To the waiter: this signal has stopped the command.
     Stopped(i32),
-    /// To the waiter: the command is gone; the status as wait(2) gives it.
+    /// To the waiter: the command has ended, with this status of wait(2).
     Ended(i32),
-    /// The same, and nobody else is left of the tree: the keeper ends at once.
+    /// The same, and it was the last process of the tree: the keeper ends now.
     Last(i32),
-    /// To the command: a thread of the keeper's.
+    /// To the command: the ID of one of the keeper's threads.
     Thread(i32),
     /// To the command: it may go on.
     GoOn,
-    /// From the command: with the descriptor at which the kernel asks.
+    /// From the command: with the seccomp listener.
     Listener,
 }
 
@@ -63,7 +63,7 @@ impl Message {
 pub struct Channel(OwnedFd);
 
 impl Channel {
-    /// Both ends of a new channel, which no program inherits.
+    /// Both ends of a new channel, close-on-exec.
     ///
     /// # Errors
     /// As the system says.
@@ -74,7 +74,7 @@ impl Channel {
     }
 
     /// # Errors
-    /// As the system says: `EPIPE` where the other end is gone.
+    /// As `sendmsg(2)`: `EPIPE` if the other end is gone.
     pub fn send(&self, message: Message, descriptor: Option<&OwnedFd>) -> Result<(), Errno> {
         let bytes = message.bytes();
         let raw = descriptor.map(|it| [it.as_raw_fd()]);
@@ -84,7 +84,7 @@ impl Channel {
         sendmsg::<()>(own, &parts, rights.as_slice(), MsgFlags::MSG_NOSIGNAL, None).map(drop)
     }
 
-    /// Waits for a message; `None`: the other end is gone.
+    /// Waits for a message; `None` if the other end is gone.
     ///
     /// # Errors
     /// As the system says.
@@ -119,7 +119,7 @@ impl Channel {
         }
     }
 
-    /// The end's descriptor, to be waited at.
+    /// The descriptor, to poll.
     pub fn descriptor(&self) -> &OwnedFd {
         &self.0
     }

@@ -1,12 +1,13 @@
-//! The filter that has the kernel ask: what it stops, for every kind of system call that
-//! the kernel takes on this machine.
+//! The seccomp filter of a sealed run, for every system call ABI of this machine.
 //!
-//! It stops the calls that start a program, and those that are aimed at the supervisor as
-//! far as their arguments show it: signals, `ptrace` and the like. Both become questions
-//! (`seccomp_unotify(2)`); a number that means the supervisor may mean somebody else in
-//! another process namespace, which only the supervisor can tell. So do the few calls after which
-//! a path may be another file to a process than to the supervisor, which is to know of the first of
-//! them. All else goes on at once.
+//! Three kinds of calls become notifications to the supervisor (`seccomp_unotify(2)`): those that
+//! start a program; those whose arguments may name the supervisor's process, such as signals and
+//! `ptrace` (in another PID namespace the number may mean another process, which only the
+//! supervisor can tell); and those after which a path may mean another file to the process than to
+//! the supervisor. All others go on at once.
+//!
+//! A table of numbers, the program made from it and its test stand together here, so that they
+//! cannot differ.
 
 use std::os::fd::{FromRawFd as _, OwnedFd};
 
@@ -18,20 +19,20 @@ use libc::{
 use nix::errno::Errno;
 use rampart_core::settings::SEALED_CALL;
 
-/// What a call is, that the filter has stopped.
+/// The kind of a call that the filter has stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     /// `execve(2)`
     Execve,
     /// `execveat(2)`
     Execveat,
-    /// It is aimed at the supervisor, if its number means that in the caller's namespace.
+    /// It targets the supervisor, if the number means that in the caller's PID namespace.
     Aimed,
-    /// What is where may differ afterwards from what the supervisor sees.
+    /// It may change what paths mean: a root directory, a mount, a namespace.
     Moves,
 }
 
-/// One way to make system calls: its numbers, and the size of its pointers.
+/// A system call ABI: its numbers, and the size of its pointers.
 pub struct Abi {
     /// `AUDIT_ARCH_*` (linux/audit.h)
     arch: u32,
@@ -39,19 +40,19 @@ pub struct Abi {
     pub pointer: usize,
     execve: u32,
     execveat: u32,
-    /// Calls that are aimed at a process, and which argument names it.
+    /// Calls that act on a process, and the index of the argument that names it.
     aimed: &'static [(u32, usize)],
     /// Calls that change the root directory, what is mounted or the namespace.
     moves: &'static [u32],
-    /// `kill(2)`, which also takes groups and everybody.
+    /// `kill(2)`, whose target may also be a group or every process.
     kill: u32,
-    /// `prctl(2)`, by which the library tells whether it is in a sealed run.
+    /// `prctl(2)`, by which the library finds out whether it is in a sealed run.
     prctl: u32,
-    /// `exit_group(2)`, which takes the place of a refused call; `None` where that is not done.
+    /// `exit_group(2)`, which can replace a refused call; `None` where that is not supported.
     pub exit_group: Option<u32>,
 }
 
-/// A conditional jump leads over no more.
+/// A conditional jump skips at most 255 instructions, two for each thread.
 const MOST_THREADS: usize = 100;
 
 /// Numbers of x32 have this bit (asm/unistd.h).
@@ -181,14 +182,14 @@ const ABIS: &[Abi] = &[
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const ABIS: &[Abi] = &[];
 
-/// Where `struct seccomp_data` (linux/seccomp.h) has the number, the way, and the low half of
-/// an argument. All machines above are little-endian.
+/// Offsets in `struct seccomp_data` (linux/seccomp.h): the call's number, its architecture, the low
+/// half of each argument. All architectures above are little-endian.
 const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
 const ARGUMENTS: [u32; 6] = [16, 24, 32, 40, 48, 56];
 
 impl Abi {
-    /// The way that a call was made, and what it is; `None` for what the filter lets go.
+    /// The ABI and the kind of a call; `None` for calls that the filter lets through.
     pub fn of(arch: u32, number: i32) -> Option<(&'static Self, Call)> {
         let number = number.cast_unsigned();
         ABIS.iter().filter(|abi| abi.arch == arch).find_map(|abi| {
@@ -205,17 +206,17 @@ impl Abi {
         })
     }
 
-    /// Whether it is i386's, which takes a call's first argument in a register of its own.
+    /// Whether it is i386's, which passes the first argument in another register.
     #[cfg(target_arch = "x86_64")]
     pub fn is_i386(&self) -> bool {
         self.arch == I386
     }
 }
 
-/// The filter's program. Calls of a way that is not known here fail with `ENOSYS`.
+/// The filter's program. Calls by an unknown ABI fail with `ENOSYS`.
 ///
-/// `supervisor` are the threads of the supervisor, its first one first: each number stands for
-/// the whole process (kill(2), ptrace(2)). `mark` is what [`SEALED_CALL`] is answered with.
+/// `supervisor` has the IDs of the supervisor's threads, the main thread first: any of them can
+/// name the process (kill(2), ptrace(2)). `mark` is the error that [`SEALED_CALL`] fails with.
 pub fn program(supervisor: &[i32], mark: u16) -> Vec<sock_filter> {
     let supervisor: Vec<u32> =
         supervisor.iter().take(MOST_THREADS).map(|it| it.cast_unsigned()).collect();
@@ -224,7 +225,7 @@ pub fn program(supervisor: &[i32], mark: u16) -> Vec<sock_filter> {
     ways.dedup();
     for arch in ways {
         let block = calls(ABIS.iter().filter(|abi| abi.arch == arch), &supervisor, mark);
-        // A conditional jump reaches 255 instructions, an unconditional one all.
+        // The block may be longer than the 255 instructions that a conditional jump can skip.
         code.push(unless_equal(arch, 1));
         code.push(jump(1));
         code.push(jump(block.len()));
@@ -234,7 +235,7 @@ pub fn program(supervisor: &[i32], mark: u16) -> Vec<sock_filter> {
     code
 }
 
-/// For one value of `arch`: asks, or allows.
+/// The part of the program for one value of `arch`.
 fn calls<'a>(
     abis: impl Iterator<Item = &'a Abi>,
     supervisor: &[u32],
@@ -277,7 +278,7 @@ fn load(offset: u32) -> sock_filter {
     instruction(BPF_LD | BPF_W | BPF_ABS, 0, 0, offset)
 }
 
-/// Goes on if what was loaded is `value`, else skips so many instructions.
+/// Skips `skipped` instructions unless the loaded number equals `value`.
 fn unless_equal(value: u32, skipped: u8) -> sock_filter {
     instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, skipped, value)
 }
@@ -294,16 +295,16 @@ fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> sock_filter {
     sock_filter { code: u16::try_from(code).unwrap_or_default(), jt, jf, k }
 }
 
-/// Installs a filter in this thread, for it and all that it will start; gives the
-/// descriptor at which the kernel asks.
+/// Installs a filter in this thread, inherited by all that it starts. Returns the listener, the
+/// descriptor for notifications.
 ///
 /// # Errors
-/// `EACCES` without `no_new_privs` or `CAP_SYS_ADMIN`; `EBUSY` where another process asks
-/// already; `EINVAL` and `ENOSYS` where the kernel cannot; what a container's own filter
-/// says.
+/// `EACCES` without `no_new_privs` or `CAP_SYS_ADMIN`; `EBUSY` if there already is a listener;
+/// `EINVAL` and `ENOSYS` if the kernel cannot; what a container's own filter returns.
 pub fn install(program: &[sock_filter]) -> Result<OwnedFd, Errno> {
-    // With the first flag only a deadly signal ends the wait for an answer that is being made
-    // (since Linux 5.19): others, as Go sends them to itself, would have it asked again.
+    // With this flag only a fatal signal interrupts a caller whose notification was received (since
+    // Linux 5.19). Without it, each of the signals that Go's runtime sends itself would restart the
+    // call, and it would be asked about again.
     match install_with(program, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) {
         Err(Errno::EINVAL) => install_with(program, 0),
         installed => installed,
@@ -317,8 +318,7 @@ fn install_with(program: &[sock_filter], flag: c_ulong) -> Result<OwnedFd, Errno
     };
     let operation = c_ulong::from(libc::SECCOMP_SET_MODE_FILTER);
     let flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | flag;
-    // SAFETY: seccomp(2): the kernel copies the list, which lives until the call is over, and
-    // writes to nothing of ours.
+    // SAFETY: the kernel copies the list, which outlives the call, and writes nothing (seccomp(2)).
     let descriptor: c_long =
         unsafe { libc::syscall(libc::SYS_seccomp, operation, flags, &raw const list) };
     let descriptor = i32::try_from(Errno::result(descriptor)?).map_err(|_| Errno::EBADF)?;
@@ -336,7 +336,7 @@ mod tests {
     const THREADS: [i32; 3] = [SUPERVISOR, 4713, 4720];
     const MARK: u16 = 1234;
 
-    /// What the program says of a call, as the kernel would run it.
+    /// Runs the program as the kernel would.
     fn run(program: &[sock_filter], arch: u32, number: u32, arguments: [u64; 6]) -> u32 {
         let (mut at, mut loaded) = (0, 0);
         loop {

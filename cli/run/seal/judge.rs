@@ -1,4 +1,4 @@
-//! What the supervisor asks about, and is told.
+//! The interface between the supervisor and whoever decides about programs.
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
@@ -6,29 +6,30 @@ use nix::unistd::Pid;
 use super::refusal_message::RefusalMessage;
 use super::tracee::Program;
 
-/// What was decided about a program.
+/// The decision about a program.
 pub enum Verdict {
     Allowed,
-    /// With what is told of it, where somebody can be told.
+    /// With the message, if somebody can be told.
     Refused(Option<RefusalMessage>),
 }
 
 /// Decides about programs.
 pub trait Judge: Send + Sync {
-    /// Whether this thread may start this program. It may take its time once it has called
-    /// `slow`: other questions are decided meanwhile, on other threads.
+    /// Whether this thread may start this program. Has to call `slow` before anything that may take
+    /// long: other questions are then answered on other threads meanwhile.
     fn judge(&self, thread: Pid, program: &Program, slow: &dyn Fn()) -> Verdict;
 
-    /// Whether a program may start that cannot be read, for this reason. `slow` as above.
+    /// Whether a program may start whose call cannot be read, for the reason `why`. `slow` as
+    /// above.
     fn judge_unreadable(&self, thread: Pid, why: Errno, slow: &dyn Fn()) -> Verdict;
 
-    /// Notes that a process has started something else than what it was allowed; whether it is
-    /// to be ended.
+    /// Records that a process started something other than what it was allowed. Returns whether to
+    /// kill it.
     fn differs(&self, process: Pid, allowed: &[u8], started: &[u8]) -> bool;
 
-    /// Has done what an answer need not wait for, now that it is given.
+    /// Called after each answer was given, for work that the answer need not wait for.
     fn answered(&self);
 
-    /// Does all that has to be done before this process ends.
+    /// Called before this process ends.
     fn finish(&self);
 }

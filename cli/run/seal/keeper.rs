@@ -1,10 +1,10 @@
 //! The three processes of a sealed run.
 //!
-//! The one that was typed waits, in the command's terminal and process group. Its child, the
-//! keeper, answers the kernel: in a session of its own, and an ancestor of every process of
-//! the tree, because reading a process's memory takes an ancestor's rights (Yama,
-//! `ptrace_scope` 1). As a subreaper it stays one of those that leave their parents, too. Its
-//! child becomes the command.
+//! The process that the user started, the waiter, stays in the terminal and process group and
+//! stands for the command. Its child, the keeper, answers the kernel, in a session of its own. It
+//! has to be an ancestor of every process of the tree, because only an ancestor may read a
+//! process's memory (Yama, `ptrace_scope` 1), and as a subreaper it stays the ancestor of orphans.
+//! Its child becomes the command.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -33,11 +33,11 @@ use crate::run::own_server::{close_all_but, exit, silence};
 use crate::run::title;
 
 const TITLE: &CStr = c"rampart-keeper";
-/// How often the keeper looks whether the process that was typed was stopped: nobody tells.
+/// How often the keeper checks whether the waiter was stopped: there is no notice of that.
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
-/// For as many questions at once as the supervisor has threads, and the files that they look at.
+/// The wanted limit of descriptors: four for each of the supervisor's threads.
 const DESCRIPTORS: u64 = 4 * 4096;
-/// A signal to a group has reached all of it after this.
+/// After this, a signal to a process group has reached all of it.
 const SIGNAL_TIME: Duration = Duration::from_millis(20);
 
 /// What a sealed run is made of.
@@ -46,22 +46,22 @@ pub struct Plan<'p> {
     pub judge: Box<dyn FnOnce() -> Result<Arc<dyn Judge>, Failure> + 'p>,
     /// Whether the filter can be had only by a process that gains no rights by `exec`.
     pub no_new_privs: bool,
-    /// By which the library tells that it is in this run.
+    /// By which the library recognises this run.
     pub mark: u16,
 }
 
-/// Starts what `become_command` becomes in a sealed run, and waits for it. Does not return
-/// in the process that was typed, unless nothing was started.
+/// Runs `become_command` in a new process of a sealed run, and waits for it. Returns in this
+/// process only if nothing was started.
 ///
 /// # Errors
-/// There is no process to be had.
+/// The processes cannot be started.
 pub fn run(
     plan: Plan<'_>,
     become_command: impl FnOnce() -> Failure,
 ) -> Result<std::convert::Infallible, Failure> {
     let cannot = |error: Errno| Failure::new(format!("cannot seal this run: {error}"));
-    let (waiters, keepers) = Channel::pair().map_err(cannot)?;
-    // From here on signals wait until somebody is there who can pass them on.
+    let (waiter_end, keeper_end) = Channel::pair().map_err(cannot)?;
+    // From here on signals are blocked, until the waiter can pass them on.
     let inherited = Inherited::take().map_err(cannot)?;
     let command = prctl::set_child_subreaper(true);
     // SAFETY: this process has a single thread, so the child may do anything.
@@ -71,71 +71,72 @@ pub fn run(
             Err(cannot(error))
         }
         Ok(ForkResult::Parent { child }) => {
-            drop(keepers);
-            waiter::wait(&waiters, child)
+            drop(keeper_end);
+            waiter::wait(&waiter_end, child)
         }
         Ok(ForkResult::Child) => {
-            drop(waiters);
-            keep(plan, &keepers, &inherited, become_command)
+            drop(waiter_end);
+            keep(plan, &keeper_end, &inherited, become_command)
         }
     }
 }
 
-/// How the process that was typed was started, and the command is to be.
+/// What this process was started with, to be restored for the command.
 struct Inherited {
     mask: SigSet,
     child_handler: SigHandler,
 }
 
 impl Inherited {
-    /// Blocks what would interrupt, and sees to it that children leave a status.
+    /// Blocks signals, and resets `SIGCHLD`: while it is ignored, children leave no status.
     fn take() -> Result<Self, Errno> {
         let mut mask = SigSet::empty();
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&signals::passed_on()), Some(&mut mask))?;
-        // SAFETY: the default action is no handler of ours.
+        // SAFETY: the default action installs no handler.
         let child_handler = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
         Ok(Self { mask, child_handler })
     }
 
     fn give_back(&self) {
-        // SAFETY: nothing has installed a handler of its own: it is the default or none.
+        // SAFETY: `execve` has reset all handlers: this restores the default or "ignore".
         let _ = unsafe { signal(Signal::SIGCHLD, self.child_handler) };
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.mask), None);
     }
 }
 
-/// The keeper's life. Nothing of what this process owned before is run at its end.
+/// What the keeper does. It ends by `_exit`, without exit handlers.
 fn keep(
     plan: Plan<'_>,
     waiter: &Channel,
     inherited: &Inherited,
     become_command: impl FnOnce() -> Failure,
 ) -> ! {
-    let typed = getppid();
+    let waiter_pid = getppid();
     let keeper = getpid();
     let pair = prctl::set_child_subreaper(true).and_then(|()| Channel::pair());
     // SAFETY: as above, there is a single thread.
     let forked = pair.and_then(|pair| Ok((pair, unsafe { fork() }?)));
-    let ((own, commands), forked) = match forked {
+    let ((own, command_end), forked) = match forked {
         Ok(forked) => forked,
         Err(error) => fail(&Failure::new(format!("cannot seal this run: {error}"))),
     };
     let command = match forked {
         ForkResult::Child => {
             drop(own);
-            start(&commands, keeper, &plan);
+            start(&command_end, keeper, &plan);
             inherited.give_back();
             fail(&become_command())
         }
         ForkResult::Parent { child } => child,
     };
-    drop(commands);
-    // Without its handle its signals could reach another process by its number.
+    drop(command_end);
+    // Without a pidfd, signals could reach another process that reuses the ID.
     let Some(handle) = processes::handle(command) else { exit(1) };
     retire(&[waiter, &own], &handle);
     let Ok(judge) = (plan.judge)() else { exit(1) };
     let told = waiter.send(Message::Command(command.as_raw()), Some(&handle));
-    let keeper = Arc::new(Keeper { typed, command, handle, was_stopped: AtomicBool::new(false) });
+    let keeper =
+        Arc::new(Keeper { waiter_pid, command, handle, was_stopped: AtomicBool::new(false) });
     let own = Arc::new(own);
     let starting = Starting { command, channel: Mutex::new(Some(Arc::clone(&own))) };
     let workers = Supervisor::prepare(Arc::clone(&judge), Box::new(starting));
@@ -149,7 +150,7 @@ fn keep(
                         Supervisor::begin(workers, listener);
                         own.send(Message::GoOn, None).is_ok()
                     }
-                    // It has said why, and ends.
+                    // The command's process has reported why, and ends.
                     _ => true,
                 }
         });
@@ -167,8 +168,8 @@ fn keep(
     })
 }
 
-/// Tells the command's process what threads there are, by whose numbers this process can be
-/// meant as well, and lets it go on.
+/// Sends the command's process the IDs of this process's threads, for the filter, and lets it go
+/// on.
 fn tell_threads(channel: &Channel) -> Result<(), Errno> {
     let all = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     for thread in all.filter_map(|it| it.file_name().to_str()?.parse().ok()) {
@@ -177,7 +178,7 @@ fn tell_threads(channel: &Channel) -> Result<(), Errno> {
     channel.send(Message::GoOn, None)
 }
 
-/// Has the kernel ask about what this process will start.
+/// Installs the filter in the process that becomes the command.
 fn start(channel: &Channel, keeper: Pid, plan: &Plan<'_>) {
     let mut threads = vec![keeper.as_raw()];
     loop {
@@ -209,7 +210,7 @@ fn fail(failure: &Failure) -> ! {
     exit(failure.status().into())
 }
 
-/// Leaves the terminal, and everything that others may wait for.
+/// Leaves the terminal, and closes what others may wait for.
 fn retire(channels: &[&Channel], handle: &OwnedFd) {
     let _ = setsid();
     let mut kept = vec![handle.as_raw_fd()];
@@ -219,9 +220,9 @@ fn retire(channels: &[&Channel], handle: &OwnedFd) {
     let _ = chdir("/");
     umask(FileMode::from_bits_truncate(0o077));
     let _ = SigSet::empty().thread_set_mask();
-    // SAFETY: to ignore a signal is no handler of ours.
+    // SAFETY: ignoring a signal installs no handler.
     let _ = unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) };
-    // Others of the same user can neither trace this process nor take its descriptors.
+    // Processes of the same user can now neither trace this one nor take its descriptors.
     let _ = prctl::set_dumpable(false);
     // Each question may take a connection of its own.
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
@@ -231,11 +232,11 @@ fn retire(channels: &[&Channel], handle: &OwnedFd) {
     share_heap();
 }
 
-/// Has all threads to come use one heap: to set up a further one for each takes longer than most
-/// of the threads will ever run, and it grows a page at a time.
+/// Makes all threads share one heap: setting up an arena for each would take longer than most of
+/// the threads ever run.
 fn share_heap() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: mallopt(3) takes two numbers; nobody else is in this process yet.
+    // SAFETY: mallopt(3) takes two numbers; there is no other thread yet.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
@@ -244,7 +245,7 @@ fn share_heap() {
 /// The command's process, until it is the command.
 struct Starting {
     command: Pid,
-    /// Its other end is closed by the `exec`.
+    /// `execve` closes its other end.
     channel: Mutex<Option<Arc<Channel>>>,
 }
 
@@ -264,31 +265,31 @@ impl Start for Starting {
     }
 }
 
-/// What the keeper does besides answering: it is the command's parent, and the stand-in of
-/// the process that was typed.
+/// What the keeper does besides answering: it reaps, as the command's parent, and keeps the waiter
+/// and the command in step.
 struct Keeper {
-    typed: Pid,
+    waiter_pid: Pid,
     command: Pid,
     handle: OwnedFd,
-    /// The command was stopped because the process that was typed was.
+    /// The command was stopped because the waiter was.
     was_stopped: AtomicBool,
 }
 
 impl Keeper {
-    /// Reaps everybody who ends, tells what becomes of the command, and is done when nobody is
-    /// left: a subreaper's descendants all have it for an ancestor.
+    /// Reaps all descendants and tells the waiter about the command. Returns when no child is left:
+    /// orphans become children of the subreaper.
     fn reap(&self, waiter: &Channel, finish: impl FnOnce()) {
         let options = libc::WUNTRACED | libc::WCONTINUED | libc::__WALL;
         let mut ended = None;
         loop {
-            // Where the tree ends with the command, that is told, too.
+            // Once the command has ended, first see whether it was the last process.
             let more = if ended.is_some() { libc::WNOHANG } else { 0 };
             let mut status = 0;
             // SAFETY: waitpid(2) writes one number.
             let pid = unsafe { libc::waitpid(-1, &raw mut status, options | more) };
             match Errno::result(pid) {
                 Ok(0) => tell(waiter, ended.take().map(Message::Ended)),
-                // By who tells of a refusal.
+                // A ptrace stop, of a process that is being refused.
                 Ok(_) if is_traced(status) => {}
                 Ok(pid) if pid == self.command.as_raw() => {
                     if libc::WIFSTOPPED(status) || libc::WIFCONTINUED(status) {
@@ -309,16 +310,16 @@ impl Keeper {
     fn pass_on(&self, status: i32, waiter: &Channel) {
         if libc::WIFCONTINUED(status) {
             self.was_stopped.store(false, Ordering::SeqCst);
-            if getppid() == self.typed {
-                let _ = kill(self.typed, Signal::SIGCONT);
+            if getppid() == self.waiter_pid {
+                let _ = kill(self.waiter_pid, Signal::SIGCONT);
             }
         } else if !self.was_stopped.load(Ordering::SeqCst) {
             tell(waiter, Some(Message::Stopped(libc::WSTOPSIG(status))));
         }
     }
 
-    /// Sees to it that the command is stopped and killed as the process that was typed is: it
-    /// can pass on all signals but these two.
+    /// Stops or kills the command when the waiter is: `SIGSTOP` and `SIGKILL` are the two signals
+    /// that the waiter cannot catch and pass on.
     fn watch(&self, waiter: &Channel) {
         let pause = PollTimeout::try_from(LOOK_PAUSE).unwrap_or(PollTimeout::NONE);
         loop {
@@ -333,10 +334,10 @@ impl Keeper {
     }
 
     fn follow_stop(&self) {
-        let stopped = || signals::is_stopped(self.typed);
+        let stopped = || signals::is_stopped(self.waiter_pid);
         if !self.was_stopped.load(Ordering::SeqCst) {
             let differs = || stopped() && !signals::is_stopped(self.command);
-            // A signal to both does not reach both at once.
+            // A signal to the whole group may have reached only one of them so far.
             if differs() && {
                 std::thread::sleep(SIGNAL_TIME);
                 differs()
@@ -350,13 +351,12 @@ impl Keeper {
     }
 }
 
-/// Whether a status tells of a stop that only a tracer sees (ptrace(2), "Attaching and
-/// detaching").
+/// Whether this is the status of a ptrace stop (ptrace(2), "Attaching and detaching").
 fn is_traced(status: i32) -> bool {
     libc::WIFSTOPPED(status) && status >> 16 != 0
 }
 
-/// The waiter may be gone; there is nobody to tell then.
+/// Sends a message to the waiter, which may be gone.
 fn tell(waiter: &Channel, message: Option<Message>) {
     if let Some(message) = message {
         let _ = waiter.send(message, None);

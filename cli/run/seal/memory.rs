@@ -1,4 +1,4 @@
-//! Reads the memory of a process that waits for an answer (`process_vm_readv(2)`).
+//! Reads the memory of a process that is stopped in a system call (`process_vm_readv(2)`).
 
 use std::collections::VecDeque;
 use std::io::IoSliceMut;
@@ -7,21 +7,21 @@ use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
-/// What is read at once; no page is smaller, so that a read ends where a page may end.
+/// How much is read at once. No page is smaller, so no read crosses into an unmapped page.
 const PAGE: usize = 4096;
 /// The longest string that the kernel takes, its NUL included: 32 pages (execve(2)).
 const LONGEST_STRING: usize = 32 * PAGE;
 /// The kernel takes no more arguments and environment together (three quarters of 8 MiB).
 const LONGEST_LIST: usize = 6 * 1024 * 1024;
 
-/// So many pages are read in one call.
+/// How many pages one call reads.
 const PAGES_AT_ONCE: usize = 16;
-/// So many are kept.
+/// How many pages are kept.
 const PAGES_KEPT: usize = 2 * PAGES_AT_ONCE;
-/// Strings of so many arguments are read ahead.
+/// For how many arguments the strings are read ahead.
 const AHEAD: usize = 64;
 
-/// The memory of a process, with the pages of it that were read last.
+/// The memory of a process, with a cache of the pages read last.
 pub struct Memory {
     process: Pid,
     /// The size of its pointers, in bytes.
@@ -29,14 +29,14 @@ pub struct Memory {
     pages: VecDeque<Page>,
 }
 
-/// What is in a page, from an address on.
+/// The bytes of a page from `start` on.
 struct Page {
     start: u64,
     bytes: Vec<u8>,
 }
 
 impl Page {
-    /// What it has at an address; never nothing.
+    /// The bytes from an address on; never empty.
     fn at(&self, address: u64) -> Option<&[u8]> {
         let offset = usize::try_from(address.checked_sub(self.start)?).ok()?;
         self.bytes.get(offset..).filter(|bytes| !bytes.is_empty())
@@ -48,8 +48,8 @@ impl Memory {
         Self { process, pointer, pages: VecDeque::new() }
     }
 
-    /// Reads the pages of some addresses in one call, for what is read next. What cannot be read
-    /// is found then.
+    /// Reads the pages of some addresses into the cache in one call. Errors show when the addresses
+    /// are read.
     pub fn read_ahead(&mut self, addresses: impl IntoIterator<Item = u64>) {
         let mut starts: Vec<u64> = Vec::new();
         for address in addresses {
@@ -61,7 +61,7 @@ impl Memory {
                 }
             }
         }
-        // A single one is read when it is wanted.
+        // Nothing is saved for a single one.
         if starts.len() > 1 {
             let _ = self.read(&starts);
         }
@@ -70,8 +70,8 @@ impl Memory {
     /// The string at an address, without its NUL.
     ///
     /// # Errors
-    /// `EFAULT` where there is no memory, `E2BIG` where it is longer than the kernel takes:
-    /// the call would fail with the same. What `process_vm_readv(2)` says else.
+    /// `EFAULT` for an unmapped address, `E2BIG` if longer than the kernel accepts: the call itself
+    /// would fail with the same. Otherwise as `process_vm_readv(2)`.
     pub fn string(&mut self, address: u64) -> Result<Vec<u8>, Errno> {
         let mut string = Vec::new();
         let mut at = address;
@@ -139,7 +139,7 @@ impl Memory {
         Ok(u64::from_le_bytes(pointer))
     }
 
-    /// What is at an address, at most up to the end of its page: never nothing.
+    /// The bytes at an address, at most up to the end of its page; never empty.
     fn bytes_at(&mut self, address: u64) -> Result<&[u8], Errno> {
         if self.kept(address).is_none() {
             self.read(&[address])?;
@@ -177,7 +177,7 @@ impl Memory {
     }
 }
 
-/// How many bytes its page has from an address on.
+/// How many bytes are left in the page from an address on.
 fn rest(address: u64) -> usize {
     PAGE - usize::try_from(address % PAGE as u64).unwrap_or(0)
 }
@@ -185,7 +185,7 @@ fn rest(address: u64) -> usize {
 /// Whether a process that was forked from this one can be read.
 ///
 /// # Errors
-/// What `process_vm_readv(2)` says.
+/// As `process_vm_readv(2)`.
 pub fn look_into_fork(process: Pid) -> Result<(), Errno> {
     static WORD: &std::ffi::CStr = c"there";
     let address = WORD.as_ptr().addr() as u64;

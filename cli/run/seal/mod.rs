@@ -1,20 +1,19 @@
-//! The seal (Linux): the kernel asks about every program that a guarded run starts, also
-//! where the library is not: in static programs, behind a cleared environment, in a sandbox
-//! that lets nobody connect to the policy server.
+//! The seal (Linux): the kernel asks about every program that a guarded run starts, also where the
+//! library is not loaded or cannot ask: in static programs, after a cleared environment, in a
+//! sandbox from which the policy server cannot be reached.
 //!
-//! 1. [`filter`] is installed in the process that becomes the command, and inherited by all
-//!    that it starts, whatever they do to their environment;
-//! 2. [`keeper`] is the parent of that process, and [`waiter`] stands for it towards whoever
-//!    typed the command; they speak over a [`channel`];
-//! 3. [`supervisor`] with its [`workers`] takes what the kernel asks, [`tracee`] (with [`memory`]) reads what is to
-//!    be started, [`policy_client`] has that decided, [`refusal_message`] says why something is
-//!    refused, on the stderr that it would have had. [`review`] looks after what was allowed, and
-//!    [`aftermath`] what has become of it.
+//! 1. [`filter`] is installed in the process that becomes the command, and inherited by all that
+//!    it starts;
+//! 2. [`keeper`] is the parent of that process, and [`waiter`] represents the command to whoever
+//!    started `rampart`; they talk over a [`channel`];
+//! 3. [`supervisor`] and its [`workers`] receive the notifications, [`tracee`] reads with
+//!    [`memory`] what is to be started, [`policy_client`] gets a decision, and [`refusal_message`]
+//!    tells the reason of a refusal. [`review`] checks afterwards, with [`aftermath`], that what was
+//!    allowed is what started.
 //!
-//! What it cannot do: between the answer and the `exec` another thread of the same program,
-//! or a process that shares its memory, can write other words where the answered ones were; the
-//! [`review`] finds most of them afterwards. It is a guard-rail, as the library is; the Linux
-//! manual says the same of the mechanism (`seccomp_unotify(2)`).
+//! It is no security boundary: between the answer and the `execve`, another thread or a process that
+//! shares memory can change the arguments (`seccomp_unotify(2)`). [`review`] finds most of these
+//! cases afterwards.
 
 mod aftermath;
 mod channel;
@@ -44,17 +43,17 @@ pub use refusal_message::Manner;
 
 use crate::run::own_server::exit;
 
-/// What sealing a run takes.
+/// What sealing a run requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requirement {
     /// Nothing.
     Nothing,
-    /// That no program of the run gains rights by being started (`sudo` and the like), for
-    /// this user may not install a filter otherwise.
+    /// `no_new_privs`, without which this user may not install a filter; set-user-ID programs such
+    /// as `sudo` then gain no rights.
     NoNewPrivs,
 }
 
-/// Finds out whether this process could seal a run, by trying it in a child.
+/// Tries in a child whether this process could seal a run.
 ///
 /// # Errors
 /// Why it could not, for a person.
@@ -68,7 +67,7 @@ pub fn probe() -> Result<Requirement, String> {
         ForkResult::Child => {
             drop(looking);
             let _ = writer.write_all(&[try_out()]);
-            // Its parent looks into it, as the keeper will.
+            // Stay until the parent has read this process's memory, as the keeper will.
             let _ = end.read(&mut [0]);
             exit(0)
         }
@@ -93,7 +92,7 @@ pub fn probe() -> Result<Requirement, String> {
 const UNREADABLE: &str = "no process may read here what its child wants to start \
     (kernel.yama.ptrace_scope, or a filter around this process)";
 
-/// What the child tells: one of these, or an error's number.
+/// What the child reports: one of these, or an error number.
 const FREE: u8 = 0;
 const RESTRICTED: u8 = u8::MAX;
 

@@ -1,5 +1,5 @@
-//! Has a program decided about: by the run's own policy, in this process, or by its policy
-//! server, as the library would.
+//! Decides about programs by the run's own policy in this process, or by asking the policy server
+//! as the library would.
 
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
@@ -26,31 +26,32 @@ use crate::failure::Failure;
 use crate::server::{InProcess, Params, Question, Text};
 use crate::token::Token;
 
-/// A longer question takes longer than to have another thread wait for the next.
+/// Judging a longer command takes longer than waking another thread for the next question.
 const LONG_BYTES: usize = 4 * 1024;
 
-/// Who is asked, and on whose behalf.
+/// Whom to ask, and for which run.
 pub struct ClientOptions<'o> {
-    /// As the library is told it.
+    /// The value of `RAMPART_URL`.
     pub url: &'o str,
-    /// The address of a server that the URL has by name.
+    /// The resolved address if the URL has a host name.
     pub address: Option<SocketAddr>,
     pub token: Option<&'o Token>,
     pub agent: String,
     pub session: String,
-    /// The run's own policy; the server is left what a person is to be asked.
+    /// The run's own policy, if it can be evaluated here. Questions for a person still go to the
+    /// server.
     pub in_process: Option<Arc<InProcess>>,
-    /// Whether what is denied is refused.
+    /// Whether denied programs are refused (enforce mode).
     pub enforces: bool,
-    /// How refusals are told.
+    /// How refusals are reported.
     pub manner: Manner,
-    /// For a whole question, connecting included.
+    /// For a whole question, including the connect.
     pub timeout: Duration,
-    /// How long a person is waited for, in milliseconds, if one is.
+    /// How long to wait for a person's answer, in milliseconds; `None` if nobody is asked.
     pub ask_ms: Option<u32>,
 }
 
-/// A policy server that is asked over connections that are kept.
+/// A client of the policy, with connections to the server that are reused.
 pub struct PolicyClient {
     ways: Vec<Target>,
     head: String,
@@ -64,11 +65,11 @@ pub struct PolicyClient {
     kept: Mutex<Vec<Box<dyn Stream>>>,
 }
 
-/// What is asked about.
+/// What a question is about.
 struct Subject {
     command: String,
     cwd: Option<String>,
-    /// At the program's standard input and output.
+    /// The pipes at the program's standard input and output.
     pipes: [Option<String>; 2],
 }
 
@@ -79,8 +80,8 @@ impl Subject {
         Self { command, cwd, pipes: [0, 1].map(|number| pipe(thread, number)) }
     }
 
-    /// Leaves out what a program that takes the thread's place will not have. That costs more to
-    /// be told than all else of a pipe.
+    /// Removes pipes that are close-on-exec. Done only where needed: finding that out is the
+    /// costliest part of looking at a pipe.
     fn keep_inherited(&mut self, thread: Pid) {
         for (number, pipe) in self.pipes.iter_mut().enumerate() {
             if pipe.is_some() && !is_inherited(thread, number) {
@@ -116,7 +117,7 @@ impl Stream for TcpStream {
 
 impl PolicyClient {
     /// # Errors
-    /// The URL is none that can be asked.
+    /// The URL cannot be asked from here.
     pub fn new(options: ClientOptions<'_>) -> Result<Self, Failure> {
         let unusable =
             || Failure::usage(format!("{:?} cannot be asked by the kernel", options.url));
@@ -150,7 +151,7 @@ impl PolicyClient {
         Ok(Self { ways, head, agent, session, in_process, enforces, manner, timeout, ask_ms, kept })
     }
 
-    /// The question of this process's own policy.
+    /// The question for this process's own policy.
     fn question<'q>(&'q self, thread: Pid, about: &'q Subject) -> Question<'q> {
         let text = |text: &'q str| Some(Text(Cow::Borrowed(text)));
         let [stdin, stdout] = &about.pipes;
@@ -172,7 +173,7 @@ impl PolicyClient {
         }
     }
 
-    /// The same as the server is asked.
+    /// The same question as a request body for the server.
     fn body(&self, thread: Pid, about: &Subject) -> String {
         let mut body = json!({
             "agent": self.agent,
@@ -191,13 +192,13 @@ impl PolicyClient {
             body["cwd"] = cwd.as_str().into();
         }
         match self.ask_ms {
-            // Where a relay finds it, which does not pass it on.
+            // First, where a relay finds it and cuts it out.
             Some(ms) => format!("{{\"ask_ms\":{ms},{}", &body.to_string()[1..]),
             None => body.to_string(),
         }
     }
 
-    /// Has something in the audit that is no decision: this process's, or that of the server.
+    /// Writes an event that is not a decision to the audit, directly or through the server.
     fn tell(&self, event: &str, process: Pid, command: &str, message: &str) {
         if let Some(in_process) = &self.in_process {
             return in_process.note(event, message);
@@ -215,7 +216,7 @@ impl PolicyClient {
         self.ask(&body.to_string(), &mut Reader::default());
     }
 
-    /// Asks; a kept connection that turns out to be dead is no failure.
+    /// Asks over a kept connection, or over a new one if that turns out to be dead.
     fn ask(&self, body: &str, reader: &mut Reader) -> Outcome {
         let deadline = Instant::now() + self.timeout;
         let request = format!("{}{}\r\n\r\n{body}", self.head, body.len());
@@ -232,7 +233,7 @@ impl PolicyClient {
         .unwrap_or(Outcome::Unreachable(Unreachable::NoServer))
     }
 
-    /// `None`: the connection was over before any answer.
+    /// `None` if the connection ended before any answer.
     fn ask_over(
         &self,
         mut stream: Box<dyn Stream>,
@@ -264,7 +265,7 @@ impl PolicyClient {
                         }
                         return Some(end.outcome);
                     }
-                    // From now on it is a person who takes the time.
+                    // From now on the wait is for a person.
                     if reader.is_held()
                         && let Some(ms) = ask_ms.take()
                     {
@@ -374,7 +375,7 @@ impl Judge for PolicyClient {
     }
 }
 
-/// `None`: that is for the server.
+/// `None` if the server has to be asked.
 fn judge_here(in_process: &InProcess, question: &Question<'_>) -> Option<(Outcome, Answer)> {
     let verdict = in_process.decide(question)?;
     if verdict.allowed {
@@ -385,13 +386,13 @@ fn judge_here(in_process: &InProcess, question: &Question<'_>) -> Option<(Outcom
     Some((Outcome::Denied, if told { *reader.answer() } else { Answer::EMPTY }))
 }
 
-/// The pipe (`pipe:[N]`) that a descriptor of a thread stands for (`proc_pid_fd(5)`).
+/// The pipe (`pipe:[N]`) behind a descriptor of a thread (`proc_pid_fd(5)`).
 fn pipe(thread: Pid, number: usize) -> Option<String> {
     let link = std::fs::read_link(format!("/proc/{thread}/fd/{number}")).ok()?;
     link.to_str().filter(|link| link.starts_with("pipe:[")).map(str::to_owned)
 }
 
-/// Whether a program that takes a thread's place will have a descriptor (`proc_pid_fdinfo(5)`).
+/// Whether a descriptor of a thread survives `execve` (`proc_pid_fdinfo(5)`).
 fn is_inherited(thread: Pid, number: usize) -> bool {
     let about = std::fs::read_to_string(format!("/proc/{thread}/fdinfo/{number}"));
     let flags = about.ok().and_then(|about| {

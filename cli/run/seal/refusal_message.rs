@@ -1,11 +1,10 @@
-//! Tells of a refusal where the refused program would have run: on the stderr that it would have
-//! had, whatever is in the process that wanted it. So a static program is told as well, and one
-//! whose sandbox lets it connect to nobody.
+//! Reports a refusal on the stderr that the refused program would have had. This works from outside
+//! the process, so also for static programs and in sandboxes.
 //!
-//! A process that is to end like a command that has failed is first refused its `execve(2)`, as
-//! any other: nothing of it runs, also if all that follows fails. Then, before it is back from
-//! that call, it is stopped (`ptrace(2)`), and goes on with `exit_group(2)` in its place. Its
-//! memory is not touched, for a vfork child's is its parent's.
+//! A process that is to end like a failed command first has its `execve(2)` refused as usual, so
+//! the program does not run even if the rest fails. Before the process returns from that call it is
+//! stopped (`ptrace(2)`), and its registers are changed so that it calls `exit_group(2)`. Its
+//! memory is not touched: a vfork child shares it with its parent.
 
 use std::collections::VecDeque;
 use std::fs::read_to_string;
@@ -30,30 +29,31 @@ use rampart_core::verdict::Outcome;
 use super::filter::Abi;
 use super::tracee::Program;
 
-/// A refused call is over after a moment; it takes longer where nobody gives it a processor.
+/// How long to wait for a thread to stop: usually microseconds, longer on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The first pause between two looks at it, and the longest.
+/// The first pause between two checks for that, and the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
-/// The same attempt within this is no new one: its process goes along PATH, or tries again.
+/// The same attempt within this time is a retry, such as the next directory of PATH, and not
+/// reported again.
 const RETRY_SPAN: Duration = Duration::from_secs(1);
-/// So many attempts are remembered.
+/// How many attempts are remembered.
 const ATTEMPTS: usize = 64;
 
-/// What becomes of the process that was refused a program.
+/// What happens to a process that was refused a program.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RefusalMessage {
-    /// What is said on its stderr; maybe nothing.
+    /// What is written to its stderr; may be empty.
     pub said: Vec<u8>,
-    /// Whether it ends as a command does that could not be run; else its call fails.
+    /// Whether it ends as a command that cannot be run does; otherwise its call fails.
     pub ends: bool,
 }
 
-/// How refusals are told.
+/// How refusals are reported.
 pub struct Manner {
     refusal: Refusal,
     is_silent: bool,
-    /// What was told a moment ago, the latest at the end.
+    /// What was reported a moment ago, the latest last.
     told: Mutex<VecDeque<(u64, Instant)>>,
 }
 
@@ -62,7 +62,7 @@ impl Manner {
         Self { refusal, is_silent, told: Mutex::default() }
     }
 
-    /// How it is told that this thread may not start this program.
+    /// The message that this thread may not start this program.
     pub fn telling(
         &self,
         thread: Pid,
@@ -113,15 +113,14 @@ impl Manner {
     }
 }
 
-/// Says something on the stderr that a program of this thread's would have. `still_waits`: the
-/// thread's number is still its own. Where that takes nothing now it is waited for as long as
-/// `patience`.
+/// Writes to the stderr that a program started by this thread would have. `still_waits` tells
+/// whether the thread ID still means the same thread. If stderr is full, waits at most `patience`.
 pub fn say(thread: Pid, said: &[u8], patience: PollTimeout, still_waits: impl FnOnce() -> bool) {
     if said.is_empty() {
         return;
     }
     let Some(stderr) = inherited_stderr(thread).filter(|_| still_waits()) else { return };
-    // One that takes nothing now would hold this thread.
+    // A write to a full pipe would block this thread.
     let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     if poll(&mut room, patience) == Ok(1)
         && room[0].revents().is_some_and(|it| it.contains(PollFlags::POLLOUT))
@@ -130,7 +129,7 @@ pub fn say(thread: Pid, said: &[u8], patience: PollTimeout, still_waits: impl Fn
     }
 }
 
-/// Descriptor 2 of a thread; `None` if a program that it starts would not have it.
+/// Descriptor 2 of a thread; `None` if it is close-on-exec.
 fn inherited_stderr(thread: Pid) -> Option<OwnedFd> {
     let field = |text: &str, name: &str| {
         text.lines().find_map(|line| line.strip_prefix(name)).map(|it| it.trim().to_owned())
@@ -154,28 +153,28 @@ fn owned(descriptor: libc::c_long) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-/// Has a thread that waits for an answer end its process as a command does that could not be
-/// run. `refuse` gives the answer that its call has failed, and is called in any case.
+/// Makes the process of a waiting thread exit as a command that cannot be run does. `refuse`
+/// answers that the call has failed; it is called in any case.
 pub fn end(thread: Pid, abi: &Abi, said: &[u8], refuse: impl Fn() + Send + Sync) {
     let refuse = &refuse;
     let refuse_and_end = || {
         let is_held = ptrace::seize(thread, ptrace::Options::empty())
             .and_then(|()| ptrace::interrupt(thread));
         if is_held.is_err() {
-            // Another traces it already, or this process may not.
+            // It is traced already, or this process may not trace it.
             say(thread, said, PollTimeout::ZERO, || true);
             return refuse();
         }
         refuse();
         if let Some(registers) = stopped(thread) {
             say(thread, said, PollTimeout::ZERO, || true);
-            // What a handler would run is of a process that is over.
+            // No signal handler is to run before the exit.
             let _ = block_signals(thread);
             let _ = instead(abi, registers).map(|ends| ptrace::setregs(thread, ends));
             let _ = ptrace::detach(thread, None);
         }
     };
-    // Whatever happens, the end of the thread that traces it lets it go.
+    // On a thread of its own: if it panics, its end detaches the traced thread.
     let is_done = scope(|scope| {
         Builder::new().spawn_scoped(scope, refuse_and_end).is_ok_and(|it| it.join().is_ok())
     });
@@ -184,11 +183,11 @@ pub fn end(thread: Pid, abi: &Abi, said: &[u8], refuse: impl Fn() + Send + Sync)
     }
 }
 
-/// Waits until a thread has stopped, and gives its registers; `None`: it is gone.
+/// Waits until a thread has stopped, and returns its registers; `None` if it is gone.
 fn stopped(thread: Pid) -> Option<Registers> {
     let (begun, mut pause) = (Instant::now(), SHORTEST_PAUSE);
     loop {
-        // Whoever waits for this process's children may have been told of the stop instead.
+        // Polls, because the keeper's `waitpid` may consume the notice of the stop.
         match ptrace::getregs(thread) {
             Ok(registers) => return Some(registers),
             Err(_) if begun.elapsed() > TIMEOUT || !is_there(thread) => return None,
@@ -208,7 +207,7 @@ fn block_signals(thread: Pid) -> Result<(), Errno> {
     /// `PTRACE_SETSIGMASK` (linux/ptrace.h)
     const SET_MASK: libc::c_uint = 0x420b;
     let all = u64::MAX;
-    // SAFETY: the kernel reads the mask, which has as many bytes as is said.
+    // SAFETY: the kernel reads a mask of the given size.
     let set =
         unsafe { libc::ptrace(SET_MASK as _, thread.as_raw(), size_of_val(&all), &raw const all) };
     Errno::result(set).map(drop)
@@ -218,7 +217,7 @@ fn block_signals(thread: Pid) -> Result<(), Errno> {
 /// back from. `None`: it cannot be told how.
 #[cfg(target_arch = "x86_64")]
 fn instead(abi: &Abi, mut registers: Registers) -> Option<Registers> {
-    /// Of `syscall` and of `int 0x80`, in bytes.
+    /// The length of `syscall` and of `int 0x80`, in bytes.
     const INSTRUCTION: u64 = 2;
     let status = STATUS.unsigned_abs().into();
     registers.rip = registers.rip.checked_sub(INSTRUCTION)?;
@@ -228,7 +227,7 @@ fn instead(abi: &Abi, mut registers: Registers) -> Option<Registers> {
     } else {
         registers.rdi = status;
     }
-    // It is not back from a call that may have to be restarted.
+    // -1 so that the kernel restarts no interrupted call.
     registers.orig_rax = u64::MAX;
     Some(registers)
 }

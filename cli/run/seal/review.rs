@@ -1,13 +1,14 @@
-//! Looks, a moment after a program was allowed, whether it is the one that has started.
+//! Checks, a moment after a program was allowed, that it is the one that started.
 //!
-//! Between the answer and the `exec` another thread of the same program, or a process that shares
-//! its memory, can write other words where the judged ones were. A process that was allowed one
-//! thing and has started another is ended, and that is in the audit.
+//! Between the answer and the `execve`, another thread or a process that shares memory can change
+//! the judged arguments. A process that was allowed one program and started another is killed, and
+//! the audit says so.
 //!
-//! To end a process wrongly would be worse than to miss one, so it takes that the old program is
-//! certainly gone (the process is not just forked, and where the judged words were is no memory),
-//! that all is known that it may have been before, that two looks find the same, that this is what
-//! runs there, that it asked for nothing since, and that nobody traces it. What ends sooner is missed.
+//! Killing a process wrongly would be worse than missing one. So all of this has to hold: the old
+//! program is certainly gone (the process is not just forked, and the judged addresses are
+//! unmapped); everything that it may have run before is known; two checks find the same other
+//! program, and it is what runs there; the process has asked for nothing since; nobody traces it. A
+//! process that ends sooner is missed.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -27,50 +28,50 @@ use super::signals;
 use super::tracee::Started;
 use crate::processes;
 
-/// The first look; the next ones come after twice the time each.
+/// When the first check is due. Each further pause is twice as long.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
-/// A program that has not started by then has failed to, or waits for its disk.
+/// A program that has not started after this many checks has failed to, or waits for its disk.
 const LOOKS: u32 = 13;
-/// So many programs are looked after at once.
+/// How many programs are checked at once; more are not checked.
 const MOST: usize = 1024;
-/// So many are looked at soon.
+/// How many get the shortest pause; for each further so many the first pause is longer.
 const AT_ONCE: u32 = 4;
-/// So many programs of a process are remembered, and of so many processes before those that are
-/// gone are forgotten.
+/// How many programs of a process are remembered, and for how many processes before those that are
+/// gone are dropped.
 const PROGRAMS: usize = 8;
 const PROCESSES: usize = 4096;
-/// How long a stderr that takes nothing is waited for, in milliseconds: its process is gone.
+/// How long to wait for room in a stderr, in milliseconds.
 const ROOM_WAIT_MS: u16 = 1000;
 
-/// What was allowed a moment ago.
+/// Checks what was allowed a moment ago.
 pub struct Review {
     judge: Arc<dyn Judge>,
-    book: Mutex<Book>,
+    records: Mutex<Records>,
     news: Condvar,
-    /// Held while a process is ended and that is told.
+    /// Held while a process is killed and that is reported.
     ending: Mutex<()>,
 }
 
 #[derive(Default)]
-struct Book {
+struct Records {
     /// By process.
-    open: HashMap<i32, Allowed>,
+    pending: HashMap<i32, Allowed>,
     histories: HashMap<i32, History>,
-    notes: u64,
-    /// When to forget those that are gone.
-    many: usize,
+    count: u64,
+    /// At how many histories to drop those of processes that are gone.
+    prune_at: usize,
 }
 
-/// What a process may have started since it was forked, or since it was seen to have started
-/// something. Who had its number before only adds to that.
+/// What a process may have started since it was forked, or since it was last seen to have started
+/// something. An earlier process with the same ID only adds to it.
 #[derive(Debug, Default, Clone, Copy)]
 struct History {
-    /// The number of its last note.
+    /// The number of its last question.
     latest: u64,
-    /// By their paths' hashes: one that happens to be another's is a program that is missed.
+    /// Hashes of their paths. A collision only means that a program is missed.
     programs: [u64; PROGRAMS],
     count: usize,
-    /// There were more, or some by paths that are not known.
+    /// There were more, or some with unknown paths.
     is_partial: bool,
 }
 
@@ -93,42 +94,43 @@ impl History {
 struct Allowed {
     number: u64,
     started: Started,
-    /// Of its process, before this.
+    /// The process's history before this.
     before: History,
-    /// When, as time since the machine was started.
+    /// When it was allowed, as time since boot.
     uptime: Duration,
     looks: u32,
     due: Instant,
-    /// What the last look has found in its place.
+    /// What the last check found instead.
     found: Option<Vec<u8>>,
 }
 
-impl Book {
-    /// Notes what a process is about to be allowed, whatever thread of it starts that; what it has
-    /// asked for before is not looked after any more.
+impl Records {
+    /// Notes what a process is about to be allowed, by whatever thread. What it was allowed before
+    /// is no longer checked.
     fn note(&mut self, process: i32, started: Option<Started>) {
         self.forget();
-        self.open.remove(&process);
-        self.notes += 1;
-        let number = self.notes;
+        self.pending.remove(&process);
+        self.count += 1;
+        let number = self.count;
         let history = self.histories.entry(process).or_default();
         let before = *history;
         history.latest = number;
         history.add(started.as_ref());
-        let Some(started) = started.filter(|_| self.open.len() < MOST) else { return };
-        // Where many start at once they have the processors; most will have ended by then.
-        let waits = u32::try_from(self.open.len()).unwrap_or(0) / AT_ONCE + 1;
+        let Some(started) = started.filter(|_| self.pending.len() < MOST) else { return };
+        // With many at once, checking later leaves them the processors, and most will have ended by
+        // then.
+        let waits = u32::try_from(self.pending.len()).unwrap_or(0) / AT_ONCE + 1;
         let (uptime, due) = (uptime(), Instant::now() + FIRST_LOOK * waits);
         let allowed = Allowed { number, started, before, uptime, looks: 0, due, found: None };
-        self.open.insert(process, allowed);
+        self.pending.insert(process, allowed);
     }
 
-    /// Whether a process was allowed nothing since.
+    /// Whether this is the last program that the process was allowed.
     fn is_latest(&self, process: i32, allowed: &Allowed) -> bool {
         self.histories.get(&process).is_some_and(|history| history.latest == allowed.number)
     }
 
-    /// A process was seen to have started what it was allowed.
+    /// Notes that a process has started what it was allowed.
     fn settle(&mut self, process: i32, allowed: &Allowed) {
         if self.is_latest(process, allowed) {
             let mut history = History { latest: allowed.number, ..History::default() };
@@ -137,51 +139,51 @@ impl Book {
         }
     }
 
-    /// Forgets what processes were allowed that are gone by now, once they are many: a process that
-    /// is there would be taken for one that has started something else.
+    /// Drops the histories of processes that are gone, once there are many. Those of live processes
+    /// have to stay: without one, a process may look as if it had started something else.
     fn forget(&mut self) {
-        if self.histories.len() > self.many.max(PROCESSES) {
+        if self.histories.len() > self.prune_at.max(PROCESSES) {
             self.histories.retain(|process, _| processes::is_there(Pid::from_raw(*process)));
-            self.many = 2 * self.histories.len();
+            self.prune_at = 2 * self.histories.len();
         }
     }
 }
 
 impl Review {
     pub fn new(judge: Arc<dyn Judge>) -> Arc<Self> {
-        let (book, ending) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { judge, book, news: Condvar::new(), ending })
+        let (records, ending) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { judge, records, news: Condvar::new(), ending })
     }
 
-    /// Notes what a thread is about to be allowed; `None` is not looked after. Whether
-    /// [`Self::tell`] has to be called once it was.
+    /// Notes what a thread is about to be allowed; `None` is not checked. Returns whether to call
+    /// [`Self::tell`] after the answer.
     pub fn note(&self, thread: Pid, started: Option<Started>) -> bool {
         let process = process_of(thread);
-        let mut book = self.book();
-        let was_idle = book.open.is_empty();
-        book.note(process, started);
-        was_idle && !book.open.is_empty()
+        let mut records = self.records();
+        let was_idle = records.pending.is_empty();
+        records.note(process, started);
+        was_idle && !records.pending.is_empty()
     }
 
-    /// There is something to look after.
+    /// Wakes [`Self::watch`].
     pub fn tell(&self) {
         self.news.notify_one();
     }
 
-    /// Waits until who is being ended has been told so: this process ends.
+    /// Waits until a kill under way has been reported. Called before this process ends.
     pub fn finish(&self) {
         drop(self.ending.lock());
     }
 
-    /// Looks, for ever.
+    /// Checks what is due, forever.
     pub fn watch(&self) {
         loop {
-            let idle = |book: &mut Book| book.open.is_empty();
-            drop(self.news.wait_while(self.book(), idle));
+            let idle = |records: &mut Records| records.pending.is_empty();
+            drop(self.news.wait_while(self.records(), idle));
             sleep(FIRST_LOOK);
             let now = Instant::now();
             let due: Vec<(i32, Allowed)> =
-                self.book().open.extract_if(|_, allowed| allowed.due <= now).collect();
+                self.records().pending.extract_if(|_, allowed| allowed.due <= now).collect();
             for (process, allowed) in due {
                 self.look_after(process, allowed);
             }
@@ -192,7 +194,7 @@ impl Review {
         let was = |path: &[u8]| allowed.before.has(path);
         let (handle, found) = match look(process, &allowed.started, allowed.uptime, was) {
             Look::Gone => return,
-            Look::Same => return self.book().settle(process, &allowed),
+            Look::Same => return self.records().settle(process, &allowed),
             Look::NotYet => {
                 allowed.found = None;
                 return self.look_again(process, allowed);
@@ -209,9 +211,9 @@ impl Review {
     }
 
     fn end(&self, process: i32, handle: &OwnedFd, allowed: &Allowed, found: &[u8]) {
-        // The run may end with this process, before anything of that is told.
+        // With this process the run may end, and with it the keeper, before the report is written.
         let _ending = self.ending.lock();
-        if !self.book().is_latest(process, allowed)
+        if !self.records().is_latest(process, allowed)
             || !self.judge.differs(Pid::from_raw(process), &allowed.started.path, found)
         {
             return;
@@ -219,7 +221,7 @@ impl Review {
         let end = || signals::send(handle, libc::SIGKILL);
         let said = b"rampart: this process is ended: something else was started than what had \
             been allowed, for it was changed in between\n";
-        // Before anything is written.
+        // Killed before anything is written.
         refusal_message::say(Pid::from_raw(process), said, PollTimeout::from(ROOM_WAIT_MS), || {
             end();
             true
@@ -230,22 +232,22 @@ impl Review {
     fn look_again(&self, process: i32, mut allowed: Allowed) {
         allowed.looks += 1;
         allowed.due = Instant::now() + FIRST_LOOK * (1 << allowed.looks);
-        let mut book = self.book();
-        if allowed.looks < LOOKS && book.is_latest(process, &allowed) {
-            book.open.insert(process, allowed);
+        let mut records = self.records();
+        if allowed.looks < LOOKS && records.is_latest(process, &allowed) {
+            records.pending.insert(process, allowed);
         }
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The process of a thread, whose first one has its number: what a thread starts takes the place of
-/// all of them (execve(2), "Effect on multithreaded processes").
+/// The process ID of a thread: `execve` in any thread replaces the whole process (execve(2),
+/// "Effect on multithreaded processes").
 fn process_of(thread: Pid) -> i32 {
     let (number, nothing) = (thread.as_raw(), 0);
-    // SAFETY: tgkill(2) takes numbers; signal 0 is none.
+    // SAFETY: tgkill(2) takes numbers; signal 0 sends nothing.
     let is_first = unsafe { libc::syscall(libc::SYS_tgkill, number, number, nothing) };
     if Errno::result(is_first) != Err(Errno::ESRCH) {
         return number;
@@ -274,13 +276,13 @@ mod tests {
 
     use super::super::judge::{Judge, Verdict};
     use super::super::tracee::{Program, Started};
-    use super::{Book, PROCESSES, PROGRAMS, Review};
+    use super::{PROCESSES, PROGRAMS, Records, Review};
 
     const LONG: Duration = Duration::from_secs(60);
-    /// Where nobody has memory.
+    /// Addresses that are never mapped.
     const NOWHERE: [u64; 2] = [16, 32];
 
-    /// Is told of processes, and has them ended once the test lets it.
+    /// Reports the processes that differ, and has them killed once the test says so.
     struct Ends {
         found: Mutex<Sender<Vec<u8>>>,
         go_on: Mutex<Receiver<()>>,
@@ -343,7 +345,7 @@ mod tests {
         let mut other = sleeper();
         allow(&review, pid(&other), Some(started("/bin/true")));
         assert_eq!(finds.recv_timeout(LONG).unwrap(), b"/bin/sleep");
-        // What is said of it is not said yet.
+        // The report is not finished yet.
         let (told, is_told) = channel();
         let waits = Arc::clone(&review);
         let waiter = std::thread::spawn(move || {
@@ -362,19 +364,19 @@ mod tests {
         let (review, finds, go_on) = reviewed();
         let several: Vec<Child> = (0..6).map(|_| sleeper()).collect();
         let all: Vec<Pid> = several.iter().map(pid).collect();
-        // What it was before, which it still is.
+        // It ran this before, and still does.
         allow(&review, all[0], Some(started("/bin/sleep")));
         allow(&review, all[0], Some(started("/bin/true")));
-        // It was allowed something without a name of its own, before and since.
+        // It was allowed something without a known path, before and after.
         allow(&review, all[1], None);
         allow(&review, all[1], Some(started("/bin/true")));
         allow(&review, all[2], Some(started("/bin/true")));
         allow(&review, all[2], None);
-        // It has tried more programs than are remembered, and may be any.
+        // It has tried more programs than are remembered, so any may be running.
         for number in 0..PROGRAMS + 2 {
             allow(&review, all[3], Some(started(&format!("/bin/{number}"))));
         }
-        // These are found one after the other, so the others were looked at meanwhile.
+        // Once these are found, one after the other, the ones above have been checked as well.
         for last in &all[4..] {
             allow(&review, *last, Some(started("/bin/true")));
             assert_eq!(finds.recv_timeout(LONG).unwrap(), b"/bin/sleep");
@@ -405,16 +407,16 @@ mod tests {
 
     #[test]
     fn of_many_processes_those_that_are_there_are_not_forgotten() {
-        let mut book = Book::default();
+        let mut records = Records::default();
         let own = getpid().as_raw();
-        book.note(own, Some(started("/bin/own")));
-        // Numbers that no process has (proc_sys_kernel(5), "pid_max").
+        records.note(own, Some(started("/bin/own")));
+        // IDs above any process's (proc_sys_kernel(5), "pid_max").
         for number in 0..2 * PROCESSES {
             let nobody = 1 << 22 | i32::try_from(number).unwrap();
-            book.note(nobody, Some(started("/bin/true")));
+            records.note(nobody, Some(started("/bin/true")));
         }
-        assert!(book.histories.len() <= PROCESSES + 1, "{}", book.histories.len());
-        assert!(book.histories[&own].has(b"/bin/own"));
-        assert!(!book.histories[&own].has(b"/bin/true"));
+        assert!(records.histories.len() <= PROCESSES + 1, "{}", records.histories.len());
+        assert!(records.histories[&own].has(b"/bin/own"));
+        assert!(!records.histories[&own].has(b"/bin/true"));
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;
 
-/// All that can be blocked and is not the process's own fault.
+/// All signals that can be blocked, except those that a process causes by its own fault.
 pub fn passed_on() -> SigSet {
     let mut set = SigSet::all();
     for own in [
@@ -22,7 +22,7 @@ pub fn passed_on() -> SigSet {
     set
 }
 
-/// Sends a signal to the process of a handle, and to no other that got its number since.
+/// Sends a signal by pidfd, so that it cannot reach another process that reuses the ID.
 pub fn send(process: &OwnedFd, signal: i32) {
     let (raw, nothing) = (process.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
     // SAFETY: pidfd_send_signal(2) takes numbers, and NULL for the signal's details.
@@ -46,7 +46,8 @@ pub fn is_below(mut process: i32, ancestor: Pid) -> bool {
     false
 }
 
-/// What `/proc/PID/stat` has behind the name: the state first, then the parent.
+/// A field of `/proc/PID/stat`, counted from the first after the name: 0 is the state, 1 the
+/// parent.
 fn field(process: Pid, index: usize) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let (_, fields) = status.rsplit_once(") ")?;

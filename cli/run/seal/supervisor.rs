@@ -1,7 +1,7 @@
-//! Answers the kernel (`seccomp_unotify(2)`): reads what a process wants to start, has it
-//! decided, lets it go on or refuses it.
+//! Answers the kernel (`seccomp_unotify(2)`): reads what a process wants to start, gets a decision,
+//! lets it go on or refuses it.
 //!
-//! [`Workers`] take the questions up, so that a slow answer delays nobody else's.
+//! It runs on [`Workers`], so that a slow answer delays no other.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
@@ -26,24 +26,25 @@ use super::review::Review;
 use super::tracee::{Fault, Started, Waiting};
 use super::workers::{Work, Workers};
 
-/// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP` (linux/seccomp.h, since Linux 6.6): who waits for an
-/// answer runs on the processor of who gives it.
+/// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP` (linux/seccomp.h, since Linux 6.6): the caller wakes up on
+/// the processor of the thread that answers it.
 const SYNC_WAKE_UP: u64 = 1;
 
-/// Whether the command itself still has to be started, which is not asked about.
+/// Recognises the start of the command itself, which is not asked about.
 pub trait Start: Send + Sync {
     /// Whether this thread is the one that is about to become the command.
     fn is_starting(&self, thread: Pid) -> bool;
 }
 
-/// What answers the kernel.
+/// Answers the kernel.
 pub struct Supervisor {
-    /// It is there once the first process can ask.
+    /// Set once the filter is installed.
     listener: OnceLock<OwnedFd>,
     judge: Arc<dyn Judge>,
     start: Box<dyn Start>,
     review: Arc<Review>,
-    /// To a process of the tree a path may be another file than here: each has to be looked at.
+    /// A process of the tree may have another root or other mounts, so paths have to be looked up
+    /// as each process sees them.
     has_moved: AtomicBool,
 }
 
@@ -58,10 +59,10 @@ enum Answer {
 }
 
 impl Supervisor {
-    /// With its threads, which wait for [`Self::begin`].
+    /// A supervisor and its threads, which wait for [`Self::begin`].
     ///
     /// # Errors
-    /// There is no thread to be had.
+    /// A thread cannot be started.
     pub fn prepare(judge: Arc<dyn Judge>, start: Box<dyn Start>) -> io::Result<Arc<Workers<Self>>> {
         let review = Review::new(Arc::clone(&judge));
         let own = Self {
@@ -77,9 +78,9 @@ impl Supervisor {
         Ok(workers)
     }
 
-    /// Answers, on its threads, until the last process that could ask is gone.
+    /// Answers, on the workers' threads, until the last process with the filter is gone.
     pub fn begin(workers: &Arc<Workers<Self>>, listener: OwnedFd) {
-        // An older kernel does without.
+        // Older kernels refuse this, and work without it.
         // SAFETY: the request takes a number.
         let _ = unsafe {
             libc::ioctl(listener.as_raw_fd(), SECCOMP_IOCTL_NOTIF_SET_FLAGS as _, SYNC_WAKE_UP)
@@ -88,17 +89,17 @@ impl Supervisor {
         workers.begin();
     }
 
-    /// Waits until everybody has been told what was found out: nobody is left who could ask.
+    /// Waits until all findings have been reported. Called when no process is left that could ask.
     pub fn finish(&self) {
         self.review.finish();
     }
 
-    /// No number of a descriptor where there is no listener.
+    /// -1 if there is no listener yet.
     fn listener(&self) -> RawFd {
         self.listener.get().map_or(-1, AsRawFd::as_raw_fd)
     }
 
-    /// Whether nobody is left who could ask.
+    /// Whether no process is left that could ask.
     fn is_over(&self) -> bool {
         let Some(listener) = self.listener.get() else { return true };
         let mut waited = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
@@ -109,7 +110,7 @@ impl Supervisor {
     }
 
     fn receive(&self) -> Result<seccomp_notif, Errno> {
-        // SAFETY: numbers only, of which zero is one; the kernel wants them to be zero.
+        // SAFETY: it has only numbers, for which zeros are valid; the kernel requires zeros.
         let mut request: seccomp_notif = unsafe { std::mem::zeroed() };
         let listener = self.listener();
         // SAFETY: the kernel writes one `seccomp_notif`, which this is.
@@ -127,7 +128,7 @@ impl Supervisor {
             arguments: data.args,
         };
         let decide = AssertUnwindSafe(|| self.decide(request.id, &waiting, slow));
-        // A fault of our own refuses.
+        // A panic refuses.
         let answer = catch_unwind(decide).unwrap_or(Some(Answer::Fails(Errno::EPERM)));
         match answer {
             None => {}
@@ -153,16 +154,16 @@ impl Supervisor {
         let flags = u32::try_from(flags).unwrap_or_default();
         let response = seccomp_notif_resp { id, val: 0, error, flags };
         let listener = self.listener();
-        // SAFETY: the kernel reads one `seccomp_notif_resp`, which this is. Who asked may be
-        // gone, and needs no answer then.
+        // SAFETY: the kernel reads one `seccomp_notif_resp`, which this is. An error means that the
+        // caller is gone, and needs no answer.
         let _ =
             unsafe { libc::ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND as _, &raw const response) };
     }
 
-    /// `None`: nobody waits for the answer any more.
+    /// `None` if nobody waits for the answer any more.
     fn decide(&self, id: u64, waiting: &Waiting, slow: &dyn Fn()) -> Option<Answer> {
         let thread = waiting.thread;
-        // The filter stops nothing else.
+        // The filter stops no other calls.
         let Some((abi, call)) = waiting.call() else { return Some(Answer::Fails(Errno::ENOSYS)) };
         if call == Call::Aimed {
             let is_meant = waiting.shares_processes();
@@ -179,13 +180,14 @@ impl Supervisor {
             return Some(Answer::GoesOn);
         }
         if self.start.is_starting(thread) {
-            // What it becomes is looked after as all that follows.
+            // The command itself is reviewed like every later program.
             let has_moved = self.has_moved.load(SeqCst);
             let command = waiting.program(abi, call, has_moved).ok();
             return Some(Answer::Starts(command.and_then(|program| program.started)));
         }
         let program = waiting.program(abi, call, self.has_moved.load(SeqCst));
-        // What was read is its own only if it still waits: its number may be another's by now.
+        // What was read counts only if the thread still waits: its ID may mean another thread by
+        // now.
         if !self.is_valid(id) {
             return None;
         }
@@ -226,7 +228,7 @@ impl Work for Supervisor {
         loop {
             match self.receive() {
                 Ok(request) => return Some(request),
-                // Who asked is gone by now, or everybody is (Linux 6.11; before, nobody tells).
+                // The caller is gone, or (since Linux 6.11) all processes with the filter are.
                 Err(Errno::ENOENT) if self.is_over() => return None,
                 Err(Errno::ENOENT | Errno::EINTR) => {}
                 Err(_) => return None,

@@ -1,5 +1,5 @@
-//! A process that waits for an answer: the program that it wants to start, as the kernel
-//! sees it.
+//! A process that waits in a system call: the program that it wants to start, as the kernel will
+//! see it.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::OwnedFd;
@@ -34,45 +34,45 @@ pub struct Waiting {
 /// A program that is about to be started.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Program {
-    /// The word that names it truthfully, and the arguments after `argv[0]`.
+    /// A truthful name of the program in place of `argv[0]`, then the arguments.
     pub words: Vec<OsString>,
-    /// Whether it is a shell that is handed a line.
+    /// Whether it is a shell that is passed a command line (`sh -c`).
     pub is_shell_line: bool,
-    /// Working directory, where it is known.
+    /// The working directory, if known.
     pub cwd: Option<Vec<u8>>,
-    /// What the kernel is going to copy; `None` where it makes up a path itself.
+    /// What the kernel will copy; `None` if it makes up the path itself, as for a descriptor.
     pub started: Option<Started>,
 }
 
-/// What a call hands to the kernel, which shows in the program that it starts.
+/// What a call passes to the kernel and can be found again in the started program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Started {
     pub path: Vec<u8>,
-    /// How long the arguments are, each with its NUL.
+    /// The length of all arguments, NULs included.
     pub argv_bytes: u64,
-    /// How long the first of them is, which an interpreter's words stand for.
+    /// The length of the first one, which a script's interpreter replaces.
     pub first_bytes: u64,
-    /// Where the path and the list of arguments are.
+    /// The addresses of the path and of the argument list.
     pub addresses: [u64; 2],
 }
 
 /// Why there is no program to ask about.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The call fails with this by itself, whoever allows it.
+    /// The call will fail with this error anyway.
     Fails(Errno),
-    /// What is called cannot be read.
+    /// The call's arguments cannot be read.
     Unreadable(Errno),
 }
 
 impl Waiting {
-    /// The way in which it was made, and what it is.
+    /// The call's ABI and kind.
     pub fn call(&self) -> Option<(&'static Abi, Call)> {
         Abi::of(self.arch, self.number)
     }
 
-    /// The program that a call of this kind wants to start. `has_moved`: what is where may differ
-    /// from what this process sees.
+    /// The program that a call of this kind wants to start. `has_moved`: paths may mean other files
+    /// there than in this process.
     ///
     /// # Errors
     /// [`Fault`]
@@ -120,9 +120,9 @@ impl Waiting {
         Ok(Program { words, is_shell_line, cwd, started })
     }
 
-    /// Whether its numbers of processes mean the same as here.
+    /// Whether it is in this process's PID namespace.
     pub fn shares_processes(&self) -> bool {
-        // One that cannot be looked at is not trusted to mean somebody else.
+        // If that cannot be told, assume so.
         self.shares("pid").unwrap_or(true)
     }
 
@@ -131,8 +131,7 @@ impl Waiting {
         Ok(readlink(format!("/proc/self/ns/{namespace}").as_str())? == its)
     }
 
-    /// Whether it may look where this process may: the same user, with no rights of a
-    /// namespace of its own.
+    /// Whether it has this process's rights to look up paths: the same user and user namespace.
     fn looks_alike(&self) -> bool {
         let owner = std::fs::metadata(format!("/proc/{}", self.thread)).map(|it| it.uid());
         owner.is_ok_and(|owner| owner == geteuid().as_raw()) && self.shares("user") == Ok(true)
@@ -146,7 +145,7 @@ impl Waiting {
         readlink(self.path(of).as_str()).map(OsString::into_vec)
     }
 
-    /// The name of what is open at a descriptor: a memfd and a deleted file have no other.
+    /// The name of the file at a descriptor, also of a memfd or a deleted file.
     fn name_of(&self, number: i32) -> Result<Vec<u8>, Fault> {
         self.link(&format!("fd/{number}")).map_err(|error| match error {
             Errno::ENOENT => Fault::Fails(Errno::EBADF),
@@ -161,8 +160,8 @@ impl Waiting {
         ours.is_some() && MountedDirectory::of(&self.path("root")) == *ours
     }
 
-    /// Looks whether there is a file to be started, as seen from its root and directory.
-    /// Only what is certain counts; in doubt there is one.
+    /// Checks that there is a file to start, as seen from the process's root or working directory.
+    /// Fails only if the call certainly would.
     fn look(&self, base: &Base, path: &[u8], has_moved: bool) -> Result<(), Fault> {
         let is_ours = || is_startable(path) && (!has_moved || self.has_our_root());
         if matches!(base, Base::Root) && is_ours() {
@@ -171,7 +170,7 @@ impl Waiting {
         let (of, resolve) = match base {
             Base::Root => ("root", ResolveFlag::RESOLVE_IN_ROOT),
             Base::Directory => ("cwd", ResolveFlag::RESOLVE_BENEATH),
-            // Named already, so it is there.
+            // It has been named already, so it exists.
             Base::Descriptor(_) => return Ok(()),
         };
         let (directory, name) = match path.iter().rposition(|byte| *byte == b'/') {
@@ -195,11 +194,11 @@ impl Waiting {
             Err(error @ (Errno::ENOENT | Errno::ENOTDIR)) if !is_of_proc(path) => {
                 return Err(Fault::Fails(error));
             }
-            // What nobody here may look into is another user's home in PATH, mostly.
+            // Usually another user's home directory in PATH.
             Err(Errno::EACCES) if self.looks_alike() => return Err(Fault::Fails(Errno::EACCES)),
             Err(_) => return Ok(()),
         };
-        // `self` and the like are other processes' there.
+        // `self` and the like mean another process there than here.
         if fstatfs(&parent).is_ok_and(|it| it.filesystem_type() == PROC_SUPER_MAGIC) {
             return Ok(());
         }
@@ -207,7 +206,7 @@ impl Waiting {
             Err(Errno::ENOENT) => Err(Fault::Fails(Errno::ENOENT)),
             Err(_) => Ok(()),
             Ok(link) if kind(&link) == SFlag::S_IFLNK => {
-                // One that leads nowhere from here may lead to /proc.
+                // A link that cannot be followed from here may lead to /proc.
                 let target = find(path, flags).and_then(|target| status_of(&target));
                 target.map_or(Ok(()), |target| check(&target))
             }
@@ -216,7 +215,7 @@ impl Waiting {
     }
 }
 
-/// A directory, as it is mounted in one namespace.
+/// A directory in one mount.
 #[derive(Debug, PartialEq, Eq)]
 struct MountedDirectory {
     mount: u64,
@@ -225,11 +224,11 @@ struct MountedDirectory {
 }
 
 impl MountedDirectory {
-    /// `None`: it cannot be told (before Linux 5.8).
+    /// `None` if the kernel does not tell (before Linux 5.8).
     fn of(path: &str) -> Option<Self> {
         let path = CString::new(path).ok()?;
         let wanted = libc::STATX_INO | libc::STATX_MNT_ID;
-        // SAFETY: numbers only, of which zero is one.
+        // SAFETY: it has only numbers, for which zeros are valid.
         let mut found: libc::statx = unsafe { std::mem::zeroed() };
         let flags = libc::AT_STATX_DONT_SYNC;
         // SAFETY: the kernel reads a path that ends with NUL, and writes one `statx`.
@@ -243,7 +242,7 @@ impl MountedDirectory {
     }
 }
 
-/// Whether there is a file in this process's root that may be started.
+/// Whether the path is an executable file in this process's root.
 fn is_startable(path: &[u8]) -> bool {
     let file = fstatat(AT_FDCWD, OsStr::from_bytes(path), AtFlags::empty());
     file.is_ok_and(|file| check(&file).is_ok())
@@ -264,7 +263,7 @@ fn descriptor(argument: u64) -> Base {
     }
 }
 
-/// The descriptor that a path stands for.
+/// The descriptor that a path such as `/dev/fd/3` means.
 fn opened_by(path: &[u8]) -> Option<i32> {
     let prefixes: [&[u8]; 3] = [b"/proc/self/fd/", b"/proc/thread-self/fd/", b"/dev/fd/"];
     let number = prefixes.iter().find_map(|prefix| path.strip_prefix(*prefix))?;
@@ -282,7 +281,7 @@ fn of_memory(error: Errno) -> Fault {
     }
 }
 
-/// Nobody may start what is no regular file, nor what nobody may execute (execve(2)).
+/// Only a regular file with an execute bit can be started (execve(2)).
 fn check(file: &FileStat) -> Result<(), Fault> {
     let anybody = libc::S_IXUSR | libc::S_IXGRP | libc::S_IXOTH;
     if kind(file) == SFlag::S_IFREG && file.st_mode & anybody != 0 {
@@ -304,7 +303,7 @@ fn status_of(file: &OwnedFd) -> Result<FileStat, Errno> {
     fstatat(file, "", AtFlags::AT_EMPTY_PATH)
 }
 
-/// Whether this kernel finds paths as it has to be done here.
+/// Whether this kernel has `openat2(2)`.
 ///
 /// # Errors
 /// `ENOSYS` before Linux 5.6.

@@ -1,6 +1,5 @@
-//! The process that was typed: it stands for the command towards whoever started it. It
-//! passes on the signals that it is sent, stops and goes on as the command does, and ends as
-//! the command has ended.
+//! The process that the user started. It represents the command: it passes on signals, stops and
+//! continues as the command does, and ends as the command ended.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
@@ -15,14 +14,14 @@ use super::channel::{Channel, Message};
 use super::signals;
 use crate::run::own_server::{close_all_but, exit, silence};
 
-/// Waits for the command of the keeper at the other end.
-pub fn wait(keeper: &Channel, keepers: Pid) -> ! {
+/// Waits until the command has ended, and ends as it did. `keeper_pid` is the keeper's process ID.
+pub fn wait(keeper: &Channel, keeper_pid: Pid) -> ! {
     let Ok(signals) = SignalFd::with_flags(&signals::passed_on(), SfdFlags::SFD_CLOEXEC) else {
         exit(1)
     };
-    // Somebody may wait for the end of a pipe that the command has closed.
+    // Somebody may wait for the end of a pipe that only the command is to hold.
     close_all_but(&[keeper.descriptor().as_raw_fd(), signals.as_fd().as_raw_fd()]);
-    let mut waiter = Waiter { keepers, command: None, early: Vec::new() };
+    let mut waiter = Waiter { keeper_pid, command: None, early: Vec::new() };
     loop {
         let mut ends = [
             PollFd::new(keeper.descriptor().as_fd(), PollFlags::POLLIN),
@@ -47,9 +46,9 @@ pub fn wait(keeper: &Channel, keepers: Pid) -> ! {
 }
 
 struct Waiter {
-    keepers: Pid,
+    keeper_pid: Pid,
     command: Option<Command>,
-    /// Signals that came before there was a command.
+    /// Signals received before there was a command.
     early: Vec<i32>,
 }
 
@@ -62,7 +61,7 @@ impl Waiter {
     fn hear(&mut self, message: Message, handle: Option<OwnedFd>) {
         match (message, handle) {
             (Message::Command(process), Some(handle)) => {
-                // The standard streams are the command's alone from now on.
+                // From now on only the command holds the standard streams.
                 let _ = silence();
                 for signal in self.early.drain(..) {
                     signals::send(&handle, signal);
@@ -72,15 +71,15 @@ impl Waiter {
             (Message::Stopped(signal), _) => stop(signal),
             (Message::Ended(status), _) => end(status),
             (Message::Last(status), _) => {
-                // Nobody else would reap it where process 1 does not.
-                let _ = wait_for(self.keepers, 0);
+                // Reap the keeper: process 1 may not, in a container.
+                let _ = wait_for(self.keeper_pid, 0);
                 end(status)
             }
             _ => {}
         }
     }
 
-    /// Passes on a signal that this process was sent, and the command was not.
+    /// Passes on a signal that was sent to this process but not to the command.
     fn pass_on(&mut self, info: &siginfo) {
         let Ok(number) = i32::try_from(info.ssi_signo) else { return };
         let Some(command) = &self.command else {
@@ -91,24 +90,24 @@ impl Waiter {
         };
         let is_passed_on = match number {
             libc::SIGCHLD => false,
-            // An alarm that was set before this process became rampart.
+            // From a timer set before this process became `rampart`.
             libc::SIGALRM | libc::SIGVTALRM | libc::SIGPROF => true,
-            // From the terminal, which has sent it to the whole group.
+            // From the terminal, which signals the whole group.
             _ if info.ssi_code == libc::SI_KERNEL => false,
-            // One that has gone on was in the group that it was sent to.
+            // If the command runs, it was in the group that was sent the signal.
             libc::SIGCONT => signals::is_stopped(command.process),
-            // From the tree: to its whole group, which the command is in.
-            _ => !signals::is_below(info.ssi_pid.cast_signed(), self.keepers),
+            // From a process of the tree: it signals the whole group, which includes the command.
+            _ => !signals::is_below(info.ssi_pid.cast_signed(), self.keeper_pid),
         };
         if is_passed_on {
             signals::send(&command.handle, number);
         }
     }
 
-    /// The keeper is gone. Was it killed, the command is this process's child by now, for this
-    /// one is a subreaper, too.
+    /// The keeper is gone. If it was killed, the command is now a child of this process, which is a
+    /// subreaper too.
     fn go_on_alone(&mut self, signals: &SignalFd) -> ! {
-        let keeper = wait_for(self.keepers, 0);
+        let keeper = wait_for(self.keeper_pid, 0);
         let Some(command) = self.command.as_ref().map(|command| command.process) else {
             end(keeper.ok().flatten().unwrap_or(FAILED))
         };
@@ -140,12 +139,12 @@ fn wait_for(process: Pid, options: i32) -> Result<Option<i32>, Errno> {
     }
 }
 
-/// The status of a process that has exited with 1, as wait(2) gives it.
+/// The wait(2) status of a process that exited with 1.
 const FAILED: i32 = 1 << 8;
-/// A shell's status of a process that a signal has ended, less the signal's number.
+/// Shells report death by signal N as status 128 + N.
 const SIGNALLED: i32 = 128;
 
-/// Stops as the command has stopped, until somebody lets this process go on.
+/// Stops as the command did, until this process is continued.
 fn stop(number: i32) {
     match Signal::try_from(number) {
         Ok(it @ (Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU)) => die_of(it),
@@ -155,7 +154,7 @@ fn stop(number: i32) {
     }
 }
 
-/// Ends as the command has ended.
+/// Ends as the command ended.
 fn end(status: i32) -> ! {
     if libc::WIFEXITED(status) {
         exit(libc::WEXITSTATUS(status));
@@ -163,7 +162,7 @@ fn end(status: i32) -> ! {
     let number = libc::WTERMSIG(status);
     // One core is enough.
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-    // A real-time signal is none of these, and ends the process by its number alone.
+    // `Signal` has no real-time signals.
     match Signal::try_from(number) {
         Ok(it) => die_of(it),
         Err(_) => raise_number(number),
@@ -182,7 +181,7 @@ fn raise_number(number: i32) {
     }
 }
 
-/// Has a signal do by default what it does.
+/// Resets a signal to its default action, and raises it.
 fn die_of(number: Signal) {
     // SAFETY: the default action is no handler of ours.
     let _ = unsafe { signal(number, SigHandler::SigDfl) };

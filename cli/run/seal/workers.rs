@@ -1,9 +1,9 @@
-//! Threads that take questions up, one after the other.
+//! A pool of threads that answer questions.
 //!
-//! One of them has the turn: it waits for a question, answers it and waits for the next, for to
-//! hand each to another thread costs more than most answers do. Before an answer that may take
-//! long the turn is given to another thread, so that no other question waits for it. Where one
-//! takes long that nobody expected to (a file system that does not respond), a warden does that.
+//! One thread is the leader: it waits for a question, answers it itself and waits for the next,
+//! because handing a question to another thread costs more than most answers. Before an answer that
+//! may take long, it passes the lead to another thread. If one takes long unexpectedly (an
+//! unresponsive file system), the warden thread passes the lead on.
 
 use std::io;
 use std::sync::atomic::Ordering::SeqCst;
@@ -12,34 +12,34 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{Builder, Thread, current, park, sleep};
 use std::time::Duration;
 
-/// Threads that rest until they are called; more end.
+/// How many idle threads are kept; more end.
 const SPARE_THREADS: usize = 2;
-/// More questions at once wait in the kernel.
+/// The most threads. Further questions wait in the kernel.
 const THREADS_LIMIT: usize = 4096;
-/// Memory for a thread's stack; the policy engine has its own bounds.
+/// A thread's stack. The policy engine bounds its recursion by itself.
 const STACK_BYTES: usize = 2 * 1024 * 1024;
-/// A question that is still there at the second look of the warden takes long.
+/// A question that the warden sees at two checks takes long.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
-/// After so many looks at nothing the warden sleeps.
+/// After this many checks without a question the warden sleeps.
 const LOOKS_AT_NOTHING: u32 = 20;
 
-/// What the threads do.
+/// What the threads work on.
 pub trait Work: Send + Sync + 'static {
     type Question;
 
-    /// Waits for the next question; `None`: there will be none.
+    /// Waits for the next question; `None` if there will be no more.
     fn next(&self) -> Option<Self::Question>;
 
-    /// Answers it. `slow` is called before anything that may take long.
+    /// Answers it. Has to call `slow` before anything that may take long.
     fn answer(&self, question: &Self::Question, slow: &dyn Fn());
 }
 
 /// The threads.
 pub struct Workers<W> {
     work: W,
-    /// The question of who has the turn; 0 while that one waits for a question.
+    /// The number of the leader's question; 0 while it waits for one.
     current: AtomicU64,
-    /// How many questions were taken up.
+    /// How many questions were received.
     taken: AtomicU64,
     rest: Mutex<IdleThreads>,
     called: Condvar,
@@ -47,13 +47,13 @@ pub struct Workers<W> {
     is_warden_asleep: AtomicBool,
 }
 
-/// Who has no turn and no question.
+/// Threads without a question, other than the leader.
 #[derive(Default)]
 struct IdleThreads {
     threads: usize,
-    /// How many of them are to go.
+    /// How many of them are called to take the lead.
     calls: usize,
-    /// With those that do not rest.
+    /// All threads, busy ones included.
     all: usize,
     is_over: bool,
 }
@@ -75,24 +75,23 @@ impl<W: Work> Workers<W> {
         &self.work
     }
 
-    /// Makes the threads that are there from the beginning, which rest. Later ones are made when
-    /// all of these are busy.
+    /// Starts the first threads, idle. More are started when all are busy.
     ///
     /// # Errors
-    /// There is none to be had.
+    /// A thread cannot be started.
     pub fn prepare(self: &Arc<Self>) -> io::Result<()> {
         let own = Arc::clone(self);
         Builder::new().spawn(move || own.guard())?;
         (0..=SPARE_THREADS).try_for_each(|_| self.add_thread(&mut self.rest()))
     }
 
-    /// Has the turn taken.
+    /// Calls an idle thread to take the lead.
     pub fn begin(&self) {
         self.rest().calls += 1;
         self.called.notify_one();
     }
 
-    /// This thread has the turn.
+    /// This thread leads.
     fn take_turns(self: &Arc<Self>) {
         while let Some(question) = self.work.next() {
             let number = self.take();
@@ -116,8 +115,8 @@ impl<W: Work> Workers<W> {
         number
     }
 
-    /// Has another thread wait for the next question, if that is this question's turn still. If
-    /// there is none to be had, the next question waits for this one's answer.
+    /// Passes the lead on, if the leader still works on this question. If no thread can be started,
+    /// the next question waits for this one's answer.
     fn give_away(self: &Arc<Self>, number: u64) {
         if self.current.load(SeqCst) == number
             && self.can_call()
@@ -127,7 +126,7 @@ impl<W: Work> Workers<W> {
         }
     }
 
-    /// Whether somebody rests, who is made where there is nobody.
+    /// Whether there is an idle thread, or one could be started.
     fn can_call(self: &Arc<Self>) -> bool {
         let mut rest = self.rest();
         rest.threads > rest.calls || rest.all < THREADS_LIMIT && self.add_thread(&mut rest).is_ok()
@@ -146,7 +145,7 @@ impl<W: Work> Workers<W> {
         Ok(())
     }
 
-    /// Rests until the turn is this thread's again; `false`: it ends.
+    /// Waits until this thread is called to lead; `false` if it is to end.
     fn wait_for_call(&self) -> bool {
         let mut rest = self.rest();
         if rest.threads >= SPARE_THREADS {
@@ -170,7 +169,7 @@ impl<W: Work> Workers<W> {
         self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The warden's life. It sleeps while nothing is asked.
+    /// What the warden thread does. It sleeps while there are no questions.
     fn guard(self: &Arc<Self>) {
         let _ = self.warden.set(current());
         let (mut seen, mut taken, mut looks) = (0, 0, 0);
@@ -186,7 +185,7 @@ impl<W: Work> Workers<W> {
                 continue;
             }
             self.is_warden_asleep.store(true, SeqCst);
-            // Who took one up before that does not wake it.
+            // A question taken before the store above has not woken the warden.
             if self.current.load(SeqCst) == 0 && !self.rest().is_over {
                 park();
             }
@@ -238,7 +237,7 @@ mod tests {
         }
     }
 
-    /// For what is there at once but on a machine that is busy with other things.
+    /// Far longer than needed, for a busy machine.
     const LONG: Duration = Duration::from_secs(60);
 
     fn next(answered: &Receiver<ThreadId>) -> ThreadId {
@@ -263,7 +262,7 @@ mod tests {
             assert_eq!(next(&answered), first);
         }
         drop(ask);
-        // They go with the last of the threads.
+        // The channel closes with the last thread.
         assert_eq!(answered.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
     }
 
@@ -276,7 +275,7 @@ mod tests {
                 let (go_on, until) = channel();
                 held.push(go_on);
                 ask.send((is_known, Some(until))).unwrap();
-                // It is answered, though all that came before wait.
+                // Answered although all earlier ones wait.
                 ask.send((false, None)).unwrap();
                 next(&answered);
             }
