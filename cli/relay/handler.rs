@@ -57,15 +57,15 @@ impl Handler for Rc<Relay> {
 
 impl Relay {
     /// Has a server ask it until this is done.
-    pub async fn serve(self, server: Server, until: impl Future<Output = ()>) {
+    pub async fn serve(self, server: Server, shutdown: impl Future<Output = ()>) {
         self.approval_queue.open(server.connections());
         let relay = Rc::new(self);
-        let until = async {
-            until.await;
+        let shutdown = async {
+            shutdown.await;
             // Who waits for a person is to have an answer before the relay is gone.
             relay.approval_queue.close();
         };
-        server.run(Rc::clone(&relay), until).await;
+        server.run(Rc::clone(&relay), shutdown).await;
         if let Some(audit) = &relay.audit {
             audit.borrow_mut().finish();
         }

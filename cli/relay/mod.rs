@@ -83,7 +83,7 @@ pub fn start(options: RelayOptions<'_>, home: &Home, library: &Path) -> Result<A
         let relay =
             Relay { client, itself: OwnProcess::here(), approval_queue, audit, held, run, count };
         runtime.block_on(try_out(&relay, consequence))?;
-        Ok(async move |server: Server, until| relay.serve(server, until).await)
+        Ok(async move |server: Server, shutdown| relay.serve(server, shutdown).await)
     })
 }
 

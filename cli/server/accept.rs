@@ -1,4 +1,4 @@
-//! Lets clients in for as long as the server runs, and sends the last answers when it ends.
+//! Accepts clients while the server runs, and finishes the answers under way when it ends.
 
 use std::io;
 use std::rc::Rc;
@@ -16,19 +16,19 @@ use super::listen::Listener;
 use crate::failure::Failure;
 use crate::token::Token;
 
-/// How long the answers under way may take when the server ends.
+/// How long answers under way may take once the server ends.
 const ENDING_TIME: Duration = Duration::from_secs(1);
-/// Clients that are accepted before those who are connected have their turn.
+/// How many clients are accepted in a row before connected ones get their turn.
 const ACCEPTS_A_TURN: usize = 16;
-/// How long to wait where the system has nothing to accept a client with.
+/// How long to wait if the system lacks the resources to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Threads for what cannot be awaited: names that are looked up, long commands.
+/// Threads for work that blocks: name lookups, long commands.
 const BLOCKING_THREADS: usize = 4;
 
-/// What a server runs in: a single thread, and a few more where something blocks.
+/// A server's runtime: a single thread, and a few more for work that blocks.
 ///
 /// # Errors
-/// The system does not give what it takes.
+/// The runtime cannot be set up.
 pub fn runtime() -> Result<LocalRuntime, Failure> {
     Builder::new_current_thread()
         .enable_all()
@@ -45,17 +45,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server for those who show this token. So many descriptors are left to others.
+    /// A server for clients that show this token. `reserved` descriptors are left free for other
+    /// uses.
     pub fn new(listeners: Vec<Listener>, token: Token, reserved: usize) -> Self {
         Self { listeners, token, connections: Connections::new(reserved) }
     }
 
-    /// Those who will be connected to it.
+    /// Its connections.
     pub fn connections(&self) -> Rc<Connections> {
         Rc::clone(&self.connections)
     }
 
-    /// Serves until this is done, and then sends the answers that are under way.
+    /// Serves until `shutdown` resolves, and then finishes the answers under way.
     pub async fn run<H: Handler>(self, handler: H, shutdown: impl Future<Output = ()>) {
         let Self { listeners, token, connections } = self;
         let admission = Rc::new(Admission::new(token, handler));
@@ -72,7 +73,7 @@ impl Server {
     }
 }
 
-/// Lets everybody in who comes, for ever.
+/// Accepts clients, forever.
 async fn accept<H: Handler>(
     listener: Listener,
     connections: Rc<Connections>,
@@ -102,7 +103,7 @@ async fn accept<H: Handler>(
     }
 }
 
-/// Whether a client that gave up is all that is wrong.
+/// Whether the error only means that this client has gone (accept(2)).
 fn is_of_the_client(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -129,7 +130,7 @@ mod tests {
     const TIMEOUT: Duration = Duration::from_secs(20);
     const SLOW: Duration = Duration::from_millis(300);
 
-    /// Fails on one question and takes its time for another.
+    /// Panics on one question and is slow with another.
     struct Faulty;
 
     impl Handler for Faulty {
@@ -153,8 +154,7 @@ mod tests {
         stream
     }
 
-    /// What comes back for a question of four bytes: as much as a whole answer has, or what
-    /// there is.
+    /// The answer to a question of four bytes, or as much of it as came.
     fn ask(stream: &mut UnixStream, question: &str) -> String {
         let head = "POST /v1/preflight/exec HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n";
         let request = format!("{head}Content-Length: 4\r\n\r\n{question}");
@@ -196,7 +196,7 @@ mod tests {
         let mut late = client(&socket);
         let late = spawn(move || ask(&mut late, "late"));
         for _ in 0..20 {
-            // Not half an answer either: the connection ends.
+            // No partial answer either: the connection ends.
             assert_eq!(ask(&mut client(&socket), "fail"), "");
             whole(&ask(&mut kept, "fine"), "fine");
             whole(&ask(&mut client(&socket), "also"), "also");

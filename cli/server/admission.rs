@@ -1,5 +1,4 @@
-//! Who may ask what: reads a request whole and within all limits, and hands it to the
-//! handler.
+//! Checks who may ask what, reads a request within all limits, and passes it to the handler.
 
 use std::cell::Cell;
 
@@ -18,20 +17,20 @@ use super::asker::Asker;
 use super::connections::{Phase, Visit};
 use crate::token::Token;
 
-/// The longest body that is read. The kernel's longest argument list is 6 MiB and may
-/// grow in JSON.
+/// The longest body. The kernel's longest argument list is 6 MiB, and escapes make it longer in
+/// JSON.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
 const FIELDS_LIMIT: usize = 64;
-/// A body that is not longer is no large one.
+/// A longer body counts against the budget.
 const COMMON_BYTES: usize = 16 * 1024;
-/// What all large bodies together may hold.
+/// How much memory all large bodies together may take.
 const BUDGET_BYTES: usize = 128 * 1024 * 1024;
 
 /// What all connections of a server share.
 pub struct Admission<H> {
     token: Token,
     handler: H,
-    /// What is left for large bodies.
+    /// What is left of the budget for large bodies.
     budget: Cell<usize>,
 }
 
@@ -80,7 +79,7 @@ impl<H: Handler> Admission<H> {
         Ok(self.handler.answer(request).await.into_response())
     }
 
-    /// What is asked for by a method, a path and the token that was shown.
+    /// The endpoint for a method and path, if the client has shown the token that it needs.
     fn route(&self, method: &Method, path: &str, fields: &HeaderMap) -> Result<Endpoint, Refusal> {
         match (path, method) {
             ("/v1/preflight/exec", &Method::POST) => {
@@ -89,7 +88,7 @@ impl<H: Handler> Admission<H> {
             }
             ("/v1/preflight/exec", _) => Err(MUST_POST),
             ("/healthz" | "/health", &Method::GET) => Ok(Endpoint::Health),
-            // Who may do this shows nothing: it is seen who it is.
+            // No token: the process at the other end of the socket decides who may do this.
             ("/v1/approvals", &Method::GET) => Ok(Endpoint::Approvals),
             ("/healthz" | "/health" | "/v1/approvals", _) => Err(MUST_GET),
             (path, &Method::POST) if subject(path).is_some() => Ok(Endpoint::Resolve),
@@ -99,24 +98,25 @@ impl<H: Handler> Admission<H> {
     }
 }
 
-/// The question that a path is about.
+/// The ID of the question in a path.
 fn subject(path: &str) -> Option<&str> {
     path.strip_prefix("/v1/approvals/")?.strip_suffix("/resolve").filter(|id| !id.contains('/'))
 }
 
-/// HTTP/1.0 has to be told that the connection ends, where nobody wants to keep it.
+/// Whether the connection stays open. An HTTP/1.0 client that did not ask for that is told that it
+/// ends.
 fn keeps_connection(request: &Request<Incoming>) -> bool {
     let asks = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"keep-alive");
     request.version() != Version::HTTP_10 || request.headers().get(CONNECTION).is_some_and(asks)
 }
 
-/// The bearer token in an `Authorization` field.
+/// The bearer token in an `Authorization` field (RFC 6750, section 2.1).
 fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
 }
 
-/// Refuses what is not understood here of how the body comes.
+/// Refuses a body whose length or coding is not supported.
 fn check_framing(method: &Method, fields: &HeaderMap) -> Result<(), Refusal> {
     let coding = fields.get(TRANSFER_ENCODING);
     if fields.len() > FIELDS_LIMIT {
@@ -135,8 +135,7 @@ fn check_framing(method: &Method, fields: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A body that is being put together. What it takes from the budget, it gives back at its
-/// end.
+/// A body that is being read. It returns its share of the budget on drop.
 struct BodyBuffer<'b> {
     budget: &'b Cell<usize>,
     charged: usize,
@@ -144,7 +143,7 @@ struct BodyBuffer<'b> {
 }
 
 impl BodyBuffer<'_> {
-    /// Reads a body to its end. Most come in one piece, which is not copied.
+    /// Reads a body to its end. Most arrive in one piece, which is not copied.
     async fn read(&mut self, mut body: Incoming) -> Result<Bytes, Refusal> {
         let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if expected > BODY_LIMIT {

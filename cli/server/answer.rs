@@ -1,4 +1,4 @@
-//! What a request may ask for, and what it is told.
+//! Requests and answers.
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -11,29 +11,29 @@ use super::asker::Asker;
 /// What a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
-    /// May this command run?
+    /// May this command run? (`POST /v1/preflight/exec`)
     Preflight,
-    /// Is the server well?
+    /// Is the server up? (`GET /healthz`)
     Health,
-    /// Which questions wait for a person?
+    /// Which questions wait for a person? (`GET /v1/approvals`)
     Approvals,
-    /// This is what a person says to one of them.
+    /// A person's answer to one of them (`POST /v1/approvals/ID/resolve`).
     Resolve,
 }
 
-/// A request that is whole and may be answered.
+/// A complete request that may be answered.
 pub struct AdmittedRequest {
     pub endpoint: Endpoint,
-    /// The question that is answered, by its id.
+    /// The ID of the question that a person answers; empty for other endpoints.
     pub subject: String,
-    /// As it came: 16 MiB at most.
+    /// The body, at most 16 MiB.
     pub body: Bytes,
     pub asker: Asker,
 }
 
 /// Answers questions, now or later.
 pub trait Handler: 'static {
-    /// The answer to a request that is whole and may be asked.
+    /// The answer to a complete request that may be asked.
     async fn answer(&self, asked: AdmittedRequest) -> Answer;
 }
 
@@ -45,13 +45,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// An answer that says this.
+    /// An answer with this value as its body.
     pub fn json(status: StatusCode, value: &impl Serialize) -> Self {
-        // Only a map whose keys are no strings does not serialise, and none is sent.
+        // Serialising fails only for maps whose keys are not strings, which are never sent.
         Self { status, body: serde_json::to_vec(value).unwrap_or_default().into() }
     }
 
-    /// An answer that says what is wrong.
+    /// An error, with a message for a person.
     pub fn fault(status: StatusCode, message: &str) -> Self {
         #[derive(Serialize)]
         struct Fault<'a> {
@@ -61,7 +61,7 @@ impl Answer {
         Self::json(status, &Fault { error: status.canonical_reason(), message })
     }
 
-    /// The answer as it is sent.
+    /// The HTTP response.
     pub fn into_response(self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(self.body));
         *response.status_mut() = self.status;
@@ -71,7 +71,7 @@ impl Answer {
     }
 }
 
-/// Why a request does not get to the handler.
+/// Why a request does not reach the handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
     status: StatusCode,
@@ -93,7 +93,7 @@ pub const MUST_GET: Refusal = refusal(StatusCode::METHOD_NOT_ALLOWED, "this take
 /// A request was begun and not finished in time.
 pub const TOO_SLOW: Refusal =
     refusal(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive");
-/// A request's head is none.
+/// The head cannot be parsed.
 const NO_HEAD: Refusal = refusal(StatusCode::BAD_REQUEST, "the request's head is not HTTP/1.1");
 const LONG_HEAD: Refusal =
     refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's head is over 8 KiB");
@@ -102,8 +102,7 @@ pub const NO_LENGTH: Refusal =
 pub const TOO_LARGE: Refusal = refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is over 16 MiB");
 pub const BAD_EXPECTATION: Refusal =
     refusal(StatusCode::EXPECTATION_FAILED, "only 100-continue can be expected");
-/// Others hold what this request needs. They are not told that the server is not
-/// available: a client may let everything run then.
+/// Not 503: a client may let everything run if the server is unavailable.
 pub const TOO_MANY: Refusal =
     refusal(StatusCode::TOO_MANY_REQUESTS, "too many large requests at once");
 pub const TOO_MANY_FIELDS: Refusal =
@@ -112,18 +111,18 @@ pub const BAD_CODING: Refusal =
     refusal(StatusCode::NOT_IMPLEMENTED, "only the chunked transfer coding is known here");
 
 impl Refusal {
-    /// The refusal of a request whose head cannot be read, with this status.
+    /// The refusal for a request whose head cannot be read, for the status that hyper chose.
     pub fn of_head(status: StatusCode) -> Self {
         if status == LONG_HEAD.status { LONG_HEAD } else { NO_HEAD }
     }
 
-    /// The refusal, for a handler to give.
+    /// The refusal as a handler's answer.
     pub fn answer(self) -> Answer {
         Answer::fault(self.status, self.reason)
     }
 
-    /// The refusal as it is sent. Unless the request was one to the wrong place or without
-    /// the right token, its body may still be on its way, and nothing can follow it.
+    /// The HTTP response. It closes the connection where the body may still be on its way, so that
+    /// no further request can follow.
     pub fn into_response(self) -> Response<Full<Bytes>> {
         let mut response = self.answer().into_response();
         let (name, value) = match self.status {
@@ -137,7 +136,7 @@ impl Refusal {
         response
     }
 
-    /// The refusal as a whole HTTP/1.1 answer, for a request whose head never was one.
+    /// The bytes of the HTTP/1.1 response, for a request that hyper could not parse.
     pub fn text(self) -> String {
         let Answer { status, body } = self.answer();
         format!(

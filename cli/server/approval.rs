@@ -1,14 +1,13 @@
-//! A question that waits for a person, and the reply, for those who show them:
-//! `GET /v1/approvals` lists each as [`Waiting`], and `POST /v1/approvals/ID/resolve` with a
-//! [`Reply`] answers one. [`crate::approvals`] is the other end of both, for all servers of this
-//! user at once.
+//! A question that waits for a person, and the reply, as they are on the wire: `GET /v1/approvals`
+//! lists each as [`Waiting`], and `POST /v1/approvals/ID/resolve` with a [`Reply`] answers one.
+//! [`crate::approvals`] is the client of both, for all servers of this user.
 
 use serde::{Deserialize, Serialize};
 
-/// A question that waits, as it is listed.
+/// A waiting question, as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// By which it is answered: no other question of any server of this user has it.
+    /// Unique among all servers of this user.
     pub id: String,
     pub command: String,
     #[serde(default)]
@@ -20,26 +19,26 @@ pub struct Waiting {
     /// The process that asked.
     #[serde(default)]
     pub pid: Option<i32>,
-    /// Why it is asked, in the words of the policy.
+    /// The reason, in the policy's words.
     #[serde(default)]
     pub message: String,
     #[serde(default)]
     pub policy: Option<String>,
-    /// For how long it has waited, and will still, in milliseconds.
+    /// How long it has waited, and how long it still will, in milliseconds.
     #[serde(default)]
     pub waited_ms: u64,
     #[serde(default)]
     pub left_ms: u64,
 }
 
-/// What a person says.
+/// A person's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
     pub approved: bool,
     /// For how long an approval holds.
     #[serde(default)]
     pub scope: Scope,
-    /// What the agent is told where it is denied.
+    /// What the agent is told if denied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -48,9 +47,9 @@ pub struct Reply {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// For this question, and what it starts by its own words.
+    /// For this question, and for the commands in it when its shell starts them.
     #[default]
     Once,
-    /// For this command in this session, as long as the server runs.
+    /// For this command in this session, until the server ends.
     Session,
 }

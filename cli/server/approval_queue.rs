@@ -1,5 +1,5 @@
-//! Where a question waits for a person, whoever it is that could not decide it: a policy, or
-//! another server that a relay has asked.
+//! Where questions wait for a person, whether the server's own policy says `ask` or the server
+//! behind a relay does.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -20,31 +20,32 @@ use crate::processes;
 
 const NOT_A_REPLY: &str = "the body is not a JSON object with a boolean `approved`";
 
-/// What waits for a person, and who may answer it.
+/// The questions that wait for a person, and who may answer them.
 pub struct ApprovalQueue {
     pending: Pending,
-    /// Those who have asked, once there is a server.
+    /// The server's connections, once there is one.
     connections: OnceCell<Rc<Connections>>,
 }
 
 impl ApprovalQueue {
-    /// `run` differs from server to server.
+    /// `run` is unique to each server.
     pub fn new(run: &str) -> Self {
         Self { pending: Pending::new(run), connections: OnceCell::new() }
     }
 
-    /// Answers those who are connected to a server from now on.
+    /// Takes questions from a server's connections from now on.
     pub fn open(&self, connections: Rc<Connections>) {
         let _ = self.connections.set(connections);
     }
 
-    /// Nobody is asked any more, and nobody waits.
+    /// Ends all waiting questions, and takes no more.
     pub fn close(&self) {
         self.pending.end();
     }
 
-    /// Has a person decide, where one has before or the question says for how long one is waited
-    /// for. `announce` is called when it waits. Gives whether a person has to do with it.
+    /// Lets a person decide, if one has approved this before or if the question says how long it
+    /// may wait. `announce` is called when the question starts to wait. Returns whether the
+    /// decision was announced or comes from an earlier approval.
     pub async fn decide(
         &self,
         question: &Question<'_>,
@@ -74,7 +75,7 @@ impl ApprovalQueue {
         waits
     }
 
-    /// Tells the person here of a question that waits elsewhere.
+    /// Notifies the person here of a question that waits at another server.
     pub fn tell_of_another(&self, question: &Question<'_>, asker: Option<i32>) {
         let decision = Decision {
             action: Action::Ask,
@@ -88,12 +89,12 @@ impl ApprovalQueue {
             .tell_of_another(Waiting { left_ms: question.ask_ms.unwrap_or(0).into(), ..waiting });
     }
 
-    /// For how many there is place.
+    /// How many connections the server takes.
     pub fn places(&self) -> usize {
         self.connections.get().map_or(usize::MAX, |connections| connections.places())
     }
 
-    /// What waits for a person, or what has come of a person's word.
+    /// Answers `GET /v1/approvals` and `POST /v1/approvals/ID/resolve`.
     pub fn hear(&self, asked: &AdmittedRequest) -> Answer {
         #[derive(Serialize)]
         struct Approvals {
@@ -115,7 +116,7 @@ impl ApprovalQueue {
         let id = &*asked.subject;
         let reply = serde_json::from_slice::<Reply>(&asked.body);
         let approved = reply.as_ref().is_ok_and(|reply| reply.approved);
-        // What waits no more is told so whatever is said to it.
+        // That a question no longer waits is reported even if the reply is malformed.
         let resolved = self.pending.find(id).and_then(|number| match reply {
             Ok(reply) => self.pending.resolve(number, reply),
             Err(_) => Err(Refused::NoReply),
@@ -149,7 +150,7 @@ fn waiting(question: &Question<'_>, pid: Option<i32>, decision: &Decision) -> Wa
     }
 }
 
-/// Who asks, maybe on behalf of a process, which waits.
+/// A client, perhaps one that asks for another process, which waits.
 #[derive(Clone)]
 pub struct OnBehalf<H> {
     pub hold: H,
@@ -167,7 +168,7 @@ impl<H: Hold> Hold for OnBehalf<H> {
     }
 }
 
-/// Makes what came of asking a person part of the decision.
+/// Applies the outcome of asking a person to the decision.
 fn apply(outcome: Outcome, decision: &mut Decision) {
     let why = match outcome {
         Outcome::Unasked => return,

@@ -1,4 +1,5 @@
-//! Who asks: who it is, whether it is still there, and the word that its answer takes time.
+//! The client that asks: who it is, whether it is still there, and the interim response that its
+//! answer takes time.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -17,10 +18,10 @@ use super::pending::Hold;
 use super::stream::{Peer, Stream};
 use crate::processes;
 
-/// RFC 2518, section 10.1: the server has the whole request, and has not completed it.
+/// The server has the whole request but has not completed it (RFC 2518, section 10.1).
 const HELD: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
 
-/// The other end of a connection while it is answered.
+/// The client of a connection, while it waits for its answer.
 #[derive(Clone)]
 pub struct Asker {
     pub peer: Peer,
@@ -33,7 +34,7 @@ impl Asker {
         Self { peer, stream, visit }
     }
 
-    /// Says `102 Processing`, in front of the answer that is to come.
+    /// Sends `102 Processing` ahead of the answer.
     async fn say(&self) -> io::Result<()> {
         let mut left = HELD;
         while !left.is_empty() {
@@ -50,7 +51,7 @@ impl Asker {
 }
 
 impl Hold for Asker {
-    /// Not where an earlier answer is still on its way, which it would get into.
+    /// Fails while an earlier answer is still being sent: the two would mix.
     async fn say_held(&self) -> bool {
         !self.visit.owes() && self.say().await.is_ok()
     }
@@ -63,8 +64,8 @@ impl Hold for Asker {
         if stream.is_closed() || !self.peer.pid.is_none_or(is_running) {
             return false;
         }
-        // Over TCP who has gone looks like who has said all: to be told something makes the
-        // difference, at the next look.
+        // Over TCP, a client that is gone looks like one that has only shut down its sending side.
+        // Sending it something makes the difference show at the next check.
         if stream.may_be_over() {
             let mut now = Context::from_waker(Waker::noop());
             let _ = stream.pinned().poll_write(&mut now, HELD);
@@ -83,7 +84,7 @@ impl Stream {
         }
     }
 
-    /// Whether the other end takes nothing more.
+    /// Whether the other end receives nothing more.
     fn is_closed(&self) -> bool {
         let descriptor = match self {
             Self::Tcp(stream) => stream.as_fd(),
@@ -96,8 +97,8 @@ impl Stream {
             && look[0].revents().is_some_and(|events| events.intersects(gone))
     }
 
-    /// Whether the other end may send nothing more, and over TCP may be gone by that. With TLS what
-    /// comes while it waits is the word that it ends.
+    /// Whether the other end has shut down its sending side, which over TCP may mean that it is
+    /// gone. With TLS, what arrives while a client waits is its `close_notify`.
     fn may_be_over(&self) -> bool {
         let most = match self {
             Self::Unix(_) => return false,

@@ -1,5 +1,5 @@
-//! Every process that has asked, by its number and the moment: whatever it makes of its
-//! environment afterwards, it is one of the tree for as long as it lives.
+//! The processes that have asked, with the time. Whatever such a process does to its environment
+//! later, it belongs to the tree for as long as it lives.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -8,13 +8,13 @@ use nix::unistd::Pid;
 
 use crate::processes;
 
-/// So many are remembered before those that are gone are forgotten.
+/// How many are remembered before those that are gone are dropped.
 const FEW: usize = 1024;
 
-/// Those who have asked.
+/// The processes that have asked.
 pub struct Askers {
     moments: RefCell<HashMap<i32, u64>>,
-    /// When to forget those that are gone.
+    /// At how many to drop those that are gone.
     many: Cell<usize>,
 }
 
@@ -23,7 +23,7 @@ impl Askers {
         Self { moments: RefCell::default(), many: Cell::new(FEW) }
     }
 
-    /// Notes that a process asks.
+    /// Records that a process asks.
     pub fn note(&self, process: i32) {
         let mut moments = self.moments.borrow_mut();
         moments.insert(process, processes::now());
@@ -35,7 +35,7 @@ impl Askers {
         }
     }
 
-    /// Whether this process has asked, and not one before it that had its number.
+    /// Whether this process has asked, rather than an earlier one with the same ID.
     pub fn has(&self, process: i32) -> bool {
         let moment = self.moments.borrow().get(&process).copied();
         moment.is_some_and(|moment| {
@@ -43,8 +43,8 @@ impl Askers {
         })
     }
 
-    /// One that is still there, and was started then or later: who is older than the tree and
-    /// has its token is none of its own. The others are forgotten.
+    /// One that still lives and was started at `since` or later: an older process that asks with
+    /// the tree's token is not part of the tree. Drops all that do not qualify.
     pub fn living(&self, since: u64) -> Option<Pid> {
         let mut moments = self.moments.borrow_mut();
         moments.retain(|process, moment| {
@@ -71,14 +71,14 @@ mod tests {
         assert_eq!(askers.living(0).map(nix::unistd::Pid::as_raw), Some(pid));
         assert_eq!(askers.living(processes::now() + 1), None);
         askers.note(pid);
-        // It has ended, and not been waited for.
+        // A zombie: ended, and not waited for.
         child.kill().unwrap();
         while processes::started(nix::unistd::Pid::from_raw(pid)).is_some() {
             std::thread::yield_now();
         }
         assert_eq!(askers.living(0), None);
         child.wait().unwrap();
-        // This process has the number of one that asked before it was started.
+        // As if an earlier process with this one's ID had asked.
         let own = i32::try_from(std::process::id()).unwrap();
         askers.moments.borrow_mut().insert(own, 0);
         assert_eq!(askers.living(0), None);

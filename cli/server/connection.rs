@@ -18,17 +18,16 @@ use super::asker::Asker;
 use super::connections::{Phase, Visitor, Word};
 use super::stream::{Arrival, Stream, Wire};
 
-/// The longest head. Also what of a connection is read or written at a time, so that
-/// thousands of them cost little.
+/// The longest head, and the size of a connection's buffers, small so that thousands cost little.
 const BUFFER_BYTES: usize = 8 * 1024;
-/// What still comes after the last answer is thrown away in pieces of this size.
+/// The buffer for data that is discarded after the last answer.
 const PIECE_BYTES: usize = 4096;
 
-/// Answers a client's requests, one after the other, until one of the two goes.
+/// Answers a client's requests one after the other, until either side closes.
 pub async fn converse<H: Handler>(arrival: Arrival, visitor: Visitor, admission: Rc<Admission<H>>) {
     let stream = tokio::select! {
         biased;
-        // What is no TLS gets no answer.
+        // A failed TLS handshake gets no answer.
         ready = shake(arrival, &visitor) => match ready { Ok(stream) => stream, Err(_) => return },
         _ = visitor.told() => return,
     };
@@ -37,7 +36,7 @@ pub async fn converse<H: Handler>(arrival: Arrival, visitor: Visitor, admission:
     let asker = Asker::new(peer, Rc::clone(&stream), Rc::clone(&visitor));
     let mut wire = Wire::new(stream, Rc::clone(&visitor));
     loop {
-        // What it takes to speak HTTP is given back before it rests.
+        // The HTTP state is freed before the connection rests.
         let spoken = Box::pin(speak(wire, &asker, &visitor, &admission)).await;
         let Some(mut rested) = spoken else { return };
         if !matches!(rest(&mut rested, &visitor).await, Ok(true)) {
@@ -47,7 +46,7 @@ pub async fn converse<H: Handler>(arrival: Arrival, visitor: Visitor, admission:
     }
 }
 
-/// Answers requests until the connection is over, or is to rest.
+/// Answers requests until the connection ends, or is to rest: then returns it.
 async fn speak<H: Handler>(
     wire: Wire,
     asker: &Asker,
@@ -56,12 +55,13 @@ async fn speak<H: Handler>(
 ) -> Option<Wire> {
     let service = service_fn(|request| {
         let answer = admission.answer(request, asker, visitor);
-        // To be had back before its end, a connection has to be one that can be moved.
+        // Boxed, because `poll_without_shutdown` needs a service whose futures are `Unpin`.
         Box::pin(async { Ok::<_, Infallible>(answer.await) })
     });
     let mut http = http1::Builder::new()
         .max_buf_size(BUFFER_BYTES)
-        // Whoever has sent a whole question is judged and answered, and may be done sending.
+        // A client may shut down its sending side after a complete request, and still gets its
+        // answer.
         .half_close(true)
         .auto_date_header(false)
         .title_case_headers(true)
@@ -74,13 +74,13 @@ async fn speak<H: Handler>(
             word = visitor.told() => word,
         };
         match word {
-            // A word may come just after what it was said for the want of.
+            // The request may have become complete just before this arrived.
             Word::TooSlow if visitor.phase() != Phase::Asking => {}
             Word::Rest if !matches!(visitor.phase(), Phase::New | Phase::Idle) => {}
             Word::Rest => {
                 let parts = http.into_parts();
                 let mut wire = parts.io.into_inner();
-                // The beginning of a request may have come with the one before it.
+                // The previous read may include the beginning of the next request.
                 wire.put_back(&parts.read_buf);
                 return Some(wire);
             }
@@ -104,7 +104,7 @@ async fn speak<H: Handler>(
     None
 }
 
-/// Waits for the next request; `false`: there will be none.
+/// Waits for the next request; `false` if there will be none.
 async fn rest(wire: &mut Wire, visitor: &Visitor) -> io::Result<bool> {
     loop {
         let word = tokio::select! {
@@ -118,7 +118,7 @@ async fn rest(wire: &mut Wire, visitor: &Visitor) -> io::Result<bool> {
     }
 }
 
-/// Says what is wrong with a request that is none, and goes.
+/// Answers a request that could not be parsed, and closes.
 async fn refuse(mut wire: Wire, refusal: Refusal, visitor: &Visitor) {
     visitor.enter(Phase::Sending);
     let text = refusal.text();
@@ -132,7 +132,7 @@ async fn refuse(mut wire: Wire, refusal: Refusal, visitor: &Visitor) {
     }
 }
 
-/// What comes first is a request's begin, or a handshake, which has to be over in the same time.
+/// Performs the TLS handshake, if there is one, within a request's time limit.
 async fn shake(arrival: Arrival, visitor: &Visitor) -> io::Result<Stream> {
     if matches!(arrival, Arrival::Shaking(_)) {
         visitor.enter(Phase::Asking);
@@ -142,14 +142,14 @@ async fn shake(arrival: Arrival, visitor: &Visitor) -> io::Result<Stream> {
     Ok(stream)
 }
 
-/// Throws away what still comes: to close a socket with bytes unread would reset the
-/// connection, and might take the answer with it.
+/// Discards what still arrives: closing a socket with unread data resets the connection, and the
+/// client may lose the answer.
 async fn leave(mut wire: Wire, visitor: &Visitor) {
     visitor.enter(Phase::Leaving);
     if wire.shutdown().await.is_err() {
         return;
     }
-    // Not in the task itself, of which there are thousands.
+    // On the heap: it would make every connection's task larger.
     let mut piece = vec![0; PIECE_BYTES];
     let all = async { while wire.read(&mut piece).await.is_ok_and(|count| count > 0) {} };
     tokio::select! {

@@ -1,7 +1,8 @@
-//! Who is connected: how many, since when, and who has to give way.
+//! All connections of a server: their limits, their deadlines, and which one is closed to make
+//! room.
 //!
-//! A deadline is a number of ticks of one clock for all: to note that something has
-//! happened is to write a number, and one look a second finds whoever is overdue.
+//! Deadlines are counted in ticks of one clock: recording an event is writing a number, and one
+//! pass a second finds the connections that are overdue.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -14,81 +15,80 @@ use tokio::time::{interval, timeout};
 
 use super::askers::Askers;
 
-/// More clients than this at once are not served; one that is quiet makes place for a
-/// new one.
+/// The most connections at once. An idle one is closed to make room for a new one.
 const LIMIT: usize = 4096;
-/// Descriptors that are kept for files.
+/// Descriptors kept free for files.
 const RESERVED_DESCRIPTORS: usize = 32;
 
 const TICK: Duration = Duration::from_secs(1);
-/// Ticks in which a request that was begun has to be whole, its answer taken, and what
-/// follows the last one sent.
+/// Ticks within which a request has to arrive, its answer to be received, and the client to close
+/// after the last one.
 const REQUEST_TICKS: u32 = 10;
 /// Ticks for which a connection without a request is kept.
 const IDLE_TICKS: u32 = 120;
-/// Who has begun nothing for so many ticks gives way even before the first request.
+/// After so many ticks, a connection without a first complete request may be closed to make room.
 const SHY_TICKS: u32 = 2;
-/// Ticks after which a connection without a request rests: it costs little until the next one.
+/// Ticks after which a connection without a request rests, that is, keeps only its socket.
 const REST_TICKS: u32 = 2;
-/// Where more are connected than this, each rests as soon as it has its answer.
+/// With more connections than this, each rests as soon as it has its answer.
 const MANY: usize = 256;
-/// So many that rest at one tick leave memory behind that is worth giving back to the system.
+/// When so many start to rest at one tick, it is worth returning memory to the system.
 const WORTH_TRIMMING: usize = 32;
-/// How long a new client waits before it is looked again who may give way.
+/// How long a new client waits before the next attempt to make room.
 const PLACE_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a connection is about.
+/// The state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// There was no request yet.
+    /// No request yet.
     New,
-    /// There is none after the last one.
+    /// Between requests.
     Idle,
     /// A request is being read.
     Asking,
-    /// It is whole, and its answer is awaited.
+    /// The request is complete and its answer is awaited.
     Answering,
     /// The answer is being sent.
     Sending,
-    /// The last answer is sent; what still comes is thrown away.
+    /// The last answer is sent; further data is discarded.
     Leaving,
 }
 
-/// What a connection is told.
+/// A notice to a connection's task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
-    /// Go, at once.
+    /// Close at once.
     Go,
-    /// The request is not whole in time.
+    /// The request did not arrive in time.
     TooSlow,
-    /// Go after the answer that is under way.
+    /// Close after the answer under way.
     Finish,
-    /// Keep nothing but the socket until something comes.
+    /// Keep only the socket until data arrives.
     Rest,
 }
 
-/// One connection, as everybody sees it.
+/// The shared state of one connection.
 pub struct Visit {
     connections: Rc<Connections>,
     number: u64,
     phase: Cell<Phase>,
     /// The tick at which the phase began.
     since: Cell<u32>,
-    /// The place in the order of all that has happened.
+    /// The order of its last activity among all connections.
     used: Cell<u64>,
-    /// An answer was given that is not all sent.
+    /// An answer is not completely sent yet.
     owes: Cell<bool>,
     word: Cell<Option<Word>>,
     told: Notify,
 }
 
 impl Visit {
-    /// What the connection is about now.
+    /// The connection's state.
     pub fn phase(&self) -> Phase {
         self.phase.get()
     }
 
-    /// Notes that the connection is about something else now.
+    /// Changes the connection's state.
     pub fn enter(&self, phase: Phase) {
         if phase == Phase::Sending {
             self.owes.set(true);
@@ -98,12 +98,12 @@ impl Visit {
         self.used.set(self.connections.next_turn());
     }
 
-    /// Whether an answer was given that is not all sent.
+    /// Whether an answer is not completely sent yet.
     pub fn owes(&self) -> bool {
         self.owes.get()
     }
 
-    /// Notes that all that was given to send is sent.
+    /// Records that everything has been sent.
     pub fn has_sent(&self) {
         self.owes.set(false);
         if self.phase() == Phase::Sending {
@@ -114,12 +114,12 @@ impl Visit {
         }
     }
 
-    /// Notes that a process puts a question.
+    /// Records that a process asks a question.
     pub fn note_asker(&self, process: i32) {
         self.connections.askers.note(process);
     }
 
-    /// Waits for a word; one that was said before counts.
+    /// Waits for a notice, also one given before.
     pub async fn told(&self) -> Word {
         loop {
             self.told.notified().await;
@@ -134,14 +134,14 @@ impl Visit {
         self.told.notify_one();
     }
 
-    /// Any other word is one more urgent.
+    /// Any other notice is more urgent.
     fn tell_to_rest(&self) {
         if self.word.get().is_none() {
             self.tell(Word::Rest);
         }
     }
 
-    /// Whether it is time to rest; said once.
+    /// Whether it is time to rest; true at one tick only.
     fn may_rest(&self, now: u32) -> bool {
         matches!(self.phase(), Phase::New | Phase::Idle) && now - self.since.get() == REST_TICKS
     }
@@ -157,7 +157,7 @@ impl Visit {
         is_overdue.then_some(word)
     }
 
-    /// Whether nothing is lost with it.
+    /// Whether it can be closed without losing anything.
     fn may_give_way(&self, now: u32) -> bool {
         match self.phase() {
             Phase::Idle | Phase::Leaving => true,
@@ -166,7 +166,7 @@ impl Visit {
         }
     }
 
-    /// Whether a question has come that nobody could know of a moment ago.
+    /// Whether a question has arrived just now, perhaps after the decision to close.
     pub fn has_just_asked(&self) -> bool {
         let is_fresh = self.since.get() == self.connections.now.get();
         self.phase() == Phase::Answering || (self.phase() == Phase::Sending && is_fresh)
@@ -177,7 +177,7 @@ impl Visit {
     }
 }
 
-/// A visit that ends with this value.
+/// A connection that is removed from the others on drop.
 pub struct Visitor(Rc<Visit>);
 
 impl std::ops::Deref for Visitor {
@@ -196,21 +196,20 @@ impl Drop for Visitor {
 
 /// All connections of a server.
 pub struct Connections {
-    /// Who has put a question, connected still or not.
+    /// The processes that have asked, still connected or not.
     pub askers: Askers,
     visits: RefCell<BTreeMap<u64, Rc<Visit>>>,
     limit: usize,
-    /// How many there have been.
+    /// How many there have been so far.
     number: Cell<u64>,
     turn: Cell<u64>,
-    /// The tick that it is.
+    /// The current tick.
     now: Cell<u32>,
     left: Notify,
 }
 
 impl Connections {
-    /// As many connections as the system has descriptors for, where so many are needed for
-    /// other things.
+    /// Limited by the system's descriptors, less `reserved` ones for other uses.
     pub fn new(reserved: usize) -> Rc<Self> {
         Rc::new(Self {
             askers: Askers::new(),
@@ -223,7 +222,7 @@ impl Connections {
         })
     }
 
-    /// Lets somebody in.
+    /// Adds a connection.
     pub fn enter(self: &Rc<Self>) -> Visitor {
         let number = self.number.get() + 1;
         self.number.set(number);
@@ -241,15 +240,15 @@ impl Connections {
         Visitor(visit)
     }
 
-    /// Waits until there is place for one more. Whoever is quiet gives way to those who
-    /// come; whoever has a question under way never does, and they wait instead.
+    /// Waits until there is room for one more. Idle connections are closed to make room, those with
+    /// a question under way never.
     pub async fn place(&self) {
         while self.visits.borrow().len() >= self.limit && !self.make_place() {
             let _ = timeout(PLACE_PAUSE, self.left.notified()).await;
         }
     }
 
-    /// Sends the one away that has been quiet for the longest. `false`: nobody is quiet.
+    /// Closes the connection that has been idle for the longest time; `false` if none is idle.
     pub fn make_place(&self) -> bool {
         let now = self.now.get();
         let quietest = self
@@ -266,17 +265,17 @@ impl Connections {
         quietest.is_some()
     }
 
-    /// For how many there is place.
+    /// The most connections at once.
     pub fn places(&self) -> usize {
         self.limit
     }
 
-    /// Whether nobody is there.
+    /// Whether there are no connections.
     pub fn is_empty(&self) -> bool {
         self.visits.borrow().is_empty()
     }
 
-    /// Returns when nobody is there.
+    /// Returns when there are no connections.
     async fn none(&self) {
         loop {
             let left = self.left.notified();
@@ -287,7 +286,7 @@ impl Connections {
         }
     }
 
-    /// Tells those who are overdue, for ever.
+    /// Notifies connections that are overdue, forever.
     pub async fn watch(&self) {
         let mut ticks = interval(TICK);
         let mut resting = 0;
@@ -310,8 +309,8 @@ impl Connections {
         }
     }
 
-    /// Sends everybody away, those with an answer under way after it, if that does not
-    /// take longer than this.
+    /// Closes all connections, those with an answer under way after it, but waits no longer than
+    /// `limit`.
     pub async fn finish(&self, limit: Duration) {
         for visit in self.visits.borrow().values() {
             visit.tell(if visit.is_answering() { Word::Finish } else { Word::Go });
@@ -329,8 +328,7 @@ impl Connections {
     }
 }
 
-/// Gives the system the pages back that hold nothing any more (`malloc_trim(3)`): the heap keeps
-/// those that are between others.
+/// Returns free pages in the middle of the heap to the system (`malloc_trim(3)`).
 fn give_memory_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: it touches free memory only, under the heap's own locks.
@@ -339,8 +337,7 @@ fn give_memory_back() {
     }
 }
 
-/// How many connections can be had beside the descriptors that are reserved, after the
-/// system was asked for as many as it gives.
+/// The limit of connections, after raising the system's limit of descriptors as far as it allows.
 fn limit(reserved: usize) -> usize {
     let wanted = LIMIT + reserved;
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {

@@ -1,12 +1,12 @@
-//! How many are at something at once.
+//! Counts how many of something are under way at once.
 
 use std::cell::Cell;
 
-/// One of a number that is given back.
+/// One of them. The count goes down again on drop.
 pub struct InFlight<'p>(&'p Cell<usize>);
 
 impl<'p> InFlight<'p> {
-    /// One more, for as long as this value is there.
+    /// Counts one more, for the lifetime of this value.
     pub fn take(taken: &'p Cell<usize>) -> Self {
         taken.set(taken.get() + 1);
         Self(taken)

@@ -1,4 +1,4 @@
-//! A policy without a server: it decides questions of this process.
+//! A policy without a server, for questions of this process (the keeper of a sealed run).
 
 use std::cell::OnceCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,8 +17,7 @@ use crate::home::Home;
 use crate::mode::Mode;
 use crate::spent_rules::SpentRules;
 
-/// A policy that decides questions of this process on whatever thread they come up, as long as
-/// no person is to be asked.
+/// A policy that decides questions on the caller's thread, unless a person has to be asked.
 pub struct InProcess {
     mode: Mode,
     itself: Arc<OwnProcess>,
@@ -30,11 +29,11 @@ pub struct InProcess {
     count: AtomicU64,
     audit_state: Mutex<AuditState>,
     unwritten: Condvar,
-    /// Who writes has to be woken.
+    /// The writing thread has to be woken.
     is_news: AtomicBool,
 }
 
-/// The audit, and whether anything in it waits to be written.
+/// The audit, and whether it has unwritten lines.
 struct AuditState {
     audit: Audit,
     is_behind: bool,
@@ -42,14 +41,14 @@ struct AuditState {
 
 impl InProcess {
     /// # Errors
-    /// The system has no random bytes to make ids of, or no thread that writes the audit.
+    /// The system has no random bytes for the IDs, or no thread to write the audit.
     pub fn new(
         mode: Mode,
         policies: PolicySet,
         mut audit: Audit,
         home: &Home,
     ) -> Result<Arc<Self>, Failure> {
-        // The keeper knows all its threads before it is asked anything.
+        // The keeper has to start all its threads before the filter names them.
         audit.begin();
         let spent = SpentRules::of(home);
         spent.keep(policies.memory());
@@ -72,9 +71,9 @@ impl InProcess {
         Ok(in_process)
     }
 
-    /// The verdict, as the server would give it; [`Self::wake`] is to be called after. `None`: that
-    /// is for the server, which may have to ask a person, and knows by what commands it would be
-    /// ended itself.
+    /// The verdict that the server would give; call [`Self::wake`] afterwards. `None` if the server
+    /// has to be asked: a person may have to decide, or the command may end the server, which only
+    /// the server itself can tell.
     pub fn decide(&self, question: &Question<'_>) -> Option<Verdict> {
         if OwnProcess::may_be_meant(&question.params.command) {
             return None;
@@ -98,7 +97,7 @@ impl InProcess {
         Some(verdict)
     }
 
-    /// Notes something that is no decision.
+    /// Writes an event that is not a decision.
     pub fn note(&self, event: &str, message: &str) {
         let mut lines = Batch::default();
         lines.event(event, message);
@@ -106,15 +105,15 @@ impl InProcess {
         self.wake();
     }
 
-    /// Whether a question's command may be joined by a pipe with another that is known.
+    /// Whether the question's command may be connected by a pipe to a known one.
     pub fn may_join(&self, question: &Question<'_>) -> bool {
         let pipes = question.pipes();
         pipes != [None, None]
             && self.pipes.lock().unwrap_or_else(PoisonError::into_inner).may_join(pipes)
     }
 
-    /// Has what was decided written soon. To wake a thread takes longer than much of an answer,
-    /// which is given before.
+    /// Wakes the writing thread if needed. Called after the answer is given, because waking a
+    /// thread costs as much as much of an answer.
     pub fn wake(&self) {
         if self.is_news.swap(false, Ordering::Relaxed) {
             self.unwritten.notify_one();
@@ -133,7 +132,7 @@ impl InProcess {
         }
     }
 
-    /// Has all that was decided written, and waits for it: the process ends.
+    /// Writes everything, before the process ends.
     pub fn finish(&self) {
         self.webhook.finish();
         let mut audit_state = self.audit_state();
@@ -141,14 +140,14 @@ impl InProcess {
         audit_state.audit.finish();
     }
 
-    /// Notes that a receiver could not be told, if it was so.
+    /// Writes an event if a webhook has failed.
     fn note_fault(&self, audit_state: &mut AuditState) {
         if let Some(fault) = self.webhook.take_fault() {
             audit_state.audit.lines().event(UNTOLD, &fault);
         }
     }
 
-    /// Writes what comes in one moment at once, for ever; gets ready before.
+    /// The writing thread: prepares policy and audit, then writes lines in batches, forever.
     fn write_on(&self) {
         self.policies.compile();
         audit::prepare();

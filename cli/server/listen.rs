@@ -31,7 +31,7 @@ enum Socket {
 }
 
 impl Listener {
-    /// Takes a socket that is bound already, to a path or to an abstract name.
+    /// Takes a socket that is bound to a path or an abstract name.
     ///
     /// # Errors
     /// As the system says.
@@ -42,14 +42,14 @@ impl Listener {
         Ok(Self { socket, tls: None })
     }
 
-    /// Takes a socket that is bound already, and speaks TLS there if it can.
+    /// Takes a bound socket, which speaks TLS if there is an acceptor.
     ///
     /// # Errors
     /// As the system says.
     pub fn tcp(listener: TcpListener, tls: Option<TlsAcceptor>) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         listen(&listener, longest_queue())?;
-        // Accepted sockets have it from here on Linux; elsewhere it does no harm.
+        // On Linux, accepted sockets inherit this.
         setsockopt(&listener, sockopt::TcpNoDelay, &true)?;
         let socket = Socket::Tcp(tokio::net::TcpListener::from_std(listener)?);
         Ok(Self { socket, tls })
@@ -74,8 +74,8 @@ impl Listener {
     }
 }
 
-/// A guarded tree may start thousands of programs at one moment. -1 is as long as the
-/// system's own limit lets it be (`listen(2)`; `net.core.somaxconn`, `kern.ipc.somaxconn`).
+/// The system's own limit (-1), because a guarded tree may start thousands of programs at once
+/// (`listen(2)`; `net.core.somaxconn`, `kern.ipc.somaxconn`).
 fn longest_queue() -> Backlog {
     Backlog::new(-1).unwrap_or(Backlog::MAXCONN)
 }
@@ -83,7 +83,7 @@ fn longest_queue() -> Backlog {
 /// Binds a TCP address.
 ///
 /// # Errors
-/// The address is taken, or not of this machine.
+/// The address is in use, or not on this machine.
 pub fn bind_tcp(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).map_err(|error| {
         Failure::new(match error.kind() {
@@ -99,8 +99,7 @@ pub fn bind_tcp(address: SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
-/// The file of a Unix socket, removed with this value unless somebody else has
-/// put another one there.
+/// The file of a Unix socket. Removed on drop, unless somebody has put another one there.
 pub struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
@@ -115,12 +114,10 @@ impl Drop for SocketFile {
     }
 }
 
-/// Binds a Unix socket that only its owner can use. A socket file that nobody
-/// listens at is replaced.
+/// Binds a Unix socket that only its owner can use. Replaces a socket file that nobody listens at.
 ///
 /// # Errors
-/// Somebody listens there, or something that is no socket is there, or the
-/// directory cannot be written to.
+/// Somebody listens there, the file is not a socket, or the directory is not writable.
 pub fn bind_unix(path: &Path) -> Result<(UnixListener, SocketFile), Failure> {
     make_way(path)?;
     let old = umask(Mode::from_bits_truncate(0o177));
@@ -158,9 +155,9 @@ fn make_way(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Whether a process has the socket at `path`. It is asked for by a socket of another kind: of
-/// one that is there the system says so, and leaves its queue alone, which may be full: then
-/// macOS refuses a connection, as it does where nobody is, and Linux waits.
+/// Whether a process listens at `path`. Connects with a datagram socket: if there is a listener the
+/// system reports the wrong type (`EPROTOTYPE`). A stream connection would not do: if the
+/// listener's queue is full, Linux waits and macOS refuses, as if nobody listened.
 fn has_owner(path: &Path) -> io::Result<bool> {
     match UnixDatagram::unbound()?.connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(false),
@@ -190,7 +187,7 @@ mod tests {
         listen(&listener, Backlog::new(0).expect("a queue of nobody")).expect("a shorter queue");
         for _ in 0..3 {
             let path = path.clone();
-            // It waits in the queue, or is refused.
+            // Waits in the queue, or is refused.
             thread::spawn(move || UnixStream::connect(path));
         }
         thread::sleep(Duration::from_millis(100));

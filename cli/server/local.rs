@@ -1,7 +1,7 @@
 //! The socket of a client on this machine.
 //!
-//! Whoever waits for room on a Unix socket is woken each time the other end has read: after each
-//! answer, for nothing. So room is waited for only where there was none.
+//! A task that polls a Unix socket for writing is woken whenever the other end reads, so after each
+//! answer, for nothing. Hence writability is polled only while the socket is full.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::Shutdown;
@@ -13,24 +13,24 @@ use std::task::{Context, Poll, ready};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
-/// Has the runtime look at a socket for these events.
+/// Registers a socket with the runtime for these events.
 ///
 /// # Errors
 /// As the system says.
 pub fn watch<S: AsRawFd + Into<OwnedFd>>(socket: S, events: Interest) -> io::Result<AsyncFd<S>> {
-    // SAFETY: what can be turned into a descriptor has the same one, open, until it is dropped.
+    // SAFETY: a socket owns its descriptor, which stays the same and open until it is dropped.
     Ok(unsafe { AsyncFd::register_with_interest(socket, events) }?)
 }
 
 /// A connected Unix socket.
 pub struct Local {
     socket: AsyncFd<UnixStream>,
-    /// The same once more while it takes nothing.
+    /// A duplicate that is polled for writing, while the socket is full.
     full: Option<AsyncFd<UnixStream>>,
 }
 
 impl Local {
-    /// Takes a socket that was accepted.
+    /// Takes an accepted socket.
     ///
     /// # Errors
     /// As the system says.
@@ -44,7 +44,7 @@ impl Local {
         self.socket.get_ref()
     }
 
-    /// Waits until there may be room.
+    /// Waits until the socket may take more.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let full = if let Some(full) = &mut self.full {
             full
@@ -74,7 +74,8 @@ impl AsyncRead for Local {
             let free = room.initialize_unfilled();
             match ready.get_inner().read(free) {
                 Ok(count) => {
-                    // There was no more than that (epoll(7), "Questions and answers").
+                    // A short read means that the socket is empty (epoll(7), "Questions and
+                    // answers").
                     if 0 < count && count < free.len() {
                         ready.clear_ready();
                     }
@@ -131,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_has_no_room_waits_for_it_and_what_comes_meanwhile_is_read() {
-        // More than the kernel takes at once.
+        // More than the kernel buffers.
         const BYTES: usize = 4 * 1024 * 1024;
         let (mut client, server) = UnixStream::pair().unwrap();
         let client = thread::spawn(move || {

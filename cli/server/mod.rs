@@ -1,13 +1,11 @@
-//! The HTTP server, whoever it is that answers: one thread, and as many clients as come.
+//! The HTTP server: one thread for all clients, with a [`Handler`] that answers.
 //!
-//! A handler answers now or later. Later may be a millisecond, where a long command is
-//! judged on another thread, a round trip to another server, or a person's minute: nobody
-//! else waits for it.
+//! A handler answers now or later: after a long command was judged on another thread, after a round
+//! trip to another server, or after a person has decided. No other client waits meanwhile.
 //!
-//! A question goes this way: [`listen`] gives a socket, [`accept`] lets a client in by it,
-//! [`connections`] gives it a place among the others and the deadlines, [`connection`] speaks HTTP
-//! with it, [`admission`] sees whether it may be asked and reads it whole, and the [`Handler`]
-//! answers.
+//! A question's way: [`listen`] has the sockets, [`accept`] accepts a client, [`connections`] holds
+//! its place and its deadlines, [`connection`] speaks HTTP, [`admission`] checks and reads the
+//! request, and the [`Handler`] answers.
 
 mod accept;
 mod admission;

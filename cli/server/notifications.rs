@@ -1,5 +1,5 @@
-//! Tells the person that a question waits: on the desktop, where it has a way to, and on the
-//! terminal that the run was started in, where a line does no harm there.
+//! Tells a person that a question waits: on the desktop, if it can show notifications, and on the
+//! terminal of the run, if a line there does no harm.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -11,34 +11,34 @@ use super::approval::Waiting;
 use super::run_terminal::Terminal;
 use crate::terminal::{cut, harmless, width};
 
-/// Who asks more often is told of at the next one on the desktop, and after the first few on
-/// a terminal.
+/// How long one desktop notification, or one series of lines on a terminal, stands for later
+/// questions.
 const PAUSE: Duration = Duration::from_secs(3);
-/// So many lines are written on a terminal within that time.
+/// How many lines a terminal gets within that time.
 const LINES: usize = 4;
-/// So much of a command is shown on the desktop.
+/// How much of a command the desktop shows, in columns.
 const COLUMNS: usize = 120;
-/// So much of it a line on a terminal shows, however narrow that is.
+/// How much of a command a terminal shows at least, in columns.
 const LEAST_COLUMNS: usize = 16;
-/// So many notes wait to be shown; more are not.
+/// How many notifications wait to be shown; more are dropped.
 const QUEUE: usize = 64;
 
-/// What is to be told.
+/// A notification to be shown.
 struct Notification {
     waiting: Waiting,
     /// How many questions wait.
     count: usize,
 }
 
-/// Where a person is told. Nobody waits for that: a desktop or a terminal that hangs holds up
-/// nothing but a thread, which is there once something is to be told.
+/// Shows notifications on a thread of its own, started by the first one: a desktop or terminal that
+/// hangs blocks nothing else.
 #[derive(Default)]
 pub struct Notifications {
     thread: std::cell::OnceCell<Option<SyncSender<Notification>>>,
 }
 
 impl Notifications {
-    /// Tells of a question, which is one of so many.
+    /// Tells of a question, one of `count` that wait.
     pub fn tell(&self, waiting: Waiting, count: usize) {
         let thread = self.thread.get_or_init(|| {
             let (sender, notifications) = sync_channel::<Notification>(QUEUE);
@@ -47,7 +47,7 @@ impl Notifications {
             let tell = move || {
                 for Notification { waiting, count } in notifications {
                     terminals.tell(&waiting);
-                    // What is not to be answered here needs no click.
+                    // The desktop shows only questions that can be answered here.
                     if !waiting.id.is_empty() {
                         desktop.tell(&waiting, count);
                     }
@@ -61,7 +61,7 @@ impl Notifications {
     }
 }
 
-/// The program that shows notes, if there is one.
+/// The program that shows desktop notifications, if there is one.
 struct Desktop {
     program: Option<PathBuf>,
     told: Option<Instant>,
@@ -93,17 +93,17 @@ impl Desktop {
             let script = "on run argv\ndisplay notification (item 2 of argv) with title (item 1 of argv)\nend run";
             show.args(["-e", script, &title, &text]);
         } else {
-            // The text is taken for markup (Desktop Notifications Specification, "Markup").
+            // The text is markup (Desktop Notifications Specification, "Markup").
             let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
             show.args(["--app-name=rampart", "--urgency=critical", "--", &title, &text]);
         }
         show.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        // One that hangs is not to keep the next line from a terminal.
+        // On its own thread, so that a hanging desktop does not delay the terminals.
         let _ = thread::Builder::new().name("desktop".into()).spawn(move || show.status());
     }
 }
 
-/// The terminals that were told something, each with when and how often.
+/// Terminals written to: device, time of the first line, count.
 #[derive(Default)]
 struct Terminals(Vec<(u64, Instant, usize)>);
 
@@ -128,8 +128,8 @@ impl Terminals {
     }
 }
 
-/// What a terminal of so many columns is told. What is not to be read there whole is not to be
-/// approved by what is read there.
+/// The line for a terminal of `columns`. If the command does not fit, it does not offer `approve`:
+/// nobody should approve what they cannot read.
 fn line(waiting: &Waiting, is_taken: bool, columns: usize) -> String {
     let command = harmless(&waiting.command);
     let begin = "rampart: waiting for a person: ";

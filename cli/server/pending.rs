@@ -1,6 +1,6 @@
-//! Questions that wait for a person, and what persons have said.
+//! Questions that wait for a person, and what people have answered.
 //!
-//! What of that crosses the wire is in [`super::approval`].
+//! The types on the wire are in [`super::approval`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -14,49 +14,51 @@ use super::notifications::Notifications;
 use super::own_process::same_command;
 use crate::processes;
 
-/// So many questions wait at once; more are not asked.
+/// How many questions wait at once; more are not asked.
 const MOST: usize = 1024;
-/// A longer command nobody reads.
+/// Nobody reads a longer command, so it is not asked about.
 const LONGEST_COMMAND: usize = 16 * 1024;
-/// How often it is looked whether who asked is still there.
+/// How often to check whether the asking process is still there.
 const LOOK: Duration = Duration::from_millis(500);
-/// For how long what was approved once also holds for what it starts by the same words.
+/// How long a once-only approval covers the commands in the approved line when its shell starts
+/// them.
 const ONCE: Duration = Duration::from_secs(60);
-/// So many answers are remembered, for who answers late.
+/// How many answered questions are remembered, to tell people who answer late.
 const REMEMBERED: usize = 1024;
-/// So deep a process may stand below the one that was approved.
+/// How many generations below the approved process a process may be.
 const DEEPEST: usize = 64;
 
-/// What a question that waits needs of who asked it.
+/// What a waiting question needs from the client that asked.
 pub trait Hold: Clone + 'static {
-    /// Tells it that its answer takes time; `false`: it cannot be told, and does not wait then.
+    /// Tells the client that its answer takes time; `false` if that cannot be told, and the
+    /// question cannot wait.
     async fn say_held(&self) -> bool;
 
-    /// Whether it still waits.
+    /// Whether the client still waits.
     fn is_there(&self) -> bool;
 }
 
-/// How it ended.
+/// How the wait ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Said(Reply),
-    /// Nobody said anything for so long.
+    /// Nobody answered within this time.
     Late(Duration),
-    /// Who asked is gone.
+    /// The asking process is gone.
     Gone,
     /// The server ends.
     Ended,
-    /// It cannot wait here.
+    /// It could not wait.
     Unasked,
 }
 
-/// Why a reply has come to nothing.
+/// Why a reply had no effect.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refused {
     Unknown,
-    /// It was none.
+    /// The reply was malformed.
     NoReply,
-    /// It was answered, or ended, before.
+    /// The question was answered, or ended, before; with how.
     Over(String),
 }
 
@@ -68,17 +70,17 @@ struct Entry {
     tell: oneshot::Sender<Outcome>,
 }
 
-/// What was approved, and what for.
+/// An approval that covers later commands.
 struct Grant {
     session: String,
     command: String,
-    /// Where it holds once: for whom, until when, and what it was used for.
+    /// For a once-only approval: the process, until when, and the commands it was used for.
     once: Option<(Option<i32>, Instant, RefCell<Vec<String>>)>,
 }
 
-/// All questions of a server that wait.
+/// All waiting questions of a server.
 pub struct Pending {
-    /// What all ids of this server begin with.
+    /// What all IDs of this server begin with.
     prefix: String,
     count: Cell<u64>,
     entries: RefCell<BTreeMap<u64, Entry>>,
@@ -89,7 +91,7 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// `run` differs from server to server.
+    /// `run` is unique to each server.
     pub fn new(run: &str) -> Self {
         Self {
             prefix: run.chars().take(4).collect(),
@@ -102,8 +104,8 @@ impl Pending {
         }
     }
 
-    /// Waits for a person's word, for so long and as long as who asked is there, where the server
-    /// has so many places. `announce` is called with the question as it is listed.
+    /// Waits for a person's answer, at most `limit` and while the asking process is there. At most
+    /// half of the server's `places` wait. `announce` is called with the question as it is listed.
     pub async fn wait(
         &self,
         mut waiting: Waiting,
@@ -113,7 +115,7 @@ impl Pending {
         announce: impl FnOnce(&Waiting),
     ) -> Outcome {
         let is_long = waiting.command.len() > LONGEST_COMMAND;
-        // Each holds a connection, and whoever has no place is not answered at all.
+        // Each one holds a connection, and clients without one get no answer at all.
         let most = MOST.min(places / 2);
         if is_long || self.ended.get() || self.entries.borrow().len() >= most {
             return Outcome::Unasked;
@@ -130,7 +132,7 @@ impl Pending {
             is_there: Box::new(move || there.is_there()),
             tell,
         };
-        // It is listed as soon as who asked knows, and not before: an answer must find it waiting.
+        // Listed before the client is told: an answer that comes at once has to find it.
         let place = Registration { pending: self, number };
         self.entries.borrow_mut().insert(number, entry);
         if !hold.say_held().await {
@@ -157,10 +159,10 @@ impl Pending {
         }
     }
 
-    /// The number of the question with this id.
+    /// The number of the question with this ID.
     ///
     /// # Errors
-    /// It does not wait.
+    /// It does not wait (any more).
     pub fn find(&self, id: &str) -> Result<u64, Refused> {
         let found =
             self.entries.borrow().iter().find(|(_, each)| each.waiting.id == id).map(|it| *it.0);
@@ -171,10 +173,10 @@ impl Pending {
         })
     }
 
-    /// Has a question answered. The first word counts.
+    /// Answers a question. Only the first answer counts.
     ///
     /// # Errors
-    /// [`Refused`]: nothing has come of it.
+    /// [`Refused`]: it had no effect.
     pub fn resolve(&self, number: u64, reply: Reply) -> Result<(), Refused> {
         let Some(entry) = self.entries.borrow_mut().remove(&number) else {
             return Err(Refused::Unknown);
@@ -205,7 +207,7 @@ impl Pending {
         Ok(())
     }
 
-    /// Whether a person has approved this before.
+    /// Whether an earlier approval covers this command.
     pub fn remembers(&self, session: &str, command: &str, pid: Option<i32>) -> bool {
         let now = Instant::now();
         let mut grants = self.grants.borrow_mut();
@@ -226,12 +228,12 @@ impl Pending {
         })
     }
 
-    /// All that wait, those that have waited longest first.
+    /// All waiting questions, the oldest first.
     pub fn list(&self) -> Vec<Waiting> {
         self.entries.borrow().values().map(Entry::now).collect()
     }
 
-    /// Nobody is asked any more, and nobody waits.
+    /// Ends all waits, and takes no more questions.
     pub fn end(&self) {
         self.ended.set(true);
         for (_, entry) in std::mem::take(&mut *self.entries.borrow_mut()) {
@@ -247,7 +249,7 @@ impl Pending {
         over.push_back((id.to_owned(), how.to_owned()));
     }
 
-    /// Tells the person here of a question that somebody else is to answer.
+    /// Notifies the person here of a question that is answered elsewhere.
     pub fn tell_of_another(&self, waiting: Waiting) {
         self.notifications.tell(waiting, 1);
     }
@@ -263,7 +265,7 @@ impl Pending {
 }
 
 impl Entry {
-    /// The question as it waits now.
+    /// The question with its current times.
     fn now(&self) -> Waiting {
         let waited = self.since.elapsed();
         let left = self.limit.saturating_sub(waited);
@@ -272,7 +274,7 @@ impl Entry {
     }
 }
 
-/// The place of a question among those that wait, left with this value.
+/// A question's place among the waiting ones. Removed on drop.
 struct Registration<'p> {
     pending: &'p Pending,
     number: u64,
@@ -292,7 +294,7 @@ impl Drop for Registration<'_> {
     }
 }
 
-/// Whether a process is this one or stands below it.
+/// Whether a process is `above` or a descendant of it.
 fn is_below(process: Option<i32>, above: Option<i32>) -> bool {
     let (Some(process), Some(above)) = (process, above) else { return false };
     let line = std::iter::successors(Some(process), |process| processes::parent(*process));
@@ -389,7 +391,7 @@ mod tests {
             yield_now().await;
             let id = pending.list()[0].id.clone();
             there.set(false);
-            // Before the next look, and after.
+            // Before the next check, and after.
             let gone = Err(Refused::Over("who asked is gone".to_owned()));
             assert_eq!(answered(&pending, &id, reply(true, Scope::Session)), gone);
             assert_eq!(waits.await.unwrap(), Outcome::Gone);
@@ -404,7 +406,7 @@ mod tests {
                 pending.wait(waiting("x"), short, 64, &asker, |_| {}).await,
                 Outcome::Late(short)
             );
-            // Not where there is no place for anybody else.
+            // Not if that would take the last place.
             assert_eq!(
                 pending.wait(waiting("x"), short, 1, &asker, |_| {}).await,
                 Outcome::Unasked

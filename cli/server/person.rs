@@ -1,12 +1,13 @@
-//! Who may decide in a person's place: a process of this user's that no guard is in, by what the
-//! system says of it. What it shows counts for nothing: a guarded process has the token, too.
+//! Whether the process at the other end acts for a person: it has to be an unguarded process of
+//! this user, by what the system says about it. The token proves nothing here, because guarded
+//! processes have it too.
 
 use nix::unistd::{Pid, geteuid};
 
 use super::stream::Peer;
 use crate::processes;
 
-/// So many processes may stand above one that decides.
+/// How many ancestors are checked.
 const DEEPEST: usize = 128;
 
 const BY_SOCKET: &str =
@@ -16,8 +17,8 @@ const UNKNOWN: &str = "the system does not tell enough of the process that wants
 const GUARDED: &str =
     "this is for the person to decide who started the agent, and not for a guarded process";
 
-/// Why this process may not decide, if it may not. `has_asked` tells of those who have asked the
-/// server something.
+/// Why this process may not decide; `None` if it may. `has_asked` tells whether a process has asked
+/// this server anything.
 pub fn objection(peer: Peer, has_asked: impl Fn(i32) -> bool) -> Option<&'static str> {
     let Some(user) = peer.user else { return Some(BY_SOCKET) };
     if user != geteuid().as_raw() && user != 0 {
@@ -31,7 +32,7 @@ pub fn objection(peer: Peer, has_asked: impl Fn(i32) -> bool) -> Option<&'static
     if user != 0 && processes::environment(process).is_none() {
         return Some(UNKNOWN);
     }
-    // A keeper is above all that it guards.
+    // A keeper is an ancestor of all that it guards.
     let own = Pid::this().as_raw();
     let is_guarded = |each: i32| each == own || has_asked(each) || processes::has_library(each);
     let line = std::iter::successors(Some(process), |each| processes::parent(*each));
@@ -54,7 +55,7 @@ mod tests {
         let now = processes::now();
         let peer = Peer { pid, user, since: now };
         let own = std::process::id();
-        // This process is the server, and above its child.
+        // This process is the server, and the child's parent.
         assert_eq!(objection(peer, |_| false), Some(GUARDED));
         let outer = i32::try_from(std::os::unix::process::parent_id()).ok();
         let person = Peer { pid: outer, ..peer };

@@ -1,5 +1,5 @@
-//! Commands that are joined by a pipe, though nobody wrote them as one line: a script starts
-//! them one by one, or an agent does. The kernel knows which pipe each end holds.
+//! Finds commands that are connected by a pipe although no command line shows it: a script or an
+//! agent starts them one by one. The kernel tells which pipe each one holds.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -11,14 +11,14 @@ use rampart_policy::Form;
 use super::question::Question;
 use crate::processes::{self, started};
 
-/// So many ends are remembered.
+/// How many ends are remembered.
 const ENDS: usize = 512;
-/// So many bytes of a command are.
+/// How much of a command is remembered, in bytes.
 const COMMAND_BYTES: usize = 4 * 1024;
-/// For so long an end counts whose process is gone, or is not known: what it wrote may
-/// still be read.
+/// How long an end counts after its process is gone or if it is unknown: what it wrote may still be
+/// read.
 const SHORT: Duration = Duration::from_secs(5);
-/// So many commands are joined at most.
+/// How many commands are joined at most.
 const STAGES: usize = 8;
 
 /// Which end of a pipe.
@@ -39,17 +39,17 @@ impl Side {
     }
 }
 
-/// A process that was let become a command.
+/// A process that was allowed a command.
 #[derive(Debug, Clone, Copy)]
 struct Process {
     pid: i32,
-    /// When it was, as [`started`] counts. To ask the kernel for its start costs a question more
-    /// than all else that is noted, and is left to where another end is found.
+    /// When it was seen, in the units of [`started`]. Its real start would cost more than
+    /// everything else here, and is looked up only once another end is found.
     since: u64,
 }
 
 impl Process {
-    /// Whether it is still there: what was started later has only its number.
+    /// Whether it still lives: a process that was started later only reuses its ID.
     fn is_there(self) -> bool {
         started(Pid::from_raw(self.pid)).is_some_and(|start| start <= self.since)
     }
@@ -68,7 +68,7 @@ struct End {
 }
 
 impl End {
-    /// Whether it is a process's that is still the same.
+    /// Whether it is this process's, and that is still the same one.
     fn is_of_process(&self, process: Option<Process>) -> bool {
         self.process
             .is_some_and(|own| process.is_some_and(|it| it.pid == own.pid) && own.is_there())
@@ -82,15 +82,15 @@ impl End {
     }
 }
 
-/// What commands hold which pipes.
+/// Which commands hold which pipes.
 #[derive(Debug, Default)]
 pub struct Pipes {
     ends: VecDeque<End>,
 }
 
 impl Pipes {
-    /// Notes the command of a question, which `pid` asks; gives the lines that it makes with
-    /// the commands at the other ends of its pipes.
+    /// Records the command of a question from `pid`. Returns the pipelines that it forms with the
+    /// commands at the other ends of its pipes.
     pub fn join(&mut self, question: &Question<'_>, pid: Option<i32>) -> Vec<String> {
         let [stdin, stdout] = question.pipes();
         if stdin.is_none() && stdout.is_none() {
@@ -108,7 +108,7 @@ impl Pipes {
         self.join_end(end, now, &holds)
     }
 
-    /// Whether another end is known of one of these pipes, at its standard input and output.
+    /// Whether another end of one of these pipes (standard input and output) is known.
     pub fn may_join(&self, [stdin, stdout]: [Option<u64>; 2]) -> bool {
         let joins = |end: &End| {
             stdin.is_some() && end.stdout == stdin || stdout.is_some() && end.stdin == stdout
@@ -116,7 +116,7 @@ impl Pipes {
         self.ends.iter().any(joins)
     }
 
-    /// Forgets a command that is refused.
+    /// Forgets a command that was refused.
     pub fn forget(&mut self, question: &Question<'_>) {
         let [stdin, stdout] = question.pipes();
         if stdin.is_some() || stdout.is_some() {
@@ -135,7 +135,7 @@ impl Pipes {
         now: Instant,
         holds: &dyn Fn(&End, Side) -> Option<bool>,
     ) -> Vec<String> {
-        // What a process was before, it is no longer.
+        // A process's new command replaces its previous one.
         self.ends.retain(|it| !it.is_of_process(end.process));
         let mut lines = Vec::new();
         if self.may_join([end.stdin, end.stdout]) {
@@ -158,8 +158,8 @@ impl Pipes {
         lines
     }
 
-    /// What is connected to an end on one side, the nearest first; one empty chain where
-    /// nothing is.
+    /// The chains of commands connected to one side of an end, the nearest first; a single empty
+    /// chain if there are none.
     fn chains(
         &self,
         end: &End,
@@ -196,21 +196,21 @@ impl Pipes {
                 && it.session == end.session
                 && !std::ptr::eq(*it, end)
         };
-        // A number is used again only for a pipe that nobody holds any more.
+        // The kernel reuses a pipe's number only after nobody holds it any more.
         self.ends.iter().rev().filter(joins).filter(move |it| {
             holds(it, other).unwrap_or(now.saturating_duration_since(it.since) < SHORT)
         })
     }
 }
 
-/// Whether the process of an end still holds its pipe; `None` where it is gone or not known.
+/// Whether the process of an end still holds its pipe; `None` if it is gone or unknown.
 fn holds(end: &End, side: Side) -> Option<bool> {
     let process = end.process.filter(|process| process.is_there())?;
     let number = match side {
         Side::Reads => 0,
         Side::Writes => 1,
     };
-    // Where the descriptors of others are hidden, it is as if it were not known.
+    // If other processes' descriptors are hidden, treat it as unknown.
     let link = fs::read_link(format!("/proc/{}/fd/{number}", process.pid)).ok()?;
     let pipe = format!("pipe:[{}]", end.pipe(side)?);
     Some(link.as_os_str().as_encoded_bytes() == pipe.as_bytes())
@@ -226,7 +226,7 @@ fn stage(question: &Question<'_>) -> String {
     let command = &call.command[..end];
     match (call.form, call.argv0) {
         (Form::Arguments, None) => command.to_owned(),
-        // A multi-call program is what it is called.
+        // A multi-call program (busybox) is what `argv[0]` says.
         (Form::Arguments, Some(name)) => {
             let rest = command.split_once(' ').map_or("", |(_, rest)| rest);
             format!("{} {rest}", name.rsplit('/').next().unwrap_or(name))
@@ -280,7 +280,7 @@ mod tests {
         pipes.join_end(this(end(0, 5, "curl x", 1, now)), now, &|_, _| Some(true));
         let lines = pipes.join_end(this(end(5, 0, "sh", 1, now)), now, &|_, _| Some(true));
         assert_eq!((lines.len(), pipes.ends.len()), (0, 1));
-        // Of one that had the number before, and is gone, the pipe may still be read.
+        // If the previous process with this ID is gone, its pipe may still be read.
         let gone = Process { pid, since: 0 };
         let other = End { process: Some(gone), ..end(0, 7, "curl y", 1, now) };
         pipes.join_end(other, now, &|_, _| Some(true));

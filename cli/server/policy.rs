@@ -1,7 +1,7 @@
-//! The handler that knows the policy: judges, writes the audit, answers.
+//! The handler that has the policy: evaluates, writes the audit, answers.
 //!
-//! [`Policy::decide`] is the whole of it, for HTTP and for whoever else has a question in
-//! this process. A long command is judged on another thread, one at a time.
+//! [`Policy::decide`] does all of that, for HTTP and for other questions in this process. Long
+//! commands are evaluated on another thread, one at a time.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,15 +38,15 @@ use crate::spent_rules::SpentRules;
 use crate::terminal::cut;
 use crate::token::Token;
 
-/// A longer question is a long one. Its answer takes longer than to hand it over and back.
+/// Longer questions go to another thread: evaluating them takes longer than the handover.
 const LONG_BYTES: usize = 4 * 1024;
-/// So many long questions of clients are judged or wait for it; more are refused.
+/// How many long questions are evaluated or wait for that; more are refused.
 const LONG_AT_ONCE: usize = 17;
-/// So many characters of a joined line are shown.
+/// How many characters of a joined line are shown.
 const SHOWN: usize = 120;
-/// What the audit calls it that a receiver could not be told.
+/// The audit's event for a webhook that failed.
 pub const UNTOLD: &str = "webhook-failed";
-/// How often files are looked at while nobody asks anything.
+/// How often files are checked while nobody asks.
 const TICK: Duration = Duration::from_secs(1);
 
 const NOT_A_QUESTION: &str = "the body is not a JSON object with a string at params.command";
@@ -60,15 +60,15 @@ pub struct Policy {
     pipes: Arc<Mutex<Pipes>>,
     rules: RefCell<Reload>,
     audit: RefCell<Audit>,
-    /// There are lines that wait to be written.
+    /// There are unwritten lines.
     unwritten: Notify,
-    /// Differs from run to run.
+    /// Unique to this run.
     run: String,
     /// How many questions there have been.
     count: Cell<u64>,
-    /// Whose turn it is with long questions.
+    /// Lets one long question at a time be evaluated.
     turn: Semaphore,
-    /// How many long questions clients wait for.
+    /// How many long questions are under way.
     long: Cell<usize>,
     /// Where a question waits for a person.
     approval_queue: ApprovalQueue,
@@ -76,10 +76,10 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// A policy whose decisions are known by ids of their own.
+    /// A handler whose decisions have unique IDs.
     ///
     /// # Errors
-    /// The system has no random bytes to make them of.
+    /// The system has no random bytes for them.
     pub fn new(mode: Mode, rules: Reload, audit: Audit) -> Result<Rc<Self>, Failure> {
         let run = run_id()?;
         Ok(Rc::new(Self {
@@ -98,18 +98,18 @@ impl Policy {
         }))
     }
 
-    /// Gets ready, so that the first question does not wait for it.
+    /// Compiles the policy, so that the first question does not wait for it.
     pub fn prepare(&self) {
         self.rules.borrow().policies().compile();
         audit::prepare();
     }
 
-    /// Has a server ask it until this is done.
+    /// Serves this policy until `shutdown` resolves.
     pub async fn serve(self: &Rc<Self>, server: Server, shutdown: impl Future<Output = ()>) {
         self.approval_queue.open(server.connections());
         let shutdown = async {
             shutdown.await;
-            // Who waits for a person is to have an answer before the server is gone.
+            // Clients that wait for a person get an answer before the server ends.
             self.approval_queue.close();
         };
         tokio::select! {
@@ -122,12 +122,11 @@ impl Policy {
         audit.finish();
     }
 
-    /// Decides one question of this process. The verdict is in the audit by then, or will be
-    /// a moment later; with `--audit-sync` it is on the disk.
+    /// Decides one question. The verdict is written to the audit a moment later; with
+    /// `--audit-sync` it is on the disk before this returns.
     ///
-    /// `pid` is the process that asks, where that is known. A fault of the policy engine is a
-    /// verdict that denies. Where a person is to decide, `hold` waits for as long as the question
-    /// says.
+    /// `pid` is the process that asks, if known. A panic of the policy engine denies. If a person
+    /// has to decide, `hold` waits for as long as the question says.
     pub async fn decide(
         self: &Rc<Self>,
         question: Question<'_>,
@@ -146,7 +145,7 @@ impl Policy {
         self.close(judged, hold).await
     }
 
-    /// The verdict, for which a person may be waited for.
+    /// The final verdict, after waiting for a person if needed.
     async fn close(&self, judged: Judged, hold: &impl Hold) -> Verdict {
         let Open { case, question, mut decision, took } = match judged {
             Judged::Closed(verdict) => return verdict,
@@ -167,8 +166,8 @@ impl Policy {
         verdict
     }
 
-    /// Writes the audit and looks after the files, for ever. What comes in one moment is
-    /// written at once: to wake the thread that writes costs more than an answer.
+    /// Writes the audit and checks the files, forever. Lines are written in batches: waking the
+    /// writing thread costs more than an answer.
     async fn attend(&self) {
         let mut ticks = interval(TICK);
         loop {
@@ -187,7 +186,7 @@ impl Policy {
         }
     }
 
-    /// Notes that a receiver could not be told, if it was so.
+    /// Writes an event if a webhook has failed.
     fn note_fault(&self, audit: &mut Audit) {
         if let Some(fault) = self.webhook.take_fault() {
             audit.event(UNTOLD, &fault);
@@ -195,7 +194,7 @@ impl Policy {
         }
     }
 
-    /// Has what was noted on the disk now, where that was asked for, or soon.
+    /// Sees to it that new lines are written: now with `--audit-sync`, otherwise soon.
     fn note(&self, audit: &mut Audit) {
         audit.settle();
         if audit.has_enough() {
@@ -230,8 +229,8 @@ impl Policy {
         judged
     }
 
-    /// Has this done on another thread, and what it notes is in the audit, even if nobody
-    /// waits for it any more. `None`: it failed.
+    /// Runs `judge` on another thread. Its lines get into the audit even if the client has gone
+    /// meanwhile. `None` if it panicked.
     async fn judge_aside<T: Send + 'static>(
         self: &Rc<Self>,
         judge: impl FnOnce(&mut Batch) -> T + Send + 'static,
@@ -309,19 +308,19 @@ impl Handler for Rc<Policy> {
     }
 }
 
-/// What the ids of a run's decisions begin with.
+/// What the IDs of a run's decisions begin with.
 pub fn run_id() -> Result<String, Failure> {
     Ok(Token::random()?.reveal().chars().take(16).collect())
 }
 
-/// What was made of a question.
+/// The result of evaluating a question.
 pub enum Judged {
     Closed(Verdict),
-    /// The policy leaves it to a person.
+    /// A person has to decide.
     Open(Box<Open>),
 }
 
-/// A question that is not decided yet.
+/// A question that waits for a person's decision.
 pub struct Open {
     case: Case,
     question: Question<'static>,
@@ -339,15 +338,15 @@ pub struct Case {
     pub webhook: Arc<Webhook>,
     pub mode: Mode,
     pub pid: Option<i32>,
-    /// The line that the command makes with others by its pipes, if that is what is refused.
+    /// The pipeline of the command and those it is piped to, if that is what is refused.
     pub joined: OnceCell<String>,
-    /// The same in the answer and in the audit.
+    /// The decision's ID, in the answer and in the audit.
     pub id: String,
 }
 
 impl Case {
-    /// The verdict, of which the audit has a line then; or that there is none yet. A question on
-    /// which anything fails is refused: a client that gets no answer may let the command run.
+    /// The verdict, with its line in the audit, or that a person has to decide. A panic refuses: a
+    /// client that gets no answer may let the command run.
     pub fn judge(self, question: &Question<'_>, audit: &mut Batch) -> Judged {
         let (mode, id) = (self.mode, self.id.clone());
         if let Some((event, message)) = question.finding() {
@@ -366,8 +365,8 @@ impl Case {
         unless_it_fails(judged, || Judged::Closed(Verdict::refused(mode, id)))
     }
 
-    /// The policy's decision, on the command by itself and joined with what is at the other ends
-    /// of its pipes. Only where a rule refuses what they make does that count.
+    /// The policy's decision on the command alone, and on the pipelines that it forms with others.
+    /// A pipeline counts only if a rule refuses it.
     fn decision(&self, question: &Question<'_>) -> Decision {
         let call = question.call();
         let alone = self.decide(&call);
@@ -376,7 +375,7 @@ impl Case {
         }
         let pipes = || self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = pipes().join(question, question.pid.or(self.pid));
-        // To look costs no rule anything that holds once, or counts.
+        // A separate memory: this must not spend rules that hold once, or count for rates.
         let policies = self.policies.clone().remembering(Arc::default());
         for line in lines {
             let (form, argv0, coverage) = (Form::Line, None, None);
@@ -387,7 +386,7 @@ impl Case {
                 let shown = cut(&line, SHOWN);
                 let message = format!("{} It is piped: `{shown}`", decision.message);
                 let _ = self.joined.set(line);
-                // Whoever is asked about one end would not know of the other.
+                // Deny rather than ask: a person would see only this end of the pipe.
                 return Decision { action: Action::Deny, message, ..decision };
             }
         }
@@ -410,14 +409,14 @@ impl Case {
         (decision, start.elapsed())
     }
 
-    /// The decision of the policies; what holds once and has is kept before anybody hears of it.
+    /// The policies' decision. A rule that is spent by it is recorded before anybody is told.
     fn decide(&self, call: &Call<'_>) -> Decision {
         let policies = match &self.projects {
             Some(projects) => &projects.restrict(self.policies.clone(), call.cwd),
             None => &self.policies,
         };
         let memory = policies.memory();
-        // It may have held in another run.
+        // Another run may have spent it.
         if policies.holds_once() {
             self.spent.keep(memory);
         }
@@ -429,7 +428,7 @@ impl Case {
         decision
     }
 
-    /// Tells those who are to know of it.
+    /// Sends the webhooks.
     fn announce(&self, question: &Question<'_>, decision: &Decision, waiting: Option<&Waiting>) {
         self.webhook.tell(&self.policies, question, decision, waiting, self.mode);
     }
@@ -462,7 +461,7 @@ impl Case {
 }
 
 impl Verdict {
-    /// The verdict where there is none.
+    /// The verdict when the policy engine failed.
     fn refused(mode: Mode, audit_id: String) -> Self {
         Self::of(unexplained(Action::Deny, FAULT), mode, Duration::ZERO, audit_id)
     }
@@ -484,7 +483,7 @@ fn microseconds(took: Duration) -> u64 {
     u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The verdict, where the engine gives one: a command that makes it fail is refused.
+/// Evaluates; a command on which the policy engine panics is denied.
 fn judge(evaluate: impl FnOnce() -> Decision) -> Decision {
     unless_it_fails(evaluate, || unexplained(Action::Deny, FAULT))
 }
@@ -508,7 +507,7 @@ fn told(verdict: &Verdict) -> Answer {
     Answer::json(StatusCode::OK, verdict)
 }
 
-/// Where, but not what: the error's own words may repeat the whole body.
+/// Only the position: serde's message may repeat the whole body.
 fn not_a_question(error: &serde_json::Error) -> Answer {
     let (line, column) = (error.line(), error.column());
     let message = format!("{NOT_A_QUESTION} (line {line}, column {column})");
@@ -534,7 +533,7 @@ mod tests {
         match: { tool: exec }\n    rules:\n      - action: deny\n        \
         when: { command_matches: [\"forbidden*\"] }\n";
 
-    /// Who waits for nobody.
+    /// A client that never waits for a person.
     #[derive(Clone)]
     struct NoHold;
 
@@ -548,7 +547,7 @@ mod tests {
         }
     }
 
-    /// Both a short question and one that is judged elsewhere.
+    /// Both a short question and one that goes to another thread.
     #[test]
     fn a_question_of_this_process_is_decided_and_recorded() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! A question as it is put, the verdict on it, and what the two have to do with JSON.
+//! A question and the verdict on it, as JSON.
 
 use std::borrow::Cow;
 
@@ -10,8 +10,8 @@ use crate::audit::Record;
 use crate::home;
 use crate::mode::Mode;
 
-/// Makes a question of the table of its fields; `audited` is a function by which they get into
-/// the audit.
+/// Defines [`Question`] and [`Params`] from the table of their fields. `audited` marks a field that
+/// is copied to the audit.
 macro_rules! question {
     (
         body { $( $(#[$seen_doc:meta])* $seen:ident: $seen_type:ty => $seen_as:ty $(, $seen_audited:ident)?; )* }
@@ -19,7 +19,7 @@ macro_rules! question {
         body { $( $(#[$own_doc:meta])* $own:ident: $own_type:ty $(, $own_audited:ident)?; )* }
         params { $( $(#[$end_doc:meta])* $end:ident: $end_type:ty; )* }
     ) => {
-        /// May this command run? What else a request says is ignored.
+        /// May this command run? Unknown fields are ignored.
         #[derive(Debug, Clone, Default, Deserialize)]
         pub struct Question<'a> {
             #[serde(borrow)]
@@ -28,7 +28,7 @@ macro_rules! question {
             $( $(#[$own_doc])* pub $own: Option<$own_type>, )*
         }
 
-        /// What is to be run.
+        /// The command that is to run.
         #[derive(Debug, Clone, Default, Deserialize)]
         pub struct Params<'a> {
             /// The command line.
@@ -39,7 +39,7 @@ macro_rules! question {
         }
 
         impl Question<'_> {
-            /// The question by itself.
+            /// The question with its own copies of all text.
             pub fn into_owned(self) -> Question<'static> {
                 let params = Params {
                     command: owned(self.params.command),
@@ -53,7 +53,7 @@ macro_rules! question {
                 }
             }
 
-            /// The question as the policy takes it.
+            /// The question in the policy's terms.
             pub fn call(&self) -> Call<'_> {
                 Call {
                     command: &self.params.command,
@@ -64,7 +64,7 @@ macro_rules! question {
                 }
             }
 
-            /// What the audit has of it by the names of the fields.
+            /// The fields that are copied to the audit, by name.
             fn audited(&self) -> Vec<(&'static str, Value)> {
                 let mut found = Vec::new();
                 $( $( $seen_audited(&mut found, stringify!($seen), self.$seen.as_ref()); )? )*
@@ -87,42 +87,42 @@ macro_rules! question {
 
 rampart_policy::fields! { question
     body {
-        /// Who asks on behalf of a process, where that is not the library in it: `kernel`.
+        /// Who asks, if not the library in the process: `kernel`.
         by: Text<'a>, audited;
-        /// That process.
+        /// The process that is asked about, if `by` is set.
         pid: i32;
-        /// How many programs who asks has let run unchecked since it last had an answer.
+        /// How many programs the client has let run unchecked since its last answer.
         missed: u32;
-        /// Something that who asks has found out, in place of a question: one of [`EVENTS`].
+        /// An event to record in place of a question: one of [`EVENTS`].
         event: Text<'a>;
-        /// What that was, for a person.
+        /// The event's message, for a person.
         message: Text<'a>;
-        /// For how long a person's decision is waited for, in milliseconds.
+        /// How long to wait for a person's decision, in milliseconds.
         ask_ms: u32;
     }
     params {
-        /// The pipe that the program will read from, where that is certain: `pipe:[N]`.
+        /// The pipe at the program's standard input, if certain: `pipe:[N]`.
         stdin: Text<'a>;
-        /// The pipe that it will write to.
+        /// The pipe at its standard output.
         stdout: Text<'a>;
     }
 }
 
-/// That a process started something else than it was allowed to, and that what one wanted to start
-/// could not be read.
+/// A process started something other than what it was allowed; what one wanted to start could not
+/// be read.
 const EVENTS: [&str; 2] = ["changed-in-between", "unreadable"];
 
-/// A string that is copied only if it has escapes; serde copies every
-/// `Option<Cow<str>>`.
+/// A string that borrows from the body unless it has escapes. (Serde would copy every
+/// `Option<Cow<str>>`.)
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 impl<'a> Question<'a> {
-    /// Reads a request's body. Text that is checked once to be UTF-8 is read faster than
+    /// Reads a request's body. Checking it for UTF-8 once and parsing text is faster than parsing
     /// bytes.
     ///
     /// # Errors
-    /// It is no question.
+    /// It is not a question.
     pub fn read(body: &'a [u8]) -> Result<Self, serde_json::Error> {
         match std::str::from_utf8(body) {
             Ok(text) => serde_json::from_str(text),
@@ -130,14 +130,14 @@ impl<'a> Question<'a> {
         }
     }
 
-    /// What who asks has found out, if this is no question: the event and its message.
+    /// The event and its message, if this is one instead of a question.
     pub fn finding(&self) -> Option<(&str, &str)> {
         let event = text(self.event.as_ref()).filter(|event| EVENTS.contains(event))?;
         Some((event, text(self.message.as_ref())?))
     }
 
-    /// What the audit has of a decision on it, which has this id and took so many microseconds;
-    /// `pid` is the process that asks, where that is known.
+    /// The audit record of a decision with this ID that took `took_us` microseconds. `pid` is the
+    /// process that asks, if known.
     pub fn record<'r>(
         &'r self,
         id: &'r str,
@@ -162,7 +162,7 @@ impl<'a> Question<'a> {
         }
     }
 
-    /// The numbers of the pipes at its standard input and output.
+    /// The numbers of the pipes at the program's standard input and output.
     pub fn pipes(&self) -> [Option<u64>; 2] {
         [&self.params.stdin, &self.params.stdout].map(|pipe| {
             let number = text(pipe.as_ref())?.strip_prefix("pipe:[")?.strip_suffix(']')?;
@@ -171,11 +171,11 @@ impl<'a> Question<'a> {
     }
 }
 
-/// What a field is read as.
+/// The type of a field.
 trait Field {
     type Owned;
 
-    /// The same by itself.
+    /// A copy that borrows nothing.
     fn into_owned(self) -> Self::Owned;
 }
 
@@ -203,7 +203,7 @@ impl Field for i32 {
     }
 }
 
-/// What the policy sees of a field that was read as a `T`.
+/// Converts a field of type `T` for the policy.
 trait Seen<'q, T> {
     fn of(field: Option<&'q T>) -> Self;
 }
@@ -232,7 +232,7 @@ impl<'q> Seen<'q, u32> for Option<u32> {
     }
 }
 
-/// Adds a field to what the audit has.
+/// Adds a field to the audit's.
 fn audited(
     found: &mut Vec<(&'static str, Value)>,
     name: &'static str,
@@ -251,14 +251,14 @@ fn text<'a>(text: Option<&'a Text<'_>>) -> Option<&'a str> {
     text.map(|Text(text)| &**text)
 }
 
-/// What was decided, as the answer has it.
+/// The decision, as it is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     /// Whether the command may run.
     pub allowed: bool,
     #[serde(serialize_with = "named")]
     pub decision: Action,
-    /// Why, in the words of the rule that decided; empty where no rule did.
+    /// The message of the rule that decided; empty if none did.
     pub message: String,
     /// Names of the policies that had a matching rule, the deciding one first.
     pub matched_policies: Vec<String>,
@@ -267,7 +267,7 @@ pub struct Verdict {
     pub suggestions: Vec<String>,
     /// How long the policy took, in microseconds.
     pub eval_duration_us: u64,
-    /// The same as in the audit.
+    /// The ID of its line in the audit.
     pub audit_id: String,
 }
 

@@ -1,5 +1,5 @@
-//! Takes over policy files when they change, and keeps the old policy where the
-//! new text is not one.
+//! Reloads policy files when they change. If the new text is not a policy, the old one stays in
+//! force.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -18,27 +18,27 @@ use crate::policy_file::{Files, InForce, Origin, compile_all, joined};
 use crate::project_policy::Projects;
 use crate::spent_rules::SpentRules;
 
-/// How long a look at the file is good for.
+/// How often the files are checked at most.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// A file this young may still be written to: it is left alone for the moment.
+/// A file changed more recently than this may still be written to, and is left for the next check.
 const SETTLING: Duration = Duration::from_millis(50);
 
-/// What is said of a text that the policy engine fails on.
+/// The message if the policy engine panics on the new text.
 const FAULT: &str = "the policy engine failed on this text; please report it with the file";
 
-/// What changes when a file does.
+/// Metadata that changes whenever a file does.
 type Fingerprint = (u64, u64, u64, i64, i64, i64, i64);
 
-/// The policy in force, and the files that it follows, if it follows any.
+/// The policy in force, and the files it is reloaded from, if any.
 pub struct Reload {
     policies: PolicySet,
     name: String,
     source: String,
     files: Option<Files>,
-    /// The files that the policy in force is from.
+    /// The files that the policy in force came from.
     from: Vec<PathBuf>,
     seen: Vec<(PathBuf, Fingerprint)>,
-    /// One is not there, and that was said.
+    /// A file is missing, and that was reported.
     missing: bool,
     looked: Instant,
     projects: Option<Arc<Projects>>,
@@ -46,13 +46,13 @@ pub struct Reload {
 }
 
 impl Reload {
-    /// Keeps to a policy that was just loaded, whatever becomes of its files: whom it is about
-    /// may be able to write to them.
+    /// Keeps a loaded policy whatever happens to its files: the guarded processes may be able to
+    /// write to them.
     pub fn never(policy: InForce, now: Instant) -> Self {
         Self { files: None, projects: None, ..Self::new(policy, now) }
     }
 
-    /// Starts from a policy that was just loaded.
+    /// Follows the files of a policy that was just loaded.
     pub fn new(policy: InForce, now: Instant) -> Self {
         let InForce { policies, source, origin, files, home } = policy;
         let spent = SpentRules::of(&home);
@@ -61,7 +61,7 @@ impl Reload {
             policies,
             name: origin.to_string(),
             source,
-            // Not what `stat` says now: a file may have changed since it was read.
+            // No fingerprints yet: a file may have changed since it was read.
             from: if origin == Origin::Starter {
                 Vec::new()
             } else {
@@ -81,22 +81,22 @@ impl Reload {
         &self.policies
     }
 
-    /// What projects say, where that depends on where a command runs.
+    /// The projects' policies, if commands may run in different projects.
     pub fn projects(&self) -> Option<Arc<Projects>> {
         self.projects.clone()
     }
 
-    /// Where it is kept which rules are spent.
+    /// The record of spent rules.
     pub fn spent(&self) -> Arc<SpentRules> {
         Arc::clone(&self.spent)
     }
 
-    /// Where it is from.
+    /// Where the policy came from, for people.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Looks whether a file has changed, unless that was done a moment ago.
+    /// Checks whether a file has changed, unless that was done a moment ago.
     pub fn look(&mut self, now: Instant, audit: &mut Audit) {
         if now.saturating_duration_since(self.looked) < INTERVAL {
             return;
@@ -154,7 +154,7 @@ impl Reload {
         match compiled {
             Ok(None) => {}
             Ok(Some((policies, sources, mut owners))) => {
-                // What was counted and is spent stays so.
+                // Counters and spent rules carry over.
                 self.policies = policies.remembering(Arc::clone(self.policies.memory()));
                 self.source = joined(&sources);
                 self.from = sources.into_iter().map(|(_, file)| file).collect();
@@ -174,7 +174,7 @@ impl Reload {
     }
 }
 
-/// The text of a policy that nobody else may write to, and whose it is.
+/// The text and the owner of a policy file. Fails if others may write to it.
 fn read(path: &Path) -> Result<(String, Uid), String> {
     let shown = path.display();
     let cannot = |error| format!("cannot read {shown}: {error}");
@@ -195,7 +195,7 @@ fn fingerprint(file: &Metadata) -> Fingerprint {
     (file.dev(), file.ino(), file.size(), changed.0, changed.1, changed.2, changed.3)
 }
 
-/// Whether the last write is a moment ago. A time in the future says nothing.
+/// Whether the last write was some time ago. A time in the future is ignored.
 fn settled(file: &Metadata) -> bool {
     let modified = file.modified().ok();
     let age = modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());

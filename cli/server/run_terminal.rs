@@ -1,4 +1,4 @@
-//! The terminal that a guarded run was started in, for what a person there is to know at once.
+//! The terminal that a guarded run was started in, for messages to the person there.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -9,32 +9,31 @@ use nix::sys::signal::{SigSet, Signal};
 
 use crate::processes;
 
-/// So deep a process may stand below the one that was typed.
+/// How many ancestors are searched for the run's first process.
 const DEEPEST: usize = 128;
-/// What a terminal is taken for that does not tell how wide it is.
+/// The assumed width of a terminal that does not tell it.
 const COLUMNS: usize = 80;
 
-/// A terminal that takes a line.
+/// A terminal on which a line does no harm.
 pub struct Terminal {
     file: File,
     device: u64,
-    /// Whether the run has it to itself: a person has to go to another one to type something.
+    /// Whether the run is in the foreground, so that a person has to type in another terminal.
     pub is_taken: bool,
 }
 
-/// Who has a process's terminal.
+/// Job control state of a process.
 struct Job {
     group: i32,
     session: i32,
-    /// The process group that the terminal listens to.
+    /// The terminal's foreground process group.
     foreground: i32,
 }
 
 impl Terminal {
-    /// The standard error of the run that a process is of, where that is a terminal on which a
-    /// line does no harm: one that is read line by line, with what is typed shown, or the prompt
-    /// of the shell that the run was put behind. Where a program has set it otherwise, it has drawn
-    /// the screen, or may have.
+    /// The standard error of the run that a process belongs to, if it is a terminal on which a line
+    /// does no harm: in canonical mode with echo, or at the prompt of the shell that runs it in the
+    /// background. In any other mode a program may have drawn the screen.
     pub fn of_run(process: i32) -> Option<Self> {
         let line = std::iter::successors(Some(process), |each| processes::parent(*each));
         let first = line.take(DEEPEST).take_while(|each| processes::has_library(*each)).last()?;
@@ -49,21 +48,20 @@ impl Terminal {
         takes.then_some(Self { file, device, is_taken: !is_behind_prompt })
     }
 
-    /// Which one it is.
+    /// The device number.
     pub fn device(&self) -> u64 {
         self.device
     }
 
-    /// How wide it is, in columns.
+    /// Its width, in columns.
     pub fn columns(&self) -> usize {
         let size = terminal_size::terminal_size_of(&self.file);
         size.map_or(COLUMNS, |(columns, _)| usize::from(columns.0))
     }
 
-    /// Writes a line, or nothing where that would have to be waited for.
+    /// Writes a line, without blocking.
     pub fn tell(&mut self, line: &str) {
-        // Whoever is in the terminal's background may be stopped for writing to it
-        // (termios(3), `TOSTOP`).
+        // A background process may be stopped for writing to the terminal (termios(3), `TOSTOP`).
         let mut stopping = SigSet::empty();
         stopping.add(Signal::SIGTTOU);
         if stopping.thread_block().is_ok() {
@@ -73,16 +71,16 @@ impl Terminal {
     }
 }
 
-/// Whether the run is to tell nothing.
+/// Whether the run's messages are turned off.
 fn is_silent(process: i32) -> bool {
     let all = processes::environment(process).unwrap_or_default();
     all.split(|byte| *byte == 0).any(|entry| entry == b"RAMPART_NOTICE=0")
 }
 
-/// The number of a terminal, and whether it is read line by line and shows what is typed.
+/// The device of a terminal, and whether it is in canonical mode with echo.
 fn state(file: &File) -> Option<(u64, bool)> {
     let mut set = std::mem::MaybeUninit::<libc::termios>::uninit();
-    // SAFETY: the call fills in such a structure, or says that it has not.
+    // SAFETY: the call fills in one such structure, or fails.
     let found = unsafe { libc::tcgetattr(file.as_raw_fd(), set.as_mut_ptr()) };
     // SAFETY: it was filled in.
     let set = (found == 0).then(|| unsafe { set.assume_init() })?;
@@ -90,13 +88,13 @@ fn state(file: &File) -> Option<(u64, bool)> {
     Some((file.metadata().ok()?.rdev(), set.c_lflag & by_line == by_line))
 }
 
-/// Opens a terminal, which does not become this process's own.
+/// Opens a terminal, not as the controlling one.
 fn open(path: &str) -> Option<File> {
     let flags = libc::O_NOCTTY | libc::O_NONBLOCK | libc::O_CLOEXEC;
     File::options().write(true).custom_flags(flags).open(path).ok()
 }
 
-/// To open another device may already do something.
+/// Only terminals: opening another device may have side effects.
 #[cfg(target_os = "linux")]
 fn standard_error(process: i32) -> Option<File> {
     let path = format!("/proc/{process}/fd/2");
@@ -107,11 +105,11 @@ fn standard_error(process: i32) -> Option<File> {
     is_terminal.then(|| open(&path)).flatten()
 }
 
-/// The process's own terminal: which files it has open the system does not tell by name.
+/// The process's controlling terminal: macOS does not tell the names of open files.
 #[cfg(target_os = "macos")]
 fn standard_error(process: i32) -> Option<File> {
     let device = processes::facts(process)?.e_tdev.cast_signed();
-    // SAFETY: the first has no preconditions, and gives no string or one that stays (devname(3)).
+    // SAFETY: devname(3) has no preconditions, and returns NULL or a string that stays valid.
     let name = unsafe {
         let name = devname(device, libc::S_IFCHR);
         (!name.is_null()).then(|| std::ffi::CStr::from_ptr(name))
@@ -122,7 +120,7 @@ fn standard_error(process: i32) -> Option<File> {
 #[cfg(target_os = "linux")]
 fn job(process: i32) -> Option<Job> {
     let status = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // After the name in brackets: state, parent, group, session, terminal, its foreground
+    // After the name in parentheses: state, parent, group, session, terminal, foreground group
     // (proc_pid_stat(5)).
     let fields = status.rsplit_once(')')?.1.split_ascii_whitespace();
     let numbers: Vec<i32> = fields.skip(2).take(4).map_while(|it| it.parse().ok()).collect();
@@ -133,7 +131,7 @@ fn job(process: i32) -> Option<Job> {
 #[cfg(target_os = "macos")]
 fn job(process: i32) -> Option<Job> {
     let facts = processes::facts(process)?;
-    // SAFETY: takes and gives a number.
+    // SAFETY: getsid(2) takes and returns numbers.
     let session = unsafe { libc::getsid(process) };
     let (group, foreground) = (facts.pbi_pgid.cast_signed(), facts.e_tpgid.cast_signed());
     Some(Job { group, session, foreground })

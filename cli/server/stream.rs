@@ -1,5 +1,4 @@
-//! A client's socket, of whichever kind. What passes through it is noted, so that
-//! everybody sees what the connection is about.
+//! A client's socket of any kind, which updates the connection's state as data passes through.
 
 use std::cell::RefCell;
 use std::io;
@@ -19,15 +18,15 @@ use super::local::Local;
 use crate::owner;
 use crate::processes;
 
-/// Somebody who has connected.
+/// A new connection.
 pub enum Arrival {
     Plain(Stream),
-    /// The handshake of TLS is still to come.
+    /// Before the TLS handshake.
     Shaking(Box<Accept<TcpStream>>),
 }
 
 impl Arrival {
-    /// The connection, once it can be spoken through.
+    /// The connection, after the handshake.
     ///
     /// # Errors
     /// The client does not speak TLS, or is gone.
@@ -49,17 +48,17 @@ pub enum Stream {
 /// The process at the other end of a connection, as far as the system tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
-    /// None in another pid namespace, and over TCP.
+    /// `None` in another PID namespace, and over TCP.
     pub pid: Option<i32>,
-    /// None over TCP.
+    /// `None` over TCP.
     pub user: Option<u32>,
-    /// When it was there, as [`processes::started`] counts: a process that was started later has
-    /// only its number.
+    /// When it was seen, in the units of [`processes::started`]: a process that was started later
+    /// only reuses its ID.
     pub since: u64,
 }
 
 impl Peer {
-    /// One that the system tells nothing of.
+    /// Nothing is known.
     pub const UNKNOWN: Self = Self { pid: None, user: None, since: 0 };
 }
 
@@ -68,11 +67,11 @@ pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 
 impl Stream {
-    /// The process at the other end, where the system tells it.
+    /// The process at the other end, if the system tells.
     pub fn peer(&self) -> Peer {
         let Self::Unix(stream) = self else { return Peer::UNKNOWN };
         let Some((user, pid)) = owner::of_peer(stream.socket()) else { return Peer::UNKNOWN };
-        // A process outside of this pid namespace is shown as 0.
+        // A process outside this PID namespace is shown as 0.
         let pid = pid.filter(|pid| *pid > 0);
         Peer { pid, user: Some(user.as_raw()), since: processes::now() }
     }
@@ -86,16 +85,16 @@ impl Stream {
     }
 }
 
-/// A connection, and the visit that it is.
+/// A connection as hyper reads and writes it.
 pub struct Wire {
-    /// Who answers may say that it takes time, meanwhile.
+    /// Shared with [`super::asker`], which may send an interim response.
     stream: Rc<RefCell<Stream>>,
     visit: Rc<Visit>,
-    /// What came and was not made anything of yet.
+    /// Data received but not parsed yet.
     unread: Bytes,
-    /// What hyper would say of a request that it cannot read, in a head without words.
+    /// The status of hyper's own, bodyless answer to a request that it cannot parse.
     verdict: Option<StatusCode>,
-    /// The client has said that it sends no more.
+    /// The client has shut down its sending side.
     is_over: bool,
 }
 
@@ -104,13 +103,13 @@ impl Wire {
         Self { stream, visit, unread: Bytes::new(), verdict: None, is_over: false }
     }
 
-    /// Has what came and was not made anything of come again.
+    /// Puts unparsed data back, to be read again.
     pub fn put_back(&mut self, unread: &[u8]) {
-        // Not the buffer itself, of which it is a part.
+        // A copy: a slice would keep the whole buffer alive.
         self.unread = Bytes::copy_from_slice(unread);
     }
 
-    /// Waits until there is something to read; `false`: nothing will come any more.
+    /// Waits until there is something to read; `false` at the end of the data.
     ///
     /// # Errors
     /// The client is gone.
@@ -122,12 +121,12 @@ impl Wire {
         Ok(!self.unread.is_empty())
     }
 
-    /// What is to be said of a request that could not be read.
+    /// The status for a request that could not be parsed.
     pub fn verdict(&self) -> Option<StatusCode> {
         self.verdict
     }
 
-    /// Whether the client has said that it sends no more.
+    /// Whether the client has shut down its sending side.
     pub fn is_over(&self) -> bool {
         self.is_over
     }
@@ -168,7 +167,7 @@ impl AsyncWrite for Wire {
         self.stream.borrow_mut().pinned().poll_write(context, bytes)
     }
 
-    /// Whoever flushes has nothing more to write.
+    /// Hyper flushes when it has nothing more to write.
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.stream.borrow_mut().pinned().poll_flush(context))?;
         self.visit.has_sent();
@@ -180,7 +179,7 @@ impl AsyncWrite for Wire {
     }
 }
 
-/// The status of an answer that hyper gives by itself, which is one that refuses.
+/// The status, if this is an answer of hyper's own, which is always an error.
 fn of_its_own(bytes: &[u8]) -> Option<StatusCode> {
     let digits = bytes.strip_prefix(b"HTTP/1.")?.get(2..5)?;
     StatusCode::from_bytes(digits).ok().filter(StatusCode::is_client_error)

@@ -1,4 +1,4 @@
-//! What a server proves with who it is.
+//! The server's side of TLS: its certificate and key.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use crate::home::warn_if_others_can_read;
 
 const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// Takes TLS connections with a certificate, which is the first in its file and followed by
-/// those of the CAs between it and one that clients trust, and the key to it; both in PEM.
+/// An acceptor with a certificate chain (the server's first, then those of intermediate CAs) and
+/// its private key, both in PEM.
 ///
 /// # Errors
-/// The files cannot be read, or do not hold that.
+/// The files cannot be read, or have other contents.
 pub fn acceptor(certificates: &Path, key: &Path) -> Result<TlsAcceptor, Failure> {
     let unusable = |file: &Path, why: &str| Failure::usage(format!("{}: {why}", file.display()));
     let chain: Result<Vec<_>, _> =

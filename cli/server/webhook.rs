@@ -1,10 +1,9 @@
-//! Tells the receiver of `notify`, and of a rule's `webhook`, what was decided and what waits: an
-//! event as the Go server sends it, or a text where a channel takes no more.
+//! Sends decisions and waiting questions to the receivers of `notify` and of rules' `webhook`: as
+//! events of the Go server, or as text for chat channels.
 //!
-//! Nobody waits for that. What is to be told goes to a thread of its own, which speaks with so
-//! many receivers at once; what there is no room for is left out. A receiver that cannot be told
-//! is an event in the audit, once until it can. Secrets are masked as in the audit, redirects are
-//! not followed, and no variable names a proxy.
+//! Sending happens on a thread of its own; what does not fit its queue is dropped. A receiver that
+//! fails is an event in the audit, once until it succeeds again. Secrets are masked as in the
+//! audit, redirects are not followed, and proxy variables are ignored.
 
 use std::error::Error;
 use std::sync::mpsc::{Receiver as Done, sync_channel};
@@ -39,18 +38,18 @@ use crate::mode::Mode;
 use crate::terminal::cut;
 use crate::trust;
 
-/// For all of one call, the name's address included.
+/// For a whole call, including the name lookup.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// So many calls are under way at once.
+/// How many calls are under way at once.
 const AT_ONCE: u32 = 16;
-/// So many wait for their turn: as many questions may wait for a person.
+/// How many calls wait for their turn: as many as questions may wait for a person.
 const QUEUE: usize = 1024;
-/// For how long the end of a server waits for what is yet to be told.
+/// How long the server's end waits for calls under way.
 const ENDING_TIME: Duration = Duration::from_secs(1);
-/// So much of a command is told, in characters: it is for a person.
+/// How much of a command is sent, in characters: it is for a person to read.
 const SHOWN: usize = 1000;
 
-/// What is told, by the names of the Go server's own; the last three are ours.
+/// An event. The names are the Go server's; the last three are additions.
 #[derive(Serialize)]
 struct Event {
     action: &'static str,
@@ -61,7 +60,7 @@ struct Event {
     agent: String,
     /// RFC 3339, in UTC.
     timestamp: String,
-    /// The question, where it waits for a person.
+    /// The question's ID, if it waits for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     approval_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,20 +71,20 @@ struct Event {
     mode: &'static str,
 }
 
-/// One call.
+/// A call of a webhook.
 struct Call {
     to: Notify,
     event: Event,
 }
 
-/// Where decisions are told.
+/// Sends webhooks.
 #[derive(Default)]
 pub struct Webhook {
     line: Mutex<Worker>,
     faults: Arc<Mutex<Faults>>,
 }
 
-/// The thread that tells, once there is something to tell.
+/// The sending thread, started by the first call.
 #[derive(Default)]
 enum Worker {
     #[default]
@@ -94,7 +93,7 @@ enum Worker {
     Closed,
 }
 
-/// Whether receivers can be told, and what the audit does not have of that yet.
+/// Whether calls fail, and the message that the audit has not recorded yet.
 #[derive(Default)]
 struct Faults {
     is_failing: bool,
@@ -110,7 +109,7 @@ impl Faults {
 }
 
 impl Webhook {
-    /// Tells of a decision on a question, which may wait for a person.
+    /// Sends a decision on a question, which may be waiting for a person.
     pub fn tell(
         &self,
         policies: &PolicySet,
@@ -129,12 +128,12 @@ impl Webhook {
         }
     }
 
-    /// What the audit is to have of receivers that could not be told.
+    /// The message to record in the audit, if calls have begun to fail.
     pub fn take_fault(&self) -> Option<String> {
         lock(&self.faults).untold.take()
     }
 
-    /// Waits a moment for what is yet to be told: nothing more is.
+    /// Takes no more calls, and waits a moment for those under way.
     pub fn finish(&self) {
         let line = std::mem::replace(&mut *lock(&self.line), Worker::Closed);
         if let Worker::Open(sender, done) = line {
@@ -157,7 +156,7 @@ impl Webhook {
     }
 }
 
-/// Starts the thread. Its runtime is its own: what the server answers does not wait for it.
+/// Starts the thread, with its own runtime, so that the server's answers do not wait for it.
 fn open(faults: Arc<Mutex<Faults>>) -> Option<Worker> {
     let (sender, mut calls) = channel::<Call>(QUEUE);
     let (all_done, done) = sync_channel(1);
@@ -174,7 +173,7 @@ fn open(faults: Arc<Mutex<Faults>>) -> Option<Worker> {
                     match told.unwrap_or_else(|_| Err("it did not answer in time".to_owned())) {
                         Ok(()) => lock(&faults).is_failing = false,
                         Err(why) => {
-                            // Its path may be what it is known by.
+                            // The path may be a secret.
                             let place = place(&to.url);
                             lock(&faults)
                                 .add(format!("{place} could not be told what was decided: {why}"));
@@ -229,7 +228,7 @@ fn place(url: &str) -> String {
     format!("the receiver of `notify` at {host}")
 }
 
-/// Sends an event, and sees that it was taken.
+/// Sends an event, and checks the answer.
 async fn post(to: &Notify, mut event: Event, tls: &OnceCell<TlsConnector>) -> Result<(), String> {
     event.command = cut(&mask(&event.command), SHOWN);
     event.message = mask(&event.message).into_owned();
@@ -265,7 +264,7 @@ async fn post(to: &Notify, mut event: Event, tls: &OnceCell<TlsConnector>) -> Re
 }
 
 async fn connector() -> Result<TlsConnector, String> {
-    // The certificates of this machine are read from its disk.
+    // On another thread: reads the machine's certificates from disk.
     let config =
         spawn_blocking(|| trust::client(None).map_err(|failure| failure.sentence().to_owned()));
     config.await.map_err(|error| error.to_string())?.map(TlsConnector::from)
@@ -281,7 +280,7 @@ async fn send(
     sender.send_request(request).await.map(|it| it.status()).map_err(|error| said(&error))
 }
 
-/// What an error comes from.
+/// The innermost cause of an error.
 fn said(error: &(dyn Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(cause) = innermost.source() {
@@ -290,7 +289,7 @@ fn said(error: &(dyn Error + 'static)) -> String {
     innermost.to_string()
 }
 
-/// An event for a channel that people read.
+/// An event as text for a chat channel.
 fn text(event: &Event) -> String {
     let Event { agent, command, message, policy, session, .. } = event;
     let what = match event.action {
@@ -310,13 +309,13 @@ fn text(event: &Event) -> String {
     format!("rampart: {agent} ({session}): `{command}` {what}: {message} [{policy}]{answer}")
 }
 
-/// Its own marks are escaped (Slack's "Formatting text for app surfaces"), as for Teams, which
-/// takes HTML.
+/// Escapes markup (Slack, "Formatting text for app surfaces"; Teams takes HTML, with the same
+/// escapes).
 fn for_slack(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Nobody is called by what a command says, and it has to be short (Discord's "Execute Webhook").
+/// Without mentions, and at most 2,000 characters (Discord, "Execute Webhook").
 fn for_discord(text: &str) -> Value {
     json!({ "content": cut(text, 2000), "allowed_mentions": { "parse": [] } })
 }

@@ -1,4 +1,4 @@
-//! What this process has open, for those who look for the users of a file.
+//! The files and ports that this process uses, as `fuser` and the like would find them.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrStorage, getsockname};
 
-/// Whether a path leads to the program of this process.
+/// Whether a path is this process's program.
 pub fn is_program(path: &Path) -> bool {
     let identity = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
     let own = std::env::current_exe().ok().and_then(|own| identity(&own));
     own.is_some() && identity(path) == own
 }
 
-/// Whether one of its sockets is at a port.
+/// Whether one of its sockets is bound to a port.
 pub fn listens_at(port: u16) -> bool {
     descriptors().filter_map(address).any(|name| {
         let v4 = name.as_sockaddr_in().map(SockaddrIn::port);
@@ -21,8 +21,8 @@ pub fn listens_at(port: u16) -> bool {
     })
 }
 
-/// Whether it has a file open, or (`whole`) one on the same file system. What it runs and where
-/// it is count as well, and so does the path of a socket.
+/// Whether it uses a file or, with `whole`, its file system: as an open file, program, working
+/// directory, root or socket path.
 pub fn uses(path: &Path, whole: bool) -> bool {
     let Ok(wanted) = fs::metadata(path) else { return false };
     let is_it = |path: &Path| {
@@ -37,13 +37,13 @@ pub fn uses(path: &Path, whole: bool) -> bool {
             .any(|name| name.as_unix_addr().and_then(|name| name.path()).is_some_and(is_it))
 }
 
-/// The numbers of what is open here.
+/// All open descriptors.
 fn descriptors() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/dev/fd").into_iter().flatten();
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
-/// Where a socket is.
+/// The address of a socket.
 fn address(number: i32) -> Option<SockaddrStorage> {
     getsockname(number).ok()
 }

@@ -1,4 +1,4 @@
-//! What `kill`, `pkill`, `killall`, `fuser` and their like would reach.
+//! Whether `kill`, `pkill`, `killall`, `fuser` and the like would reach this process.
 
 use std::path::Path;
 use std::str::FromStr as _;
@@ -8,9 +8,9 @@ use regex::RegexBuilder;
 
 use super::{OwnProcess, files};
 
-/// A pattern that becomes larger is not one that anybody wrote.
+/// The largest compiled pattern, in bytes: a bound on memory.
 const LARGEST_PATTERN: usize = 1 << 20;
-/// Options of `pkill` (procps, and the ones of the BSDs) that have a value.
+/// Options of `pkill` (procps and BSD) that take a value.
 const PKILL_VALUES: &str = "PgstuUGFOrqdDjMNT";
 const PKILL_LONG_VALUES: [&str; 15] = [
     "signal",
@@ -34,8 +34,8 @@ const KILLALL_LONG_VALUES: [&str; 6] =
     ["signal", "user", "ns", "older-than", "younger-than", "context"];
 const FUSER_VALUES: &str = "nN";
 
-/// Whether a command would send its signal to the server itself. The first word is the last
-/// component of the program's path.
+/// Whether a command would send a signal to the server. The first word is the program's name,
+/// without directory.
 pub fn reaches(itself: &OwnProcess, words: &[String]) -> bool {
     let Some((program, arguments)) = words.split_first() else { return false };
     match program.as_str() {
@@ -49,16 +49,16 @@ pub fn reaches(itself: &OwnProcess, words: &[String]) -> bool {
             let names = |word: &&String| is_number_of(itself, word) || itself.name == **word;
             !options.is_harmless() && options.operands.iter().any(names)
         }
-        // It ends all but its own session.
+        // Signals all processes outside its own session.
         "killall5" => true,
         "fuser" => fuser(&Options::read(arguments, FUSER_VALUES, &["namespace"])),
         _ => false,
     }
 }
 
-/// The options of a command, taken apart as `getopt(3)` does.
+/// The options of a command, parsed as by `getopt(3)`.
 struct Options<'w> {
-    /// Each letter or long name, with its value.
+    /// Each option's letter or long name, with its value.
     given: Vec<(&'w str, &'w str)>,
     /// `-9`, `-KILL`.
     signal: Option<&'w str>,
@@ -116,7 +116,7 @@ impl<'w> Options<'w> {
         self.given.iter().find(|(name, _)| names.contains(name)).map(|(_, value)| *value)
     }
 
-    /// Nothing is sent by signal 0 but the question whether one could be.
+    /// Signal 0 only tests whether a signal could be sent (kill(2)).
     fn is_harmless(&self) -> bool {
         self.signal.or(self.value(&["signal"])) == Some("0")
     }
@@ -130,7 +130,7 @@ fn is_signal(text: &str) -> bool {
 }
 
 fn is_number_of(itself: &OwnProcess, word: &str) -> bool {
-    // util-linux takes `PID:INODE` as well.
+    // util-linux also takes `PID:INODE`.
     let number = word.split(':').next().unwrap_or_default();
     number.parse() == Ok(itself.pid)
 }
@@ -149,7 +149,7 @@ fn kill(itself: &OwnProcess, arguments: &[String]) -> bool {
             option if !is_over && option.starts_with("--signal=") => {
                 signal = option.strip_prefix("--signal=");
             }
-            // Only the first of these is a signal: `kill -9 -1` ends everything.
+            // Only the first one is a signal: `kill -9 -1` signals every process.
             option
                 if !is_over
                     && signal.is_none()
@@ -180,7 +180,7 @@ fn pkill(itself: &OwnProcess, options: &Options<'_>) -> bool {
         || !among(&["g", "pgroup"], &number(itself.group))
         || !among(&["s", "session"], &number(itself.session))
         || !among(&["u", "U", "euid", "uid"], &user)
-        // It has no terminal.
+        // The server has no terminal.
         || !among(&["t", "terminal"], &|word| word.starts_with(['?', '-']))
     {
         return false;
@@ -248,8 +248,8 @@ fn fuser(options: &Options<'_>) -> bool {
     })
 }
 
-/// Whether a pattern of theirs is found in the text. One that cannot be read finds nothing there
-/// either.
+/// Whether a pattern matches the text. One that does not compile would match nothing in the real
+/// program either.
 fn matches(pattern: &str, text: &str, exact: bool, ignores_case: bool) -> bool {
     let pattern = if exact { format!("^(?:{pattern})$") } else { pattern.to_owned() };
     RegexBuilder::new(&pattern)

@@ -1,8 +1,8 @@
-//! Commands that would end the server itself, or change what it is to allow. They are refused whatever the policy says: they
-//! would take the guard away from the whole tree, and hardly ever mean to.
+//! Refuses commands that would end the server itself or change the policy, whatever the policy
+//! says: they would remove the guard from the whole tree, mostly by accident.
 //!
-//! What a program is started with is known exactly, by its process number, name and command
-//! line; of a shell's text only what is plain (a `kill` that is built into the shell).
+//! A program's arguments are known exactly. Of a shell line only plain words are understood, which
+//! is enough for the shell's built-in `kill`.
 
 mod files;
 mod killers;
@@ -14,12 +14,12 @@ use nix::unistd::{User, geteuid, getpgrp, getppid, getsid};
 
 use super::question::Question;
 
-/// Why a guarded process may not change what it is allowed.
+/// The refusal of commands that change what is allowed.
 const FOR_A_PERSON: &str = "What is allowed here is for the person to say who started this agent. \
      Tell which command you need, and why.";
 
-/// Whether a command changes what is allowed. The first word is the last component of the
-/// program's path.
+/// Whether a command changes what is allowed. The first word is the program's name, without
+/// directory.
 fn is_for_a_person(words: &[String]) -> bool {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
@@ -32,13 +32,13 @@ fn is_for_a_person(words: &[String]) -> bool {
     }
 }
 
-/// Whether a program that is started by these words is one of the commands of a line, word for
-/// word: a shell that was let run it starts it.
+/// Whether `command` is, word for word, one of the commands in `line`, which a shell that was
+/// allowed the line starts.
 pub fn same_command(line: &str, command: &str) -> bool {
     let mut commands = words::split(command);
     let (Some(wanted), true) = (commands.pop(), commands.is_empty()) else { return false };
     let Some((program, arguments)) = wanted.split_first() else { return false };
-    // A path is another program than the one that the name would find.
+    // A path may be another program than the one that PATH finds.
     let name = program.rsplit('/').next().unwrap_or_default();
     if name != program && !line.contains(program.as_str()) {
         return false;
@@ -48,25 +48,25 @@ pub fn same_command(line: &str, command: &str) -> bool {
     })
 }
 
-/// What the server is to other processes.
+/// How other processes can find the server.
 pub struct OwnProcess {
     pid: i32,
-    /// Gives it as it is now: who started the server goes away.
+    /// Looked up each time: the process that started the server ends.
     parent: fn() -> i32,
     group: i32,
     session: i32,
     user: u32,
-    /// As `pkill` and `killall` take it.
+    /// As `pkill` and `killall` match it.
     name: String,
-    /// As `pkill -f` takes it.
+    /// As `pkill -f` matches it.
     line: String,
 }
 
 impl OwnProcess {
-    /// What stands for a policy where this decides.
+    /// The policy name in the audit for these refusals.
     pub const POLICY: &str = "rampart-itself";
 
-    /// This process, as it is now.
+    /// This process.
     pub fn here() -> Self {
         let pid = nix::unistd::getpid().as_raw();
         let arguments = || std::env::args().collect::<Vec<_>>().join(" ");
@@ -87,12 +87,12 @@ impl OwnProcess {
         }
     }
 
-    /// Whether a command could be one that ends a process.
+    /// Whether a command could end a process: a quick test.
     pub fn may_be_meant(line: &str) -> bool {
         ["kill", "fuser"].iter().any(|word| line.contains(word))
     }
 
-    /// Why a command is refused, if it would end this process.
+    /// Why a command is refused; `None` if it is not.
     pub fn refuses(&self, line: &str) -> Option<String> {
         if line.contains("rampart") && words::any_command(line, &mut |words| is_for_a_person(words))
         {
@@ -109,7 +109,7 @@ impl OwnProcess {
         })
     }
 
-    /// The same of a question that is not read yet.
+    /// The same for a question that is not parsed yet.
     pub fn refuses_question(&self, body: &[u8]) -> Option<String> {
         let holds = |word: &[u8]| body.windows(word.len()).any(|window| window == word);
         if !holds(b"kill") && !holds(b"fuser") && !holds(b"rampart") {

@@ -1,22 +1,22 @@
-//! The simple commands of a line, as far as they are plain words.
+//! Splits a line into its simple commands, as far as they are plain words.
 //!
-//! What a program is started with comes as one simple command with every other word quoted.
-//! A shell's own text is read roughly: what it means beyond that is asked about again when
-//! the shell starts a program, and only `kill` is built into shells.
+//! For a program the line is one simple command with quoted words, which is exact. Shell text is
+//! only approximated: what the shell starts is asked about again, and of the commands that matter
+//! here only `kill` is a shell builtin.
 
-/// How deep a line may be in a line (`sh -c "sh -c …"`).
+/// How deep lines may be nested (`sh -c "sh -c …"`).
 const DEEPEST: usize = 8;
-/// Programs that start what is in their arguments and are not seen doing it, or that are many
-/// programs in one.
+/// Programs that run their arguments without being asked about again (set-user-ID), or that are
+/// many programs in one.
 const FRONTS: [&str; 4] = ["sudo", "doas", "busybox", "toybox"];
-/// Options of those with a value of their own.
+/// Options of `sudo` and `doas` that take a value.
 const FRONT_VALUES: [&str; 12] =
     ["-u", "-g", "-h", "-p", "-C", "-r", "-t", "-T", "-U", "-D", "-R", "-a"];
-/// Shells, and what hands a line to one in the same way.
+/// Shells, and programs that take `-c LINE` as shells do.
 const SHELLS: [&str; 8] = ["sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "script"];
 
-/// Calls `look` with the words of each command in the line, the first one being the last
-/// component of the program's path, until that says yes; whether it did.
+/// Whether `look` returns true for any command in the line. It gets the command's words, the first
+/// without directory.
 pub fn any_command(line: &str, look: &mut impl FnMut(&[String]) -> bool) -> bool {
     any_in(line, 0, look)
 }
@@ -59,7 +59,7 @@ fn is_assignment(word: &str) -> bool {
     })
 }
 
-/// The words between a shell's operators, with their quotes undone.
+/// The commands between a shell's operators, each as its unquoted words.
 pub fn split(line: &str) -> Vec<Vec<String>> {
     let mut commands = Vec::new();
     let mut words = Vec::new();
