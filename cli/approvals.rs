@@ -1,8 +1,7 @@
-//! Questions that wait for a person, at all servers of this user: what `rampart pending`,
-//! `approve` and `deny` show and answer, and whoever else does.
+//! The client side of approvals: questions that wait for a person, at all servers of this user.
 //!
-//! [`all`] lists them, and [`Question::resolve`] answers one. Both go over Unix sockets without a
-//! token: the server sees who it is, and a guarded process is refused.
+//! [`all`] lists them, and [`Question::resolve`] answers one, over Unix sockets and without a
+//! token: the server sees which process connects, and refuses guarded ones.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -17,26 +16,26 @@ use crate::home::Home;
 use crate::run::guarded::runs;
 pub use crate::server::{Reply, Scope, Waiting};
 
-/// A server on this machine answers in a fraction of this, were it busy.
+/// Far longer than even a busy server on this machine needs.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// For the longest list that a server gives.
+/// The longest body, a full list of long questions.
 const LIST_LIMIT: usize = 32 * 1024 * 1024;
 
-/// A question, and the server where it waits.
+/// A waiting question, and its server.
 #[derive(Debug, Clone)]
 pub struct Question {
     pub server: Endpoint,
     pub waiting: Waiting,
 }
 
-/// All that wait, those that have waited longest first. A server that does not answer has none.
+/// All waiting questions, the oldest first. Servers that do not answer are skipped.
 pub fn all(home: &Home) -> Vec<Question> {
     let mut all: Vec<Question> = servers(home).iter().flat_map(at).collect();
     all.sort_by_key(|question| std::cmp::Reverse(question.waiting.waited_ms));
     all
 }
 
-/// The question with this id.
+/// The question with this ID.
 ///
 /// # Errors
 /// There is none.
@@ -44,7 +43,7 @@ pub fn find(home: &Home, id: &str) -> Result<Question, Failure> {
     let servers = servers(home);
     let found = servers.iter().flat_map(at).find(|question| question.waiting.id == id);
     found.ok_or_else(|| {
-        // One that waits no more is known to its server yet.
+        // Its server may still know how it ended.
         let path = path(id);
         let told = servers.iter().find_map(|server| {
             let (status, body) =
@@ -58,10 +57,10 @@ pub fn find(home: &Home, id: &str) -> Result<Question, Failure> {
 }
 
 impl Question {
-    /// Answers it.
+    /// Answers the question.
     ///
     /// # Errors
-    /// It waits no more, or this process may not.
+    /// It no longer waits, or this process may not answer it.
     pub fn resolve(&self, reply: &Reply) -> Result<(), Failure> {
         let cannot = |why: &str| Failure::new(format!("{}: {why}", self.waiting.id));
         let body = serde_json::to_string(reply).map_err(|error| cannot(&error.to_string()))?;
@@ -78,7 +77,7 @@ fn path(id: &str) -> String {
     format!("/v1/approvals/{id}/resolve")
 }
 
-/// The servers of this user's that there are: one that runs already, and those of the runs.
+/// This user's servers: `rampart serve`, if it runs, and those of the runs.
 fn servers(home: &Home) -> Vec<Endpoint> {
     let mut urls: BTreeSet<String> = runs().into_iter().map(|run| run.url).collect();
     urls.extend(Endpoint::at_socket(&home.serve_socket()).map(|server| server.url().to_owned()));
@@ -98,7 +97,7 @@ fn at(server: &Endpoint) -> Vec<Question> {
     list.into_iter().map(|waiting| Question { server: server.clone(), waiting }).collect()
 }
 
-/// What a server says is wrong.
+/// The message of a server's error.
 fn fault(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Fault {

@@ -1,5 +1,4 @@
-//! Puts an argument list together to the one line that the policy is asked about,
-//! as the library does.
+//! Joins an argument list into the line that the policy is asked about, as the library does.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -12,20 +11,20 @@ pub fn command_line(words: &[OsString]) -> String {
     let mut json = Json(b"\"".to_vec());
     let Ok(()) = write_words(words.iter().map(|word| word.as_bytes()), &mut json);
     json.0.push(b'"');
-    // What the library puts on the wire is always valid JSON.
+    // `write_words` always writes valid JSON.
     serde_json::from_slice(&json.0).unwrap_or_default()
 }
 
-/// A longer command is nothing that a person types.
+/// Nobody types a longer command.
 const TYPED_BYTES: usize = 240;
 
-/// What a person may type to have a command allowed, word for word.
+/// The `rampart allow` line that allows exactly this command; `None` if nobody would type it.
 pub fn how_to_allow(command: &str) -> Option<String> {
     let typed = command.len() <= TYPED_BYTES && !command.chars().any(char::is_control);
     typed.then(|| command_line(&["rampart", "allow", &literal(command)].map(OsString::from)))
 }
 
-/// A pattern for one command, word for word.
+/// A pattern that matches only this command.
 pub fn literal(command: &str) -> String {
     command.chars().fold(String::new(), |mut pattern, c| {
         match c {

@@ -1,4 +1,4 @@
-//! The policy server that a URL names, as far as the library can speak to it.
+//! A policy server by its URL, of the kinds that the library can ask itself.
 
 use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
@@ -23,14 +23,14 @@ use tokio::time::timeout;
 use crate::failure::Failure;
 use crate::owner;
 
-/// Where a server is looked for when nothing names one.
+/// Where to look for a server if none is named.
 pub const DEFAULT_URL: &str = Settings::DEFAULT_URL;
 
-/// A server on this machine answers in a fraction of this.
+/// Far longer than a server on this machine needs.
 const PROBE_TIME: Duration = Duration::from_millis(300);
 const PROBE_ANSWER_LIMIT: usize = 4096;
 
-/// One server, by the URLs that `RAMPART_URL` may list.
+/// One server, by the list of URLs that `RAMPART_URL` may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     url: String,
@@ -53,7 +53,7 @@ enum Location {
     Name(String, u16),
 }
 
-/// What a server says of itself.
+/// A server's `/healthz` report.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Health {
@@ -63,10 +63,10 @@ pub struct Health {
 }
 
 impl Endpoint {
-    /// Reads a URL, or several of one server with commas between them.
+    /// Reads a URL, or several of the same server, separated by commas.
     ///
     /// # Errors
-    /// The library would not take it.
+    /// The library would not accept it.
     pub fn parse(list: &str) -> Result<Self, Failure> {
         let unusable = |fault| Failure::usage(format!("{list:?}: {fault}"));
         let urls = Urls::parse(list.as_bytes()).map_err(|error| unusable(error.0))?;
@@ -80,25 +80,25 @@ impl Endpoint {
         Ok(Self { url: urls.join(","), targets })
     }
 
-    /// The server on this machine at a port.
+    /// The server at a port of this machine.
     pub fn local(port: u16) -> Self {
         let location = Location::Address(SocketAddr::from(([127, 0, 0, 1], port)));
         let url = format!("http://127.0.0.1:{port}");
         Self { url: url.clone(), targets: vec![Target { url, location }] }
     }
 
-    /// The server at a Unix socket, if the library would take its path.
+    /// The server at a Unix socket; `None` if the library would not accept the path.
     pub fn at_socket(path: &Path) -> Option<Self> {
         Self::parse(&format!("unix://{}", path.to_str()?)).ok()
     }
 
-    /// The URLs, without slashes at their ends.
+    /// The URLs, without trailing slashes.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The address of a server that the URL has by name. The library itself knows
-    /// numbers and `localhost` only.
+    /// Looks up the host name in the URL; `None` if it has none. The library itself only accepts
+    /// numeric addresses and `localhost`.
     ///
     /// # Errors
     /// The name has no address.
@@ -126,21 +126,21 @@ impl Endpoint {
         })
     }
 
-    /// Whether a policy server answers there that is well.
+    /// Whether a policy server answers and reports `ok`.
     pub fn is_well(&self) -> bool {
         self.health().is_some()
     }
 
-    /// What a policy server that is well says of itself.
+    /// The server's report, if it is `ok`.
     pub fn health(&self) -> Option<Health> {
         self.targets.iter().find_map(Target::well)
     }
 
-    /// Asks over the first Unix socket of it where somebody listens, which tells the server who it
-    /// is.
+    /// Sends a request over the first of its Unix sockets that can be connected, so that the server
+    /// sees which process asks.
     ///
     /// # Errors
-    /// There is none, or no answer in time.
+    /// No socket can be connected, or there is no answer in time.
     pub fn exchange(
         &self,
         method: &Method,
@@ -154,8 +154,8 @@ impl Endpoint {
         over_socket(socket, method, path, body, limit, time_limit)
     }
 
-    /// Whether the server that listens there belongs to this user or to root, by each of the
-    /// URLs; `false` also where the system does not tell.
+    /// Whether the server at each of the URLs belongs to this user or to root; `false` also if the
+    /// system does not tell.
     pub fn is_trusted(&self) -> bool {
         let trusted = |owner: Uid| owner.is_root() || owner == geteuid();
         let user_of = |peer| owner::of_peer(&peer).map(|(user, _)| user);
@@ -177,7 +177,7 @@ impl Target {
             .filter(|health| health.status == "ok")
     }
 
-    /// The body of the server's report on itself.
+    /// The body of the server's report.
     fn health(&self) -> Option<Vec<u8>> {
         let answer = attohttpc::get(format!("{}/healthz", self.url))
             .proxy_settings(ProxySettings::builder().build())
@@ -209,14 +209,14 @@ impl Location {
     }
 }
 
-/// The server's report on itself over a Unix socket.
+/// The body of the server's report, over a Unix socket.
 fn health_over_socket(socket: UnixStream) -> io::Result<Vec<u8>> {
     let asked = over_socket(socket, &Method::GET, "/healthz", "", PROBE_ANSWER_LIMIT, PROBE_TIME);
     let (status, body) = asked?;
     if status.is_success() { Ok(body) } else { Err(io::Error::other(status.to_string())) }
 }
 
-/// Asks over a Unix socket, with which `attohttpc` cannot speak.
+/// Sends a request over a Unix socket, which `attohttpc` does not support.
 fn over_socket(
     socket: UnixStream,
     method: &Method,
@@ -242,7 +242,7 @@ fn over_socket(
     runtime.block_on(async { timeout(time_limit, asked).await? })
 }
 
-/// Where the library would look for it.
+/// Where the library would connect.
 fn location(url: &Url<'_>) -> Location {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match url.server {

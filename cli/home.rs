@@ -1,4 +1,4 @@
-//! Where Rampart keeps its files: `~/.rampart`, or what `RAMPART_HOME` says.
+//! Where Rampart keeps its files: `~/.rampart`, or the directory in `RAMPART_HOME`.
 
 use std::fs::{DirBuilder, Permissions};
 use std::io;
@@ -8,19 +8,19 @@ use std::sync::LazyLock;
 
 use crate::failure::{Failure, say};
 
-/// The home of whoever runs this, which is whoever its own server guards.
+/// This user's home directory, which is also that of the runs its server guards.
 pub fn of_user() -> Option<&'static str> {
     static HOME: LazyLock<Option<String>> =
         LazyLock::new(|| std::env::home_dir()?.into_os_string().into_string().ok());
     HOME.as_deref()
 }
 
-/// The directory of Rampart's files; it need not exist.
+/// The directory of Rampart's files, which need not exist.
 #[derive(Debug, Clone)]
 pub struct Home(PathBuf);
 
 impl Home {
-    /// Finds the directory from `RAMPART_HOME`, else from the user's home.
+    /// Takes the directory from `RAMPART_HOME`, otherwise from the user's home.
     ///
     /// # Errors
     /// Neither is known.
@@ -45,17 +45,17 @@ impl Home {
         &self.0
     }
 
-    /// The policy that is in force where no flag names one.
+    /// The policy in force if no flag names another.
     pub fn policy(&self) -> PathBuf {
         self.0.join("policy.yaml")
     }
 
-    /// Further policies, each file one.
+    /// A directory of further policies.
     pub fn policies(&self) -> PathBuf {
         self.0.join("policies")
     }
 
-    /// The rules that were to hold once and have held, a name a line.
+    /// The `once` rules that are spent, one name a line.
     pub fn spent(&self) -> PathBuf {
         self.0.join("spent")
     }
@@ -65,38 +65,38 @@ impl Home {
         self.0.join("token")
     }
 
-    /// What was decided, one JSON object a line.
+    /// The audit, one JSON object a line.
     pub fn audit(&self) -> PathBuf {
         self.0.join("audit.jsonl")
     }
 
-    /// Where `rampart serve` listens for this user's own runs.
+    /// The socket where `rampart serve` listens for this user's runs.
     pub fn serve_socket(&self) -> PathBuf {
         self.0.join("serve.sock")
     }
 
-    /// Where the Go command's `rampart serve` tells how it is reached.
+    /// The state file of the Go command's `rampart serve`, with its URL.
     pub fn serve_state(&self) -> PathBuf {
         self.0.join("serve.state")
     }
 
-    /// What the Go command is told for good, such as where its server is.
+    /// The Go command's configuration.
     pub fn config(&self) -> PathBuf {
         self.0.join("config.yaml")
     }
 
-    /// Where guarded runs have their directories.
+    /// The directory for guarded runs' own directories.
     pub fn runs(&self) -> PathBuf {
         self.0.join("run")
     }
 
-    /// Where the installed library is.
+    /// The directory of the installed library.
     pub fn libraries(&self) -> PathBuf {
         self.0.join("lib")
     }
 }
 
-/// Makes a directory and its parents where missing, for its owner only.
+/// Creates a directory and missing parents with mode 0700.
 ///
 /// # Errors
 /// As the system says.
@@ -104,7 +104,7 @@ pub fn make_private_directory(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
-/// Says so where a secret is not its owner's alone.
+/// Warns if others can read a secret file.
 pub fn warn_if_others_can_read(what: &str, path: &Path) {
     let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o077 != 0 {
@@ -112,7 +112,7 @@ pub fn warn_if_others_can_read(what: &str, path: &Path) {
     }
 }
 
-/// Takes a directory away from everybody but its owner.
+/// Restricts a directory to its owner.
 ///
 /// # Errors
 /// As the system says.

@@ -1,6 +1,5 @@
-//! Finds the library that is preloaded, and makes sure that the loader will take
-//! it: a library that it does not take is ignored with a warning, and the command
-//! would run unguarded.
+//! Finds the library to preload, and checks that the loader will accept it: otherwise the loader
+//! only prints a warning, and the command would run unguarded.
 
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs::File;
@@ -25,7 +24,7 @@ pub fn file_name() -> String {
 /// The absolute path of a library that can be preloaded.
 ///
 /// # Errors
-/// There is none, or the one that is found cannot be used.
+/// There is none, or it cannot be used.
 pub fn find(home: &Home) -> Result<PathBuf, Failure> {
     let path = match named() {
         Some(path) => path,
@@ -39,8 +38,8 @@ pub fn find(home: &Home) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-/// The library that is to be installed: the one that came with this program or that
-/// `RAMPART_LIBRARY` names, else the one that is installed already, else one that is built.
+/// The library to install: the one in `RAMPART_LIBRARY` or that came with this program, otherwise
+/// the installed one, otherwise one built from source.
 ///
 /// # Errors
 /// There is none, or it cannot be used.
@@ -74,10 +73,10 @@ fn installed(home: &Home) -> Result<PathBuf, Failure> {
         })
 }
 
-/// The library that came with this program: beside it, or where a package puts it.
+/// The library that came with this program: beside it, or in the package's `lib/rampart`.
 fn with_program() -> Option<PathBuf> {
     let program = std::env::current_exe().ok()?;
-    // What a package linked to somewhere came with what is there; the link is what lasts.
+    // Look beside the link first: a package manager keeps that path across updates.
     let real = program.canonicalize().ok();
     let folders = [Some(program.as_path()), real.as_deref()];
     let folders = folders.into_iter().flatten().filter_map(Path::parent);
@@ -89,10 +88,10 @@ fn with_program() -> Option<PathBuf> {
     files.into_iter().find(|library| library.symlink_metadata().is_ok())
 }
 
-/// Where this program was built from, which `cargo install` leaves where it is.
+/// The source that this program was built from, which `cargo install` leaves in place.
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// Builds the library from the source of this program.
+/// Builds the library from this program's source.
 fn build(source: &Path) -> Result<PathBuf, Failure> {
     let name = file_name();
     let by_hand = "run `make` in its source, or name the library in RAMPART_LIBRARY";
@@ -106,7 +105,7 @@ fn build(source: &Path) -> Result<PathBuf, Failure> {
     say(format!("there is no {name} with this program: make -C {} library", source.display()));
     let mut make = Command::new("make");
     make.arg("-C").arg(&source).arg("library").env_remove("CARGO_TARGET_DIR");
-    // What is to be read by a program is not make's.
+    // Stdout may be read by a program, so make's output goes to stderr.
     match make.stdout(std::io::stderr()).status() {
         Ok(status) if status.success() => Ok(source.join("target/release").join(name)),
         Ok(status) => Err(Failure::new(format!("make could not build it ({status}): {by_hand}"))),
@@ -114,7 +113,7 @@ fn build(source: &Path) -> Result<PathBuf, Failure> {
     }
 }
 
-/// Whether the source is there and nobody else could have put it there or changed it.
+/// Whether the source exists and nobody else could have created or changed it.
 fn is_own(source: &Path) -> bool {
     [source, &source.join("Makefile"), &source.join("platform/Cargo.toml")].iter().all(|path| {
         path.metadata().is_ok_and(|facts| {
@@ -123,7 +122,7 @@ fn is_own(source: &Path) -> bool {
     })
 }
 
-/// Whether the loader will take this file into programs like this one.
+/// Whether the loader would load this file into programs like this one.
 fn check(path: &Path) -> Result<(), String> {
     let read = |path: &Path| -> io::Result<Header> {
         let mut header = Header::default();
@@ -149,11 +148,10 @@ fn check(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// The beginning of an executable file, as far as it says what it is.
+/// The first bytes of an ELF or Mach-O file, which identify it.
 type Header = [u8; 20];
 
-/// Whether a library is of the program's kind. Both formats begin with a magic
-/// number, the word size and the byte order.
+/// Whether a library is for the program's architecture, by its ELF header (elf(5)).
 #[cfg(not(target_os = "macos"))]
 fn fits(library: &Header, program: &Header) -> Result<(), String> {
     const SHARED_OBJECT: u16 = 3;
@@ -161,7 +159,7 @@ fn fits(library: &Header, program: &Header) -> Result<(), String> {
     if library[..4] != program[..4] {
         return Err("it is not a shared library".to_owned());
     }
-    // Word size, byte order, and the machine at 18.
+    // `EI_CLASS`, `EI_DATA` and `e_machine`.
     if library[4..6] != program[4..6] || library[18..20] != program[18..20] {
         return Err("it is built for another machine".to_owned());
     }
@@ -171,8 +169,8 @@ fn fits(library: &Header, program: &Header) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a library is of the program's kind; a file for several machines has a
-/// magic number of its own.
+/// Whether a library is for the program's architecture, or is universal (`FAT_MAGIC`,
+/// mach-o/fat.h).
 #[cfg(target_os = "macos")]
 fn fits(library: &Header, program: &Header) -> Result<(), String> {
     const SEVERAL_MACHINES: [u8; 4] = [0xca, 0xfe, 0xba, 0xbe];
@@ -193,8 +191,8 @@ fn is_noexec(_flags: FsFlags) -> bool {
     false
 }
 
-/// Whether the path can stand in the loader's list, where blanks and colons
-/// divide and a dollar sign begins a variable.
+/// Whether the preload list can hold the path: blanks and colons separate entries, and `$` begins a
+/// token such as `$ORIGIN` (ld.so(8)).
 pub fn can_be_listed(path: &Path) -> bool {
     let divides = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b':' | b'$');
     !path.as_os_str().as_bytes().iter().any(divides)

@@ -1,5 +1,4 @@
-//! The `rampart` command: runs an agent under a policy, serves policies, and
-//! explains what they say.
+//! The `rampart` command: runs agents under a policy, serves policies, and explains their verdicts.
 
 mod approvals;
 mod audit;
@@ -57,8 +56,7 @@ struct Cli {
     command: Command,
 }
 
-/// Makes a table of the subcommands, with what each is given and what runs it, to what clap reads
-/// and to what is run.
+/// Generates clap's enum of the subcommands and the function that runs them from one table.
 macro_rules! commands {
     ($($(#[$attribute:meta])* $name:ident($arguments:path) => $run:expr;)*) => {
         #[derive(Debug, Subcommand)]
@@ -98,7 +96,7 @@ commands! {
     Manual(manual::Manual) => |it| manual::manual(it, Cli::command());
 }
 
-/// What a subcommand that did not fail ends with.
+/// The exit code of a subcommand that did not fail.
 trait Status {
     fn code(self) -> ExitCode;
 }
@@ -109,14 +107,14 @@ impl Status for () {
     }
 }
 
-/// Whether what was looked at is as it should be.
+/// Whether all is well.
 impl Status for bool {
     fn code(self) -> ExitCode {
         if self { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
 
-/// Another program is in the place of this one.
+/// Never returned: another program has replaced this one.
 impl Status for Infallible {
     fn code(self) -> ExitCode {
         match self {}

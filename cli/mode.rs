@@ -1,8 +1,8 @@
-//! What a verdict leads to.
+//! Whether verdicts are enforced.
 
 use clap::ValueEnum;
 
-/// What a verdict leads to, for the library and for the server alike.
+/// What a verdict leads to, in the library and in the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     /// A refused command does not run.
@@ -14,7 +14,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// The name that flags, variables and the audit have for it.
+    /// The name in flags, variables and the audit.
     pub fn name(self) -> &'static str {
         match self {
             Self::Enforce => "enforce",

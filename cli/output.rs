@@ -1,4 +1,4 @@
-//! Writes results to stdout, whose reader may have gone.
+//! Writes results to stdout. A reader that has gone, as in `| head`, is no error.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// Writes text and ends the line.
+/// Writes a line.
 ///
 /// # Errors
 /// It could not be written; a reader that has enough is no error.
@@ -15,7 +15,7 @@ pub fn line(text: impl Display) -> Result<(), Failure> {
     finish(writeln!(io::stdout(), "{text}")).map(drop)
 }
 
-/// Writes text as it is; gives whether the reader may want more.
+/// Writes text as it is. Returns whether the reader is still there.
 ///
 /// # Errors
 /// It could not be written; a reader that has enough is no error.
@@ -23,10 +23,11 @@ pub fn text(text: &str) -> Result<bool, Failure> {
     finish(io::stdout().write_all(text.as_bytes()))
 }
 
-/// Whether the reader of stdout is gone, which a writer that waits would not notice.
+/// Whether the reader of stdout is gone. A command that waits for input would not notice by
+/// writing.
 pub fn is_closed() -> bool {
     let mut stdout = libc::pollfd { fd: libc::STDOUT_FILENO, events: 0, revents: 0 };
-    // SAFETY: it is one such structure, and ours.
+    // SAFETY: poll(2) gets one `pollfd`, which this is.
     let ready = unsafe { libc::poll(&raw mut stdout, 1, 0) };
     ready > 0 && stdout.revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0
 }

@@ -1,4 +1,4 @@
-//! Who is behind a socket or a file: what is not this user's or root's is not trusted unasked.
+//! The owner of a socket or a file. Only this user and root are trusted without being named.
 
 use std::fs::Metadata;
 use std::net::SocketAddr;
@@ -8,13 +8,13 @@ use std::os::unix::net::UnixStream;
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::{Uid, User, geteuid};
 
-/// A user's name, with the number where there is none.
+/// A user's name, or the user ID if there is none.
 pub fn name(user: Uid) -> String {
     let found = User::from_uid(user).ok().flatten();
     found.map_or_else(|| format!("user {user}"), |user| user.name)
 }
 
-/// Who else than this user and root may write to a file.
+/// Who, other than this user and root, may write to a file.
 pub fn other_writers(file: &Metadata) -> Option<String> {
     const GROUP: u32 = 0o020;
     const OTHERS: u32 = 0o002;
@@ -30,8 +30,8 @@ pub fn other_writers(file: &Metadata) -> Option<String> {
     }
 }
 
-/// The user and the process at the other end of a Unix socket, where the system tells them: of who
-/// has connected, or on Linux of who called `listen(2)` (`unix(7)`, `SO_PEERCRED`).
+/// The user and process at the other end of a Unix socket. For a client on Linux, the process that
+/// called `listen(2)` (`unix(7)`, `SO_PEERCRED`).
 #[cfg(target_os = "linux")]
 pub fn of_peer(socket: &UnixStream) -> Option<(Uid, Option<i32>)> {
     let facts = getsockopt(socket, sockopt::PeerCredentials).ok()?;
@@ -46,7 +46,7 @@ pub fn of_peer(socket: &UnixStream) -> Option<(Uid, Option<i32>)> {
 }
 
 /// The user who listens at a TCP port of this machine (`proc_net_tcp`, kernel documentation).
-/// `None` if nobody does, or more than one user that a connection may come to.
+/// `None` if nobody does, or if a connection may reach more than one user.
 #[cfg(target_os = "linux")]
 pub fn of_listener(address: SocketAddr) -> Option<Uid> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
@@ -57,14 +57,14 @@ pub fn of_listener(address: SocketAddr) -> Option<Uid> {
     owners.all(|other| other == owner).then_some(owner)
 }
 
-/// None: macOS does not tell an ordinary user of the sockets of others.
+/// `None`: macOS does not show other users' sockets.
 #[cfg(target_os = "macos")]
 pub fn of_listener(_address: SocketAddr) -> Option<Uid> {
     None
 }
 
-/// The owner in a line of such a table, if that is a socket which listens where a connection
-/// to `wanted` may come.
+/// The owner in a line of the table, if it is a listening socket that accepts connections to
+/// `wanted`.
 #[cfg(any(test, target_os = "linux"))]
 fn listener(line: &str, wanted: SocketAddr) -> Option<Uid> {
     /// `TCP_LISTEN` (`include/net/tcp_states.h`)
@@ -78,13 +78,13 @@ fn listener(line: &str, wanted: SocketAddr) -> Option<Uid> {
     (is_there && takes(address, wanted.ip())).then(|| owner.parse().ok().map(Uid::from_raw))?
 }
 
-/// Whether a socket that is bound to `address` takes connections to `wanted`: bound to that
-/// one or to every one. An IPv6 socket may take those of IPv4 as well.
+/// Whether a socket bound to `address` accepts connections to `wanted`: bound to it or to all
+/// addresses. An IPv6 socket may accept IPv4 connections too.
 #[cfg(any(test, target_os = "linux"))]
 fn takes(address: &str, wanted: std::net::IpAddr) -> bool {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-    // Words in the machine's own order, of bytes in the network's.
+    // Each word is in host byte order, made of bytes in network order.
     let word = |at: usize| {
         let digits = address.get(8 * at..8 * (at + 1))?;
         u32::from_str_radix(digits, 16).ok().map(u32::to_ne_bytes)
@@ -129,7 +129,7 @@ mod tests {
             (&format!("{mapped}:4A92"), "0A", v4, true),
             (&format!("{one6}:4A92"), "0A", v6, true),
             (&format!("{any6}:4A92"), "0A", v6, true),
-            // Another port, another address, another family, and none that listens.
+            // Another port, another address, another family, not listening, and malformed.
             ("0100007F:4A93", "0A", v4, false),
             ("0200007F:4A92", "0A", v4, false),
             (&format!("{one6}:4A92"), "0A", v4, false),

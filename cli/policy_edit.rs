@@ -1,17 +1,17 @@
-//! Changes to a policy file that keep all that a person wrote: rules are put in and taken out as
-//! lines, where the parser says that they belong, and the rest stays byte for byte.
+//! Edits policy files without touching what a person wrote: rules are inserted and removed as
+//! lines, at places that the YAML parser gives, and the rest stays byte for byte.
 //!
-//! Rules that `rampart allow` and `rampart block` write say so in a comment on their first line;
-//! only those are taken out again. What became of a text is read back before it is kept.
+//! Rules written by `rampart allow` and `rampart block` are marked by a comment on their first
+//! line, and only those are removed again. Callers compile the new text before they keep it.
 
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use granit_parser::{Event, Parser, StructureStyle};
 
-/// The policy that takes what no other policy is about.
+/// The policy for rules that belong to no other policy.
 pub const OWN_POLICY: &str = "by-hand";
-/// What the first line of a rule ends with that was written for a person.
+/// The comment that marks a written rule, on its first line.
 const MARK: &str = "  # rampart ";
 
 /// What a rule does.
@@ -43,17 +43,17 @@ impl Effect {
 pub struct Draft {
     pub effect: Effect,
     pub pattern: String,
-    /// Such as `2026-01-31T12:00:00Z`.
+    /// Now, such as `2026-01-31T12:00:00Z`.
     pub added: String,
     pub message: Option<String>,
-    /// Whether it is for one command, and then never again.
+    /// Whether it holds for one command only.
     pub once: bool,
     /// When it ends, such as `2026-01-31T13:00:00Z`.
     pub until: Option<String>,
 }
 
 impl Draft {
-    /// The rule as lines, without indentation.
+    /// The rule's lines, without indentation.
     pub fn lines(&self) -> Vec<String> {
         let Self { effect, added, .. } = self;
         let day = added.split('T').next().unwrap_or_default();
@@ -71,14 +71,14 @@ impl Draft {
         if let Some(until) = &self.until {
             lines.push(format!("  expires_at: {until}"));
         }
-        // What is spent once is told from the same rule, written again, by when it was written.
+        // Makes the rule unique: a spent rule must not spend the same one written again later.
         if self.once || self.until.is_some() {
             lines.push(format!("  added: {added}"));
         }
         lines
     }
 
-    /// The same rule without an end.
+    /// The same rule without a limit.
     pub fn lasting(&self) -> Self {
         Self { once: false, until: None, ..self.clone() }
     }
@@ -86,11 +86,11 @@ impl Draft {
 
 /// A string of YAML.
 fn quoted(text: &str) -> String {
-    // A string of JSON is one of YAML. A string always serialises.
+    // A JSON string is a YAML string. Serialising a string cannot fail.
     serde_json::to_string(text).unwrap_or_default()
 }
 
-/// A rule that `rampart allow` or `rampart block` wrote.
+/// A rule that was written by `rampart allow` or `rampart block`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     pub policy: String,
@@ -103,7 +103,7 @@ pub struct Written {
     lines: Range<usize>,
 }
 
-/// Where a list begins: the line after its key, from 0, and the column of its elements.
+/// Where a list begins: the line after its key, counted from 0, and the column of its elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct ListPosition {
     line: usize,
@@ -111,7 +111,7 @@ struct ListPosition {
     flow: bool,
 }
 
-/// What the parser found of a policy file.
+/// The parts of a policy file that edits need.
 #[derive(Debug, Default)]
 struct Outline {
     /// The list of policies.
@@ -120,11 +120,11 @@ struct Outline {
     rules: Vec<(String, ListPosition)>,
 }
 
-/// Puts a rule in front of the others of a policy; into a policy of its own where none is named.
-/// Gives the new text.
+/// Inserts a rule in front of the others of a policy, or into [`OWN_POLICY`] if none is named.
+/// Returns the new text.
 ///
 /// # Errors
-/// The file is written in a way that has no place for lines.
+/// The list is not in block style, so lines cannot be inserted.
 pub fn insert(source: &str, policy: Option<&str>, draft: &Draft) -> Result<String, String> {
     let outline = outline(source)?;
     let policy = policy.unwrap_or(OWN_POLICY);
@@ -156,20 +156,20 @@ pub fn insert(source: &str, policy: Option<&str>, draft: &Draft) -> Result<Strin
     Ok(text)
 }
 
-/// The line, from 0, that says that there are no policies.
+/// The line, counted from 0, that says that there are no policies.
 fn empty_list(source: &str, outline: &Outline) -> Option<usize> {
     let has_some = outline.policies.is_some_and(|place| !place.flow);
     let says_so = |line: &str| matches!(line.trim_end(), "policies:" | "policies: []");
     source.lines().position(says_so).filter(|_| !has_some)
 }
 
-/// The text with another line, or several, in place of one.
+/// The text with one line replaced.
 fn replaced(source: &str, line: usize, new: &str) -> String {
     let lines = source.split_inclusive('\n').enumerate();
     lines.map(|(number, each)| if number == line { new } else { each }).collect()
 }
 
-/// The line to put a block in front of, and the block.
+/// The line to insert at, and the lines to insert.
 fn at(place: ListPosition, lines: &[String]) -> Result<(usize, String), ()> {
     if place.flow { Err(()) } else { Ok((place.line, indented(place.column, lines))) }
 }
@@ -194,7 +194,7 @@ fn own_policy(draft: &Draft) -> Vec<String> {
     head.into_iter().map(str::to_owned).chain(rule).collect()
 }
 
-/// The rules that were written for a person, in the order of the file.
+/// The marked rules, in the order of the file.
 pub fn written(source: &str) -> Vec<Written> {
     let rules = outline(source).unwrap_or_default().rules;
     let lines: Vec<&str> = source.lines().collect();
@@ -232,8 +232,7 @@ fn blanks(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// The text without a rule that was written for a person; a policy of theirs that has no other
-/// goes with it.
+/// The text without a marked rule. Also removes [`OWN_POLICY`] if that was its only rule.
 pub fn remove(source: &str, rule: &Written) -> String {
     let mut lines = rule.lines.clone();
     let of_policy = written(source).iter().filter(|other| other.policy == rule.policy).count();
@@ -242,7 +241,7 @@ pub fn remove(source: &str, rule: &Written) -> String {
         let before: Vec<&str> = source.lines().take(lines.start).collect();
         if let Some(first) = before.iter().rposition(|line| line.trim() == head) {
             let rest = source.lines().skip(lines.end).find(|line| !line.trim().is_empty());
-            // Somebody may have put a rule of their own into it.
+            // A person may have added rules to it.
             if rest.is_none_or(|next| blanks(next) <= blanks(before[first])) {
                 lines.start = first;
             }
@@ -250,17 +249,17 @@ pub fn remove(source: &str, rule: &Written) -> String {
     }
     let kept = source.split_inclusive('\n').enumerate().filter(|(line, _)| !lines.contains(line));
     let kept: String = kept.map(|(_, line)| line).collect();
-    // A key without a value is no list.
+    // A key without a value would not be a list.
     match outline(&kept).ok().and_then(|outline| empty_list(&kept, &outline)) {
         Some(empty) => replaced(&kept, empty, "policies: []\n"),
         None => kept,
     }
 }
 
-/// A collection that the parser is in.
+/// A collection that the parser is inside.
 struct OpenCollection {
     mapping: bool,
-    /// Of a mapping: the key whose value comes next, once it was read.
+    /// In a mapping, the key whose value comes next.
     key: Option<String>,
     /// The line after that key.
     line: usize,
@@ -321,7 +320,7 @@ fn outline(source: &str) -> Result<Outline, String> {
     Ok(outline)
 }
 
-/// Where this is: the keys that lead here, an element of a list as `-`.
+/// The current path: keys, and `-` for a list element.
 fn path(levels: &[OpenCollection]) -> Vec<&str> {
     levels.iter().map(|level| level.key.as_deref().unwrap_or("-")).collect()
 }
@@ -351,7 +350,7 @@ mod tests {
         }
     }
 
-    /// The lines that one text has and the other has not.
+    /// The lines in `after` that are not in `before`.
     fn added(before: &str, after: &str) -> Vec<String> {
         let mut rest = before.lines().peekable();
         let new = after.lines().filter(|line| rest.next_if_eq(line).is_none());

@@ -1,5 +1,5 @@
-//! The policy in force: from the file that a flag names, from the user's own
-//! file, or the one that is built in.
+//! The policy in force: from the file that a flag names, from the user's own files, or the built-in
+//! one.
 
 use std::fmt;
 use std::io;
@@ -11,26 +11,26 @@ use crate::command_line::how_to_allow;
 use crate::failure::Failure;
 use crate::home::Home;
 
-/// A policy, and where it came from.
+/// A policy and its origin.
 pub struct InForce {
     /// The compiled policy.
     pub policies: PolicySet,
-    /// Its text; of several files, one after the other with their names.
+    /// Its text. Several files are joined, each with its name.
     pub source: String,
-    /// Where the text is from.
+    /// Where the text came from.
     pub origin: Origin,
-    /// The files whose changes are to be taken over.
+    /// The files to reload it from.
     pub files: Files,
-    /// The user's own files.
+    /// The home whose files it may depend on.
     pub home: Home,
 }
 
-/// Where a policy is from.
+/// Where a policy came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// A file, and so many more.
+    /// A file, and how many more.
     File(PathBuf, usize),
-    /// The program itself.
+    /// Built in.
     Starter,
 }
 
@@ -45,24 +45,24 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The files that a policy is read from; none need exist.
+/// The files that a policy is read from, which need not exist.
 #[derive(Debug, Clone)]
 pub struct Files {
-    /// The first.
+    /// The main file.
     pub first: PathBuf,
-    /// A folder of others.
+    /// A folder of more files.
     folder: Option<PathBuf>,
 }
 
 impl Files {
-    /// The one that is named, else the user's own.
+    /// The named file, or the user's own files.
     pub fn new(named: Option<&Path>, home: &Home) -> Self {
         let first = named.map_or_else(|| home.policy(), Path::to_path_buf);
         let first = std::path::absolute(&first).unwrap_or(first);
         Self { first, folder: named.is_none().then(|| home.policies()) }
     }
 
-    /// Those that are there, in the order in which they count.
+    /// Those that exist, in order of precedence.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -85,7 +85,7 @@ impl Files {
         Ok(is_there.then(|| self.first.clone()).into_iter().chain(others).collect())
     }
 
-    /// The texts of those that are there and wanted, each with its file.
+    /// The texts of those that exist and are wanted, each with its path.
     ///
     /// # Errors
     /// One cannot be read.
@@ -110,8 +110,8 @@ impl Files {
 }
 
 impl InForce {
-    /// Loads the named policy, else `~/.rampart/policy.yaml` and all of `~/.rampart/policies`,
-    /// else the starter.
+    /// Loads the named policy, otherwise `~/.rampart/policy.yaml` and all of `~/.rampart/policies`,
+    /// otherwise the starter.
     ///
     /// # Errors
     /// A file cannot be read, or is not a policy.
@@ -127,7 +127,7 @@ impl InForce {
     }
 }
 
-/// The texts of several files as one, for people.
+/// Joins the texts of several files, for people.
 pub fn joined(sources: &[(String, PathBuf)]) -> String {
     match sources {
         [] => STARTER.to_owned(),
@@ -139,8 +139,7 @@ pub fn joined(sources: &[(String, PathBuf)]) -> String {
     }
 }
 
-/// Compiles a policy's text; what is wrong with it comes as lines that name
-/// file, line and column.
+/// Compiles a policy's text. The error has a line for each fault, with file, line and column.
 ///
 /// # Errors
 /// The text is not a policy.
@@ -148,7 +147,7 @@ pub fn compile(source: &str, file: &Path) -> Result<PolicySet, String> {
     PolicySet::parse(source, &file.to_string_lossy()).map_err(|error| error.to_string())
 }
 
-/// Compiles several as one; the starter where there is none.
+/// Compiles several as one; the starter if there are none.
 ///
 /// # Errors
 /// One is not a policy.
@@ -162,21 +161,21 @@ pub fn compile_all(sources: &[(String, PathBuf)]) -> Result<PolicySet, String> {
     PolicySet::parse_all(&named).map_err(|error| error.to_string())
 }
 
-/// What looks wrong in a policy that can be used, a line each.
+/// A line for each thing that looks wrong in a usable policy.
 pub fn warnings(policies: &PolicySet, file: &Path) -> impl Iterator<Item = String> {
     policies.warnings().iter().map(move |Problem { line, column, text }| {
         format!("{}:{line}:{column}: warning: {text}", file.display())
     })
 }
 
-/// The library shows no more of a suggestion.
+/// How much of a suggestion the library shows.
 const SHOWN_BYTES: usize = 160;
-/// What a run that waits for nobody would do about an `ask`.
+/// The way out for `ask` rules in a run without `--ask`.
 const BY_ASKING: &str = "with `rampart preload --ask`, which waits for a person, or ";
 
-/// How a person would allow what was refused, in words that end the sentence "the user can allow
-/// it: …". The library shows it, and cuts it after 160 bytes: the file stands last. `is_asked`:
-/// a person was asked, or could not be.
+/// How a person could allow what was refused, to complete the sentence "the user can allow it: …".
+/// The library cuts it after 160 bytes, so the file stands last. `is_asked`: a person was asked, or
+/// should have been.
 pub fn suggestion(
     policies: &PolicySet,
     decision: &Decision,
@@ -218,8 +217,8 @@ fn by_a_rule(
     })
 }
 
-/// What a person may type to allow a command that is not: where that is in the one file that
-/// `rampart allow` writes to, for no permission elsewhere is worth anything against a refusal.
+/// The `rampart allow` line that would allow a refused command. `None` if the refusing rule is in
+/// another file than the one that `rampart allow` writes to: a rule there could not override it.
 pub fn by_typing(policies: &PolicySet, decision: &Decision, command: &str) -> Option<String> {
     let because = decision.because.as_ref().filter(|_| policies.origin().is_some());
     let file = because.map(|because| Path::new(&because.file)).or(policies.origin().map(Path::new));

@@ -1,4 +1,4 @@
-//! Which processes are there, and when one is gone.
+//! Processes of this machine: which there are, what the system tells about them, when one ends.
 
 #[cfg(target_os = "linux")]
 use std::cell::RefCell;
@@ -22,23 +22,23 @@ pub fn handle(process: Pid) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-/// By what the processes of a tree are told from others.
+/// How to recognise the processes of a tree.
 pub struct Marks {
-    /// An entry that all of them have in their environment.
+    /// An entry in the environment of all of them.
     entry: Vec<u8>,
-    /// When the first of them was started.
+    /// When the root was started.
     pub since: u64,
-    /// The control groups of the first, as the system tells them.
+    /// The root's control groups, as in `/proc/PID/cgroup`.
     #[cfg(target_os = "linux")]
     groups: Vec<u8>,
-    /// Processes that were there before, as far as that is known: to ask for the start of each
-    /// costs more than all else of a look.
+    /// Processes known to be older than the tree: looking up a start time costs more than the rest
+    /// of a search.
     #[cfg(target_os = "linux")]
     elders: RefCell<HashSet<i32>>,
 }
 
 impl Marks {
-    /// Of the tree that begins with this process.
+    /// The marks of the tree with this root.
     pub fn new(root: Pid, entry: Vec<u8>) -> Self {
         Self {
             entry,
@@ -50,13 +50,13 @@ impl Marks {
         }
     }
 
-    /// Has the next look be at all processes: a number may be another's by now.
+    /// Makes the next search check all processes again: an ID may have been reused.
     pub fn forget_elders(&self) {
         #[cfg(target_os = "linux")]
         self.elders.borrow_mut().clear();
     }
 
-    /// Whether a process is there that was started with the tree or later.
+    /// Whether a process lives and is not older than the tree.
     #[cfg(target_os = "linux")]
     fn may_have(&self, process: Pid) -> bool {
         let mut elders = self.elders.borrow_mut();
@@ -73,7 +73,7 @@ impl Marks {
     }
 }
 
-/// What the kernel tells of a process in one line (`proc_pid_stat(5)`), taken at once.
+/// `/proc/PID/stat` (`proc_pid_stat(5)`), read in one call.
 #[cfg(target_os = "linux")]
 fn status(process: i32) -> std::io::Result<String> {
     use std::io::Read as _;
@@ -88,7 +88,7 @@ fn status(process: i32) -> std::io::Result<String> {
 #[cfg(target_os = "linux")]
 pub fn parent(process: i32) -> Option<i32> {
     let status = status(process).ok()?;
-    // The name before it is in brackets, and may hold brackets and blanks (proc_pid_stat(5)).
+    // The name before it may itself contain parentheses and blanks.
     status.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
@@ -98,13 +98,13 @@ pub fn parent(process: i32) -> Option<i32> {
     facts(process)?.pbi_ppid.try_into().ok()
 }
 
-/// What the system tells of a process, if it does.
+/// What the system tells about a process, if anything.
 #[cfg(target_os = "macos")]
 pub fn facts(process: i32) -> Option<libc::proc_bsdinfo> {
     let mut facts = std::mem::MaybeUninit::<libc::proc_bsdinfo>::uninit();
     let size = i32::try_from(size_of::<libc::proc_bsdinfo>()).ok()?;
     let room = facts.as_mut_ptr().cast();
-    // SAFETY: the room has that many bytes.
+    // SAFETY: the buffer has that many bytes.
     let filled = unsafe { libc::proc_pidinfo(process, libc::PROC_PIDTBSDINFO, 0, room, size) };
     // SAFETY: all of it was filled in.
     (filled == size).then(|| unsafe { facts.assume_init() })
@@ -137,14 +137,14 @@ pub fn environment(process: i32) -> Option<Vec<u8>> {
     Some(entries.collect::<Vec<_>>().join(&0))
 }
 
-/// Whether the library is in a process: by its environment, or by what it has loaded where it has
-/// written over that, as who shows a title does.
+/// Whether the library is in a process: by its environment or, as programs may overwrite that to
+/// set their title, by its mappings.
 pub fn has_library(process: i32) -> bool {
     environment(process).is_some_and(|all| all.split(|byte| *byte == 0).any(names_library))
         || has_loaded(process)
 }
 
-/// What the library's file is called before its ending.
+/// The library's file name, without its suffix.
 const LIBRARY: &[u8] = b"librampart.";
 
 #[cfg(target_os = "linux")]
@@ -193,14 +193,14 @@ pub fn is_guarded(process: i32, environment: &[&[u8]]) -> bool {
     environment.iter().copied().any(names_library) || is_sealed(process)
 }
 
-/// Whether this is the preload list, with the library in it.
+/// Whether this entry is a preload list with the library in it.
 fn names_library(entry: &[u8]) -> bool {
     let name = Os::HERE.preload_variable().to_bytes();
     let list = entry.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"="));
     list.is_some_and(|list| list.windows(LIBRARY.len()).any(|part| part == LIBRARY))
 }
 
-/// Whether the kernel asks about what a process starts: its keeper is among its ancestors.
+/// Whether a process is in a sealed run: a keeper is among its ancestors.
 #[cfg(target_os = "linux")]
 fn is_sealed(process: i32) -> bool {
     let is_keeper = |process: &i32| {
@@ -211,22 +211,22 @@ fn is_sealed(process: i32) -> bool {
         .any(|process| is_keeper(&process))
 }
 
-/// Nothing is sealed on this system.
+/// There are no sealed runs on this system.
 #[cfg(target_os = "macos")]
 fn is_sealed(_process: i32) -> bool {
     false
 }
 
-/// Most environments are no longer.
+/// Enough for most environments.
 #[cfg(target_os = "linux")]
 const ENVIRONMENT_BYTES: usize = 16 * 1024;
 
-/// A process of the tree other than this one. One that cannot be told from a process of the
-/// tree is one: a guard that lives on for a while does less harm than one that is missed.
+/// A process of the tree other than this one. In doubt a process belongs to the tree: a server that
+/// lives too long does less harm than one that is missing.
 #[cfg(target_os = "linux")]
 pub fn of_tree(marks: &Marks) -> Option<Pid> {
     let own = Pid::this();
-    // Without room to begin with, the standard library reads 32 bytes at a time.
+    // With capacity: the standard library would otherwise begin with reads of 32 bytes.
     let mut room = Vec::with_capacity(ENVIRONMENT_BYTES);
     std::fs::read_dir("/proc")
         .ok()?
@@ -249,9 +249,9 @@ fn is_of_tree(process: Pid, marks: &Marks, room: &mut Vec<u8>) -> bool {
     match environment {
         Ok(_) if room.split(|byte| *byte == 0).any(|each| each == marks.entry) => true,
         Ok(_) if room.split(|byte| *byte == 0).any(|each| each.starts_with(ANY_RUN)) => false,
-        // It may have written over its environment, as who shows a title does.
+        // It may have overwritten its environment to set a title.
         Ok(_) => read_to_string(file("maps")).is_ok_and(|maps| maps.contains("/librampart.so")),
-        // It does not let itself be read (`PR_SET_DUMPABLE` in prctl(2)).
+        // It cannot be read (`PR_SET_DUMPABLE` in prctl(2)): compare user and control groups.
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             let status = read_to_string(file("status")).unwrap_or_default();
             let user = status.lines().find_map(|line| line.strip_prefix("Uid:"));
@@ -263,7 +263,7 @@ fn is_of_tree(process: Pid, marks: &Marks, room: &mut Vec<u8>) -> bool {
     }
 }
 
-/// Now, as [`started`] counts.
+/// Now, in the units of [`started`].
 #[cfg(target_os = "linux")]
 pub fn now() -> u64 {
     use nix::time::{ClockId, clock_gettime};
@@ -272,17 +272,17 @@ pub fn now() -> u64 {
     time.as_secs() * TICKS_A_SECOND + u64::from(time.subsec_millis()) * TICKS_A_SECOND / 1000
 }
 
-/// `USER_HZ`, which is the same on every architecture that Rust knows (time(7)).
+/// `USER_HZ` (time(7)), the same on all of Rust's Linux architectures.
 #[cfg(target_os = "linux")]
 const TICKS_A_SECOND: u64 = 100;
 
-/// When a process was started. `None`: it is gone, or it has ended and nobody has asked how.
+/// When a process was started, in ticks since boot. `None` if it is gone or a zombie.
 #[cfg(target_os = "linux")]
 pub fn started(process: Pid) -> Option<u64> {
-    /// Field 22 of `proc_pid_stat(5)`, counted from the one after the name.
+    /// Field 22 of `proc_pid_stat(5)`, counted from field 3, the first after the name.
     const START: usize = 19;
     let Ok(status) = status(process.as_raw()) else {
-        // Where the processes of others are hidden, they are there all the same.
+        // Other users' processes may be hidden (`hidepid`, proc(5)).
         return is_there(process).then_some(0);
     };
     let (_, fields) = status.rsplit_once(") ")?;
@@ -292,15 +292,14 @@ pub fn started(process: Pid) -> Option<u64> {
     fields.split(' ').nth(START)?.parse().ok()
 }
 
-/// A descriptor that becomes readable when the process is gone; `None` where the
-/// system has no such thing. (A kqueue is one, and is lost in a forked child.)
+/// Always `None`: macOS has no such descriptor. (A kqueue is lost in a forked child.)
 #[cfg(target_os = "macos")]
 pub fn handle(_process: Pid) -> Option<OwnedFd> {
     None
 }
 
-/// A process of the tree other than this one. macOS tells of this user's own, and not of the
-/// ones that it protects.
+/// A process of the tree other than this one. macOS only tells about this user's processes that it
+/// does not protect.
 #[cfg(target_os = "macos")]
 pub fn of_tree(marks: &Marks) -> Option<Pid> {
     let own = Pid::this().as_raw();
@@ -312,29 +311,29 @@ pub fn of_tree(marks: &Marks) -> Option<Pid> {
     all().into_iter().filter(|pid| *pid > 0 && *pid != own).find(is_one).map(Pid::from_raw)
 }
 
-/// Now, as [`started`] counts: in seconds.
+/// Now, in the units of [`started`].
 #[cfg(target_os = "macos")]
 pub fn now() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |now| now.as_secs())
 }
 
-/// When a process was started. `None`: it is gone.
+/// When a process was started, in seconds since the epoch. `None` if it is gone.
 #[cfg(target_os = "macos")]
 pub fn started(process: Pid) -> Option<u64> {
     match facts(process.as_raw()) {
         Some(found) => Some(found.pbi_start_tvsec),
-        // The system does not tell of every process.
+        // The system does not tell about every process.
         None => is_there(process).then_some(0),
     }
 }
 
-/// The numbers of all processes.
+/// The IDs of all processes.
 #[cfg(target_os = "macos")]
 fn all() -> Vec<i32> {
-    /// As many may come between the two calls.
+    /// Room for processes started between the two calls.
     const NEWCOMERS: usize = 64;
-    // SAFETY: without a buffer it only counts.
+    // SAFETY: without a buffer the call only counts.
     let count = unsafe { libc::proc_listallpids(std::ptr::null_mut(), 0) };
     let mut pids = vec![0; usize::try_from(count).unwrap_or(0) + NEWCOMERS];
     let bytes = i32::try_from(size_of_val(&pids[..])).unwrap_or(i32::MAX);
@@ -344,19 +343,19 @@ fn all() -> Vec<i32> {
     pids
 }
 
-/// What the kernel has of the arguments and the environment that a process was started with.
+/// The kernel's copy of a process's arguments and environment (`KERN_PROCARGS2`, sys/sysctl.h).
 #[cfg(target_os = "macos")]
 fn argument_area(pid: i32, room: &mut [u8]) -> Option<&[u8]> {
     let mut name = [libc::CTL_KERN, libc::KERN_PROCARGS2, pid];
     let mut length = room.len();
     let (start, nothing) = (room.as_mut_ptr().cast(), std::ptr::null_mut());
-    // SAFETY: the name has three parts, and the room has that many bytes.
+    // SAFETY: the name has three elements, and the buffer that many bytes.
     let status = unsafe { libc::sysctl(name.as_mut_ptr(), 3, start, &raw mut length, nothing, 0) };
     room.get(..length).filter(|_| status == 0)
 }
 
-/// The strings in such an area, and how many of them are arguments: their number, the program's
-/// path, NULs up to a whole word, then the arguments and the environment, with a NUL behind each.
+/// The strings in such an area, and how many of them are arguments. It holds their number, the
+/// program's path, NULs up to a word boundary, then arguments and environment, each NUL-terminated.
 #[cfg(any(test, target_os = "macos"))]
 fn strings_in(area: &[u8]) -> Option<(usize, impl Iterator<Item = &[u8]>)> {
     let (count, rest) = area.split_first_chunk()?;
@@ -378,7 +377,7 @@ fn words_in(area: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
     Some(strings.take(count))
 }
 
-/// Whether a process with this number is there.
+/// Whether there is a process with this ID.
 pub fn is_there(process: Pid) -> bool {
     nix::sys::signal::kill(process, None) != Err(nix::errno::Errno::ESRCH)
 }

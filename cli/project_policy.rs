@@ -1,5 +1,5 @@
-//! A project's own `.rampart/policy.yaml`, in the directory where a command runs or one above
-//! it: it may only restrict.
+//! A project's `.rampart/policy.yaml`, in the command's working directory or one above it. It may
+//! only restrict.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,13 +12,13 @@ use rampart_policy::PolicySet;
 use crate::home::{self, Home};
 use crate::policy_file::compile;
 
-/// For how long it is known what a directory's projects say.
+/// How long a directory's policies are cached.
 const KNOWN_FOR: Duration = Duration::from_millis(500);
-/// Of how many directories that is known at once.
+/// For how many directories they are cached.
 const MAX_KNOWN: usize = 256;
 
-/// The policies, as the projects restrict them that `here` is in. One that is there and cannot
-/// be read refuses everything.
+/// The policies, restricted by the projects that `here` is in. A project policy that cannot be read
+/// refuses everything.
 pub fn restrict(policies: PolicySet, here: &Path, home: &Home) -> PolicySet {
     apply(policies, &read(here, home))
 }
@@ -32,7 +32,7 @@ fn apply(policies: PolicySet, projects: &[Project]) -> PolicySet {
     })
 }
 
-/// The projects that `here` is in, the nearest first.
+/// The policies of the projects that `here` is in, the nearest first.
 fn read(here: &Path, home: &Home) -> Vec<Project> {
     let own = home::of_user().map(|home| Path::new(home).join(".rampart"));
     let is_own = |folder: &Path| folder == home.directory() || Some(folder) == own.as_deref();
@@ -54,7 +54,7 @@ fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// What projects say, for a server that is asked from many directories.
+/// Project policies, cached for a server that is asked from many directories.
 #[derive(Debug)]
 pub struct Projects {
     home: Home,
@@ -66,7 +66,7 @@ impl Projects {
         Self { home, known: Mutex::default() }
     }
 
-    /// The policies, as the projects restrict them that a command's directory is in.
+    /// The policies, restricted by the projects that a command's working directory is in.
     pub fn restrict(&self, policies: PolicySet, here: Option<&str>) -> PolicySet {
         let Some(here) = here.map(Path::new).filter(|here| here.is_absolute()) else {
             return policies;

@@ -1,5 +1,5 @@
-//! The files that hold the rules a person writes by typing a pattern: the user's own policy, or
-//! that of the project.
+//! The file that `rampart allow` and `block` write rules to: the user's own policy, or the
+//! project's.
 
 use std::fs::File;
 use std::io;
@@ -13,14 +13,15 @@ use crate::home::{Home, make_private_directory};
 use crate::policy_file::{Files, compile};
 use crate::whole_file::replace;
 
-/// What a project's file begins as; it may only restrict, so that nothing is restricted yet.
+/// A new project policy, which restricts nothing yet.
 const PROJECT_BEGIN: &str = "\
 # What commands may not do in this project. It can only restrict what each one's own policy allows.
 version: \"1\"
 default_action: allow
 policies: []
 ";
-/// What the user's own file begins as where there are others: what is not said here is theirs.
+/// A new policy of the user's, beside others in the folder `policies`: without a default action, so
+/// that theirs holds.
 const BESIDE_BEGIN: &str = "\
 # Rules of this user's own, beside those in the folder policies.
 version: \"1\"
@@ -32,9 +33,9 @@ policies: []
 pub struct RuleFile {
     pub path: PathBuf,
     pub text: String,
-    /// What it begins as, where it is not there yet.
+    /// What a file that does not exist yet begins as, for people.
     pub begins_as: Option<&'static str>,
-    /// The folder of the project that it is about.
+    /// The project's folder, if it is a project's policy.
     pub project: Option<PathBuf>,
 }
 
@@ -42,7 +43,7 @@ impl RuleFile {
     /// The policy of this user, or of the project that this directory is in.
     ///
     /// # Errors
-    /// It is there and cannot be read.
+    /// It exists and cannot be read.
     pub fn load(of_project: bool) -> Result<Self, Failure> {
         let home = Home::locate()?;
         if !of_project {
@@ -59,7 +60,7 @@ impl RuleFile {
         Self::read(path, PROJECT_BEGIN, "new", Some(project))
     }
 
-    /// The user's other policies, which no rule is written to: each a text with its name.
+    /// The user's other policies, which are never written to: each text with its path.
     ///
     /// # Errors
     /// One cannot be read.
@@ -74,7 +75,7 @@ impl RuleFile {
         begins_as: &'static str,
         project: Option<PathBuf>,
     ) -> Result<Self, Failure> {
-        // A link leads to where a person keeps it.
+        // Follow links: the file may be kept elsewhere, as with dotfiles.
         let path = std::fs::canonicalize(&path).unwrap_or(path);
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Self { path, text, begins_as: None, project }),
@@ -87,19 +88,19 @@ impl RuleFile {
         }
     }
 
-    /// The policies that it has now.
+    /// Its current policies.
     ///
     /// # Errors
-    /// What is there is no policy.
+    /// It is not a policy.
     pub fn compiled(&self) -> Result<PolicySet, Failure> {
         compile(&self.text, &self.path).map_err(Failure::usage)
     }
 
-    /// Puts a text in place of what was read; gives whether it was still there. Two that write at
-    /// once do not take each other's rules away.
+    /// Replaces the file, unless it has changed since it was read; returns whether it did. Two
+    /// writers at once cannot lose each other's rules.
     ///
     /// # Errors
-    /// As the system says; the file is as it was.
+    /// The file cannot be written; it stays as it was.
     pub fn write(&self, text: &str) -> Result<bool, Failure> {
         let failed = |error: io::Error| {
             Failure::new(format!(
@@ -123,8 +124,8 @@ impl RuleFile {
     }
 }
 
-/// The folder whose `.rampart/policy.yaml` is about `here`: the nearest that has one, else the
-/// root of the work tree, else `here` itself. The user's own one is no project's.
+/// The project folder of `here`: the nearest with a `.rampart/policy.yaml`, otherwise the root of
+/// the Git work tree, otherwise `here` itself. The user's own `.rampart` does not count.
 fn project(here: &Path, home: &Home) -> PathBuf {
     let has = |name: &'static str| {
         let is_one = move |folder: &&Path| folder.join(name).exists();

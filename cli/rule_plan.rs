@@ -1,5 +1,5 @@
-//! A rule that a person wants, worked out before it is written: into which policies it goes, and
-//! what it would have changed among the commands that were logged.
+//! Plans a rule before it is written: which policies it goes into, and what it would have changed
+//! among the logged commands.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -15,11 +15,11 @@ use crate::policy_file::{InForce, compile, compile_all};
 use crate::rule_file::RuleFile;
 use crate::terminal::{cut, harmless};
 
-/// So many logged commands are tried.
+/// How many logged commands are tried.
 const TRIED: usize = 1_000;
-/// So many of those that change are shown.
+/// How many changed commands are shown.
 const SHOWN: usize = 8;
-/// So many policies may refuse a command, one after another.
+/// How many policies may refuse a command, one after another.
 const POLICIES: usize = 64;
 
 /// What a person asked for.
@@ -28,11 +28,11 @@ pub struct RuleRequest {
     pub effect: Effect,
     pub pattern: String,
     pub message: Option<String>,
-    /// For one command, and then never again.
+    /// For one command only.
     pub once: bool,
     /// How long it is to hold.
     pub lasts: Option<Duration>,
-    /// Whether it goes into the project's file.
+    /// Whether it goes into the project's policy.
     pub project: bool,
 }
 
@@ -47,14 +47,14 @@ pub struct Plan {
     text: String,
     tried: usize,
     matched: usize,
-    /// How many it would have changed.
+    /// How many decisions it would have changed.
     count: usize,
-    /// Those commands, each once.
+    /// The commands of those decisions, without duplicates.
     changed: Vec<String>,
 }
 
 impl Plan {
-    /// Works out what to write; nothing where it is so already.
+    /// Plans what to write; `None` if the rule would change nothing.
     ///
     /// # Errors
     /// The rule cannot be written, or would not do what it is for.
@@ -65,7 +65,7 @@ impl Plan {
         let logged = logged(file.project.as_deref())?;
         let matched: Vec<&Event> = logged.iter().filter(|event| probe.matches(event)).collect();
         let before = file.compiled()?;
-        // What ends is tried as if it did not: one try would spend what holds once.
+        // Tried without its limit: one evaluation would spend a rule that holds once.
         let lasting = draft.lasting();
         let policies = match draft.effect {
             Effect::Allow => policies_to_allow(&file, &lasting, &matched)?,
@@ -96,7 +96,7 @@ impl Plan {
         Ok(Some(Self { file, draft, policies, text, tried, matched, count, changed }))
     }
 
-    /// What a person reads before, or while, it is written.
+    /// The description for a person.
     pub fn told(&self, only_shown: bool, columns: Option<usize>) -> Vec<String> {
         let would = if only_shown { "would write" } else { "writes" };
         let begun = self.file.begins_as.map(|as_what| format!(", {as_what},")).unwrap_or_default();
@@ -126,10 +126,10 @@ impl Plan {
         lines
     }
 
-    /// Writes it; gives whether the file was still as it was when this was worked out.
+    /// Writes it, unless the file has changed since; returns whether it did.
     ///
     /// # Errors
-    /// As the system says; the file is as it was.
+    /// The file cannot be written; it stays as it was.
     pub fn write(&self) -> Result<bool, Failure> {
         self.file.write(&self.text)
     }
@@ -149,7 +149,7 @@ impl RuleRequest {
     }
 }
 
-/// The policies that refuse what the rule is to allow, until with it nothing does.
+/// The policies that have to get the rule until nothing in the file refuses the wanted commands.
 fn policies_to_allow(
     file: &RuleFile,
     draft: &Draft,
@@ -186,7 +186,7 @@ fn policies_to_allow(
     Ok(policies)
 }
 
-/// A rule in one file does not take back what another file refuses.
+/// Fails if another policy file refuses: a rule in one file cannot override another file.
 fn no_other_refuses(
     file: &RuleFile,
     text: &str,
@@ -216,7 +216,7 @@ fn no_other_refuses(
     })
 }
 
-/// A project's rule cannot allow what the user's own policy refuses.
+/// Fails if the user's own policy refuses: a project's rule cannot override it.
 fn may_only_restrict(wanted: &[&Event], pattern: &str) -> Result<(), Failure> {
     let own = InForce::load(None, &Home::locate()?)?;
     let refused = wanted.iter().find(|event| !verdict(&own.policies, event).allowed());
@@ -231,17 +231,17 @@ fn may_only_restrict(wanted: &[&Event], pattern: &str) -> Result<(), Failure> {
     })
 }
 
-/// A command that a pattern matches.
+/// A command that the pattern matches.
 fn example(pattern: &str) -> String {
     pattern.replace("**", "x").replace(['*', '?'], "x")
 }
 
-/// A pattern or a command, fit for a shell.
+/// A pattern or command, quoted for a shell.
 pub fn quoted(text: &str) -> String {
     command_line(&[text.into()])
 }
 
-/// Tells which commands a pattern is about, as the rule will.
+/// Tells which commands the rule will match.
 struct Probe {
     effect: Effect,
     policies: PolicySet,
@@ -280,7 +280,7 @@ fn verdict(policies: &PolicySet, event: &Event) -> Decision {
     })
 }
 
-/// The last commands; for a project without those that are known to have run elsewhere.
+/// The last logged commands, for a project without those known to have run elsewhere.
 fn logged(project: Option<&Path>) -> Result<Vec<Event>, Failure> {
     let is_inside = |event: &Event| {
         project.is_none_or(|folder| {

@@ -1,5 +1,5 @@
-//! Rules that hold once, and have: kept in a file, so that they do not hold again after a
-//! restart, or in another run.
+//! Rules that hold once and are spent, kept in a file so that they do not hold again after a
+//! restart or in another run.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -12,7 +12,7 @@ use rampart_policy::Memory;
 use crate::failure::say;
 use crate::home::{Home, make_private_directory};
 
-/// The file, as far as it was read and written.
+/// The file, and how far it was read and written.
 #[derive(Debug)]
 pub struct SpentRules {
     file: PathBuf,
@@ -21,11 +21,11 @@ pub struct SpentRules {
 
 #[derive(Debug, Default)]
 struct Progress {
-    /// How much of the file is known, in bytes.
+    /// How much was read, in bytes.
     read: u64,
-    /// How many names are in the file, of those that the memory has.
+    /// How many of the memory's names are in the file.
     kept: usize,
-    /// Whether it was said that it cannot be written.
+    /// Whether a write error was reported.
     said: bool,
 }
 
@@ -34,7 +34,7 @@ impl SpentRules {
         Self { file: home.spent(), at: Mutex::default() }
     }
 
-    /// Keeps what was spent since, and learns what others have spent.
+    /// Records newly spent rules, and reads what others have spent.
     pub fn keep(&self, memory: &Memory) {
         let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = self.exchange(&mut at, memory)
@@ -53,7 +53,7 @@ impl SpentRules {
             let mut file = File::open(&self.file)?;
             file.seek(SeekFrom::Start(at.read))?;
             file.read_to_string(&mut text)?;
-            // A line that is still being written is read the next time.
+            // An incomplete line is read the next time.
             let whole = text.rfind('\n').map_or(0, |end| end + 1);
             at.read += whole as u64;
             memory.also_spent(

@@ -1,14 +1,14 @@
-//! What a terminal can show: how wide it is, whether in colour, and text that does nothing to it.
+//! Terminal output: width, colour, and text without control sequences.
 
 use std::io::IsTerminal as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// A narrower one is taken for this wide: lines break, and nothing is lost.
+/// The least assumed width. On narrower terminals lines wrap.
 const NARROWEST: usize = 30;
 
-/// A colour of a terminal's own.
+/// A colour of the terminal's palette.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colour {
     Red,
@@ -17,16 +17,16 @@ pub enum Colour {
     Dim,
 }
 
-/// Where a table goes.
+/// Where output goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Screen {
-    /// In columns; `None` where lines may be of any length.
+    /// In columns; `None` if lines may be of any length.
     pub width: Option<usize>,
     colours: bool,
 }
 
 impl Screen {
-    /// What stdout is.
+    /// The screen of stdout.
     pub fn of_stdout() -> Self {
         if !std::io::stdout().is_terminal() {
             return Self { width: None, colours: false };
@@ -37,23 +37,23 @@ impl Screen {
         Self { width: Some(width.max(NARROWEST)), colours: !set("NO_COLOR") && !dumb }
     }
 
-    /// One without colours.
+    /// A screen without colours.
     #[cfg(test)]
     pub fn plain(width: Option<usize>) -> Self {
         Self { width, colours: false }
     }
 
-    /// Whether colours are wanted and there.
+    /// Whether there are colours.
     pub fn is_coloured(self) -> bool {
         self.colours
     }
 
-    /// The text in its colour, if it has one.
+    /// The text in its colour, if any.
     pub fn paint_cell(&self, (colour, text): &(Option<Colour>, String)) -> String {
         colour.map_or_else(|| text.clone(), |colour| self.paint(colour, text))
     }
 
-    /// The text in a colour, where there are colours.
+    /// The text in a colour, if there are colours.
     pub fn paint(&self, colour: Colour, text: &str) -> String {
         if !self.colours {
             return text.to_owned();
@@ -68,8 +68,7 @@ impl Screen {
     }
 }
 
-/// The text with all that could do something to a terminal, or that cannot be seen, as escapes: a
-/// command is a stranger's text.
+/// The text with control and invisible characters escaped: a command may contain anything.
 pub fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -86,17 +85,17 @@ pub fn harmless(text: &str) -> String {
     shown
 }
 
-/// Whether it changes the order in which others are shown (Unicode's bidirectional controls).
+/// Whether it is a bidirectional control character (Unicode UAX #9).
 fn reorders(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Whether it belongs to the character before it.
+/// Whether it is a combining mark or variation selector.
 fn is_mark(c: char) -> bool {
     matches!(c, '\u{300}'..='\u{36f}' | '\u{fe00}'..='\u{fe0f}')
 }
 
-/// The text in exactly so many columns: filled up, or cut with `…` at its end.
+/// The text in exactly so many columns: padded, or cut and ended with `…`.
 pub fn fit(text: &str, columns: usize) -> String {
     let mut shown = cut(text, columns);
     let width = shown.width();
@@ -121,12 +120,12 @@ pub fn cut(text: &str, columns: usize) -> String {
     shown
 }
 
-/// How many columns a text takes.
+/// The width of a text in columns.
 pub fn width(text: &str) -> usize {
     text.width()
 }
 
-/// A moment as a person here reads it.
+/// A local date and time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Local {
     year: i32,
@@ -138,14 +137,14 @@ pub struct Local {
 }
 
 impl Local {
-    /// In the time zone of this machine.
+    /// The time in this machine's time zone.
     pub fn of(time: SystemTime) -> Self {
         let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let seconds = libc::time_t::try_from(seconds).unwrap_or(libc::time_t::MAX);
         let mut parts = std::mem::MaybeUninit::<libc::tm>::zeroed();
-        // SAFETY: both point to what they have to for the length of the call.
+        // SAFETY: localtime_r(3) gets two valid pointers.
         unsafe { libc::localtime_r(&raw const seconds, parts.as_mut_ptr()) };
-        // SAFETY: all zeros are a value of it, where the call failed.
+        // SAFETY: if the call failed it is all zeros, which is valid.
         let parts = unsafe { parts.assume_init() };
         Self {
             year: parts.tm_year + 1900,

@@ -1,4 +1,4 @@
-//! The secret that a caller shows and the server compares.
+//! The bearer token that clients show to a server.
 
 use std::fmt::Write as _;
 use std::io;
@@ -12,15 +12,15 @@ use crate::whole_file::create;
 
 const RANDOM_BYTES: usize = 32;
 
-/// A bearer token. It has no `Debug`, so that it cannot slip into a message.
+/// A bearer token. It has no `Debug`, so that it cannot get into messages.
 #[derive(Clone)]
 pub struct Token(String);
 
 impl Token {
-    /// Checks that the text can stand in a header.
+    /// Checks that a header can hold the text.
     ///
     /// # Errors
-    /// It is empty, or has a blank, a control character or a non-ASCII one.
+    /// It is empty, or has characters other than visible ASCII.
     pub fn new(text: &str) -> Result<Self, Failure> {
         if text.is_empty() {
             return Err(Failure::usage("the token is empty"));
@@ -49,7 +49,7 @@ impl Token {
         Ok(Self(text))
     }
 
-    /// Reads a token file; blanks around the token do not count.
+    /// Reads a token file. Whitespace around the token is ignored.
     ///
     /// # Errors
     /// The file is missing, cannot be read or holds no usable token.
@@ -79,8 +79,7 @@ impl Token {
             .map_err(|_| Failure::new(format!("{} holds no usable token", path.display())))
     }
 
-    /// Writes a new file that only its owner can read; gives whether it did: one that is there
-    /// stays.
+    /// Writes a new file with mode 0600; returns `false` if the file already exists.
     ///
     /// # Errors
     /// As the system says.
@@ -95,8 +94,7 @@ impl Token {
         &self.0
     }
 
-    /// Whether these bytes are the token, in a time that does not tell how much
-    /// of it is right.
+    /// Whether these bytes are the token, compared in constant time.
     pub fn is(&self, shown: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(shown).into()
     }

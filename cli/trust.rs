@@ -1,4 +1,4 @@
-//! Whose word is taken for who a server is that is spoken to by TLS.
+//! The client side of TLS: which CAs are trusted.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use crate::failure::Failure;
 
 const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// What a TLS client has to know: the CAs of this file and no others, or without a
-/// file those that this machine trusts.
+/// A TLS client's configuration. Trusts only the CAs in `ca`, or those of this machine if there is
+/// no file.
 ///
 /// # Errors
-/// There are none to be had.
+/// There are none, or they cannot be read.
 pub fn client(ca: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
     let roots = match ca {
         Some(file) => roots_of(file)?,
@@ -56,8 +56,7 @@ fn said(error: PemError) -> String {
     }
 }
 
-/// The certificates that the system's own programs go by. Some of them may be of a
-/// kind that is not understood here; those are left out.
+/// The CAs that this system trusts, without those that rustls cannot parse.
 #[cfg(not(target_os = "macos"))]
 fn roots_of_this_machine() -> Result<RootCertStore, Failure> {
     let mut roots = RootCertStore::empty();
@@ -71,8 +70,7 @@ fn roots_of_this_machine() -> Result<RootCertStore, Failure> {
     Ok(roots)
 }
 
-/// The certificates that come with the system; what was added to a keychain is not
-/// among them.
+/// The CAs that come with the system, without those added to a keychain.
 #[cfg(target_os = "macos")]
 fn roots_of_this_machine() -> Result<RootCertStore, Failure> {
     roots_of(Path::new("/etc/ssl/cert.pem"))

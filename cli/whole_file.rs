@@ -1,5 +1,5 @@
-//! Files that are written whole or not at all, whatever happens meanwhile: a full disk, a crash,
-//! another one that writes the same file.
+//! Writes files completely or not at all, even if the disk is full, the machine crashes, or another
+//! process writes the same file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use crate::home::make_private_directory;
 
-/// Puts bytes in place of a file, with the rights that it had; a new one gets `mode`. Who has the
-/// old one open or mapped keeps it whole.
+/// Replaces a file and keeps its mode; a new one gets `mode`. Processes that have the old file open
+/// or mapped keep it intact.
 ///
 /// # Errors
-/// As the system says; the file is as it was.
+/// It cannot be written; the file stays as it was.
 pub fn replace(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let put = |new: &File, temporary: &Path| {
         if let Ok(facts) = fs::metadata(file) {
@@ -23,15 +23,15 @@ pub fn replace(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     by_way_of_another(file, bytes, mode, put)
 }
 
-/// Makes a file that is not there yet; gives whether it made it.
+/// Creates a file; returns `false` if it already exists.
 ///
 /// # Errors
-/// As the system says; then nothing is there.
+/// It cannot be written; no file is left.
 pub fn create(file: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
     if file.symlink_metadata().is_ok() {
         return Ok(false);
     }
-    // A link takes nobody's place, as a new name would.
+    // `link` fails if the name is taken; `rename` would replace the file.
     let result = by_way_of_another(file, bytes, mode, |_, temporary| {
         fs::hard_link(temporary, file)?;
         fs::remove_file(temporary)
@@ -42,7 +42,7 @@ pub fn create(file: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
     }
 }
 
-/// Writes the bytes to a new file beside `file`, which is then put there.
+/// Writes the bytes to a temporary file beside `file`, which `put` then moves into place.
 fn by_way_of_another(
     file: &Path,
     bytes: &[u8],
@@ -62,10 +62,10 @@ fn by_way_of_another(
     done
 }
 
-/// A name that nobody else takes.
+/// A name that nobody else uses.
 fn beside(file: &Path) -> PathBuf {
     let mut number = [0; 8];
-    // Where there is no randomness, a name that is taken is an error, and nothing is lost.
+    // Without randomness the name may be taken, which is only an error.
     let _ = getrandom::fill(&mut number);
     file.with_extension(format!("new-{:016x}", u64::from_ne_bytes(number)))
 }
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(fs::read(&file).unwrap(), b"c");
         assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
-        // What cannot be put there leaves nothing beside it.
+        // A failed replace leaves no temporary file.
         assert!(replace(file.parent().unwrap(), b"d", 0o600).is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

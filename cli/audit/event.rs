@@ -1,10 +1,10 @@
-//! What a line of the audit is: an event in the schema `rampart.audit.v1` of the Go command.
+//! A line of the audit: an event in the Go command's schema `rampart.audit.v1`.
 //!
-//! Each event's hash is over the hash of the event before it and its own line with an empty
-//! `hash`. The Go command checks that by writing what it read anew, so a line has to be byte for
-//! byte what Go's encoder makes of it: members in this order, keys of maps sorted, no zeros at the
-//! end of a second's fraction, `<`, `>` and `&` as escapes. What is this project's own is in
-//! `request`, the only member that may hold anything.
+//! An event's hash covers the previous event's hash and the event's own line with an empty `hash`.
+//! The Go command verifies it by encoding what it read again, so a line has to be byte for byte
+//! what Go's `encoding/json` writes: members in this order, sorted map keys, no trailing zeros in
+//! fractions of seconds, `<`, `>` and `&` escaped. Additions of this project are in `request`,
+//! which may hold anything.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -19,9 +19,9 @@ use crate::terminal::Local;
 
 /// The name of the schema.
 const SCHEMA: &str = "rampart.audit.v1";
-/// A line ends with its hash, in this form.
+/// The prefix of a hash.
 const HASH_PREFIX: &str = "sha256:";
-/// The end of a line of which the hash is not known yet.
+/// The end of a line before its hash is known.
 const OPEN_END: &str = r#""hash":""}"#;
 
 /// One line.
@@ -36,7 +36,7 @@ pub struct Event {
     pub session: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<Host>,
-    /// What was asked about: `exec`, or `server` for what the server tells of itself.
+    /// `exec` for a decision about a command, `server` for an event of the server's own.
     pub tool: String,
     pub request: BTreeMap<String, Value>,
     pub decision: Verdict,
@@ -46,7 +46,7 @@ pub struct Event {
     pub hash: String,
 }
 
-/// The machine, in Go's words.
+/// The machine, by Go's names (`GOOS`, `GOARCH`).
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Host {
@@ -67,7 +67,7 @@ pub struct Verdict {
     pub message: String,
 }
 
-/// How a member was made smaller, so that the line stays readable for the Go command.
+/// How a member was shortened, because the Go command limits the length of a line.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Compaction {
@@ -77,12 +77,12 @@ pub struct Compaction {
 }
 
 impl Event {
-    /// An event of this schema with nothing in it but its time.
+    /// An event with only its time.
     pub fn at(time: SystemTime) -> Self {
         Self { schema_version: SCHEMA.into(), timestamp: timestamp(time), ..Self::default() }
     }
 
-    /// A decision about a command that nobody asked about yet.
+    /// An event for a command that was not asked about, to try rules on.
     pub fn of_command(command: &str) -> Self {
         let mut event = Self { agent: "preload".into(), ..Self::at(SystemTime::now()) };
         event.request.insert("command".into(), command.into());
@@ -99,46 +99,47 @@ impl Event {
         self.request.get(name)?.as_i64()?.try_into().ok()
     }
 
-    /// The command line that was asked about; empty where it was something else.
+    /// The command line; empty if the event has none.
     pub fn command(&self) -> &str {
         self.asked("command").unwrap_or_default()
     }
 
-    /// How many programs ran unchecked, where it tells of such.
+    /// How many programs it says ran unchecked.
     pub fn unchecked(&self) -> u64 {
         self.request.get("missed").and_then(Value::as_u64).unwrap_or(0)
     }
 
-    /// When it was, where it says so.
+    /// Its time, if it can be parsed.
     pub fn time(&self) -> Option<SystemTime> {
         humantime::parse_rfc3339(&self.timestamp).ok()
     }
 
-    /// When it was, as a person here reads it.
+    /// Its local time.
     pub fn local(&self) -> Local {
         Local::of(self.time().unwrap_or(UNIX_EPOCH))
     }
 
     /// The event as one line of JSON.
     pub fn json(&self) -> String {
-        // As below, there is nothing that does not serialise.
+        // As below, serialising an event cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Whether this is a decision, and not what the server tells of itself.
+    /// Whether this is a decision rather than an event of the server's own.
     pub fn is_decision(&self) -> bool {
         self.tool != "server"
     }
 
-    /// Appends the event as the line after the one with the hash `previous`; gives its hash.
+    /// Appends the event's line to `out`, after the line with the hash `previous`. Returns its
+    /// hash.
     pub fn chain(mut self, previous: &str, out: &mut Vec<u8>) -> String {
         previous.clone_into(&mut self.prev_hash);
         self.hash.clear();
         let begin = out.len();
-        // A vector takes every byte, and an event has nothing that does not serialise.
+        // Writing to a vector and serialising an event cannot fail.
         let _ = self.serialize(&mut Serializer::with_formatter(&mut *out, AsGo));
         let hash = hash(previous, &out[begin..]);
-        // In place of the empty hash at the end: `"}`.
+        // Replaces `"}` at the end.
         out.truncate(out.len() - 2);
         out.extend_from_slice(hash.as_bytes());
         out.extend_from_slice(b"\"}\n");
@@ -146,7 +147,7 @@ impl Event {
     }
 }
 
-/// The hash of a line, whose own hash is empty in it.
+/// The hash of a line in which the hash is still empty.
 fn hash(previous: &str, open: &[u8]) -> String {
     let mut context = Context::new(&SHA256);
     context.update(previous.as_bytes());
@@ -154,7 +155,7 @@ fn hash(previous: &str, open: &[u8]) -> String {
     hex(HASH_PREFIX, context.finish().as_ref())
 }
 
-/// The hash of bytes by themselves, as hexadecimal digits.
+/// The hash of bytes, in hexadecimal.
 pub fn fingerprint(bytes: &[u8]) -> String {
     hex(HASH_PREFIX, digest(&SHA256, bytes).as_ref())
 }
@@ -168,7 +169,7 @@ fn hex(prefix: &str, bytes: &[u8]) -> String {
     })
 }
 
-/// Whether a line, without its end, has the hash that it says.
+/// Whether a line, without its newline, has the hash that it states.
 pub fn is_intact(line: &[u8], event: &Event) -> bool {
     let end = format!(r#""hash":"{}"}}"#, event.hash);
     line.strip_suffix(end.as_bytes()).is_some_and(|begin| {
@@ -176,16 +177,16 @@ pub fn is_intact(line: &[u8], event: &Event) -> bool {
     })
 }
 
-/// A time as Go writes it: to the millisecond, without zeros at the end.
+/// A time as Go writes it: to the millisecond, without trailing zeros.
 fn timestamp(time: SystemTime) -> String {
     let text = humantime::format_rfc3339_millis(time).to_string();
     let shorter = text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
-    // The zeros of a whole second are not those of a fraction.
+    // Do not trim zeros of the seconds.
     let seconds = "2026-01-02T03:04:05".len();
     format!("{}Z", &text[..shorter.len().max(seconds)])
 }
 
-/// Writes strings as Go's encoder does: fit for HTML as well.
+/// Escapes strings as Go's `encoding/json` does, for HTML too.
 struct AsGo;
 
 impl Formatter for AsGo {
@@ -195,7 +196,8 @@ impl Formatter for AsGo {
         fragment: &str,
     ) -> io::Result<()> {
         let special = |c: char| matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}');
-        // Nearly every string has none of them, which its bytes tell faster.
+        // Nearly no string has any of them; testing bytes is faster (0xe2 begins U+2028 and
+        // U+2029).
         if !fragment.bytes().any(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xe2)) {
             return writer.write_all(fragment.as_bytes());
         }
@@ -251,7 +253,7 @@ mod tests {
         let second = event("ls").chain(&first, &mut out);
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        // What Go's encoder and its SHA-256 make of the same event.
+        // The line that Go writes for the same event.
         let go = concat!(
             r#"{"schema_version":"rampart.audit.v1","id":"run-1","#,
             r#""timestamp":"1970-01-01T00:00:00Z","agent":"","session":"","tool":"","#,

@@ -1,7 +1,7 @@
-//! The files of one audit: the one that is written, and those that were full or old.
+//! The files of an audit: the current one, and those rotated away.
 //!
-//! `audit.jsonl` becomes `audit.2026-01-02T03-04-05.678Z.jsonl` beside it. So names sort by time,
-//! and before the file that is written, which is what the Go command's readers go by too.
+//! `audit.jsonl` is rotated to `audit.2026-01-02T03-04-05.678Z.jsonl` beside it. Names sort by time
+//! and before the current file, as the Go command expects.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -10,18 +10,18 @@ use std::time::SystemTime;
 
 use super::event::Event;
 
-/// The tail of a file is read in pieces of this size, at first.
+/// How much of a file's tail is read at first.
 const TAIL_BYTES: u64 = 64 * 1024;
 
-/// The name that a file is put away under.
+/// The name that a file is rotated to.
 pub fn put_away(path: &Path, now: SystemTime) -> PathBuf {
     let time = humantime::format_rfc3339_millis(now).to_string().replace(':', "-");
     let (stem, end) = parts(path);
     path.with_file_name(format!("{stem}.{time}{end}"))
 }
 
-/// All files of an audit that are there, the oldest first. A directory is one of the Go command,
-/// with a file for each day, and more for a day that filled one.
+/// All existing files of an audit, the oldest first. A directory is an audit of the Go command,
+/// with one or more files for each day.
 pub fn all(path: &Path) -> Vec<PathBuf> {
     if path.is_dir() {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
@@ -38,7 +38,7 @@ pub fn all(path: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The files that were put away, the oldest first.
+/// The rotated files, the oldest first.
 pub fn earlier(path: &Path) -> Vec<PathBuf> {
     let (stem, end) = parts(path);
     let is_one = |name: &str| {
@@ -57,7 +57,7 @@ pub fn earlier(path: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// What the Go command's `2026-01-02.p3.jsonl` is ordered by.
+/// The sort key of the Go command's `2026-01-02.p3.jsonl`.
 fn day_and_number(file: &Path) -> (String, u32) {
     let (stem, _) = parts(file);
     match stem.rsplit_once(".p") {
@@ -66,7 +66,7 @@ fn day_and_number(file: &Path) -> (String, u32) {
     }
 }
 
-/// The name without its ending, and the ending with its dot.
+/// The name without its extension, and the extension with its dot.
 fn parts(path: &Path) -> (String, String) {
     let text =
         |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
@@ -74,14 +74,14 @@ fn parts(path: &Path) -> (String, String) {
     (text(path.file_stem()), end)
 }
 
-/// The last whole line of a file, and what comes after it: of a line that was cut short.
+/// The last complete line of a file, and what follows it: a torn line.
 pub struct Tail {
     pub line: Vec<u8>,
     pub torn: Vec<u8>,
 }
 
 impl Tail {
-    /// Reads it, of a file of this many bytes.
+    /// Reads it from a file of `size` bytes.
     ///
     /// # Errors
     /// As the system says.
@@ -96,7 +96,7 @@ impl Tail {
             let torn = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             let whole = &bytes[..torn.saturating_sub(1)];
             let line = whole.iter().rposition(|byte| *byte == b'\n').map(|end| end + 1);
-            // Either the whole line is in it, or there is nothing before it.
+            // The line is complete, or begins with the file.
             if line.is_some() || begin == 0 {
                 let line = whole[line.unwrap_or(0)..].to_vec();
                 return Ok(Self { line, torn: bytes.split_off(torn) });
@@ -105,7 +105,7 @@ impl Tail {
         }
     }
 
-    /// The hash of the last whole line; empty where it has none.
+    /// The hash of the last complete line; empty if there is none.
     pub fn hash(&self) -> String {
         serde_json::from_slice::<Event>(&self.line).unwrap_or_default().hash
     }

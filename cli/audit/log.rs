@@ -1,13 +1,11 @@
-//! The way from the answers to the audit file: one JSON object a line for each decision, and for
-//! each event that a reader of the decisions has to know of.
+//! Passes decisions and events from the server to the thread that writes the audit.
 //!
-//! Entries are handed to a thread 10 ms after their answers, or when they are 64 KiB, together with
-//! what came meanwhile: one that is woken for each would take the core from who is answered.
-//! What a crash of the server may lose are the entries of that moment. Who cannot have that has
-//! each on the disk before its answer is sent.
+//! Entries are handed over in batches, 10 ms after the first answer or once they take 64 KiB:
+//! waking the thread for each would take the processor from the clients. A crash of the server may
+//! lose the last batch. With `--audit-sync` each entry is on the disk before its answer is sent.
 //!
-//! What cannot be written is said on stderr, once, and the server keeps answering: a full disk
-//! must not stop an agent that the policy allows, nor allow what it denies.
+//! Write errors are reported on stderr, once, and the server keeps answering: a full disk must
+//! neither stop what the policy allows nor allow what it denies.
 
 use std::fs::File;
 use std::path::Path;
@@ -20,32 +18,32 @@ use super::writer::{Limits, RETRY, Writer};
 use crate::failure::say;
 use crate::home;
 
-/// So many bytes do not wait for more.
+/// A batch of this size is handed over at once.
 const ENOUGH_BYTES: usize = 64 * 1024;
-/// So many bytes wait for a thread that is busy; then it is waited for.
+/// How much may pile up while the thread is busy, before the server waits for it.
 const AHEAD_BYTES: usize = 4 * 1024 * 1024;
-/// So many messages wait for the thread.
+/// How many messages the thread's queue holds.
 const MESSAGES: usize = 16;
-/// How long an entry waits for others.
+/// How long a batch is collected.
 pub const DELAY: Duration = Duration::from_millis(10);
 
 /// When entries are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// A moment after their answers.
+    /// A moment after their answers are sent.
     Soon,
-    /// Before their answers, and then they are on the disk.
+    /// On the disk before their answers are sent.
     Synced,
 }
 
 impl Durability {
-    /// As `--audit-sync` has it.
+    /// By the flag `--audit-sync`.
     pub fn synced(synced: bool) -> Self {
         if synced { Self::Synced } else { Self::Soon }
     }
 }
 
-/// Entries that are to be written.
+/// Entries to be written.
 #[derive(Default)]
 pub struct Batch {
     entries: Vec<Entry>,
@@ -64,12 +62,12 @@ impl Batch {
         self.push(Entry::decision(record));
     }
 
-    /// Adds something that is not a decision.
+    /// Adds an event that is not a decision.
     pub fn event(&mut self, event: &str, message: &str) {
         self.push(Entry::notice(event, message));
     }
 
-    /// Adds that so many programs of a session ran unchecked.
+    /// Adds that `count` programs of a session ran unchecked.
     pub fn missed(&mut self, agent: &str, session: &str, count: u32, message: &str) {
         self.push(Entry::missed(agent, session, count, message));
     }
@@ -87,7 +85,7 @@ pub struct Audit {
     writer: WriterState,
 }
 
-/// Where the writer is: a server that goes on in another process has no thread before.
+/// Where the writer is. A server that will fork has no thread before that.
 enum WriterState {
     Here(Box<Writer>),
     Thread(SyncSender<Message>, JoinHandle<()>),
@@ -100,19 +98,17 @@ enum Message {
 }
 
 impl Audit {
-    /// Opens the file, and makes it and its directory for their owner only where
-    /// they are missing.
+    /// Opens the file. A missing file or directory is created for its owner only.
     pub fn open(path: &Path, durability: Durability) -> Self {
         if let Some(directory) = path.parent() {
-            // What is wrong with it shows when the file is opened.
+            // An error shows when the file is opened.
             let _ = home::make_private_directory(directory);
         }
         let writer = WriterState::Here(Box::new(Writer::new(path, Limits::default())));
         Self { durability, lines: Batch::default(), writer }
     }
 
-    /// The file, where it could be opened: a server that goes on in another
-    /// process has to keep it.
+    /// The file, if it could be opened: a forked server has to keep it open.
     pub fn file(&self) -> Option<&File> {
         match &self.writer {
             WriterState::Here(writer) => writer.file(),
@@ -120,19 +116,19 @@ impl Audit {
         }
     }
 
-    /// Where decisions are added; `settle` has to come before their answers are sent.
+    /// The current batch. Call `settle` before the answers are sent.
     pub fn lines(&mut self) -> &mut Batch {
         &mut self.lines
     }
 
-    /// Adds entries that were put together elsewhere.
+    /// Adds a batch from another thread.
     pub fn append(&mut self, lines: Batch) {
         for entry in lines.entries {
             self.lines.push(entry);
         }
     }
 
-    /// Has the lines of answers on the disk before those are sent, where that was asked for.
+    /// With `--audit-sync`, writes the batch to the disk.
     pub fn settle(&mut self) {
         if self.durability == Durability::Synced
             && let WriterState::Here(writer) = &mut self.writer
@@ -142,33 +138,33 @@ impl Audit {
         }
     }
 
-    /// Adds an event, and says it on stderr.
+    /// Adds an event, and reports it on stderr.
     pub fn event(&mut self, event: &str, message: &str) {
         say(message);
         self.lines.event(event, message);
         self.settle();
     }
 
-    /// Whether so much waits that it should not wait for more.
+    /// Whether the batch should be handed over now.
     pub fn has_enough(&self) -> bool {
         self.lines.bytes >= ENOUGH_BYTES
     }
 
     /// Follows a file that was moved or removed, as log rotation does.
     pub fn follow(&mut self) {
-        // A thread that was busy may have left some here.
+        // A busy thread may have left a batch here.
         self.write();
         match &mut self.writer {
             WriterState::Here(writer) => writer.follow(),
             WriterState::Thread(messages, _) => {
-                // One that is busy looks at the file by itself.
+                // A busy thread checks the file by itself.
                 let _ = messages.try_send(Message::Follow);
             }
             WriterState::Nowhere => {}
         }
     }
 
-    /// Starts the thread that writes, which the first entries do otherwise.
+    /// Starts the writing thread, which the first batch would do otherwise.
     pub fn begin(&mut self) {
         if self.durability == Durability::Soon {
             self.writer = match std::mem::replace(&mut self.writer, WriterState::Nowhere) {
@@ -178,7 +174,7 @@ impl Audit {
         }
     }
 
-    /// Hands all entries over.
+    /// Hands the batch over.
     pub fn write(&mut self) {
         if self.lines.entries.is_empty() {
             return;
@@ -205,7 +201,7 @@ impl Audit {
         }
     }
 
-    /// Has all that was decided written, and waits for it: the server ends.
+    /// Writes everything, before the server ends.
     pub fn finish(&mut self) {
         self.write();
         if let WriterState::Thread(messages, thread) =

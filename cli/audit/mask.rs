@@ -1,7 +1,7 @@
-//! Takes what looks like a secret out of a command line before it is kept.
+//! Masks what looks like a secret in a command line before it is recorded.
 //!
-//! A mask covers one shell word at most: were it to reach further, a command could
-//! hide what comes after a pretended secret. What is not certain stays readable.
+//! A mask covers one shell word at most: if it reached further, a command could hide what follows a
+//! pretended secret. In doubt, text stays readable.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -12,15 +12,15 @@ use regex::Regex;
 use super::secrets::{Kind, kinds};
 
 struct Masker {
-    /// Finds in one pass which kinds there can be: most commands have none.
+    /// Finds in one pass which kinds a text may contain: mostly none.
     marks: Option<AhoCorasick>,
-    /// For each mark the bit of the kind that it belongs to.
+    /// For each mark, the bit of its kind.
     owners: Vec<u64>,
     kinds: Vec<Compiled>,
 }
 
 struct Compiled {
-    /// Compiled when it is needed: all of them would delay the first command.
+    /// Compiled on demand: compiling all would delay the first command.
     regex: LazyLock<Option<Regex>, Compile>,
     kept: &'static str,
 }
@@ -45,7 +45,7 @@ static MASKER: LazyLock<Masker> = LazyLock::new(|| {
     Masker { marks, owners, kinds: kinds.collect() }
 });
 
-/// Gets ready, so that the first command does not wait for it.
+/// Builds the tables, so that the first command does not wait for that.
 pub fn prepare() {
     LazyLock::force(&MASKER);
 }

@@ -1,5 +1,4 @@
-//! The audit: what a record is, which secrets do not get into it, the files and their chain, and
-//! what reads them.
+//! The audit: records, masking of secrets, files and their hash chain, reading and verifying.
 
 mod event;
 mod files;

@@ -1,4 +1,4 @@
-//! Reads the audit: from the files that are there, and on as lines are added.
+//! Reads the audit: its existing files, and lines as they are added.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
@@ -10,10 +10,10 @@ use super::files;
 use crate::failure::Failure;
 use crate::home::Home;
 
-/// The audit that is meant where none is named: this command's own, else the Go command's.
+/// The named audit, otherwise this command's own, otherwise the Go command's.
 ///
 /// # Errors
-/// The home directory is not known.
+/// The named one cannot be read, or the home directory is not known.
 pub fn place(named: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(named) = named {
         return match std::fs::metadata(named) {
@@ -29,14 +29,13 @@ pub fn place(named: Option<&Path>) -> Result<PathBuf, Failure> {
     Ok(if !own.exists() && of_go.is_dir() { of_go } else { own })
 }
 
-/// An audit that is read.
+/// An audit to be read.
 pub struct Trail {
     path: PathBuf,
 }
 
 impl Trail {
-    /// The audit in this file and the ones that were put away beside it, or in the directory of
-    /// the Go command.
+    /// The audit in this file and those rotated from it, or in a directory of the Go command.
     pub fn of(path: &Path) -> Self {
         Self { path: path.to_path_buf() }
     }
@@ -46,7 +45,7 @@ impl Trail {
         files::all(&self.path)
     }
 
-    /// Gives each event, the oldest first.
+    /// Calls `take` with each event, the oldest first.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -54,7 +53,7 @@ impl Trail {
         self.files().iter().try_for_each(|file| each(file, &mut take))
     }
 
-    /// The last events that are wanted, at most so many, the oldest first.
+    /// The last `limit` wanted events, the oldest first.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -82,7 +81,7 @@ impl Trail {
     }
 }
 
-/// Gives each event of a file. Lines that are none are left out: `audit verify` is for those.
+/// Calls `take` with each event of a file. Other lines are skipped: `audit verify` reports those.
 fn each(file: &Path, mut take: impl FnMut(Event)) -> Result<(), Failure> {
     let fault = |error| Failure::new(format!("cannot read the audit {}: {error}", file.display()));
     let mut reader = BufReader::new(File::open(file).map_err(fault)?);
@@ -100,12 +99,12 @@ fn event(line: &[u8]) -> Option<Event> {
     serde_json::from_slice(line).ok().filter(|event: &Event| !event.id.is_empty())
 }
 
-/// Reads what is added to an audit from now on.
+/// Follows an audit from now on.
 pub struct Follower {
     path: PathBuf,
     file: Option<File>,
     at: u64,
-    /// A line of which the end is not there yet.
+    /// An incomplete line.
     begun: Vec<u8>,
 }
 
@@ -117,13 +116,13 @@ impl Follower {
         Self { path: path.to_path_buf(), file, at, begun: Vec::new() }
     }
 
-    /// What was added since the last look.
+    /// The events added since the last call.
     pub fn added(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
-        // What cannot be read now may be at the next look.
+        // On an error, the next call tries again.
         let _ = self.read(&mut events);
         if !self.is_current() {
-            // To the end of the old file, and on from the beginning of the new one.
+            // The file was rotated: the old one was just read to its end.
             self.file = File::open(&self.path).ok();
             self.at = 0;
             self.begun.clear();
@@ -136,7 +135,7 @@ impl Follower {
         let Some(file) = &mut self.file else { return Ok(()) };
         let size = file.metadata()?.len();
         if size < self.at {
-            // A torn line was taken out.
+            // A torn line was removed.
             self.begun.clear();
             self.at = size;
         }

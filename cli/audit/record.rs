@@ -1,5 +1,5 @@
-//! What is to be written, as it comes from the answers: taken down as it is, so that an answer
-//! does not wait for masks and hashes.
+//! Entries as they come from the server. Masking and hashing is left to the writing thread, so that
+//! answers do not wait for it.
 
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -10,24 +10,24 @@ use super::event::{Compaction, Event, Host, Verdict, fingerprint};
 use super::mask::mask;
 use crate::processes;
 
-/// The Go command reads no line above 2 MiB; of a longer command its beginning is kept.
+/// The longest command that is kept whole: the Go command reads no line above 2 MiB.
 const COMMAND_BYTES: usize = 1024 * 1024;
-/// What is kept of a longer one.
+/// How much of a longer one is kept.
 const BEGINNING_BYTES: usize = 64 * 1024;
-/// About what an entry takes besides its command.
+/// Roughly the size of an entry without its command.
 const ENTRY_BYTES: usize = 256;
 
-/// One decision, as it is written.
+/// A decision.
 pub struct Record<'a> {
-    /// The same as in the answer.
+    /// The ID in the answer.
     pub id: &'a str,
     pub agent: &'a str,
     pub session: &'a str,
-    /// The process that asked, where the system tells it.
+    /// The process that asked, if known.
     pub pid: Option<i32>,
-    /// The command line. Secrets in it are masked when it is written.
+    /// The command line. Secrets are masked later, when it is written.
     pub command: &'a str,
-    /// What else the question said that is to be kept, by its name.
+    /// Other fields of the question that are kept.
     pub fields: Vec<(&'static str, Value)>,
     pub verdict: &'a str,
     /// The policies that had a matching rule, the deciding one first.
@@ -38,7 +38,7 @@ pub struct Record<'a> {
     pub mode: &'a str,
 }
 
-/// What waits to be written.
+/// An entry to be written.
 pub struct Entry {
     event: Event,
     pid: Option<i32>,
@@ -64,11 +64,11 @@ impl Entry {
         Self { event, pid: record.pid, command: Some(record.command.to_owned()) }
     }
 
-    /// Something that is no decision: what the server tells of itself.
+    /// An event of the server's own.
     pub fn notice(name: &str, message: &str) -> Self {
         let mut event = Event::at(SystemTime::now());
         let mut id = [0; 8];
-        // Without randomness ids are not unique, and nothing is lost by it.
+        // Without randomness IDs are not unique, which does no harm.
         let _ = getrandom::fill(&mut id);
         event.id = format!("{name}-{:016x}", u64::from_ne_bytes(id));
         "server".clone_into(&mut event.tool);
@@ -78,7 +78,7 @@ impl Entry {
         Self { event, pid: None, command: None }
     }
 
-    /// That so many programs of a session ran unchecked.
+    /// An event that `count` programs of a session ran unchecked.
     pub fn missed(agent: &str, session: &str, count: u32, message: &str) -> Self {
         let mut entry = Self::notice("checks-missed", message);
         agent.clone_into(&mut entry.event.agent);
@@ -87,13 +87,13 @@ impl Entry {
         entry
     }
 
-    /// About how much memory it takes.
+    /// Roughly its size in memory.
     pub fn bytes(&self) -> usize {
         ENTRY_BYTES + self.command.as_ref().map_or(0, String::len)
     }
 
-    /// The event that is written: now that nobody waits, with masks, and with the process's parent
-    /// where it is still there.
+    /// The event to write, with secrets masked and with the process's parent, if that can still be
+    /// looked up.
     pub fn event(&self, host: &Host, parents: &mut Parents) -> Event {
         let mut event = self.event.clone();
         event.host = Some(host.clone());
@@ -121,7 +121,7 @@ impl Entry {
     }
 }
 
-/// The parents of those who ask, each looked up once for all entries of a moment.
+/// The parents of asking processes, each looked up once for a batch.
 #[derive(Default)]
 pub struct Parents(HashMap<i32, Option<i32>>);
 

@@ -1,21 +1,20 @@
 //! What secrets look like in a command line.
 
-/// One kind of secret: where it is, and what is left of it.
+/// A kind of secret: how it is found, and what is left of it.
 pub struct Kind {
-    /// One of these, in any case of letters, is in every text that the pattern
-    /// matches.
+    /// Every text that the pattern matches contains one of these, ignoring case.
     pub marks: &'static [&'static str],
     pub pattern: String,
-    /// What is put in its place.
+    /// The replacement.
     pub kept: &'static str,
 }
 
-/// The rest of a shell word: quoted, or up to where an unquoted one ends. A value
-/// that is a variable or a substitution is no secret itself.
+/// The rest of a shell word, quoted or up to its end. A variable or a substitution is not a secret
+/// itself.
 const VALUE: &str = r#"(?u:'[^']+'(?:\\''[^']*')*|"[^"$`\\](?:[^"\\]|\\.)*"|[^\s'"$`;|&<>()*\\-](?:[^\s'";|&<>()\\]|\\.)*)"#;
-/// The same, where a dash at the beginning is not the next flag.
+/// The same, but it may begin with a dash, which is not another flag here.
 const JOINED: &str = r#"(?u:'[^']+'(?:\\''[^']*')*|"[^"$`\\](?:[^"\\]|\\.)*"|[^\s'"$`;|&<>()*\\](?:[^\s'";|&<>()\\]|\\.)*)"#;
-/// A header's value, up to the end of its word.
+/// A header's value, up to the end of the word.
 const FIELD: &str = r#"(?u:[^\s'"$`*][^\s'"]*)"#;
 /// What may come before the secret in an `Authorization` header.
 const SCHEME: &str = "(?:basic|bearer|token|digest|negotiate|apikey|aws4-hmac-sha256)";
@@ -23,10 +22,10 @@ const SCHEME: &str = "(?:basic|bearer|token|digest|negotiate|apikey|aws4-hmac-sh
 const NAME: &str =
     r"(?:password|passwd|passphrase|token|secret|api[-_]?key|access[-_]?key|secret[-_]?key)";
 
-/// What the names of secrets have in them.
+/// Each name of a secret contains one of these.
 const NAME_MARKS: &[&str] = &["pass", "token", "secret", "key"];
 
-/// All kinds, in the order in which they are looked for.
+/// All kinds, in the order in which they are masked.
 pub fn kinds() -> Vec<Kind> {
     let mut kinds = keys();
     kinds.extend(named());
@@ -39,7 +38,7 @@ fn kind(marks: &'static [&'static str], pattern: &str, kept: &'static str) -> Ki
     Kind { marks, pattern: format!("(?i-u){pattern}"), kept }
 }
 
-/// A whole private key; and the beginning of one whose end is missing.
+/// Private keys, complete or with the end missing.
 fn keys() -> Vec<Kind> {
     let key = |rest: &str, kept| Kind {
         marks: &["PRIVATE KEY-----"],
@@ -52,10 +51,10 @@ fn keys() -> Vec<Kind> {
     ]
 }
 
-/// Values that a name in front of them shows to be secret.
+/// Values after the name of a secret.
 fn named() -> Vec<Kind> {
     vec![
-        // '--password=a b' and 'PASSWORD=a b': the quotes are around name and value.
+        // '--password=a b' and 'PASSWORD=a b': quotes around name and value.
         kind(
             NAME_MARKS,
             &format!(r"'((?:--?)?(?:[a-z0-9]+[-_])*{NAME}=)(?u:[^'$`*][^']*)'"),
@@ -98,9 +97,9 @@ fn named() -> Vec<Kind> {
     ]
 }
 
-/// Flags that are secrets with one program only.
+/// Flags that take a secret in certain programs.
 fn flags_of_programs() -> Vec<Kind> {
-    // What stands between a program and the flag that is looked for.
+    // What may stand between the program and the flag.
     let between = r"\s(?u:(?:[^;|&\n]*?\s)?)";
     vec![
         kind(

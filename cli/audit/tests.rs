@@ -1,4 +1,4 @@
-//! The writer and the check of what it wrote, on real files.
+//! Tests of writing and verifying, on real files.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -35,7 +35,7 @@ fn check(path: &Path) -> Finding {
     verify(&files::all(path)).unwrap()
 }
 
-/// Checks that the chain holds, and gives the ids in their order.
+/// Checks the chain, and returns the IDs in order.
 fn ids(path: &Path) -> Vec<String> {
     let finding = check(path);
     assert_eq!(finding.broken, None);
@@ -78,7 +78,7 @@ fn several_writers_write_one_chain_through_rotations() {
     let ids = ids(&path);
     assert_eq!(ids.len(), WRITERS * BATCHES * 3);
     assert!(files::earlier(&path).len() > 5);
-    // What one wrote at once stays together and in order.
+    // Each batch stays together and in order.
     for number in 0..WRITERS {
         let own = ids.iter().filter(|id| id.starts_with(&format!("{number}-")));
         let expected = (0..BATCHES).flat_map(|batch| (0..3).map(move |each| (batch, each)));
@@ -138,7 +138,7 @@ fn the_first_line_that_breaks_the_chain_is_named() {
         assert_eq!((&found.file, found.line), (&path, broken), "{}", found.why);
         assert!(found.why.contains(why), "{}", found.why);
     }
-    // Without its beginning the rest still holds, and that is said.
+    // Without the beginning the rest still verifies, with a note.
     fs::write(&path, lines[2..].join("\n") + "\n").unwrap();
     let finding = check(&path);
     assert_eq!((finding.events, finding.broken), (3, None));
@@ -159,7 +159,7 @@ fn a_lock_that_is_never_given_back_delays_and_loses_nothing() {
 #[test]
 fn what_a_full_disk_did_not_take_is_written_once_there_is_room() {
     let (directory, path) = audit();
-    // A link that leads to a full disk first.
+    // A link to a full disk at first.
     let link = directory.path().join("link.jsonl");
     std::os::unix::fs::symlink("/dev/full", &link).unwrap();
     let mut writer = writer(&link);

@@ -1,4 +1,4 @@
-//! Checks the chain of an audit: each line's own hash, and that it follows the line before it.
+//! Verifies the chain of an audit: each line's own hash, and that it follows the previous line.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 use super::event::{Event, is_intact};
 use crate::failure::Failure;
 
-/// What is found of an audit.
+/// The result.
 #[derive(Debug, Default, Serialize)]
 pub struct Finding {
     pub files: usize,
     pub events: u64,
-    /// What a person should know, and is no sign of a change.
+    /// Remarks that are no sign of a change.
     pub notes: Vec<String>,
     pub broken: Option<Broken>,
 }
 
-/// The first line that is not what was written, or not where it was.
+/// The first line that was changed or moved.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Broken {
     pub file: PathBuf,
@@ -27,13 +27,13 @@ pub struct Broken {
     pub why: &'static str,
 }
 
-/// The first line of a file of the Go command that goes on from another.
+/// The first line of a Go command's file that continues another.
 #[derive(Deserialize)]
 struct Continuation {
     chain_continue: String,
 }
 
-/// Reads all files, the oldest first.
+/// Verifies all files, the oldest first.
 ///
 /// # Errors
 /// A file cannot be read.
@@ -50,12 +50,12 @@ pub fn verify(files: &[PathBuf]) -> Result<Finding, Failure> {
 
 struct Check {
     finding: Finding,
-    /// The hash of the last line, once there was one.
+    /// The hash of the last line, if any.
     head: Option<String>,
 }
 
 impl Check {
-    /// Gives whether all is well so far.
+    /// Verifies a file; returns whether the chain still holds.
     fn file(&mut self, file: &Path, is_last: bool) -> Result<bool, Failure> {
         let fault =
             |error| Failure::new(format!("cannot read the audit {}: {error}", file.display()));

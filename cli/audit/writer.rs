@@ -1,11 +1,10 @@
-//! Writes entries to the end of the file, one chain whoever writes: several servers may at the
-//! same time.
+//! Appends entries to the audit file. Several servers may write the same file, in one chain.
 //!
-//! The file is locked while lines are added to it. Whoever has the lock looks whether somebody
-//! else wrote meanwhile, and goes on from the hash of the last line. What was killed in the middle
-//! of a line left a torn one: it is taken out, and kept in an event. A lock that nobody gives back
-//! (a stopped server, or an agent that wants no audit) is not waited for without end: then lines
-//! are written all the same, and if somebody else did too, `rampart audit verify` tells.
+//! The file is locked while lines are appended. The holder of the lock checks whether another
+//! server has written, and continues from the hash of the last line. A writer that was killed
+//! leaves a torn line, which is removed and kept in an event. A lock that is not released (by a
+//! stopped server, or by an agent that wants no audit) is waited for only a while; then lines are
+//! written anyway, and if the chain broke by that, `rampart audit verify` shows it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -19,18 +18,18 @@ use super::files::{self, Tail};
 use super::record::{Entry, Parents};
 use crate::failure::say;
 
-/// How long a lock is waited for.
+/// How long to wait for the lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
-/// The pauses between looks at a lock that is taken.
+/// The first and the longest pause between attempts to lock.
 const LOCK_PAUSES: [Duration; 2] = [Duration::from_micros(200), Duration::from_millis(10)];
-/// How long a full disk is left alone.
+/// How long to wait before writing to a full disk again.
 pub const RETRY: Duration = Duration::from_secs(1);
-/// What waits for a disk that is full. Older entries are given up then.
+/// How much is kept while the disk is full. Beyond that the oldest entries are dropped.
 const BACKLOG_BYTES: usize = 4 * 1024 * 1024;
-/// So much of a torn line is kept.
+/// How much of a torn line is kept.
 const TORN_BYTES: usize = 4 * 1024;
 
-/// When a file is put away and a new one begun.
+/// When the file is rotated.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub bytes: u64,
@@ -43,36 +42,36 @@ impl Default for Limits {
     }
 }
 
-/// The file, and what waits for it.
+/// The file, and the entries not written yet.
 pub struct Writer {
     path: PathBuf,
     file: Option<Open>,
     limits: Limits,
     host: Host,
-    /// The hash of the last line, as this writer knows it.
+    /// The hash of the last line that this writer knows.
     head: String,
     backlog: Vec<Entry>,
-    /// How many entries were given up.
+    /// How many entries were dropped.
     lost: u64,
-    /// When the disk was found to be full.
+    /// When writing last failed.
     failed: Option<Instant>,
-    /// The last line of what is no regular file was cut short.
+    /// The last line to a pipe or device was cut short.
     torn: bool,
     complained: bool,
 }
 
-/// The file that is open.
+/// The open file.
 struct Open {
     file: File,
-    /// Locks, a chain that others write too, and an end that can be cut are for these only.
+    /// Only regular files are locked, shared, truncated and rotated.
     regular: bool,
-    /// Where the line ends whose hash is the head; `None` before the first look.
+    /// The end of the last known line; `None` if not read yet.
     end: Option<u64>,
     begun: Option<SystemTime>,
 }
 
 impl Writer {
-    /// Opens the file, and says what is wrong with it.
+    /// Opens the file, and reports an error.
     pub fn new(path: &Path, limits: Limits) -> Self {
         let mut writer = Self {
             path: path.to_path_buf(),
@@ -92,17 +91,17 @@ impl Writer {
         writer
     }
 
-    /// The file, where it could be opened.
+    /// The file, if it could be opened.
     pub fn file(&self) -> Option<&File> {
         self.file.as_ref().map(|open| &open.file)
     }
 
-    /// Whether entries wait for a disk that was full.
+    /// Whether entries wait to be written.
     pub fn is_behind(&self) -> bool {
         !self.backlog.is_empty()
     }
 
-    /// Writes entries after those that still wait; for a disk that was just full they wait too.
+    /// Writes entries after those that wait. Right after a failure they only wait, too.
     pub fn write(&mut self, entries: Vec<Entry>) {
         self.backlog.extend(entries);
         if self.failed.is_some_and(|failed| failed.elapsed() < RETRY) {
@@ -112,7 +111,7 @@ impl Writer {
         }
     }
 
-    /// Writes what waits.
+    /// Writes all waiting entries.
     pub fn write_all(&mut self) {
         if self.backlog.is_empty() {
             return;
@@ -131,7 +130,7 @@ impl Writer {
         }
     }
 
-    /// Has what was written on the disk.
+    /// Syncs the file to the disk.
     pub fn sync(&mut self) {
         let synced = self.file().map_or(Ok(()), File::sync_data);
         // A pipe or a terminal cannot be synced, and need not.
@@ -142,7 +141,7 @@ impl Writer {
         }
     }
 
-    /// Makes the file anew where it was moved or removed, as log rotation does.
+    /// Reopens the file if it was moved or removed, as log rotation does.
     pub fn follow(&mut self) {
         if !self.is_the_named_one()
             && let Err(error) = self.open()
@@ -161,7 +160,7 @@ impl Writer {
                 return self.stream();
             }
             let locked = lock(&open.file);
-            // Whoever had the lock may have put the file away.
+            // The previous holder of the lock may have rotated the file.
             if locked && !self.is_the_named_one() {
                 self.open()?;
                 continue;
@@ -183,7 +182,7 @@ impl Writer {
         }
     }
 
-    /// Finds the last line if somebody else wrote, and takes a torn one out.
+    /// Reads the last line if another server has written, and removes a torn one.
     fn catch_up(&mut self, locked: bool) -> io::Result<()> {
         let Some(open) = &mut self.file else { return Ok(()) };
         let size = open.file.metadata()?.len();
@@ -202,13 +201,13 @@ impl Writer {
         self.head = tail.hash();
         open.begun = files::begun(&self.path);
         open.end = Some(size);
-        // Without the lock it may be a line that somebody is just writing.
+        // Without the lock, somebody may be writing that line right now.
         if locked && !tail.torn.is_empty() {
             let whole = size - tail.torn.len() as u64;
             if open.file.set_len(whole).is_ok() {
                 open.end = Some(whole);
             } else {
-                // A file that can only be added to: the torn line gets an end.
+                // An append-only file (chattr(1)): end the torn line.
                 (&open.file).write_all(b"\n")?;
                 open.end = Some(size + 1);
             }
@@ -229,13 +228,13 @@ impl Writer {
             || age.is_some_and(|age| age >= self.limits.age)
     }
 
-    /// Gives the file, which is locked, its lasting name; gives whether that went well.
+    /// Rotates the locked file; returns whether it did.
     fn put_away(&mut self) -> bool {
         let target = files::put_away(&self.path, SystemTime::now());
         !target.exists() && std::fs::rename(&self.path, target).is_ok()
     }
 
-    /// Adds all lines in one call.
+    /// Appends all lines in one call.
     fn add(&mut self, locked: bool) -> io::Result<()> {
         let (bytes, head) = self.lines();
         let Some(open) = &mut self.file else { return Ok(()) };
@@ -250,14 +249,14 @@ impl Writer {
             self.lost = 0;
             return Ok(());
         }
-        // What is there of them would be a torn line.
+        // Remove what was written of them.
         if !locked || open.file.set_len(end).is_err() {
             open.end = None;
         }
         Err(written.err().unwrap_or_else(|| io::ErrorKind::StorageFull.into()))
     }
 
-    /// Adds lines to a pipe, a terminal or a device.
+    /// Writes lines to a pipe, a terminal or a device.
     fn stream(&mut self) -> io::Result<()> {
         let (mut bytes, head) = self.lines();
         if self.torn {
@@ -271,7 +270,7 @@ impl Writer {
         if self.torn { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
-    /// All that waits as lines, and the hash of the last.
+    /// All waiting entries as lines, and the hash of the last one.
     fn lines(&self) -> (Vec<u8>, String) {
         let (mut bytes, mut head) = (Vec::new(), self.head.clone());
         let mut parents = Parents::default();
@@ -309,7 +308,7 @@ impl Writer {
             .append(true)
             .create(true)
             .mode(0o600)
-            // Not to wait where it is a pipe that nobody reads.
+            // Do not block on a pipe that nobody reads.
             .custom_flags(libc::O_NONBLOCK)
             .open(&self.path)?;
         let kind = file.metadata()?.file_type();
@@ -329,8 +328,8 @@ impl Writer {
     }
 }
 
-/// Adds an event after the one with the hash `head`. A fault in the making of it leaves nothing
-/// of it to the next one, which may be another client's, and is told in its place.
+/// Appends an event after the one with the hash `head`. If making it panics, an event that says so
+/// takes its place, and the next one is unaffected.
 pub fn chain(make: impl FnOnce() -> Event, head: &mut String, bytes: &mut Vec<u8>) {
     let end = bytes.len();
     let written = catch_unwind(AssertUnwindSafe(|| make().chain(head, bytes)));
@@ -343,8 +342,8 @@ pub fn chain(make: impl FnOnce() -> Event, head: &mut String, bytes: &mut Vec<u8
     });
 }
 
-/// Takes the lock; gives whether that went well in time. Where the file system has no locks,
-/// it did.
+/// Takes the lock; returns whether that succeeded in time. On a file system without locks it counts
+/// as success.
 fn lock(file: &File) -> bool {
     let end = Instant::now() + LOCK_PATIENCE;
     let mut pause = LOCK_PAUSES[0];
@@ -359,7 +358,7 @@ fn lock(file: &File) -> bool {
 }
 
 fn unlock(file: &File) {
-    // It ends with the descriptor at the latest.
+    // If this fails, closing the descriptor releases it.
     let _ = file.unlock();
 }
 

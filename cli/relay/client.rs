@@ -1,4 +1,4 @@
-//! Asks the policy server, over connections that are kept between the questions.
+//! The client of the policy server, which reuses connections.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -18,17 +18,17 @@ use super::fault::Fault;
 use super::remote::Remote;
 use crate::server::{Answer, Endpoint};
 
-/// Questions that are on their way at once, each on a connection of its own. The
-/// others wait for their turn.
+/// How many questions are under way at once, each on its own connection. Others wait for their
+/// turn.
 pub const CONNECTIONS: usize = 32;
-/// Servers and what is before them close a connection that was idle for one to
-/// several minutes, not all of them audibly.
+/// How long an idle connection is reused. Servers, proxies and NATs drop connections that are idle
+/// for a minute or more, some of them silently.
 const IDLE_TIME: Duration = Duration::from_secs(50);
 
-/// One connection.
+/// A connection.
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    /// By the clock that goes on while the machine sleeps.
+    /// When it was last used, by a clock that continues while the machine is suspended.
     used: SystemTime,
 }
 
@@ -46,25 +46,25 @@ impl Connection {
     }
 }
 
-/// Whether the server has said that it holds a question.
+/// Notified when the server says that it holds the question (`102 Processing`).
 type Held = Arc<Notify>;
 
-/// What has become of a question that may be held.
+/// The outcome of a question that the server may hold.
 pub enum HeldReply {
     AtOnce(Answer),
-    /// The server has said that it holds it. What fails then is no server that cannot be reached.
+    /// The server held it. A failure after that does not count as an unreachable server.
     Held(Result<Answer, Fault>),
 }
 
-/// Asks one server.
+/// A client of one server.
 pub struct Client {
     remote: Remote,
     connector: Connector,
     authorization: Option<HeaderValue>,
-    /// For one question, whatever it takes.
+    /// The time for a whole question.
     timeout_after: Duration,
     turns: Semaphore,
-    /// The one that was used last is at the end.
+    /// The most recently used one is last.
     kept: Mutex<Vec<Connection>>,
 }
 
@@ -90,7 +90,7 @@ impl Client {
         self.remote.url()
     }
 
-    /// Gives up on an answer when it would come too late.
+    /// Limits some work to the time for a question.
     ///
     /// # Errors
     /// As the work, or it takes too long.
@@ -99,29 +99,29 @@ impl Client {
         work: impl Future<Output = Result<Done, Fault>>,
     ) -> Result<Done, Fault> {
         timeout(self.timeout_after, work).await.unwrap_or_else(|_| {
-            // Perhaps the network has changed, and all kept connections are dead.
+            // If the network has changed, all kept connections are dead.
             self.forget_kept();
             Err(Fault::Late)
         })
     }
 
-    /// Puts a question.
+    /// Asks a question.
     ///
     /// # Errors
-    /// There is no answer of the server's.
+    /// The server did not answer.
     pub async fn ask(&self, endpoint: Endpoint, body: Bytes) -> Result<Answer, Fault> {
-        // Without a turn nothing is asked; the semaphore is never closed.
+        // The semaphore is never closed.
         let _turn = self.turns.acquire().await.map_err(|error| Fault::of(&error))?;
         self.exchange(endpoint, body, &Held::default()).await
     }
 
-    /// Puts a question that the server may hold for a person, and waits for so long then. It has
-    /// no turn meanwhile: what a person thinks about keeps nobody from asking. `meanwhile` is done
-    /// when the server says that it holds it, and gives up on the answer where it ends.
+    /// Asks a question that the server may hold for a person, and waits up to `longest` then. A
+    /// held question does not count among those under way, so that it keeps nobody from asking.
+    /// `meanwhile` runs while the question is held; if it ends, the answer is given up.
     ///
     /// # Errors
-    /// As [`Client::in_time`] before the server says so. Inside: what becomes of a question that it
-    /// holds.
+    /// As [`Client::in_time`], before the server says that it holds the question; after that the
+    /// error is inside [`HeldReply::Held`].
     pub async fn ask_and_wait(
         &self,
         body: Bytes,
@@ -169,7 +169,7 @@ impl Client {
         Ok(answer)
     }
 
-    /// Sends a question, and gives the head of the answer with its connection.
+    /// Sends a question, and returns the head of the answer with its connection.
     async fn send(
         &self,
         endpoint: Endpoint,
@@ -178,7 +178,7 @@ impl Client {
     ) -> Result<(Connection, Response<Incoming>), Fault> {
         if let Some(mut kept) = self.take_kept() {
             match kept.send(self.request(endpoint, body.clone(), held)).await {
-                // The server may have closed it just now: that is no failure.
+                // The server may have just closed it: try a new one.
                 Err(Fault::Unreachable(_)) => self.forget_kept(),
                 sent => return sent.map(|response| (kept, response)),
             }
@@ -224,8 +224,7 @@ impl Client {
     }
 }
 
-/// Reads an answer whole. The status of one that is no verdict counts whatever
-/// becomes of its body.
+/// Reads a whole answer. An error status counts even if its body cannot be read.
 async fn read(response: Response<Incoming>) -> Result<Answer, Fault> {
     let status = response.status();
     if status.is_informational() {

@@ -1,5 +1,4 @@
-//! Opens connections to the policy server: TCP, on request through a proxy, and
-//! TLS on top.
+//! Opens connections to the policy server: TLS over TCP, through a proxy if there is one.
 
 use std::io;
 use std::sync::Arc;
@@ -25,8 +24,8 @@ const TUNNEL_HEAD_LIMIT: usize = 8 * 1024;
 pub struct Connector {
     proxy: Option<Proxy>,
     tls: TlsConnector,
-    /// What all addresses of a host together get, in equal parts: one that is dead
-    /// must not take the time of the next.
+    /// The time for all addresses of a host, shared equally so that a dead one does not use up the
+    /// others' time.
     timeout_after: Duration,
 }
 
@@ -38,7 +37,7 @@ impl Connector {
     /// Opens a connection to the server.
     ///
     /// # Errors
-    /// There is none, or it is not the server's.
+    /// The server cannot be reached, or does not prove who it is.
     pub async fn connect(&self, remote: &Remote) -> Result<SendRequest<Full<Bytes>>, Fault> {
         let stream = match &self.proxy {
             None => self.open(&remote.host, remote.port).await?,
@@ -51,7 +50,7 @@ impl Connector {
         let stream = stream.map_err(|error| Fault::of(&error))?;
         let (sender, driver) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| Fault::of(&error))?;
-        // It ends with the sender, or with the connection.
+        // The task ends with the sender or the connection.
         tokio::spawn(driver);
         Ok(sender)
     }
@@ -100,7 +99,7 @@ async fn tunnel(stream: TcpStream, remote: &Remote) -> Result<TcpStream, Fault> 
             let tunnel = hyper::upgrade::on(answer).await.map_err(|error| Fault::of(&error))?;
             let parts = tunnel.downcast::<TokioIo<TcpStream>>();
             let parts = parts.map_err(|_| untrusted("opens no tunnel"))?;
-            // In a tunnel nobody speaks before the client does.
+            // In a tunnel the client speaks first.
             if parts.read_buf.is_empty() {
                 Ok(parts.io.into_inner())
             } else {

@@ -1,10 +1,9 @@
-//! Why a relay has no answer of the policy server's to give, and what it says
-//! instead.
+//! Why a relay has no answer from the policy server, and what it answers instead.
 //!
-//! A direct connection knows two kinds of failure (`docs/protocol.md`, Answers), and so
-//! does the relay. Where nobody is reached, it says 5xx, and fail-open decides.
-//! Where somebody answers who does not prove to be the server, or does not speak as
-//! one, it refuses: to be taken for unreachable is what such a somebody may want.
+//! As for a direct connection there are two kinds of failure (`docs/protocol.md`, Answers). If
+//! nobody is reached, the relay answers 5xx and fail-open decides. If somebody answers who does not
+//! prove to be the server, or does not speak its protocol, the relay refuses: an attacker may want
+//! to look like an unreachable server.
 
 use std::error::Error;
 use std::io;
@@ -15,16 +14,16 @@ use rustls::CertificateError;
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum Fault {
-    /// Nobody was reached, or was gone before the answer was whole.
+    /// Nobody was reached, or the connection ended before the answer was complete.
     Unreachable(String),
-    /// There was no whole answer in time.
+    /// There was no complete answer in time.
     Late,
-    /// What answers is not, or is not like, the policy server.
+    /// What answered is not the policy server, or does not behave like one.
     Untrusted(String),
 }
 
 impl Fault {
-    /// What a failure of the network, of TLS or of HTTP amounts to.
+    /// Classifies an error of the network, of TLS or of HTTP.
     pub fn of(error: &(dyn Error + 'static)) -> Self {
         let mut untrusted = false;
         let mut innermost = error;
@@ -35,7 +34,7 @@ impl Fault {
         if untrusted { Self::Untrusted(why) } else { Self::Unreachable(why) }
     }
 
-    /// The same, for a person.
+    /// The reason, for a person.
     pub fn reason(&self) -> String {
         match self {
             Self::Unreachable(why) => format!("the policy server cannot be reached: {why}"),
@@ -45,7 +44,7 @@ impl Fault {
     }
 }
 
-/// What to say about an error; the commonest is for the user to put right.
+/// The message for an error. The most common one names the way out.
 fn sentence(error: &(dyn Error + 'static)) -> String {
     match error.downcast_ref() {
         Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
@@ -55,7 +54,7 @@ fn sentence(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// What an error comes from; notes whether it is one of who answers or how.
+/// An error's cause. Sets `untrusted` if the error is about who answers or how.
 fn cause<'e>(
     error: &'e (dyn Error + 'static),
     untrusted: &mut bool,
@@ -67,9 +66,9 @@ fn cause<'e>(
     let Some(io) = error.downcast_ref::<io::Error>() else {
         return error.source();
     };
-    // Broken chunks come as these.
+    // Hyper reports malformed chunks as these.
     *untrusted |= matches!(io.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput);
-    // Its source is that of the error inside.
+    // `source` would skip the inner error.
     io.get_ref().map(|inner| inner as &(dyn Error + 'static))
 }
 

@@ -1,7 +1,7 @@
-//! The side of the relay that the library sees: a handler that asks another server.
+//! The handler that asks another server.
 //!
-//! A question that the run would wait for a person with is put to the server with that word, and
-//! held by it if it says so; a server that answers `ask` at once leaves it to the person here.
+//! In a run with `--ask`, a question tells the server how long it may wait for a person. The server
+//! may hold it; if it answers `ask` at once, the person here is asked.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -23,25 +23,25 @@ use crate::server::{
     OwnProcess, Question, Server, verdict_name,
 };
 
-/// So many questions are held by the server at once, each on a connection of its own; more are put
-/// as by a run that does not wait.
+/// How many questions the server may hold at once, each on its own connection. Further ones are
+/// asked without waiting.
 pub const MOST_HELD: usize = 256;
-/// How often it is looked whether who asked is still there.
+/// How often to check whether the asking process is still there.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Passes questions on, but for what would end the relay itself.
+/// Passes questions on, except for commands that would end the relay itself.
 pub struct Relay {
     pub client: Client,
     pub itself: OwnProcess,
-    /// Where a question waits that the server leaves to the person here.
+    /// Questions that the server leaves to the person here.
     pub approval_queue: ApprovalQueue,
-    /// What that person decides; there where the run waits for one.
+    /// Where that person's decisions are recorded; `None` in a run without `--ask`.
     pub audit: Option<RefCell<Audit>>,
-    /// How many questions the server holds.
+    /// How many questions the server holds now.
     pub held: Cell<usize>,
-    /// Differs from run to run.
+    /// Unique to this run.
     pub run: String,
-    /// How many decisions have been the person's here.
+    /// How many decisions the person here has made.
     pub count: Cell<u64>,
 }
 
@@ -56,13 +56,13 @@ impl Handler for Rc<Relay> {
 }
 
 impl Relay {
-    /// Has a server ask it until this is done.
+    /// Serves until `shutdown` resolves.
     pub async fn serve(self, server: Server, shutdown: impl Future<Output = ()>) {
         self.approval_queue.open(server.connections());
         let relay = Rc::new(self);
         let shutdown = async {
             shutdown.await;
-            // Who waits for a person is to have an answer before the relay is gone.
+            // Clients that wait for a person get an answer before the relay ends.
             relay.approval_queue.close();
         };
         server.run(Rc::clone(&relay), shutdown).await;
@@ -79,7 +79,7 @@ impl Relay {
         self.client.in_time(self.client.ask(endpoint, body)).await
     }
 
-    /// The server's own answer, or what stands for one.
+    /// The server's own answer, or one that says why there is none.
     async fn pass_on(&self, endpoint: Endpoint, body: Bytes) -> Answer {
         let told = self.ask(endpoint, body).await;
         told.unwrap_or_else(|fault| unanswered(endpoint, &fault))
@@ -94,7 +94,7 @@ impl Relay {
         let Some(ask_time) = ask_time else {
             return self.pass_on(Endpoint::Preflight, without_ask_time(body)).await;
         };
-        // Only to know who asks: it is judged there.
+        // Parsed only to know who asks: the server judges it.
         let Ok(question) = Question::read(&body) else {
             return self.pass_on(Endpoint::Preflight, body).await;
         };
@@ -102,13 +102,13 @@ impl Relay {
         match self.client.ask_and_wait(body.clone(), ask_time, meanwhile).await {
             Ok(HeldReply::AtOnce(answer)) => self.finish(answer, &question, asker).await,
             Ok(HeldReply::Held(Ok(answer))) => answer,
-            // Whoever was told to wait is not told that nobody was reached.
+            // Not 5xx: the server was reached, so fail-open must not apply.
             Ok(HeldReply::Held(Err(fault))) => refused(&fault.reason()),
             Err(fault) => unanswered(Endpoint::Preflight, &fault),
         }
     }
 
-    /// Has who asks wait for the server, until it is gone.
+    /// Tells the client to wait, and returns when it is gone.
     async fn wait(&self, question: &Question<'_>, asker: &Asker) {
         let _held = InFlight::take(&self.held);
         let hold = OnBehalf { hold: asker.clone(), process: question.pid };
@@ -121,7 +121,7 @@ impl Relay {
         }
     }
 
-    /// The answer, where it is one; what it leaves to a person is for the one here.
+    /// The final answer: if it leaves the decision to a person, the one here is asked.
     async fn finish(&self, answer: Answer, question: &Question<'_>, asker: &Asker) -> Answer {
         let Some(theirs) = asks(&answer) else { return answer };
         let mut decision = Decision {
@@ -145,7 +145,7 @@ impl Relay {
         Answer::json(StatusCode::OK, &told)
     }
 
-    /// Notes what the person here has decided: the server knows only that it asked.
+    /// Records the decision of the person here: the server only knows that it answered `ask`.
     fn record(&self, question: &Question<'_>, pid: Option<i32>, decision: &Decision) {
         let Some(audit) = &self.audit else { return };
         self.count.set(self.count.get() + 1);
@@ -157,10 +157,10 @@ impl Relay {
     }
 }
 
-/// How the library says that it waits for a person: it stands first.
+/// The first field of a question that may wait for a person.
 const ASK_MS: &[u8] = br#"{"ask_ms":"#;
 
-/// For how long it waits.
+/// How long a question may wait for a person.
 fn ask_time(body: &[u8]) -> Option<Duration> {
     let rest = body.strip_prefix(ASK_MS)?;
     let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
@@ -168,8 +168,7 @@ fn ask_time(body: &[u8]) -> Option<Duration> {
     (ms > 0).then(|| Duration::from_millis(ms))
 }
 
-/// What the library asks, without its word that it waits for a person: the answer is to come in
-/// time for a run that does not.
+/// The question without that field, so that the server answers at once.
 fn without_ask_time(body: Bytes) -> Bytes {
     let comma = |rest: &[u8]| rest.iter().position(|byte| *byte == b',').map(|at| at + 1);
     match body.strip_prefix(ASK_MS).and_then(|rest| rest.get(comma(rest)?..)) {
@@ -178,7 +177,7 @@ fn without_ask_time(body: Bytes) -> Bytes {
     }
 }
 
-/// An answer by which a person would have to approve.
+/// The fields of an answer that a person may have to approve.
 #[derive(Deserialize)]
 struct AskAnswer {
     allowed: bool,
@@ -190,7 +189,8 @@ struct AskAnswer {
     matched_policies: Option<Vec<String>>,
 }
 
-/// Whether that is what an answer says. One that is none is for the library to judge.
+/// The answer's fields, if a person would have to approve. Malformed answers are left to the
+/// library.
 fn asks(answer: &Answer) -> Option<AskAnswer> {
     let told: AskAnswer = serde_json::from_slice(&answer.body).ok()?;
     let word = told.decision.as_deref().unwrap_or_default();
@@ -198,8 +198,7 @@ fn asks(answer: &Answer) -> Option<AskAnswer> {
     (answer.status == StatusCode::OK && !told.allowed && asks).then_some(told)
 }
 
-/// What is said in place of an answer. A verdict of the relay's own is one that
-/// refuses.
+/// The relay's own answer if the server gave none. Its only verdict is a refusal.
 fn unanswered(endpoint: Endpoint, fault: &Fault) -> Answer {
     let message = &*fault.reason();
     let status = match (fault, endpoint) {

@@ -1,8 +1,8 @@
-//! The relay: where the policy server is one that the library does not speak to
-//! itself, a server of the run's own passes its questions on, over verified TLS.
+//! The relay: for a policy server over TLS, which the library does not speak, the run's own server
+//! passes the questions on.
 //!
-//! The library asks at a Unix socket, with a token made for the run; the server's
-//! own token stays in the relay. What the server answers is passed on as it is.
+//! The library asks at a Unix socket with a token made for the run; the policy server's token stays
+//! in the relay. Answers are passed on unchanged.
 
 mod client;
 mod connect;
@@ -37,28 +37,27 @@ use fault::Fault;
 use handler::Relay;
 
 const TITLE: &CStr = c"rampart-relay";
-/// The relay gives up before the library does, by a tenth of what that waits and at
-/// most so much, so that its answer still comes in time.
+/// The relay gives up before the library does, by a tenth of the library's timeout but at most
+/// this, so that its own answer still arrives.
 const LONGEST_MARGIN: Duration = Duration::from_millis(200);
-/// How long the command is kept waiting for a server that may not be there.
+/// How long the start of a run waits for the server's first answer.
 const TRIAL_TIME: Duration = Duration::from_secs(2);
 
-/// What a relay is told.
+/// A relay's options.
 pub struct RelayOptions<'o> {
     pub remote: Remote,
     /// The server's token.
     pub token: Option<Token>,
     pub ca: Option<&'o Path>,
     pub proxy: Option<Proxy>,
-    /// What becomes of commands while the server cannot be reached.
+    /// What happens to commands while the server cannot be reached, for messages.
     pub consequence: &'static str,
-    /// Whether the run waits for a person where one is to be asked.
+    /// Whether the run waits for a person (`--ask`).
     pub waits: bool,
 }
 
-/// Starts a relay for the tree of processes that this process is about to become
-/// the root of. The server has been tried by then: one that cannot be reached is
-/// warned of, and one that is not to be trusted is an error.
+/// Starts a relay for the process tree whose root this process is about to become. Tries the server
+/// first: warns if it cannot be reached, fails if it is not to be trusted.
 ///
 /// # Errors
 /// The CAs cannot be read, the server's name has no address, or as
@@ -87,8 +86,8 @@ pub fn start(options: RelayOptions<'_>, home: &Home, library: &Path) -> Result<A
     })
 }
 
-/// Asks for the server's health, so that a fault is known before the command runs,
-/// and a connection is there when it asks.
+/// Asks for the server's health, so that faults show before the command runs and a connection is
+/// ready.
 async fn try_out(relay: &Relay, consequence: &str) -> Result<(), Failure> {
     let asked = timeout(TRIAL_TIME, relay.ask(Endpoint::Health, Bytes::new()));
     let fault = match asked.await.unwrap_or(Err(Fault::Late)) {
@@ -106,7 +105,8 @@ async fn try_out(relay: &Relay, consequence: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A name without an address is mistyped, or the proxy's to know.
+/// Checks that the server's or the proxy's name can be resolved. With a proxy, the proxy resolves
+/// the server's.
 fn check_name(remote: &Remote, proxy: Option<&Proxy>) -> Result<(), Failure> {
     let (host, port) = proxy.map_or((&remote.host, remote.port), |proxy| (&proxy.host, proxy.port));
     (host.as_str(), port).to_socket_addrs().map(drop).map_err(|error| {
@@ -121,7 +121,7 @@ fn authorization(token: &Token) -> Result<HeaderValue, Failure> {
     Ok(value)
 }
 
-/// How long a question may take, for the library to have the answer in time.
+/// How long a question may take so that the library gets the answer in time.
 fn request_timeout() -> Duration {
     let timeout = check_timeout();
     timeout.saturating_sub((timeout / 10).min(LONGEST_MARGIN))
@@ -136,13 +136,13 @@ pub fn check_timeout() -> Duration {
     Duration::from_millis(settings.timeout_ms.into())
 }
 
-/// Keeps the server's token from the agent: another process of the same user can
-/// neither read this one's memory nor the environment that it was started with.
+/// Keeps the server's token from the agent: other processes of this user can then read neither this
+/// one's memory nor its initial environment (`PR_SET_DUMPABLE`, prctl(2)).
 #[cfg(target_os = "linux")]
 fn hide_memory() {
     let _ = nix::sys::prctl::set_dumpable(false);
 }
 
-/// Not done on this system.
+/// Does nothing: not available on this system.
 #[cfg(not(target_os = "linux"))]
 fn hide_memory() {}

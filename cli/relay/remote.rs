@@ -1,5 +1,4 @@
-//! The policy server that a relay speaks for, and the proxy on the way to it, by
-//! their URLs.
+//! The URLs of a relay's policy server and of the proxy on the way to it.
 
 use hyper::header::HeaderValue;
 use hyper::http::Uri;
@@ -12,7 +11,7 @@ use crate::server::Endpoint;
 const SCHEME: &str = "https";
 const HTTPS_PORT: u16 = 443;
 
-/// A policy server that is reached over TLS.
+/// A policy server over TLS.
 #[derive(Debug)]
 pub struct Remote {
     url: String,
@@ -20,14 +19,14 @@ pub struct Remote {
     pub port: u16,
     /// For the `Host` field.
     pub authority: HeaderValue,
-    /// What its certificate has to be for.
+    /// The name that its certificate has to be valid for.
     pub name: ServerName<'static>,
     preflight: Uri,
     health: Uri,
 }
 
 impl Remote {
-    /// Whether a URL is for a relay, and not for the library itself.
+    /// Whether a URL needs a relay.
     pub fn is_named_by(url: &str) -> bool {
         url.split_once("://").is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME))
     }
@@ -35,11 +34,11 @@ impl Remote {
     /// Reads `https://HOST[:PORT][/PREFIX]`.
     ///
     /// # Errors
-    /// It is not that, or has what the library would not take either.
+    /// It is malformed, or has parts that the library would not accept either.
     pub fn parse(url: &str) -> Result<Self, Failure> {
         let unusable = |why: &str| Failure::usage(format!("{url:?}: {why}"));
         let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-        // But for its scheme and port, it is what the library takes.
+        // Except for scheme and default port, the rules are the library's.
         let plain = format!("http://{rest}");
         let parsed = Url::parse(plain.as_bytes()).map_err(|error| unusable(error.0))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -62,32 +61,32 @@ impl Remote {
         })
     }
 
-    /// The URL, without slashes at its end.
+    /// The URL, without trailing slashes.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where it is asked.
+    /// The path of an endpoint.
     pub fn path(&self, endpoint: Endpoint) -> &Uri {
         match endpoint {
             Endpoint::Preflight => &self.preflight,
-            // Of the others nothing is asked.
+            // The relay never asks the others.
             Endpoint::Health | Endpoint::Approvals | Endpoint::Resolve => &self.health,
         }
     }
 }
 
-/// Takes an authority apart that is known to be one.
+/// Splits a valid authority.
 fn host_and_port(authority: &str) -> (&str, Option<u16>) {
     let (host, port) = match authority.rsplit_once(':') {
-        // A colon inside the brackets of an IPv6 address starts no port.
+        // Colons inside the brackets of an IPv6 address do not begin a port.
         Some((host, port)) if !port.contains(']') => (host, port),
         _ => (authority, ""),
     };
     (host.trim_matches(['[', ']']), port.parse().ok())
 }
 
-/// A proxy that opens tunnels (`CONNECT`, RFC 9110).
+/// An HTTP proxy with tunnels (`CONNECT`, RFC 9110, section 9.3.6).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Proxy {
     pub host: String,
@@ -98,7 +97,7 @@ impl Proxy {
     /// Reads `http://HOST[:PORT]`.
     ///
     /// # Errors
-    /// It is not that.
+    /// It is anything else.
     pub fn parse(url: &str) -> Result<Self, Failure> {
         let unusable = |why: &str| Failure::usage(format!("--proxy {url:?}: {why}"));
         match Url::parse(url.as_bytes()) {
