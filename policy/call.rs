@@ -22,8 +22,8 @@ impl Form {
 
 macro_rules! call {
     (
-        body { $( $(#[$body_doc:meta])* $body:ident: $body_type:ty => $body_seen:ty $(, $body_use:ident)?; )* }
-        params { $( $(#[$params_doc:meta])* $params:ident: $params_type:ty => $params_seen:ty $(, $params_use:ident)?; )* }
+        body { $( $(#[$body_doc:meta])* $body:ident: $body_type:ident => $body_seen:ty $(, $body_use:ident)?; )* }
+        params { $( $(#[$params_doc:meta])* $params:ident: $params_type:ident => $params_seen:ty $(, $params_use:ident)?; )* }
     ) => {
         /// One command that an agent wants to run, as the policy server was asked.
         #[derive(Debug, Clone, Copy, Default)]

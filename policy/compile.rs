@@ -6,13 +6,14 @@ use std::sync::Arc;
 use serde_saphyr::{Location, Spanned};
 
 use crate::Action;
+use crate::conditions::COVERAGES;
 use crate::error::{PolicyError, Problem};
-use crate::format::{self, ActionEntry, Document, PolicyEntry, RuleEntry};
+use crate::format::{self, ActionEntry, Document, PolicyEntry, RuleEntry, TestEntry};
 use crate::glob::Glob;
 use crate::notify::Notify;
 use crate::programs::Verb;
 use crate::rules::{Checked, Policy, Rule};
-use crate::value::Findings;
+use crate::value::{Findings, each};
 use crate::when::When;
 
 /// The tools that calls are about here, and what each is of what a command does.
@@ -59,7 +60,7 @@ pub(crate) fn check(document: Document, origin: &str) -> Result<Checked, PolicyE
     let default_action = document.default_action.map(|word| checker.action(&word).action());
     let default_action = default_action.unwrap_or(Action::Deny);
     for test in &document.tests {
-        checker.action(&test.expect);
+        checker.test(test);
     }
     let Findings { problems, warnings } = checker.found;
     if !problems.is_empty() {
@@ -123,6 +124,21 @@ impl Checker {
             session,
             rules,
             at: entry.name.referenced,
+        }
+    }
+
+    /// Checks what would make a test pass for nothing.
+    fn test(&mut self, entry: &TestEntry) {
+        self.action(&entry.expect);
+        if let Some(commands) = entry.params.command.as_ref().filter(|it| each(it).is_empty()) {
+            let what = "this list is empty; add a command or remove the key";
+            self.found.problem(commands.referenced, what);
+        }
+        let call = entry.call("", None);
+        let known = call.coverage.is_none_or(|word| COVERAGES.contains(&word));
+        if !known {
+            let what = format!("the coverage is none that is known: `{}`", COVERAGES.join("`, `"));
+            self.found.problem(entry.name.referenced, what);
         }
     }
 

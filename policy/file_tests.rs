@@ -1,12 +1,25 @@
 //! The tests that a policy file brings along.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde_saphyr::Location;
+
 use crate::format::{self, ActionEntry, TestEntry};
+use crate::memory::MOST_CALLS;
 use crate::programs::Verb;
+use crate::value::{OneOrMany, each};
 use crate::{Action, Call, Decision, PolicySet};
 
-/// One test of a file.
+/// One test of a file: an entry, or one of the commands that an entry lists.
 #[derive(Debug, Clone, Copy)]
-pub struct Test<'a>(&'a TestEntry);
+pub struct Test<'a> {
+    entry: &'a TestEntry,
+    command: &'a str,
+    at: Location,
+    /// Whether there are others of the same name.
+    is_one_of_many: bool,
+}
 
 /// What became of a [`Test`].
 #[derive(Debug, Clone)]
@@ -19,56 +32,85 @@ pub enum Outcome {
     Skipped,
 }
 
-impl Test<'_> {
-    /// Its name.
+impl<'a> Test<'a> {
+    /// Those of one entry.
+    fn of(entry: &'a TestEntry) -> Vec<Self> {
+        let at = entry.name.referenced;
+        let test = |command, at, is_one_of_many| Self { entry, command, at, is_one_of_many };
+        match &entry.params.command {
+            None => vec![test("", at, false)],
+            Some(one) if matches!(one.value, OneOrMany::One(_)) => {
+                each(one).into_iter().map(|(command, _)| test(command, at, false)).collect()
+            }
+            Some(many) => {
+                each(many).into_iter().map(|(command, at)| test(command, at, true)).collect()
+            }
+        }
+    }
+
+    /// Its name, and its command where others have the same name.
     #[must_use]
-    pub fn name(&self) -> &str {
-        &self.0.name.value
+    pub fn name(&self) -> Cow<'a, str> {
+        let name = &self.entry.name.value;
+        if self.is_one_of_many {
+            Cow::Owned(format!("{name}: {}", self.command))
+        } else {
+            Cow::Borrowed(name)
+        }
     }
 
     /// Line of the file that it begins in, from 1.
     #[must_use]
     pub fn line(&self) -> u64 {
-        self.0.name.referenced.line()
+        self.at.line()
     }
 
     /// What it expects.
     #[must_use]
     pub fn expected(&self) -> Action {
-        format::action(&self.0.expect.value).map_or(Action::Deny, ActionEntry::action)
+        format::action(&self.entry.expect.value).map_or(Action::Deny, ActionEntry::action)
+    }
+
+    /// The call that it is about; `home` is the home that its paths are judged by where it names
+    /// none.
+    #[must_use]
+    pub fn call(&self, home: Option<&'a str>) -> Call<'a> {
+        self.entry.call(self.command, home)
     }
 }
 
 impl PolicySet {
     /// The tests that the file brings along, in its order.
     pub fn tests(&self) -> impl Iterator<Item = Test<'_>> {
-        self.evaluator.checked.tests.iter().map(Test)
+        self.evaluator.checked.tests.iter().flat_map(Test::of)
     }
 
-    /// Runs one of them; `home` is the home that its paths are judged by.
+    /// Runs a test, of this file or of another; `home` is as for [`Test::call`]. What other calls
+    /// and tests have met does not count.
     #[must_use]
-    pub fn run_test(&self, test: &Test<'_>, home: Option<&str>) -> Outcome {
-        let TestEntry { tool, params, agent, session, expect_message, .. } = test.0;
-        let call = Call {
-            agent: agent.as_deref().unwrap_or("test"),
-            session: session.as_deref().unwrap_or("test"),
-            command: params.command.as_deref().unwrap_or_default(),
-            cwd: params.cwd.as_deref(),
-            home,
-            ..Call::default()
-        };
-        let deed = |verb, target: &Option<String>| {
-            let target = target.as_deref().unwrap_or_default();
-            self.evaluator.evaluate_deed(&call, verb, target, &self.memory)
-        };
-        let decision = match tool.as_deref().unwrap_or("exec") {
-            "exec" | "bash" => self.evaluate(&call),
-            "read" => deed(Verb::Read, &params.path),
-            "write" | "edit" => deed(Verb::Write, &params.path),
-            "delete" => deed(Verb::Delete, &params.path),
-            "fetch" | "web_fetch" => deed(Verb::Fetch, &params.url),
+    pub fn run_test<'a>(&self, test: &Test<'a>, home: Option<&'a str>) -> Outcome {
+        let TestEntry { tool, params, expect_message, call_count, .. } = test.entry;
+        let target = |target: &'a Option<String>| target.as_deref().unwrap_or_default();
+        let deed = match tool.as_deref().unwrap_or("exec") {
+            "exec" | "bash" => None,
+            "read" => Some((Verb::Read, target(&params.path))),
+            "write" | "edit" => Some((Verb::Write, target(&params.path))),
+            "delete" => Some((Verb::Delete, target(&params.path))),
+            "fetch" | "web_fetch" => Some((Verb::Fetch, target(&params.url))),
             _ => return Outcome::Skipped,
         };
+        let call = test.call(home);
+        let afresh = self.clone().remembering(Arc::default());
+        let judge = || match deed {
+            None => afresh.evaluate(&call),
+            Some((verb, target)) => {
+                afresh.evaluator.evaluate_deed(&call, verb, target, &afresh.memory)
+            }
+        };
+        for _ in 1..call_count.unwrap_or(1).min(MOST_CALLS) {
+            judge();
+        }
+        let decision = judge();
         let said =
             expect_message.as_ref().is_none_or(|text| decision.message.contains(text.as_str()));
         if decision.action == test.expected() && said {

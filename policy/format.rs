@@ -4,10 +4,10 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 use serde_saphyr::Spanned;
 
-use crate::Action;
 use crate::error::{PolicyError, unknown_word};
 use crate::value::Texts;
 use crate::when::WhenEntry;
+use crate::{Action, Call, Seen};
 
 /// How many parts (keys, values, items) a policy file may have.
 const MAX_NODES: usize = 1_000_000;
@@ -49,29 +49,66 @@ pub(crate) struct AskEntry {
     _headless_only: Option<bool>,
 }
 
-/// One of the tests of a file.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TestEntry {
-    pub(crate) name: Spanned<String>,
-    pub(crate) tool: Option<String>,
-    #[serde(default)]
-    pub(crate) params: ParamsEntry,
-    pub(crate) agent: Option<String>,
-    pub(crate) session: Option<String>,
-    pub(crate) expect: Spanned<String>,
-    pub(crate) expect_message: Option<String>,
+macro_rules! tests {
+    (
+        body { $( $(#[$body_doc:meta])* $body:ident: $body_type:ident => $body_seen:ty $(, $body_use:ident)?; )* }
+        params { $( $(#[$params_doc:meta])* $params:ident: $params_type:ident => $params_seen:ty $(, $params_use:ident)?; )* }
+    ) => {
+        /// One of the tests of a file: what it is about, where a question has that as well, and what
+        /// the verdict is to be.
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(crate) struct TestEntry {
+            pub(crate) name: Spanned<String>,
+            pub(crate) tool: Option<String>,
+            #[serde(default)]
+            pub(crate) params: ParamsEntry,
+            $( $(#[$body_doc])* $body: Option<$body_type>, )*
+            /// Home of whoever is guarded.
+            home: Option<String>,
+            /// How often it was asked for, this time included.
+            pub(crate) call_count: Option<u32>,
+            pub(crate) expect: Spanned<String>,
+            pub(crate) expect_message: Option<String>,
+        }
+
+        /// What the call of a test is about; what this server knows nothing of is left out.
+        #[derive(Debug, Default, Deserialize)]
+        pub(crate) struct ParamsEntry {
+            /// One command, or several that each get the same verdict.
+            pub(crate) command: Option<Texts>,
+            #[serde(alias = "file_path")]
+            pub(crate) path: Option<String>,
+            pub(crate) url: Option<String>,
+            /// As files of earlier versions have it.
+            cwd: Option<String>,
+            $( $(#[$params_doc])* $params: Option<$params_type>, )*
+        }
+
+        impl TestEntry {
+            /// The call that it is about, for one of its commands; `home` is where it names none.
+            pub(crate) fn call<'t>(&'t self, command: &'t str, home: Option<&'t str>) -> Call<'t> {
+                let mut call = Call {
+                    command,
+                    $( $body: Seen::of(self.$body.as_ref()), )*
+                    $( $params: Seen::of(self.params.$params.as_ref()), )*
+                    home: self.home.as_deref().or(home),
+                    now: None,
+                };
+                call.cwd = call.cwd.or(self.params.cwd.as_deref());
+                for name in [&mut call.agent, &mut call.session] {
+                    *name = if name.is_empty() { "test" } else { name };
+                }
+                call
+            }
+        }
+    };
 }
 
-/// What the call of a test is about; what this server knows nothing of is left out.
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct ParamsEntry {
-    pub(crate) command: Option<String>,
-    #[serde(alias = "file_path")]
-    pub(crate) path: Option<String>,
-    pub(crate) url: Option<String>,
-    pub(crate) cwd: Option<String>,
-}
+type Text = String;
+type Number = u32;
+
+crate::fields!(tests);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

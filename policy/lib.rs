@@ -150,6 +150,7 @@ pub use call::{Action, Because, Call, Decision, Form};
 pub use conditions::{COVERAGES, conditions};
 pub use error::{PolicyError, Problem};
 pub use explain::{Explanation, Part, What, explain};
+pub use fields::Seen;
 pub use file_tests::{Outcome, Test};
 pub use memory::Memory;
 pub use notify::{Notify, Platform};

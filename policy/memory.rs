@@ -9,7 +9,7 @@ use crate::rules::{Policy, Rule};
 use crate::value::Bounds;
 
 /// How many calls are counted for one rule at most; more count as many.
-const MOST_CALLS: usize = 10_000;
+pub(crate) const MOST_CALLS: u32 = 10_000;
 /// For how long a call counts where a rule does not say.
 const WINDOW: Duration = Duration::from_secs(3600);
 
@@ -84,7 +84,7 @@ impl Memory {
         let calls = met.calls.entry(format!("{policy}/{number}")).or_default();
         calls.push_back(now);
         let is_old = |call: &SystemTime| now.duration_since(*call).is_ok_and(|age| age >= window);
-        while calls.front().is_some_and(is_old) || calls.len() > MOST_CALLS {
+        while calls.front().is_some_and(is_old) || calls.len() > MOST_CALLS as usize {
             calls.pop_front();
         }
         bounds.hold(calls.len() as u64)

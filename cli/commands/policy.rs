@@ -53,6 +53,9 @@ enum Action {
     Test {
         /// The file
         file: PathBuf,
+        /// The policy that they are about [default: the file's own, else the policy in force]
+        #[arg(long, value_name = "FILE")]
+        policy: Option<PathBuf>,
     },
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(test::Question),
@@ -86,7 +89,7 @@ struct Report<'a> {
 pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
     match &arguments.action {
         Action::Check { files } => check(files),
-        Action::Test { file } => test::run_file(file),
+        Action::Test { file, policy } => test::run_file(file, policy.as_deref()),
         Action::Explain(question) => explain::run(question).map(|()| true),
         Action::Suggest(arguments) => suggest::run(arguments).map(|()| true),
         Action::Conditions => conditions().map(|()| true),

@@ -24,6 +24,8 @@ Examples:
   rampart test -- rm -rf \"$DIR\"
   rampart test --policy team.yaml --agent claude --json 'git push'
   rampart test --coverage static -- ./installer
+  rampart test team.yaml                     # the tests that the file brings along
+  rampart test --policy team.yaml cases.yaml # those of a file without policies
 
 Nothing is run and no server is asked. The status is 0 if the command may run,
 1 if it is refused, 2 if the command line or the policy is not usable.";
@@ -108,7 +110,7 @@ pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let is_policy =
         |file: &&Path| file.extension().is_some_and(|end| end == "yaml" || end == "yml");
     if let Some(file) = file.filter(is_policy) {
-        return run_file(file);
+        return run_file(file, question.policy.as_deref());
     }
     let asked = question.ask()?;
     let decision = asked.decide();
@@ -212,15 +214,21 @@ impl Subject<'_> {
     }
 }
 
-/// Runs the tests that a policy file brings along, and gives whether all passed.
+/// Runs the tests that a policy file brings along, and gives whether all passed. They are about its
+/// own policies; those of a file without any are about `policy`, else about the policy in force.
 ///
 /// # Errors
-/// The policy is not usable.
-pub fn run_file(file: &Path) -> Result<bool, Failure> {
-    let InForce { policies, .. } = InForce::load(Some(file), &Home::locate()?)?;
+/// A policy is not usable.
+pub fn run_file(file: &Path, policy: Option<&Path>) -> Result<bool, Failure> {
+    let home = Home::locate()?;
+    let own = InForce::load(Some(file), &home)?.policies;
+    let policies = match policy {
+        None if !own.policies().is_empty() => own.clone(),
+        named => InForce::load(named, &home)?.policies,
+    };
     let (mut count, mut failed) = (0, 0);
     let mut text = String::new();
-    for test in policies.tests() {
+    for test in own.tests() {
         count += 1;
         let name = test.name();
         let _ = match policies.run_test(&test, home::of_user()) {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use rampart_policy::{Action, Call, Decision, Form};
+use rampart_policy::{Action, Call, Decision, Seen};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
@@ -14,8 +14,8 @@ use crate::mode::Mode;
 /// is copied to the audit.
 macro_rules! question {
     (
-        body { $( $(#[$seen_doc:meta])* $seen:ident: $seen_type:ty => $seen_as:ty $(, $seen_audited:ident)?; )* }
-        params { $( $(#[$detail_doc:meta])* $detail:ident: $detail_type:ty => $detail_as:ty $(, $detail_audited:ident)?; )* }
+        body { $( $(#[$seen_doc:meta])* $seen:ident: $seen_type:ident => $seen_as:ty $(, $seen_audited:ident)?; )* }
+        params { $( $(#[$detail_doc:meta])* $detail:ident: $detail_type:ident => $detail_as:ty $(, $detail_audited:ident)?; )* }
         body { $( $(#[$own_doc:meta])* $own:ident: $own_type:ty $(, $own_audited:ident)?; )* }
         params { $( $(#[$end_doc:meta])* $end:ident: $end_type:ty; )* }
     ) => {
@@ -24,7 +24,7 @@ macro_rules! question {
         pub struct Question<'a> {
             #[serde(borrow)]
             pub params: Params<'a>,
-            $( $(#[$seen_doc])* pub $seen: Option<$seen_type>, )*
+            $( $(#[$seen_doc])* pub $seen: Option<$seen_type<'a>>, )*
             $( $(#[$own_doc])* pub $own: Option<$own_type>, )*
         }
 
@@ -34,7 +34,7 @@ macro_rules! question {
             /// The command line.
             #[serde(borrow)]
             pub command: Cow<'a, str>,
-            $( $(#[$detail_doc])* pub $detail: Option<$detail_type>, )*
+            $( $(#[$detail_doc])* pub $detail: Option<$detail_type<'a>>, )*
             $( $(#[$end_doc])* pub $end: Option<$end_type>, )*
         }
 
@@ -116,6 +116,15 @@ const EVENTS: [&str; 2] = ["changed-in-between", "unreadable"];
 /// `Option<Cow<str>>`.)
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
+
+impl AsRef<str> for Text<'_> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A whole number of the table, which borrows nothing.
+type Number<'a> = u32;
 
 impl<'a> Question<'a> {
     /// Reads a request's body. Checking it for UTF-8 once and parsing text is faster than parsing
@@ -200,35 +209,6 @@ impl Field for i32 {
 
     fn into_owned(self) -> Self {
         self
-    }
-}
-
-/// Converts a field of type `T` for the policy.
-trait Seen<'q, T> {
-    fn of(field: Option<&'q T>) -> Self;
-}
-
-impl<'q> Seen<'q, Text<'_>> for Option<&'q str> {
-    fn of(field: Option<&'q Text<'_>>) -> Self {
-        text(field)
-    }
-}
-
-impl<'q> Seen<'q, Text<'_>> for &'q str {
-    fn of(field: Option<&'q Text<'_>>) -> Self {
-        text(field).unwrap_or_default()
-    }
-}
-
-impl<'q> Seen<'q, Text<'_>> for Form {
-    fn of(field: Option<&'q Text<'_>>) -> Self {
-        Self::from_word(text(field))
-    }
-}
-
-impl<'q> Seen<'q, u32> for Option<u32> {
-    fn of(field: Option<&'q u32>) -> Self {
-        field.copied()
     }
 }
 

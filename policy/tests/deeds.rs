@@ -371,6 +371,56 @@ fn a_file_s_own_tests_are_run() {
 }
 
 #[test]
+fn a_test_says_all_that_a_question_does() {
+    let rules =
+        "default_action: deny\npolicies:\n- {name: p, rules: [{action: allow, when: {WHEN}}]}\n";
+    for (when, test, wrong) in [
+        ("session_matches: x", "session: x", "session: y"),
+        (
+            "command_matches: '*', command_not_matches: 'ls /v/**'",
+            "cwd: /w, params: {command: ls b/a}",
+            "cwd: /v, params: {command: ls b/a}",
+        ),
+        ("agent_depth: {gte: 2}", "agent_depth: 2", "agent_depth: 1"),
+        ("call_count: {gte: 3}", "call_count: 3", "call_count: 2"),
+        ("coverage_matches: sip", "params: {coverage: sip}", "params: {coverage: go}"),
+        (
+            "command_matches: rm",
+            "params: {command: busybox, argv0: rm}",
+            "params: {command: busybox}",
+        ),
+        (
+            "command_matches: 'a **'",
+            "params: {form: argv, command: \"a 'b; c' then\"}",
+            "params: {command: a; c}",
+        ),
+        ("command_matches: [a, b]", "params: {command: [a, b]}", "params: {command: [b, c]}"),
+    ] {
+        let source = format!(
+            "{}tests:\n- {{name: t, expect: allow, {test}}}\n- {{name: u, expect: allow, {wrong}}}\n",
+            rules.replace("WHEN", when)
+        );
+        let policies =
+            PolicySet::parse(&source, "p.yaml").unwrap_or_else(|error| panic!("{error}"));
+        let of = |line: u64| {
+            let tests = policies.tests().filter(move |test| test.line() == line);
+            tests
+                .map(|test| matches!(policies.run_test(&test, None), Outcome::Passed))
+                .collect::<Vec<_>>()
+        };
+        assert!(of(5).iter().all(|passed| *passed), "{test} under {when}");
+        assert_eq!(of(6).last(), Some(&false), "{wrong} under {when}");
+    }
+    let home = "default_action: allow\npolicies:\n- {name: p, match: {tool: read}, rules: [{action: deny, when: {path_matches: '~/k'}}]}\n\
+                tests:\n- {name: t, home: /data/u, params: {command: cat /data/u/k}, expect: deny}\n\
+                - {name: u, params: {command: cat /data/u/k}, expect: deny}\n";
+    let policies = PolicySet::parse(home, "p.yaml").expect("a right file");
+    let passed =
+        policies.tests().map(|test| matches!(policies.run_test(&test, None), Outcome::Passed));
+    assert_eq!(passed.collect::<Vec<_>>(), [true, false]);
+}
+
+#[test]
 fn a_command_is_explained_as_it_is_judged() {
     use rampart_policy::What;
     let explanation =

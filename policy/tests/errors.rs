@@ -36,6 +36,14 @@ const WRONG: &[(&str, u64, u64, &str)] = &[
         "no time",
     ),
     ("policies: []\ntests:\n  - {name: t, expect: maybe}\n", 3, 23, "`maybe`"),
+    ("policies: []\ntests:\n  - {name: t, sesion: s, expect: deny}\n", 3, 15, "`sesion`"),
+    ("policies: []\ntests:\n- {name: t, params: {command: []}, expect: deny}\n", 3, 31, "empty"),
+    (
+        "policies: []\ntests:\n- {name: t, params: {coverage: full?}, expect: deny}\n",
+        3,
+        10,
+        "coverage",
+    ),
     ("policies:\n  - name: a\n    rules:\n      - message: x\n", 4, 9, "`action` is missing"),
     (
         "policies:\n  - name: a\n    rules:\n      - action: deny\n        mesage: x\n",

@@ -49,6 +49,34 @@ fn without_a_main_file_the_folder_is_the_policy_and_not_the_starter() {
 }
 
 #[test]
+fn tests_may_stand_in_a_file_of_their_own() {
+    let world = World::new();
+    world.write(".rampart/policy.yaml", &deny("a", "first"));
+    let other = world.write("other.yaml", &deny("b", "second"));
+    let tests = "policies: []\ntests:\n- {name: t, params: {command: [first, second]}, expect: deny, expect_message: first}\n";
+    let tests = world.write("tests.yaml", tests);
+    let (tests, other) = (tests.to_str().unwrap(), other.to_str().unwrap());
+    for words in [&["test", tests][..], &["policy", "test", tests]] {
+        let told = world.run(words);
+        assert_eq!(told.status.code(), Some(1), "{}", stderr(&told));
+        assert!(
+            stdout(&told).starts_with("ok      t: first\nFAILED  t: second"),
+            "{}",
+            stdout(&told)
+        );
+    }
+    for words in
+        [&["test", "--policy", other, tests][..], &["policy", "test", tests, "--policy", other]]
+    {
+        let told = stdout(&world.run(words));
+        assert!(
+            told.starts_with("FAILED  t: first") && told.ends_with("2 tests, 2 failed\n"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn a_project_may_restrict_and_not_allow() {
     let world = World::new();
     world.write(".rampart/policy.yaml", POLICY);
