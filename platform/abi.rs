@@ -3,7 +3,7 @@
 use core::ffi::c_char;
 
 /// A string.
-pub type Text = *const c_char;
+pub type CharPtr = *const c_char;
 /// An array of strings that ends with NULL: `argv`, `envp`.
 pub type Strings = *const *const c_char;
 /// [`Strings`] as `posix_spawn(3)` and `execveat(2)` declare them. They are not

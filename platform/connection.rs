@@ -23,7 +23,7 @@ const LOWEST_DESCRIPTOR: i32 = 64;
 const STANDARD_STREAMS: [i32; 3] = [0, 1, 2];
 /// So long the kernel's own receive waits on the kept connection before it is polled with
 /// what is left of the time: nearly every answer comes within, and saves a call.
-const LONGEST_DWELL_MS: u32 = 50;
+const LONGEST_RECEIVE_MS: u32 = 50;
 /// So long a connection to this machine may take to come about before it is tried anew.
 const QUEUE_WAIT_MS: u32 = 20;
 /// For the request, and then for the answer, on the stack.
@@ -54,7 +54,7 @@ pub fn ask<'q>(
         blocked: None,
     };
     if is_own {
-        exchange.by_kept_connection(state.timeout_ms.min(LONGEST_DWELL_MS))
+        exchange.by_kept_connection(state.timeout_ms.min(LONGEST_RECEIVE_MS))
     } else {
         // A handler of the parent's would run in its memory here (vfork(2), "Caveats"). The
         // mask is inherited by the program, so it is put back.
@@ -79,12 +79,12 @@ struct Exchange<'x, 'q, Arguments> {
 }
 
 impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Arguments> {
-    fn by_kept_connection(&mut self, dwell_ms: u32) -> Outcome {
+    fn by_kept_connection(&mut self, receive_ms: u32) -> Outcome {
         let mut slot = Slot::take();
         if let Some(slot) = &mut slot
             && let Some(kept) = slot.connection()
         {
-            let end = self.converse(&kept, Some(dwell_ms));
+            let end = self.converse(&kept, Some(receive_ms));
             // The server may have closed it just now: that is no failure.
             let was_stale =
                 end.outcome == Outcome::Unreachable(Unreachable::Cut) && !self.reader.has_begun();
@@ -97,14 +97,14 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         }
         // A new one is not to take the number of a closed stream. But who waits for a child is deaf
         // to signals, and a person may take minutes.
-        if self.wait_ms == 0 && sys::lacks_stream() {
+        if self.wait_ms == 0 && sys::has_closed_stream() {
             let mut outcome = KILLED;
-            sys::apart(|| outcome = self.by_new_connection().0.outcome);
+            sys::with_unshared_table(|| outcome = self.by_new_connection().0.outcome);
             return outcome;
         }
         let (end, fresh) = self.by_new_connection();
         if let (Some(slot), Some(fresh), true) = (&mut slot, fresh, end.reusable) {
-            slot.keep(fresh, dwell_ms);
+            slot.keep(fresh, receive_ms);
         }
         end.outcome
     }
@@ -113,7 +113,7 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
     /// user, another namespace) where another one still is there.
     fn by_new_connection(&mut self) -> (End, Option<Descriptor>) {
         let mut last = (End { outcome: NO_SERVER, reusable: false }, None);
-        for address in self.client.ways.iter().flatten() {
+        for address in self.client.addresses.iter().flatten() {
             last = match self.connect(address) {
                 Ok(fresh) => (self.converse(&fresh, None), Some(fresh)),
                 Err(outcome) => (End { outcome, reusable: false }, None),
@@ -153,15 +153,15 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
                 }
                 // A Unix socket whose queue is full (connect(2)).
                 Err(Errno(libc::EAGAIN)) => {
-                    sys::connect_in_turn(&socket, address, &mut self.deadline)
+                    sys::connect_to_full_queue(&socket, address, &mut self.deadline)
                 }
                 Err(errno) => return Err(outcome_of(errno)),
             }
         }
     }
 
-    /// `dwell_ms` is how long a receive on this socket waits by itself, if it does.
-    fn converse(&mut self, socket: &Descriptor, dwell_ms: Option<u32>) -> End {
+    /// `receive_ms` is how long a receive on this socket waits by itself, if it does.
+    fn converse(&mut self, socket: &Descriptor, receive_ms: Option<u32>) -> End {
         let end = |outcome| End { outcome, reusable: false };
         let whole = match self.send(socket) {
             Ok(()) => true,
@@ -170,7 +170,7 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
             Err(SendError::Stopped(Stop::Interrupted)) => false,
             Err(SendError::Stopped(Stop::Failed(errno))) => return end(outcome_of(errno)),
         };
-        let answer = self.receive(socket, dwell_ms);
+        let answer = self.receive(socket, receive_ms);
         let answer = if self.waits_for_person() { self.end_wait(answer) } else { answer };
         match answer.outcome {
             Outcome::Allowed | Outcome::Denied if !whole => end(TOO_EARLY),
@@ -188,14 +188,14 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
     }
 
     #[inline(never)]
-    fn receive(&mut self, socket: &Descriptor, dwell_ms: Option<u32>) -> End {
+    fn receive(&mut self, socket: &Descriptor, receive_ms: Option<u32>) -> End {
         let end = |outcome| End { outcome, reusable: false };
         let mut buffer = [0; BUFFER_BYTES];
         let buffer = &mut buffer;
-        let mut dwell_ms = dwell_ms;
+        let mut receive_ms = receive_ms;
         loop {
-            let received = match dwell_ms.take() {
-                Some(ms) => self.receive_dwelling(socket, ms, buffer),
+            let received = match receive_ms.take() {
+                Some(ms) => self.receive_waiting(socket, ms, buffer),
                 None => self
                     .deadline
                     .wait(socket, Event::Readable)
@@ -249,13 +249,13 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         }
     }
 
-    fn receive_dwelling(
+    fn receive_waiting(
         &mut self,
         socket: &Descriptor,
         ms: u32,
         buffer: &mut [u8],
     ) -> Result<usize, Errno> {
-        let received = sys::receive_dwelling(socket, buffer);
+        let received = sys::receive_waiting(socket, buffer);
         if received == Err(Errno(libc::EAGAIN)) {
             self.deadline.spend(ms);
         }
@@ -339,7 +339,7 @@ impl Outgoing<'_> {
 }
 
 /// The place of the kept connection: one word, so that it is taken and put back as one.
-static PLACE: AtomicU64 = AtomicU64::new(EMPTY);
+static SLOT: AtomicU64 = AtomicU64::new(EMPTY);
 /// Which socket the kept descriptor stands for. Changed only while the place is taken.
 static IDENTITY: AtomicU64 = AtomicU64::new(0);
 
@@ -358,7 +358,7 @@ struct Slot {
 impl Slot {
     /// `None` if another thread has it, or this one had when a signal came.
     fn take() -> Option<Self> {
-        let found = PLACE.swap(TAKEN, Ordering::Acquire);
+        let found = SLOT.swap(TAKEN, Ordering::Acquire);
         // Only who has taken it may make a value that gives it back.
         (found != TAKEN).then(|| Self { found, leave: EMPTY })
     }
@@ -379,7 +379,7 @@ impl Slot {
             return None;
         }
         let connection = core::mem::ManuallyDrop::into_inner(connection);
-        sys::is_quiet(&connection).then_some(connection)
+        sys::is_idle(&connection).then_some(connection)
     }
 
     /// Leaves the connection that was found here.
@@ -390,12 +390,15 @@ impl Slot {
 
     /// Leaves a new connection here, out of the way of the program's own descriptors. There
     /// may be fewer than that to be had (`RLIMIT_NOFILE`).
-    fn keep(&mut self, connection: Descriptor, dwell_ms: u32) {
+    fn keep(&mut self, connection: Descriptor, receive_ms: u32) {
         let connection = sys::duplicate(&connection, LOWEST_DESCRIPTOR).unwrap_or(connection);
-        if sys::own(&connection).and_then(|()| sys::dwell(&connection, dwell_ms)).is_err() {
+        if sys::set_owner(&connection)
+            .and_then(|()| sys::set_receive_timeout(&connection, receive_ms))
+            .is_err()
+        {
             return;
         }
-        let Some(identity) = sys::make_known(&connection) else { return };
+        let Some(identity) = sys::mark_identity(&connection) else { return };
         IDENTITY.store(identity, Ordering::Relaxed);
         self.leave = FIRST + u64::from(connection.into_number().unsigned_abs());
     }
@@ -403,6 +406,6 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        PLACE.store(self.leave, Ordering::Release);
+        SLOT.store(self.leave, Ordering::Release);
     }
 }

@@ -2,10 +2,10 @@
 
 use core::ffi::{CStr, c_char};
 
-use rampart_core::again::Again;
 use rampart_core::arena::Full;
 use rampart_core::coverage::Coverage;
 use rampart_core::environ::{self, Guard, RepairSize, Survey};
+use rampart_core::repair_count::RepairCount;
 use rampart_core::settings::Variable;
 
 use crate::abi::Strings;
@@ -20,19 +20,19 @@ const TEXT_ON_STACK: usize = 512;
 
 /// The environment that a function was given for the program.
 #[derive(Clone, Copy)]
-pub enum Given {
+pub enum Envp {
     /// This one.
-    List(Strings),
+    Given(Strings),
     /// That of this process, as it is when the program starts.
     Own,
 }
 
-impl Given {
+impl Envp {
     /// The list. A process's own is asked for only when nothing is waited for any more: another
     /// thread's `setenv(3)` frees the list that was there before.
     pub fn now(self) -> Strings {
         match self {
-            Self::List(list) => list,
+            Self::Given(list) => list,
             Self::Own => os::environment(),
         }
     }
@@ -42,7 +42,7 @@ impl Given {
 pub struct NoMemory;
 
 /// Calls `run` with `envp` if that is what a program of this coverage is to have, else with
-/// what it should have been, with what `again` gives.
+/// what it should have been, with what `repairs` gives.
 ///
 /// # Safety
 /// `envp` is NULL or an array of strings that ends with NULL.
@@ -50,14 +50,14 @@ pub unsafe fn with<R>(
     guard: &Guard<'_>,
     envp: Strings,
     coverage: Option<Coverage>,
-    again: impl FnOnce() -> Again,
+    repairs: impl FnOnce() -> RepairCount,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
     // SAFETY: the caller's promise.
     match unsafe { guard.survey(envp, coverage) } {
         Survey::Intact => Ok(run(envp)),
         // SAFETY: as above.
-        Survey::Broken(room) => unsafe { repaired(guard, envp, coverage, room, again, run) },
+        Survey::Broken(room) => unsafe { repaired(guard, envp, coverage, room, repairs, run) },
     }
 }
 
@@ -72,7 +72,7 @@ unsafe fn repaired<R>(
     envp: Strings,
     coverage: Option<Coverage>,
     room: RepairSize,
-    again: impl FnOnce() -> Again,
+    repairs: impl FnOnce() -> RepairCount,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
     let (mut run, mut result) = (Some(run), Err(NoMemory));
@@ -81,7 +81,7 @@ unsafe fn repaired<R>(
             result = Ok(run(envp));
         }
     };
-    let repair = Repair { guard, envp, coverage, again: again(), run: &mut run };
+    let repair = Repair { guard, envp, coverage, repairs: repairs(), run: &mut run };
     // SAFETY: the caller's promise.
     unsafe { repair.begin(room) }?;
     result
@@ -93,7 +93,7 @@ struct Repair<'r> {
     guard: &'r Guard<'r>,
     envp: Strings,
     coverage: Option<Coverage>,
-    again: Again,
+    repairs: RepairCount,
     run: &'r mut dyn FnMut(Strings),
 }
 
@@ -124,9 +124,9 @@ impl Repair<'_> {
     }
 
     unsafe fn end(self, pointers: &mut [*const c_char], text: &mut [u8]) -> Result<(), NoMemory> {
-        let Self { guard, envp, coverage, again, run } = self;
+        let Self { guard, envp, coverage, repairs, run } = self;
         // SAFETY: the caller's promise.
-        unsafe { guard.repair(envp, coverage, Some(again), pointers, text) }
+        unsafe { guard.repair(envp, coverage, Some(repairs), pointers, text) }
             .map_err(|Full| NoMemory)?;
         run(pointers.as_ptr());
         Ok(())

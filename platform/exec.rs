@@ -2,31 +2,31 @@
 
 use core::ffi::c_int;
 
-use crate::abi::{Strings, Text};
-use crate::environment::Given;
+use crate::abi::{CharPtr, Strings};
+use crate::environment::Envp;
 use crate::os::Real;
 use crate::os::exec::execvp;
 use crate::program::{Program, string};
-use crate::refusal::Place;
+use crate::refusal::Target;
 use crate::{errno, gate};
 
 /// `execve(2)`
-pub unsafe fn execve(path: Text, argv: Strings, envp: Strings) -> c_int {
+pub unsafe fn execve(path: CharPtr, argv: Strings, envp: Strings) -> c_int {
     // SAFETY: the caller's promises to the C library, here and in all that follow.
-    unsafe { exec(path, argv, Given::List(envp)) }
+    unsafe { exec(path, argv, Envp::Given(envp)) }
 }
 
 /// `execv(3)`
-pub unsafe fn execv(path: Text, argv: Strings) -> c_int {
+pub unsafe fn execv(path: CharPtr, argv: Strings) -> c_int {
     // SAFETY: see `execve`.
-    unsafe { exec(path, argv, Given::Own) }
+    unsafe { exec(path, argv, Envp::Own) }
 }
 
-unsafe fn exec(path: Text, argv: Strings, given: Given) -> c_int {
+unsafe fn exec(path: CharPtr, argv: Strings, envp: Envp) -> c_int {
     // SAFETY: see `execve`.
     unsafe {
         let program = string(path).map(|path| Program::at(path, argv));
-        gate::start(program, given, Place::Here, Real::execve, |execve, envp| {
+        gate::start(program, envp, Target::ThisProcess, Real::execve, |execve, envp| {
             execve(path, argv, envp)
         })
         .unwrap_or_else(errno::fail)
@@ -34,19 +34,19 @@ unsafe fn exec(path: Text, argv: Strings, given: Given) -> c_int {
 }
 
 /// `execl(3)`, its arguments collected.
-pub unsafe extern "C" fn execl(path: Text, argv: Strings) -> c_int {
+pub unsafe extern "C" fn execl(path: CharPtr, argv: Strings) -> c_int {
     // SAFETY: see `execve`.
     unsafe { execv(path, argv) }
 }
 
 /// `execlp(3)`, its arguments collected.
-pub unsafe extern "C" fn execlp(file: Text, argv: Strings) -> c_int {
+pub unsafe extern "C" fn execlp(file: CharPtr, argv: Strings) -> c_int {
     // SAFETY: see `execve`.
     unsafe { execvp(file, argv) }
 }
 
 /// `execle(3)`, its arguments collected: `envp` stands behind their NULL.
-pub unsafe extern "C" fn execle(path: Text, argv: Strings) -> c_int {
+pub unsafe extern "C" fn execle(path: CharPtr, argv: Strings) -> c_int {
     // SAFETY: see `execve`; there is an argument behind the NULL (exec(3)).
     unsafe {
         let mut end = argv;

@@ -2,22 +2,22 @@
 
 use core::ffi::c_int;
 
-use rampart_core::again::Again;
 use rampart_core::answer::Reader;
 use rampart_core::command::last_component;
 use rampart_core::coverage::Coverage;
 use rampart_core::environ::Survey;
 use rampart_core::json::Answer;
+use rampart_core::repair_count::RepairCount;
 use rampart_core::request::{Pipes, Question};
 use rampart_core::settings::{Mode, Notice, Refusal};
 use rampart_core::verdict::{Outcome, Verdict, verdict};
 
 use crate::abi::Strings;
-use crate::environment::{self, Given, NoMemory};
+use crate::environment::{self, Envp, NoMemory};
 use crate::once;
 use crate::os::{self, Real, sys};
 use crate::program::{Arguments, Program};
-use crate::refusal::{self, Place, Reason};
+use crate::refusal::{self, Reason, Target};
 use crate::state::State;
 use crate::{connection, errno, report};
 
@@ -38,50 +38,50 @@ const LONGEST_DIRECTORY: usize = 384;
 /// A list that is `given` is NULL or an array of strings that ends with NULL.
 pub unsafe fn start<Function>(
     program: Option<Program<'_>>,
-    given: Given,
-    mut place: Place<'_>,
+    envp: Envp,
+    mut target: Target<'_>,
     find: impl FnOnce(&Real) -> Option<Function>,
     run: impl FnOnce(Function, Strings) -> c_int,
 ) -> Result<c_int, c_int> {
     let state = once::state().ok_or(libc::EPERM)?;
     let run = |envp| Ok(run(find(&state.real).ok_or(libc::ENOSYS)?, envp));
     let Some(program) = program.filter(|_| state.mode != Mode::Disabled) else {
-        return run(given.now());
+        return run(envp.now());
     };
     // SAFETY: the caller's promise.
-    let is_off = unsafe { keeps_off(state, &program, given) };
+    let is_loop = unsafe { is_reexec_loop(state, &program, envp) };
     let coverage = if state.is_sealed {
         os::uncancelled(|| program.look(state.is_own()))?
     } else {
-        pass_program(state, &program, is_off, &mut place)?
+        check_program(state, &program, is_loop, &mut target)?
     };
-    let coverage = if is_off { OFF } else { coverage };
+    let coverage = if is_loop { UNGUARDED } else { coverage };
     let Ok(client) = &state.client else {
         // In monitor mode; otherwise a fault is a refusal.
-        return run(given.now());
+        return run(envp.now());
     };
-    if is_off {
-        tell_kept_off(state, &program, &place);
+    if is_loop {
+        tell_unguarded(state, &program, &target);
     }
-    let again = || state.again_after(program.digest());
+    let repairs = || state.repairs_after(program.digest());
     // SAFETY: the caller's promise.
-    let result = unsafe { environment::with(&client.guard, given.now(), coverage, again, run) };
+    let result = unsafe { environment::with(&client.guard, envp.now(), coverage, repairs, run) };
     let result = result.unwrap_or(Err(libc::EPERM));
     if state.is_sealed && has_failed(result, libc::EPERM) && sys::is_hidden() {
         // The keeper tells of every refusal whose process it can read.
-        tell_refused_by_kernel(state, &program, IS_HIDDEN, &mut place);
+        tell_refused_by_kernel(state, &program, IS_HIDDEN, &mut target);
         return Err(libc::EPERM);
     }
     if state.is_sealed && has_failed(result, libc::ENOSYS) {
         // The kernel's number for a filter whose supervisor is gone.
-        tell_refused_by_kernel(state, &program, KEEPER_IS_GONE, &mut place);
+        tell_refused_by_kernel(state, &program, KEEPER_IS_GONE, &mut target);
         return Err(libc::ENOSYS);
     }
     result
 }
 
 /// What is seen of a program that the library keeps off.
-const OFF: Option<Coverage> = Some(Coverage::Reexec);
+const UNGUARDED: Option<Coverage> = Some(Coverage::Reexec);
 
 /// Whether a program is started as it wants to be, since it was put right so often that it would
 /// go on for ever.
@@ -89,24 +89,24 @@ const OFF: Option<Coverage> = Some(Coverage::Reexec);
 /// # Safety
 /// As for [`start`].
 #[inline(never)]
-unsafe fn keeps_off(state: &State, program: &Program<'_>, given: Given) -> bool {
+unsafe fn is_reexec_loop(state: &State, program: &Program<'_>, envp: Envp) -> bool {
     // That is the case for hardly any process, and costs others nothing: a long list of arguments
     // is not looked through for it.
-    if !state.again.as_ref().is_some_and(Again::is_near) {
+    if !state.repairs.as_ref().is_some_and(RepairCount::may_be_loop) {
         return false;
     }
     let Ok(client) = &state.client else { return false };
-    state.keeps_off(program.digest())
+    state.is_reexec_loop(program.digest())
         // SAFETY: the caller's promise.
-        && unsafe { client.guard.survey(given.now(), None) } != Survey::Intact
+        && unsafe { client.guard.survey(envp.now(), None) } != Survey::Intact
 }
 
 /// Tells of a program that the library keeps off, where that makes a difference.
 #[cold]
 #[inline(never)]
-fn tell_kept_off(state: &State, program: &Program<'_>, place: &Place<'_>) {
-    if !state.is_sealed && state.notice != Notice::Nothing && place.shares_stderr() {
-        report::kept_off(state, last_component(program.path.to_bytes()));
+fn tell_unguarded(state: &State, program: &Program<'_>, target: &Target<'_>) {
+    if !state.is_sealed && state.notice != Notice::Nothing && target.shares_stderr() {
+        report::unguarded(state, last_component(program.path.to_bytes()));
     }
 }
 
@@ -117,11 +117,11 @@ fn tell_refused_by_kernel(
     state: &State,
     program: &Program<'_>,
     why: &'static str,
-    place: &mut Place<'_>,
+    target: &mut Target<'_>,
 ) {
     let question = program.question(None, &mut []);
     let outcome = Outcome::Fault(why);
-    tell(state, &question, program.is_shell_line(), outcome, &Answer::EMPTY, place);
+    tell(state, &question, program.is_shell_line(), outcome, &Answer::EMPTY, target);
 }
 
 fn tell(
@@ -130,10 +130,10 @@ fn tell(
     is_line: bool,
     outcome: Outcome,
     answer: &Answer,
-    place: &mut Place<'_>,
+    target: &mut Target<'_>,
 ) {
     let (name, attempt) = (report::program(question), refusal::attempt(question));
-    refusal::tell(state, &Reason { name, is_line, attempt, outcome, answer }, place);
+    refusal::tell(state, &Reason { name, is_line, attempt, outcome, answer }, target);
 }
 
 /// Whether a function has failed with this number, which it gives or leaves in `errno`.
@@ -145,65 +145,69 @@ fn has_failed(result: Result<c_int, c_int>, errno: c_int) -> bool {
 /// `None` is not asked about.
 pub fn start_shell<Function, R>(
     line: Option<&[u8]>,
-    mut place: Place<'_>,
+    mut target: Target<'_>,
     find: impl FnOnce(&Real) -> Option<Function>,
     run: impl FnOnce(Function) -> R,
 ) -> Result<R, c_int> {
-    let pass = line.map(|line| {
+    let check = line.map(|line| {
         |state: &State| {
-            if state.is_sealed && is_told_by_child(state, &place) {
+            if state.is_sealed && is_told_by_child(state, &target) {
                 return Ok(os::SHELL_COVERAGE);
             }
-            pass_line(state, line, &mut place)
+            check_line(state, line, &mut target)
         }
     });
-    start_in_own_environment(pass, find, run)
+    start_in_own_environment(check, find, run)
 }
 
 /// Whether it is the shell of a refused line, as the keeper of a sealed run has it tell, that
 /// shows it. Else the function fails by itself, and has to know.
-fn is_told_by_child(state: &State, place: &Place<'_>) -> bool {
-    state.refusal != Refusal::Errno && matches!(place, Place::Child { .. })
+fn is_told_by_child(state: &State, target: &Target<'_>) -> bool {
+    state.refusal != Refusal::Errno && matches!(target, Target::Child { .. })
 }
 
 /// Starts a program by calling `run` with the original function, which takes no environment:
-/// this process's own is put in order before. `pass` is the check, if there is something to
+/// this process's own is put in order before. `check` is the check, if there is something to
 /// check.
 pub fn start_in_own_environment<Function, R>(
-    pass: Option<impl FnOnce(&State) -> Result<Option<Coverage>, c_int>>,
+    check: Option<impl FnOnce(&State) -> Result<Option<Coverage>, c_int>>,
     find: impl FnOnce(&Real) -> Option<Function>,
     run: impl FnOnce(Function) -> R,
 ) -> Result<R, c_int> {
     let state = once::state().ok_or(libc::EPERM)?;
     let run = || Ok(run(find(&state.real).ok_or(libc::ENOSYS)?));
-    let Some(pass) = pass.filter(|_| state.mode != Mode::Disabled) else { return run() };
-    let coverage = pass(state)?;
+    let Some(check) = check.filter(|_| state.mode != Mode::Disabled) else { return run() };
+    let coverage = check(state)?;
     let Ok(client) = &state.client else { return run() };
     os::in_own_environment(&client.guard, coverage, run).unwrap_or_else(|NoMemory| Err(libc::EPERM))
 }
 
 /// Whether a program may run: its coverage, or the error number with which it may not.
 #[inline(never)]
-pub fn pass_program(
+pub fn check_program(
     state: &State,
     program: &Program<'_>,
-    is_off: bool,
-    place: &mut Place<'_>,
+    is_loop: bool,
+    target: &mut Target<'_>,
 ) -> Result<Option<Coverage>, c_int> {
     os::uncancelled(|| {
         let is_own = state.is_own();
         let coverage = program.look(is_own)?;
-        let coverage = if is_off { OFF } else { coverage };
-        pass(state, is_own, &Subject::Program(program), coverage, place)?;
+        let coverage = if is_loop { UNGUARDED } else { coverage };
+        check(state, is_own, &Subject::Program(program), coverage, target)?;
         Ok(coverage)
     })
 }
 
 #[inline(never)]
-fn pass_line(state: &State, line: &[u8], place: &mut Place<'_>) -> Result<Option<Coverage>, c_int> {
+fn check_line(
+    state: &State,
+    line: &[u8],
+    target: &mut Target<'_>,
+) -> Result<Option<Coverage>, c_int> {
     os::uncancelled(|| {
         let coverage = os::SHELL_COVERAGE;
-        pass(state, state.is_own(), &Subject::Line(line), coverage, place)?;
+        check(state, state.is_own(), &Subject::Line(line), coverage, target)?;
         Ok(coverage)
     })
 }
@@ -217,12 +221,12 @@ enum Subject<'s> {
 
 /// In a frame of its own, which the look does without.
 #[inline(never)]
-fn pass(
+fn check(
     state: &State,
     is_own: bool,
     subject: &Subject<'_>,
     coverage: Option<Coverage>,
-    place: &mut Place<'_>,
+    target: &mut Target<'_>,
 ) -> Result<(), c_int> {
     let mut room = [0; LONGEST_DIRECTORY];
     let mut question = match subject {
@@ -231,7 +235,7 @@ fn pass(
             Question { coverage, ..Question::about_line(line, sys::working_directory(&mut room)) }
         }
     };
-    if matches!(place, Place::Here) {
+    if matches!(target, Target::ThisProcess) {
         // Nothing is done to them in between.
         question.pipes =
             Pipes { stdin: sys::pipe(libc::STDIN_FILENO), stdout: sys::pipe(libc::STDOUT_FILENO) };
@@ -244,7 +248,7 @@ fn pass(
         Ok(client) => connection::ask(state, client, is_own, question, &mut reader),
         Err(why) => Outcome::Fault(why),
     };
-    settle(state, subject, question, outcome, reader.answer(), begun, place)
+    settle(state, subject, question, outcome, reader.answer(), begun, target)
 }
 
 /// Does what follows from an outcome, and tells who wants to know. In a frame of its own, so that
@@ -257,7 +261,7 @@ fn settle(
     outcome: Outcome,
     answer: &Answer,
     begun: u64,
-    place: &mut Place<'_>,
+    target: &mut Target<'_>,
 ) -> Result<(), c_int> {
     // Where the library can reach nobody, the keeper still can, who is asked about the line's shell.
     let is_left = state.is_sealed && matches!(outcome, Outcome::Unreachable(_));
@@ -268,7 +272,7 @@ fn settle(
         state.missed.add(question.missed.saturating_add(u32::from(is_unchecked)));
     }
     let is_news = is_unchecked && state.notice == Notice::Everything;
-    if is_news && (state.refusal == Refusal::Errno || place.shares_stderr()) {
+    if is_news && (state.refusal == Refusal::Errno || target.shares_stderr()) {
         report::unchecked(state, question, outcome);
     }
     if state.debug {
@@ -280,8 +284,8 @@ fn settle(
     let is_shell_line = match subject {
         Subject::Program(program) => program.is_shell_line(),
         // No shell in this process's sight is handed what is asked about there.
-        Subject::Line(_) => !matches!(place, Place::Within),
+        Subject::Line(_) => !matches!(target, Target::InLibc),
     };
-    tell(state, question, is_shell_line, outcome, answer, place);
+    tell(state, question, is_shell_line, outcome, answer, target);
     Err(libc::EPERM)
 }

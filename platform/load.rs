@@ -9,13 +9,13 @@ use rampart_core::environ::{self, Found, Guard};
 use rampart_core::host::Os;
 use rampart_core::request::{Asker, Preamble, PreambleError};
 use rampart_core::settings::{Mode, Notice, Refusal, Settings, Variable};
-use rampart_core::url::{self, MOST_URLS, Server, Urls};
+use rampart_core::url::{self, MAX_URLS, Server, Urls};
 
 use crate::missed::Missed;
 use crate::os::sys::{self, Address};
 use crate::os::{self, Real};
 use crate::standard_error::StandardError;
-use crate::state::{ClientConfig, State, Ways};
+use crate::state::{Addresses, ClientConfig, State};
 use crate::{errno, report, resolver};
 
 /// Handed to children, so that they do not look in vain as well.
@@ -23,29 +23,29 @@ const UNRESOLVED: &[u8] = b"unresolved";
 
 const TOO_LONG: &str = "the RAMPART_* variables and the preload list are too long";
 
-/// Where the state goes.
-pub struct Place {
+/// Memory for the state.
+pub struct StateMemory {
     /// The state itself.
     pub state: &'static mut MaybeUninit<State>,
-    /// The ways to the server, which are too large to be handed on.
-    pub ways: &'static mut MaybeUninit<Ways>,
-    /// Text that it points to.
+    /// The server's addresses, which are too large to be moved on the stack.
+    pub addresses: &'static mut MaybeUninit<Addresses>,
+    /// Room for the strings that the state points to.
     pub memory: &'static mut [u8],
-    /// Whether there is no larger one.
+    /// Whether there is no larger memory to try.
     pub is_last: bool,
 }
 
-/// Reads the state of this process from its environment, and tells of it. `None` if it does not
-/// fit, where there is a larger place; in the last one it says so.
+/// Reads the state of this process from its environment, and reports it. `None` if it does not fit
+/// and there is a larger memory to try; in the last one the state holds the error.
 #[inline(never)]
-pub fn read(place: Place) -> Option<&'static State> {
+pub fn read(place: StateMemory) -> Option<&'static State> {
     let errno = errno::Saved::new();
     // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)),
     // and what is kept of them is copied.
     let found: Found<'_> = unsafe { environ::read(Os::HERE, os::environment()) };
     let settings = Settings::read(|variable| found.variable(variable));
-    let Place { state, ways, memory, is_last } = place;
-    let room = Room { arena: Arena::new(memory), ways };
+    let StateMemory { state, addresses, memory, is_last } = place;
+    let room = Room { arena: Arena::new(memory), addresses };
     let state = &*make(state, &settings, &found, room);
     let fits = is_last || !matches!(state.client, Err(TOO_LONG));
     if fits {
@@ -58,7 +58,7 @@ pub fn read(place: Place) -> Option<&'static State> {
 /// Where what the state points to goes.
 struct Room {
     arena: Arena<'static>,
-    ways: &'static mut MaybeUninit<Ways>,
+    addresses: &'static mut MaybeUninit<Addresses>,
 }
 
 /// In a frame of its own: it is the largest, and nothing is to stand on it.
@@ -88,7 +88,7 @@ fn make<'s>(
         timeout_ms: settings.timeout_ms,
         ask_ms: ask_ms.unwrap_or(0),
         is_sealed,
-        again: found.again,
+        repairs: found.repairs,
         pid,
         stderr: StandardError::here(pid),
         client: match settings.mode {
@@ -109,7 +109,7 @@ fn client(
     ask_ms: Option<u32>,
     room: Room,
 ) -> Result<ClientConfig, &'static str> {
-    let Room { mut arena, ways } = room;
+    let Room { mut arena, addresses } = room;
     let arena = &mut arena;
     let urls = Urls::parse(settings.url).map_err(|error| error.0)?;
     let own_session = Decimal::new(u64::from(pid.unsigned_abs()));
@@ -124,8 +124,8 @@ fn client(
         PreambleError::TooLong => TOO_LONG,
     })?;
     let mut resolved = None;
-    let ways = ways.write([None; MOST_URLS]);
-    for (way, url) in ways.iter_mut().zip(urls.iter()) {
+    let addresses = addresses.write([None; MAX_URLS]);
+    for (way, url) in addresses.iter_mut().zip(urls.iter()) {
         *way = match url.server {
             Server::Address(address) => Some(Address::tcp(address)),
             Server::Unix(path) => Address::unix(path),
@@ -140,7 +140,7 @@ fn client(
     }
     let settings = Settings { session: Some(session), address: resolved, ..*settings };
     let guard = guard(&settings, preload, arena).map_err(|Full| TOO_LONG)?;
-    Ok(ClientConfig { ways, preamble, guard })
+    Ok(ClientConfig { addresses, preamble, guard })
 }
 
 /// What children must have: the values that count here, whatever the variables said.

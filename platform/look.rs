@@ -19,8 +19,8 @@ pub fn look(path: &CStr, is_own: bool) -> Result<Option<Coverage>, Errno> {
         return Ok(Some(coverage));
     }
     let mut found = Ok(None);
-    if is_own && sys::lacks_stream() {
-        sys::apart(|| found = look_anew(path, true));
+    if is_own && sys::has_closed_stream() {
+        sys::with_unshared_table(|| found = look_anew(path, true));
     } else {
         found = look_anew(path, is_own);
     }

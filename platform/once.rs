@@ -4,9 +4,9 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use crate::load::{self, Place};
+use crate::load::{self, StateMemory};
 use crate::os::{self, sys};
-use crate::state::{State, Ways};
+use crate::state::{Addresses, State};
 
 /// For URL, token, agent, session, the preload list, and what is made of them.
 const MEMORY_BYTES: usize = 14 * 1024;
@@ -18,14 +18,14 @@ const OWN_MEMORY_BYTES: usize = 1408;
 #[repr(C)]
 struct Block<const BYTES: usize> {
     state: MaybeUninit<State>,
-    ways: MaybeUninit<Ways>,
+    addresses: MaybeUninit<Addresses>,
     memory: [u8; BYTES],
 }
 
 impl<const BYTES: usize> Block<BYTES> {
-    fn place(&'static mut self) -> Place {
-        let Self { state, ways, memory } = self;
-        Place { state, ways, memory, is_last: BYTES == MEMORY_BYTES }
+    fn place(&'static mut self) -> StateMemory {
+        let Self { state, addresses, memory } = self;
+        StateMemory { state, addresses, memory, is_last: BYTES == MEMORY_BYTES }
     }
 }
 
@@ -42,7 +42,7 @@ unsafe impl Sync for Own {}
 static OWN: Own = Own {
     block: UnsafeCell::new(Block {
         state: MaybeUninit::uninit(),
-        ways: MaybeUninit::uninit(),
+        addresses: MaybeUninit::uninit(),
         memory: [0; OWN_MEMORY_BYTES],
     }),
     is_read: AtomicBool::new(false),

@@ -7,7 +7,7 @@ use rampart_core::coverage::Coverage;
 use rampart_core::request::{Command, Pipes, Question};
 use rampart_core::shell_line;
 
-use crate::abi::{Strings, Text};
+use crate::abi::{CharPtr, Strings};
 use crate::errno::Errno;
 use crate::os;
 use crate::os::sys;
@@ -102,7 +102,7 @@ pub fn mix(sum: u64, bytes: &[u8]) -> u64 {
 ///
 /// # Safety
 /// `text` is NULL or a string that lives as long as what is given.
-pub unsafe fn string<'t>(text: Text) -> Option<&'t CStr> {
+pub unsafe fn string<'t>(text: CharPtr) -> Option<&'t CStr> {
     // SAFETY: the caller's promise.
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })
 }

@@ -5,13 +5,13 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use libc::posix_spawn_file_actions_t;
-use rampart_core::arena::Text;
+use rampart_core::arena::TextBuffer;
 use rampart_core::command::last_component;
 use rampart_core::json::Answer;
+use rampart_core::message_shell;
 use rampart_core::notice::{self, LONGEST_REFUSAL, Refused};
 use rampart_core::request::{Command, Question};
 use rampart_core::settings::{Notice, Refusal};
-use rampart_core::teller;
 use rampart_core::verdict::Outcome;
 
 use crate::abi::MutStrings;
@@ -35,25 +35,25 @@ pub struct Reason<'r> {
     pub answer: &'r Answer,
 }
 
-/// Starts a program that says a text and ends with [`teller::STATUS`]; whether that is done.
-pub type Teller<'t> = &'t mut dyn FnMut(&CStr) -> bool;
+/// Starts a program that says a text and ends with [`message_shell::STATUS`]; whether that is done.
+pub type ShowMessage<'t> = &'t mut dyn FnMut(&CStr) -> bool;
 
 /// Where the refused program would have run.
-pub enum Place<'t> {
+pub enum Target<'t> {
     /// In this process, which the program would have taken over.
-    Here,
+    ThisProcess,
     /// In a child, which a shell can be instead.
     Child {
         /// Starts that.
-        teller: Teller<'t>,
+        show: ShowMessage<'t>,
         /// What is done to the child's descriptors before.
         actions: Option<&'t posix_spawn_file_actions_t>,
     },
     /// Out of sight.
-    Within,
+    InLibc,
 }
 
-impl Place<'_> {
+impl Target<'_> {
     /// Whether the stderr of this process is what the program would have, as far as is known.
     pub fn shares_stderr(&self) -> bool {
         match self {
@@ -67,7 +67,7 @@ impl Place<'_> {
 /// process, this does not return.
 #[cold]
 #[inline(never)]
-pub fn tell(state: &State, reason: &Reason<'_>, place: &mut Place<'_>) {
+pub fn tell(state: &State, reason: &Reason<'_>, target: &mut Target<'_>) {
     if state.refusal == Refusal::Errno {
         if state.notice != Notice::Nothing {
             blocked(state, reason);
@@ -79,17 +79,17 @@ pub fn tell(state: &State, reason: &Reason<'_>, place: &mut Place<'_>) {
     let said = if is_silent { c"" } else { words(reason, &mut room) };
     let by_program = reason.is_line || state.refusal == Refusal::Message;
     let errno = errno::Saved::new();
-    let is_told = match place {
-        Place::Here if by_program => end(state, said),
-        Place::Here => is_retry(reason.attempt),
-        Place::Child { teller, .. } => by_program && teller(said),
-        Place::Within => false,
+    let is_told = match target {
+        Target::ThisProcess if by_program => end(state, said),
+        Target::ThisProcess => is_retry(reason.attempt),
+        Target::Child { show, .. } => by_program && show(said),
+        Target::InLibc => false,
     };
     if is_told {
         return;
     }
     errno.restore();
-    if place.shares_stderr() {
+    if target.shares_stderr() {
         stderr::write_line(&state.stderr, said.to_bytes());
     }
 }
@@ -98,14 +98,14 @@ pub fn tell(state: &State, reason: &Reason<'_>, place: &mut Place<'_>) {
 #[inline(never)]
 fn blocked(state: &State, reason: &Reason<'_>) {
     let mut buffer = [0; 512];
-    let mut text = Text::new(&mut buffer);
+    let mut text = TextBuffer::new(&mut buffer);
     notice::write_blocked(reason.name, reason.outcome, reason.answer, &mut text);
     stderr::write_line(&state.stderr, text.as_bytes());
 }
 
 fn words<'r>(reason: &Reason<'_>, room: &'r mut [u8; LONGEST_REFUSAL + 1]) -> &'r CStr {
     let (text, _) = room.split_at_mut_checked(LONGEST_REFUSAL).unwrap_or_default();
-    let mut text = Text::new(text);
+    let mut text = TextBuffer::new(text);
     let refused = if reason.is_line { Refused::Line } else { Refused::Program(reason.name) };
     notice::write_refusal(refused, reason.outcome, reason.answer, &mut text);
     CStr::from_bytes_until_nul(room).unwrap_or(c"")
@@ -119,25 +119,25 @@ fn end(state: &State, said: &CStr) -> ! {
     if sys::is_inherited(stderr::STDERR) {
         stderr::write_line(&state.stderr, said.to_bytes());
     }
-    sys::exit(teller::STATUS)
+    sys::exit(message_shell::STATUS)
 }
 
 /// Calls `start` with path, arguments and environment of a shell that says `said`. Nothing in
 /// the caller's environment is to have a part in it.
-pub fn with_teller<R>(
+pub fn with_message_shell<R>(
     said: &CStr,
     start: impl FnOnce(&'static CStr, MutStrings, MutStrings) -> R,
 ) -> R {
-    let [name, option, script, zeroth] = teller::ARGUMENTS.map(CStr::as_ptr);
+    let [name, option, script, zeroth] = message_shell::ARGUMENTS.map(CStr::as_ptr);
     let arguments = [name, option, script, zeroth, said.as_ptr(), core::ptr::null()];
-    start(teller::SHELL, arguments.as_ptr().cast(), NOTHING.0.as_ptr().cast())
+    start(message_shell::SHELL, arguments.as_ptr().cast(), NOTHING.0.as_ptr().cast())
 }
 
 /// Calls `start` with a line that says `said`; `None` if it cannot be written.
 #[inline(never)]
-pub fn with_telling_line<R>(said: &CStr, start: impl FnOnce(&CStr) -> R) -> Option<R> {
+pub fn with_message_line<R>(said: &CStr, start: impl FnOnce(&CStr) -> R) -> Option<R> {
     let mut room = [0; 2048];
-    teller::write_line(said.to_bytes(), &mut room).ok()?;
+    message_shell::write_line(said.to_bytes(), &mut room).ok()?;
     CStr::from_bytes_until_nul(&room).ok().map(start)
 }
 

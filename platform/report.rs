@@ -1,6 +1,6 @@
 //! What a person reads on stderr of what was read at load, and in debug mode of every check.
 
-use rampart_core::arena::{Decimal, Text};
+use rampart_core::arena::{Decimal, TextBuffer};
 use rampart_core::notice;
 use rampart_core::request::{Command, Question};
 use rampart_core::settings::{Mode, Settings};
@@ -14,7 +14,7 @@ use crate::state::{ClientConfig, State};
 #[inline(never)]
 pub fn unchecked<A>(state: &State, question: &Question<'_, A>, outcome: Outcome) {
     let mut buffer = [0; 512];
-    let mut text = Text::new(&mut buffer);
+    let mut text = TextBuffer::new(&mut buffer);
     notice::write_unchecked(program(question), outcome, &mut text);
     stderr::write_line(&state.stderr, text.as_bytes());
 }
@@ -22,10 +22,10 @@ pub fn unchecked<A>(state: &State, question: &Question<'_, A>, outcome: Outcome)
 /// Tells that the library keeps off a program.
 #[cold]
 #[inline(never)]
-pub fn kept_off(state: &State, program: &[u8]) {
+pub fn unguarded(state: &State, program: &[u8]) {
     let mut buffer = [0; 320];
-    let mut text = Text::new(&mut buffer);
-    notice::write_kept_off(program, &mut text);
+    let mut text = TextBuffer::new(&mut buffer);
+    notice::write_unguarded(program, &mut text);
     stderr::write_line(&state.stderr, text.as_bytes());
 }
 
@@ -92,7 +92,7 @@ pub fn load(state: &State, settings: &Settings<'_>) {
 #[inline(never)]
 fn loaded(state: &State, settings: &Settings<'_>) {
     let (key, value): (&[u8], &[u8]) = match &state.client {
-        Ok(ClientConfig { ways: [None, ..], .. }) => (b" unresolved=", settings.url),
+        Ok(ClientConfig { addresses: [None, ..], .. }) => (b" unresolved=", settings.url),
         Ok(_) => (b" server=", settings.url),
         Err(why) => (b" off=", why.as_bytes()),
     };
@@ -120,7 +120,7 @@ fn loaded(state: &State, settings: &Settings<'_>) {
 fn complaints(state: &State, settings: &Settings<'_>) {
     for complaint in settings.complaints.iter().flatten() {
         let mut buffer = [0; 160];
-        let mut text = Text::new(&mut buffer);
+        let mut text = TextBuffer::new(&mut buffer);
         let (name, instead) = (complaint.variable.name().to_bytes(), complaint.instead.as_bytes());
         for piece in [b"rampart: ", name, b" ", instead, b"\n"] {
             text.push_lossy(piece);
@@ -135,7 +135,7 @@ fn number(number: u64) -> Decimal {
 
 fn write(state: &State, pieces: &[&[u8]]) {
     let mut buffer = [0; 320];
-    let mut text = Text::new(&mut buffer);
+    let mut text = TextBuffer::new(&mut buffer);
     for piece in [b"[rampart] "].into_iter().map(|it| &it[..]).chain(pieces.iter().copied()) {
         text.push_lossy(piece);
     }

@@ -5,28 +5,28 @@ use core::ffi::{CStr, c_int};
 
 use libc::FILE;
 
-use crate::abi::Text;
+use crate::abi::CharPtr;
 use crate::os::{Real, WRDE_CMDSUB, WordExp};
 use crate::program::string;
-use crate::refusal::{self, Place};
+use crate::refusal::{self, Target};
 use crate::{errno, gate, once};
 
 /// `system(3)`; without a command it only says whether there is a shell.
-pub unsafe fn system(command: Text) -> c_int {
+pub unsafe fn system(command: CharPtr) -> c_int {
     // SAFETY: the caller's promises to the C library, here and below.
     unsafe {
         let line = string(command).map(CStr::to_bytes);
         let mut told = None;
-        let mut teller = |said: &CStr| {
+        let mut show = |said: &CStr| {
             let system = once::state().and_then(|state| state.real.system());
             told = system.and_then(|system| {
-                refusal::with_telling_line(said, |line| system(line.as_ptr()))
+                refusal::with_message_line(said, |line| system(line.as_ptr()))
                     .filter(|status| has_run(*status))
             });
             told.is_some()
         };
-        let place = Place::Child { teller: &mut teller, actions: None };
-        let result = gate::start_shell(line, place, Real::system, |system| system(command));
+        let target = Target::Child { show: &mut show, actions: None };
+        let result = gate::start_shell(line, target, Real::system, |system| system(command));
         told.unwrap_or_else(|| result.unwrap_or_else(errno::fail))
     }
 }
@@ -39,21 +39,21 @@ fn has_run(status: c_int) -> bool {
 }
 
 /// `popen(3)`
-pub unsafe fn popen(command: Text, mode: Text) -> *mut FILE {
+pub unsafe fn popen(command: CharPtr, mode: CharPtr) -> *mut FILE {
     // SAFETY: see `system`.
     unsafe {
         let line = string(command).map(CStr::to_bytes);
         let mut told = core::ptr::null_mut();
-        let mut teller = |said: &CStr| {
+        let mut show = |said: &CStr| {
             let popen = once::state().and_then(|state| state.real.popen());
             let stream = popen.and_then(|popen| {
-                refusal::with_telling_line(said, |line| popen(line.as_ptr(), mode))
+                refusal::with_message_line(said, |line| popen(line.as_ptr(), mode))
             });
             told = stream.unwrap_or(core::ptr::null_mut());
             !told.is_null()
         };
-        let place = Place::Child { teller: &mut teller, actions: None };
-        let result = gate::start_shell(line, place, Real::popen, |popen| popen(command, mode));
+        let target = Target::Child { show: &mut show, actions: None };
+        let result = gate::start_shell(line, target, Real::popen, |popen| popen(command, mode));
         if !told.is_null() {
             return told;
         }
@@ -68,12 +68,12 @@ pub unsafe fn popen(command: Text, mode: Text) -> *mut FILE {
 const WRDE_NOCMD: c_int = 4;
 
 /// `wordexp(3)`, which runs a shell for what stands in `$(…)` or backquotes.
-pub unsafe fn wordexp(words: Text, result: *mut WordExp, flags: c_int) -> c_int {
+pub unsafe fn wordexp(words: CharPtr, result: *mut WordExp, flags: c_int) -> c_int {
     // SAFETY: see `system`.
     unsafe {
         let line = string(words).map(CStr::to_bytes);
         let line = line.filter(|line| flags & WRDE_NOCMD == 0 && has_command(line));
-        gate::start_shell(line, Place::Within, Real::wordexp, |wordexp| {
+        gate::start_shell(line, Target::InLibc, Real::wordexp, |wordexp| {
             wordexp(words, result, flags)
         })
         .unwrap_or(WRDE_CMDSUB)

@@ -4,11 +4,11 @@ use core::ffi::{CStr, c_int};
 
 use libc::{pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 
-use crate::abi::{MutStrings, Strings, Text};
-use crate::environment::Given;
+use crate::abi::{CharPtr, MutStrings, Strings};
+use crate::environment::Envp;
 use crate::os::Real;
 use crate::program::{Program, string};
-use crate::refusal::{self, Place};
+use crate::refusal::{self, Target};
 use crate::{gate, once};
 
 /// Starts a program by `run`, or by `tell` a shell that says in its place why it was refused; both
@@ -21,25 +21,25 @@ pub unsafe fn start<Function>(
     actions: Option<&posix_spawn_file_actions_t>,
     envp: MutStrings,
     find: impl Fn(&Real) -> Option<Function>,
-    tell: impl Fn(Function, Text, MutStrings, MutStrings) -> c_int,
+    tell: impl Fn(Function, CharPtr, MutStrings, MutStrings) -> c_int,
     run: impl FnOnce(Function, MutStrings) -> c_int,
 ) -> c_int {
     // A file action may change the directory; what is in them cannot be seen.
     let program = program.map(|it| if actions.is_none() { it } else { it.elsewhere() });
     let mut is_told = false;
-    let mut teller = |said: &CStr| {
+    let mut show = |said: &CStr| {
         let original = once::state().and_then(|state| find(&state.real));
         is_told = original.is_some_and(|original| {
-            refusal::with_teller(said, |shell, argv, envp| {
+            refusal::with_message_shell(said, |shell, argv, envp| {
                 tell(original, shell.as_ptr(), argv, envp)
             }) == 0
         });
         is_told
     };
-    let place = Place::Child { teller: &mut teller, actions };
+    let target = Target::Child { show: &mut show, actions };
     // SAFETY: the caller's promise.
     let result = unsafe {
-        gate::start(program, Given::List(envp.cast()), place, &find, |original, envp: Strings| {
+        gate::start(program, Envp::Given(envp.cast()), target, &find, |original, envp: Strings| {
             run(original, envp.cast())
         })
     };
@@ -53,7 +53,7 @@ macro_rules! spawn {
         $(#[$doc])*
         pub unsafe fn $name(
             $child: *mut $handle,
-            path: Text,
+            path: CharPtr,
             actions: *const posix_spawn_file_actions_t,
             attributes: *const posix_spawnattr_t,
             argv: MutStrings,

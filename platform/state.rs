@@ -1,10 +1,10 @@
 //! What the library knows for the life of the process.
 
-use rampart_core::again::Again;
 use rampart_core::environ::Guard;
+use rampart_core::repair_count::RepairCount;
 use rampart_core::request::Preamble;
 use rampart_core::settings::{Mode, Notice, Refusal};
-use rampart_core::url::MOST_URLS;
+use rampart_core::url::MAX_URLS;
 
 use crate::missed::Missed;
 use crate::os::Real;
@@ -27,7 +27,7 @@ pub struct State {
     /// Whether the kernel asks about every program, so that the hooks need not.
     pub is_sealed: bool,
     /// What was put right before this program was started.
-    pub again: Option<Again>,
+    pub repairs: Option<RepairCount>,
     /// The process that read it; its forked and vforked children have another number.
     pub pid: i32,
     /// What descriptor 2 was.
@@ -46,25 +46,25 @@ impl State {
 
     /// What a program goes with whose environment is put right, by the number for it and its
     /// arguments: 0 for a shell that the C library starts, which is none that starts itself anew.
-    pub fn again_after(&self, program: u64) -> Again {
-        Again::after(self.again, caller(), program, seconds())
+    pub fn repairs_after(&self, program: u64) -> RepairCount {
+        RepairCount::after(self.repairs, caller(), program, seconds())
     }
 
     /// Whether that program's environment was put right often enough.
-    pub fn keeps_off(&self, program: u64) -> bool {
-        Again::is_enough(self.again, caller(), program, seconds())
+    pub fn is_reexec_loop(&self, program: u64) -> bool {
+        RepairCount::is_loop(self.repairs, caller(), program, seconds())
     }
 }
 
 /// Where the server can be reached.
-pub type Ways = [Option<Address>; MOST_URLS];
+pub type Addresses = [Option<Address>; MAX_URLS];
 
 /// What a check needs.
 #[derive(Clone, Copy)]
 pub struct ClientConfig {
-    /// The ways to the policy server, in the order in which they are tried; none if its name
+    /// The addresses to the policy server, in the order in which they are tried; none if its name
     /// could not be resolved.
-    pub ways: &'static Ways,
+    pub addresses: &'static Addresses,
     /// What every request begins with.
     pub preamble: Preamble<'static>,
     /// What children must have in their environment.

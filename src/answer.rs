@@ -1,15 +1,14 @@
-//! Reads an HTTP/1.1 answer in whatever pieces it comes (RFC 9112,
-//! `docs/protocol.md`, Answers).
+//! Reads an HTTP/1.1 answer that arrives in any pieces (RFC 9112; `docs/protocol.md`, Answers).
 
 use crate::arena::{Decimal, copy_fitting};
 use crate::json;
 use crate::verdict::{Outcome, Unreachable};
 
-/// A status line and headers longer than this are no answer of a policy server.
+/// Status line and headers, in bytes; longer ones are an error.
 const LONGEST_HEAD: usize = 32 * 1024;
-/// A longer body is refused unread.
+/// In bytes; a longer body is an error.
 pub const LONGEST_BODY: usize = 64 * 1024;
-/// What is kept of a line; the headers that matter are shorter.
+/// How much of a line is kept, in bytes; the headers that matter are shorter.
 const LONGEST_LINE: usize = 96;
 
 const NOT_HTTP: &str = "what answers at RAMPART_URL does not speak HTTP";
@@ -20,7 +19,7 @@ const TOO_LONG: &str = "the policy server's answer is too long";
 /// Reads one answer.
 #[derive(Debug, Default)]
 pub struct Reader {
-    place: Position,
+    position: Position,
     line: Line,
     head_length: usize,
     body_length: usize,
@@ -38,12 +37,12 @@ enum Position {
     #[default]
     StatusLine,
     Headers,
-    /// So many bytes of body are to come.
+    /// In the body, with this many bytes to come.
     Counted(usize),
-    /// The body ends where the connection does.
+    /// In a body that ends when the connection is closed.
     UntilClose,
     ChunkSize,
-    /// So many bytes of this chunk are to come.
+    /// In a chunk, with this many bytes to come.
     Chunk(usize),
     ChunkEnd,
     Trailers,
@@ -65,10 +64,10 @@ impl End {
 }
 
 impl Reader {
-    /// Reads on. Gives the end as soon as it is certain.
+    /// Reads more of the answer. Returns the result as soon as it is certain.
     pub fn feed(&mut self, mut bytes: &[u8]) -> Option<End> {
         while !bytes.is_empty() {
-            let step = match self.place {
+            let step = match self.position {
                 Position::Counted(left) => self.take_body(left, &mut bytes),
                 Position::Chunk(left) => self.take_chunk(left, &mut bytes),
                 Position::UntilClose => self.take_rest(&mut bytes),
@@ -76,7 +75,7 @@ impl Reader {
             };
             match step {
                 Ok(None) => {}
-                // What follows the answer was not asked for: not to be trusted.
+                // Bytes after the answer answer no question: the connection is out of step.
                 Ok(Some(end)) => {
                     return Some(End { reusable: end.reusable && bytes.is_empty(), ..end });
                 }
@@ -86,29 +85,28 @@ impl Reader {
         None
     }
 
-    /// The end, when the connection was closed.
+    /// The result if the connection was closed here.
     #[must_use]
     pub fn closed(&self) -> End {
-        match self.place {
+        match self.position {
             Position::UntilClose => self.end_of_body(),
             _ => End::final_(Outcome::Unreachable(Unreachable::Cut)),
         }
     }
 
-    /// What the body said so far.
+    /// What has been read of the body.
     #[must_use]
     pub fn answer(&self) -> &json::Answer {
         self.json.answer()
     }
 
-    /// Whether any byte of an answer has come.
+    /// Whether any byte of the answer has arrived.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.head_length > 0
     }
 
-    /// Whether the server has said that the answer takes time, for a person is asked
-    /// (`102 Processing`).
+    /// Whether the server has said that it waits for a person's decision (`102 Processing`).
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.is_held
@@ -120,19 +118,19 @@ impl Reader {
         if self.head_length > LONGEST_HEAD {
             return Err(TOO_LONG);
         }
-        if matches!(self.place, Position::StatusLine) {
+        if matches!(self.position, Position::StatusLine) {
             self.line.may_be_status_line()?;
         }
         if !ended {
             return Ok(None);
         }
         let line = core::mem::take(&mut self.line);
-        match self.place {
+        match self.position {
             Position::StatusLine => self.read_status_line(&line)?,
             Position::Headers if line.is_empty() => return self.end_of_head(),
             Position::Headers => self.read_header(&line)?,
             Position::ChunkSize => self.read_chunk_size(&line)?,
-            Position::ChunkEnd if line.is_empty() => self.place = Position::ChunkSize,
+            Position::ChunkEnd if line.is_empty() => self.position = Position::ChunkSize,
             Position::Trailers if line.is_empty() => return Ok(Some(self.end_of_body())),
             Position::Trailers => {}
             _ => return Err(BAD_CHUNK),
@@ -152,13 +150,13 @@ impl Reader {
             .filter(|status| *status >= 100)
             .ok_or(NOT_HTTP)?;
         self.closes = minor == b'0';
-        self.place = Position::Headers;
+        self.position = Position::Headers;
         Ok(())
     }
 
     fn read_header(&mut self, line: &Line) -> Result<(), &'static str> {
         let kept = line.kept();
-        // No header that a policy server sends has a name that would be cut.
+        // A name that is cut has no colon here: no header is that long.
         let colon = kept.iter().position(|byte| *byte == b':').ok_or(NOT_HTTP)?;
         let (name, value) = kept.split_at_checked(colon).unwrap_or_default();
         if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
@@ -185,9 +183,9 @@ impl Reader {
 
     fn end_of_head(&mut self) -> Result<Option<End>, &'static str> {
         match self.status {
-            // 101 would be another protocol; the others announce the real answer.
+            // 101 would be another protocol; the others come before the real answer.
             100 | 102..=199 => {
-                self.place = Position::StatusLine;
+                self.position = Position::StatusLine;
                 self.is_held |= self.status == 102;
                 self.content_length = None;
                 self.chunked = false;
@@ -200,7 +198,7 @@ impl Reader {
             }
             _ => return Ok(Some(End::final_(Outcome::Status(self.status)))),
         }
-        self.place = match (self.chunked, self.content_length) {
+        self.position = match (self.chunked, self.content_length) {
             (true, Some(_)) => return Err(BAD_FRAMING),
             (true, None) => Position::ChunkSize,
             (false, Some(length)) if length > LONGEST_BODY => return Err(TOO_LONG),
@@ -217,14 +215,14 @@ impl Reader {
     fn take_body(&mut self, left: usize, bytes: &mut &[u8]) -> Result<Option<End>, &'static str> {
         let taken = self.take_json(left, bytes)?;
         let left = left.saturating_sub(taken);
-        self.place = Position::Counted(left);
+        self.position = Position::Counted(left);
         Ok((left == 0).then(|| self.end_of_body()))
     }
 
     fn take_chunk(&mut self, left: usize, bytes: &mut &[u8]) -> Result<Option<End>, &'static str> {
         let taken = self.take_json(left, bytes)?;
         let left = left.saturating_sub(taken);
-        self.place = if left == 0 { Position::ChunkEnd } else { Position::Chunk(left) };
+        self.position = if left == 0 { Position::ChunkEnd } else { Position::Chunk(left) };
         Ok(None)
     }
 
@@ -233,7 +231,7 @@ impl Reader {
         Ok(None)
     }
 
-    /// Reads at most `left` bytes of body; gives how many.
+    /// Reads at most `left` bytes of the body; returns how many.
     fn take_json(&mut self, left: usize, bytes: &mut &[u8]) -> Result<usize, &'static str> {
         let (body, rest) = bytes.split_at_checked(left).unwrap_or((bytes, b""));
         *bytes = rest;
@@ -247,7 +245,7 @@ impl Reader {
 
     fn read_chunk_size(&mut self, line: &Line) -> Result<(), &'static str> {
         let kept = line.kept();
-        // A chunk extension may follow the size, and be cut; the size may not.
+        // A chunk extension may follow the size and may be cut; the size may not.
         let end = match kept.iter().position(|byte| *byte == b';') {
             Some(end) => end,
             None if line.is_cut() => return Err(BAD_CHUNK),
@@ -262,7 +260,7 @@ impl Reader {
             let sum = sum.saturating_mul(16).saturating_add(usize::try_from(digit).unwrap_or(0));
             if sum > LONGEST_BODY { Err(TOO_LONG) } else { Ok(sum) }
         })?;
-        self.place = if size == 0 { Position::Trailers } else { Position::Chunk(size) };
+        self.position = if size == 0 { Position::Trailers } else { Position::Chunk(size) };
         Ok(())
     }
 
@@ -275,7 +273,7 @@ impl Reader {
     }
 }
 
-/// The beginning of a line, without its end.
+/// The kept part of a line, without its line break.
 #[derive(Debug)]
 struct Line {
     bytes: [u8; LONGEST_LINE],
@@ -289,7 +287,7 @@ impl Default for Line {
 }
 
 impl Line {
-    /// Takes bytes up to the end of the line; gives how many, and whether it came.
+    /// Takes bytes up to the end of the line; returns how many, and whether the line has ended.
     fn take(&mut self, bytes: &mut &[u8]) -> (usize, bool) {
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let (line, rest) = match end {
@@ -316,14 +314,14 @@ impl Line {
         !self.is_cut() && self.kept().is_empty()
     }
 
-    /// So that a server of another kind is found out by its first bytes.
+    /// An error as soon as the first bytes show that this is not HTTP.
     fn may_be_status_line(&self) -> Result<(), &'static str> {
         let starts_alike = self.kept().iter().zip(b"HTTP/1.").all(|(ours, theirs)| ours == theirs);
         if starts_alike { Ok(()) } else { Err(NOT_HTTP) }
     }
 }
 
-/// A byte of a header's name (RFC 9110, section 5.6.2).
+/// Whether a byte may be part of a header's name (`token`, RFC 9110, section 5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -336,7 +334,7 @@ mod tests {
     const NO: &str = r#"{"allowed":false,"message":"m","matched_policies":["p"]}"#;
     const CUT: Outcome = Outcome::Unreachable(Unreachable::Cut);
 
-    /// Reads `wire` in pieces of each size; all must come to the same end.
+    /// Reads `wire` in pieces of several sizes; the result must be the same.
     fn read(wire: &[u8]) -> (Outcome, bool) {
         let mut ends = [1, 2, 3, 7, 64, usize::MAX].into_iter().map(|size| {
             let mut reader = Reader::default();
@@ -357,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_answers_are_verdicts_and_the_connection_stays() {
+    fn a_complete_answer_is_a_verdict_and_says_whether_the_connection_stays_usable() {
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
         for (wire, outcome, reusable) in [
             (counted(YES), Outcome::Allowed, true),
@@ -387,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_takes_time_is_known_before_it_comes() {
+    fn a_pending_decision_is_known_before_the_answer() {
         let held = |wire: &str| {
             let mut reader = Reader::default();
             assert_eq!(reader.feed(wire.as_bytes()), None);
@@ -423,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_stops_early_is_cut() {
+    fn an_incomplete_answer_is_no_verdict() {
         let whole = counted(YES);
         let chunked = format!(
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{YES}\r\n0\r\n\r\n"
@@ -436,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_answer_is_garbled() {
+    fn a_malformed_answer_is_garbled() {
         let many_headers = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(7000));
         let long_body = format!("{}{}", " ".repeat(70_000), YES);
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -486,8 +484,7 @@ mod tests {
 
     #[test]
     fn httparse_reads_every_head_that_is_read_here() {
-        // Mutations of a good answer: a verdict must come of nothing that a
-        // well-tried parser refuses.
+        // Mutations of a good answer: whatever is a verdict here must parse there.
         let good = counted(YES).replace("OK", "OK\r\nDate: x\r\nConnection: keep-alive");
         for position in 0..good.len() {
             for replacement in *b"\r\n :;,0a\x00\xff" {
@@ -504,7 +501,7 @@ mod tests {
                     assert!(status.is_complete());
                     assert_eq!(theirs.code, Some(200));
                 } else {
-                    // Bytes inside a value or a reason that mean nothing to us.
+                    // Odd bytes inside a header's value or the reason phrase do not matter here.
                     let head = String::from_utf8_lossy(&wire);
                     let odd = head.contains(['\0', '\r', '\u{fffd}']);
                     assert!(odd, "{head}");

@@ -1,6 +1,6 @@
 //! Text put together piece by piece in memory of fixed size.
 
-/// The memory was too small for what was to be written.
+/// The memory was too small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
@@ -16,24 +16,23 @@ impl<'m> Arena<'m> {
         Self { free: memory }
     }
 
-    /// The pieces one after the other, as one slice that lives as long as the
-    /// memory does.
+    /// Joins pieces into one slice that lives as long as the memory.
     ///
     /// # Errors
-    /// [`Full`] if they do not fit; nothing is taken then.
+    /// [`Full`] if they do not fit; then the arena is unchanged.
     pub fn join(&mut self, pieces: &[&[u8]]) -> Result<&'m [u8], Full> {
         self.write(|text| pieces.iter().try_for_each(|piece| text.push(piece)))
     }
 
-    /// What `fill` wrote, as one slice that lives as long as the memory does.
+    /// What `fill` writes, as one slice that lives as long as the memory.
     ///
     /// # Errors
-    /// [`Full`] if `fill` says so; nothing is taken then.
+    /// [`Full`] if `fill` returns it; then the arena is unchanged.
     pub fn write(
         &mut self,
-        fill: impl FnOnce(&mut Text<'_>) -> Result<(), Full>,
+        fill: impl FnOnce(&mut TextBuffer<'_>) -> Result<(), Full>,
     ) -> Result<&'m [u8], Full> {
-        let mut text = Text::new(self.free);
+        let mut text = TextBuffer::new(self.free);
         fill(&mut text)?;
         let length = text.length;
         let (taken, free) =
@@ -43,7 +42,7 @@ impl<'m> Arena<'m> {
     }
 }
 
-/// Copies to `room`, from `position` on, what fits there of `bytes`; gives how many bytes.
+/// Copies as much of `bytes` as fits to `room`, from `position` on; returns how many bytes.
 pub fn copy_fitting(room: &mut [u8], position: usize, bytes: &[u8]) -> usize {
     let room = room.get_mut(position..).unwrap_or_default();
     let fitting = bytes.len().min(room.len());
@@ -55,12 +54,12 @@ pub fn copy_fitting(room: &mut [u8], position: usize, bytes: &[u8]) -> usize {
 
 /// Bytes appended to a buffer of fixed size.
 #[derive(Debug)]
-pub struct Text<'b> {
+pub struct TextBuffer<'b> {
     buffer: &'b mut [u8],
     length: usize,
 }
 
-impl<'b> Text<'b> {
+impl<'b> TextBuffer<'b> {
     /// An empty text that may grow to the size of `buffer`.
     pub fn new(buffer: &'b mut [u8]) -> Self {
         Self { buffer, length: 0 }
@@ -69,7 +68,7 @@ impl<'b> Text<'b> {
     /// Appends `bytes`.
     ///
     /// # Errors
-    /// [`Full`] if they do not fit; nothing is appended then.
+    /// [`Full`] if they do not fit; then nothing is appended.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Full> {
         let end = self.length.checked_add(bytes.len()).ok_or(Full)?;
         self.buffer.get_mut(self.length..end).ok_or(Full)?.copy_from_slice(bytes);
@@ -77,11 +76,11 @@ impl<'b> Text<'b> {
         Ok(())
     }
 
-    /// Appends what `fill` writes at the start of the room that is left; it gives how many bytes
+    /// Appends what `fill` writes at the start of the free room; `fill` returns how many bytes
     /// that is.
     ///
     /// # Errors
-    /// [`Full`] if it gives `None`; nothing is appended then.
+    /// [`Full`] if it returns `None`; then nothing is appended.
     pub fn push_with(&mut self, fill: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Full> {
         let room = self.buffer.get_mut(self.length..).ok_or(Full)?;
         let most = room.len();
@@ -95,14 +94,14 @@ impl<'b> Text<'b> {
         self.length = self.length.saturating_add(copy_fitting(self.buffer, self.length, bytes));
     }
 
-    /// What was appended so far.
+    /// What has been appended.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.buffer.get(..self.length).unwrap_or_default()
     }
 }
 
-/// A number in decimal digits, without memory of its own elsewhere.
+/// A number in decimal digits, on the stack.
 #[derive(Debug, Clone, Copy)]
 pub struct Decimal {
     digits: [u8; Self::LONGEST],
@@ -119,7 +118,7 @@ impl Decimal {
         let mut digits = [b'0'; Self::LONGEST];
         let mut start = Self::LONGEST;
         for digit in digits.iter_mut().rev() {
-            // A remainder of a division by ten fits a byte.
+            // The remainder fits in a byte.
             *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
             number /= 10;
             start -= 1;
@@ -136,7 +135,7 @@ impl Decimal {
         self.digits.get(self.start..).unwrap_or_default()
     }
 
-    /// Reads digits and nothing else; `None` for anything else or over `u64`.
+    /// Reads digits; `None` for anything else or a number above `u64::MAX`.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<u64> {
         if text.is_empty() {
@@ -165,9 +164,9 @@ mod tests {
     }
 
     #[test]
-    fn a_text_takes_all_of_a_piece_or_nothing_unless_it_may_be_cut() {
+    fn a_piece_is_appended_whole_or_not_at_all_unless_it_may_be_cut() {
         let mut buffer = [0; 4];
-        let mut text = Text::new(&mut buffer);
+        let mut text = TextBuffer::new(&mut buffer);
         assert_eq!(text.push(b"abc"), Ok(()));
         assert_eq!(text.push(b"de"), Err(Full));
         assert_eq!(text.as_bytes(), b"abc");
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn decimals_are_written_and_read_alike() {
+    fn a_decimal_that_was_written_is_read_back() {
         for number in [0, 1, 9, 10, 99, 100, 65_536, u64::MAX] {
             let written = Decimal::new(number);
             assert_eq!(written.as_bytes(), number.to_string().as_bytes());

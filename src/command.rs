@@ -3,15 +3,15 @@
 
 use crate::words::Words;
 
-/// Where bytes go, piece by piece.
+/// A receiver of bytes: a buffer, a counter, a socket.
 pub trait Sink {
-    /// Why the sink takes no more.
+    /// Why it accepts no more bytes.
     type Stop;
 
-    /// Takes `bytes`.
+    /// Accepts `bytes`.
     ///
     /// # Errors
-    /// Whatever keeps the sink from taking them; nothing more is put after that.
+    /// `Stop`; then the caller stops writing.
     fn put(&mut self, bytes: &[u8]) -> Result<(), Self::Stop>;
 }
 
@@ -31,8 +31,8 @@ impl Sink for Count {
     }
 }
 
-/// The word that names the program truthfully: `argv[0]` if it is the path given or
-/// its last component, else the path itself.
+/// The word that names the program in the question: `argv[0]` if it is the path or the path's last
+/// component, else the path. A caller may put anything into `argv[0]`.
 #[must_use]
 pub fn truthful_name<'a>(path: &'a [u8], argv0: Option<&'a [u8]>) -> &'a [u8] {
     match argv0 {
@@ -41,14 +41,14 @@ pub fn truthful_name<'a>(path: &'a [u8], argv0: Option<&'a [u8]>) -> &'a [u8] {
     }
 }
 
-/// What follows the last slash of a path.
+/// The part of a path after the last slash.
 #[must_use]
 pub fn last_component(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }
 
-/// Writes the words of a command, the name of its program first, as a shell would read them
-/// back, escaped for JSON.
+/// Writes the words of a command, its program first, quoted so that a shell would read back the
+/// same words, and escaped for JSON.
 ///
 /// # Errors
 /// The sink's.
@@ -76,16 +76,16 @@ fn write_word<S: Sink>(word: &[u8], is_bare: bool, sink: &mut S) -> Result<(), S
 /// `'\''`, with the backslash escaped once more for JSON.
 const QUOTE_IN_QUOTES: &[u8] = br"'\\''";
 
-/// Whether a word is the same with and without quotes.
+/// Whether a word needs no quotes.
 fn is_plain(word: &[u8]) -> bool {
     let stands_as_it_is = |byte: &u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(byte);
     !word.is_empty() && word.iter().all(stands_as_it_is)
 }
 
-/// Whether a shell's grammar would take a plain word for something else than the name of a
-/// program where a command begins: a program `coproc` is not what it is given to run.
+/// Whether a shell would not take a plain first word for the name of a program: `coproc rm` runs
+/// `rm`, but a program named `coproc` need not.
 fn is_grammar(word: &[u8]) -> bool {
-    /// Those of POSIX ("Reserved Words"), bash and zsh that are plain.
+    /// The reserved words of POSIX ("Reserved Words"), bash and zsh that need no quotes.
     const RESERVED: Words = Words(
         "case coproc do done elif else end esac fi for foreach function if in repeat select then \
          time until while",
@@ -180,7 +180,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn words_are_quoted_as_the_specification_says() {
+    fn words_are_quoted_where_a_shell_needs_it() {
         let table: [(&[&[u8]], &str); 12] = [
             (&[b"git", b"status"], "git status"),
             (&[b"a_@%+=:,./-Z9"], "a_@%+=:,./-Z9"),
@@ -201,7 +201,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_first_word_that_a_shell_takes_for_grammar_is_quoted_and_no_other() {
+    fn a_reserved_word_or_assignment_is_quoted_if_it_is_the_first_word() {
         for word in ["time", "coproc", "then", "A=1", "a_B2+=", "_=x"] {
             assert_eq!(line_of(&[word.as_bytes(), b"ls"]), format!("'{word}' ls"));
             assert_eq!(line_of(&[b"ls", word.as_bytes()]), format!("ls {word}"));
@@ -209,7 +209,7 @@ pub(crate) mod tests {
         for word in ["timeout", "/usr/bin/time", "=x", "1=2", "a-b=c", "x@A=1", "+=1", "a++=1"] {
             assert_eq!(line_of(&[word.as_bytes()]), word);
         }
-        // Whatever a shell has a word for, and the programs of that name.
+        // Programs named like each reserved word of bash.
         let directory = tempfile::tempdir().expect("a directory");
         let words = std::process::Command::new("bash").args(["-c", "compgen -k"]).output();
         let words = String::from_utf8(words.expect("bash").stdout).expect("text");
@@ -242,7 +242,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_first_word_never_lies_about_the_program() {
+    fn the_first_word_names_the_program_that_runs() {
         for (path, argv0, name) in [
             ("/usr/bin/git", Some("git"), "git"),
             ("/usr/bin/git", Some("/usr/bin/git"), "/usr/bin/git"),
@@ -260,7 +260,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_a_shell_reads_back_is_the_argument_list() {
+    fn a_shell_reads_back_the_argument_list() {
         let arguments: [&[u8]; 6] =
             [b"plain", b"", b" two words ", b"q'u'o\"te\\", b"$(x) `y` $z *", b"\nnew line\t"];
         let line = line_of(&[&[&b"printf"[..], b"%s\\0"], &arguments[..]].concat());

@@ -1,49 +1,48 @@
-//! What a child's environment must hold so that the child is guarded like its
-//! parent (`docs/environment.md`).
+//! What a child's environment must hold so that the child is guarded like its parent
+//! (`docs/environment.md`).
 //!
-//! An environment that is intact is handed on as it is. Any other is put right in
-//! a second pointer array that mixes the caller's own strings with the ones kept
-//! here; no string of the caller's is copied or changed.
+//! An intact environment is passed on unchanged. Any other is repaired in a new pointer array,
+//! which mixes the caller's strings with the library's; no string of the caller's is copied or
+//! changed.
 
 use core::ffi::{CStr, c_char};
 
-use crate::again::Again;
-use crate::arena::{Full, Text};
+use crate::arena::{Full, TextBuffer};
 use crate::coverage::Coverage;
 use crate::host::Os;
+use crate::repair_count::RepairCount;
 use crate::settings::Variable;
 
-/// What children must have.
+/// The entries that a child must have.
 #[derive(Debug, Clone, Copy)]
 pub struct Guard<'m> {
-    /// Whose loader it is.
+    /// The system, whose loader reads the preload list.
     pub os: Os,
-    /// For each of [`Variable::ALL`] the whole entry `NAME=value`; `None`: a child
-    /// must not have the variable.
+    /// For each of [`Variable::ALL`] the entry `NAME=value`; `None`: a child must not have it.
     pub variables: [Option<&'m CStr>; Variable::ALL.len()],
-    /// The preload list as it was at load, as a whole entry.
+    /// The entry of the preload list, as it was at load.
     pub preload: &'m CStr,
     /// The library, by its absolute path.
     pub library: &'m [u8],
-    /// The library as the loader was told, which may be relative.
+    /// The library as the preload list named it, perhaps by a relative path.
     pub library_as_given: &'m [u8],
-    /// The variable, if there is one, that makes the loader list what it would load, and end
-    /// (`ldd(1)`). Who packs programs up reads that list.
+    /// The variable, if the loader has one, that makes it list what it would load and exit
+    /// (`ldd(1)`). Packaging tools read that list; the library does not belong in it.
     pub listing: Option<&'m CStr>,
 }
 
-/// The values of an environment that matter at load.
+/// What the library reads of its own environment.
 #[derive(Debug, Default)]
 pub struct Found<'e> {
     variables: [Option<&'e [u8]>; Variable::ALL.len()],
     /// The preload list.
     pub preload: Option<&'e [u8]>,
-    /// What was put right before.
-    pub again: Option<Again>,
+    /// The repairs that led to this process.
+    pub repairs: Option<RepairCount>,
 }
 
 impl<'e> Found<'e> {
-    /// The value of a variable; of several the first, as for `getenv(3)`.
+    /// The value of a variable; the first one of several, as for `getenv(3)`.
     #[must_use]
     pub fn variable(&self, variable: Variable) -> Option<&'e [u8]> {
         self.variables.get(variable as usize).copied().flatten()
@@ -53,12 +52,12 @@ impl<'e> Found<'e> {
 /// Reads an environment.
 ///
 /// # Safety
-/// `envp` is NULL or an array of strings that ends with NULL, and they live as long
-/// as what is given.
+/// `envp` is NULL or an array of strings that ends with NULL; array and strings are unchanged for
+/// the lifetime `'e`.
 #[must_use]
 pub unsafe fn read<'e>(os: Os, envp: *const *const c_char) -> Found<'e> {
     let mut found = Found::default();
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: the caller promises an array of strings that ends with NULL.
     for entry in unsafe { entries(envp) } {
         // SAFETY: an entry of the array is a string.
         match unsafe { classify(os, entry) } {
@@ -70,26 +69,28 @@ pub unsafe fn read<'e>(os: Os, envp: *const *const c_char) -> Found<'e> {
             Entry::Preload(value) => {
                 found.preload.get_or_insert(value);
             }
-            Entry::Again(value) => found.again = found.again.or_else(|| Again::read(value)),
+            Entry::RepairCount(value) => {
+                found.repairs = found.repairs.or_else(|| RepairCount::read(value));
+            }
             Entry::Others => {}
         }
     }
     found
 }
 
-/// The value of a variable in an environment; of several the first, as for `getenv(3)`.
+/// The value of a variable in an environment; the first one of several, as for `getenv(3)`.
 ///
 /// # Safety
 /// As for [`read`].
 #[must_use]
 pub unsafe fn value_in<'e>(envp: *const *const c_char, name: &CStr) -> Option<&'e [u8]> {
-    // SAFETY: the caller's promise is the same, and an entry of the array is a string.
+    // SAFETY: the caller promises an array of strings that ends with NULL.
     let mut texts = unsafe { entries(envp) }.map(|entry| unsafe { CStr::from_ptr(entry) });
     texts.find_map(|text| value_of(text.to_bytes(), name))
 }
 
-/// Writes the entries of an environment to `pointers`, but of what matters at load only the first
-/// of each.
+/// Writes the entries of an environment to `pointers`, without repetitions of the library's
+/// variables and the preload list.
 ///
 /// # Errors
 /// [`Full`] if they do not fit; see [`Guard::survey`].
@@ -104,11 +105,11 @@ pub unsafe fn write_once(
     let mut seen = Seen::default();
     let mut out = pointers.iter_mut();
     let mut put = |entry: *const c_char| out.next().map(|slot| *slot = entry).ok_or(Full);
-    // SAFETY: the caller's promise is the same.
+    // SAFETY: the caller promises an array of strings that ends with NULL.
     for entry in unsafe { entries(envp) } {
         // SAFETY: an entry of the array is a string.
         let is_first = match unsafe { classify(os, entry) } {
-            Entry::Others | Entry::Again(_) => true,
+            Entry::Others | Entry::RepairCount(_) => true,
             Entry::Ours(variable, _) => seen.first(variable),
             Entry::Preload(_) => !core::mem::replace(&mut seen.preload, true),
         };
@@ -119,16 +120,16 @@ pub unsafe fn write_once(
     put(core::ptr::null())
 }
 
-/// What a look at an environment finds.
+/// The state of an environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Survey {
-    /// Nothing is missing or changed.
+    /// It holds what a child needs.
     Intact,
-    /// Something is; a repair needs this room.
+    /// Something is missing or changed; a repair needs this room.
     Broken(RepairSize),
 }
 
-/// What a repair writes at the most.
+/// The most that a repair writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RepairSize {
     /// Pointers, the final NULL included.
@@ -141,11 +142,11 @@ pub struct RepairSize {
 enum Entry<'e> {
     Ours(Variable, &'e [u8]),
     Preload(&'e [u8]),
-    Again(&'e [u8]),
+    RepairCount(&'e [u8]),
     Others,
 }
 
-/// Which of the guard's entries an environment was seen to have.
+/// The library's variables that were seen in an environment.
 #[derive(Default)]
 struct Seen {
     variables: u16,
@@ -153,7 +154,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Whether this is the first time.
+    /// Notes a variable; whether it is seen for the first time.
     fn first(&mut self, variable: Variable) -> bool {
         let bit = 1u16 << variable as u16;
         let first = self.variables & bit == 0;
@@ -163,26 +164,26 @@ impl Seen {
 }
 
 impl Guard<'_> {
-    /// Whether `envp` holds what a child of this coverage needs.
+    /// Whether `envp` holds what a child with this coverage needs.
     ///
     /// # Safety
     /// `envp` is NULL or an array of strings that ends with NULL, as for `execve(2)`.
     #[must_use]
     pub unsafe fn survey(&self, envp: *const *const c_char, coverage: Option<Coverage>) -> Survey {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller promises an array of strings that ends with NULL.
         let wants_library = unsafe { self.wants_library(envp, coverage) };
         let mut seen = Seen::default();
         let mut intact = true;
         let mut pointers = 0usize;
         let mut longest_preload = 0usize;
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller promises an array of strings that ends with NULL.
         for entry in unsafe { entries(envp) } {
             pointers = pointers.saturating_add(1);
             // SAFETY: an entry of the array is a string.
             match unsafe { classify(self.os, entry) } {
                 Entry::Others => {}
-                // Where nothing else is to be put right it stays as it is.
-                Entry::Again(_) => intact &= !is_off(coverage),
+                // By itself no reason for a repair.
+                Entry::RepairCount(_) => intact &= !is_unguarded(coverage),
                 Entry::Ours(variable, _) => {
                     let first = seen.first(variable);
                     // SAFETY: as above.
@@ -197,7 +198,7 @@ impl Guard<'_> {
             }
         }
         let complete = Variable::ALL.into_iter().all(|variable| {
-            // What was seen and is not wanted has made `intact` false already.
+            // A variable that is seen and not wanted has made `intact` false already.
             self.wanted(variable, coverage).is_none() || !seen.first(variable)
         });
         if intact && complete && (seen.preload || !wants_library) {
@@ -209,41 +210,40 @@ impl Guard<'_> {
                 .saturating_add(self.library.len())
                 .saturating_add(longest_preload)
                 .saturating_add(3)
-                .saturating_add(Again::LONGEST),
+                .saturating_add(RepairCount::LONGEST),
         })
     }
 
-    /// Writes the environment that `envp` should have been to `pointers`: our
-    /// entries put right where they stand or added at the end, every other kept as it
-    /// is and in order. `again` goes along.
+    /// Writes the environment that a child needs to `pointers`: the library's entries corrected in
+    /// place or added at the end, all others unchanged and in order. `repairs` is added.
     ///
     /// # Errors
     /// [`Full`] if it does not fit; see [`Guard::survey`].
     ///
     /// # Safety
-    /// As for [`Guard::survey`]. What was written points into `envp`'s strings,
-    /// the guard's, and `text`.
+    /// As for [`Guard::survey`]. The pointers written are to strings of `envp`, of the guard, and to
+    /// `text`.
     pub unsafe fn repair(
         &self,
         envp: *const *const c_char,
         coverage: Option<Coverage>,
-        again: Option<Again>,
+        repairs: Option<RepairCount>,
         pointers: &mut [*const c_char],
         text: &mut [u8],
     ) -> Result<(), Full> {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller promises an array of strings that ends with NULL.
         let wants_library = unsafe { self.wants_library(envp, coverage) };
-        let (for_again, text) = text.split_at_mut_checked(Again::LONGEST).ok_or(Full)?;
+        let (for_count, text) = text.split_at_mut_checked(RepairCount::LONGEST).ok_or(Full)?;
         let mut seen = Seen::default();
         let mut out = pointers.iter_mut();
         let mut put = |entry: *const c_char| out.next().map(|slot| *slot = entry).ok_or(Full);
         let mut text = Some(text);
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller promises an array of strings that ends with NULL.
         for entry in unsafe { entries(envp) } {
             // SAFETY: an entry of the array is a string.
             match unsafe { classify(self.os, entry) } {
                 Entry::Others => put(entry)?,
-                Entry::Again(_) => {}
+                Entry::RepairCount(_) => {}
                 Entry::Ours(variable, _) => {
                     let wanted = self.wanted(variable, coverage);
                     if let (true, Some(wanted)) = (seen.first(variable), wanted) {
@@ -269,9 +269,9 @@ impl Guard<'_> {
                 put(wanted.as_ptr())?;
             }
         }
-        if let Some(again) = again.filter(|_| !is_off(coverage)) {
-            let start = for_again.as_ptr().cast();
-            again.write(&mut Text::new(for_again))?;
+        if let Some(repairs) = repairs.filter(|_| !is_unguarded(coverage)) {
+            let start = for_count.as_ptr().cast();
+            repairs.write(&mut TextBuffer::new(for_count))?;
             put(start)?;
         }
         if !seen.preload && wants_library {
@@ -280,8 +280,9 @@ impl Guard<'_> {
         put(core::ptr::null())
     }
 
-    /// The entry that a child needs where it was given this preload list: with the library, the
-    /// one at load if the list is empty; or without it, `None` if nothing is left. `memory` is for what has to be written.
+    /// The entry that a child with this preload list needs instead: the list with the library, or
+    /// the list at load if it is empty. If the library is not wanted: the list without it, or `None`
+    /// if nothing is left. A new entry is written to `memory`.
     ///
     /// # Errors
     /// [`Full`] if it does not fit; see [`Guard::survey`].
@@ -292,7 +293,7 @@ impl Guard<'_> {
         memory: &mut [u8],
     ) -> Result<Option<*const c_char>, Full> {
         let start = memory.as_ptr().cast();
-        let mut text = Text::new(memory);
+        let mut text = TextBuffer::new(memory);
         if !wants_library {
             let others = self.os.libraries(list).filter(|name| !self.is_ours(name));
             return Ok(write_entry(self.os, others, &mut text)?.then_some(start));
@@ -304,8 +305,8 @@ impl Guard<'_> {
         Ok(Some(start))
     }
 
-    /// Whether the preload list of a child of this coverage with this environment is to name
-    /// the library.
+    /// Whether the preload list of a child with this environment and coverage is to name the
+    /// library.
     ///
     /// # Safety
     /// As for [`Guard::survey`].
@@ -316,20 +317,20 @@ impl Guard<'_> {
         coverage: Option<Coverage>,
     ) -> bool {
         let is_listed = self.listing.is_some_and(|name| {
-            // SAFETY: the caller's promise is the same, and an entry of the array is a string.
+            // SAFETY: the caller promises an array of strings that ends with NULL.
             unsafe { entries(envp) }.any(|entry| unsafe { is_named(entry, name) })
         });
         !is_listed && coverage.is_none_or(|coverage| !coverage.withholds_library(self.os))
     }
 
-    /// The entry that a child of this coverage is to have for a variable, if any.
+    /// The entry that a child with this coverage needs for a variable, if any.
     fn wanted(&self, variable: Variable, coverage: Option<Coverage>) -> Option<&CStr> {
         let wanted = self.variables.get(variable as usize).copied().flatten();
-        wanted.filter(|_| !is_off(coverage))
+        wanted.filter(|_| !is_unguarded(coverage))
     }
 
-    /// Whether a preload list is right as it is. The library is to be the first: another one in
-    /// front of it that calls the C library's functions by handle would not be seen.
+    /// Whether a preload list is right as it is. The library must come first: one before it that
+    /// calls the C library's functions by handle (`dlopen(3)`) would bypass the hooks.
     fn suits(&self, list: &[u8], wants_library: bool) -> bool {
         let mut libraries = self.os.libraries(list);
         if wants_library {
@@ -344,13 +345,13 @@ impl Guard<'_> {
     }
 }
 
-/// Whether nothing of the guard is to be in the environment of such a program.
-fn is_off(coverage: Option<Coverage>) -> bool {
+/// Whether the environment of such a program must hold none of the library's entries.
+fn is_unguarded(coverage: Option<Coverage>) -> bool {
     coverage == Some(Coverage::Reexec)
 }
 
-/// Writes the entry for a preload list that holds `library` once and in front, and the others
-/// of `list` behind it in their order; with a final NUL.
+/// Writes the entry of a preload list that begins with `library`, followed by the others of `list`
+/// in their order; with a final NUL.
 ///
 /// # Errors
 /// [`Full`] if it does not fit.
@@ -359,18 +360,18 @@ pub fn write_preload(
     list: &[u8],
     library: &[u8],
     as_given: &[u8],
-    text: &mut Text<'_>,
+    text: &mut TextBuffer<'_>,
 ) -> Result<(), Full> {
     let others = os.libraries(list).filter(|name| *name != library && *name != as_given);
     write_entry(os, core::iter::once(library).chain(others), text)?;
     Ok(())
 }
 
-/// Writes the entry for these libraries, with a final NUL; whether there are any.
+/// Writes the entry of a preload list, with a final NUL; whether it names any library.
 fn write_entry<'l>(
     os: Os,
     libraries: impl Iterator<Item = &'l [u8]>,
-    text: &mut Text<'_>,
+    text: &mut TextBuffer<'_>,
 ) -> Result<bool, Full> {
     text.push(os.preload_variable().to_bytes())?;
     let mut separator: &[u8] = b"=";
@@ -383,28 +384,34 @@ fn write_entry<'l>(
 }
 
 /// The entries of an environment.
+///
+/// # Safety
+/// `envp` is NULL or an array that ends with NULL, and is unchanged while the iterator is used.
 unsafe fn entries(envp: *const *const c_char) -> impl Iterator<Item = *const c_char> {
     let mut next = envp;
     core::iter::from_fn(move || {
         if next.is_null() {
             return None;
         }
-        // SAFETY: the caller promised an array that ends with NULL; the walk stops there.
+        // SAFETY: the array ends with NULL (the caller's promise), and `next` does not pass that.
         let entry = unsafe { *next };
         if entry.is_null() {
             return None;
         }
-        // SAFETY: the entry was not the last, so there is one behind it.
+        // SAFETY: this entry is not the final NULL, so another follows.
         next = unsafe { next.add(1) };
         Some(entry)
     })
 }
 
-/// Whether an entry is `name=…`; reads no more of it than that.
+/// Whether an entry is `name=…`; reads no more of it than needed.
+///
+/// # Safety
+/// `entry` is a string.
 unsafe fn is_named(entry: *const c_char, name: &CStr) -> bool {
     let mut at = entry.cast::<u8>();
     name.to_bytes().iter().chain(b"=").all(|byte| {
-        // SAFETY: the entry is a string, and the walk stops where it differs, at its NUL at the
+        // SAFETY: `name` holds no NUL, so the comparison ends at the NUL of the string at the
         // latest.
         unsafe {
             let is_same = *at == *byte;
@@ -414,7 +421,10 @@ unsafe fn is_named(entry: *const c_char, name: &CStr) -> bool {
     })
 }
 
-/// What an entry is, at the cost of its first byte for almost all of them.
+/// What an entry is. Of almost all entries only the first byte is read.
+///
+/// # Safety
+/// `entry` is a string that is unchanged for the lifetime `'e`.
 unsafe fn classify<'e>(os: Os, entry: *const c_char) -> Entry<'e> {
     let preload = os.preload_variable();
     let initials = (Variable::PREFIX.first(), preload.to_bytes().first());
@@ -423,7 +433,7 @@ unsafe fn classify<'e>(os: Os, entry: *const c_char) -> Entry<'e> {
     if Some(&first) != initials.0 && Some(&first) != initials.1 {
         return Entry::Others;
     }
-    // SAFETY: the caller's promise: it is a string.
+    // SAFETY: the caller promises a string.
     let text = unsafe { CStr::from_ptr(entry) }.to_bytes();
     if let Some(value) = value_of(text, preload) {
         return Entry::Preload(value);
@@ -431,8 +441,8 @@ unsafe fn classify<'e>(os: Os, entry: *const c_char) -> Entry<'e> {
     if !text.starts_with(Variable::PREFIX) {
         return Entry::Others;
     }
-    if let Some(value) = value_of(text, Again::NAME) {
-        return Entry::Again(value);
+    if let Some(value) = value_of(text, RepairCount::NAME) {
+        return Entry::RepairCount(value);
     }
     let mut ours = Variable::ALL.into_iter();
     ours.find_map(|it| Some(Entry::Ours(it, value_of(text, it.name())?))).unwrap_or(Entry::Others)
@@ -465,18 +475,18 @@ mod tests {
         }
     }
 
-    /// What becomes of an environment; `None` if it is handed on as it is.
+    /// A repaired environment; `None` if it is intact.
     fn repaired(environment: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
         repaired_for(None, environment)
     }
 
     fn repaired_for(coverage: Option<Coverage>, environment: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
-        repaired_again(coverage, None, environment)
+        repaired_with(coverage, None, environment)
     }
 
-    fn repaired_again(
+    fn repaired_with(
         coverage: Option<Coverage>,
-        again: Option<Again>,
+        repairs: Option<RepairCount>,
         environment: &[&[u8]],
     ) -> Option<Vec<Vec<u8>>> {
         let owned: Vec<CString> =
@@ -490,7 +500,7 @@ mod tests {
         let mut pointers = vec![core::ptr::dangling(); room.pointers];
         let mut text = vec![b'?'; room.text];
         // SAFETY: as above.
-        unsafe { guard().repair(envp.as_ptr(), coverage, again, &mut pointers, &mut text) }
+        unsafe { guard().repair(envp.as_ptr(), coverage, repairs, &mut pointers, &mut text) }
             .expect("room enough");
         let copy = |entry: *const c_char| {
             // SAFETY: a repair writes pointers to strings.
@@ -500,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn an_intact_environment_is_handed_on_as_it_is() {
+    fn an_intact_environment_is_passed_on_unchanged() {
         let intact: [&[&[u8]]; 3] = [
             &[
                 b"RAMPART_MODE=enforce",
@@ -532,7 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_changed_is_put_back_and_the_rest_kept_in_order() {
+    fn missing_and_changed_entries_are_repaired_and_the_others_kept_in_order() {
         let url = "RAMPART_URL=unix:///s";
         let mode = "RAMPART_MODE=enforce";
         let at_load = "LD_PRELOAD=/opt/r/librampart.so:libz.so";
@@ -571,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_cannot_load_the_library_is_not_told_to() {
+    fn a_program_that_cannot_load_the_library_gets_no_preload_entry_for_it() {
         let url = "RAMPART_URL=unix:///s";
         let mode = "RAMPART_MODE=enforce";
         let table: [(&[&[u8]], &[&str]); 4] = [
@@ -593,23 +603,23 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_right_before_goes_along_and_breaks_nothing() {
-        let again = Again::after(None, 1, 2, 3);
+    fn the_repair_count_is_added_and_is_no_reason_for_a_repair() {
+        let repairs = RepairCount::after(None, 1, 2, 3);
         let (url, mode) = ("RAMPART_URL=unix:///s", "RAMPART_MODE=enforce");
         let at_load = "LD_PRELOAD=/opt/r/librampart.so:libz.so";
         let said = "RAMPART_AGAIN=1:2:1:0:3";
-        let repaired = repaired_again(None, Some(again), &[b"RAMPART_AGAIN=old", b"A=1"]);
+        let repaired = repaired_with(None, Some(repairs), &[b"RAMPART_AGAIN=old", b"A=1"]);
         let expected = ["A=1", url, mode, said, at_load].map(|it| it.as_bytes().to_vec());
         assert_eq!(repaired, Some(expected.to_vec()));
         let intact = [url, mode, at_load, said].map(str::as_bytes);
-        assert_eq!(repaired_again(None, Some(again), &intact), None);
+        assert_eq!(repaired_with(None, Some(repairs), &intact), None);
     }
 
     #[test]
-    fn where_the_library_keeps_off_nothing_of_the_guard_is_left() {
+    fn a_program_in_a_reexec_loop_gets_none_of_the_librarys_entries() {
         let off = Some(Coverage::Reexec);
-        let again = Some(Again::after(None, 1, 2, 3));
-        assert_eq!(repaired_again(off, again, &[b"A=1", b"LD_PRELOAD=a.so"]), None);
+        let repairs = Some(RepairCount::after(None, 1, 2, 3));
+        assert_eq!(repaired_with(off, repairs, &[b"A=1", b"LD_PRELOAD=a.so"]), None);
         let left: [&[u8]; 5] = [
             b"RAMPART_URL=unix:///s",
             b"A=1",
@@ -619,12 +629,12 @@ mod tests {
         ];
         let expected = ["A=1", "LD_PRELOAD=a.so", "RAMPART_HOME=/x"];
         let expected = expected.map(|it| it.as_bytes().to_vec()).to_vec();
-        assert_eq!(repaired_again(off, again, &left), Some(expected));
-        assert_eq!(repaired_again(off, None, &[b"RAMPART_AGAIN=1"]), Some(vec![]));
+        assert_eq!(repaired_with(off, repairs, &left), Some(expected));
+        assert_eq!(repaired_with(off, None, &[b"RAMPART_AGAIN=1"]), Some(vec![]));
     }
 
     #[test]
-    fn what_only_lists_its_libraries_is_not_told_to_load_this_one() {
+    fn a_loader_that_only_lists_libraries_is_not_told_to_load_this_one() {
         let (url, mode): (&[u8], &[u8]) = (b"RAMPART_URL=unix:///s", b"RAMPART_MODE=enforce");
         let listing: &[u8] = b"LD_TRACE_LOADED_OBJECTS=";
         for list in [&b"LD_PRELOAD=/opt/r/librampart.so"[..], b"LD_PRELOAD=./librampart.so"] {
@@ -640,7 +650,7 @@ mod tests {
     }
 
     #[test]
-    fn on_macos_the_list_is_dylds_and_a_blank_divides_nothing() {
+    fn on_macos_the_list_is_dylds_and_spaces_do_not_separate() {
         let guard = Guard {
             os: Os::MacOs,
             preload: c"DYLD_INSERT_LIBRARIES=/opt/r/librampart.so",
@@ -684,7 +694,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_several_values_counts_at_load() {
+    fn the_first_of_several_values_counts() {
         let envp = [
             c"RAMPART_MODE=monitor".as_ptr(),
             c"RAMPART_MODE=disabled".as_ptr(),
@@ -700,7 +710,7 @@ mod tests {
     }
 
     #[test]
-    fn of_what_is_there_twice_the_first_is_kept() {
+    fn repeated_entries_are_left_out() {
         let given =
             [c"A=1", c"LD_PRELOAD=a", c"A=2", c"RAMPART_URL=u", c"LD_PRELOAD=b", c"RAMPART_URL=v"];
         let mut envp: Vec<*const c_char> = given.iter().map(|entry| entry.as_ptr()).collect();
@@ -716,11 +726,11 @@ mod tests {
     }
 
     #[test]
-    fn no_environment_at_all_counts_as_an_empty_one() {
+    fn a_null_environment_counts_as_an_empty_one() {
         // SAFETY: NULL is permitted.
         let survey = unsafe { guard().survey(core::ptr::null(), None) };
         assert!(matches!(survey, Survey::Broken(_)));
-        let (mut pointers, mut text) = ([core::ptr::dangling(); 16], [0; Again::LONGEST]);
+        let (mut pointers, mut text) = ([core::ptr::dangling(); 16], [0; RepairCount::LONGEST]);
         // SAFETY: NULL is permitted.
         let done =
             unsafe { guard().repair(core::ptr::null(), None, None, &mut pointers, &mut text) };
@@ -729,7 +739,7 @@ mod tests {
     }
 
     #[test]
-    fn too_little_room_is_an_error_and_not_a_cut() {
+    fn too_little_room_is_an_error() {
         let owned = [c"A=1".as_ptr(), c"LD_PRELOAD=x".as_ptr(), core::ptr::null()];
         for size in 0..5 {
             let mut pointers = vec![core::ptr::dangling(); size];
@@ -738,7 +748,7 @@ mod tests {
                 unsafe { guard().repair(owned.as_ptr(), None, None, &mut pointers, &mut [0; 256]) };
             assert_eq!(done, Err(Full));
         }
-        let mut room = [0; Again::LONGEST + 9];
+        let mut room = [0; RepairCount::LONGEST + 9];
         // SAFETY: as above.
         let done = unsafe {
             guard().repair(owned.as_ptr(), None, None, &mut [core::ptr::null(); 9], &mut room)

@@ -1,9 +1,9 @@
-//! The machine: what an operating system is to this project stands here, and each place that
-//! differs by it matches on [`Os`].
+//! The machine: what this project needs to know of an operating system. Code that differs between
+//! systems matches on [`Os`].
 
 use core::ffi::CStr;
 
-/// Whose rules count.
+/// An operating system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Os {
     /// Linux, with any C library.
@@ -13,10 +13,10 @@ pub enum Os {
 }
 
 impl Os {
-    /// The one that this was built for.
+    /// The system that this was built for.
     #[cfg(target_os = "linux")]
     pub const HERE: Self = Self::Linux;
-    /// The one that this was built for.
+    /// The system that this was built for.
     #[cfg(target_os = "macos")]
     pub const HERE: Self = Self::MacOs;
 
@@ -29,7 +29,7 @@ impl Os {
         }
     }
 
-    /// How many bytes `sun_path` has for the path of a Unix socket and its NUL (`unix(7)`,
+    /// The size of `sun_path`, in bytes: the path of a Unix socket and its NUL (`unix(7)`,
     /// `sys/un.h`).
     #[must_use]
     pub const fn socket_path_room(self) -> usize {
@@ -41,7 +41,7 @@ impl Os {
 
     /// The libraries of a preload list.
     pub fn libraries(self, list: &[u8]) -> impl Iterator<Item = &[u8]> {
-        // `ld.so(8)`; dyld knows the colon only.
+        // `ld.so(8)` splits at colons and spaces, dyld at colons only.
         let separators: &[u8] = match self {
             Self::Linux => b": ",
             Self::MacOs => b":",
@@ -50,8 +50,8 @@ impl Os {
     }
 }
 
-/// What the processor is, as processes see it: to a process that Rosetta translates it is
-/// an `X86_64`, and its children run translated if they can.
+/// The processor as a process sees it: under Rosetta it is `X86_64`, and the children of a
+/// translated process are translated too if they can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cpu {
     /// 64-bit ARM.
@@ -70,7 +70,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// The one that this was built for.
+    /// The machine that this was built for.
     pub const HERE: Self = Self {
         os: Os::HERE,
         cpu: if cfg!(target_arch = "aarch64") { Cpu::Arm64 } else { Cpu::X86_64 },

@@ -1,5 +1,5 @@
-//! Reads IP addresses. (The standard library's reader can panic as far as the linker
-//! can see; here it is the oracle of the tests.)
+//! Reads IP addresses. (The linker cannot tell that the standard library's parser never panics;
+//! it is the oracle of the tests.)
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -23,8 +23,7 @@ pub fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
     parts.next().is_none().then(|| Ipv4Addr::from(octets))
 }
 
-/// Reads `2001:db8::1`, also with an IPv4 address as its last two groups (RFC 4291,
-/// section 2.2).
+/// Reads `2001:db8::1`. The last two groups may be an IPv4 address (RFC 4291, section 2.2).
 #[must_use]
 pub fn parse_v6(text: &[u8]) -> Option<Ipv6Addr> {
     let gap = text.windows(2).position(|pair| pair == b"::");
@@ -40,7 +39,7 @@ pub fn parse_v6(text: &[u8]) -> Option<Ipv6Addr> {
             let mut behind = [0u16; GROUPS];
             let before = read_groups(head, LastPart::IsAGroup, &mut groups)?;
             let after = read_groups(tail, LastPart::MayBeV4, &mut behind)?;
-            // The gap stands for one group of zeros at least.
+            // `::` stands for at least one group of zeros.
             let start = GROUPS.checked_sub(after).filter(|start| *start > before)?;
             for (to, from) in groups.get_mut(start..)?.iter_mut().zip(behind) {
                 *to = from;
@@ -57,7 +56,7 @@ enum LastPart {
     IsAGroup,
 }
 
-/// Reads groups; how many there were.
+/// Reads groups of digits and returns how many there were.
 fn read_groups(text: &[u8], last: LastPart, groups: &mut [u16; GROUPS]) -> Option<usize> {
     if text.is_empty() {
         return Some(0);

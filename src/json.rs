@@ -1,22 +1,22 @@
-//! Reads the JSON object of an answer, byte by byte, without memory of its size.
+//! Reads the JSON object of an answer byte by byte, in memory of fixed size.
 //!
-//! It is strict: exactly one object (RFC 8259), valid UTF-8, no lone surrogates,
-//! `allowed` at the top exactly once and a boolean. Besides `allowed` it picks up what
-//! a notice may show.
+//! It is strict: exactly one object (RFC 8259), valid UTF-8, no lone surrogates, a top-level
+//! `allowed` exactly once, which is a boolean. It also keeps the beginning of the texts that a
+//! notice shows.
 
 use crate::arena::copy_fitting;
 
-/// Nesting that is still read; deeper is refused, as `serde_json` does.
+/// Deeper nesting is an error, as in `serde_json`.
 const DEEPEST: u8 = 127;
 
-/// Room for the keys that matter; a longer key is none of them.
+/// In bytes; no key that matters is longer.
 const LONGEST_KEY: usize = 24;
 
-/// Decoded text of which only the beginning is kept.
+/// The beginning of a decoded text.
 #[derive(Debug, Clone, Copy)]
 pub struct Prefix<const ROOM: usize> {
     bytes: [u8; ROOM],
-    /// Length of the whole text, also of what was not kept.
+    /// Length of the whole text, in bytes.
     length: usize,
 }
 
@@ -41,21 +41,21 @@ impl<const ROOM: usize> Prefix<ROOM> {
     }
 }
 
-/// What an answer says.
+/// The content of an answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer {
-    /// Whether the command may run; `None` until it was read.
+    /// Whether the command may run; `None` until it has been read.
     allowed: Option<bool>,
-    /// Why, in the words of the policy's author.
+    /// The reason, as the policy's author worded it.
     pub message: Prefix<200>,
     /// The first of the policies that matched.
     pub policy: Prefix<64>,
-    /// The first of the suggestions: how a person would allow it.
+    /// The first suggestion: how a person would allow it.
     pub suggestion: Prefix<160>,
 }
 
 impl Answer {
-    /// An answer that says nothing.
+    /// An answer without content.
     pub const EMPTY: Self = Self {
         allowed: None,
         message: Prefix::new(),
@@ -69,15 +69,15 @@ impl Answer {
 pub struct Reader {
     expects: Expects,
     depth: u8,
-    /// One bit for each open bracket, the outermost lowest; set for an object.
+    /// One bit for each open bracket, the outermost in the lowest bit; set for an object.
     objects: u128,
     key: Prefix<LONGEST_KEY>,
     field: Field,
-    goal: Destination,
+    destination: Destination,
     answer: Answer,
 }
 
-/// What may come next.
+/// What may follow.
 #[derive(Debug, Clone, Copy)]
 enum Expects {
     TopObject,
@@ -87,37 +87,37 @@ enum Expects {
     Value,
     ValueOrEnd,
     CommaOrEnd,
-    Text(Text),
-    Number(Number),
-    /// What is left of `true`, `false` or `null`.
+    String(StringState),
+    Number(NumberState),
+    /// The rest of `true`, `false` or `null`.
     Literal(&'static [u8]),
     Nothing,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Text {
+enum StringState {
     Plain,
-    /// So many bytes of a character are to come, the next one in this range.
+    /// In a character, with this many bytes to come; the next one is in this range.
     Utf8 {
         left: u8,
         low: u8,
         high: u8,
     },
     Escape,
-    /// So many hexadecimal digits are to come.
+    /// In `\uXXXX`, with this many hexadecimal digits to come.
     Code {
         left: u8,
         value: u16,
         leading: Option<u16>,
     },
-    /// The backslash of the second half of a surrogate pair.
+    /// Before the backslash of the second half of a surrogate pair.
     PairBackslash(u16),
-    /// Its `u`.
+    /// Before its `u`.
     PairU(u16),
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Number {
+enum NumberState {
     Minus,
     Zero,
     Integer,
@@ -149,7 +149,7 @@ enum Destination {
     Nowhere,
 }
 
-/// Why a body is no verdict.
+/// Why a body is not a verdict.
 pub type Fault = &'static str;
 
 const NOT_JSON: Fault = "the policy server's answer is not one JSON object";
@@ -166,21 +166,21 @@ impl Default for Reader {
             objects: 0,
             key: Prefix::new(),
             field: Field::Other,
-            goal: Destination::Nowhere,
+            destination: Destination::Nowhere,
             answer: Answer::EMPTY,
         }
     }
 }
 
 impl Reader {
-    /// Reads on.
+    /// Reads more of the body.
     ///
     /// # Errors
-    /// As soon as the body can be no verdict any more.
+    /// As soon as the body cannot become a verdict.
     pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
         loop {
-            if let Expects::Text(Text::Plain) = self.expects {
-                // Most of an answer: taken in one piece, not byte by byte.
+            if let Expects::String(StringState::Plain) = self.expects {
+                // Most of an answer, for which the state machine would be slow.
                 let length = bytes.iter().position(|byte| !is_plain(*byte));
                 let (plain, rest) =
                     bytes.split_at_checked(length.unwrap_or(bytes.len())).unwrap_or_default();
@@ -193,10 +193,10 @@ impl Reader {
         }
     }
 
-    /// The verdict, when the body has ended.
+    /// The verdict at the end of the body.
     ///
     /// # Errors
-    /// If the object is not complete or holds no `allowed`.
+    /// If the object is not complete or has no `allowed`.
     pub fn finish(&self) -> Result<bool, Fault> {
         match self.expects {
             Expects::Nothing => self.answer.allowed.ok_or(MISSING),
@@ -204,7 +204,7 @@ impl Reader {
         }
     }
 
-    /// What was read so far.
+    /// What has been read.
     #[must_use]
     pub fn answer(&self) -> &Answer {
         &self.answer
@@ -212,7 +212,7 @@ impl Reader {
 
     fn step(&mut self, byte: u8) -> Result<(), Fault> {
         match self.expects {
-            Expects::Text(text) => return self.step_text(text, byte),
+            Expects::String(text) => return self.step_string(text, byte),
             Expects::Number(number) => {
                 if let Some(next) = step_number(number, byte)? {
                     self.expects = Expects::Number(next);
@@ -284,12 +284,12 @@ impl Reader {
     }
 
     fn begin_key(&mut self) {
-        self.expects = Expects::Text(Text::Plain);
+        self.expects = Expects::String(StringState::Plain);
         if self.depth == 1 {
             self.key = Prefix::new();
-            self.goal = Destination::TopKey;
+            self.destination = Destination::TopKey;
         } else {
-            self.goal = Destination::InnerKey;
+            self.destination = Destination::InnerKey;
         }
     }
 
@@ -301,7 +301,7 @@ impl Reader {
             b'{' => return self.open(true),
             b'[' => return self.open(false),
             b'"' => {
-                self.goal = match (self.field, self.depth) {
+                self.destination = match (self.field, self.depth) {
                     (Field::Message, 1) => Destination::Message,
                     (Field::Policies, 2) if self.answer.policy.length == 0 => Destination::Policy,
                     (Field::Suggestions, 2) if self.answer.suggestion.length == 0 => {
@@ -309,21 +309,21 @@ impl Reader {
                     }
                     _ => Destination::Nowhere,
                 };
-                Expects::Text(Text::Plain)
+                Expects::String(StringState::Plain)
             }
             b't' => self.begin_literal(b"rue", true),
             b'f' => self.begin_literal(b"alse", false),
             b'n' => Expects::Literal(b"ull"),
-            b'-' => Expects::Number(Number::Minus),
-            b'0' => Expects::Number(Number::Zero),
-            b'1'..=b'9' => Expects::Number(Number::Integer),
+            b'-' => Expects::Number(NumberState::Minus),
+            b'0' => Expects::Number(NumberState::Zero),
+            b'1'..=b'9' => Expects::Number(NumberState::Integer),
             _ => return Err(NOT_JSON),
         };
         Ok(())
     }
 
     fn begin_literal(&mut self, rest: &'static [u8], value: bool) -> Expects {
-        // That the rest follows is checked before the verdict is given.
+        // `finish` gives no verdict unless the rest of the word follows.
         if self.depth == 1 && self.field == Field::Allowed {
             self.answer.allowed = Some(value);
         }
@@ -341,54 +341,56 @@ impl Reader {
         }
     }
 
-    fn step_text(&mut self, text: Text, byte: u8) -> Result<(), Fault> {
+    fn step_string(&mut self, text: StringState, byte: u8) -> Result<(), Fault> {
         let next = match text {
-            Text::Plain => match byte {
-                b'"' => return self.end_text(),
-                b'\\' => Text::Escape,
-                // What is plain was taken by `feed`.
+            StringState::Plain => match byte {
+                b'"' => return self.end_string(),
+                b'\\' => StringState::Escape,
+                // `feed` has consumed plain bytes, so this one begins a longer character.
                 _ => {
                     self.keep(&[byte]);
                     first_of_character(byte)?
                 }
             },
-            Text::Utf8 { left, low, high } => {
+            StringState::Utf8 { left, low, high } => {
                 if !(low..=high).contains(&byte) {
                     return Err(NOT_JSON);
                 }
                 self.keep(&[byte]);
                 if left == 1 {
-                    Text::Plain
+                    StringState::Plain
                 } else {
-                    Text::Utf8 { left: left.saturating_sub(1), low: 0x80, high: 0xbf }
+                    StringState::Utf8 { left: left.saturating_sub(1), low: 0x80, high: 0xbf }
                 }
             }
-            Text::Escape if byte == b'u' => Text::Code { left: 4, value: 0, leading: None },
-            Text::Escape => {
-                self.keep(&[unescape(byte)?]);
-                Text::Plain
+            StringState::Escape if byte == b'u' => {
+                StringState::Code { left: 4, value: 0, leading: None }
             }
-            Text::Code { left, value, leading } => {
+            StringState::Escape => {
+                self.keep(&[unescape(byte)?]);
+                StringState::Plain
+            }
+            StringState::Code { left, value, leading } => {
                 let value = value << 4 | hex_digit(byte)?;
                 if left > 1 {
-                    Text::Code { left: left.saturating_sub(1), value, leading }
+                    StringState::Code { left: left.saturating_sub(1), value, leading }
                 } else {
                     self.end_code(value, leading)?
                 }
             }
-            Text::PairBackslash(leading) if byte == b'\\' => Text::PairU(leading),
-            Text::PairU(leading) if byte == b'u' => {
-                Text::Code { left: 4, value: 0, leading: Some(leading) }
+            StringState::PairBackslash(leading) if byte == b'\\' => StringState::PairU(leading),
+            StringState::PairU(leading) if byte == b'u' => {
+                StringState::Code { left: 4, value: 0, leading: Some(leading) }
             }
-            Text::PairBackslash(_) | Text::PairU(_) => return Err(NOT_JSON),
+            StringState::PairBackslash(_) | StringState::PairU(_) => return Err(NOT_JSON),
         };
-        self.expects = Expects::Text(next);
+        self.expects = Expects::String(next);
         Ok(())
     }
 
-    fn end_code(&mut self, value: u16, leading: Option<u16>) -> Result<Text, Fault> {
+    fn end_code(&mut self, value: u16, leading: Option<u16>) -> Result<StringState, Fault> {
         let scalar = match (leading, value) {
-            (None, 0xd800..=0xdbff) => return Ok(Text::PairBackslash(value)),
+            (None, 0xd800..=0xdbff) => return Ok(StringState::PairBackslash(value)),
             (Some(leading), 0xdc00..=0xdfff) => {
                 0x1_0000 + ((u32::from(leading) & 0x3ff) << 10 | u32::from(value) & 0x3ff)
             }
@@ -397,11 +399,11 @@ impl Reader {
         };
         let character = char::from_u32(scalar).ok_or(NOT_JSON)?;
         self.keep(character.encode_utf8(&mut [0; 4]).as_bytes());
-        Ok(Text::Plain)
+        Ok(StringState::Plain)
     }
 
     fn keep(&mut self, text: &[u8]) {
-        match self.goal {
+        match self.destination {
             Destination::TopKey => self.key.push(text),
             Destination::Message => self.answer.message.push(text),
             Destination::Policy => self.answer.policy.push(text),
@@ -410,8 +412,8 @@ impl Reader {
         }
     }
 
-    fn end_text(&mut self) -> Result<(), Fault> {
-        self.expects = match self.goal {
+    fn end_string(&mut self) -> Result<(), Fault> {
+        self.expects = match self.destination {
             Destination::TopKey => {
                 self.field = self.field_of_key()?;
                 Expects::Colon
@@ -440,13 +442,13 @@ impl Reader {
     }
 }
 
-/// Whether a byte stands for itself in a string (RFC 8259, section 7), alone.
+/// Whether a byte is a character of a string by itself (RFC 8259, section 7).
 fn is_plain(byte: u8) -> bool {
     matches!(byte, 0x20..=0x7f) && !matches!(byte, b'"' | b'\\')
 }
 
 /// The state after the first byte of a character of two to four bytes (RFC 3629).
-fn first_of_character(byte: u8) -> Result<Text, Fault> {
+fn first_of_character(byte: u8) -> Result<StringState, Fault> {
     let (left, low, high) = match byte {
         0xc2..=0xdf => (1, 0x80, 0xbf),
         0xe0 => (2, 0xa0, 0xbf),
@@ -457,7 +459,7 @@ fn first_of_character(byte: u8) -> Result<Text, Fault> {
         0xf4 => (3, 0x80, 0x8f),
         _ => return Err(NOT_JSON),
     };
-    Ok(Text::Utf8 { left, low, high })
+    Ok(StringState::Utf8 { left, low, high })
 }
 
 fn unescape(byte: u8) -> Result<u8, Fault> {
@@ -477,19 +479,27 @@ fn hex_digit(byte: u8) -> Result<u16, Fault> {
 }
 
 /// The state after `byte`; `None` if the number had ended before it.
-fn step_number(number: Number, byte: u8) -> Result<Option<Number>, Fault> {
+fn step_number(number: NumberState, byte: u8) -> Result<Option<NumberState>, Fault> {
     let next = match (number, byte) {
-        (Number::Minus, b'0') => Number::Zero,
-        (Number::Minus, b'1'..=b'9') | (Number::Integer, b'0'..=b'9') => Number::Integer,
-        (Number::Zero | Number::Integer, b'.') => Number::Point,
-        (Number::Point | Number::Fraction, b'0'..=b'9') => Number::Fraction,
-        (Number::Zero | Number::Integer | Number::Fraction, b'e' | b'E') => Number::Exponent,
-        (Number::Exponent, b'+' | b'-') => Number::ExponentSign,
-        (Number::Exponent | Number::ExponentSign | Number::ExponentDigits, b'0'..=b'9') => {
-            Number::ExponentDigits
+        (NumberState::Minus, b'0') => NumberState::Zero,
+        (NumberState::Minus, b'1'..=b'9') | (NumberState::Integer, b'0'..=b'9') => {
+            NumberState::Integer
         }
+        (NumberState::Zero | NumberState::Integer, b'.') => NumberState::Point,
+        (NumberState::Point | NumberState::Fraction, b'0'..=b'9') => NumberState::Fraction,
+        (NumberState::Zero | NumberState::Integer | NumberState::Fraction, b'e' | b'E') => {
+            NumberState::Exponent
+        }
+        (NumberState::Exponent, b'+' | b'-') => NumberState::ExponentSign,
         (
-            Number::Zero | Number::Integer | Number::Fraction | Number::ExponentDigits,
+            NumberState::Exponent | NumberState::ExponentSign | NumberState::ExponentDigits,
+            b'0'..=b'9',
+        ) => NumberState::ExponentDigits,
+        (
+            NumberState::Zero
+            | NumberState::Integer
+            | NumberState::Fraction
+            | NumberState::ExponentDigits,
             b' ' | b'\t' | b'\n' | b'\r' | b',' | b']' | b'}',
         ) => return Ok(None),
         _ => return Err(NOT_JSON),
@@ -508,7 +518,7 @@ mod tests {
     }
 
     #[test]
-    fn one_object_with_one_boolean_allowed_is_a_verdict() {
+    fn an_object_with_one_boolean_allowed_is_a_verdict() {
         for (body, allowed) in [
             (r#"{"allowed":true}"#, true),
             (r#"{"allowed":false}"#, false),
@@ -525,7 +535,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_none() {
+    fn anything_else_is_not_a_verdict() {
         let deep = format!("{{\"a\":{}1{},\"allowed\":true}}", "[".repeat(127), "]".repeat(127));
         for body in [
             "",
@@ -579,7 +589,7 @@ mod tests {
     }
 
     #[test]
-    fn message_first_policy_and_first_suggestion_are_picked_up_and_cut() {
+    fn message_first_policy_and_first_suggestion_are_kept_up_to_a_limit() {
         let long = "x".repeat(300);
         let body = format!(
             r#"{{"message":"no \"rm\"\u00e9\n","matched_policies":["a\/b","c"],"allowed":false,"suggestions":["s","t"],"m":"{long}"}}"#
@@ -597,9 +607,7 @@ mod tests {
     }
 
     #[test]
-    fn serde_json_takes_no_body_that_is_taken_here_for_anything_else() {
-        // Mutations of a rich document: whatever is a verdict here must be the same
-        // object there.
+    fn serde_json_agrees_on_every_mutation_of_an_answer() {
         let seed = r#"{"allowed":true,"a":[1,-2.5e3,"\ud83d\ude00é\n",{"b":null}],"message":"m"}"#;
         let bytes = seed.as_bytes();
         for position in 0..bytes.len() {

@@ -10,11 +10,11 @@
 //! 1. [`settings`] reads the `RAMPART_*` variables, [`url`] and [`ip`] the server's address;
 //! 2. [`command`] and [`request`] put the question on the wire;
 //! 3. [`answer`] (with [`json`]) reads what comes back, in whatever pieces;
-//! 4. [`verdict`] makes of it, the mode and fail-open: run or refuse;
-//! 5. [`environ`] finds out what the child's environment lacks ([`coverage`]: whether the
-//!    child can load the library at all, [`again`]: when to keep off);
-//! 6. [`notice`] words what tells why; [`shell_line`] and [`teller`] are for the refusals that
-//!    are to look like a failed command.
+//! 4. [`verdict`] decides from that answer, the mode and fail-open: run or refuse;
+//! 5. [`environ`] finds what a child's environment lacks ([`coverage`]: whether the child can
+//!    load the library at all, [`repair_count`]: when to stop repairing);
+//! 6. [`notice`] writes the message that says why; [`shell_line`] and [`message_shell`] serve the
+//!    refusals that are to look like a failed command.
 //!
 //! ```
 //! use rampart_core::answer::Reader;
@@ -23,7 +23,7 @@
 //!
 //! let mut reader = Reader::default();
 //! let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{\"allowed\":false}";
-//! // In whatever pieces it comes; the last one ends it.
+//! // It may arrive in any pieces.
 //! assert!(reader.feed(&answer[..30]).is_none());
 //! let end = reader.feed(&answer[30..]).expect("all of it");
 //! assert_eq!(verdict(Mode::Enforce, end.outcome, true), Verdict::Refuse);
@@ -31,7 +31,6 @@
 //! ```
 #![cfg_attr(not(test), no_std)]
 
-pub mod again;
 pub mod answer;
 pub mod arena;
 pub mod command;
@@ -40,11 +39,12 @@ pub mod environ;
 pub mod host;
 pub mod ip;
 pub mod json;
+pub mod message_shell;
 pub mod notice;
+pub mod repair_count;
 pub mod request;
 pub mod settings;
 pub mod shell_line;
-pub mod teller;
 pub mod url;
 pub mod verdict;
 mod words;

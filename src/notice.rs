@@ -1,36 +1,41 @@
-//! The lines on stderr that tell why a command was refused, or runs unchecked
+//! The lines on stderr that say why a command was refused or runs unchecked
 //! (`docs/environment.md`, `RAMPART_NOTICE` and `RAMPART_REFUSAL`).
 
-use crate::arena::{Decimal, Text};
+use crate::arena::{Decimal, TextBuffer};
 use crate::json::Answer;
 use crate::verdict::Outcome;
 
-/// What is shown of a program's name, in bytes.
+/// A longer program name is cut, in bytes.
 const LONGEST_PROGRAM: usize = 120;
 
-/// What was refused, for a reader who is to do something else instead.
+/// What was refused, as the message names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused<'r> {
     /// A program of this name.
     Program(&'r [u8]),
-    /// A shell's line. The shell is not named: it is not what is wrong.
+    /// The command line of a shell. The shell is not named: the policy is about the line.
     Line,
 }
 
-/// Room for what [`write_refusal`] writes at the most.
+/// The most that [`write_refusal`] writes, in bytes.
 pub const LONGEST_REFUSAL: usize = 832;
 
-/// Writes `rampart: blocked PROGRAM: MESSAGE [POLICY]`, cut where `text` is full.
-/// Nothing in it can move a terminal's cursor.
-pub fn write_blocked(program: &[u8], outcome: Outcome, answer: &Answer, text: &mut Text<'_>) {
+/// Writes `rampart: blocked PROGRAM: MESSAGE [POLICY]`, cut if it does not fit. Control characters
+/// are replaced, so that a message cannot move a terminal's cursor.
+pub fn write_blocked(program: &[u8], outcome: Outcome, answer: &Answer, text: &mut TextBuffer<'_>) {
     text.push_lossy(b"rampart: blocked ");
     push_program(program, text);
     push_why(outcome, answer, text);
 }
 
-/// Writes the same for a program that wants another one, or a model, to know how to go on, and a
-/// second line that tells how a person would allow it.
-pub fn write_refusal(refused: Refused<'_>, outcome: Outcome, answer: &Answer, text: &mut Text<'_>) {
+/// Writes that line and a second one for the model or person that reads it: what to do now, and
+/// how the command could be allowed.
+pub fn write_refusal(
+    refused: Refused<'_>,
+    outcome: Outcome,
+    answer: &Answer,
+    text: &mut TextBuffer<'_>,
+) {
     match refused {
         Refused::Program(name) => write_blocked(name, outcome, answer, text),
         Refused::Line => {
@@ -68,7 +73,7 @@ pub fn write_refusal(refused: Refused<'_>, outcome: Outcome, answer: &Answer, te
 }
 
 /// Writes `: MESSAGE [POLICY]` and ends the line.
-fn push_why(outcome: Outcome, answer: &Answer, text: &mut Text<'_>) {
+fn push_why(outcome: Outcome, answer: &Answer, text: &mut TextBuffer<'_>) {
     text.push_lossy(b": ");
     match outcome {
         Outcome::Denied if !answer.message.as_bytes().is_empty() => {
@@ -85,8 +90,8 @@ fn push_why(outcome: Outcome, answer: &Answer, text: &mut Text<'_>) {
     text.push_lossy(b"\n");
 }
 
-/// Writes `rampart: PROGRAM runs unchecked: WHY`, cut where `text` is full.
-pub fn write_unchecked(program: &[u8], outcome: Outcome, text: &mut Text<'_>) {
+/// Writes `rampart: PROGRAM runs unchecked: WHY`, cut if it does not fit.
+pub fn write_unchecked(program: &[u8], outcome: Outcome, text: &mut TextBuffer<'_>) {
     text.push_lossy(b"rampart: ");
     push_program(program, text);
     text.push_lossy(b" runs unchecked: ");
@@ -95,8 +100,9 @@ pub fn write_unchecked(program: &[u8], outcome: Outcome, text: &mut Text<'_>) {
     text.push_lossy(b"\n");
 }
 
-/// Writes that the library keeps off a program that wants it, cut where `text` is full.
-pub fn write_kept_off(program: &[u8], text: &mut Text<'_>) {
+/// Writes that the library gives up on a program that re-executes itself until its environment is
+/// clean, cut if it does not fit.
+pub fn write_unguarded(program: &[u8], text: &mut TextBuffer<'_>) {
     text.push_lossy(b"rampart: ");
     push_program(program, text);
     text.push_lossy(
@@ -105,11 +111,11 @@ pub fn write_kept_off(program: &[u8], text: &mut Text<'_>) {
     );
 }
 
-fn push_program(program: &[u8], text: &mut Text<'_>) {
+fn push_program(program: &[u8], text: &mut TextBuffer<'_>) {
     push_printable(program.get(..LONGEST_PROGRAM).unwrap_or(program), text);
 }
 
-fn push_status(outcome: Outcome, text: &mut Text<'_>) {
+fn push_status(outcome: Outcome, text: &mut TextBuffer<'_>) {
     if let Some(status) = outcome.status() {
         text.push_lossy(b" (HTTP ");
         text.push_lossy(Decimal::new(u64::from(status)).as_bytes());
@@ -117,7 +123,7 @@ fn push_status(outcome: Outcome, text: &mut Text<'_>) {
     }
 }
 
-fn push_printable(bytes: &[u8], text: &mut Text<'_>) {
+fn push_printable(bytes: &[u8], text: &mut TextBuffer<'_>) {
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
             let shown = if moves_text(character) { '?' } else { character };
@@ -129,8 +135,8 @@ fn push_printable(bytes: &[u8], text: &mut Text<'_>) {
     }
 }
 
-/// Whether a character is not shown but acts: control characters, and those that turn
-/// the direction of writing (Unicode TR 9, "Directional Formatting Characters").
+/// Whether a character moves the cursor or changes the direction of writing: control characters,
+/// and those of Unicode TR 9, "Directional Formatting Characters".
 fn moves_text(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -149,13 +155,13 @@ mod tests {
         let mut reader = Reader::default();
         reader.feed(body.as_bytes()).expect("JSON");
         let mut buffer = [0; 512];
-        let mut text = Text::new(&mut buffer);
+        let mut text = TextBuffer::new(&mut buffer);
         write_blocked(program, outcome, reader.answer(), &mut text);
         String::from_utf8(text.as_bytes().to_vec()).expect("UTF-8")
     }
 
     #[test]
-    fn a_refusal_is_told_in_one_line() {
+    fn a_refusal_is_one_line() {
         let said =
             r#"{"allowed":false,"message":"no\u001b[2J way","matched_policies":["p\n1","q"]}"#;
         let unreachable = Outcome::Unreachable(Unreachable::ServerError(503));
@@ -181,13 +187,13 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_unchecked_is_told_in_one_line() {
+    fn an_unchecked_program_is_one_line() {
         for (why, said) in [
             (Unreachable::NoServer, "the policy server cannot be reached"),
             (Unreachable::ServerError(500), "the policy server failed (HTTP 500)"),
         ] {
             let mut buffer = [0; 512];
-            let mut text = Text::new(&mut buffer);
+            let mut text = TextBuffer::new(&mut buffer);
             write_unchecked(b"l\ns", Outcome::Unreachable(why), &mut text);
             let expected = format!("rampart: l?s runs unchecked: {said}\n");
             assert_eq!(text.as_bytes(), expected.as_bytes());
@@ -198,13 +204,13 @@ mod tests {
         let mut reader = Reader::default();
         reader.feed(body.as_bytes()).expect("JSON");
         let mut buffer = [0; LONGEST_REFUSAL];
-        let mut text = Text::new(&mut buffer);
+        let mut text = TextBuffer::new(&mut buffer);
         write_refusal(refused, outcome, reader.answer(), &mut text);
         String::from_utf8(text.as_bytes().to_vec()).expect("UTF-8")
     }
 
     #[test]
-    fn a_second_line_tells_how_a_person_allows_it() {
+    fn a_second_line_says_how_a_person_would_allow_it() {
         let unreachable = Outcome::Unreachable(Unreachable::NoServer);
         let plain = r#"{"allowed":false,"message":"no"}"#;
         let named = r#"{"allowed":false,"message":"no","matched_policies":["p\u001b"]}"#;

@@ -1,13 +1,13 @@
-//! The bytes of a check: `POST …/v1/preflight/exec` (`docs/protocol.md`, Request).
+//! The HTTP request of a check: `POST …/v1/preflight/exec` (`docs/protocol.md`, Request).
 
 use core::num::NonZeroU64;
 
-use crate::arena::{Arena, Decimal, Full, Text};
+use crate::arena::{Arena, Decimal, Full, TextBuffer};
 use crate::command::{self, Count, Sink};
 use crate::coverage::Coverage;
 use crate::url::Url;
 
-/// What every request of a process begins with, made once.
+/// The constant parts of a process's requests, made once.
 #[derive(Debug, Clone, Copy)]
 pub struct Preamble<'m> {
     head: &'m [u8],
@@ -15,7 +15,7 @@ pub struct Preamble<'m> {
     waits: bool,
 }
 
-/// Who asks, for the audit.
+/// Who asks.
 #[derive(Debug, Clone, Copy)]
 pub struct Asker<'a> {
     /// Name of the agent.
@@ -24,15 +24,15 @@ pub struct Asker<'a> {
     pub session: &'a [u8],
     /// Bearer token.
     pub token: Option<&'a [u8]>,
-    /// For how long a person's decision is waited for, in milliseconds, if it is: `102
-    /// Processing` is understood then.
+    /// How long the library waits for a person's decision, in milliseconds; `None`: not at all. If
+    /// it waits, the server may answer `102 Processing` first.
     pub ask_ms: Option<u32>,
 }
 
-/// Why no preamble could be made.
+/// Why there is no preamble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PreambleError {
-    /// The token holds a byte that no header line may hold.
+    /// The token holds a byte that is not allowed in a header line.
     Token,
     /// URL, token, agent and session together are too long.
     TooLong,
@@ -48,7 +48,7 @@ impl<'m> Preamble<'m> {
     /// The preamble for requests of `asker` to the server at `url`.
     ///
     /// # Errors
-    /// [`PreambleError`]; nothing may be asked then.
+    /// [`PreambleError`]; then the server cannot be asked.
     pub fn new(
         url: &Url<'_>,
         asker: &Asker<'_>,
@@ -87,22 +87,22 @@ impl<'m> Preamble<'m> {
         Ok(Self { head, body, waits: asker.ask_ms.is_some() })
     }
 
-    /// Whether the requests say that a person's decision is waited for.
+    /// Whether the requests tell the server that the library waits for a person's decision.
     #[must_use]
     pub fn waits(&self) -> bool {
         self.waits
     }
 }
 
-/// In a frame of its own: the one who makes a preamble has the largest.
+/// Not inlined: [`Preamble::new`] has the largest stack frame as it is.
 #[inline(never)]
-fn push_ask_ms(text: &mut Text<'_>, ms: u32) -> Result<(), Full> {
+fn push_ask_ms(text: &mut TextBuffer<'_>, ms: u32) -> Result<(), Full> {
     text.push(br#""ask_ms":"#)?;
     text.push(Decimal::new(u64::from(ms)).as_bytes())?;
     text.push(b",")
 }
 
-impl Sink for Text<'_> {
+impl Sink for TextBuffer<'_> {
     type Stop = Full;
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
@@ -113,16 +113,16 @@ impl Sink for Text<'_> {
 /// What is about to run.
 #[derive(Debug, Clone)]
 pub enum Command<'q, Arguments> {
-    /// A program, by the word that names it, and the arguments after `argv[0]`.
+    /// A program and its arguments.
     Program {
         /// See [`command::truthful_name`].
         name: &'q [u8],
-        /// `argv[0]` where that is another word: what a multi-call program goes by.
+        /// `argv[0]` if it is another word: it selects what a multi-call program does.
         other_name: Option<&'q [u8]>,
-        /// `argv[1]` and what follows.
+        /// The arguments after `argv[0]`.
         arguments: Arguments,
     },
-    /// A line that the C library hands to a shell.
+    /// A command line that the C library passes to a shell.
     Line(&'q [u8]),
 }
 
@@ -131,29 +131,28 @@ pub enum Command<'q, Arguments> {
 pub struct Question<'q, Arguments> {
     /// What is about to run.
     pub command: Command<'q, Arguments>,
-    /// Working directory, where it is known for certain.
+    /// Working directory, if it is known for certain.
     pub cwd: Option<&'q [u8]>,
-    /// How much will be seen of the program, where it is known.
+    /// How much will be seen of the program, if that is known.
     pub coverage: Option<Coverage>,
-    /// How many programs who asks has let run unchecked since it last had an answer.
+    /// How many programs ran unchecked since the server's last answer.
     pub missed: u32,
-    /// The pipes that it will read from and write to, where that is certain.
+    /// The pipes that it will read from and write to, if that is certain.
     pub pipes: Pipes,
 }
 
-/// Numbers of the pipes that are a program's standard input and standard output, as the kernel
-/// counts them (`st_ino`, inode(7)).
+/// The inode numbers of the pipes that are a program's standard input and output (`st_ino`,
+/// inode(7)).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pipes {
-    /// What it reads from.
+    /// The pipe that it reads from.
     pub stdin: Option<NonZeroU64>,
-    /// What it writes to.
+    /// The pipe that it writes to.
     pub stdout: Option<NonZeroU64>,
 }
 
 impl Pipes {
-    /// Writes them as fields of an object that has others before. In a frame of its own, as what
-    /// is deeper does without it.
+    /// Writes them as JSON fields after others. Not inlined, to keep the frame of the callers small.
     #[inline(never)]
     fn write<S: Sink>(self, sink: &mut S) -> Result<(), S::Stop> {
         for (name, pipe) in [("stdin", self.stdin), ("stdout", self.stdout)] {
@@ -168,17 +167,17 @@ impl Pipes {
     }
 }
 
-/// Why a request was not sent whole.
+/// Why a request was not sent completely.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SendError<Stop> {
-    /// Another thread changed the arguments while they were being read.
+    /// Another thread changed the arguments meanwhile.
     Changed,
     /// The sink stopped.
     Stopped(Stop),
 }
 
 impl<'q, Arguments> Question<'q, Arguments> {
-    /// About a line that the C library hands to a shell.
+    /// A question about a command line that the C library passes to a shell.
     #[must_use]
     pub fn about_line(line: &'q [u8], cwd: Option<&'q [u8]>) -> Self {
         let (command, pipes) = (Command::Line(line), Pipes::default());
@@ -187,11 +186,11 @@ impl<'q, Arguments> Question<'q, Arguments> {
 }
 
 impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Question<'q, Arguments> {
-    /// Writes the whole request. The arguments are read twice, once to count and
-    /// once to send, so that no memory is needed whatever their size.
+    /// Writes the request. The arguments are read twice, to measure and to send, so that no buffer
+    /// of their size is needed.
     ///
     /// # Errors
-    /// [`SendError`]; the request is not to be trusted then, nor the connection.
+    /// [`SendError`]; then the connection cannot be used any more.
     pub fn write<S: Sink>(
         &self,
         preamble: &Preamble<'_>,
@@ -207,7 +206,7 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Question<'q, Arguments> {
         if body.left == 0 { Ok(()) } else { Err(SendError::Changed) }
     }
 
-    /// The size of the body, in bytes. In a frame of its own, for the same reason.
+    /// The size of the body, in bytes. Not inlined, to keep the frame of [`Self::write`] small.
     #[inline(never)]
     pub fn body_length(&self, preamble: &Preamble<'_>) -> usize {
         let mut count = Count::default();
@@ -252,7 +251,7 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Question<'q, Arguments> {
     }
 }
 
-/// A sink that takes so many bytes and not one more.
+/// A sink that accepts `left` more bytes.
 struct Exactly<'s, S> {
     left: usize,
     sink: &'s mut S,
@@ -298,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_what_the_specification_says() {
+    fn a_request_is_what_the_protocol_says() {
         let body = r#"{"agent":"my \"agent\"","session":"s-1","params":{"command":"rm -rf 'a b'","form":"argv"},"cwd":"/tmp","enforce":true}"#;
         assert_eq!(
             request_of("http://127.0.0.1:19090/base/", &ASKER, Some(b"/tmp"), None),
@@ -312,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn how_long_a_person_is_waited_for_is_told_if_one_is() {
+    fn the_time_for_a_persons_decision_is_sent() {
         let asker = Asker { ask_ms: Some(300_000), ..ASKER };
         let request = request_of("http://127.0.0.1", &asker, None, None);
         let (_, body) = request.split_once("\r\n\r\n").expect("a body");
@@ -330,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn how_much_will_be_seen_of_a_program_is_told_where_it_is_known() {
+    fn the_coverage_is_sent_if_it_is_known() {
         for coverage in Coverage::ALL.map(Some).into_iter().chain([None]) {
             let request = request_of("http://127.0.0.1", &ASKER, None, coverage);
             let body = request.split_once("\r\n\r\n").map(|(_, body)| body).expect("a body");
@@ -342,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_missed_is_told_if_there_is_something() {
+    fn the_number_of_missed_checks_is_sent_unless_it_is_zero() {
         for missed in [0, 1, u32::MAX] {
             let mut memory = [0; 1024];
             let url = Url::parse(b"http://127.0.0.1").expect("a URL");
@@ -362,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn pipes_are_told_by_their_numbers() {
+    fn pipes_are_sent_by_their_numbers() {
         let mut memory = [0; 1024];
         let url = Url::parse(b"http://127.0.0.1").expect("a URL");
         let preamble =
@@ -384,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_list_and_a_line_are_told_apart_and_another_argv0_is_told() {
+    fn a_request_says_whether_it_is_about_arguments_or_a_line_and_what_argv0_is() {
         let mut memory = [0; 1024];
         let url = Url::parse(b"http://127.0.0.1").expect("a URL");
         let preamble =
@@ -433,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_said_and_not_cut() {
+    fn a_preamble_that_does_not_fit_is_an_error() {
         let mut memory = [0; 100];
         let url = Url::parse(b"http://127.0.0.1").expect("a URL");
         let made = Preamble::new(&url, &ASKER, &mut Arena::new(&mut memory));
@@ -441,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_change_between_the_passes_are_noticed() {
+    fn arguments_that_change_while_they_are_read_are_an_error() {
         for (first, second) in [(&b"aa"[..], &b"a"[..]), (b"a", b"aa"), (b"a", b"'")] {
             let mut memory = [0; 1024];
             let url = Url::parse(b"http://127.0.0.1").expect("a URL");

@@ -1,15 +1,15 @@
-//! What the `RAMPART_*` variables say (`docs/environment.md`).
+//! The `RAMPART_*` variables (`docs/environment.md`).
 
 use core::ffi::CStr;
 
 use crate::arena::Decimal;
 
-/// What is done with the server's answers.
+/// What the library does with the server's answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// A refused command does not run.
     Enforce,
-    /// The question is asked, the answer logged, and the command runs.
+    /// The server is asked and logs its answer; the command runs.
     Monitor,
     /// Nothing is asked.
     Disabled,
@@ -27,19 +27,19 @@ impl Mode {
     }
 }
 
-/// What is told on stderr.
+/// What the library reports on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
     /// Nothing.
     Nothing,
-    /// Refusals. Where nobody said that there is a server, that there is none is no news.
+    /// Refusals. An unreachable server is not reported: nobody said that there is one.
     Refusals,
-    /// Refusals, and what runs unchecked because the server cannot be reached.
+    /// Refusals, and programs that run unchecked because the server cannot be reached.
     Everything,
 }
 
 impl Notice {
-    /// The value of `RAMPART_NOTICE` that means it; `None`: there is no such variable.
+    /// The value of `RAMPART_NOTICE` for it; `None`: the variable is unset.
     #[must_use]
     pub fn value(self) -> Option<&'static [u8]> {
         match self {
@@ -58,15 +58,14 @@ impl Notice {
     }
 }
 
-/// How a refusal looks to the program that wanted to start another.
+/// How a refusal looks to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// The function fails with `EPERM`.
     Errno,
-    /// What was refused is started as a program that says why on its own stderr and ends with
-    /// 126.
+    /// The caller gets a child that writes the reason to its stderr and exits with 126.
     Message,
-    /// [`Self::Message`] for a line handed to a shell, [`Self::Errno`] for all else.
+    /// [`Self::Message`] for a shell with a command line, [`Self::Errno`] for anything else.
     Shell,
 }
 
@@ -155,21 +154,21 @@ impl Variable {
     }
 }
 
-/// What a sealed run's filter answers `prctl(2)` with this with: the run's own mark, as an
-/// error number. Elsewhere it is `EINVAL`, so that a process can tell whether it is in the run
-/// that its environment tells of.
+/// A `prctl(2)` operation that no kernel has. The seccomp filter of a sealed run answers it with
+/// the run's mark as the error number, any other kernel with `EINVAL`. So a process can tell
+/// whether it is in the run that its environment names.
 pub const SEALED_CALL: u32 = u32::from_be_bytes(*b"ramp");
 
-/// A value that could not be taken as it stands, and what counts instead.
+/// A value that is not valid, and what counts instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Complaint {
     /// The variable.
     pub variable: Variable,
-    /// What counts instead, and what would be taken.
+    /// What counts instead, and which values are valid.
     pub instead: &'static str,
 }
 
-/// The settings, borrowed from the environment that they were read from.
+/// The settings, borrowed from the environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings<'e> {
     /// The policy server; not yet parsed.
@@ -178,45 +177,45 @@ pub struct Settings<'e> {
     pub token: Option<&'e [u8]>,
     /// What is done with answers.
     pub mode: Mode,
-    /// Whether a command runs when the server cannot be reached.
+    /// Whether a command runs if the server cannot be reached.
     pub fail_open: bool,
     /// Name of the agent in the audit.
     pub agent: &'e [u8],
-    /// Session in the audit; `None`: to be named after the process.
+    /// Session in the audit; `None`: the library makes one up from the process ID.
     pub session: Option<&'e [u8]>,
     /// Whether checks are logged on stderr.
     pub debug: bool,
-    /// What is told on stderr.
+    /// What is reported on stderr.
     pub notice: Notice,
-    /// For a whole check, connecting included.
+    /// Time limit of a whole check, connecting included, in milliseconds.
     pub timeout_ms: u32,
-    /// The server's socket address as resolved by the first process of the tree.
+    /// The server's socket address, resolved by the first process of the tree.
     pub address: Option<&'e [u8]>,
-    /// The mark of a sealed run, in which the kernel asks: see [`SEALED_CALL`].
+    /// The mark of a sealed run, in which the kernel asks; see [`SEALED_CALL`].
     pub sealed: Option<&'e [u8]>,
     /// How a refusal looks.
     pub refusal: Refusal,
-    /// How long a person's decision is waited for; `None`: it is not.
+    /// How long to wait for a person's decision, in milliseconds; `None`: not at all.
     pub ask_ms: Option<u32>,
-    /// What was wrong with `RAMPART_MODE`, `RAMPART_FAIL_OPEN`, `RAMPART_TIMEOUT_MS`,
-    /// `RAMPART_REFUSAL`, `RAMPART_ASK_MS`.
+    /// Invalid values of `RAMPART_MODE`, `RAMPART_FAIL_OPEN`, `RAMPART_TIMEOUT_MS`,
+    /// `RAMPART_REFUSAL`, `RAMPART_ASK_MS`, in this order.
     pub complaints: [Option<Complaint>; 5],
 }
 
 impl<'e> Settings<'e> {
-    /// The policy server where none is named.
+    /// The policy server if `RAMPART_URL` is unset.
     pub const DEFAULT_URL: &'static str = "http://127.0.0.1:19090";
-    /// The agent where none is named.
+    /// The agent if `RAMPART_AGENT` is unset.
     pub const DEFAULT_AGENT: &'static str = "preload";
-    /// For a whole check, where nothing is said.
+    /// Time limit of a whole check if `RAMPART_TIMEOUT_MS` is unset.
     pub const DEFAULT_TIMEOUT_MS: u32 = 2000;
-    /// Longer waits are taken for a mistake (ten minutes).
+    /// Ten minutes: a longer limit is taken for a mistake.
     pub const LONGEST_TIMEOUT_MS: u32 = 600_000;
-    /// A person who takes longer does not come (a day).
+    /// A day: a longer wait is taken for a mistake.
     pub const LONGEST_ASK_MS: u32 = 86_400_000;
 
-    /// Reads the settings; `lookup` gives a variable's value where it is set.
-    /// An empty value counts as unset.
+    /// Reads the settings; `lookup` returns the value of a variable that is set. An empty value
+    /// counts as unset.
     pub fn read(lookup: impl Fn(Variable) -> Option<&'e [u8]>) -> Self {
         let get = |variable| lookup(variable).filter(|value| !value.is_empty());
         let (mode, mode_complaint) = read_mode(get(Variable::Mode));
@@ -351,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_of_a_choice_means_what_the_specification_says() {
+    fn each_value_means_what_is_documented_and_others_are_reported() {
         for (value, mode, fine) in [
             ("enforce", Mode::Enforce, true),
             ("monitor", Mode::Monitor, true),

@@ -1,27 +1,26 @@
-//! Whether a program is a shell that was handed a line: `sh -c LINE`.
+//! Whether a program is a shell with a command line to run: `sh -c LINE`.
 //!
-//! This decides how a refusal looks, never whether there is one. A shell counts by its name, at
-//! any path, and so does one that a program of `WRAPPERS` is to start.
+//! This decides how a refusal looks, never whether there is one. A shell is known by its name, at
+//! any path, also behind a program of `WRAPPERS`.
 
 use crate::command::last_component;
 use crate::words::Words;
 
-/// Shells, without the version that may follow (`ksh93`, `bash-5.2`).
+/// Shells, without a version suffix (`ksh93`, `bash-5.2`).
 const SHELLS: Words =
     Words("sh bash rbash dash ash zsh ksh rksh mksh lksh oksh yash posh fish csh tcsh");
 
-/// Programs that are a shell if they are called by the name of one, or if that is their first
-/// argument.
+/// Programs that are a shell if `argv[0]` or their first argument names one.
 const MULTI_CALL: Words = Words("busybox toybox");
 
-/// Programs that become the program in their arguments.
+/// Programs that run the program named in their arguments.
 const WRAPPERS: Words = Words(
     "env nice ionice chrt taskset nohup setsid timeout stdbuf time command sudo doas unshare \
      chroot bwrap firejail sandbox-exec systemd-run caffeinate",
 );
 
-/// Whether the program at `path`, with the arguments `words` of which the first is its own name,
-/// is a shell that was handed a line.
+/// Whether the program at `path` is a shell with a command line to run. `words` are its arguments,
+/// beginning with `argv[0]`.
 pub fn is_shell_line<'w>(path: &[u8], mut words: impl Iterator<Item = &'w [u8]> + Clone) -> bool {
     let name = last_component(path);
     let called = words.next().unwrap_or_default();
@@ -39,7 +38,7 @@ pub fn is_shell_line<'w>(path: &[u8], mut words: impl Iterator<Item = &'w [u8]> 
     false
 }
 
-/// Whether a word is the name or path of a shell; a login shell's begins with a dash.
+/// Whether a word is the name or path of a shell; that of a login shell begins with a dash.
 fn is_shell(word: &[u8]) -> bool {
     let name = last_component(word);
     let name = name.strip_prefix(b"-").unwrap_or(name);
@@ -48,12 +47,12 @@ fn is_shell(word: &[u8]) -> bool {
     name.get(..end).is_some_and(|name| SHELLS.contains(name))
 }
 
-/// Whether a shell's options have `-c` among them: in any group (`-lc`, `-euo pipefail -c`), or
-/// as `--command` (fish).
+/// Whether a shell's options include `-c`, alone or in a group (`-lc`, `-euo pipefail -c`), or
+/// fish's `--command`.
 fn is_handed_line<'w>(mut words: impl Iterator<Item = &'w [u8]>) -> bool {
     while let Some(word) = words.next() {
         match word {
-            // What follows is a script, or nothing is.
+            // End of options: what follows, if anything, is a script.
             b"-" | b"--" => return false,
             b"--rcfile" | b"--init-file" | b"--init-command" => {
                 words.next();
@@ -67,7 +66,7 @@ fn is_handed_line<'w>(mut words: impl Iterator<Item = &'w [u8]>) -> bool {
                 if word.starts_with(b"-") && letters.contains(&b'c') {
                     return true;
                 }
-                // Each takes a name: `-o pipefail`, bash's `-O extglob`, fish's `-C COMMAND`.
+                // Each takes an argument: `-o pipefail`, bash's `-O extglob`, fish's `-C COMMAND`.
                 for _ in letters.iter().filter(|letter| matches!(letter, b'o' | b'O' | b'C')) {
                     words.next();
                 }
@@ -89,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_with_a_line_is_one_by_any_name_and_in_any_group_of_options() {
+    fn a_shell_with_a_line_is_recognised() {
         for line in [
             "sh -c x",
             "/bin/bash -c x",
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_none() {
+    fn anything_else_is_not_a_shell_with_a_line() {
         for line in [
             "bash",
             "bash script.sh -c x",

@@ -13,16 +13,16 @@ pub struct Url<'u> {
     pub server: Server<'u>,
     /// For the `Host` header.
     pub authority: &'u [u8],
-    /// The path in front of the endpoints, without trailing slashes.
+    /// The path before that of the endpoint, without trailing slashes.
     pub prefix: &'u [u8],
 }
 
 /// Where a server listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Server<'u> {
-    /// TCP, the address being known.
+    /// TCP, by address.
     Address(SocketAddr),
-    /// TCP, with a name that has yet to be resolved.
+    /// TCP, by a name that is yet to be resolved.
     Name {
         /// The host's name.
         host: &'u [u8],
@@ -31,27 +31,27 @@ pub enum Server<'u> {
     },
     /// A Unix socket at this path.
     Unix(&'u [u8]),
-    /// A Unix socket of this name in Linux's abstract namespace (`unix(7)`), without the NUL
-    /// in front of it.
+    /// A Unix socket in Linux's abstract namespace (`unix(7)`), by its name without the leading
+    /// NUL.
     Abstract(&'u [u8]),
 }
 
-/// The URLs of one server, as `RAMPART_URL` lists them: each is another way to it.
+/// The URLs in `RAMPART_URL`: different addresses of one server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Urls<'u> {
-    /// The way that is tried first.
+    /// The address that is tried first.
     pub first: Url<'u>,
-    /// The ways that are tried where that one does not lead there, in this order.
-    pub others: [Option<Url<'u>>; MOST_URLS - 1],
+    /// The addresses that are tried next, in this order, if the server is not reachable there.
+    pub others: [Option<Url<'u>>; MAX_URLS - 1],
 }
 
-/// As many ways to one server can be named.
-pub const MOST_URLS: usize = 3;
+/// How many addresses of one server `RAMPART_URL` may list.
+pub const MAX_URLS: usize = 3;
 
-/// Why a URL cannot be used; the text says it to a person.
+/// Why a URL cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UrlError(
-    /// What is wrong, and what would be right.
+    /// What is wrong, and what would be right, for a person.
     pub &'static str,
 );
 
@@ -61,15 +61,15 @@ pub const LONGEST_SOCKET_PATH: usize = Os::HERE.socket_path_room() - 1;
 const HTTP_PORT: u16 = 80;
 
 impl<'u> Urls<'u> {
-    /// Reads a list of URLs with commas between them; a single one is a list too.
+    /// Reads one URL or several separated by commas.
     ///
     /// # Errors
-    /// [`UrlError`] for a URL that cannot be used, and for a list that is not of one server or
-    /// too long.
+    /// [`UrlError`] for a URL that cannot be used, a list that is too long, and URLs that cannot be
+    /// those of one server.
     pub fn parse(list: &'u [u8]) -> Result<Self, UrlError> {
         let mut urls = list.split(|byte| *byte == b',');
         let first = Url::parse(urls.next().unwrap_or_default())?;
-        let mut others = [None; MOST_URLS - 1];
+        let mut others = [None; MAX_URLS - 1];
         for other in &mut others {
             let Some(url) = urls.next() else { break };
             let url = Url::parse(url)?;
@@ -89,7 +89,7 @@ impl<'u> Urls<'u> {
         }
     }
 
-    /// All of them, in the order in which they are tried.
+    /// All URLs, in the order in which they are tried.
     pub fn iter(&self) -> impl Iterator<Item = &Url<'u>> {
         core::iter::once(&self.first).chain(self.others.iter().flatten())
     }
@@ -99,7 +99,7 @@ impl<'u> Url<'u> {
     /// Reads a URL.
     ///
     /// # Errors
-    /// [`UrlError`] for whatever is unsafe or more than a socket can do.
+    /// [`UrlError`] for a URL that is malformed, or that needs more than a plain socket.
     pub fn parse(url: &'u [u8]) -> Result<Self, UrlError> {
         if !url.iter().all(u8::is_ascii_graphic) {
             return Err(UrlError(
@@ -158,7 +158,7 @@ fn parse_abstract(name: &[u8]) -> Result<Url<'_>, UrlError> {
     if Os::HERE != Os::Linux {
         return Err(UrlError("the policy server's URL is unix:@NAME, which only Linux has"));
     }
-    // One byte of the room is the NUL in front of it.
+    // One byte of the room is the leading NUL.
     if name.is_empty() || name.len() > LONGEST_SOCKET_PATH {
         return Err(UrlError("the policy server's URL names no abstract socket (unix:@NAME)"));
     }
@@ -176,7 +176,7 @@ fn parse_http(rest: &[u8]) -> Result<Url<'_>, UrlError> {
 }
 
 fn split_port(authority: &[u8]) -> Result<(&[u8], u16), UrlError> {
-    // A colon inside the brackets of an IPv6 address starts no port.
+    // A colon inside the brackets of an IPv6 address does not begin a port.
     let colon = authority.iter().rposition(|byte| matches!(byte, b':' | b']'));
     let Some((host, [b':', digits @ ..])) = colon.and_then(|at| authority.split_at_checked(at))
     else {
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usable_urls_are_taken_apart() {
+    fn a_usable_url_is_split_into_its_parts() {
         let v4 = |text: &str| Server::Address(text.parse().expect("an address"));
         let name = |host: &'static str, port| Server::Name { host: host.as_bytes(), port };
         let unix = |path: &'static str| Server::Unix(path.as_bytes());
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn unsafe_and_unknown_urls_are_refused() {
+    fn a_malformed_or_unsupported_url_is_refused() {
         let long = format!("unix:///{}", "x".repeat(LONGEST_SOCKET_PATH));
         for url in [
             "",
@@ -295,7 +295,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_list_is_the_ways_to_one_server() {
+    fn a_list_holds_up_to_three_addresses_of_one_server() {
         let servers = |list: &'static str| -> Result<Vec<Server<'_>>, UrlError> {
             let urls = Urls::parse(list.as_bytes())?;
             Ok(urls.iter().map(|url| url.server).collect())

@@ -1,4 +1,4 @@
-//! Run or refuse: the whole matrix of mode, answer and fail-open.
+//! Run or refuse, decided from mode, answer and fail-open.
 
 use crate::settings::Mode;
 
@@ -9,30 +9,30 @@ pub enum Outcome {
     Allowed,
     /// 200, and `allowed` is false.
     Denied,
-    /// No whole answer: refused, reset, timed out, closed early, or a 5xx.
+    /// No complete answer: refused, reset, timed out, closed early, or a 5xx.
     Unreachable(Unreachable),
-    /// Another status than 200 and 5xx.
+    /// A status other than 200 and 5xx.
     Status(u16),
-    /// An answer that cannot be taken for a verdict.
+    /// An answer that is not a verdict.
     Garbled(&'static str),
     /// The library could not ask.
     Fault(&'static str),
 }
 
-/// Why there was no whole answer.
+/// Why there was no complete answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreachable {
-    /// Nobody listens, or the network does not get there.
+    /// Nobody listens there, or it is not reachable.
     NoServer,
-    /// The time for a check ran out.
+    /// The check's deadline passed.
     TimedOut,
-    /// The connection ended before the answer did.
+    /// The connection was closed before the answer was complete.
     Cut,
     /// The server said 5xx.
     ServerError(u16),
 }
 
-/// What becomes of the call.
+/// What a hook does with the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The real function is called.
@@ -41,9 +41,9 @@ pub enum Verdict {
     Refuse,
 }
 
-/// The verdict that an outcome means.
+/// The verdict for an outcome.
 ///
-/// `Disabled` never gets here with an outcome, for nothing is asked; it runs.
+/// In `Disabled` mode nothing is asked, so that there is no outcome; everything runs.
 #[must_use]
 pub fn verdict(mode: Mode, outcome: Outcome, fail_open: bool) -> Verdict {
     let permitted = match outcome {
@@ -68,7 +68,7 @@ impl Outcome {
         }
     }
 
-    /// A sentence for a person; for `Denied` only where the server gave none.
+    /// A reason for a person to read; for `Denied` only if the server gave none.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_path_of_the_matrix_ends_as_the_specification_says() {
+    fn the_verdict_follows_from_outcome_mode_and_fail_open() {
         use Verdict::{Refuse, Run};
         // outcome, enforce with fail-open 1, enforce with fail-open 0
         let table = [
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn each_outcome_has_a_word_for_a_log_and_the_status_that_it_is_about() {
+    fn each_outcome_has_a_word_for_the_log_and_perhaps_a_status() {
         let failed = Outcome::Unreachable(Unreachable::ServerError(503));
         for (outcome, kind, status) in [
             (Outcome::Allowed, "allowed", None),

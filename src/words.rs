@@ -1,8 +1,9 @@
 //! Lists of words.
 
-/// Words with a space between them.
+/// Words separated by single spaces.
 ///
-/// One text, and no table of pointers, which the loader would have to fill in in each process.
+/// One string rather than a table of pointers, which the loader would have to relocate in each
+/// process.
 #[derive(Debug, Clone, Copy)]
 pub struct Words(pub &'static str);
 

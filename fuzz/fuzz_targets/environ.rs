@@ -7,8 +7,8 @@
 use std::ffi::{CStr, CString, c_char};
 
 use libfuzzer_sys::fuzz_target;
-use rampart_core::again::Again;
-use rampart_core::arena::Text;
+use rampart_core::repair_count::RepairCount;
+use rampart_core::arena::TextBuffer;
 use rampart_core::environ::{self, Guard, Survey, value_of, write_preload};
 use rampart_core::host::Os;
 use rampart_core::settings::Variable;
@@ -72,7 +72,7 @@ fn check(input: &[u8]) {
 /// The preload list at load, made as the library makes it.
 fn preload_of(list: &[u8]) -> CString {
     let mut memory = vec![0; list.len() + 64];
-    let mut text = Text::new(&mut memory);
+    let mut text = TextBuffer::new(&mut memory);
     write_preload(OS, list, LIBRARY, AS_GIVEN, &mut text).expect("room enough");
     CStr::from_bytes_with_nul(text.as_bytes()).expect("one NUL at the end").to_owned()
 }
@@ -111,7 +111,7 @@ fn check_foreign(given: &[*const c_char], repaired: &[*const c_char]) {
         let bytes = bytes_of(entries);
         let ours = |entry: &[u8]| {
             value_of(entry, PRELOAD).is_some()
-                || value_of(entry, Again::NAME).is_some()
+                || value_of(entry, RepairCount::NAME).is_some()
                 || Variable::ALL.iter().any(|it| value_of(entry, it.name()).is_some())
         };
         let all = entries.iter().zip(bytes);

@@ -44,7 +44,7 @@ const SET_FOREGROUND: c_int = 6;
 /// glibc makes room for so many at a time.
 const STEP: c_int = 8;
 /// With more, what is taken for a number is none.
-const MOST: c_int = 1024;
+const MAX_ACTIONS: c_int = 1024;
 
 /// Whether the child's stderr is that of this process; false where that is not known.
 pub fn keep_stderr(actions: &posix_spawn_file_actions_t) -> bool {
@@ -56,8 +56,9 @@ pub fn keep_stderr(actions: &posix_spawn_file_actions_t) -> bool {
         return true;
     }
     let (allocated, used) = (*allocated, *used);
-    let is_glibcs =
-        (1..=MOST).contains(&allocated) && allocated % STEP == 0 && (1..=allocated).contains(&used);
+    let is_glibcs = (1..=MAX_ACTIONS).contains(&allocated)
+        && allocated % STEP == 0
+        && (1..=allocated).contains(&used);
     is_glibcs && (0..used).all(|at| action(*list, at).is_some_and(|it| it.keeps_stderr()))
 }
 

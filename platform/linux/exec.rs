@@ -2,16 +2,16 @@
 
 use core::ffi::{CStr, c_int, c_long};
 
-use rampart_core::arena::{Decimal, Full, Text as Buffer};
+use rampart_core::arena::{Decimal, Full, TextBuffer};
 
 use super::originals::{Execveat, Real};
 use super::sys::{self, Link};
-use crate::abi::{MutStrings, Strings, Text};
-use crate::environment::Given;
+use crate::abi::{CharPtr, MutStrings, Strings};
+use crate::environment::Envp;
 use crate::errno::{self, Errno};
 use crate::gate;
 use crate::program::{Program, string};
-use crate::refusal::Place;
+use crate::refusal::Target;
 
 pub use crate::exec::*;
 
@@ -19,22 +19,22 @@ pub use crate::exec::*;
 const LONGEST_OPENED_PATH: usize = 448;
 
 /// `execvpe(3)`
-pub unsafe fn execvpe(file: Text, argv: Strings, envp: Strings) -> c_int {
+pub unsafe fn execvpe(file: CharPtr, argv: Strings, envp: Strings) -> c_int {
     // SAFETY: see `execve`.
-    unsafe { named(file, argv, Given::List(envp)) }
+    unsafe { named(file, argv, Envp::Given(envp)) }
 }
 
 /// `execvp(3)`
-pub unsafe fn execvp(file: Text, argv: Strings) -> c_int {
+pub unsafe fn execvp(file: CharPtr, argv: Strings) -> c_int {
     // SAFETY: see `execve`.
-    unsafe { named(file, argv, Given::Own) }
+    unsafe { named(file, argv, Envp::Own) }
 }
 
-unsafe fn named(file: Text, argv: Strings, given: Given) -> c_int {
+unsafe fn named(file: CharPtr, argv: Strings, envp: Envp) -> c_int {
     // SAFETY: see `execve`.
     unsafe {
         let program = string(file).map(|file| Program::named(file, argv));
-        gate::start(program, given, Place::Here, Real::execvpe, |execvpe, envp| {
+        gate::start(program, envp, Target::ThisProcess, Real::execvpe, |execvpe, envp| {
             execvpe(file, argv, envp)
         })
         .unwrap_or_else(errno::fail)
@@ -54,12 +54,12 @@ pub unsafe fn fexecve(descriptor: c_int, argv: Strings, envp: Strings) -> c_int 
 /// `execveat(2)`
 pub unsafe fn execveat(
     directory: c_int,
-    path: Text,
+    path: CharPtr,
     argv: MutStrings,
     envp: MutStrings,
     flags: c_int,
 ) -> c_int {
-    let (argv, envp) = (argv.cast::<Text>(), envp.cast::<Text>());
+    let (argv, envp) = (argv.cast::<CharPtr>(), envp.cast::<CharPtr>());
     // SAFETY: see `execve`.
     unsafe {
         let find = |real: &Real| Some(real.execveat().unwrap_or(call_execveat));
@@ -75,7 +75,7 @@ pub unsafe fn execveat(
                 // With a flag, what is looked at may not be what is run.
                 let program =
                     program.map(|it| Program { is_certain: it.is_certain && flags == 0, ..it });
-                gate::start(program, Given::List(envp), Place::Here, find, run)
+                gate::start(program, Envp::Given(envp), Target::ThisProcess, find, run)
                     .unwrap_or_else(errno::fail)
             }
         }
@@ -106,7 +106,7 @@ unsafe fn opened<Function>(
         Err(errno) => return errno::fail(errno),
     };
     // SAFETY: see `execve`.
-    unsafe { gate::start(program, Given::List(envp), Place::Here, find, run) }
+    unsafe { gate::start(program, Envp::Given(envp), Target::ThisProcess, find, run) }
         .unwrap_or_else(errno::fail)
 }
 
@@ -128,7 +128,7 @@ fn name_of<'r>(descriptor: c_int, path: &[u8], room: &'r mut [u8]) -> Result<&'r
             link.count_bytes()
         }
     };
-    let mut rest = Buffer::new(room.get_mut(length..).ok_or(libc::EPERM)?);
+    let mut rest = TextBuffer::new(room.get_mut(length..).ok_or(libc::EPERM)?);
     let separator: &[u8] = if path.is_empty() { b"" } else { b"/" };
     for piece in [separator, path, b"\0"] {
         rest.push(piece).map_err(|Full| libc::EPERM)?;
@@ -139,7 +139,7 @@ fn name_of<'r>(descriptor: c_int, path: &[u8], room: &'r mut [u8]) -> Result<&'r
 /// `/proc/self/fd/N`
 fn descriptor_link(descriptor: c_int, buffer: &mut [u8]) -> Option<&CStr> {
     let number = Decimal::new(u64::from(descriptor.unsigned_abs()));
-    let mut link = Buffer::new(buffer);
+    let mut link = TextBuffer::new(buffer);
     for piece in [b"/proc/self/fd/", number.as_bytes(), b"\0"] {
         link.push(piece).ok()?;
     }
@@ -147,7 +147,7 @@ fn descriptor_link(descriptor: c_int, buffer: &mut [u8]) -> Option<&CStr> {
 }
 
 /// `syscall(2)` with `SYS_execve`
-pub unsafe extern "C" fn syscall_execve(path: Text, argv: Strings, envp: Strings) -> c_long {
+pub unsafe extern "C" fn syscall_execve(path: CharPtr, argv: Strings, envp: Strings) -> c_long {
     // SAFETY: see `execve`.
     c_long::from(unsafe { execve(path, argv, envp) })
 }
@@ -155,7 +155,7 @@ pub unsafe extern "C" fn syscall_execve(path: Text, argv: Strings, envp: Strings
 /// `syscall(2)` with `SYS_execveat`
 pub unsafe extern "C" fn syscall_execveat(
     directory: c_int,
-    path: Text,
+    path: CharPtr,
     argv: MutStrings,
     envp: MutStrings,
     flags: c_int,
@@ -167,7 +167,7 @@ pub unsafe extern "C" fn syscall_execveat(
 /// `execveat(2)` where the C library has no function for it, and programs come by `syscall`.
 unsafe extern "C" fn call_execveat(
     directory: c_int,
-    path: Text,
+    path: CharPtr,
     argv: MutStrings,
     envp: MutStrings,
     flags: c_int,

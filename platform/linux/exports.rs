@@ -7,7 +7,7 @@ use libc::{FILE, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 use super::originals::WordExp;
 use super::table::table;
 use super::{exec, variadic};
-use crate::abi::{MutStrings, Strings, Text};
+use crate::abi::{CharPtr, MutStrings, Strings};
 use crate::variadic::collect;
 use crate::{shell, spawn};
 
@@ -64,7 +64,7 @@ macro_rules! exports {
 
 table!(exports);
 
-const _: unsafe extern "C" fn(Text, Text, ...) -> c_int = libc::execl;
-const _: unsafe extern "C" fn(Text, Text, ...) -> c_int = libc::execlp;
-const _: unsafe extern "C" fn(Text, Text, ...) -> c_int = libc::execle;
+const _: unsafe extern "C" fn(CharPtr, CharPtr, ...) -> c_int = libc::execl;
+const _: unsafe extern "C" fn(CharPtr, CharPtr, ...) -> c_int = libc::execlp;
+const _: unsafe extern "C" fn(CharPtr, CharPtr, ...) -> c_int = libc::execle;
 const _: unsafe extern "C" fn(c_long, ...) -> c_long = libc::syscall;

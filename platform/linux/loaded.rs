@@ -244,7 +244,7 @@ impl Tables {
         let found = unsafe {
             match (self.gnu_hash.as_ref(), self.hash.as_ref()) {
                 (Some(_), _) => self.by_gnu_hash(name),
-                (None, Some(_)) => self.one_by_one(name),
+                (None, Some(_)) => self.by_scan(name),
                 (None, None) => None,
             }
         };
@@ -282,7 +282,7 @@ impl Tables {
 
     /// Looks through an object that has only the old table, `DT_HASH`, whose second word is the
     /// number of symbols.
-    unsafe fn one_by_one(&self, name: &Name) -> Option<usize> {
+    unsafe fn by_scan(&self, name: &Name) -> Option<usize> {
         // SAFETY: the promise of `of`.
         unsafe {
             let count = self.hash.add(1).read() as usize;

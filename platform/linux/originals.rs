@@ -6,7 +6,7 @@ use libc::{FILE, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 
 use super::loaded::{Name, behind_this, function};
 use super::table::table;
-use crate::abi::{MutStrings, Strings, Text};
+use crate::abi::{CharPtr, MutStrings, Strings};
 
 type Actions = *const posix_spawn_file_actions_t;
 type Attributes = *const posix_spawnattr_t;
@@ -19,7 +19,7 @@ type Handler = Option<extern "C" fn()>;
 type Register = unsafe extern "C" fn(Handler, Handler, Handler, *const c_void) -> c_int;
 
 /// The type of `execveat(2)`.
-pub type Execveat = unsafe extern "C" fn(c_int, Text, MutStrings, MutStrings, c_int) -> c_int;
+pub type Execveat = unsafe extern "C" fn(c_int, CharPtr, MutStrings, MutStrings, c_int) -> c_int;
 
 /// Finds the originals, all of them at load: a hook may run where the loader should not be
 /// asked, such as a vfork child, or while another thread is loading a library.

@@ -10,23 +10,23 @@ macro_rules! table {
     ($macro:ident) => {
         $macro! {
             called {
-                fn execve(path: Text, argv: Strings, envp: Strings) -> c_int = exec::execve;
-                fn execvpe(file: Text, argv: Strings, envp: Strings) -> c_int = exec::execvpe;
+                fn execve(path: CharPtr, argv: Strings, envp: Strings) -> c_int = exec::execve;
+                fn execvpe(file: CharPtr, argv: Strings, envp: Strings) -> c_int = exec::execvpe;
                 fn fexecve(fd: c_int, argv: Strings, envp: Strings) -> c_int = exec::fexecve;
-                fn execveat(dir: c_int, path: Text, argv: MutStrings, envp: MutStrings, flags: c_int) -> c_int = exec::execveat;
-                fn posix_spawn(pid: *mut pid_t, path: Text, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = spawn::posix_spawn;
-                fn posix_spawnp(pid: *mut pid_t, file: Text, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = spawn::posix_spawnp;
-                fn system(command: Text) -> c_int = shell::system;
-                fn popen(command: Text, mode: Text) -> *mut FILE = shell::popen;
+                fn execveat(dir: c_int, path: CharPtr, argv: MutStrings, envp: MutStrings, flags: c_int) -> c_int = exec::execveat;
+                fn posix_spawn(pid: *mut pid_t, path: CharPtr, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = spawn::posix_spawn;
+                fn posix_spawnp(pid: *mut pid_t, file: CharPtr, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = spawn::posix_spawnp;
+                fn system(command: CharPtr) -> c_int = shell::system;
+                fn popen(command: CharPtr, mode: CharPtr) -> *mut FILE = shell::popen;
             }
             called, unknown to the libc crate {
-                fn pidfd_spawn(pidfd: *mut c_int, path: Text, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = spawn::pidfd_spawn;
-                fn pidfd_spawnp(pidfd: *mut c_int, file: Text, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = spawn::pidfd_spawnp;
-                fn wordexp(words: Text, result: *mut WordExp, flags: c_int) -> c_int = shell::wordexp;
+                fn pidfd_spawn(pidfd: *mut c_int, path: CharPtr, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = spawn::pidfd_spawn;
+                fn pidfd_spawnp(pidfd: *mut c_int, file: CharPtr, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = spawn::pidfd_spawnp;
+                fn wordexp(words: CharPtr, result: *mut WordExp, flags: c_int) -> c_int = shell::wordexp;
             }
             forwarded to one of those {
-                fn execv(path: Text, argv: Strings) -> c_int = exec::execv;
-                fn execvp(file: Text, argv: Strings) -> c_int = exec::execvp;
+                fn execv(path: CharPtr, argv: Strings) -> c_int = exec::execv;
+                fn execvp(file: CharPtr, argv: Strings) -> c_int = exec::execvp;
             }
             variadic {
                 fn execl(path, ...) = exec::execl;

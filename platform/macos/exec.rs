@@ -5,32 +5,32 @@ use core::ffi::{CStr, c_int};
 use super::environ::search_path;
 use super::originals::Real;
 use super::search;
-use crate::abi::{MutStrings, Strings, Text};
-use crate::environment::Given;
+use crate::abi::{CharPtr, MutStrings, Strings};
+use crate::environment::Envp;
 use crate::program::{Program, string};
-use crate::refusal::Place;
+use crate::refusal::Target;
 use crate::{errno, gate};
 
 pub use crate::exec::*;
 
 /// `execvp(3)`
-pub unsafe fn execvp(file: Text, argv: Strings) -> c_int {
+pub unsafe fn execvp(file: CharPtr, argv: Strings) -> c_int {
     // SAFETY: the caller's promises to the C library, here and below.
     unsafe { found_in(file, search_path, argv) }
 }
 
 /// `execvP(3)`: looks for the program in a search path of its own.
-pub unsafe fn execv_in(file: Text, path: Text, argv: MutStrings) -> c_int {
+pub unsafe fn execv_in(file: CharPtr, path: CharPtr, argv: MutStrings) -> c_int {
     // SAFETY: see `execvp`.
     unsafe { found_in(file, || string(path).map_or(&b""[..], CStr::to_bytes), argv.cast()) }
 }
 
-unsafe fn found_in<'s>(file: Text, path: impl FnOnce() -> &'s [u8], argv: Strings) -> c_int {
+unsafe fn found_in<'s>(file: CharPtr, path: impl FnOnce() -> &'s [u8], argv: Strings) -> c_int {
     // SAFETY: see `execvp`.
     unsafe {
         let Some(name) = string(file) else { return errno::fail(libc::EFAULT) };
         let program = Program::named(name, argv);
-        gate::start(Some(program), Given::Own, Place::Here, Real::execve, |execve, envp| {
+        gate::start(Some(program), Envp::Own, Target::ThisProcess, Real::execve, |execve, envp| {
             let lists = (argv, envp);
             let error =
                 search::start(name, path(), lists, search::say_too_long, |path, argv, envp| {

@@ -6,7 +6,7 @@ use libc::{FILE, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 
 use super::table::{WordExp, popen_DARWIN_EXTSN, system_NOCANCEL, table, wordexp};
 use super::{exec, inner, spawn};
-use crate::abi::{MutStrings, Strings, Text};
+use crate::abi::{CharPtr, MutStrings, Strings};
 use crate::shell;
 use crate::variadic::collect;
 
@@ -68,14 +68,14 @@ macro_rules! collected {
         $(const _: () = {
             tuple! {
                 unsafe extern "C" fn(), $name;
-                unsafe extern "C" fn(Text, Text, ...) -> c_int, $original
+                unsafe extern "C" fn(CharPtr, CharPtr, ...) -> c_int, $original
             }
         };)*
     };
 }
 
 /// The hook of `system$NOCANCEL`.
-unsafe fn uncancelled_system(command: Text) -> c_int {
+unsafe fn uncancelled_system(command: CharPtr) -> c_int {
     // SAFETY: the caller's promise to the C library.
     super::thread::uncancelled(|| unsafe { shell::system(command) })
 }

@@ -17,13 +17,13 @@ use libc::{pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 
 use super::shell::{ARE_SEEN, SHELL_COVERAGE};
 use super::text_range::TextRange;
-use crate::abi::{MutStrings, Strings, Text};
+use crate::abi::{CharPtr, MutStrings, Strings};
 use crate::{environment, once};
 
 /// `posix_spawn(3)`, by the program or by libSystem.
 pub unsafe fn posix_spawn(
     pid: *mut pid_t,
-    path: Text,
+    path: CharPtr,
     actions: *const posix_spawn_file_actions_t,
     attributes: *const posix_spawnattr_t,
     argv: MutStrings,
@@ -40,8 +40,8 @@ pub unsafe fn posix_spawn(
         let run = |envp: Strings| original(pid, path, actions, attributes, argv, envp.cast());
         match &state.client {
             Ok(client) => {
-                let again = || state.again_after(0);
-                environment::with(&client.guard, envp.cast(), SHELL_COVERAGE, again, run)
+                let repairs = || state.repairs_after(0);
+                environment::with(&client.guard, envp.cast(), SHELL_COVERAGE, repairs, run)
                     .unwrap_or(libc::ENOMEM)
             }
             Err(_) => run(envp.cast()),
@@ -53,7 +53,7 @@ pub unsafe fn posix_spawn(
 ///
 /// # Safety
 /// `argv` is NULL or an array of strings that ends with NULL.
-unsafe fn is_of_shell(libc_text: TextRange, path: Text, argv: Strings) -> bool {
+unsafe fn is_of_shell(libc_text: TextRange, path: CharPtr, argv: Strings) -> bool {
     // The path alone would not do: getusershell(3) hands out such literals.
     // SAFETY: the second is looked at only if the first is not NULL.
     libc_text.holds(path)

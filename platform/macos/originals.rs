@@ -7,7 +7,7 @@ use libc::{FILE, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 
 use super::table::{WordExp, table, wordexp};
 use super::text_range::TextRange;
-use crate::abi::{MutStrings, Strings, Text};
+use crate::abi::{CharPtr, MutStrings, Strings};
 
 type Actions = *const posix_spawn_file_actions_t;
 type Attributes = *const posix_spawnattr_t;

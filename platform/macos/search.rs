@@ -6,7 +6,7 @@
 
 use core::ffi::{CStr, c_char, c_int};
 
-use rampart_core::arena::{Full, Text as Buffer};
+use rampart_core::arena::{Full, TextBuffer};
 
 use super::shell::SHELL_COVERAGE;
 use super::sys;
@@ -111,7 +111,7 @@ fn judged(path: &CStr, error: c_int) -> Attempt {
 }
 
 fn joined<'r>(place: &[u8], name: &[u8], room: &'r mut [u8]) -> Result<&'r CStr, Full> {
-    let mut text = Buffer::new(room);
+    let mut text = TextBuffer::new(room);
     for piece in [place, b"/", name, b"\0"] {
         text.push(piece)?;
     }
@@ -162,9 +162,9 @@ unsafe fn by_shell(
     else {
         return attempt(SHELL, list, envp);
     };
-    let again = || state.again_after(0);
+    let repairs = || state.repairs_after(0);
     let run = |envp| attempt(SHELL, list, envp);
     // SAFETY: the caller's promise.
-    unsafe { environment::with(&client.guard, envp, SHELL_COVERAGE, again, run) }
+    unsafe { environment::with(&client.guard, envp, SHELL_COVERAGE, repairs, run) }
         .unwrap_or(libc::ENOMEM)
 }

@@ -7,13 +7,13 @@ use libc::{pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 use super::environ::search_path;
 use super::originals::Real;
 use super::search;
-use crate::abi::{MutStrings, Text};
+use crate::abi::{CharPtr, MutStrings};
 use crate::program::{Program, string};
 
 /// `posix_spawnp(3)`
 pub unsafe fn posix_spawnp(
     pid: *mut pid_t,
-    file: Text,
+    file: CharPtr,
     actions: *const posix_spawn_file_actions_t,
     attributes: *const posix_spawnattr_t,
     argv: MutStrings,

@@ -9,19 +9,19 @@ use core::ffi::{c_int, c_void};
 
 use libc::FILE;
 
-use crate::abi::Text;
+use crate::abi::CharPtr;
 
 /// `wordexp_t`, which is only handed through.
 pub type WordExp = c_void;
 
 unsafe extern "C" {
-    pub fn wordexp(words: Text, result: *mut WordExp, flags: c_int) -> c_int;
+    pub fn wordexp(words: CharPtr, result: *mut WordExp, flags: c_int) -> c_int;
     /// What `stdio.h` gives to a program that asks for no standard: it does the same as `popen`.
     #[link_name = "popen$DARWIN_EXTSN"]
-    pub fn popen_DARWIN_EXTSN(command: Text, mode: Text) -> *mut FILE;
+    pub fn popen_DARWIN_EXTSN(command: CharPtr, mode: CharPtr) -> *mut FILE;
     /// `system` that is no cancellation point.
     #[link_name = "system$NOCANCEL"]
-    pub fn system_NOCANCEL(command: Text) -> c_int;
+    pub fn system_NOCANCEL(command: CharPtr) -> c_int;
 }
 
 /// Gives the table to a macro.
@@ -30,19 +30,19 @@ macro_rules! table {
     ($macro:ident) => {
         $macro! {
             called {
-                fn execve(path: Text, argv: Strings, envp: Strings) -> c_int = exec::execve, for libc::execve;
-                fn posix_spawn(pid: *mut pid_t, path: Text, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = inner::posix_spawn, for libc::posix_spawn;
-                fn system(command: Text) -> c_int = shell::system, for libc::system;
-                fn popen(command: Text, mode: Text) -> *mut FILE = shell::popen, for libc::popen;
-                fn wordexp(words: Text, result: *mut WordExp, flags: c_int) -> c_int = shell::wordexp, for wordexp;
+                fn execve(path: CharPtr, argv: Strings, envp: Strings) -> c_int = exec::execve, for libc::execve;
+                fn posix_spawn(pid: *mut pid_t, path: CharPtr, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = inner::posix_spawn, for libc::posix_spawn;
+                fn system(command: CharPtr) -> c_int = shell::system, for libc::system;
+                fn popen(command: CharPtr, mode: CharPtr) -> *mut FILE = shell::popen, for libc::popen;
+                fn wordexp(words: CharPtr, result: *mut WordExp, flags: c_int) -> c_int = shell::wordexp, for wordexp;
             }
             forwarded to one of those {
-                fn execv(path: Text, argv: Strings) -> c_int = exec::execv, for libc::execv;
-                fn execvp(file: Text, argv: Strings) -> c_int = exec::execvp, for libc::execvp;
-                fn execvP(file: Text, path: Text, argv: MutStrings) -> c_int = exec::execv_in, for libc::execvP;
-                fn posix_spawnp(pid: *mut pid_t, file: Text, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = spawn::posix_spawnp, for libc::posix_spawnp;
-                fn system_NOCANCEL(command: Text) -> c_int = uncancelled_system, for system_NOCANCEL;
-                fn popen_DARWIN_EXTSN(command: Text, mode: Text) -> *mut FILE = shell::popen, for popen_DARWIN_EXTSN;
+                fn execv(path: CharPtr, argv: Strings) -> c_int = exec::execv, for libc::execv;
+                fn execvp(file: CharPtr, argv: Strings) -> c_int = exec::execvp, for libc::execvp;
+                fn execvP(file: CharPtr, path: CharPtr, argv: MutStrings) -> c_int = exec::execv_in, for libc::execvP;
+                fn posix_spawnp(pid: *mut pid_t, file: CharPtr, actions: Actions, attributes: Attributes, argv: MutStrings, envp: MutStrings) -> c_int = spawn::posix_spawnp, for libc::posix_spawnp;
+                fn system_NOCANCEL(command: CharPtr) -> c_int = uncancelled_system, for system_NOCANCEL;
+                fn popen_DARWIN_EXTSN(command: CharPtr, mode: CharPtr) -> *mut FILE = shell::popen, for popen_DARWIN_EXTSN;
             }
             variadic {
                 fn execl(path, ...) = exec::execl, for libc::execl;

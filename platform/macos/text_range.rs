@@ -3,7 +3,7 @@
 use core::ffi::{c_char, c_ulong, c_void};
 use core::mem::MaybeUninit;
 
-use crate::abi::Text;
+use crate::abi::CharPtr;
 
 /// Where an image's text lies.
 #[derive(Clone, Copy)]
@@ -43,7 +43,7 @@ impl TextRange {
     }
 
     /// Whether a string lies in it.
-    pub fn holds(self, literal: Text) -> bool {
+    pub fn holds(self, literal: CharPtr) -> bool {
         (literal as usize).wrapping_sub(self.start) < self.length
     }
 }

@@ -1,5 +1,5 @@
-//! From a program's path to what the kernel will start in the end: the program, or the
-//! interpreter of a script.
+//! From a path to the program that the kernel starts in the end: itself, or the interpreter of a
+//! script.
 
 use core::ffi::CStr;
 
@@ -7,36 +7,36 @@ use super::judge::{HEAD_BYTES, Kind, judge, judge_unread};
 use super::status::Status;
 use super::window::ReadAt;
 use super::words::Coverage;
-use crate::arena::Text;
+use crate::arena::TextBuffer;
 use crate::host::{Host, Os};
 
-/// A path that is longer is not followed.
+/// Longer paths are not followed.
 const LONGEST_PATH: usize = 512;
 
-/// The files of a machine.
+/// Access to files.
 pub trait Files {
-    /// A file that was opened; dropping it closes it.
+    /// An open file, closed when dropped.
     type File: ReadAt;
-    /// Why it could not be.
+    /// Why a file could not be opened.
     type Error;
 
-    /// Opens a file to be read.
+    /// Opens a file for reading.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// The system's error.
     fn open(&mut self, path: &CStr) -> Result<(Self::File, Status), Self::Error>;
 
-    /// The status of a file that could not be opened, where that is worth asking for: a
-    /// program may be there to be executed and not to be read, like `sudo` on macOS.
+    /// The status of a file that could not be opened, if it may be an executable that cannot be
+    /// read, like `sudo` on macOS.
     fn status(&mut self, _path: &CStr, _why: &Self::Error) -> Option<Status> {
         None
     }
 
-    /// Is told of each file that was looked at, in the order in which the kernel does.
+    /// Called for each file on the way, in the order in which the kernel reads them.
     fn saw(&mut self, _seen: Seen<'_>) {}
 }
 
-/// A file that was looked at on the way.
+/// A file on the way to the program.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'s> {
     /// Its path.
@@ -45,24 +45,24 @@ pub struct Seen<'s> {
     pub kind: Kind<'s>,
 }
 
-/// So many scripts may stand one behind the other: Linux stops at five programs in all; XNU
-/// runs no script whose interpreter is a script.
-const fn most_scripts(os: Os) -> usize {
+/// How many scripts may follow one another before the program: Linux runs an interpreter that is a
+/// script (execve(2), "Interpreter scripts"), XNU does not.
+const fn max_scripts(os: Os) -> usize {
     match os {
         Os::Linux => 4,
         Os::MacOs => 1,
     }
 }
 
-/// How much will be seen of the program at `path`, or of what runs it if it is a script;
-/// `None` where that is not known.
+/// How much will be seen of the program at `path`, or of its interpreter if it is a script; `None`
+/// if that is not known.
 ///
-/// With `around_env`, the value of PATH, what `#!/usr/bin/env NAME` finds is judged and
-/// `env` is not. On macOS that is the truth only for who starts what was found without
-/// `env`: the system protects `env`, and what it starts is not followed.
+/// With `around_env`, a value of PATH, the program that `#!/usr/bin/env NAME` finds is judged
+/// instead of `env`. On macOS that is right only for a caller that starts that program without
+/// `env`, which is protected by the system.
 ///
 /// # Errors
-/// What the system says if the file itself cannot be opened.
+/// The system's error if the file itself cannot be opened.
 pub fn follow<F: Files>(
     files: &mut F,
     host: Host,
@@ -79,7 +79,7 @@ pub fn follow<F: Files>(
     };
     let mut room = [0; LONGEST_PATH];
     let mut path = path;
-    for _ in 0..=most_scripts(host.os) {
+    for _ in 0..=max_scripts(host.os) {
         let mut head = [0; HEAD_BYTES];
         let length = file.0.read_at(0, &mut head);
         let head = head.get(..length).unwrap_or_default();
@@ -102,8 +102,8 @@ pub fn follow<F: Files>(
     Ok(None)
 }
 
-/// The path of the program that `execvp(3)` finds by a name without a slash in the
-/// directories of `search`; `None` if there is none, or if the path does not fit.
+/// The path of the program that `execvp(3)` finds by a name without a slash in the search path
+/// `search`; `None` if there is none, or if the path does not fit.
 pub fn locate<'r, F: Files>(
     files: &mut F,
     search: &[u8],
@@ -114,7 +114,7 @@ pub fn locate<'r, F: Files>(
     CStr::from_bytes_until_nul(room).ok()
 }
 
-/// Opens the program of a name, looked for as `execvp(3)` does. Its path stays in `room`.
+/// Opens the program that `execvp(3)` would find, and leaves its path in `room`.
 fn find<F: Files>(
     files: &mut F,
     search: &[u8],
@@ -130,9 +130,9 @@ fn find<F: Files>(
     })
 }
 
-/// Opens the file of a path that is put together in `room`.
+/// Opens the file whose path is made of these pieces, and leaves the path in `room`.
 fn open<F: Files>(files: &mut F, pieces: &[&[u8]], room: &mut [u8]) -> Option<(F::File, Status)> {
-    let mut text = Text::new(room);
+    let mut text = TextBuffer::new(room);
     pieces.iter().try_for_each(|piece| text.push(piece)).ok()?;
     text.push(b"\0").ok()?;
     files.open(CStr::from_bytes_until_nul(text.as_bytes()).ok()?).ok()

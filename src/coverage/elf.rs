@@ -1,4 +1,4 @@
-//! ELF programs (`elf(5)`), by their first bytes, and by their notes.
+//! ELF programs (`elf(5)`): headers and notes.
 
 use super::window::ReadAt;
 use super::words::Coverage;
@@ -13,7 +13,7 @@ const NOTES: u32 = 4;
 /// The size of a 64-bit program header; the kernel takes no other.
 const PROGRAM_HEADER_BYTES: u16 = 56;
 
-/// Where things stand in the header, in bytes.
+/// Offsets in the ELF header, in bytes.
 mod at {
     pub const TYPE: usize = 16;
     pub const MACHINE: usize = 18;
@@ -22,12 +22,11 @@ mod at {
     pub const PROGRAM_HEADER_COUNT: usize = 56;
 }
 
-/// How much of the program is seen; `None` if this is no program, or its program headers
-/// are not among the bytes.
+/// How much of the program will be seen; `None` if this is not a program, or if `head` does not
+/// hold its program headers.
 ///
-/// What names no loader is static, position-independent or not. The dynamic loader itself,
-/// run as a program, looks the same from here and counts as static too: it would load
-/// the library, but a program that is started through it is not asked about.
+/// A program that names no loader is static, position-independent or not. So is the dynamic loader
+/// run as a program: it would load the library, but the program that it runs is not asked about.
 pub fn coverage(cpu: Cpu, head: &[u8], file: &(impl ReadAt + ?Sized)) -> Option<Coverage> {
     let [0x7f, b'E', b'L', b'F', class, data, ..] = head else { return None };
     let native = match cpu {
@@ -50,12 +49,12 @@ pub fn coverage(cpu: Cpu, head: &[u8], file: &(impl ReadAt + ?Sized)) -> Option<
     })
 }
 
-/// What the program headers tell.
+/// What the program headers say.
 #[derive(Default)]
 struct Segments {
-    /// They name the loader that is to load the program.
+    /// Whether they name a loader.
     name_loader: bool,
-    /// Their notes are those of Go's linker.
+    /// Whether their notes are those of Go's linker.
     are_of_go: bool,
 }
 
@@ -71,7 +70,7 @@ fn segments(head: &[u8], file: &(impl ReadAt + ?Sized)) -> Option<Segments> {
     let mut found = Segments::default();
     for _ in 0..count {
         let Some(header) = field::<{ PROGRAM_HEADER_BYTES as usize }>(head, at) else {
-            // A loader is named before what is not among the bytes.
+            // The other headers are not in `head`; they matter only if no loader was named.
             return found.name_loader.then_some(found);
         };
         match u32::from_le_bytes(field(&header, 0)?) {
@@ -91,12 +90,12 @@ fn segments(head: &[u8], file: &(impl ReadAt + ?Sized)) -> Option<Segments> {
 /// Whether one of the notes is the build id of Go's linker (`ELF_NOTE_GOBUILDID_TAG` and
 /// `ELF_NOTE_GO_NAME`, cmd/link/internal/ld/elf.go).
 fn has_go_note(head: &[u8], file: &(impl ReadAt + ?Sized), start: u64, bytes: u64) -> bool {
-    /// Linkers write three or four.
-    const MOST_NOTES: usize = 16;
+    /// Linkers write three or four notes.
+    const MAX_NOTES: usize = 16;
     const BUILD_ID: [u8; 4] = 4u32.to_le_bytes();
     const NAME: &[u8; 4] = b"Go\0\0";
     let mut at = start;
-    for _ in 0..MOST_NOTES {
+    for _ in 0..MAX_NOTES {
         let mut note = [0; 16];
         let is_read =
             head.read_at(at, &mut note) == note.len() || file.read_at(at, &mut note) == note.len();
@@ -132,7 +131,7 @@ mod tests {
     const NATIVE: Cpu = crate::host::Host::HERE.cpu;
 
     #[test]
-    fn programs_for_other_machines_are_told_apart() {
+    fn programs_for_other_architectures_are_recognised() {
         let own = std::fs::read(std::env::current_exe().expect("a path")).expect("a program");
         let head = own.get(..HEAD_BYTES).expect("a head");
         assert_eq!(coverage(NATIVE, head, head), Some(Coverage::Full));
@@ -144,7 +143,7 @@ mod tests {
                 Some(Coverage::OtherArchitecture),
                 "{position}"
             );
-            // Without the rest of the header too.
+            // Also without the rest of the header.
             assert_eq!(
                 coverage(NATIVE, &other[..20], &other[..20]),
                 Some(Coverage::OtherArchitecture)
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_is_cut_or_odd_says_nothing() {
+    fn a_truncated_or_unusual_header_says_nothing() {
         let whole = super::super::fixtures::elf(62, &[1, 3]);
         for length in 0..64 + 56 + 56 {
             assert_eq!(coverage(Cpu::X86_64, &whole[..length], &whole[..]), None, "{length}");
@@ -166,8 +165,9 @@ mod tests {
             assert_eq!(coverage(Cpu::X86_64, &odd, &odd[..]), None, "{position}");
         }
     }
+
     #[test]
-    fn the_note_of_gos_linker_is_found_wherever_it_stands_among_others() {
+    fn the_note_of_gos_linker_is_found_anywhere_among_others() {
         let note = |name: &[u8], kind: u32, content: &[u8]| {
             let size = |bytes: &[u8]| u32::try_from(bytes.len()).expect("small").to_le_bytes();
             let mut note = [size(name), size(content), kind.to_le_bytes()].concat();
@@ -189,7 +189,7 @@ mod tests {
             (vec![0xff; 64], false),
             (vec![], false),
         ] {
-            // In the head, and far behind it.
+            // In the head, and far beyond it.
             for offset in [64 + 2 * 56, 5000] {
                 let mut program = super::super::fixtures::elf(62, &[NOTES, INTERPRETER]);
                 let put = |program: &mut Vec<u8>, at: usize, number: usize| {
@@ -199,7 +199,7 @@ mod tests {
                 put(&mut program, 64 + 32, notes.len());
                 program.resize(offset, 0);
                 program.extend(&notes);
-                // What stands behind the notes is none of them.
+                // Bytes after the notes are not searched.
                 program.extend(if is_go { vec![] } else { go.clone() });
                 let head = program.get(..HEAD_BYTES).unwrap_or(&program);
                 let expected = if is_go { Coverage::Go } else { Coverage::Full };

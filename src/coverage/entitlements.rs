@@ -1,17 +1,17 @@
-//! What a code signature entitles a program to, as far as preloading goes: read
-//! from a property list in XML, or from its binary form (DER).
+//! The entitlements of a code signature that are about inserted libraries, from an XML property
+//! list or from the binary form (DER).
 
 use super::window::{ReadAt, Window};
 
-/// The program may be told by dyld's variables.
+/// dyld obeys its environment variables.
 const VARIABLES: &[u8] = b"com.apple.security.cs.allow-dyld-environment-variables";
-/// Libraries of any team may be loaded into it.
+/// Libraries of any team may be loaded.
 const ANY_LIBRARY: &[u8] = b"com.apple.security.cs.disable-library-validation";
 
-/// Longer entitlements are not read.
-const MOST_BYTES: u64 = 256 << 10;
-/// More of them are not.
-const MOST_ENTRIES: u32 = 2048;
+/// More bytes are not read.
+const MAX_BYTES: u64 = 256 << 10;
+/// More entries are not read.
+const MAX_ENTRIES: u32 = 2048;
 
 /// Which of the two entitlements a program has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Entitlements {
     }
 }
 
-/// A word that is read byte by byte; one that is too long is none that is looked for.
+/// A word that is read byte by byte; if it is too long it equals none of those above.
 #[derive(Clone, Copy)]
 struct Word {
     bytes: [u8; Self::LONGEST],
@@ -50,14 +50,14 @@ impl Word {
     }
 }
 
-/// The entitlements in an XML property list: the keys of the outermost dictionary that
-/// are followed by `<true/>`. Comments and CDATA, which no tool writes, could hide a key
-/// or invent one, so that a list with them grants nothing (`None`).
+/// The entitlements in an XML property list: the keys of the outermost dictionary that are followed
+/// by `<true/>`. `None` for a list with comments or CDATA, which could hide or fake a key; no tool
+/// writes them.
 pub fn xml<File: ReadAt + ?Sized>(
     (start, end): (u64, u64),
     window: &mut Window<'_, File>,
 ) -> Option<Entitlements> {
-    (end.checked_sub(start)? <= MOST_BYTES).then_some(())?;
+    (end.checked_sub(start)? <= MAX_BYTES).then_some(())?;
     let mut granted = Entitlements::default();
     let mut depth = 0u32;
     let (mut text, mut key) = (Word::EMPTY, Word::EMPTY);
@@ -74,7 +74,7 @@ pub fn xml<File: ReadAt + ?Sized>(
                     b"true/" | b"true /" if depth == 1 => granted.grant(key.as_bytes()),
                     _ => {}
                 }
-                // A key counts for the element after it only.
+                // A key belongs to the next element only.
                 key = if name.as_bytes() == b"/key" { text } else { Word::EMPTY };
                 (text, tag) = (Word::EMPTY, None);
             }
@@ -97,7 +97,7 @@ mod tag {
     pub const DICTIONARY: u8 = 0xb0;
 }
 
-/// The entitlements in DER: a version, then a dictionary of pairs of a key and its value.
+/// The entitlements in DER: a version, then a dictionary of key-value pairs.
 pub fn der<File: ReadAt + ?Sized>(
     (start, end): (u64, u64),
     window: &mut Window<'_, File>,
@@ -107,7 +107,7 @@ pub fn der<File: ReadAt + ?Sized>(
     let dictionary = Element::read(version.end, all.end, window)?.expect(tag::DICTIONARY)?;
     let mut granted = Entitlements::default();
     let mut at = dictionary.start;
-    for _ in 0..MOST_ENTRIES {
+    for _ in 0..MAX_ENTRIES {
         if at == dictionary.end {
             return Some(granted);
         }
@@ -122,7 +122,7 @@ pub fn der<File: ReadAt + ?Sized>(
     None
 }
 
-/// One element in DER: its tag, and where its content begins and ends.
+/// A DER element: its tag, and the start and end of its content.
 struct Element {
     tag: u8,
     start: u64,
@@ -130,7 +130,7 @@ struct Element {
 }
 
 impl Element {
-    /// Reads the head of the element at `at`, which lies whole before `limit`.
+    /// Reads the head of the element at `at`; `None` if it does not end before `limit`.
     fn read<File: ReadAt + ?Sized>(
         at: u64,
         limit: u64,
@@ -141,7 +141,7 @@ impl Element {
         let first = window.byte(at.checked_add(1)?)?;
         let mut length = u64::from(first);
         if first >= 0x80 {
-            // So many bytes hold the length.
+            // The long form: this is the number of bytes that hold the length.
             let bytes = first & 0x7f;
             (1..=4).contains(&bytes).then_some(())?;
             length = 0;

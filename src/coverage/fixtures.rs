@@ -1,4 +1,4 @@
-//! Programs made byte by byte, as compilers, `lipo` and `codesign` would make them.
+//! Program files built by hand, as compilers, `lipo` and `codesign` would make them.
 
 /// `cputype` and `cpusubtype`.
 pub type Machine = (u32, u32);
@@ -6,7 +6,7 @@ pub type Machine = (u32, u32);
 pub const X86_64: Machine = (0x0100_0007, 3);
 pub const X86_64_H: Machine = (0x0100_0007, 8);
 pub const ARM64: Machine = (0x0100_000c, 0);
-/// With the version of its ABI in the high byte.
+/// The high byte holds the version of the ABI.
 pub const ARM64E: Machine = (0x0100_000c, 0x8000_0002);
 pub const I386: Machine = (7, 3);
 pub const POWERPC: Machine = (18, 0);
@@ -55,12 +55,12 @@ fn name(text: &str) -> [u8; 16] {
     name
 }
 
-/// The command that names the loader.
+/// The load command that names the loader.
 pub fn loader() -> Vec<u8> {
     [little(&[0xe, 32, 12]), b"/usr/lib/dyld\0\0\0\0\0\0\0".to_vec()].concat()
 }
 
-/// The command of a segment with sections of these names.
+/// The load command of a segment with sections of these names.
 pub fn segment(segment: &str, sections: &[&str]) -> Vec<u8> {
     let bytes = 72 + 80 * sections.len();
     let mut command = little(&[0x19, u32::try_from(bytes).expect("small")]);
@@ -129,7 +129,7 @@ pub fn fat_64(slices: &[(Machine, Vec<u8>)]) -> Vec<u8> {
 pub fn signature(flags: u32, entitlements: &[Vec<u8>]) -> Vec<u8> {
     let mut directory = big(&[0xfade_0c02, 88, 0x2_0500, flags]);
     directory.resize(88, 0);
-    // A certificate is a blob as well.
+    // The last blob stands for a certificate.
     let blobs = [&[directory], entitlements, &[big(&[0xfade_0b01, 8])]].concat();
     let mut at = 12 + 8 * blobs.len();
     let mut index = Vec::new();

@@ -1,4 +1,4 @@
-//! Says what one file is.
+//! Finds out what one file is.
 
 use super::script::{self, Interpreter};
 use super::status::Status;
@@ -7,24 +7,22 @@ use super::words::Coverage;
 use super::{elf, macho, sip};
 use crate::host::{Cpu, Host, Os};
 
-/// So many bytes of a file tell what it is: the headers of nearly every ELF program, and the
-/// `#!` line of every script.
+/// Enough for the headers of nearly every ELF program and for the `#!` line of every script.
 pub const HEAD_BYTES: usize = 1024;
 
 /// What one file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind<'f> {
-    /// A program, which can be followed so far.
+    /// A program, with how much will be seen of it.
     Program(Coverage),
     /// A script: the kernel starts its interpreter.
     Script(Interpreter<'f>),
-    /// Nothing that the kernel runs, or nothing that is understood here.
+    /// A file that the kernel does not run, or whose format is not known here.
     Unknown,
 }
 
-/// Says what the file at `path` is to `host`, by its status and its first bytes,
-/// [`HEAD_BYTES`] if it has so many. A Mach-O file makes it read more, and so do the notes of
-/// some ELF files.
+/// What the file at `path` is on `host`. `head` are its first [`HEAD_BYTES`]; more is read of Mach-O
+/// files and for the notes of some ELF files.
 #[must_use]
 pub fn judge<'h>(
     host: Host,
@@ -34,7 +32,7 @@ pub fn judge<'h>(
     file: &(impl ReadAt + ?Sized),
 ) -> Kind<'h> {
     if let Some(interpreter) = script::interpreter(host.os, head) {
-        // The kernels ignore the set-user-ID bit of a script.
+        // Before the status: kernels ignore the set-user-ID bit of a script (execve(2)).
         return Kind::Script(interpreter);
     }
     let coverage = match host.os {
@@ -44,7 +42,7 @@ pub fn judge<'h>(
     coverage.map_or(Kind::Unknown, Kind::Program)
 }
 
-/// What can be said of a file that cannot be read; `None` if nothing speaks against it.
+/// The coverage of a file that cannot be read, if path and status tell it.
 #[must_use]
 pub fn judge_unread(host: Host, path: &[u8], status: Status) -> Option<Coverage> {
     if status.is_privileged(host.os) {

@@ -1,4 +1,4 @@
-//! Mach-O programs: which slice the kernel will run, and what dyld will say to it.
+//! Mach-O programs: which slice the kernel will run, and whether dyld will load the library into it.
 
 use super::signature;
 use super::window::{ReadAt, Window};
@@ -13,12 +13,12 @@ const THIN_64: [u8; 4] = [0xcf, 0xfa, 0xed, 0xfe];
 const FOREIGN: [[u8; 4]; 3] =
     [[0xce, 0xfa, 0xed, 0xfe], [0xfe, 0xed, 0xfa, 0xce], [0xfe, 0xed, 0xfa, 0xcf]];
 
-/// More slices has no program; the class files of Java, which have the magic number of fat
-/// files, seem to have 45 or more.
-const MOST_SLICES: u32 = 32;
-/// More load commands has no program.
-const MOST_COMMANDS: u32 = 2048;
-const MOST_SECTIONS: u32 = 256;
+/// No program has more slices. Java class files have the same magic number, followed by a version
+/// that reads as 45 slices or more.
+const MAX_SLICES: u32 = 32;
+/// No program has more load commands.
+const MAX_COMMANDS: u32 = 2048;
+const MAX_SECTIONS: u32 = 256;
 
 const CPU_X86_64: u32 = 0x0100_0007;
 const CPU_ARM64: u32 = 0x0100_000c;
@@ -39,7 +39,7 @@ mod command {
     pub const CODE_SIGNATURE: u32 = 0x1d;
 }
 
-/// What a slice is to the library, which has slices for arm64 and `x86_64`.
+/// The architecture of a slice. The library has slices for arm64 and `x86_64`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slice {
     Arm64e,
@@ -58,11 +58,11 @@ impl Slice {
         }
     }
 
-    /// How much the kernel likes to run it; 0 is not at all.
+    /// The kernel's preference for this slice; 0: it cannot run it.
     ///
-    /// On Apple silicon arm64e goes before arm64 whatever the version of its ABI (XNU,
-    /// `grade_arm64e_binary`), and what there is of neither Rosetta translates. The children
-    /// of a translated process are translated if they can be.
+    /// Apple silicon prefers arm64e to arm64, whatever the version of its ABI (XNU,
+    /// `grade_arm64e_binary`); Rosetta translates `x86_64`. The children of a translated process are
+    /// translated if they can be.
     fn grade(self, cpu: Cpu) -> u8 {
         match (self, cpu) {
             (Self::X86_64, Cpu::X86_64) => 4,
@@ -80,7 +80,7 @@ pub fn is_macho(head: &[u8]) -> bool {
     [FAT, FAT_64, THIN_64].contains(magic) || FOREIGN.contains(magic)
 }
 
-/// How much of the program is seen; `None` if the file is damaged.
+/// How much of the program will be seen; `None` if the file is damaged.
 pub fn coverage(cpu: Cpu, file: &(impl ReadAt + ?Sized)) -> Option<Coverage> {
     let mut window = Window::new(file);
     let start = match window.bytes(0)? {
@@ -116,14 +116,14 @@ pub fn coverage(cpu: Cpu, file: &(impl ReadAt + ?Sized)) -> Option<Coverage> {
     Some(if is_closed { Coverage::Hardened } else { Coverage::Full })
 }
 
-/// The slice of a fat file that the kernel would run, and where it begins.
+/// The slice of a fat file that the kernel would run, and its offset.
 fn best_slice<File: ReadAt + ?Sized>(
     cpu: Cpu,
     magic: [u8; 4],
     window: &mut Window<'_, File>,
 ) -> Option<(Slice, u64)> {
     let count = window.big(4)?;
-    (count <= MOST_SLICES).then_some(())?;
+    (count <= MAX_SLICES).then_some(())?;
     let mut best = (Slice::Foreign, 0);
     let mut at = 8u64;
     for _ in 0..count {
@@ -141,14 +141,14 @@ fn best_slice<File: ReadAt + ?Sized>(
     Some(best)
 }
 
-/// What the load commands of a slice tell.
+/// What the load commands of a slice say.
 #[derive(Default)]
 struct Commands {
-    /// It names the loader.
+    /// Whether a loader is named.
     has_loader: bool,
-    /// It has the section by which a program forbids preloading.
+    /// Whether there is the section that forbids inserted libraries.
     is_restricted: bool,
-    /// Where its code signature is.
+    /// The offset of the code signature.
     signature: Option<u64>,
 }
 
@@ -157,7 +157,7 @@ impl Commands {
         let mut commands = Self::default();
         let count = window.little(start.checked_add(16)?)?;
         let size = window.little(start.checked_add(20)?)?;
-        (count <= MOST_COMMANDS).then_some(())?;
+        (count <= MAX_COMMANDS).then_some(())?;
         let mut at = start.checked_add(HEADER_BYTES)?;
         let end = at.checked_add(size.into())?;
         for _ in 0..count {
@@ -186,7 +186,7 @@ fn is_restricting<File: ReadAt + ?Sized>(at: u64, window: &mut Window<'_, File>)
         return Some(false);
     }
     let count = window.little(at.checked_add(64)?)?;
-    (count <= MOST_SECTIONS).then_some(())?;
+    (count <= MAX_SECTIONS).then_some(())?;
     let mut section = at.checked_add(SEGMENT_BYTES)?;
     for _ in 0..count {
         if window.bytes(section)? == *b"__restrict\0\0\0\0\0\0" {

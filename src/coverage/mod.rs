@@ -1,11 +1,12 @@
-//! Whether the library can follow a program, read off its file before it starts.
+//! How much of what a program does the library will see, found from the program's file before it
+//! starts.
 //!
-//! A program that cannot be followed is asked about like any other; what it starts in its
-//! turn is not seen. The word for how much is seen goes with the question, so that a policy
-//! can refuse what it could not follow.
+//! A program into which the library cannot be loaded is asked about like any other, but what it
+//! starts in turn is not seen. The question says how much will be seen, so that a policy can refuse
+//! such programs.
 //!
-//! [`judge()`] looks at one file: at its place and status, and at its bytes. [`follow`] goes on
-//! from a script to what the kernel starts for it.
+//! [`judge()`] looks at one file: its path, status and content. [`follow`] goes on from a script to
+//! its interpreter.
 
 mod chain;
 mod elf;

@@ -2,17 +2,16 @@
 
 use crate::host::Os;
 
-/// What the kernel starts for a script.
+/// The interpreter of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interpreter<'l> {
     /// Its path.
     pub path: &'l [u8],
-    /// What stands after it in the line, without the blanks around it.
+    /// The rest of the line, trimmed.
     pub argument: &'l [u8],
 }
 
-/// So much of a script is searched for the end of the line: `BINPRM_BUF_SIZE` of Linux,
-/// `IMG_SHSIZE` of XNU.
+/// How many bytes of a script a kernel reads: `BINPRM_BUF_SIZE` of Linux, `IMG_SHSIZE` of XNU.
 const fn longest_line(os: Os) -> usize {
     match os {
         Os::Linux => 256,
@@ -20,8 +19,8 @@ const fn longest_line(os: Os) -> usize {
     }
 }
 
-/// The interpreter of the script that begins with `head`; `None` if it is no script that
-/// the kernel would run.
+/// The interpreter of the script that begins with `head`; `None` if the kernel would not run it as
+/// a script.
 pub fn interpreter(os: Os, head: &[u8]) -> Option<Interpreter<'_>> {
     let head = head.get(..longest_line(os)).unwrap_or(head);
     let text = head.strip_prefix(b"#!")?;
@@ -33,7 +32,7 @@ pub fn interpreter(os: Os, head: &[u8]) -> Option<Interpreter<'_>> {
     let line = trim(line);
     let path = line.split(|byte| is_blank(*byte)).next().filter(|path| !path.is_empty())?;
     let argument = line.get(path.len()..).unwrap_or_default();
-    // Of a line that is too long Linux takes a cut argument, but no cut path.
+    // Linux cuts an argument that is too long, but does not cut the path (binfmt_script.c).
     let is_run = is_whole || (os == Os::Linux && !argument.is_empty());
     is_run.then_some(Interpreter { path, argument: trim(argument) })
 }
@@ -49,13 +48,13 @@ fn trim(text: &[u8]) -> &[u8] {
 }
 
 impl<'l> Interpreter<'l> {
-    /// The program that `env(1)` will start, by path or by name, if the interpreter is
-    /// `env` and what it is told is plain enough.
+    /// The program that `env(1)` will start, by path or name, if the interpreter is `env` and its
+    /// arguments are simple enough to tell.
     #[must_use]
     pub fn behind_env(&self, os: Os) -> Option<&'l [u8]> {
         let is_env = matches!(self.path, b"/usr/bin/env" | b"/bin/env");
         let mut words = self.argument.split(|byte| is_blank(*byte)).filter(|word| !word.is_empty());
-        // XNU hands the rest of the line on as several words, Linux as one.
+        // XNU splits the rest of the line into words, Linux passes it on as one.
         let mut is_split = os == Os::MacOs;
         let name = loop {
             let word = words.next().filter(|_| is_env)?;
@@ -74,7 +73,7 @@ impl<'l> Interpreter<'l> {
     }
 }
 
-/// Whether `env` looks for its program behind such a word, and in the same PATH.
+/// Whether such a word comes before the program of `env` and does not change PATH.
 fn is_skipped(word: &[u8]) -> bool {
     matches!(word, b"-" | b"-i" | b"-v") || (word.contains(&b'=') && !word.starts_with(b"PATH="))
 }
@@ -90,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_is_read_as_the_kernels_read_it() {
+    fn the_line_is_read_as_the_kernels_do() {
         let table = [
             ("#!/bin/sh\necho", Some(("/bin/sh", ""))),
             ("#! /bin/sh -e \necho", Some(("/bin/sh", "-e"))),
@@ -109,13 +108,13 @@ mod tests {
             assert_eq!(read(Os::Linux, head), expected, "{head:?}");
             assert_eq!(read(Os::MacOs, head), expected, "{head:?}");
         }
-        // To XNU a second # ends the line.
+        // For XNU a second # ends the line.
         assert_eq!(read(Os::Linux, "#!/bin/sh # x\n"), Some(("/bin/sh", "# x")));
         assert_eq!(read(Os::MacOs, "#!/bin/sh # x\n"), Some(("/bin/sh", "")));
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_cut_or_refused_as_the_kernels_do() {
+    fn a_line_that_is_too_long_is_cut_or_refused_as_by_the_kernels() {
         let path = "x".repeat(longest_line(Os::Linux) - 3);
         let fits = format!("#!{path}\n");
         assert_eq!(read(Os::Linux, &fits), Some((&*path, "")));

@@ -1,16 +1,16 @@
-//! What System Integrity Protection of macOS protects, by place and by mark.
+//! Which files System Integrity Protection of macOS covers, by their flags and paths.
 
-/// `st_flags` of a file that it protects (`chflags(2)`: `SF_RESTRICTED`).
+/// The bit of `st_flags` that marks a protected file (`SF_RESTRICTED`, `chflags(2)`).
 const RESTRICTED: u32 = 0x0008_0000;
 
-/// So many components of a path decide.
+/// The number of path components that are compared.
 const DEEPEST: usize = 5;
 
-/// Whether the file is protected.
+/// Whether a file is protected.
 ///
-/// The mark is what counts to the system. The place is for a file whose status is not
-/// known, for what the sealed system volume brings without the mark, and for
-/// cryptexes (`/System/Cryptexes`), which are sealed likewise.
+/// The system goes by the flag. The path serves for files whose status is not known, for those on
+/// the sealed system volume without the flag, and for the cryptexes (`/System/Cryptexes`), which are
+/// sealed too.
 pub fn is_protected(path: &[u8], flags: u32) -> bool {
     flags & RESTRICTED != 0 || (path.starts_with(b"/") && is_protected_place(path))
 }
@@ -18,7 +18,7 @@ pub fn is_protected(path: &[u8], flags: u32) -> bool {
 fn is_protected_place(path: &[u8]) -> bool {
     let components = first_components(path);
     let mut place = components.as_slice();
-    // The writable volume, under its own name: `/opt/homebrew` is also
+    // The writable volume by its mount point: `/opt/homebrew` is also
     // `/System/Volumes/Data/opt/homebrew`.
     if let [a, b, c, rest @ ..] = place
         && is(a, b"System")
@@ -34,15 +34,15 @@ fn is_protected_place(path: &[u8]) -> bool {
     }
 }
 
-/// Names on a Mac's volumes differ by more than case.
+/// The file systems of macOS ignore case by default.
 fn is(component: &[u8], name: &[u8]) -> bool {
     component.eq_ignore_ascii_case(name)
 }
 
-/// The first components of a path, without empty ones and `.`, and after each `..` has
-/// taken away what stands before it; empty where the path has no more.
+/// The first components of a path after `.`, `..` and empty ones are resolved; empty if the path
+/// has no more.
 ///
-/// It is read from its end, so that `..` is known before what it takes away.
+/// The path is read backwards, so that each `..` is met before the component that it cancels.
 fn first_components(path: &[u8]) -> [&[u8]; DEEPEST] {
     let mut first: [&[u8]; DEEPEST] = [b""; DEEPEST];
     let mut taken_away = 0usize;
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_is_protected_by_its_place() {
+    fn a_path_or_the_flag_says_that_a_program_is_protected() {
         for path in [
             "/bin/sh",
             "/sbin/mount",

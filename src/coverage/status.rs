@@ -1,4 +1,4 @@
-//! What the system says of a file.
+//! The status of a file.
 
 use crate::host::Os;
 
@@ -10,7 +10,7 @@ const SET_GROUP_ID: u32 = 0o2000;
 const ANYBODY_MAY_EXECUTE: u32 = 0o111;
 const GROUP_MAY_EXECUTE: u32 = 0o010;
 
-/// What `stat(2)` says of a file.
+/// The part of `stat(2)`'s result that matters here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Status {
     /// `st_mode`.
@@ -20,29 +20,28 @@ pub struct Status {
 }
 
 impl Status {
-    /// Whether it is a file that somebody may execute.
+    /// Whether it is a regular file that somebody may execute.
     #[must_use]
     pub const fn is_program(self) -> bool {
         self.is_regular() && self.mode & ANYBODY_MAY_EXECUTE != 0
     }
 
-    /// Whether it is a file that holds bytes, and no pipe, device or directory.
+    /// Whether it is a regular file: no pipe, device or directory.
     #[must_use]
     pub const fn is_regular(self) -> bool {
         self.mode & TYPE_MASK == REGULAR_FILE
     }
 
-    /// Whether a program runs with other rights than its caller's, so that its loader ignores
-    /// the preload variable (`ld.so(8)`, secure-execution mode; dyld alike).
+    /// Whether it is a set-user-ID or set-group-ID program, whose loader ignores the preload
+    /// variable (`ld.so(8)`, secure-execution mode; dyld does the same).
     ///
-    /// Who calls does not count, though the loader is not so strict with a caller who is that
-    /// user already (root, in a container): a policy should not depend on it, and there the
-    /// library is loaded all the same. File capabilities are not looked at, for they are
-    /// no part of the status.
+    /// The loader makes an exception if the caller is that user already (root, in a container).
+    /// That is not considered here: a policy should not depend on it, and it only makes the library
+    /// see more. File capabilities are not considered either; `stat(2)` does not show them.
     #[must_use]
     pub const fn is_privileged(self, os: Os) -> bool {
         let group = match os {
-            // Without the right to execute it is the mark of mandatory locking.
+            // Without group execution the bit means mandatory locking (`inode(7)`).
             Os::Linux => SET_GROUP_ID | GROUP_MAY_EXECUTE,
             Os::MacOs => SET_GROUP_ID,
         };

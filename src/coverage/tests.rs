@@ -1,5 +1,5 @@
-//! Every branch of the detection, over files made here; and that no file, however broken,
-//! makes it read past the end or go on for ever.
+//! Each branch of the detection, on files made here; and that no broken file makes it read past the
+//! end or loop.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
@@ -28,7 +28,7 @@ fn both(first: &str, second: &str) -> Vec<u8> {
 }
 
 #[test]
-fn each_word_stands_for_one_kind_of_coverage() {
+fn each_word_stands_for_one_coverage() {
     for coverage in Coverage::ALL {
         assert_eq!(Coverage::from_word(coverage.word()), Some(coverage));
     }
@@ -38,7 +38,7 @@ fn each_word_stands_for_one_kind_of_coverage() {
 }
 
 #[test]
-fn the_library_is_withheld_where_a_loader_would_complain_or_give_up() {
+fn the_library_is_withheld_if_a_loader_would_complain_or_abort() {
     for coverage in Coverage::ALL {
         let foreign = matches!(coverage, Coverage::OtherArchitecture | Coverage::Reexec);
         assert_eq!(coverage.withholds_library(Os::Linux), foreign, "{coverage:?}");
@@ -81,7 +81,7 @@ fn the_slice_that_the_kernel_would_run_decides() {
 }
 
 #[test]
-fn what_the_slice_itself_says_goes_before_what_the_table_says() {
+fn the_header_of_a_slice_counts_more_than_the_table_of_slices() {
     let file = fat(&[(ARM64, plain(ARM64E))]);
     assert_eq!(kind_of(ARM_MAC, &file), Kind::Program(Coverage::Arm64e));
     let file = fat(&[(ARM64, plain(POWERPC))]);
@@ -103,7 +103,7 @@ fn programs_of_other_word_sizes_and_byte_orders_are_foreign() {
 }
 
 #[test]
-fn what_is_no_program_is_not_judged() {
+fn a_file_that_is_no_program_is_unknown() {
     // Java's class files begin like fat files.
     let mut class = vec![0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 61];
     class.resize(2000, 1);
@@ -136,13 +136,13 @@ fn a_signature_may_keep_the_library_out() {
         (RUNTIME, vec![only(ANY_LIBRARY)], Hardened),
         (RESTRICT, vec![only(ALLOW_VARIABLES)], Full),
         (REQUIRE_VALIDATION, vec![only(ANY_LIBRARY)], Full),
-        // The binary form is the one that counts.
+        // The binary form counts.
         (RUNTIME, vec![xml_both.clone(), der(&[])], Hardened),
         (RUNTIME, vec![der_both, plist("")], Full),
         (RUNTIME, vec![der(&[entry(ALLOW_VARIABLES, false), entry(ANY_LIBRARY, true)])], Hardened),
         (RUNTIME, vec![both(ALLOW_VARIABLES, "com.example.other")], Hardened),
         (RUNTIME, vec![xml("")], Hardened),
-        // What only looks like an entitlement grants nothing.
+        // These only look like an entitlement.
         (RESTRICT, vec![plist(&format!("<!-- {} -->", granted(ALLOW_VARIABLES)))], Hardened),
         (RESTRICT, vec![plist(&format!("<key>{ALLOW_VARIABLES}</key><false/>"))], Hardened),
         (RESTRICT, vec![plist(&format!("<string>{ALLOW_VARIABLES}</string><true/>"))], Hardened),
@@ -163,7 +163,7 @@ fn a_signature_may_keep_the_library_out() {
 
 #[test]
 fn an_entitlement_is_found_wherever_it_stands() {
-    // Whatever the borders of the window are.
+    // At each position relative to the borders of the window.
     for padding in 0..600 {
         let filler = format!("\t<key>{}</key>\n\t<false/>\n", "x".repeat(padding));
         let granting = [filler, granted(ALLOW_VARIABLES)].concat();
@@ -203,7 +203,7 @@ fn a_program_without_a_loader_is_static() {
     ] {
         assert_eq!(kind_of(LINUX, &elf(62, headers)), Kind::Program(expected), "{headers:?}");
     }
-    // Headers that were not read say nothing, unless what they could say is said already.
+    // Headers that are not in the head do not matter if a loader was found before.
     assert_eq!(kind_of(LINUX, &elf(62, &[1; 40])), Kind::Unknown);
     assert_eq!(
         kind_of(LINUX, &elf(62, &[&[3][..], &[1; 40]].concat())),
@@ -213,7 +213,7 @@ fn a_program_without_a_loader_is_static() {
 }
 
 #[test]
-fn the_status_goes_before_what_the_file_holds() {
+fn the_status_counts_more_than_the_content() {
     fn judged<'f>(host: Host, path: &[u8], mode: u32, flags: u32, file: &'f [u8]) -> Kind<'f> {
         judge(host, path, Status { mode, flags }, head_of(file), file)
     }
@@ -237,11 +237,11 @@ fn the_status_goes_before_what_the_file_holds() {
         (&linux, 0o102_745, Coverage::Full),
         (&linux, 0o042_775, Coverage::Full),
         (&linux, 0, Coverage::Full),
-        // No loader, or one of another machine, does not come to ask about rights.
+        // Without a loader that can run here, set-user-ID makes no difference.
         (&elf(62, &[1]), 0o104_755, Coverage::Static),
         (&elf(183, &[3]), 0o104_755, Coverage::OtherArchitecture),
     ] {
-        // On Linux neither place nor flags mean anything.
+        // On Linux neither the path nor the flags matter.
         let kind = judged(LINUX, b"/bin/sh", mode, restricted, file);
         assert_eq!(kind, Kind::Program(expected), "{mode:o}");
     }
@@ -255,7 +255,7 @@ fn the_program_of_this_test_is_covered_in_full() {
     assert_eq!(kind_of(Host::HERE, &own), Kind::Program(Coverage::Full));
 }
 
-/// Files that a test names; the others are missing.
+/// The files of a test; others are missing.
 #[derive(Default)]
 struct Disk {
     files: HashMap<CString, (Vec<u8>, u32)>,
@@ -333,7 +333,7 @@ fn scripts_of_scripts_are_followed_as_far_as_the_kernel_does() {
 }
 
 #[test]
-fn the_program_behind_env_is_found_like_a_shell_finds_it() {
+fn the_program_behind_env_is_looked_up_in_path() {
     let machine = || {
         let mut machine = Disk::default()
             .with("/s", "#!/usr/bin/env node\n")
@@ -385,7 +385,7 @@ fn whole_files() -> Vec<Vec<u8>> {
     ]
 }
 
-/// A file that counts what is read of it.
+/// A file that counts reads.
 struct Watched<'f> {
     bytes: &'f [u8],
     reads: std::cell::Cell<u32>,
@@ -398,7 +398,7 @@ impl ReadAt for Watched<'_> {
     }
 }
 
-/// Judges by all rules; every judgement ends after a bounded number of reads.
+/// Judges a file on each host, which must end after a bounded number of reads.
 fn judge_everywhere(file: &[u8]) {
     for host in HOSTS {
         let watched = Watched { bytes: file, reads: 0.into() };

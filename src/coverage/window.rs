@@ -1,10 +1,9 @@
-//! Reads a file piece by piece through a small buffer, so that nothing of its size is ever
-//! in memory.
+//! Reads a file of any size through a small buffer.
 
-/// A file that can be read at any place, like `pread(2)`.
+/// A file that can be read at any offset, as by `pread(2)`.
 pub trait ReadAt {
-    /// Fills the start of `room` with what stands at `offset`, and says how much that is;
-    /// nothing at the end of the file and where it cannot be read.
+    /// Reads bytes at `offset` into the start of `room` and returns how many; 0 at the end of the
+    /// file and on an error.
     fn read_at(&self, offset: u64, room: &mut [u8]) -> usize;
 }
 
@@ -16,10 +15,10 @@ impl ReadAt for [u8] {
     }
 }
 
-/// Few system calls for a run of load commands, and little stack.
+/// A compromise: few system calls for a series of load commands, and little stack.
 const WINDOW_BYTES: usize = 512;
 
-/// A part of a file, moved to where something is to be read.
+/// A part of a file, which is moved as needed.
 pub struct Window<'f, File: ?Sized> {
     file: &'f File,
     offset: u64,
@@ -32,7 +31,7 @@ impl<'f, File: ReadAt + ?Sized> Window<'f, File> {
         Self { file, offset: 0, length: 0, bytes: [0; WINDOW_BYTES] }
     }
 
-    /// The `N` bytes at a place; `None` if the file has not so many there.
+    /// The `N` bytes at an offset; `None` if the file ends before.
     pub fn bytes<const N: usize>(&mut self, at: u64) -> Option<[u8; N]> {
         if let Some(bytes) = self.held(at) {
             return Some(bytes);
@@ -52,12 +51,12 @@ impl<'f, File: ReadAt + ?Sized> Window<'f, File> {
         self.bytes(at).map(|[byte]| byte)
     }
 
-    /// A number as Mach-O headers of today's machines have it.
+    /// A little-endian number, as in Mach-O headers.
     pub fn little(&mut self, at: u64) -> Option<u32> {
         self.bytes(at).map(u32::from_le_bytes)
     }
 
-    /// A number as fat headers and code signatures have it.
+    /// A big-endian number, as in fat headers and code signatures.
     pub fn big(&mut self, at: u64) -> Option<u32> {
         self.bytes(at).map(u32::from_be_bytes)
     }

@@ -1,4 +1,4 @@
-//! The words for how much of a program is seen.
+//! The words for how much of what a program does is seen.
 
 use crate::host::Os;
 
@@ -7,29 +7,28 @@ use crate::host::Os;
 pub enum Coverage {
     /// The loader will load the library into it.
     Full,
-    /// macOS protects it as a part of the system: dyld ignores the preload variable.
+    /// System Integrity Protection covers it: dyld ignores the preload variable.
     Sip,
-    /// It is signed so that dyld ignores the preload variable, or that no library of others
-    /// gets in.
+    /// Its code signature makes dyld ignore the preload variable or refuse other people's libraries.
     Hardened,
-    /// It is an arm64e program of macOS, into which only arm64e libraries can be loaded.
+    /// It is an arm64e program of macOS, which loads arm64e libraries only.
     Arm64e,
-    /// It is a Go program with a loader: the library is loaded, and the program starts others by
-    /// system calls of its own.
+    /// It is a dynamically linked Go program: it loads the library, but starts programs by system
+    /// calls of its own.
     Go,
-    /// It has no loader that could load anything.
+    /// It is statically linked: there is no loader.
     Static,
-    /// It runs with the rights of its owner or group, and its loader trusts no caller.
+    /// It is set-user-ID or set-group-ID: its loader ignores the preload variable.
     Setuid,
-    /// It is built for another machine, or another word size.
+    /// It is built for another architecture or word size.
     OtherArchitecture,
-    /// It starts itself anew until its environment is clean, so that the library keeps off
-    /// ([`Again`](crate::again::Again)). That is no matter of its file.
+    /// It re-executes itself until its environment is clean, so that the library does not repair
+    /// that ([`RepairCount`](crate::repair_count::RepairCount)). The file does not show it.
     Reexec,
 }
 
 impl Coverage {
-    /// Every kind, in the order in which they are documented.
+    /// All values, in the order in which they are documented.
     pub const ALL: [Self; 9] = [
         Self::Full,
         Self::Sip,
@@ -42,7 +41,7 @@ impl Coverage {
         Self::Reexec,
     ];
 
-    /// The word for it in a question and in a policy.
+    /// The word for it in questions and policies.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -58,24 +57,23 @@ impl Coverage {
         }
     }
 
-    /// The kind that a word stands for.
+    /// The value that a word stands for.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|coverage| coverage.word() == word)
     }
 
-    /// Whether the preload variable must not name the library for such a program.
+    /// Whether the preload variable of such a program must not name the library.
     ///
-    /// On Linux the loader of another architecture complains on stderr and goes on; other
-    /// loaders load the library or know nothing of it, and the variable must reach what
-    /// the program starts.
+    /// On Linux the loader of another architecture prints an error for a library that it cannot
+    /// load. Elsewhere the variable stays, for the programs that this one starts.
     ///
-    /// On macOS dyld ends a program when it cannot load an inserted library (dyld's
-    /// `allowInsertFailures`, which AMFI grants to few). It cannot if no slice fits: with
-    /// System Integrity Protection switched off that befalls every program of Apple's
-    /// (arm64e; rbenv/ruby-build issue 2073, Homebrew/homebrew-core issue 201419). Library
-    /// validation refuses ours as well. From programs it protects dyld takes the variable
-    /// away (`ProcessConfig::Security`, `pruneEnvVars`), so nothing is lost by doing it first.
+    /// On macOS dyld terminates a program if it cannot load an inserted library (dyld's
+    /// `allowInsertFailures`, which AMFI grants to few). It cannot if no slice fits: with System
+    /// Integrity Protection switched off that is so for each of Apple's programs (arm64e;
+    /// rbenv/ruby-build issue 2073, Homebrew/homebrew-core issue 201419). Library validation
+    /// refuses the library as well. From protected programs dyld removes the variable anyway
+    /// (`ProcessConfig::Security`, `pruneEnvVars`).
     #[must_use]
     pub const fn withholds_library(self, os: Os) -> bool {
         match os {

@@ -8,7 +8,6 @@
 #![cfg(any(target_os = "linux", target_os = "macos"))]
 
 mod addresses;
-mod again;
 mod answers;
 mod arguments;
 mod arm64;
@@ -28,6 +27,7 @@ mod notices;
 mod preload_list;
 mod programs;
 mod python;
+mod reexec;
 #[cfg(target_os = "linux")]
 mod refusals;
 #[cfg(target_os = "linux")]

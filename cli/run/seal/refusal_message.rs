@@ -19,11 +19,11 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::ptrace;
 use nix::unistd::{Pid, write};
-use rampart_core::arena::Text;
+use rampart_core::arena::TextBuffer;
 use rampart_core::json::Answer;
+use rampart_core::message_shell::STATUS;
 use rampart_core::notice::{LONGEST_REFUSAL, Refused, write_blocked, write_refusal};
 use rampart_core::settings::Refusal;
-use rampart_core::teller::STATUS;
 use rampart_core::verdict::Outcome;
 
 use super::filter::Abi;
@@ -82,7 +82,7 @@ impl Manner {
             return RefusalMessage { said: Vec::new(), ends };
         }
         let mut room = [0; LONGEST_REFUSAL];
-        let mut text = Text::new(&mut room);
+        let mut text = TextBuffer::new(&mut room);
         let name = program.words.first().map(|name| name.as_bytes()).unwrap_or_default();
         if is_errno {
             write_blocked(name, outcome, answer, &mut text);

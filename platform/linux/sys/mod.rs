@@ -21,7 +21,7 @@ pub use numbers::{duplicate, is_inherited, is_open, is_write_only, write};
 pub use process::{exit, getpid, is_hidden, is_sealed, now_us};
 pub use signal::{SignalMask, is_pending};
 pub use socket::{
-    Address, connect, connect_in_turn, dwell, is_missing, is_owned, is_quiet, make_known, own,
-    receive, receive_dwelling, send, set_no_delay, socket, socket_identity,
+    Address, connect, connect_to_full_queue, is_idle, is_missing, is_owned, mark_identity, receive,
+    receive_waiting, send, set_no_delay, set_owner, set_receive_timeout, socket, socket_identity,
 };
-pub use unshared_table::{apart, lacks_stream};
+pub use unshared_table::{has_closed_stream, with_unshared_table};

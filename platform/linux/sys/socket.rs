@@ -130,14 +130,14 @@ pub fn connect(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> 
 /// millisecond would take the processor from the server that they wait for.
 #[cold]
 #[inline(never)]
-pub fn connect_in_turn(
+pub fn connect_to_full_queue(
     descriptor: &Descriptor,
     address: &Address,
     deadline: &mut Deadline,
 ) -> Result<(), Errno> {
     let left = deadline.left().ok_or(Errno(libc::ETIMEDOUT))?;
     if block(descriptor, libc::SO_SNDTIMEO, &left).is_err() {
-        return connect_at_last(descriptor, address, deadline);
+        return connect_by_retrying(descriptor, address, deadline);
     }
     let begun = now_us();
     let connected = connect(descriptor, address);
@@ -153,7 +153,7 @@ pub fn connect_in_turn(
 /// pauses.
 #[cold]
 #[inline(never)]
-fn connect_at_last(
+fn connect_by_retrying(
     descriptor: &Descriptor,
     address: &Address,
     deadline: &mut Deadline,
@@ -176,8 +176,8 @@ pub fn set_no_delay(descriptor: &Descriptor) {
     let _ = set_option(descriptor, libc::IPPROTO_TCP, libc::TCP_NODELAY, &on);
 }
 
-/// Lets [`receive_dwelling`] wait for up to `ms` milliseconds.
-pub fn dwell(descriptor: &Descriptor, ms: u32) -> Result<(), Errno> {
+/// Lets [`receive_waiting`] wait for up to `ms` milliseconds.
+pub fn set_receive_timeout(descriptor: &Descriptor, ms: u32) -> Result<(), Errno> {
     let timeout = libc::timeval {
         tv_sec: libc::time_t::from(ms / 1000),
         tv_usec: libc::suseconds_t::from(ms % 1000) * 1000,
@@ -222,8 +222,8 @@ pub fn receive(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno>
     receive_as(descriptor, room, libc::MSG_DONTWAIT)
 }
 
-/// Receives what is there or comes while the socket [dwells](dwell).
-pub fn receive_dwelling(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno> {
+/// Receives what is there or comes while the socket [waits](set_receive_timeout).
+pub fn receive_waiting(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno> {
     receive_as(descriptor, room, 0)
 }
 
@@ -238,7 +238,7 @@ fn receive_as(descriptor: &Descriptor, room: &mut [u8], flags: c_int) -> Result<
 /// Marks a connection as this process's. A forked child has a copy, and in a pid namespace of
 /// its own may have the same number (`pid_namespaces(7)`); the mark is the process itself. That
 /// it would be sent SIGURG for what is out of band harms nobody: it is ignored by default.
-pub fn own(descriptor: &Descriptor) -> Result<(), Errno> {
+pub fn set_owner(descriptor: &Descriptor) -> Result<(), Errno> {
     let (number, command) = (register(descriptor.number()), register(libc::F_SETOWN));
     // SAFETY: takes no pointer.
     unsafe { call(libc::SYS_fcntl, [number, command, register(getpid()), 0, 0, 0]) }.map(|_| ())
@@ -254,13 +254,13 @@ pub fn is_owned(descriptor: &Descriptor) -> bool {
 }
 
 /// Whether a connection is open and nothing has come that was not received yet.
-pub fn is_quiet(descriptor: &Descriptor) -> bool {
+pub fn is_idle(descriptor: &Descriptor) -> bool {
     let found = receive_as(descriptor, &mut [0], libc::MSG_PEEK | libc::MSG_DONTWAIT);
     found == Err(Errno(libc::EAGAIN))
 }
 
 /// What [`socket_identity`] will tell a socket by.
-pub fn make_known(socket: &Descriptor) -> Option<u64> {
+pub fn mark_identity(socket: &Descriptor) -> Option<u64> {
     socket_identity(socket.number())
 }
 

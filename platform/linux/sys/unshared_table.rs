@@ -14,7 +14,7 @@ use crate::descriptor::FileStatus;
 use crate::errno::Errno;
 
 /// Whether a standard stream is closed.
-pub fn lacks_stream() -> bool {
+pub fn has_closed_stream() -> bool {
     !(is_open(0) && is_open(1) && is_open(2))
 }
 
@@ -22,12 +22,12 @@ pub fn lacks_stream() -> bool {
 /// and shares all memory, while this thread waits (clone(2), `CLONE_VFORK`); in this process if
 /// there can be no child. It is not done to the end if the child is killed at it.
 #[inline(never)]
-pub fn apart<W: FnOnce()>(work: W) {
+pub fn with_unshared_table<W: FnOnce()>(work: W) {
     let mut work = Some(work);
     let task: *mut Option<W> = &raw mut work;
     // The child is to run no handler of the program's: that would be in this process's memory.
     let mask = SignalMask::ALL.block();
-    if has_no_namespace_to_come() {
+    if shares_namespace_with_children() {
         // SAFETY: the task is of the type that the function takes.
         let child = unsafe { clone(perform::<W>, task.cast()) };
         if let Some(child) = child {
@@ -50,7 +50,7 @@ unsafe extern "C" fn perform<W: FnOnce()>(task: *mut c_void) {
 
 /// Whether a child would be in the pid namespace of this process. The first child in a new one is
 /// its init, with which it ends (`pid_namespaces(7)`).
-fn has_no_namespace_to_come() -> bool {
+fn shares_namespace_with_children() -> bool {
     let of_children = status_at(c"/proc/self/ns/pid_for_children");
     let own = status_at(c"/proc/self/ns/pid");
     let identity = |status: Result<FileStatus, _>| Some(status.ok()?.identity);

@@ -19,14 +19,14 @@ pub fn occupy(number: c_int) -> Option<Descriptor> {
     if is_open { None } else { open_to_read(c"/").ok() }
 }
 
-/// Whether a standard stream is closed, and work is to be done [apart](apart) for that.
-pub fn lacks_stream() -> bool {
+/// Whether a standard stream is closed, and work is to be done so for that.
+pub fn has_closed_stream() -> bool {
     // Here there is no child that shares memory and has descriptors of its own.
     false
 }
 
 /// Does `work`.
-pub fn apart(work: impl FnOnce()) {
+pub fn with_unshared_table(work: impl FnOnce()) {
     work();
 }
 

@@ -155,7 +155,7 @@ pub fn connect(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> 
 
 /// Connects after [`connect`] has said `EAGAIN`. There is nothing that waits for a place in the
 /// queue of a Unix socket: it is tried again after a while.
-pub fn connect_in_turn(
+pub fn connect_to_full_queue(
     descriptor: &Descriptor,
     address: &Address,
     deadline: &mut Deadline,
@@ -211,29 +211,29 @@ fn receive_with(descriptor: &Descriptor, room: &mut [u8], flags: c_int) -> Resul
     call(|| unsafe { libc::recv(descriptor.number(), pointer, length, flags) })
 }
 
-/// Receives what is there. See [`dwell`].
-pub fn receive_dwelling(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno> {
+/// Receives what is there. See [`set_receive_timeout`].
+pub fn receive_waiting(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno> {
     receive(descriptor, room)
 }
 
 /// Changes nothing: a socket that waits in a receive waits in a send as well, for there macOS
 /// takes no notice of `MSG_DONTWAIT`, and without end.
-pub fn dwell(_descriptor: &Descriptor, _ms: u32) -> Result<(), Errno> {
+pub fn set_receive_timeout(_descriptor: &Descriptor, _ms: u32) -> Result<(), Errno> {
     Ok(())
 }
 
 /// Changes nothing: no two processes have the same number here.
-pub fn own(_descriptor: &Descriptor) -> Result<(), Errno> {
+pub fn set_owner(_descriptor: &Descriptor) -> Result<(), Errno> {
     Ok(())
 }
 
-/// See [`own`].
+/// See [`set_owner`].
 pub fn is_owned(_descriptor: &Descriptor) -> bool {
     true
 }
 
 /// Whether a connection is open and nothing has come that was not received yet.
-pub fn is_quiet(descriptor: &Descriptor) -> bool {
+pub fn is_idle(descriptor: &Descriptor) -> bool {
     let found = receive_with(descriptor, &mut [0], libc::MSG_PEEK | libc::MSG_DONTWAIT);
     found == Err(Errno(libc::EAGAIN))
 }
@@ -245,14 +245,14 @@ pub fn is_quiet(descriptor: &Descriptor) -> bool {
 /// reset no address: it would be nobody's, and stay open. So it is given a mark, a time for
 /// which it would wait in a receive: this moment in microseconds, as so many seconds. It never
 /// waits, for it is non-blocking, and no program gives such a time to a socket of its own.
-pub fn make_known(socket: &Descriptor) -> Option<u64> {
+pub fn mark_identity(socket: &Descriptor) -> Option<u64> {
     let identity = now_us();
     let time = libc::timeval { tv_sec: libc::time_t::try_from(identity).ok()?, tv_usec: 0 };
     set(socket, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &time).ok()?;
     Some(identity)
 }
 
-/// Which of the sockets that were [made known](make_known) a descriptor stands for; `None` if it
+/// Which of the sockets that were [made known](mark_identity) a descriptor stands for; `None` if it
 /// is closed or none of them.
 pub fn socket_identity(number: c_int) -> Option<u64> {
     let mut time = libc::timeval { tv_sec: 0, tv_usec: 0 };

@@ -1,40 +1,41 @@
-//! The shell that is started in the place of a refused program, to say why on the stderr that the
-//! program would have had, and to end with [`STATUS`].
+//! The shell that runs instead of a refused program: it writes the reason to the stderr that the
+//! program would have had, and exits with [`STATUS`].
 //!
-//! What it says is never code: it is an argument, or for the functions that take a line and
-//! nothing else a quoted word in it.
+//! The message is never run as code: it is an argument of the shell or, for functions that take
+//! only a command line, a quoted word in that line.
 
 use core::ffi::CStr;
 
-use crate::arena::{Full, Text};
+use crate::arena::{Full, TextBuffer};
 
-/// The shell: a path, so that PATH has no part in it.
+/// The shell, by its path: PATH may be the caller's.
 pub const SHELL: &CStr = c"/bin/sh";
 
-/// As shells end when a command cannot be run.
+/// The exit status of a shell whose command cannot be executed (POSIX, "Exit Status for
+/// Commands").
 pub const STATUS: i32 = 126;
 
-/// Says its first argument. A reader that is gone does not change the status.
+/// Writes its first argument to stderr. SIGPIPE is ignored so that the status stays the same if
+/// nobody reads stderr.
 const SCRIPT: &CStr = c"trap '' PIPE; printf '%s' \"$1\" >&2; exit 126";
 
-/// The arguments of a teller but for the last, which is what it says.
+/// The arguments of the shell, without the last one: the message.
 pub const ARGUMENTS: [&CStr; 4] = [c"sh", c"-c", SCRIPT, c"rampart"];
 
-/// A function of that name may have come with the environment, in which a line is run; special
-/// built-in commands such as `unset` come before functions (POSIX, "Command Search and
-/// Execution").
+/// The environment may hold an exported function named `printf`. Functions cannot replace special
+/// built-ins such as `unset` (POSIX, "Command Search and Execution").
 const BEGIN: &[u8] = b"unset -f printf 2>/dev/null; set -- '";
 const END: &[u8] = b"'; ";
 const QUOTE: &[u8] = br"'\''";
 
-/// Writes a line that says `said`, cut where it does not fit, with a final NUL.
+/// Writes a command line that prints `said`, with a final NUL. A message that does not fit is cut.
 ///
 /// # Errors
-/// [`Full`] if there is no room for the line without anything said.
+/// [`Full`] if not even an empty message fits.
 pub fn write_line(said: &[u8], room: &mut [u8]) -> Result<(), Full> {
     let script = SCRIPT.to_bytes_with_nul();
     let kept = room.len().checked_sub(END.len() + script.len()).ok_or(Full)?;
-    let mut line = Text::new(room.get_mut(..kept).ok_or(Full)?);
+    let mut line = TextBuffer::new(room.get_mut(..kept).ok_or(Full)?);
     line.push(BEGIN)?;
     for byte in said {
         let piece = if *byte == b'\'' { QUOTE } else { core::slice::from_ref(byte) };
@@ -43,7 +44,7 @@ pub fn write_line(said: &[u8], room: &mut [u8]) -> Result<(), Full> {
         }
     }
     let length = line.as_bytes().len();
-    let mut rest = Text::new(room.get_mut(length..).ok_or(Full)?);
+    let mut rest = TextBuffer::new(room.get_mut(length..).ok_or(Full)?);
     rest.push(END)?;
     rest.push(script)
 }
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_comes_out_byte_for_byte_whatever_the_shell() {
+    fn every_shell_prints_the_message_byte_for_byte() {
         for shell in shells() {
             let line = line_of(SAID, 2048);
             let by_line = Command::new(shell).arg("-c").arg(OsStr::from_bytes(&line)).output();
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_in_the_environment_does_not_speak_instead() {
+    fn an_exported_printf_is_not_called() {
         let line = line_of(b"said", 512);
         let output = Command::new("/bin/bash")
             .args(["--posix", "-c"])
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_cut_and_never_within_a_quote() {
+    fn a_long_message_is_cut_but_never_inside_an_escaped_quote() {
         let least = BEGIN.len() + END.len() + SCRIPT.count_bytes() + 1;
         assert_eq!(write_line(b"x", &mut vec![0; least - 1]), Err(Full));
         for bytes in least..least + 30 {
