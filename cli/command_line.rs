@@ -6,13 +6,19 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use rampart_core::command::{Sink, write_words};
 
+/// Most lines are shorter.
+const COMMON_BYTES: usize = 128;
+
 /// The command line of an argument list.
 pub fn command_line(words: &[OsString]) -> String {
-    let mut json = Json(b"\"".to_vec());
+    let mut json = Json(Vec::with_capacity(COMMON_BYTES));
     let Ok(()) = write_words(words.iter().map(|word| word.as_bytes()), &mut json);
-    json.0.push(b'"');
-    // `write_words` always writes valid JSON.
-    serde_json::from_slice(&json.0).unwrap_or_default()
+    // `write_words` always writes the inside of a valid JSON string, which nearly always has no
+    // escapes.
+    if json.0.contains(&b'\\') {
+        return serde_json::from_slice(&[b"\"", &json.0[..], b"\""].concat()).unwrap_or_default();
+    }
+    String::from_utf8(json.0).unwrap_or_default()
 }
 
 /// Nobody types a longer command.

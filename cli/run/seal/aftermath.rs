@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
-use super::memory::Memory;
+use super::memory::{Memory, has_memory_at};
 use super::tracee::Started;
 use crate::processes;
 
@@ -45,10 +45,13 @@ pub fn look(
     was: impl Fn(&[u8]) -> bool,
 ) -> Look {
     let pid = Pid::from_raw(process);
-    // The cheapest test first: most processes are gone by now, or have not started anything yet.
+    // The cheapest tests first: most processes are gone by now, or have not started anything yet.
+    if !processes::is_there(pid) {
+        return Look::Gone;
+    }
     for address in started.addresses {
-        match Memory::new(pid, size_of::<u64>()).string(address) {
-            Err(Errno::EFAULT) => {}
+        match has_memory_at(pid, address) {
+            Ok(false) => {}
             Err(Errno::ESRCH) => return of_memoryless(process),
             _ => return Look::NotYet,
         }

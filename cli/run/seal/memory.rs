@@ -9,6 +9,9 @@ use nix::unistd::Pid;
 
 /// How much is read at once. No page is smaller, so no read crosses into an unmapped page.
 const PAGE: usize = 4096;
+/// How much is read ahead from each address: most paths, lists and arguments are shorter, and
+/// allocators are slow with larger pieces.
+const SHORT: usize = 1024;
 /// The longest string that the kernel takes, its NUL included: 32 pages (execve(2)).
 const LONGEST_STRING: usize = 32 * PAGE;
 /// The kernel takes no more arguments and environment together (three quarters of 8 MiB).
@@ -53,7 +56,9 @@ impl Memory {
     pub fn read_ahead(&mut self, addresses: impl IntoIterator<Item = u64>) {
         let mut starts: Vec<u64> = Vec::new();
         for address in addresses {
-            let is_near = |start: &u64| *start <= address && address - *start < rest(*start) as u64;
+            let is_near = |start: &u64| {
+                *start <= address && address - *start < rest(*start).min(SHORT) as u64
+            };
             if address != 0 && !starts.iter().any(is_near) && self.kept(address).is_none() {
                 starts.push(address);
                 if starts.len() == PAGES_AT_ONCE {
@@ -63,7 +68,7 @@ impl Memory {
         }
         // Nothing is saved for a single one.
         if starts.len() > 1 {
-            let _ = self.read(&starts);
+            let _ = self.read(&starts, SHORT);
         }
     }
 
@@ -142,7 +147,7 @@ impl Memory {
     /// The bytes at an address, at most up to the end of its page; never empty.
     fn bytes_at(&mut self, address: u64) -> Result<&[u8], Errno> {
         if self.kept(address).is_none() {
-            self.read(&[address])?;
+            self.read(&[address], PAGE)?;
         }
         self.kept(address).ok_or(Errno::EFAULT)
     }
@@ -151,11 +156,12 @@ impl Memory {
         self.pages.iter().find_map(|page| page.at(address))
     }
 
-    /// Reads from each address up to the end of its page, and stops where there is no memory.
-    fn read(&mut self, starts: &[u64]) -> Result<(), Errno> {
+    /// Reads so many bytes from each address, at most up to the end of its page, and stops where
+    /// there is no memory.
+    fn read(&mut self, starts: &[u64], most: usize) -> Result<(), Errno> {
         let there = starts.iter().map(|start| {
             let base = usize::try_from(*start).map_err(|_| Errno::EFAULT)?;
-            Ok(RemoteIoVec { base, len: rest(*start) })
+            Ok(RemoteIoVec { base, len: rest(*start).min(most) })
         });
         let there: Vec<RemoteIoVec> = there.collect::<Result<_, Errno>>()?;
         let mut pages: Vec<Vec<u8>> = there.iter().map(|it| vec![0; it.len]).collect();
@@ -182,6 +188,19 @@ fn rest(address: u64) -> usize {
     PAGE - usize::try_from(address % PAGE as u64).unwrap_or(0)
 }
 
+/// Whether a process has memory at an address that can be read.
+///
+/// # Errors
+/// As `process_vm_readv(2)`.
+pub fn has_memory_at(process: Pid, address: u64) -> Result<bool, Errno> {
+    let base = usize::try_from(address).map_err(|_| Errno::EFAULT)?;
+    let there = [RemoteIoVec { base, len: 1 }];
+    match process_vm_readv(process, &mut [IoSliceMut::new(&mut [0])], &there) {
+        Err(Errno::EFAULT) => Ok(false),
+        read => read.map(|length| length > 0),
+    }
+}
+
 /// Whether a process that was forked from this one can be read.
 ///
 /// # Errors
@@ -195,12 +214,12 @@ pub fn look_into_fork(process: Pid) -> Result<(), Errno> {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::CString;
+    use std::ffi::{CString, c_char};
 
     use nix::errno::Errno;
     use nix::unistd::getpid;
 
-    use super::{LONGEST_STRING, Memory, PAGE};
+    use super::{LONGEST_STRING, Memory, PAGE, SHORT, has_memory_at};
 
     fn own() -> Memory {
         Memory::new(getpid(), size_of::<usize>())
@@ -279,6 +298,22 @@ mod tests {
             list
         };
         assert_eq!(own().strings(address(list)), Ok(vec![b"odd".to_vec()]));
+    }
+
+    #[test]
+    fn arguments_longer_than_what_is_read_ahead_are_read_whole() {
+        let lengths = [SHORT - 1, SHORT, 1, SHORT + 1, 0, 3 * PAGE];
+        let words = lengths.map(|length| CString::new(vec![b'x'; length]).unwrap());
+        let list: Vec<*const c_char> =
+            words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect();
+        let read = own().strings(address(list.as_ptr())).unwrap();
+        assert!(read.iter().map(Vec::as_slice).eq(words.iter().map(|word| word.to_bytes())));
+    }
+
+    #[test]
+    fn memory_is_there_or_not() {
+        assert_eq!(has_memory_at(getpid(), address(c"a".as_ptr())), Ok(true));
+        assert_eq!(has_memory_at(getpid(), 1), Ok(false));
     }
 
     #[test]

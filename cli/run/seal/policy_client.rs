@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::judge::{Judge, Verdict};
 use super::refusal_message::Manner;
-use super::tracee::Program;
+use super::tracee::{Program, link};
 use crate::command_line::command_line;
 use crate::failure::Failure;
 use crate::server::{InProcess, Params, Question, Text};
@@ -77,7 +77,7 @@ impl Subject {
     fn of(thread: Pid, program: &Program) -> Self {
         let cwd = program.cwd.as_ref().map(|cwd| String::from_utf8_lossy(cwd).into_owned());
         let command = command_line(&program.words);
-        Self { command, cwd, pipes: [0, 1].map(|number| pipe(thread, number)) }
+        Self { command, cwd, pipes: ["fd/0", "fd/1"].map(|of| pipe(thread, of)) }
     }
 
     /// Removes pipes that are close-on-exec. Done only where needed: finding that out is the
@@ -387,9 +387,9 @@ fn judge_here(in_process: &InProcess, question: &Question<'_>) -> Option<(Outcom
 }
 
 /// The pipe (`pipe:[N]`) behind a descriptor of a thread (`proc_pid_fd(5)`).
-fn pipe(thread: Pid, number: usize) -> Option<String> {
-    let link = std::fs::read_link(format!("/proc/{thread}/fd/{number}")).ok()?;
-    link.to_str().filter(|link| link.starts_with("pipe:[")).map(str::to_owned)
+fn pipe(thread: Pid, of: &str) -> Option<String> {
+    let link = link(thread, of).ok()?;
+    if link.starts_with(b"pipe:[") { String::from_utf8(link).ok() } else { None }
 }
 
 /// Whether a descriptor of a thread survives `execve` (`proc_pid_fdinfo(5)`).

@@ -30,6 +30,9 @@ use crate::processes;
 
 /// When the first check is due. Each further pause is twice as long.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
+/// After so many pauses with nothing to check, the thread sleeps until it is woken. Waking it takes
+/// the answering thread longer than a pause takes in all.
+const IDLE_LOOKS: u32 = 25;
 /// A program that has not started after this many checks has failed to, or waits for its disk.
 const LOOKS: u32 = 13;
 /// How many programs are checked at once; more are not checked.
@@ -58,6 +61,8 @@ struct Records {
     pending: HashMap<i32, Allowed>,
     histories: HashMap<i32, History>,
     count: u64,
+    /// Whether the thread that checks waits to be woken.
+    sleeps: bool,
     /// At how many histories to drop those of processes that are gone.
     prune_at: usize,
 }
@@ -160,9 +165,8 @@ impl Review {
     pub fn note(&self, thread: Pid, started: Option<Started>) -> bool {
         let process = process_of(thread);
         let mut records = self.records();
-        let was_idle = records.pending.is_empty();
         records.note(process, started);
-        was_idle && !records.pending.is_empty()
+        records.sleeps && !records.pending.is_empty()
     }
 
     /// Wakes [`Self::watch`].
@@ -177,17 +181,32 @@ impl Review {
 
     /// Checks what is due, forever.
     pub fn watch(&self) {
+        let mut idle = IDLE_LOOKS;
         loop {
-            let idle = |records: &mut Records| records.pending.is_empty();
-            drop(self.news.wait_while(self.records(), idle));
+            if idle == IDLE_LOOKS {
+                self.sleep();
+                idle = 0;
+            }
             sleep(FIRST_LOOK);
             let now = Instant::now();
+            let mut records = self.records();
+            idle = if records.pending.is_empty() { idle + 1 } else { 0 };
             let due: Vec<(i32, Allowed)> =
-                self.records().pending.extract_if(|_, allowed| allowed.due <= now).collect();
+                records.pending.extract_if(|_, allowed| allowed.due <= now).collect();
+            drop(records);
             for (process, allowed) in due {
                 self.look_after(process, allowed);
             }
         }
+    }
+
+    /// Waits until there is something to check.
+    fn sleep(&self) {
+        let mut records = self.records();
+        records.sleeps = true;
+        let is_idle = |records: &mut Records| records.pending.is_empty();
+        let records = self.news.wait_while(records, is_idle);
+        records.unwrap_or_else(PoisonError::into_inner).sleeps = false;
     }
 
     fn look_after(&self, process: i32, mut allowed: Allowed) {

@@ -2,16 +2,18 @@
 //! see it.
 
 use std::ffi::{CString, OsStr, OsString};
+use std::fs::read_link;
+use std::io::Error;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlink};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::{Pid, geteuid, getpid};
 use rampart_core::command::truthful_name;
 use rampart_core::shell_line;
 
@@ -113,7 +115,7 @@ impl Waiting {
             None => words.push(named),
         }
         let words = words.into_iter().map(OsString::from_vec).collect();
-        let cwd = self.link("cwd").ok();
+        let cwd = link(self.thread, "cwd").ok();
         let is_as_given = matches!(base, Base::Root | Base::Directory);
         let addresses = [path_at, argv];
         let started = is_as_given.then_some(Started { path, argv_bytes, first_bytes, addresses });
@@ -127,8 +129,8 @@ impl Waiting {
     }
 
     fn shares(&self, namespace: &str) -> Result<bool, Errno> {
-        let its = readlink(self.path(&format!("ns/{namespace}")).as_str())?;
-        Ok(readlink(format!("/proc/self/ns/{namespace}").as_str())? == its)
+        let of = ["ns/", namespace].concat();
+        Ok(link(getpid(), &of)? == link(self.thread, &of)?)
     }
 
     /// Whether it has this process's rights to look up paths: the same user and user namespace.
@@ -138,16 +140,12 @@ impl Waiting {
     }
 
     fn path(&self, of: &str) -> String {
-        format!("/proc/{}/{of}", self.thread)
-    }
-
-    fn link(&self, of: &str) -> Result<Vec<u8>, Errno> {
-        readlink(self.path(of).as_str()).map(OsString::into_vec)
+        path(self.thread, of)
     }
 
     /// The name of the file at a descriptor, also of a memfd or a deleted file.
     fn name_of(&self, number: i32) -> Result<Vec<u8>, Fault> {
-        self.link(&format!("fd/{number}")).map_err(|error| match error {
+        link(self.thread, &format!("fd/{number}")).map_err(|error| match error {
             Errno::ENOENT => Fault::Fails(Errno::EBADF),
             error => Fault::Unreadable(error),
         })
@@ -246,6 +244,20 @@ impl MountedDirectory {
 fn is_startable(path: &[u8]) -> bool {
     let file = fstatat(AT_FDCWD, OsStr::from_bytes(path), AtFlags::empty());
     file.is_ok_and(|file| check(&file).is_ok())
+}
+
+/// Where a link leads that `/proc` has of a thread (`proc_pid(5)`).
+///
+/// # Errors
+/// As `readlink(2)`.
+pub fn link(thread: Pid, of: &str) -> Result<Vec<u8>, Errno> {
+    let errno = |error: Error| Errno::from_raw(error.raw_os_error().unwrap_or_default());
+    let target = read_link(path(thread, of)).map_err(errno)?;
+    Ok(target.into_os_string().into_vec())
+}
+
+fn path(thread: Pid, of: &str) -> String {
+    ["/proc/", &thread.as_raw().to_string(), "/", of].concat()
 }
 
 /// What a path is relative to.
