@@ -1,9 +1,11 @@
 //! What is looked at after the kernel was answered: whether what was allowed is what has started.
 
 use std::path::Path;
+use std::process::Command;
 
 use super::{Sealed, text};
-use crate::world::{compile, stderr, stdout, wait_until};
+use crate::server::{Server, TOKEN};
+use crate::world::{World, compile, finished, stderr, stdout, wait_until};
 
 /// Denies what is called `b`, and `x` with these words.
 const POLICY: &str = r#"version: "1"
@@ -93,26 +95,38 @@ int main(int count, char **words)
 fn is_ended(kind: &str, prepare: impl FnOnce(&Sealed, &Path), more: &[&str]) {
     let sealed = Sealed::new();
     sealed.0.write("p.yaml", POLICY);
+    is_ended_in(&sealed, &sealed.0, kind, prepare, more, |words| sealed.command(&[], words));
+}
+
+/// The same in a run that `start` makes, whose audit is in `audited`.
+fn is_ended_in(
+    sealed: &Sealed,
+    audited: &World,
+    kind: &str,
+    prepare: impl FnOnce(&Sealed, &Path),
+    more: &[&str],
+    start: impl FnOnce(&[&str]) -> Command,
+) {
     let source = sealed.0.write("other.c", OTHER);
     let a = sealed.0.path("a");
     let mark = format!("-DMARK=\"{}\"", sealed.mark("other").display());
     compile(&source, &a, &["-w", &mark]);
     std::fs::copy(&a, sealed.0.path("b")).unwrap();
-    prepare(&sealed, &a);
+    prepare(sealed, &a);
     let source = sealed.0.write("restless.c", RESTLESS);
     let restless = sealed.0.path("restless");
     compile(&source, &restless, &["-w", "-pthread"]);
     // Into a file: there will be hundreds of refusals, and what a full pipe does not take is lost.
     let script = sealed.script("exec \"$@\" 2>said\n");
     let words = ["sh", text(&script), text(&restless), text(&a), kind];
-    let output = sealed.run(&[&words[..], more].concat());
+    let output = finished(&mut start(&[&words[..], more].concat()));
     let said = std::fs::read_to_string(sealed.0.path("said")).unwrap();
     let end = &said[said.len().saturating_sub(2000)..];
     assert_eq!(stdout(&output), "was ended\n", "{kind} {more:?} {} {end}", stderr(&output));
     assert!(said.contains("this process is ended"), "{end}");
     let is_it = |line: &serde_json::Value| line["request"]["event"] == "changed-in-between";
-    wait_until("the record of it", || sealed.0.audit().iter().any(is_it));
-    let audit = sealed.0.audit();
+    wait_until("the record of it", || audited.audit().iter().any(is_it));
+    let audit = audited.audit();
     let line = audit.iter().find(|line| is_it(line)).unwrap();
     let message = line["decision"]["message"].as_str().unwrap();
     assert!(message.contains("was ended"), "{message}");
@@ -125,6 +139,26 @@ fn who_was_allowed_one_thing_and_has_started_another_is_ended_and_that_is_in_the
     for kind in ["ab", "words"] {
         is_ended(kind, |_, _| {}, &[]);
     }
+}
+
+#[test]
+fn so_is_who_was_allowed_it_by_a_server_that_was_there_before_whose_audit_has_it() {
+    let (sealed, serving) = (Sealed::new(), World::new());
+    serving.write(".rampart/policy.yaml", POLICY);
+    let server = Server::start(&serving, &[]);
+    let url = format!("http://{}", server.tcp);
+    is_ended_in(
+        &sealed,
+        &serving,
+        "ab",
+        |_, _| {},
+        &[],
+        |words| {
+            let mut command = sealed.command(&["--seal", "--url", &url], words);
+            command.env("RAMPART_TOKEN", TOKEN);
+            command
+        },
+    );
 }
 
 #[test]
