@@ -13,6 +13,7 @@ use crate::glob::Glob;
 use crate::notify::Notify;
 use crate::programs::Verb;
 use crate::rules::{Checked, Policy, Rule};
+use crate::time;
 use crate::value::{Findings, each};
 use crate::when::When;
 
@@ -28,7 +29,7 @@ const TOOLS: &[(&str, &[Verb])] = &[
     ("fetch", &[Verb::Fetch]),
     ("run", &[Verb::Run]),
 ];
-/// Priority of a policy that names none.
+/// Priority of a policy that names none, or 0.
 const DEFAULT_PRIORITY: i64 = 100;
 /// What a `webhook` rule says where it has no message.
 const WEBHOOK_MESSAGE: &str = "A person has to approve this, and its webhook is told";
@@ -36,11 +37,13 @@ const WEBHOOK_MESSAGE: &str = "A person has to approve this, and its webhook is 
 /// Checks and compiles a document.
 pub(crate) fn check(document: Document, origin: &str) -> Result<Checked, PolicyError> {
     let mut checker = Checker { file: origin.into(), ..Checker::default() };
-    if let Some(version) = document.version.filter(|version| version.value != "1") {
+    let is_other = |version: &Spanned<String>| !matches!(version.value.trim(), "" | "1");
+    if let Some(version) = document.version.filter(is_other) {
         let text = format!("version `{}` is not known here; write \"1\"", version.value);
         checker.found.problem(version.referenced, text);
     }
-    if document.default_action.is_none() {
+    let default_action = document.default_action.filter(|word| !word.value.trim().is_empty());
+    if default_action.is_none() {
         let text =
             "there is no `default_action`, so what no rule is about is denied; say which you mean";
         checker.found.warnings.push(Problem { line: 1, column: 1, text: text.to_string() });
@@ -48,18 +51,30 @@ pub(crate) fn check(document: Document, origin: &str) -> Result<Checked, PolicyE
     let notify = document.notify.as_ref();
     let notify = notify.and_then(|notify| Notify::read(notify, &mut checker.found.warnings));
     let mut names = HashSet::new();
-    let mut policies = Vec::with_capacity(document.policies.len());
-    for entry in document.policies {
+    if document.policies.is_none() {
+        // Half a file, while it is written, is no policy.
+        let (found, text) = if default_action.is_some() {
+            let text = "there are no `policies`, so that every command gets the `default_action`";
+            (&mut checker.found.warnings, text)
+        } else {
+            (&mut checker.found.problems, "the key `policies` is missing; add it")
+        };
+        found.push(Problem { line: 1, column: 1, text: text.to_string() });
+    }
+    let entries = document.policies.unwrap_or_default();
+    let mut policies = Vec::with_capacity(entries.len());
+    for entry in entries {
         if !names.insert(entry.name.value.clone()) {
             let text = format!("there are two policies named `{}`; rename one", entry.name.value);
             checker.found.problem(entry.name.referenced, text);
         }
         policies.push(checker.policy(entry));
     }
-    let says_default = document.default_action.is_some();
-    let default_action = document.default_action.map(|word| checker.action(&word).action());
+    let says_default = default_action.is_some();
+    let default_action = default_action.map(|word| checker.action(&word).action());
     let default_action = default_action.unwrap_or(Action::Deny);
-    for test in &document.tests {
+    let tests = document.tests.unwrap_or_default();
+    for test in &tests {
         checker.test(test);
     }
     let Findings { problems, warnings } = checker.found;
@@ -67,7 +82,6 @@ pub(crate) fn check(document: Document, origin: &str) -> Result<Checked, PolicyE
         return Err(PolicyError::new(origin, problems));
     }
     policies.sort_by_key(|policy| policy.priority);
-    let tests = document.tests;
     Ok(Checked { default_action, says_default, policies, notify, warnings, tests })
 }
 
@@ -84,7 +98,8 @@ impl Checker {
             self.found.problem(entry.name.referenced, text);
         }
         let applies = entry.applies.unwrap_or_default();
-        let tools = applies.tool.as_ref().map(|tools| self.found.compiled(tools, Glob::new));
+        let tools = applies.tool.as_ref().filter(|tools| self.found.has_any(tools));
+        let tools = tools.map(|tools| self.found.compiled(tools, Glob::new));
         let is_about = |name: &str| {
             tools.as_ref().is_none_or(|tools| tools.iter().any(|tool| tool.matches(name)))
         };
@@ -102,19 +117,17 @@ impl Checker {
         }
         let (agent_pattern, agent) = self.scope(applies.agent.as_ref(), entry.name.referenced);
         let (_, session) = self.scope(applies.session.as_ref(), entry.name.referenced);
-        let mut rules = Vec::with_capacity(entry.rules.value.len());
-        for rule in entry.rules.value {
-            rules.push(self.rule(rule));
-        }
-        if rules.is_empty() {
+        let written = entry.rules.unwrap_or_default();
+        if written.is_empty() {
             let text = "this policy has no rules; add one or remove it";
-            self.found.problem(entry.rules.referenced, text);
+            self.found.warning(entry.name.referenced, text);
         }
+        let rules = written.into_iter().map(|rule| self.rule(rule)).collect();
         Policy {
             file: Arc::clone(&self.file),
             name: entry.name.value,
             description: entry.description.unwrap_or_default(),
-            priority: entry.priority.unwrap_or(DEFAULT_PRIORITY),
+            priority: entry.priority.filter(|priority| *priority != 0).unwrap_or(DEFAULT_PRIORITY),
             enabled: entry.enabled.unwrap_or(true),
             about_commands,
             about_texts,
@@ -144,14 +157,15 @@ impl Checker {
 
     /// What a word for an action says.
     fn action(&mut self, word: &Spanned<String>) -> ActionEntry {
-        format::action(&word.value).unwrap_or_else(|what| {
+        format::action(word.value.trim()).unwrap_or_else(|what| {
             self.found.problem(word.referenced, what);
             ActionEntry::Deny
         })
     }
 
-    /// The glob of an agent or a session.
+    /// The glob of an agent or a session; an empty one is as none.
     fn scope(&mut self, written: Option<&Spanned<String>>, at: Location) -> (String, Glob) {
+        let written = written.filter(|written| !written.value.is_empty());
         let pattern = written.map_or("*", |written| &written.value).to_string();
         let at = written.map_or(at, |written| written.referenced);
         let glob = self.found.glob(&pattern, at, Glob::new);
@@ -176,8 +190,8 @@ impl Checker {
             self.found.problem(at, text);
         }
         let expires_at = entry.expires_at.and_then(|written| {
-            let time = humantime::parse_rfc3339(&written.value).ok();
-            if time.is_none() {
+            let time = time::read(&written.value);
+            if time.is_none() && !written.value.is_empty() {
                 let text = format!(
                     "`{}` is no time; write one such as 2026-12-01T00:00:00Z",
                     written.value
@@ -191,7 +205,7 @@ impl Checker {
             When::compile(&entry, when.referenced, action, &mut self.found)
         });
         let message = entry.message.unwrap_or_else(|| fallback.to_string());
-        let (once, added) = (entry.once, entry.added);
+        let (once, added) = (entry.once.unwrap_or_default(), entry.added);
         Rule { action, message, when, once, expires_at, added, webhook, at }
     }
 }

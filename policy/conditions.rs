@@ -24,8 +24,8 @@ pub(crate) enum Kind {
     Count,
     /// `true`: the rule holds always.
     Always,
-    /// Anything, about what no call has here.
-    Never,
+    /// Anything by its name, about what no call has here.
+    Parameters,
 }
 
 /// What texts are held against; those that are `not` to fit excuse what they fit.
@@ -39,6 +39,8 @@ pub(crate) enum Against {
     Assigned,
     /// What the command does.
     Deeds { of: Aspect, not: bool },
+    /// What a tool has answered, which is asked when it has, not before.
+    Answer,
     /// A text of the call, as globs; none fits one that is not known.
     Call { text: Getter, not: bool, words: Words },
 }
@@ -84,9 +86,9 @@ pub(crate) const CONDITIONS: &[Condition] = &[
     on("agent_depth",             Kind::Number(|call| Some(call.agent_depth.unwrap_or(0).into())), "so many agents started one another; 0 where nobody says"),
     on("call_count",              Kind::Count,                     "it was asked so often within that time"),
     on("default",                 Kind::Always,                    "always"),
-    on("response_matches",        Kind::Never,                     "never: a command has not answered before it runs"),
-    on("response_not_matches",    Kind::Never,                     "never: a command has not answered before it runs"),
-    on("tool_param_matches",      Kind::Never,                     "never: it is about other tools"),
+    on("response_matches",        Kind::Texts(Against::Answer),    "never by itself: a command has not answered before it runs; beside others it is left out"),
+    on("response_not_matches",    Kind::Texts(Against::Answer),    "never by itself: a command has not answered before it runs; beside others it is left out"),
+    on("tool_param_matches",      Kind::Parameters,                "never: it is about other tools"),
 ];
 
 /// The key of each condition that a rule may have, and when it holds.

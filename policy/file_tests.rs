@@ -91,11 +91,12 @@ impl PolicySet {
     pub fn run_test<'a>(&self, test: &Test<'a>, home: Option<&'a str>) -> Outcome {
         let TestEntry { tool, params, expect_message, call_count, .. } = test.entry;
         let target = |target: &'a Option<String>| target.as_deref().unwrap_or_default();
+        let path = if params.file_path.is_some() { &params.file_path } else { &params.path };
         let deed = match tool.as_deref().unwrap_or("exec") {
             "exec" | "bash" => None,
-            "read" => Some((Verb::Read, target(&params.path))),
-            "write" | "edit" => Some((Verb::Write, target(&params.path))),
-            "delete" => Some((Verb::Delete, target(&params.path))),
+            "read" => Some((Verb::Read, target(path))),
+            "write" | "edit" => Some((Verb::Write, target(path))),
+            "delete" => Some((Verb::Delete, target(path))),
             "fetch" | "web_fetch" => Some((Verb::Fetch, target(&params.url))),
             _ => return Outcome::Skipped,
         };

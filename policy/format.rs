@@ -20,10 +20,9 @@ const MAX_ALIASES: usize = 1_000;
 pub(crate) struct Document {
     pub(crate) version: Option<Spanned<String>>,
     pub(crate) default_action: Option<Spanned<String>>,
-    pub(crate) policies: Vec<PolicyEntry>,
+    pub(crate) policies: Option<Vec<PolicyEntry>>,
     pub(crate) notify: Option<Spanned<Receiver>>,
-    #[serde(default)]
-    pub(crate) tests: Vec<TestEntry>,
+    pub(crate) tests: Option<Vec<TestEntry>>,
 }
 
 /// Who is told: `notify` of a file, or `webhook` of a rule.
@@ -77,8 +76,8 @@ macro_rules! tests {
         pub(crate) struct ParamsEntry {
             /// One command, or several that each get the same verdict.
             pub(crate) command: Option<Texts>,
-            #[serde(alias = "file_path")]
             pub(crate) path: Option<String>,
+            pub(crate) file_path: Option<String>,
             pub(crate) url: Option<String>,
             /// As files of earlier versions have it.
             cwd: Option<String>,
@@ -119,7 +118,7 @@ pub(crate) struct PolicyEntry {
     pub(crate) enabled: Option<bool>,
     #[serde(rename = "match")]
     pub(crate) applies: Option<MatchEntry>,
-    pub(crate) rules: Spanned<Vec<RuleEntry>>,
+    pub(crate) rules: Option<Vec<RuleEntry>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -138,8 +137,7 @@ pub(crate) struct RuleEntry {
     #[serde(default, deserialize_with = "present")]
     pub(crate) when: Option<Spanned<Option<WhenEntry>>>,
     pub(crate) message: Option<String>,
-    #[serde(default)]
-    pub(crate) once: bool,
+    pub(crate) once: Option<bool>,
     pub(crate) expires_at: Option<Spanned<String>>,
     pub(crate) added: Option<String>,
     #[serde(rename = "ask")]
@@ -191,7 +189,7 @@ pub(crate) fn action(word: &str) -> Result<ActionEntry, String> {
 /// Reads the text of a policy file.
 pub(crate) fn read(source: &str, origin: &str) -> Result<Document, PolicyError> {
     let options = serde_saphyr::options! {
-        strict_booleans: true,
+        strict_booleans: false,
         with_snippet: false,
         budget: serde_saphyr::budget! { max_nodes: MAX_NODES, max_aliases: MAX_ALIASES },
     };

@@ -137,6 +137,7 @@ mod simple;
 mod spelling;
 mod spells;
 mod stage;
+mod time;
 mod value;
 mod verdict;
 mod visit;

@@ -32,11 +32,8 @@ fn about(policy: &Policy) -> Vec<Problem> {
                 policy.name
             );
             found.push(Problem::new(rule.at, text));
-        } else if let Some(condition) = rule.when.never {
-            let text = format!(
-                "rule {number} of `{}` is met by no command: `{}` holds {}",
-                policy.name, condition.key, condition.holds
-            );
+        } else if let Some(why) = &rule.when.never {
+            let text = format!("rule {number} of `{}` is met by no command: {why}", policy.name);
             found.push(Problem::new(rule.at, text));
         } else if rule.always_holds() {
             always = Some(number);

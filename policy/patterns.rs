@@ -39,24 +39,30 @@ fn cased(text: &str, any_case: bool) -> String {
     if any_case { text.to_ascii_lowercase() } else { text.to_string() }
 }
 
-/// A text to be found in a command, whatever the case of its letters.
+/// A text to be found in a command, for a rule that restricts whatever the case of its letters.
 #[derive(Debug)]
 pub(crate) struct Contained {
     pub(crate) source: String,
     pub(crate) lower: String,
+    /// As written, where the case counts.
+    exact: Option<String>,
 }
 
 impl Contained {
-    pub(crate) fn new(source: &str) -> Self {
-        let mut lower = source.to_lowercase();
-        collapse_blanks(&mut lower, 0);
-        Self { source: source.to_string(), lower }
+    pub(crate) fn new(source: &str, any_case: bool) -> Self {
+        let mut exact = source.to_string();
+        collapse_blanks(&mut exact, 0);
+        let lower = exact.to_lowercase();
+        Self { source: source.to_string(), lower, exact: (!any_case).then_some(exact) }
     }
 
     pub(crate) fn is_in(&self, text: &str) -> bool {
         let (needle, bytes) = (self.lower.as_bytes(), text.as_bytes());
         if needle.is_empty() {
             return false;
+        }
+        if let Some(exact) = &self.exact {
+            return text.contains(exact.as_str());
         }
         if self.lower.is_ascii() && text.is_ascii() {
             return bytes.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle));

@@ -44,6 +44,11 @@ impl<'de> Deserialize<'de> for OneOrMany {
                 Ok(OneOrMany::One(text.to_string()))
             }
 
+            /// A key without a value is as a list without texts.
+            fn visit_unit<E>(self) -> Result<OneOrMany, E> {
+                Ok(OneOrMany::Many(Vec::new()))
+            }
+
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<OneOrMany, A::Error> {
                 let mut many = Vec::new();
                 while let Some(text) = seq.next_element()? {
@@ -67,16 +72,27 @@ pub(crate) struct Limits {
     lt: Option<u64>,
     eq: Option<u64>,
     window: Option<String>,
+    /// Of what the calls are counted.
+    tool: Option<String>,
+}
+
+impl Limits {
+    /// Whether they are about calls that are never made here.
+    pub(crate) fn are_of_another_tool(&self) -> bool {
+        let tool = self.tool.as_deref().unwrap_or_default().trim();
+        !matches!(tool, "" | "exec" | "command")
+    }
 }
 
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { gte, gt, lte, lt, eq, window } = self;
+        let Self { gte, gt, lte, lt, eq, window, tool } = self;
         let numbers = [("gte", gte), ("gt", gt), ("lte", lte), ("lt", lt), ("eq", eq)];
         let numbers = numbers.into_iter().filter_map(|(key, bound)| Some((key, (*bound)?)));
         let bounds = numbers.map(|(key, bound)| format!("{key}: {bound}"));
         let window = window.iter().map(|window| format!("window: {window}"));
-        write!(f, "{{{}}}", bounds.chain(window).collect::<Vec<_>>().join(", "))
+        let tool = tool.iter().map(|tool| format!("tool: {tool}"));
+        write!(f, "{{{}}}", bounds.chain(window).chain(tool).collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -112,17 +128,24 @@ impl Findings {
         self.warnings.push(Problem::new(at, text));
     }
 
-    /// Compiles every text of a key, which has to have one.
+    /// Whether a key has a text. One that has none is as if it were not there.
+    pub(crate) fn has_any(&mut self, texts: &Texts) -> bool {
+        let has_any = !each(texts).is_empty();
+        if !has_any {
+            let text =
+                "this list is empty, as if the key were not there; add a pattern or remove it";
+            self.warning(texts.referenced, text);
+        }
+        has_any
+    }
+
+    /// Compiles every text of a key.
     pub(crate) fn compiled<T>(
         &mut self,
         texts: &Texts,
         compile: impl Fn(&str) -> Result<T, String>,
     ) -> Vec<T> {
-        let each = each(texts);
-        if each.is_empty() {
-            self.problem(texts.referenced, "this list is empty; add a pattern or remove the key");
-        }
-        each.into_iter().filter_map(|(text, at)| self.glob(text, at, &compile)).collect()
+        each(texts).into_iter().filter_map(|(text, at)| self.glob(text, at, &compile)).collect()
     }
 
     /// Compiles one.
@@ -150,7 +173,8 @@ impl Findings {
     }
 
     pub(crate) fn bounds(&mut self, written: &Spanned<Limits>) -> Bounds {
-        let (at, Limits { gte, gt, lte, lt, eq, window }) = (written.referenced, &written.value);
+        let (at, Limits { gte, gt, lte, lt, eq, window, .. }) =
+            (written.referenced, &written.value);
         let window = window.as_ref().and_then(|text| {
             let window = humantime::parse_duration(text).ok();
             if window.is_none() {
@@ -158,10 +182,16 @@ impl Findings {
             }
             window.map(|window| window.as_secs())
         });
-        let at_least = gte.or(gt.map(|number| number.saturating_add(1))).or(*eq);
-        let at_most = lte.or(lt.map(|number| number.saturating_sub(1))).or(*eq);
+        // Of several, all are to hold.
+        let above = gt.map(|number| number.saturating_add(1));
+        let below = lt.map(|number| number.saturating_sub(1));
+        let at_least = [*gte, above, *eq].into_iter().flatten().max();
+        let at_most = [*lte, below, *eq].into_iter().flatten().min();
         if at_least.is_none() && at_most.is_none() {
-            self.problem(at, "there is no bound; write one such as `gte: 10`");
+            self.warning(
+                at,
+                "there is no bound, so that any number is within; write one such as `gte: 10`",
+            );
         }
         Bounds { at_least: at_least.unwrap_or(0), at_most, window }
     }

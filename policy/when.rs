@@ -1,5 +1,6 @@
 //! The `when` of a rule: its conditions as they are written, compiled, and held against a call.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -27,7 +28,9 @@ enum Given {
     Number(fn(&Call<'_>) -> Option<u64>, Spanned<Limits>),
     Count(Spanned<Limits>),
     Always(bool),
-    Never,
+    Parameters,
+    /// A key without a value, which is as none.
+    Nothing,
 }
 
 impl Given {
@@ -35,10 +38,16 @@ impl Given {
     fn read<'de, A: MapAccess<'de>>(kind: Kind, map: &mut A) -> Result<Self, A::Error> {
         Ok(match kind {
             Kind::Texts(against) => Self::Texts(against, map.next_value()?),
-            Kind::Number(number) => Self::Number(number, map.next_value()?),
-            Kind::Count => Self::Count(map.next_value()?),
-            Kind::Always => Self::Always(map.next_value()?),
-            Kind::Never => map.next_value::<IgnoredAny>().map(|_| Self::Never)?,
+            Kind::Number(number) => {
+                let limits = map.next_value::<Option<_>>()?;
+                limits.map_or(Self::Nothing, |limits| Self::Number(number, limits))
+            }
+            Kind::Count => map.next_value::<Option<_>>()?.map_or(Self::Nothing, Self::Count),
+            Kind::Always => Self::Always(map.next_value::<Option<_>>()?.unwrap_or_default()),
+            Kind::Parameters => {
+                let named = map.next_value::<Option<HashMap<String, Option<String>>>>()?;
+                named.filter(|named| !named.is_empty()).map_or(Self::Nothing, |_| Self::Parameters)
+            }
         })
     }
 
@@ -47,8 +56,44 @@ impl Given {
         match self {
             Self::Texts(_, texts) => each(texts).into_iter().map(|(text, _)| text.into()).collect(),
             Self::Number(_, limits) | Self::Count(limits) => vec![limits.value.to_string()],
-            Self::Always(_) | Self::Never => Vec::new(),
+            Self::Always(_) | Self::Parameters | Self::Nothing => Vec::new(),
         }
+    }
+
+    /// Whether it says something.
+    fn says_something(&self) -> bool {
+        match self {
+            Self::Texts(_, texts) => !each(texts).is_empty(),
+            Self::Always(is_so) => *is_so,
+            Self::Nothing => false,
+            _ => true,
+        }
+    }
+
+    /// Whether it is about what a command says.
+    fn is_about_command(&self) -> bool {
+        let of = |against: &Against| {
+            matches!(
+                against,
+                Against::Commands { not: false } | Against::Contents | Against::Assigned
+            )
+        };
+        matches!(self, Self::Texts(against, _) if of(against))
+    }
+
+    /// Whether a rule may hold by it, and not only be kept from holding.
+    fn lets_hold(&self) -> bool {
+        let excludes = matches!(
+            self,
+            Self::Texts(
+                Against::Commands { not: true }
+                    | Against::Deeds { not: true, .. }
+                    | Against::Call { not: true, words: None, .. }
+                    | Against::Answer,
+                _
+            )
+        );
+        !excludes
     }
 }
 
@@ -93,8 +138,8 @@ pub(crate) struct When {
     /// Those on the call, whatever the command is.
     on_call: Vec<OnCall>,
     pub(crate) count: Option<Bounds>,
-    /// A condition that no command can meet.
-    pub(crate) never: Option<&'static Condition>,
+    /// Why no command can meet it, where none can.
+    pub(crate) never: Option<String>,
     /// Keys and values as they were written.
     pub(crate) written: Vec<(&'static str, String)>,
 }
@@ -153,28 +198,62 @@ impl When {
         }
         let restricts = action >= Action::Ask;
         let mut when = Self::default();
-        let mut always = false;
+        let says = |(_, given): &&(_, Given)| given.says_something();
+        let said: Vec<_> = entry.given.iter().filter(says).collect();
+        if entry.unknown.is_empty() && said.is_empty() {
+            let text = "this `when` has no condition, so that the rule holds always; remove it or write `default: true` if that is meant";
+            found.warning(at, text);
+        }
+        let always = said.iter().any(|(_, given)| matches!(given, Given::Always(true)));
+        let lets_hold = said.iter().any(|(_, given)| given.lets_hold());
+        let by_command = said.iter().any(|(_, given)| given.is_about_command());
         for (condition, given) in &entry.given {
             when.written.extend(given.written().into_iter().map(|value| (condition.key, value)));
             match given {
-                Given::Texts(against, texts) => when.hold_texts(*against, texts, restricts, found),
+                Given::Texts(against, texts) if found.has_any(texts) => {
+                    when.hold_texts(*against, texts, restricts, found);
+                }
                 Given::Number(number, limits) => {
                     let bounds = found.bounds(limits);
                     when.on_call.push(OnCall::Number { number: *number, bounds });
                 }
-                Given::Count(limits) => when.count = Some(found.bounds(limits)),
-                Given::Always(is_so) => always |= is_so,
-                Given::Never => when.never = Some(condition),
+                Given::Count(limits) => {
+                    when.count = Some(found.bounds(limits));
+                    if limits.value.are_of_another_tool() {
+                        when.never = Some(format!("`{}` is about another tool", condition.key));
+                    }
+                }
+                Given::Parameters => {
+                    when.never = Some(format!("`{}` holds {}", condition.key, condition.holds));
+                }
+                Given::Texts(..) | Given::Always(_) | Given::Nothing => {}
             }
         }
-        let says_nothing = |(_, given): &(_, Given)| matches!(given, Given::Always(false));
-        if entry.unknown.is_empty() && entry.given.iter().all(says_nothing) {
-            let text = "this `when` has no condition; remove it or write `default: true` if the rule is to hold always";
-            found.problem(at, text);
+        // What answers and what is excluded lets no rule hold; a rule that restricts by what it
+        // excludes alone is meant to restrict all else.
+        if let Some((only, _)) = said.first().filter(|_| !lets_hold) {
+            let is_answer = |given: &Given| matches!(given, Given::Texts(Against::Answer, _));
+            if said.iter().all(|(_, given)| is_answer(given)) {
+                when.never = Some(format!("`{}` holds {}", only.key, only.holds));
+            } else if !restricts {
+                when.never = Some("it says only what it is not for".to_string());
+            }
         }
-        // A restricting rule that is to hold always does.
-        if always && restricts && when.never.is_none() {
-            (when.matches, when.contains, when.assigned) = (None, None, None);
+        // A restricting rule that is to hold always does, whatever else it says.
+        if always && restricts {
+            if said.len() > 1 {
+                found.warning(
+                    at,
+                    "`default: true` makes this rule hold always, whatever else its `when` says",
+                );
+            }
+            when = Self { written: when.written, ..Self::default() };
+        }
+        let excludes_paths = |on: &OnDeed| on.not && on.of == Aspect::Path;
+        let only_so = !when.deeds.is_empty() && when.deeds.iter().all(excludes_paths);
+        if restricts && by_command && only_so {
+            found.warning(at, "`path_not_matches` says nothing here: this rule is about what commands say, not about a path; add `path_matches`");
+            when.deeds.clear();
         }
         when
     }
@@ -197,13 +276,15 @@ impl When {
                 self.not_matches = found.compiled(texts, |text| Pattern::command(text, !restricts));
             }
             Against::Contents => {
-                self.contains = Some(found.compiled(texts, |text| Ok(Contained::new(text))));
+                let compile = |text: &str| Ok(Contained::new(text, restricts));
+                self.contains = Some(found.compiled(texts, compile));
             }
             Against::Assigned => self.assigned = Some(found.compiled(texts, Glob::new)),
             Against::Deeds { of, not } => {
                 let compile = |text: &str| Pattern::plain(text, restricts != not);
                 self.deeds.push(OnDeed { of, not, patterns: found.compiled(texts, compile) });
             }
+            Against::Answer => {}
             Against::Call { text, not, words } => {
                 if let Some((kind, words)) = words {
                     found.known(texts, kind, words);
