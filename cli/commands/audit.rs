@@ -71,7 +71,7 @@ impl Source {
     }
 }
 
-/// Does what was asked; gives whether all is well.
+/// Runs the subcommand; returns whether all is well.
 ///
 /// # Errors
 /// The audit cannot be read.
@@ -137,7 +137,7 @@ fn search(text: &str, filter: &Filter, source: &Source) -> Result<bool, Failure>
     Ok(!events.is_empty())
 }
 
-/// So many of each kind are listed.
+/// How many of each kind are listed.
 const LISTED: usize = 8;
 
 #[derive(Default, Serialize)]

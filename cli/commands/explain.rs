@@ -1,4 +1,4 @@
-//! `rampart policy explain`: the verdict on a command, and all that it rests on.
+//! `rampart policy explain`: the verdict on a command, and how the command was understood.
 
 use std::fmt::Write as _;
 
@@ -10,12 +10,12 @@ use crate::failure::Failure;
 use crate::output;
 use crate::terminal::harmless;
 
-/// So many parts are shown; a program reads all of them.
+/// How many parts are shown; `--json` has all.
 const SHOWN: usize = 200;
-/// So many spellings of a part are shown.
+/// How many spellings of a part are shown.
 const SPELLINGS: usize = 12;
 
-/// The verdict and what it rests on, for a program to read.
+/// The verdict and its explanation as JSON.
 #[derive(Serialize)]
 struct Explained<'a> {
     #[serde(flatten)]
@@ -36,7 +36,7 @@ struct CommandReport<'a> {
     spellings: &'a [String],
 }
 
-/// Writes the verdict and what it rests on.
+/// Writes the verdict and its explanation.
 ///
 /// # Errors
 /// The policy is not usable.
@@ -88,7 +88,7 @@ fn write_part(part: &Part, out: &mut String) {
     }
 }
 
-/// What a command may do, in the order in which it is told.
+/// What a command may do, in the order shown.
 const DEEDS: [What; 6] =
     [What::Reads, What::Writes, What::Deletes, What::Sends, What::Fetches, What::RunsFrom];
 
@@ -107,7 +107,7 @@ fn word(what: What) -> &'static str {
     }
 }
 
-/// What is done so, each once: by its whole path where that is known.
+/// The targets of a deed without duplicates, by absolute path if known.
 fn deeds(explanation: &Explanation, what: What) -> Vec<&str> {
     let mut targets: Vec<&str> = Vec::new();
     for Part { spellings, .. } in explanation.parts.iter().filter(|part| part.what == what) {

@@ -1,4 +1,4 @@
-//! `rampart log`: what was decided, as a table that fits the terminal.
+//! `rampart log`: past decisions, as a table that fits the terminal.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -24,14 +24,14 @@ A verdict in brackets held nobody up: that run was monitored. The list is cut to
 terminal's width; elsewhere, and with --json, commands are whole. Secrets were masked when
 they were written. To check that nothing was changed: rampart audit verify";
 
-/// How often a followed audit is looked at.
+/// How often `--follow` checks the audit.
 const LOOK: Duration = Duration::from_millis(200);
-/// The widest that columns beside the command get.
+/// The greatest widths of the columns beside the command.
 const WHO_COLUMNS: usize = 20;
 const POLICY_COLUMNS: usize = 22;
-/// From this width on there is room for the day.
+/// From this width on the day is shown.
 const WIDE_COLUMNS: usize = 48;
-/// What the command column should have at least.
+/// The least width of the command column before others are dropped.
 const COMMAND_COLUMNS: usize = 24;
 
 /// Show what was decided
@@ -57,7 +57,7 @@ pub struct Arguments {
     audit: Option<PathBuf>,
 }
 
-/// Which records are wanted.
+/// Which records to show.
 #[derive(Debug, Args)]
 pub struct Filter {
     /// Only what was refused, or would have been
@@ -79,13 +79,13 @@ impl Filter {
             && self.since.is_none_or(|since| event.time().is_some_and(|time| time >= since))
     }
 
-    /// Whether it names a part that should be shown as a whole.
+    /// Whether it selects a part that should be shown completely.
     fn is_narrow(&self) -> bool {
         self.session.is_some() || self.since.is_some()
     }
 }
 
-/// A moment, as a person writes it: how long ago, or a date.
+/// A time as people write it: how long ago, or a date.
 ///
 /// # Errors
 /// It is neither.
@@ -105,7 +105,7 @@ fn since(text: &str) -> Result<SystemTime, String> {
 /// The audit cannot be read.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let path = place(arguments.audit.as_deref())?;
-    // Before what is there is read, so that nothing is between the two.
+    // Opened before the existing records are read, so that none is missed.
     let follower = arguments.follow.then(|| Follower::new(&path));
     let few = if arguments.filter.is_narrow() { usize::MAX } else { 50 };
     let trail = Trail::of(&path);
@@ -132,7 +132,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Writes events one under another.
+/// Writes events as rows.
 pub struct Rows {
     json: bool,
     screen: Screen,
@@ -140,13 +140,13 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// With columns for these, and for what may come.
+    /// Columns wide enough for these events.
     pub fn new(events: &[Event], json: bool) -> Self {
         let screen = Screen::of_stdout();
         Self { json, screen, layout: Layout::for_events(&events.iter(), screen.width) }
     }
 
-    /// Says what a person may do about what was refused last, where a person reads.
+    /// On a terminal, says what to do about the last refusal.
     fn advise(&self, events: &[Event]) -> Result<(), Failure> {
         match advice(events) {
             Some(advice) if self.screen.width.is_some() && !self.json => {
@@ -156,7 +156,7 @@ impl Rows {
         }
     }
 
-    /// Gives whether somebody still reads.
+    /// Writes events; returns whether the reader is still there.
     ///
     /// # Errors
     /// They cannot be written.
@@ -174,7 +174,7 @@ impl Rows {
     }
 }
 
-/// What a person at a terminal may do about a command that was refused last.
+/// What a person can do about the last refused command.
 fn advice(events: &[Event]) -> Option<String> {
     let refused = events.iter().rfind(|event| event.decision.action == "deny")?;
     let how = how_to_allow(refused.command())?;
@@ -190,12 +190,12 @@ pub struct Layout {
     with_day: bool,
     who: usize,
     policy: usize,
-    /// `None` where the command may be as long as it is.
+    /// `None` if commands are not cut.
     command: Option<usize>,
 }
 
 impl Layout {
-    /// Those that show these best in so many columns.
+    /// The layout for these events in so many columns.
     pub fn for_events<'e>(
         events: &(impl Iterator<Item = &'e Event> + Clone),
         columns: Option<usize>,
@@ -212,7 +212,7 @@ impl Layout {
         let Some(columns) = columns else {
             return Self { with_day, who, policy, command: None };
         };
-        // What is there to tell besides the command gives way to it.
+        // If space is short, other columns give way to the command.
         let rest = |who: usize, policy: usize| {
             let gaps = if policy > 0 { 2 } else { 0 } + if who > 0 { 2 } else { 0 } + 4;
             columns.saturating_sub(time + 6 + who + policy + gaps)
@@ -226,7 +226,7 @@ impl Layout {
         Self { with_day, who, policy, command: Some(rest(who, policy).max(8)) }
     }
 
-    /// The columns of one event; two blanks go between them.
+    /// The cells of an event, to be joined by two blanks.
     pub fn cells(&self, event: &Event) -> Vec<Cell> {
         let local = event.local();
         let time = if self.with_day { local.day_and_clock() } else { local.clock() };
@@ -255,7 +255,7 @@ impl Layout {
     }
 }
 
-/// The verdict in six columns: in brackets where it held nobody up.
+/// The verdict in six columns, in brackets if it was not enforced.
 pub fn verdict(event: &Event) -> Cell {
     let action = &*event.decision.action;
     let only_told = event.asked("mode") == Some("monitor") && matches!(action, "deny" | "ask");
@@ -277,7 +277,7 @@ pub fn colour_of(action: &str) -> Option<Colour> {
     }
 }
 
-/// The agent and the session, without what is in both.
+/// The agent and the session, or only the session if it begins with the agent.
 pub fn who(event: &Event) -> String {
     let (agent, session) = (&event.agent, &event.session);
     if agent.is_empty() || session.starts_with(agent.as_str()) {
@@ -286,7 +286,7 @@ pub fn who(event: &Event) -> String {
     harmless(&format!("{agent}/{session}"))
 }
 
-/// The command, or what else the record tells.
+/// The command, or the message of an event without one.
 pub fn told(event: &Event) -> String {
     if event.is_decision() {
         let command = event.command();
@@ -297,7 +297,7 @@ pub fn told(event: &Event) -> String {
     harmless(&event.decision.message)
 }
 
-/// The policy that decided, where one did.
+/// The policy that decided, if any.
 pub fn policy(event: &Event) -> String {
     harmless(event.decision.matched_policies.first().map_or("", String::as_str))
 }

@@ -1,4 +1,4 @@
-//! What a person types: a file or a folder for each.
+//! The subcommands: a file or a folder for each.
 
 pub mod audit;
 pub mod doctor;

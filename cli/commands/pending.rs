@@ -59,10 +59,10 @@ pub struct Deny {
     message: Option<String>,
 }
 
-/// Lists them.
+/// Lists the waiting questions.
 ///
 /// # Errors
-/// There is no home, or stdout takes nothing.
+/// The home is not known, or stdout cannot be written.
 pub fn pending(arguments: &Pending) -> Result<(), Failure> {
     let questions = all(&Home::locate()?);
     if arguments.json {
@@ -82,13 +82,13 @@ pub fn pending(arguments: &Pending) -> Result<(), Failure> {
 /// Lets the command run.
 ///
 /// # Errors
-/// It waits no more, or this process may not.
+/// It no longer waits, or this process may not answer it.
 pub fn approve(arguments: &Approve) -> Result<(), Failure> {
     rules::refuse_guarded("approve")?;
     let question = find(&Home::locate()?, &arguments.id)?;
     let scope = if arguments.session || arguments.always { Scope::Session } else { Scope::Once };
     if arguments.always {
-        // What cannot be written is not approved either.
+        // First, so that nothing is approved if the rule cannot be written.
         rules::allow_exactly(&question.waiting.command)?;
     }
     question.resolve(&Reply { approved: true, scope, message: None })?;
@@ -100,7 +100,7 @@ pub fn approve(arguments: &Approve) -> Result<(), Failure> {
     output::line(format_args!("{how}: {}", harmless(&question.waiting.command)))
 }
 
-/// Refuses it.
+/// Refuses the command.
 ///
 /// # Errors
 /// As [`approve`].
@@ -112,7 +112,7 @@ pub fn deny(arguments: &Deny) -> Result<(), Failure> {
     output::line(format_args!("denied: {}", harmless(&question.waiting.command)))
 }
 
-/// A question on three lines, the command whole: what is not read cannot be approved.
+/// A question on three lines, with the whole command: nobody should approve what they cannot read.
 fn told(question: &Question, columns: usize) -> String {
     let waiting = &question.waiting;
     let seconds = |ms| humantime::format_duration(Duration::from_secs(ms / 1000));

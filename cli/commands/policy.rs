@@ -1,4 +1,4 @@
-//! `rampart policy`: checks policy files, and shows the one in force.
+//! `rampart policy`: checks policy files, and shows the policy in force.
 
 use std::path::{Path, PathBuf};
 
@@ -74,7 +74,7 @@ enum Action {
     },
 }
 
-/// The policy in force, for a program to read.
+/// The policy in force as JSON.
 #[derive(Serialize)]
 struct Report<'a> {
     origin: &'a str,
@@ -82,7 +82,7 @@ struct Report<'a> {
     source: &'a str,
 }
 
-/// Does what was asked; gives whether all is well.
+/// Runs the subcommand; returns whether all is well.
 ///
 /// # Errors
 /// The policy in force is not usable.
@@ -136,7 +136,7 @@ fn show(named: Option<&Path>, json: bool) -> Result<(), Failure> {
         };
         return output::json(&Report { origin: &origin, file, source: &policy.source });
     }
-    // On stderr, so that the policy itself can be kept in a file.
+    // On stderr, so that stdout has only the policy.
     say(format!("the policy in force is {origin}"));
     output::text(&policy.source).map(drop)
 }

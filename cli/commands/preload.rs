@@ -1,4 +1,4 @@
-//! `rampart preload`: becomes a command that is guarded, with all its descendants.
+//! `rampart preload`: runs a command under the library, with all its descendants.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::net::SocketAddr;
@@ -38,7 +38,7 @@ use crate::run::{daemons, default_server, embedded};
 use crate::server::InProcess;
 use crate::token::Token;
 
-/// The variable that stands for `--ca`.
+/// The variable that sets `--ca`.
 const CA: &str = "RAMPART_CA";
 
 const EXAMPLES: &str = "\
@@ -208,10 +208,10 @@ impl From<RefusalStyle> for Refusal {
     }
 }
 
-/// Becomes the command.
+/// Replaces this process with the command, or waits for it in a sealed run.
 ///
 /// # Errors
-/// The command could not be run, or not be guarded.
+/// The command cannot be run, or cannot be guarded.
 pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
     let home = Home::locate()?;
     let library = library::find(&home).map_err(|failure| failure.and("nothing was run"))?;
@@ -264,7 +264,7 @@ pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
     }
 }
 
-/// Waits for the command, while the kernel asks about all that it starts.
+/// Runs the command sealed, and waits for it.
 #[cfg(target_os = "linux")]
 fn run_sealed(
     sealing: Sealing,
@@ -299,7 +299,7 @@ fn run_sealed(
     })
 }
 
-/// There is no seal on this system.
+/// Never called: there is no seal on this system.
 #[cfg(not(target_os = "linux"))]
 fn run_sealed(
     _: Sealing,
@@ -310,8 +310,8 @@ fn run_sealed(
     replace_process(&arguments.command)
 }
 
-/// Refuses a command that macOS keeps the library out of: nothing of all that it starts
-/// would be seen. On Linux the variable reaches at least what such a program starts.
+/// Refuses a command that macOS keeps the library out of: nothing that it starts would be seen. (On
+/// Linux the children of such a program still get the variable.)
 fn check_takes_library(program: &OsStr) -> Result<(), Failure> {
     match coverage_of(program) {
         Some(coverage) if coverage.withholds_library(Os::MacOs) => {
@@ -325,11 +325,11 @@ fn check_takes_library(program: &OsStr) -> Result<(), Failure> {
     }
 }
 
-/// A server that is there already.
+/// A server that exists already.
 enum ExistingServer {
-    /// The library asks it itself.
+    /// The library can ask it directly.
     Spoken(Endpoint),
-    /// A relay asks it.
+    /// A relay has to ask it.
     Relayed(Box<Remote>),
 }
 
@@ -343,7 +343,7 @@ impl ExistingServer {
     }
 }
 
-/// The server that was decided for.
+/// The server that this run uses.
 struct Server {
     url: Option<String>,
     token: Option<Token>,
@@ -351,12 +351,12 @@ struct Server {
     library: PathBuf,
     /// Whether it could be reached.
     is_reached: bool,
-    /// What it decides by, where it is this run's own.
+    /// Its policy, if it is this run's own.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "it is for a sealed run"))]
     own: Option<Own>,
 }
 
-/// The policy of a run's own server, and where its decisions are written.
+/// The policy of a run's own server, and its audit.
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "it is for a sealed run"))]
 struct Own {
     policies: PolicySet,
@@ -447,13 +447,13 @@ impl Server {
     }
 }
 
-/// What becomes of programs while the server cannot be reached.
+/// What happens to programs while the server cannot be reached, for messages.
 fn consequence(arguments: &Arguments, is_sealed: bool) -> &'static str {
     let is_refused = !arguments.fail_open || is_sealed && arguments.mode == Mode::Enforce;
     if is_refused { "everything is refused" } else { "everything runs unchecked" }
 }
 
-/// The server that is there already, if one is to be used.
+/// The existing server to use, if any.
 fn external(arguments: &Arguments, home: &Home) -> Result<Option<ExistingServer>, Failure> {
     let named = named_server(arguments, home)?;
     let has_tls = matches!(named, Some(ExistingServer::Relayed(_)));
@@ -495,8 +495,8 @@ fn named_token(arguments: &Arguments) -> Result<Option<Token>, Failure> {
     }
 }
 
-/// This user's own token, for a server that was not named by a URL and that this user or root
-/// owns: who else listens at a port is not to have it.
+/// This user's token, for a server that was not named by URL. Only shown if the server belongs to
+/// this user or root: a stranger may listen at the port.
 fn own_token(
     arguments: &Arguments,
     endpoint: &Endpoint,
@@ -517,8 +517,8 @@ fn own_token(
     Ok(None)
 }
 
-/// Refuses a path that the loader would misread. Only a run with a directory of
-/// its own can have a link to it.
+/// Refuses a library path that the preload list cannot hold. (A run with its own server makes a
+/// link in its own directory instead.)
 fn listable(library: PathBuf) -> Result<PathBuf, Failure> {
     if library::can_be_listed(&library) {
         return Ok(library);
@@ -530,7 +530,7 @@ fn listable(library: PathBuf) -> Result<PathBuf, Failure> {
     )))
 }
 
-/// Runs the command in this process. Returns only if that fails.
+/// Executes the command in this process. Returns only on failure.
 fn replace_process(command: &[OsString]) -> Result<std::convert::Infallible, Failure> {
     let program = command.first().map_or(OsStr::new(""), OsString::as_os_str);
     let words: Result<Vec<CString>, _> =

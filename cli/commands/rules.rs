@@ -1,5 +1,5 @@
-//! `rampart allow`, `rampart block` and `rampart rules`: the rules that a person writes by typing
-//! a pattern.
+//! `rampart allow`, `rampart block` and `rampart rules`: rules that a person writes by typing a
+//! pattern.
 
 use std::time::{Duration, SystemTime};
 
@@ -69,13 +69,13 @@ struct Rule {
     dry_run: bool,
 }
 
-/// What lasts longer is meant for ever.
+/// The longest duration; anything longer is meant to last forever.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// How long a rule holds.
+/// Parses how long a rule holds.
 ///
 /// # Errors
-/// It is no time, or none at all.
+/// It is not a duration, or zero.
 fn lasts(text: &str) -> Result<Duration, String> {
     let lasts = humantime::parse_duration(text).map_err(|_| "write 90s, 1h or 2days".to_owned())?;
     match lasts {
@@ -158,7 +158,7 @@ fn add(effect: Effect, rule: &Rule, message: Option<&str>) -> Result<(), Failure
                 quoted(&rule.pattern)
             ));
         };
-        // Another one may have written meanwhile.
+        // If another writer was faster, plan again.
         if rule.dry_run || plan.write()? {
             break plan;
         }
@@ -242,14 +242,14 @@ fn told(rule: &Written) -> String {
     harmless(&text)
 }
 
-/// Whether the time is past that a rule says it holds until.
+/// Whether a rule has expired.
 fn is_over(rule: &Written) -> bool {
     let until = rule.more.iter().find_map(|more| more.strip_prefix("expires_at: "));
     let until = until.and_then(|until| humantime::parse_rfc3339(until).ok());
     until.is_some_and(|until| until <= SystemTime::now())
 }
 
-/// A model that is refused something must not allow it to itself.
+/// Fails in a guarded process: an agent must not allow itself what it was refused.
 ///
 /// # Errors
 /// This process is guarded.

@@ -127,8 +127,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Listens at the Unix socket that is named, else at the one where this user's own runs look.
-/// That one is done without if it cannot be had.
+/// Listens at the named Unix socket, otherwise at the one where this user's runs look. If the
+/// latter fails, the server goes on without it.
 fn unix(
     arguments: &Arguments,
     home: &Home,
@@ -137,7 +137,7 @@ fn unix(
     let path = std::path::absolute(&path)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
     if arguments.unix.is_none() {
-        // What is wrong with it is told by what follows.
+        // An error shows when the socket is bound.
         let _ = make_private_directory(home.directory());
     }
     match listen::bind_unix(&path) {
@@ -160,7 +160,7 @@ fn token(arguments: &Arguments, home: &Home) -> Result<Token, Failure> {
     }
     let token = Token::random()?;
     if !token.save(&path)? {
-        // Another one was faster.
+        // Another process was faster.
         return Token::read(&path);
     }
     say(format!("made a new token in {}", path.display()));

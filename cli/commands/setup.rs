@@ -1,4 +1,4 @@
-//! `rampart setup`: puts the library, a token and a policy into place.
+//! `rampart setup`: installs the library, a token and a policy.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -58,7 +58,7 @@ enum Shell {
     Fish,
 }
 
-/// Puts everything into place, and says what was done.
+/// Runs the subcommand, and says what was done.
 ///
 /// # Errors
 /// There is no library to install, or a file cannot be written.
@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Makes what is missing, and keeps what is there.
+/// Creates what is missing, and keeps what exists.
 ///
 /// # Errors
 /// There is no library to install, or a file cannot be written.
@@ -103,7 +103,7 @@ fn tell(changed: bool, done: &str, what: &str, path: &Path) -> Result<(), Failur
     }
 }
 
-/// Takes away what [`install`] makes, if it is still as it was made.
+/// Removes what [`install`] created, unless it was changed.
 fn remove(home: &Home) -> Result<(), Failure> {
     refuse_guarded("--remove")?;
     wrapper::remove()?;
@@ -117,13 +117,13 @@ fn remove(home: &Home) -> Result<(), Failure> {
         output::line(format_args!("kept the audit {}", home.audit().display()))?;
     }
     for directory in [home.libraries(), home.directory().to_path_buf()] {
-        // One with something in it stays.
+        // Fails for a directory that is not empty, which stays.
         let _ = fs::remove_dir(directory);
     }
     output::line("Runs that are under way go on under the library that they have.")
 }
 
-/// A model that is guarded must not change what guards it.
+/// Fails in a guarded process: an agent must not change its guard.
 fn refuse_guarded(what: &str) -> Result<(), Failure> {
     if is_guarded() {
         return Err(Failure::cannot_run(format!(
@@ -150,7 +150,7 @@ fn take_away(what: &str, path: &Path, is_ours: bool) -> Result<(), Failure> {
     }
 }
 
-/// Copies a file over another, if it is another.
+/// Copies the library, unless it is the same; returns whether it did.
 fn install_library(from: &Path, to: &Path) -> io::Result<bool> {
     let bytes = fs::read(from)?;
     if fs::read(to).is_ok_and(|old| old == bytes) {
@@ -160,7 +160,7 @@ fn install_library(from: &Path, to: &Path) -> io::Result<bool> {
 }
 
 fn make_token(path: &Path) -> Result<bool, Failure> {
-    // Closed first: a token that others can read is made private, not only told of.
+    // Made private first, rather than only warned about.
     let _ = fs::set_permissions(path, Permissions::from_mode(0o600));
     if Token::read_if_there(path)?.is_some() {
         return Ok(false);
@@ -174,7 +174,7 @@ fn write_policy(path: &Path) -> Result<bool, Failure> {
     })
 }
 
-/// What lets a shell find this program, and run an agent under it by name.
+/// The lines for a shell's start file: PATH and completions.
 fn shell_lines(shell: Shell) -> Result<String, Failure> {
     let program = std::env::current_exe()
         .map_err(|error| Failure::new(format!("cannot tell where this program is: {error}")))?;

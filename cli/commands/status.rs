@@ -1,4 +1,4 @@
-//! `rampart status`: what runs under guard now, by which server and policy.
+//! `rampart status`: the guarded runs under way, with their servers and policies.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -24,9 +24,9 @@ The runs are found by the environments of the processes that this user may look 
 counted by the audit of the last 30 days. A server that does not answer is told: then
 --fail-open decides, and commands may run unchecked.";
 
-/// Older decisions are not of a run that is under way.
+/// Older decisions do not belong to a run under way.
 const COUNTED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// So many decisions are looked through.
+/// How many decisions are read.
 const LOOKED_AT: usize = 200_000;
 
 /// Show what runs under guard now
@@ -59,7 +59,7 @@ pub struct RunReport {
     unchecked: u64,
 }
 
-/// Writes what was found.
+/// Writes the report.
 ///
 /// # Errors
 /// The audit cannot be read.
@@ -79,9 +79,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 impl RunReport {
-    /// A run, and what its server says; nothing is counted yet.
+    /// A run and its server's state; the counts are still zero.
     pub fn of(run: Run) -> Self {
-        // What the library does where nothing is named.
+        // As the library does if no URL is set.
         let url = if run.url.is_empty() { DEFAULT_URL } else { &run.url };
         let health = Endpoint::parse(url).ok().and_then(|server| server.health());
         let Run { agent, session, mode, url, processes } = run;
@@ -99,7 +99,7 @@ impl RunReport {
         }
     }
 
-    /// By which server and policy.
+    /// The state of its server, and the policy.
     pub fn state(&self) -> String {
         match (&*self.mode, self.answers, &self.policy) {
             ("disabled", ..) => "nothing is asked".to_owned(),
@@ -109,13 +109,13 @@ impl RunReport {
         }
     }
 
-    /// Whether commands run that nobody is asked about.
+    /// Whether its commands run unchecked.
     pub fn is_unchecked(&self) -> bool {
         self.mode == "disabled" || !self.answers
     }
 }
 
-/// How many were asked and denied, and how many ran unchecked, by agent and session.
+/// Asked, denied and unchecked, by agent and session.
 type Counts = HashMap<(String, String), (u64, u64, u64)>;
 
 fn count() -> Result<Counts, Failure> {

@@ -1,9 +1,9 @@
-//! `rampart policy suggest`: from what was asked a policy that allows that and nothing else, for a
-//! person to read.
+//! `rampart policy suggest`: a policy that allows just the commands in the audit, for a person to
+//! review.
 //!
-//! Commands are taken word for word. Only where three or more differ in one word, all in the same
-//! folder, does a star take the place of what differs; what a star could reach beyond that word is
-//! never widened to. What a rule refused is there too, as a comment.
+//! Commands are taken literally. If three or more differ only in one word, in the same folder, a
+//! star replaces what differs in that word, and never more. Commands that a rule refused are
+//! included as comments.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -27,9 +27,9 @@ Examples:
 
 Read it before you use it: what an agent did once is not what it should do for ever.";
 
-/// So many differ in one word before a star takes its place.
+/// How many commands have to differ in a word before a star replaces it.
 const ALIKE: usize = 3;
-/// So many lines are shown that a rule rests on.
+/// How many of a rule's commands are shown.
 const SHOWN: usize = 4;
 
 /// Suggest a policy that allows what was asked, and nothing else
@@ -61,18 +61,18 @@ pub fn init(arguments: &Init) -> Result<(), Failure> {
     suggest(arguments.from_audit.first().map(PathBuf::as_path), &arguments.filter)
 }
 
-/// A command that was asked about, once or often.
+/// A command in the audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Candidate {
     command: String,
     times: usize,
-    /// When it was asked about last.
+    /// When it was last asked about.
     last: String,
-    /// Why it is not to be allowed without a thought.
+    /// Why it is only suggested as a comment, if so.
     doubt: Option<String>,
 }
 
-/// A rule, and what it rests on.
+/// A rule, and the commands it stands for.
 #[derive(Debug, PartialEq, Eq)]
 struct Suggestion<'a> {
     pattern: String,
@@ -168,7 +168,8 @@ fn told(Candidate { command, times, last, .. }: &Candidate) -> String {
     format!("{times}, last {last}: {}", harmless(command))
 }
 
-/// Stars where they may be, the biggest groups first; the rest word for word, in their order.
+/// Groups with stars where possible, the biggest first; the rest literally. In order of first
+/// occurrence.
 fn suggestions<'a>(asked: &[&'a Candidate]) -> Vec<Suggestion<'a>> {
     let mut groups: BTreeMap<(Vec<&str>, usize), Vec<usize>> = BTreeMap::new();
     for (number, each) in asked.iter().enumerate().filter(|(_, each)| is_plain(&each.command)) {
@@ -218,14 +219,14 @@ fn suggestions<'a>(asked: &[&'a Candidate]) -> Vec<Suggestion<'a>> {
     suggestions
 }
 
-/// Whether the words of a command are what stands between its blanks.
+/// Whether the command can be split into words at blanks.
 fn is_plain(command: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./- ".contains(c);
     command.chars().all(plain) && !command.contains("  ")
 }
 
-/// A star for what differs in words of one folder. At the end of a pattern a star reaches over
-/// everything, so something has to stand behind it there.
+/// One word with a star for what differs, if all are in the same folder. At the end of a pattern a
+/// star would match everything after it, so there it needs a common suffix.
 fn star(words: &[&str], is_last: bool) -> Option<String> {
     if words.len() < ALIKE || words.iter().any(|word| word.starts_with('-')) {
         return None;
@@ -288,7 +289,7 @@ mod tests {
             (&["ls", "ls -l"][..], &["ls", "ls -l"][..]),
             (&["cc -c a.c", "cc -c b.c", "ls", "cc -c c.c"], &["cc -c *.c", "ls"]),
             (&["cc -c a.c", "cc -c b.c"], &["cc -c a.c", "cc -c b.c"]),
-            // Never a folder, an option, a program, or what is left at the end.
+            // No star for a folder, an option, a program, or the end of a command.
             (&["cat a/x.c", "cat b/x.c", "cat c/x.c"], &["cat a/x.c", "cat b/x.c", "cat c/x.c"]),
             (&["ls -a", "ls -b", "ls -c"], &["ls -a", "ls -b", "ls -c"]),
             (&["a x", "b x", "c x"], &["a x", "b x", "c x"]),

@@ -1,4 +1,4 @@
-//! `rampart test`: what the policy says to a command, and why.
+//! `rampart test`: the policy's verdict on a command, and why.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -89,18 +89,18 @@ pub struct Report<'a> {
     policy_file: &'a str,
 }
 
-/// The rule that decided.
+/// The deciding rule.
 #[derive(Serialize)]
 struct Reason<'a> {
     policy: &'a str,
     rule: usize,
-    /// In the policy file, from 1.
+    /// In the policy file, counted from 1.
     line: Option<u64>,
     pattern: &'a str,
     part: &'a str,
 }
 
-/// Writes the verdict, and gives whether the command may run.
+/// Writes the verdict; returns whether the command may run.
 ///
 /// # Errors
 /// The policy is not usable.
@@ -123,7 +123,7 @@ pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
 }
 
 impl Question {
-    /// What is asked, and the policy that is asked.
+    /// The command and the policy.
     ///
     /// # Errors
     /// The policy is not usable.
@@ -143,7 +143,7 @@ impl Question {
     }
 }
 
-/// A command before a policy.
+/// A command, and the policy to evaluate it by.
 pub struct Subject<'q> {
     question: &'q Question,
     policy: InForce,
@@ -154,7 +154,7 @@ pub struct Subject<'q> {
 }
 
 impl Subject<'_> {
-    /// The command, as the policy is asked about it.
+    /// The command in the policy's terms.
     pub fn call(&self) -> Call<'_> {
         Call {
             agent: &self.question.agent,
@@ -173,7 +173,7 @@ impl Subject<'_> {
         self.policy.policies.evaluate(&self.call())
     }
 
-    /// The file that the rule stands in that decided, or where the policy is from.
+    /// The deciding rule's file, or the policy's origin.
     fn file<'a>(&'a self, decision: &'a Decision) -> &'a str {
         match &decision.because {
             Some(because) if because.of_project || self.policy.origin != Origin::Starter => {
@@ -183,7 +183,7 @@ impl Subject<'_> {
         }
     }
 
-    /// The line of the policy file that the rule stands in that decided.
+    /// The deciding rule's line in its file.
     fn line(&self, because: &Because) -> Option<u64> {
         let policies = self.policy.policies.policies().iter();
         let policy = policies
@@ -214,8 +214,8 @@ impl Subject<'_> {
     }
 }
 
-/// Runs the tests that a policy file brings along, and gives whether all passed. They are about its
-/// own policies; those of a file without any are about `policy`, else about the policy in force.
+/// Runs the tests in a policy file, on its own policies or, if it has none, on `policy` or the
+/// policy in force; returns whether all passed.
 ///
 /// # Errors
 /// A policy is not usable.
@@ -251,7 +251,7 @@ pub fn run_file(file: &Path, policy: Option<&Path>) -> Result<bool, Failure> {
     Ok(failed == 0)
 }
 
-/// The verdict, for a person to read.
+/// The verdict as text.
 pub fn told(asked: &Subject<'_>, decision: &Decision) -> String {
     let mut text = format!("{}: {}\n", verdict_name(decision.action), asked.command);
     let mut row = |name: &str, value: &str| {

@@ -1,4 +1,4 @@
-//! The files of this machine, for the detection to read; and what it saw on its way.
+//! The file system for the coverage detection, and the steps it took.
 
 use std::ffi::CStr;
 use std::ffi::OsStr;
@@ -13,27 +13,27 @@ use rampart_core::coverage::{Coverage, Files, Kind, ReadAt, Seen, Status};
 /// The files of this machine.
 #[derive(Default)]
 pub struct Disk {
-    /// What was looked at, in order.
+    /// The files inspected, in order.
     pub steps: Vec<Step>,
 }
 
-/// A file on the way from a name to the program that runs.
+/// A file on the way from a path to the program that runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     pub path: PathBuf,
     pub what: FileKind,
 }
 
-/// What such a file is.
+/// The kind of such a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileKind {
     Program(Coverage),
-    /// With the line that names its interpreter.
+    /// With its interpreter line.
     Script(String),
     Unknown,
 }
 
-/// A file to be read in pieces.
+/// An open file.
 pub struct Opened(File);
 
 impl ReadAt for Opened {
@@ -48,7 +48,7 @@ impl Files for Disk {
 
     fn open(&mut self, path: &CStr) -> io::Result<(Opened, Status)> {
         let path = Path::new(OsStr::from_bytes(path.to_bytes()));
-        // To open a pipe lets whoever waits at its other end go on, and would wait for one.
+        // Opening a FIFO may block, or wake up whoever waits at its other end.
         if !path.metadata()?.is_file() {
             return Err(io::Error::from_raw_os_error(libc::EACCES));
         }

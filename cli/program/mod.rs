@@ -1,4 +1,4 @@
-//! The programs of this machine: where one is, and how much the guard will see of it.
+//! Finds programs, and how much the guard will see of them.
 
 mod disk;
 
@@ -16,23 +16,23 @@ use disk::Disk;
 
 pub use disk::{FileKind, Step};
 
-/// What was found out about a program.
+/// The findings about a program.
 pub struct Inspection {
-    /// How much the guard will see of it, where that is known.
+    /// How much the guard will see of it, if known.
     pub coverage: Option<Coverage>,
-    /// The files on the way to what runs in the end.
+    /// The files on the way to the program that finally runs.
     pub steps: Vec<Step>,
 }
 
-/// How much will be seen of the program of this name or path, where that is known.
+/// How much will be seen of the program with this name or path, if known.
 pub fn coverage_of(name: &OsStr) -> Option<Coverage> {
     find(name).ok().and_then(|path| look(&path).ok()).and_then(|seen| seen.coverage)
 }
 
-/// The program of this name or path, as a shell would find it.
+/// The program with this name or path, as a shell would find it.
 ///
 /// # Errors
-/// There is none, or it cannot be executed.
+/// It does not exist, or cannot be executed.
 pub fn find(name: &OsStr) -> Result<PathBuf, Failure> {
     let shown = name.display();
     let can_run = |path: &Path| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
@@ -51,7 +51,7 @@ pub fn find(name: &OsStr) -> Result<PathBuf, Failure> {
         .ok_or_else(|| Failure::not_found(format!("there is no program {shown} in your PATH")))
 }
 
-/// Looks at the program of this path, and at what runs it.
+/// Inspects the program at this path and its interpreters.
 ///
 /// # Errors
 /// It cannot be read.
@@ -59,7 +59,7 @@ pub fn look(path: &Path) -> io::Result<Inspection> {
     let mut disk = Disk::default();
     let path = CString::new(path.as_os_str().as_bytes())?;
     let search = std::env::var_os("PATH").unwrap_or_default();
-    // On macOS what `env` starts is not followed, for the system protects `env` itself.
+    // Not followed through `env` on macOS, where `env` itself is protected.
     let around_env = (Os::HERE == Os::Linux).then(|| search.as_bytes());
     let coverage = follow(&mut disk, Host::HERE, &path, around_env)?;
     Ok(Inspection { coverage, steps: disk.steps })

@@ -1,6 +1,5 @@
-//! `rampart doctor --fix`: what can be put right without a decision. Rights that others have to
-//! this user's own files are taken away, and what `rampart setup` makes is made where it is
-//! missing. Nothing that a person wrote is changed.
+//! `rampart doctor --fix`: fixes what needs no decision. Removes others' rights to this user's
+//! files, and creates what `rampart setup` would. Never changes what a person wrote.
 
 use std::fs::{Permissions, metadata, set_permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -14,10 +13,10 @@ use crate::home::Home;
 use crate::library;
 use crate::run::environment::is_guarded;
 
-/// Puts right what it can, and says what it did.
+/// Fixes what it can, and says what it did.
 ///
 /// # Errors
-/// A guarded process asks for it.
+/// This process is guarded.
 pub fn run(home: &Home) -> Result<(), Failure> {
     if is_guarded() {
         return Err(Failure::cannot_run(
@@ -36,7 +35,7 @@ pub fn run(home: &Home) -> Result<(), Failure> {
         take_rights(path, kept);
     }
     let made = [&*library, &*home.token(), &*home.policy()];
-    // What is wrong then is among what is found next.
+    // The checks that follow report what is still wrong.
     if !made.iter().all(|path| path.exists())
         && let Err(failure) = setup::install(home)
     {
@@ -45,7 +44,7 @@ pub fn run(home: &Home) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Leaves at most these rights to a file of this user.
+/// Restricts a file of this user to at most these rights.
 fn take_rights(path: &Path, kept: u32) {
     let Ok(facts) = metadata(path) else { return };
     let mode = facts.mode() & 0o7777;

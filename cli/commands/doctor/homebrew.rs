@@ -1,11 +1,11 @@
-//! Which program of Homebrew's does what one does that macOS protects.
+//! Homebrew's replacements for programs that macOS protects.
 
 use std::path::{Path, PathBuf};
 
 /// Where Homebrew puts programs, on Apple silicon and on Intel.
 const DIRECTORIES: [&str; 2] = ["/opt/homebrew/bin", "/usr/local/bin"];
 
-/// Programs, and the formulae that have them under the same name.
+/// Programs, and the formulae that install them under the same name.
 const FORMULAE: [(&str, &str); 30] = [
     ("awk", "gawk"),
     ("bash", "bash"),
@@ -42,21 +42,21 @@ const FORMULAE: [(&str, &str); 30] = [
 /// What to do instead of starting a program that is not covered.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Workaround {
-    /// Start this one.
+    /// Start this program.
     Start(PathBuf),
     /// Install this formula.
     Install(&'static str),
 }
 
-/// What to do instead of starting `program`; `is_covered` says whether a program is there
-/// of which everything is seen.
+/// What to do instead of starting `program`. `is_covered` tells whether a program exists and is
+/// seen in full.
 pub fn instead(program: &Path, is_covered: impl Fn(&Path) -> bool) -> Option<Workaround> {
     let name = program.file_name()?;
     let there = DIRECTORIES.iter().map(|directory| Path::new(directory).join(name));
     if let Some(path) = there.into_iter().find(|path| path != program && is_covered(path)) {
         return Some(Workaround::Start(path));
     }
-    // There is no other shell by that name; bash is the one whose scripts it runs.
+    // Homebrew has no `sh`; bash runs its scripts.
     let name = match name.to_str()? {
         "sh" | "dash" => "bash",
         name => name,
@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(instead(git, intel), start("/usr/local/bin/git"));
         assert_eq!(instead(git, |_| true), start("/opt/homebrew/bin/git"));
         assert_eq!(instead(git, |_| false), Some(Workaround::Install("git")));
-        // Not itself.
+        // Not the program itself.
         assert_eq!(instead(Path::new("/opt/homebrew/bin/x"), silicon), None);
     }
 

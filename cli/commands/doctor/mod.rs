@@ -1,5 +1,4 @@
-//! `rampart doctor`: whether everything is in place, and how much the guard will see of a
-//! program.
+//! `rampart doctor`: checks the installation, and tells how much the guard will see of a program.
 
 mod fix;
 mod homebrew;
@@ -49,10 +48,10 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Writes what was found, and gives whether all is well.
+/// Writes the findings; returns whether all is well.
 ///
 /// # Errors
-/// There is no such program, or no home.
+/// There is no such program, or the home is not known.
 pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
     match (arguments.program.first(), &arguments.agent) {
         (Some(name), _) => program::run(name, &arguments.program, arguments.json),
@@ -61,7 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
     }
 }
 
-/// How bad something is.
+/// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Level {
@@ -70,7 +69,7 @@ enum Level {
     Problem,
 }
 
-/// What was found about one thing.
+/// A finding.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Check {
     about: &'static str,
@@ -93,7 +92,7 @@ impl Check {
         Self { about, level: Level::Problem, text: text.into(), advice: Some(advice.into()) }
     }
 
-    /// A problem whose sentence says what to do.
+    /// A problem whose message already says what to do.
     fn failure(about: &'static str, failure: &Failure) -> Self {
         let text = failure.sentence().to_owned();
         Self { about, level: Level::Problem, text, advice: None }

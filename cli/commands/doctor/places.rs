@@ -1,5 +1,4 @@
-//! Checks the files that Rampart lives by: that they are there, that they can be used, and
-//! that nobody else can change or read what is not for them.
+//! Checks Rampart's files: that they exist, can be used, and cannot be changed or read by others.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
@@ -44,10 +43,10 @@ fn directory(home: &Home) -> Check {
     Check::ok("home", shown.to_string())
 }
 
-/// What keeps decisions from being written down, if something does.
+/// A problem that keeps the audit from being written, if there is one.
 fn audit(home: &Home) -> Option<Check> {
     let path = home.audit();
-    // It is made when it is first needed.
+    // The file is created when first needed.
     let place = [path.as_path(), home.directory()].into_iter().find(|place| place.exists())?;
     let shown = path.display();
     let advice = "mend that, or move the home with RAMPART_HOME: decisions are not recorded";
@@ -126,7 +125,7 @@ fn library(home: &Home) -> Vec<Check> {
     checks
 }
 
-/// Who else could change a file, in words.
+/// The problem, if others can change a file.
 fn changeable(path: &Path, metadata: &Metadata) -> Option<String> {
     let shown = path.display();
     if ![ROOT, geteuid().as_raw()].contains(&metadata.uid()) {

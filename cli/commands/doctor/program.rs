@@ -1,4 +1,4 @@
-//! Says how much the guard will see of a program, and why.
+//! Tells how much the guard will see of a program, and why.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::{Display, Write as _};
@@ -14,7 +14,7 @@ use crate::output;
 use crate::program::{FileKind, Inspection, Step, find, look};
 use crate::run::sealing::need_of;
 
-/// Writes how much will be seen of the program that a command starts, and gives whether it is
+/// Writes how much will be seen of the program that a command starts; returns whether that is
 /// everything.
 ///
 /// # Errors
@@ -33,26 +33,26 @@ pub fn run(name: &OsStr, command: &[OsString], json: bool) -> Result<bool, Failu
     Ok(looked.is_whole())
 }
 
-/// What was found out about a program, and what a run needs for it.
+/// The findings about a program, and what a run of it needs.
 struct Findings {
     coverage: Option<Coverage>,
-    /// Why the library alone will not do for it, or for what it launches.
+    /// Why the library alone does not cover it, or what it launches.
     need: Option<&'static str>,
     steps: Vec<Step>,
 }
 
-/// What was found out, for a program to read.
+/// The findings as JSON.
 #[derive(Serialize)]
 struct Report<'l> {
     path: &'l Path,
-    /// Is `null` where it is not known.
+    /// `null` if unknown.
     coverage: Option<&'static str>,
     ok: bool,
     steps: Vec<StepReport<'l>>,
     why: &'static str,
     consequence: &'static str,
     instead: Option<String>,
-    /// Why the library alone will not do, if it will not.
+    /// Why the library alone does not cover it, if so.
     seal: Option<&'static str>,
 }
 

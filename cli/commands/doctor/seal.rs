@@ -1,4 +1,4 @@
-//! Whether a run can be sealed here, and what a known agent needs of that.
+//! Checks whether a run can be sealed here, and whether an agent needs that.
 
 use std::ffi::OsStr;
 
@@ -11,7 +11,7 @@ use crate::output;
 use crate::run::sealing::{Sealing, try_out};
 use crate::run::{agents, daemons};
 
-/// Whether this kernel, as this user, can seal a run; nothing where none can.
+/// Whether this user can seal runs on this kernel; `None` on systems without seals.
 pub fn check() -> Option<Check> {
     (Os::HERE == Os::Linux).then(|| match try_out() {
         Ok(sealing) => Check::ok("seal", price(sealing)),
@@ -36,16 +36,16 @@ struct Report<'r> {
     agent: &'r str,
     known: bool,
     why: Option<&'r str>,
-    /// A process that would do its work unasked.
+    /// The warning about an unguarded daemon, if one runs.
     daemon: Option<&'r str>,
     seal: &'r str,
     ok: bool,
 }
 
-/// Writes what a run of this agent needs, and gives whether it can be had.
+/// Writes what a run of this agent needs; returns whether it is available.
 ///
 /// # Errors
-/// What was found cannot be written.
+/// Stdout cannot be written.
 pub fn of_agent(name: &OsStr, json: bool) -> Result<bool, Failure> {
     let found = agents::named(name);
     let why = found.and_then(|agent| agent.why);

@@ -1,4 +1,4 @@
-//! Checks that a policy server answers where one is looked for.
+//! Checks that a policy server answers where runs look for one.
 
 use super::Check;
 use crate::endpoint::{DEFAULT_URL, Endpoint};
@@ -28,7 +28,7 @@ fn look(home: &Home) -> Result<Check, Failure> {
     })
 }
 
-/// The one that is asked where none is named.
+/// The server that is used if none is named.
 fn default(home: &Home) -> Check {
     let text = match default_server::find(home) {
         Some(endpoint) => format!("yours answers at {}", endpoint.url()),

@@ -1,4 +1,4 @@
-//! Starts a program under the library, to see that the loader loads it.
+//! Starts a program with the library preloaded, to see whether the loader loads it.
 
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -13,15 +13,15 @@ use crate::library;
 use crate::program::coverage_of;
 use crate::run::environment::PRELOAD;
 
-/// A program that does nothing ends in a fraction of this.
+/// Far longer than a program that does nothing needs.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(5);
 /// What the library writes when it is loaded and `RAMPART_DEBUG` is set.
 const LOADED: &str = "[rampart] loaded";
 const LONGEST_OUTPUT_BYTES: u64 = 16 << 10;
 
-/// Whether the loader loads the library; nothing where there is none, which another check
-/// tells.
+/// Whether the loader loads the library; `None` if there is no library, which another check
+/// reports.
 pub fn check(home: &Home) -> Option<Check> {
     let library = library::find(home).ok().filter(|path| library::can_be_listed(path))?;
     Some(match try_out(&library) {
@@ -41,10 +41,10 @@ pub fn check(home: &Home) -> Option<Check> {
     })
 }
 
-/// What a program says on stderr that was started under the library.
+/// What a program with the library preloaded writes to stderr.
 fn try_out(library: &Path) -> io::Result<String> {
     let program = std::env::current_exe()?;
-    // This program, which does nothing for `--version`; but as a static one it would say nothing.
+    // This program with `--version`; if it is static, `cat`, which ends at once without input.
     let is_loaded = coverage_of(program.as_os_str()) == Some(Coverage::Full);
     let mut command = if is_loaded { Command::new(program) } else { Command::new("/bin/cat") };
     let mut child = command

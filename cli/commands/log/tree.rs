@@ -1,5 +1,4 @@
-//! The records of each session as a tree: under a process what the processes asked that it
-//! started.
+//! The records of each session as a tree of processes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -7,7 +6,7 @@ use super::{told, verdict, who};
 use crate::audit::Event;
 use crate::terminal::{Screen, cut, harmless};
 
-/// A process deeper than this is shown as this deep.
+/// The deepest indentation.
 const DEEPEST: usize = 24;
 
 /// All sessions, one after another.
@@ -73,7 +72,7 @@ impl<'e> Session<'e> {
         let mut waiting: Vec<(i32, usize)> =
             self.roots.iter().rev().map(|root| (*root, 0)).collect();
         while let Some((pid, depth)) = waiting.pop() {
-            // A number that was used again may make a circle.
+            // Reused process IDs may form a cycle.
             if !seen.insert(pid) {
                 continue;
             }

@@ -1,5 +1,4 @@
-//! An agent that is guarded whenever a person types its name: an alias in the start file of
-//! their shell.
+//! `rampart setup --agent`: an alias in the shell's start file that guards an agent.
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -10,15 +9,15 @@ use crate::failure::Failure;
 use crate::output;
 use crate::whole_file::replace;
 
-/// What a line ends with that was written here.
+/// The comment that marks a written line.
 const MARK: &str = "  # rampart setup --agent ";
-/// Every shell that has such a file.
+/// All supported shells.
 const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
 
-/// A name that an agent may have as a program.
+/// Checks the name of an agent's program.
 ///
 /// # Errors
-/// It is none.
+/// It cannot be one.
 pub fn name(text: &str) -> Result<String, String> {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if text.is_empty() || text.starts_with(['-', '.']) || !text.chars().all(is_of_name) {
@@ -27,7 +26,7 @@ pub fn name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Adds the alias, once a person has seen it.
+/// Adds the alias, after showing it.
 ///
 /// # Errors
 /// The shell is not known, or its file cannot be written.
@@ -62,7 +61,7 @@ pub fn add(agent: &str, shell: Option<Shell>, yes: bool) -> Result<(), Failure> 
     ))
 }
 
-/// Takes away every alias that was added.
+/// Removes all aliases that were added.
 ///
 /// # Errors
 /// A file cannot be written.
@@ -96,7 +95,7 @@ fn without(text: &str, agent: &str) -> String {
     text.split_inclusive('\n').filter(|line| !line.trim_end().ends_with(&end)).collect()
 }
 
-/// The shell that this user logs in with.
+/// This user's login shell.
 fn of_user() -> Result<Shell, Failure> {
     let path = std::env::var_os("SHELL").map(PathBuf::from).unwrap_or_default();
     match path.file_name().and_then(|name| name.to_str()) {
@@ -107,7 +106,7 @@ fn of_user() -> Result<Shell, Failure> {
     }
 }
 
-/// What each of the shells reads when a person starts one.
+/// The file that an interactive shell reads when it starts.
 fn start_file(shell: Shell) -> Result<PathBuf, Failure> {
     let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
     let home = home.ok_or_else(|| Failure::new("your home directory is not known: set HOME"))?;
@@ -121,7 +120,7 @@ fn start_file(shell: Shell) -> Result<PathBuf, Failure> {
             configuration.join("fish/config.fish")
         }
     };
-    // A link leads to where a person keeps it.
+    // Follow links: the file may be kept elsewhere, as with dotfiles.
     Ok(std::fs::canonicalize(&file).unwrap_or(file))
 }
 
@@ -140,7 +139,7 @@ fn write(file: &Path, text: &str) -> Result<(), Failure> {
     })
 }
 
-/// Whether a person at a terminal says yes; where there is none, nobody does.
+/// Whether a person at the terminal says yes; `false` without a terminal.
 fn is_confirmed() -> Result<bool, Failure> {
     let mut stdin = io::stdin().lock();
     if !stdin.is_terminal() {

@@ -1,4 +1,4 @@
-//! The state as it looks on a terminal of any size.
+//! Draws the state on a terminal of any size.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout as Areas, Rect};
@@ -14,19 +14,19 @@ use crate::command_line::how_to_allow;
 use crate::commands::log::{Layout, colour_of, policy, told, who};
 use crate::terminal::{Colour, cut, harmless};
 
-/// From this width on the processes stand beside the decisions.
+/// From this width on the processes are shown beside the decisions.
 const WIDE: u16 = 110;
-/// How wide they are there.
+/// The width of the processes beside the decisions.
 const PROCESSES: u16 = 38;
-/// From this height on the selected one is told in full.
+/// From this height on the details of the selected decision are shown.
 const HIGH: u16 = 20;
-/// How high that is.
+/// The height of the details.
 const DETAIL: u16 = 8;
 
-/// So many questions are shown at once.
+/// How many questions are shown.
 const QUESTIONS: usize = 4;
 
-/// Draws all of it.
+/// Draws everything.
 pub fn draw(state: &mut State, coloured: bool, frame: &mut Frame) {
     let paint = Paint { coloured };
     let area = frame.area();
@@ -74,7 +74,7 @@ pub fn draw(state: &mut State, coloured: bool, frame: &mut Frame) {
     draw_dialog(state, paint, frame, area);
 }
 
-/// Colours, where there are some.
+/// Styles, with or without colours.
 #[derive(Clone, Copy)]
 struct Paint {
     coloured: bool,
@@ -84,7 +84,7 @@ impl Paint {
     fn style(self, colour: Option<Colour>) -> Style {
         let style = Style::default();
         match colour {
-            // What is dim without colours is plain: a terminal without them may not know dim.
+            // Without colours, dim text is plain too: the terminal may not support it.
             _ if !self.coloured => style,
             None => style,
             Some(Colour::Red) => style.fg(Color::Red),
@@ -99,7 +99,7 @@ impl Paint {
     }
 }
 
-/// A line with a title over the area; gives what is left of it.
+/// Draws a title line at the top of an area; returns the rest.
 fn titled(frame: &mut Frame, area: Rect, title: &str, paint: Paint) -> Rect {
     let width = usize::from(area.width);
     let line = cut(&format!("── {title} {}", "─".repeat(width)), width + 1);
@@ -107,7 +107,7 @@ fn titled(frame: &mut Frame, area: Rect, title: &str, paint: Paint) -> Rect {
     let [line_area, rest] =
         Areas::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
     frame.render_widget(Line::from(paint.span(Colour::Dim, line)), line_area);
-    // A column stays free between two that stand side by side.
+    // Leave a free column between areas side by side.
     Rect { width: rest.width.saturating_sub(1), ..rest }
 }
 
@@ -224,7 +224,7 @@ fn question_lines(state: &State, paint: Paint, area: Rect) -> Paragraph<'static>
     Paragraph::new(state.questions().take(QUESTIONS).map(line).collect::<Vec<_>>())
 }
 
-/// A question, with all that a person has to know to answer it.
+/// A question, with all that a person needs to answer it.
 fn question_text(Question { waiting, .. }: &Question) -> Vec<String> {
     let process = waiting.pid.map_or_else(String::new, |pid| format!(", process {pid}"));
     let place = waiting.cwd.as_deref().map_or_else(String::new, |cwd| format!(", in {cwd}"));
@@ -237,7 +237,7 @@ fn question_text(Question { waiting, .. }: &Question) -> Vec<String> {
     ]
 }
 
-/// One record, for a person who wants to know why.
+/// The details of a record.
 fn detail_lines(event: &Event, paint: Paint) -> Vec<Line<'static>> {
     let bold = Style::default().add_modifier(Modifier::BOLD);
     let mut lines = vec![Line::styled(told(event), bold)];
@@ -292,7 +292,7 @@ fn draw_dialog(state: &State, paint: Paint, frame: &mut Frame, area: Rect) {
     let height = u16::try_from(rows + 2).unwrap_or(u16::MAX).min(area.height);
     let place = Rect { y: area.y + (area.height - height) / 2, height, ..area };
     let block = Block::bordered().border_style(paint.style(Some(Colour::Dim)));
-    // What does not fit is cut at the top: the keys stand at the end.
+    // If it does not fit, scroll to the end, where the keys are.
     let hidden = u16::try_from(rows).unwrap_or(u16::MAX).saturating_sub(height.saturating_sub(2));
     let text = Paragraph::new(lines).wrap(Wrap { trim: false }).scroll((hidden, 0)).block(block);
     frame.render_widget(Clear, place);

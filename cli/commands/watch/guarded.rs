@@ -1,4 +1,4 @@
-//! The processes that are guarded now, as a tree.
+//! The guarded processes as a tree.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
@@ -23,7 +23,7 @@ pub struct Tree {
     pub processes: Vec<Process>,
 }
 
-/// One process.
+/// A process.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Process {
     pub pid: i32,
@@ -33,13 +33,13 @@ pub struct Process {
 }
 
 impl Guarded {
-    /// Looks now. Servers are asked whether they are well, which may take a while.
+    /// Takes a snapshot. Asks servers for their health, which may take a while.
     pub fn look() -> Self {
         let tree = |run: RunReport| {
             let order = in_order(&run.processes, processes::parent);
             let command = |pid| {
                 let words = processes::words(pid).into_iter();
-                // Linux ends the last one as well.
+                // On Linux there is a NUL after the last one too.
                 let words = words.filter(|word| !word.is_empty()).map(OsString::from_vec);
                 mask(&command_line(&words.collect::<Vec<_>>())).into_owned()
             };
@@ -53,7 +53,7 @@ impl Guarded {
     }
 }
 
-/// Each process behind its parent, with its depth.
+/// Processes in tree order, each with its depth.
 fn in_order(pids: &[i32], parent: impl Fn(i32) -> Option<i32>) -> Vec<(i32, usize)> {
     let all: HashSet<i32> = pids.iter().copied().collect();
     let mut started: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
@@ -70,7 +70,7 @@ fn in_order(pids: &[i32], parent: impl Fn(i32) -> Option<i32>) -> Vec<(i32, usiz
         let children = started.remove(&pid).unwrap_or_default();
         waiting.extend(children.into_iter().map(|child| (child, depth + 1)));
     }
-    // Numbers that were used again while this looked may have made a circle.
+    // IDs reused during the snapshot may form a cycle.
     order.extend(started.into_values().flatten().map(|pid| (pid, 0)));
     order
 }
@@ -85,7 +85,7 @@ mod tests {
             2 | 5 => Some(1),
             3 => Some(2),
             1 => Some(99),
-            // A circle.
+            // A cycle.
             7 => Some(8),
             8 => Some(7),
             _ => None,

@@ -1,4 +1,4 @@
-//! `rampart watch`: what is decided, as it is, and what runs under guard.
+//! `rampart watch`: decisions as they are made, and the guarded processes.
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -41,9 +41,9 @@ Keys:
 
 As lines, and where there is no terminal: rampart log --follow";
 
-/// How long a key may wait, and a decision.
+/// How long a key or a new decision may wait.
 const LOOK: Duration = Duration::from_millis(200);
-/// How often the processes are looked at.
+/// How often the processes are checked.
 const LOOK_AT_PROCESSES: Duration = Duration::from_secs(1);
 
 /// Show what is decided as it is, and what runs under guard
@@ -55,7 +55,7 @@ pub struct Arguments {
     audit: Option<PathBuf>,
 }
 
-/// Shows it until a person has enough.
+/// Runs until a person quits.
 ///
 /// # Errors
 /// There is no terminal, or the audit cannot be read.
@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let home = Home::locate()?;
     let path = place(arguments.audit.as_deref())?;
-    // Before what is there is read, so that nothing is between the two.
+    // Opened before the existing records are read, so that none is missed.
     let follower = Follower::new(&path);
     let may_not = is_guarded()
         .then_some("Rules are for the person at the keyboard, and this process is guarded itself.");
@@ -94,7 +94,7 @@ fn show(
     let mut looked = Instant::now();
     loop {
         terminal.draw(|frame| draw::draw(state, coloured, frame))?;
-        // Until something is new; of a key, all that came with it.
+        // Wait for something new. After a key, take all further ones that are ready.
         let mut changed = false;
         while !changed && !ENDED.load(Ordering::Relaxed) {
             let mut wait = LOOK.saturating_sub(looked.elapsed());
@@ -136,7 +136,7 @@ fn show(
 
 fn plan(state: &mut State, aim: RuleTarget) {
     match (Plan::new(&aim.request), aim.approves) {
-        // Somebody has written it meanwhile.
+        // The rule was written by somebody else meanwhile.
         (Ok(None), Some(question)) => answer(state, &question, &FROM_NOW_ON),
         (planned, approves) => {
             let planned = planned.map_err(|failure| failure.sentence().to_owned());
@@ -154,13 +154,13 @@ fn write(state: &mut State, planned: &Plan, aim: RuleTarget) {
                  Start the command again: a run keeps the policy that it began with.",
             ),
         },
-        // What was shown is no longer what would be written.
+        // The file has changed: show the new plan.
         Ok(false) => plan(state, aim),
         Err(failure) => state.tell(failure.sentence()),
     }
 }
 
-/// With a rule for later, the run that asks keeps the policy that it began with.
+/// The rule is for later runs; this run keeps its policy, so the approval is for its session.
 const FROM_NOW_ON: Reply = Reply { approved: true, scope: Scope::Session, message: None };
 
 fn answer(state: &mut State, question: &Question, reply: &Reply) {
@@ -170,7 +170,8 @@ fn answer(state: &mut State, question: &Question, reply: &Reply) {
     }
 }
 
-/// What runs under guard, and what waits for a person, again and again: to ask the servers may take longer than a key may.
+/// Watches processes and questions on another thread: asking the servers may take longer than a key
+/// may wait.
 fn look_at_processes(home: Home) -> Receiver<(Guarded, Vec<Question>)> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
@@ -181,14 +182,14 @@ fn look_at_processes(home: Home) -> Receiver<(Guarded, Vec<Question>)> {
     receiver
 }
 
-/// Whether a signal has asked for the end.
+/// Whether a signal has asked to end.
 static ENDED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn end(_signal: libc::c_int) {
     ENDED.store(true, Ordering::Relaxed);
 }
 
-/// Has the signals that end a program end it with the terminal as it was.
+/// Makes ending signals restore the terminal first.
 fn end_by_signals() {
     let action = SigAction::new(SigHandler::Handler(end), SaFlags::empty(), SigSet::empty());
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT] {
@@ -197,14 +198,14 @@ fn end_by_signals() {
     }
 }
 
-/// What a key means here.
+/// Translates a key.
 fn key(event: &event::Event) -> Option<Key> {
     let pressed = event.as_key_event().filter(|key| key.kind != KeyEventKind::Release)?;
     let control = pressed.modifiers.contains(KeyModifiers::CONTROL);
     Some(match pressed.code {
         KeyCode::Char('c') if control => Key::Stop,
         KeyCode::Char('z') if control => Key::Suspend,
-        // What was typed before this read keys one by one.
+        // Typed before raw mode: the terminal has turned Enter into a newline.
         KeyCode::Char('j') if control => Key::Enter,
         KeyCode::Char(_) if control => return None,
         KeyCode::Char(c) => Key::Char(c),

@@ -1,4 +1,4 @@
-//! What is shown, and what a key does to it: all of it but the terminal.
+//! The state of `rampart watch` and what each key does to it, without the terminal.
 
 use std::collections::VecDeque;
 
@@ -10,16 +10,16 @@ use crate::commands::log::{policy, told, who};
 use crate::policy_edit::Effect;
 use crate::rule_plan::{Plan, RuleRequest};
 
-/// So many decisions are kept; older ones are for `rampart log`.
+/// How many decisions are kept; `rampart log` shows older ones.
 pub const MOST: usize = 5_000;
-/// So many more may come before the oldest are let go.
+/// How many more may accumulate before the oldest are dropped.
 const SLACK: usize = 500;
-/// What a page is where nothing has been drawn yet.
+/// The page size before anything was drawn.
 const PAGE: usize = 10;
-/// How long `h` makes a rule hold.
+/// How long a rule holds after `h`.
 const HOUR: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 
-/// A key that means something.
+/// The keys that have a meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
     Up,
@@ -39,92 +39,92 @@ pub enum Key {
     Char(char),
 }
 
-/// What has to be done outside.
+/// What the caller has to do.
 #[derive(Debug)]
 pub enum Task {
     Quit,
     Suspend,
-    /// Work this rule out and hand it to [`State::planned`].
+    /// Plan this rule, and pass the plan to [`State::planned`].
     Plan(RuleTarget),
-    /// Write the rule and tell by [`State::tell`].
+    /// Write the rule, and report with [`State::tell`].
     Write(Box<Plan>, RuleTarget),
     /// Answer the question.
     Answer(Box<Question>, Reply),
 }
 
-/// A rule that is wanted.
+/// A rule that the person wants.
 #[derive(Debug)]
 pub struct RuleTarget {
     pub request: RuleRequest,
-    /// The question that is approved with it.
+    /// The question to approve once it is written.
     pub approves: Option<Box<Question>>,
 }
 
-/// Which of two is shown where there is room for one.
+/// The pane that is shown if there is room for only one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pane {
     Decisions,
     Processes,
 }
 
-/// What lies over the rest and takes the keys.
+/// A dialog over the rest, which gets the keys.
 #[derive(Debug)]
 pub enum Dialog {
-    /// A rule that is written if a person says so.
+    /// A rule to confirm.
     Rule { aim: RuleTarget, plan: Box<Plan> },
-    /// A question that waits; it stays this one, whatever else comes.
+    /// A question to answer; it stays the same one whatever arrives meanwhile.
     Question(Box<Question>),
-    /// Something to be read.
+    /// A message.
     Message(Vec<String>),
 }
 
-/// A record, and the text that a filter looks at.
+/// A record, and the text that the filter searches.
 #[derive(Debug)]
 struct Row {
     event: Event,
     text: String,
 }
 
-/// How many of what is shown were what.
+/// Counts of the shown decisions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub asked: usize,
     pub denied: usize,
     pub watched: usize,
-    /// What ran while the server could not be reached.
+    /// Programs that ran while the server could not be reached.
     pub unchecked: u64,
 }
 
-/// All that is shown.
+/// Everything that is shown.
 #[derive(Debug)]
 pub struct State {
     rows: VecDeque<Row>,
-    /// The rows that the filter leaves.
+    /// Indices of the rows that match the filter.
     shown: Vec<usize>,
-    /// The place in `shown`; the newest one is followed where it is the last.
+    /// The selected index in `shown`.
     selected: usize,
     follows: bool,
     pub filter: String,
     /// Whether the filter is being typed.
     pub types: bool,
     pub pane: Pane,
-    /// Whether the selected one is told in full; `None` where there is room.
+    /// Whether details are shown; `None` if the terminal's height decides.
     pub detail: Option<bool>,
-    /// Whether it is there now, which its height decides where nobody has.
+    /// Whether details were drawn last.
     pub shows_detail: bool,
     pub dialog: Option<Dialog>,
     pub guarded: Guarded,
-    /// What waits for a person, the longest first.
+    /// Waiting questions, the oldest first.
     pub waiting: Vec<Question>,
     /// How many rows were drawn last.
     pub page: usize,
     pub first: usize,
-    /// Why no rule may be written from here, if so.
+    /// Why nothing may be changed from here, if so.
     may_not: Option<&'static str>,
 }
 
 impl State {
-    /// With nothing in it yet.
+    /// An empty state.
     pub fn new(may_not: Option<&'static str>) -> Self {
         Self {
             rows: VecDeque::new(),
@@ -145,7 +145,7 @@ impl State {
         }
     }
 
-    /// Takes what came, the newest last.
+    /// Adds records, the newest last.
     pub fn add(&mut self, events: Vec<Event>) {
         for event in events {
             let words = [&*event.decision.action, &who(&event), &told(&event), &policy(&event)];
@@ -169,27 +169,27 @@ impl State {
         }
     }
 
-    /// The records that the filter leaves.
+    /// The records that match the filter.
     pub fn events(&self) -> impl ExactSizeIterator<Item = &Event> {
         self.shown.iter().map(|row| &self.rows[*row].event)
     }
 
-    /// The place of the selected one among them.
+    /// The index of the selected record among them.
     pub fn selected(&self) -> usize {
         self.selected
     }
 
-    /// The selected one.
+    /// The selected record.
     pub fn event(&self) -> Option<&Event> {
         self.shown.get(self.selected).map(|row| &self.rows[*row].event)
     }
 
-    /// Whether the newest is selected as it comes.
+    /// Whether new records are selected as they arrive.
     pub fn follows(&self) -> bool {
         self.follows
     }
 
-    /// Counts what the filter leaves.
+    /// Counts the records that match the filter.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for event in self.events() {
@@ -204,7 +204,7 @@ impl State {
         counts
     }
 
-    /// The questions that the filter leaves.
+    /// The questions that match the filter.
     pub fn questions(&self) -> impl Iterator<Item = &Question> {
         let wanted = |question: &&Question| {
             let waiting = &question.waiting;
@@ -214,7 +214,7 @@ impl State {
         self.waiting.iter().filter(wanted)
     }
 
-    /// Keeps the selected one among the rows that are drawn.
+    /// Scrolls so that the selected row is visible.
     pub fn scroll(&mut self, page: usize) {
         self.page = page.max(1);
         let last = self.shown.len().saturating_sub(self.page);
@@ -222,7 +222,7 @@ impl State {
         self.first = self.first.max((self.selected + 1).saturating_sub(self.page));
     }
 
-    /// What became of a [`Task::Plan`].
+    /// Takes the result of a [`Task::Plan`].
     pub fn planned(&mut self, aim: RuleTarget, plan: Result<Option<Plan>, String>) {
         self.dialog = Some(match plan {
             Ok(Some(plan)) => Dialog::Rule { aim, plan: Box::new(plan) },
@@ -233,12 +233,12 @@ impl State {
         });
     }
 
-    /// Has a person read something.
+    /// Shows a message.
     pub fn tell(&mut self, text: &str) {
         self.dialog = Some(Dialog::Message(text.lines().map(str::to_owned).collect()));
     }
 
-    /// Does what a key says, or gives what has to be done outside.
+    /// Handles a key; returns what the caller has to do.
     pub fn press(&mut self, key: Key) -> Option<Task> {
         match (key, &self.dialog) {
             (Key::Stop, _) => return Some(Task::Quit),
@@ -342,7 +342,7 @@ impl State {
         }
     }
 
-    /// Shows what has each of the words in it; the selected one stays so if it does.
+    /// Applies a filter, and keeps the selection if it still matches.
     fn filter_by(&mut self, filter: String) {
         let selected = self.shown.get(self.selected).copied();
         self.filter = filter;
@@ -399,12 +399,12 @@ fn reply(approved: bool, scope: Scope) -> Reply {
     Reply { approved, scope, message: None }
 }
 
-/// Whether a row has each word of the filter.
+/// Whether a row matches the filter.
 fn is_wanted(row: &Row, filter: &str) -> bool {
     has_words(&row.text, filter)
 }
 
-/// Whether a text in small letters has each word of the filter, in any case of the letters.
+/// Whether a lower-case text contains each word of the filter, ignoring case.
 fn has_words(text: &str, filter: &str) -> bool {
     filter.split_whitespace().all(|word| text.contains(&word.to_lowercase()))
 }
@@ -490,7 +490,7 @@ mod tests {
         state.add(vec![event("deny", "make"), event("deny", "git pux")]);
         assert_eq!(commands(&state), ["git push", "Git pull", "git pux"]);
         assert_eq!(state.counts(), Counts { asked: 3, denied: 1, ..Counts::default() });
-        // While it is typed, letters are no keys, and arrows go on.
+        // While typing, letters are no commands, but arrows still work.
         state.press(Key::Up);
         assert_eq!(state.event().unwrap().command(), "Git pull");
         state.press(Key::Enter);
@@ -568,7 +568,7 @@ mod tests {
             state.waiting = vec![question("first"), question("second")];
             assert!(state.press(Key::Char(key)).is_none(), "no key answers what was not opened");
             state.press(Key::Char('w'));
-            // The first is gone, and another one is in its place.
+            // The first one is gone, and another has taken its place.
             state.waiting = vec![question("second")];
             state.press(Key::Down);
             let Some(Task::Answer(answered, reply)) = state.press(Key::Char(key)) else {
