@@ -164,7 +164,7 @@ fn fits(library: &Header, program: &Header) -> Result<(), String> {
         return Err("it is built for another machine".to_owned());
     }
     if half(16) != SHARED_OBJECT {
-        return Err("it is an ELF file, and no shared library".to_owned());
+        return Err("it is an ELF file, but not a shared library".to_owned());
     }
     Ok(())
 }

@@ -123,7 +123,7 @@ impl Status for Infallible {
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|fault| {
-        say(format!("a fault of rampart itself, please report it: {fault}"));
+        say(format!("a bug in rampart, please report it: {fault}"));
     }));
     run(&Cli::parse().command).unwrap_or_else(|failure| failure.report())
 }

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 pub enum Mode {
     /// A refused command does not run.
     Enforce,
-    /// Every command runs; the audit has what the policy would have said.
+    /// Every command runs; the audit shows what the policy would have decided.
     Monitor,
     /// Nothing is checked.
     Disabled,

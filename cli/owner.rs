@@ -20,7 +20,7 @@ pub fn other_writers(file: &Metadata) -> Option<String> {
     const OTHERS: u32 = 0o002;
     let owner = Uid::from_raw(file.uid());
     if owner != geteuid() && !owner.is_root() {
-        Some(format!("{}, whose it is", name(owner)))
+        Some(format!("its owner {}", name(owner)))
     } else if file.mode() & OTHERS != 0 {
         Some("everybody".to_owned())
     } else if file.mode() & GROUP != 0 {

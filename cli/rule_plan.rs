@@ -118,7 +118,7 @@ impl Plan {
             lines.push(format!("    and {} others", self.changed.len() - SHOWN));
         }
         if self.draft.once {
-            lines.push("It holds for one command and then never again.".to_owned());
+            lines.push("It holds for one command only.".to_owned());
         }
         if let Some(until) = &self.draft.until {
             lines.push(format!("It ends at {until}."));
@@ -205,8 +205,8 @@ fn no_other_refuses(
     });
     refused.map_or(Ok(()), |(event, because)| {
         let why = format!(
-            "{} is refused by rule {} of the policy {} in {}, which is not written to: the rule has to \
-             stand in front of that one",
+            "{} is refused by rule {} of the policy {} in {}, which is not written to: put the \
+             rule in front of that one",
             quoted(event.command()),
             because.rule,
             because.policy,
@@ -223,7 +223,7 @@ fn may_only_restrict(wanted: &[&Event], pattern: &str) -> Result<(), Failure> {
     refused.map_or(Ok(()), |event| {
         Err(Failure::usage(format!(
             "{} is refused by {}, and a project's policy may only restrict: \
-             `rampart allow {}` without --project is what allows it; nothing was written",
+             use `rampart allow {}` without --project; nothing was written",
             quoted(event.command()),
             own.origin,
             quoted(pattern)
@@ -258,7 +258,7 @@ impl Probe {
         let policies = PolicySet::parse(&source, "the pattern").map_err(|error| {
             let why =
                 error.problems().first().map_or_else(String::new, |problem| problem.text.clone());
-            Failure::usage(format!("{} is no usable pattern: {why}", quoted(&draft.pattern)))
+            Failure::usage(format!("{} is not a usable pattern: {why}", quoted(&draft.pattern)))
         })?;
         Ok(Self { effect: draft.effect, policies })
     }

@@ -130,7 +130,7 @@ fn the_first_line_that_breaks_the_chain_is_named() {
         (vec![lines[0], lines[2], lines[1], lines[3]], 2, "does not follow"),
         (vec![lines[0], lines[0], lines[1]], 2, "does not follow"),
         (vec![lines[0], "{}", lines[1]], 2, "has no hash"),
-        (vec![lines[0], "no record", lines[1]], 2, "is no record"),
+        (vec![lines[0], "no record", lines[1]], 2, "is not a record"),
         (vec![lines[0], lines[1], &without], 3, "does not follow"),
     ] {
         fs::write(&path, lines.join("\n") + "\n").unwrap();
@@ -142,7 +142,7 @@ fn the_first_line_that_breaks_the_chain_is_named() {
     fs::write(&path, lines[2..].join("\n") + "\n").unwrap();
     let finding = check(&path);
     assert_eq!((finding.events, finding.broken), (3, None));
-    assert!(finding.notes[0].contains("from an earlier file"), "{:?}", finding.notes);
+    assert!(finding.notes[0].contains("continues an earlier file"), "{:?}", finding.notes);
 }
 
 #[test]

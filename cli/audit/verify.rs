@@ -73,7 +73,7 @@ impl Check {
                     ));
                     Ok(())
                 }
-                None => Err("the line has no end, and a later file goes on"),
+                None => Err("the line has no end, but a later file continues"),
             };
             if let Err(why) = checked {
                 self.finding.broken = Some(Broken { file: file.to_path_buf(), line: number, why });
@@ -88,13 +88,13 @@ impl Check {
         if let Ok(Continuation { chain_continue }) = serde_json::from_slice(line) {
             return self.follows(&chain_continue);
         }
-        let event: Event = serde_json::from_slice(line).map_err(|_| "the line is no record")?;
+        let event: Event = serde_json::from_slice(line).map_err(|_| "the line is not a record")?;
         if event.hash.is_empty() {
             return Err("the record has no hash");
         }
         self.follows(&event.prev_hash)?;
         if !is_intact(line, &event) {
-            return Err("the record was changed: its hash is another");
+            return Err("the record was changed: its hash does not match");
         }
         self.head = Some(event.hash);
         self.finding.events += 1;
@@ -109,7 +109,7 @@ impl Check {
             None if !previous.is_empty() => {
                 self.finding
                     .notes
-                    .push("the audit goes on from an earlier file, which is not here".into());
+                    .push("the audit continues an earlier file, which is missing".into());
                 self.head = Some(previous.to_owned());
                 Ok(())
             }

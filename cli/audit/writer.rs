@@ -213,7 +213,7 @@ impl Writer {
             }
             let kept = &tail.torn[..tail.torn.len().min(TORN_BYTES)];
             let message = format!(
-                "a line was cut short, for its writer was killed or its disk was full: {}",
+                "a line was cut short, because its writer was killed or its disk was full: {}",
                 String::from_utf8_lossy(kept)
             );
             self.backlog.insert(0, Entry::notice("torn-line", &message));
@@ -335,7 +335,7 @@ pub fn chain(make: impl FnOnce() -> Event, head: &mut String, bytes: &mut Vec<u8
     let written = catch_unwind(AssertUnwindSafe(|| make().chain(head, bytes)));
     *head = written.unwrap_or_else(|_| {
         bytes.truncate(end);
-        let message = "a decision could not be written, by a fault of rampart itself";
+        let message = "a decision could not be written, because of a bug in rampart";
         Entry::notice("fault", message)
             .event(&Host::default(), &mut Parents::default())
             .chain(head, bytes)

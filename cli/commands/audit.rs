@@ -16,13 +16,13 @@ use crate::terminal::harmless;
 const VERIFY_EXAMPLES: &str = "\
 Examples:
   rampart audit verify
-  rampart audit verify --audit ~/.rampart/audit      one of the Go command's
+  rampart audit verify --audit ~/.rampart/audit      an audit of the Go command
 
-Each record holds the hash of the one before it, so one that was changed, removed, moved or
-added shows. What cannot show: that the end was cut off, or that all was written anew. The
-status is 0 if the chain holds, 1 if a line breaks it; that line is named.";
+Each record holds the hash of the one before it, so a record that was changed, removed, moved
+or added is found. Not found are an end that was cut off, and an audit rewritten from its start.
+The status is 0 if the chain holds, 1 if a line breaks it; that line is named.";
 
-/// Check the audit, count it, search it
+/// Check, count and search the audit
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -44,7 +44,7 @@ enum Action {
         #[command(flatten)]
         source: Source,
     },
-    /// Show the records that have a text in command, message or policy, in any case
+    /// Show the records with a text in command, message or policy, ignoring case
     Search {
         /// The text
         text: String,
@@ -57,7 +57,7 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Source {
-    /// The audit [default: ~/.rampart/audit.jsonl]; a directory is one of the Go command's
+    /// The audit [default: ~/.rampart/audit.jsonl]; a directory is an audit of the Go command
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
     /// Write JSON
@@ -88,7 +88,7 @@ fn check(source: &Source) -> Result<bool, Failure> {
     let files = trail.files();
     if files.is_empty() {
         return Err(Failure::new(
-            "there is no audit yet; `rampart preload` and `rampart serve` begin it",
+            "there is no audit yet; `rampart preload` and `rampart serve` write it",
         ));
     }
     let finding = verify(&files)?;

@@ -16,13 +16,13 @@ mod tree;
 const EXAMPLES: &str = "\
 Examples:
   rampart log                         the last decisions
-  rampart log --follow --denied       what is refused, as it comes
+  rampart log --follow --denied       refusals as they happen
   rampart log --since 2h --tree       who started what
   rampart log --json | jq -r .request.command
 
-A verdict in brackets held nobody up: that run was monitored. The list is cut to the
-terminal's width; elsewhere, and with --json, commands are whole. Secrets were masked when
-they were written. To check that nothing was changed: rampart audit verify";
+A verdict in brackets was not enforced (--mode monitor). Commands are cut to the terminal's
+width, but not in a pipe or with --json. Secrets were masked when they were written. To check
+that nothing was changed: rampart audit verify";
 
 /// How often `--follow` checks the audit.
 const LOOK: Duration = Duration::from_millis(200);
@@ -34,16 +34,16 @@ const WIDE_COLUMNS: usize = 48;
 /// The least width of the command column before others are dropped.
 const COMMAND_COLUMNS: usize = 24;
 
-/// Show what was decided
+/// Show past decisions
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Go on with what comes from now on
+    /// Keep showing new records
     #[arg(long, short, conflicts_with = "tree")]
     follow: bool,
     #[command(flatten)]
     filter: Filter,
-    /// The last N [default: 50]
+    /// Show the last N records [default: 50]
     #[arg(long, short = 'n', value_name = "N")]
     lines: Option<usize>,
     /// Show which process started what
@@ -52,7 +52,7 @@ pub struct Arguments {
     /// Write the records as they are, one JSON object a line
     #[arg(long)]
     json: bool,
-    /// The audit [default: ~/.rampart/audit.jsonl]; a directory is one of the Go command's
+    /// The audit [default: ~/.rampart/audit.jsonl]; a directory is an audit of the Go command
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
 }
@@ -60,13 +60,13 @@ pub struct Arguments {
 /// Which records to show.
 #[derive(Debug, Args)]
 pub struct Filter {
-    /// Only what was refused, or would have been
+    /// Only refusals, including those that were not enforced
     #[arg(long)]
     denied: bool,
     /// Only this session
     #[arg(long, value_name = "ID")]
     session: Option<String>,
-    /// Only what is newer: 90s, 2h, 3days, 2026-01-31, 2026-01-31T12:00:00Z
+    /// Only records since: 90s, 2h, 3days, 2026-01-31, 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<SystemTime>,
 }

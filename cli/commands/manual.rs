@@ -21,7 +21,7 @@ Examples:
   rampart man | man -l -                    # read it
   rampart man --dir ~/.local/share/man/man1 # a page for each command";
 
-/// Write what lets a shell complete rampart's commands
+/// Write completions for a shell
 #[derive(Debug, Args)]
 #[command(after_help = COMPLETIONS_EXAMPLES)]
 pub struct Completions {

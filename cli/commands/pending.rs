@@ -13,14 +13,14 @@ use crate::terminal::{Screen, cut, harmless};
 
 const EXAMPLES: &str = "\
 Examples:
-  rampart preload --ask -- claude     the questions of its `ask` rules wait for five minutes
+  rampart preload --ask -- claude     questions of `ask` rules wait for five minutes
   rampart pending
   rampart approve 9c1e-3 --session    this command may run again, in this session
   rampart deny 9c1e-3 --message 'Use the staging branch'
 
-It is for the person who started the agent: the server sees who answers, and a guarded process
-is refused, whatever token it shows. Nobody answers twice; a question whose asker is gone is
-gone, too.";
+Only the person who started the agent can answer: the server sees which process answers, and
+refuses guarded ones whatever token they show. Only the first answer counts, and a question ends
+with the process that asked it.";
 
 /// List the questions that wait for a person
 #[derive(Debug, Args)]
@@ -31,30 +31,30 @@ pub struct Pending {
     json: bool,
 }
 
-/// Let a command run that waits for it
+/// Allow a waiting command to run
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Approve {
     /// The question, as `rampart pending` lists it
     id: String,
-    /// Only this time, which is the default
+    /// Only this time (the default)
     #[arg(long)]
     once: bool,
-    /// The same command in this session, as long as its server runs
+    /// This command for the rest of its session
     #[arg(long, conflicts_with = "once")]
     session: bool,
-    /// From now on, by a rule in your policy, as `rampart allow` writes it
+    /// From now on, also in later runs, by a rule as `rampart allow` writes it
     #[arg(long, conflicts_with_all = ["once", "session"])]
     always: bool,
 }
 
-/// Refuse a command that waits
+/// Refuse a waiting command
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Deny {
     /// The question, as `rampart pending` lists it
     id: String,
-    /// What the agent is told
+    /// Message to the agent
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
 }
@@ -124,10 +124,7 @@ fn told(question: &Question, columns: usize) -> String {
     let why = if waiting.message.is_empty() { "a rule asks a person" } else { &waiting.message };
     let lines = [
         format!("{}  {}", waiting.id, harmless(&waiting.command)),
-        cut(
-            &harmless(&format!("    {who}; has waited {waited}, waits for another {left}")),
-            columns,
-        ),
+        cut(&harmless(&format!("    {who}; waited {waited}, {left} left")), columns),
         cut(&harmless(&format!("    {why}{policy}")), columns),
     ];
     lines.join("\n")

@@ -16,21 +16,21 @@ Examples:
   rampart policy check ~/.rampart/policy.yaml
   rampart policy check policies/*.yaml
 
-Each fault is one line FILE:LINE:COLUMN: WHAT. The status is 0 if every file can
-be used, 1 if one cannot.";
+Each problem is one line FILE:LINE:COLUMN: WHAT. The status is 0 if all files are
+usable, otherwise 1.";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   rampart policy explain 'cd /tmp && sudo rm -fr ./x'
   rampart policy explain --json -- cp a b | jq .reads
 
-Nothing is run and no server is asked. What the command is taken apart into is what
-rules are held against, each in all its spellings.";
+Nothing is run and no server is asked. Rules are matched against the parts of the
+command that are listed, each in all its spellings.";
 
 const SHOW_EXAMPLES: &str = "\
 Examples:
   rampart policy show
-  rampart policy show > ~/.rampart/policy.yaml     # the starter, to be changed
+  rampart policy show > ~/.rampart/policy.yaml     # a copy to edit
   rampart policy show --json | jq -r .origin";
 
 /// Check policy files, or show the policy in force
@@ -42,14 +42,14 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Say what is wrong with policy files, and where
+    /// Check policy files, and say what is wrong where
     #[command(after_help = CHECK_EXAMPLES)]
     Check {
         /// Files to check
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
-    /// Run the tests that a policy file brings along
+    /// Run the tests in a policy file
     Test {
         /// The file
         file: PathBuf,
@@ -65,7 +65,7 @@ enum Action {
     /// Show the policy that `serve`, `preload` and `test` use
     #[command(after_help = SHOW_EXAMPLES)]
     Show {
-        /// Show this file instead, if it can be used
+        /// Show this policy file instead
         #[arg(long, value_name = "FILE")]
         policy: Option<PathBuf>,
         /// Write one JSON object with origin and text

@@ -49,27 +49,28 @@ Examples:
   rampart preload --url unix:///run/rampart.sock --fail-open=false -- make
   RAMPART_TOKEN=… rampart preload --url https://policy.example -- python my_agent.py
 
-Which server is asked: with --policy or --audit-sync one of this run's own; with
---url, --port or RAMPART_URL that one; else one that runs already and is yours or
-root's (`rampart serve`, at ~/.rampart/serve.sock, where config.yaml or serve.state in
-~/.rampart say, or http://127.0.0.1:19090); else one
-of this run's own, with ~/.rampart/policy.yaml or the built-in starter policy. Whoever
-else listens there is not asked. A server of this run's own takes its policy once, and
-ends after the last guarded process.
+The policy server of a run is the first of these that applies:
+  1. with --policy or --audit-sync, a server of this run's own;
+  2. the one that --url, --port or RAMPART_URL names;
+  3. one that runs already and is yours or root's: `rampart serve` at ~/.rampart/serve.sock,
+     the one in config.yaml or serve.state in ~/.rampart, or http://127.0.0.1:19090;
+  4. a server of this run's own, with ~/.rampart/policy.yaml or the built-in policy.
+Other users' servers are not asked. A server of the run's own keeps the policy that it began
+with, and ends after the last guarded process.
 
-An https:// server is asked by a relay of this run's own. The server has to prove
-who it is by a certificate of a CA that this machine trusts, or of the one in --ca
-(or RAMPART_CA). While it cannot be reached, --fail-open decides; whoever answers
-and is not the server is refused. The token stays in the relay: the command and
-what it starts are given one that is good for this run only. Proxies are used only
-by --proxy, never by variables like HTTPS_PROXY; redirects are not followed.
+An https:// server is asked through a relay of this run's own. Its certificate has to be from a
+CA that this machine trusts, or from the one in --ca (or RAMPART_CA). While the server cannot be
+reached, --fail-open decides; if what answers does not prove to be the server, everything is
+refused. The token stays in the relay: the command gets one that is good for this run only. A
+proxy is used only with --proxy, not by variables like HTTPS_PROXY; redirects are not followed.
 
-COMMAND takes the place of rampart: same process, terminal, signals and exit
-status. In a sealed run rampart waits for it in the same terminal and process group, passes
-signals and stops on, and ends as it does; RAMPART_SEAL stands for the flag. It is not asked about itself, for it was you who typed it; what it starts
-is. On macOS it may not be a program that the system protects, such as /bin/sh:
-`rampart doctor -- COMMAND` tells. The status is 127 if COMMAND is not found, 126 if it cannot be run, 2 if the
-command line, the policy or the library is not usable, 1 if something else fails.";
+COMMAND replaces rampart: same process, terminal, signals and exit status. In a sealed run
+rampart waits for it in the same terminal and process group, passes signals and stops on, and
+ends as it does; RAMPART_SEAL stands for the flag. COMMAND itself is not asked about, because
+you typed it; what it starts is. On macOS it may not be a program that the system protects, such
+as /bin/sh: `rampart doctor -- COMMAND` tells. The status is 127 if COMMAND is not found, 126 if
+it cannot be run, 2 if the command line, the policy or the library is not usable, 1 if something
+else fails.";
 
 /// Run a command, and ask a policy before each program that it starts
 #[derive(Debug, Args)]
@@ -78,7 +79,7 @@ command line, the policy or the library is not usable, 1 if something else fails
     override_usage = "rampart preload [OPTIONS] -- COMMAND [ARGS]..."
 )]
 pub struct Arguments {
-    /// What a verdict leads to
+    /// Whether verdicts are enforced
     #[arg(long, value_enum, default_value = "enforce", help_heading = "Verdicts")]
     mode: Mode,
     /// Whether programs may start while the server cannot be reached
@@ -94,7 +95,7 @@ pub struct Arguments {
     )]
     fail_open: bool,
 
-    /// How a refusal looks to the program that wanted to start another
+    /// How a refusal looks to the program that is refused
     #[arg(long, value_enum, default_value = "shell", help_heading = "Verdicts")]
     refusal: RefusalStyle,
 
@@ -105,8 +106,8 @@ pub struct Arguments {
         require_equals = true,
         default_missing_value = "300",
         value_parser = clap::value_parser!(u32).range(1..=86_400),
-        help = "Wait for a person where a rule asks one, for so long [without a number: 300]; \
-            `rampart pending` lists what waits",
+        help = "If a rule says `ask`, wait so long for a person's answer [without a number: \
+            300]; `rampart pending` lists the questions",
         help_heading = "Verdicts"
     )]
     ask: Option<u32>,
@@ -135,8 +136,8 @@ pub struct Arguments {
         help_heading = "Server"
     )]
     port: Option<u16>,
-    /// Use a server of this run's own, which has each decision on the disk before the
-    /// command may run; otherwise a crash may lose the audit's last moment
+    /// Use a server of this run's own that writes each decision to the disk before the command may
+    /// run; otherwise a crash may lose the last entries of the audit
     #[arg(long, conflicts_with_all = ["port", "url", "token"], help_heading = "Server")]
     audit_sync: bool,
     #[arg(
@@ -149,12 +150,12 @@ pub struct Arguments {
     #[arg(
         long,
         value_name = "T",
-        help = "Token to show to the server; others can see it in the list of processes, \
-            which they cannot with RAMPART_TOKEN",
+        help = "Token for the server; visible in the list of processes, unlike one in \
+            RAMPART_TOKEN",
         help_heading = "Server"
     )]
     token: Option<String>,
-    /// Trust an https:// server whose CA is in this file (PEM), and no other
+    /// Trust only https:// servers with a CA in this file (PEM)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["policy", "port"], help_heading = "Server")]
     ca: Option<PathBuf>,
     #[arg(
@@ -166,7 +167,7 @@ pub struct Arguments {
     )]
     proxy: Option<String>,
 
-    /// Have the kernel ask about what the library cannot see (Linux) [default: auto]
+    /// Let the kernel check what the library cannot see (Linux) [default: auto]
     #[arg(
         long,
         value_enum,
@@ -177,7 +178,7 @@ pub struct Arguments {
     )]
     seal: Option<Seal>,
 
-    /// Have the library say on stderr what it does
+    /// Let the library report on stderr what it does
     #[arg(long, help_heading = "Diagnosis")]
     debug: bool,
 
@@ -191,10 +192,10 @@ pub struct Arguments {
 enum RefusalStyle {
     /// The function fails with EPERM
     Errno,
-    /// A shell's line (`sh -c LINE`, `system`, `popen`) is a command that says why on its stderr and
-    /// ends with 126; all else fails with EPERM
+    /// A shell line (`sh -c LINE`, `system`, `popen`) becomes a command that says why on stderr and
+    /// exits with 126; other calls fail with EPERM
     Shell,
-    /// Whatever is refused is a command that says why on its stderr and ends with 126
+    /// Every refused program becomes a command that says why on stderr and exits with 126
     Message,
 }
 
@@ -317,7 +318,7 @@ fn check_takes_library(program: &OsStr) -> Result<(), Failure> {
         Some(coverage) if coverage.withholds_library(Os::MacOs) => {
             let program = command_line(&[program.to_owned()]);
             Err(Failure::cannot_run(format!(
-                "{program} cannot be guarded, for macOS keeps the library out of it; \
+                "{program} cannot be guarded, because macOS keeps the library out of it; \
                  `rampart doctor -- {program}` says what to start instead; nothing was run"
             )))
         }
@@ -481,7 +482,7 @@ fn named_server(arguments: &Arguments, home: &Home) -> Result<Option<ExistingSer
     match default_server::find(home) {
         Some(server) => Ok(Some(ExistingServer::Spoken(server))),
         None if arguments.token.is_some() => Err(Failure::usage(
-            "--token is for a server that is there, and none of yours answers: name it with --url \
+            "--token is for an existing server, and none of yours answers: name one with --url \
              or --port; nothing was run",
         )),
         None => Ok(None),
@@ -510,8 +511,8 @@ fn own_token(
         return Ok(token);
     }
     say(format!(
-        "{} is not shown your token, for it is not known to be yours or root's: give it with \
-         RAMPART_TOKEN if it is to have it",
+        "{} does not get your token, because it is not known to be yours or root's: set \
+         RAMPART_TOKEN to send it anyway",
         endpoint.url()
     ));
     Ok(None)
@@ -524,8 +525,8 @@ fn listable(library: PathBuf) -> Result<PathBuf, Failure> {
         return Ok(library);
     }
     Err(Failure::usage(format!(
-        "the loader cannot be given the library {}, whose path has a blank, a colon or a dollar \
-         sign: put it elsewhere and name that in RAMPART_LIBRARY; nothing was run",
+        "the library cannot be preloaded from {}, whose path has a blank, a colon or a dollar \
+         sign: put it elsewhere and set RAMPART_LIBRARY; nothing was run",
         library.display()
     )))
 }

@@ -18,19 +18,20 @@ use crate::terminal::{Screen, harmless};
 const EXAMPLES: &str = "\
 Examples:
   rampart allow 'npm publish'                  this command, word for word
-  rampart allow --once 'terraform apply'       for one command, and then never again
-  rampart allow --for 1h 'git push *'          until an hour from now
+  rampart allow --once 'terraform apply'       for one command only
+  rampart allow --for 1h 'git push *'          for an hour
   rampart block --project 'npm publish*'       for all who work in this project
   rampart block --dry-run 'docker *'           only show what it would have changed
 
-The rule goes into ~/.rampart/policy.yaml, whose other lines stay as they are; where there is
-none yet, it begins as the starter policy. An allow goes in front of the rules that refuse the
-command now, in their own policies. What it would have changed among the last 1,000 logged
-commands is shown. A `rampart serve` takes it over at once; a run that is under way keeps the
-policy that it began with. It is for a person: a guarded process cannot do it.
+The rule goes into ~/.rampart/policy.yaml, whose other lines stay as they are; a missing file
+begins as a copy of the starter policy. An allow goes in front of the rules that refuse the
+command now, in their policies. The output shows what it would have changed among the last 1,000
+logged commands. `rampart serve` reloads the file at once; a run that is under way keeps the
+policy that it began with. A guarded process cannot do this.
 
-A project's file is .rampart/policy.yaml in this directory or the nearest one above it, else at
-the root of its work tree. It can only restrict: what your own policy refuses, no project allows.";
+A project's file is .rampart/policy.yaml in this directory or the nearest one above it, otherwise
+at the root of the Git work tree. It can only restrict: it cannot allow what your own policy
+refuses.";
 
 /// Allow a command that the policy refuses
 #[derive(Debug, Args)]
@@ -46,7 +47,7 @@ pub struct Allow {
 pub struct Block {
     #[command(flatten)]
     rule: Rule,
-    /// What the agent is told
+    /// Message to the agent
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
 }
@@ -55,10 +56,10 @@ pub struct Block {
 struct Rule {
     /// The command, or a pattern for commands, in quotes
     pattern: String,
-    /// For one command, and then never again
+    /// For one command only
     #[arg(long)]
     once: bool,
-    /// For so long from now on: 90s, 1h, 2days
+    /// For so long: 90s, 1h, 2days
     #[arg(long = "for", value_name = "TIME", value_parser = lasts)]
     lasts: Option<Duration>,
     /// In the project's .rampart/policy.yaml, which can only restrict
@@ -79,13 +80,13 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 fn lasts(text: &str) -> Result<Duration, String> {
     let lasts = humantime::parse_duration(text).map_err(|_| "write 90s, 1h or 2days".to_owned())?;
     match lasts {
-        Duration::ZERO => Err("that is over at once".to_owned()),
-        _ if lasts > LONGEST => Err("leave it away for a rule that holds for ever".to_owned()),
+        Duration::ZERO => Err("a rule cannot end at once".to_owned()),
+        _ if lasts > LONGEST => Err("leave --for out for a rule without an end".to_owned()),
         _ => Ok(lasts),
     }
 }
 
-/// List the rules that allow and block have written, or take one out
+/// List or remove the rules that allow and block have written
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -100,9 +101,9 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Take the rule with this number out again
+    /// Remove a rule
     Remove {
-        /// As `rampart rules` lists it
+        /// Its number in `rampart rules`
         number: usize,
     },
 }
@@ -122,7 +123,8 @@ pub fn allow(arguments: &Allow) -> Result<(), Failure> {
 pub fn allow_exactly(command: &str) -> Result<(), Failure> {
     if command.contains(['*', '?', '[']) {
         return Err(Failure::usage(
-            "its rule would allow other commands, too, for it has `*`, `?` or `[` in it: approve it \
+            "a rule for it would allow other commands too, because it contains `*`, `?` or `[`: \
+             approve it \
              with --once or --session, or choose a pattern with `rampart allow`",
         ));
     }
@@ -193,7 +195,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             })?;
             if !file.write(&text)? {
                 return Err(Failure::new(format!(
-                    "{} was changed meanwhile; nothing was removed: see `rampart rules` anew",
+                    "{} was changed meanwhile; nothing was removed: run `rampart rules` again",
                     file.path.display()
                 )));
             }
@@ -225,7 +227,7 @@ fn list(file: &RuleFile, rules: &[Written], json: bool) -> Result<(), Failure> {
         return output::json(&listed.collect::<Vec<_>>());
     }
     if rules.is_empty() {
-        say(format!("no rule in {} is by rampart allow or block", file.path.display()));
+        say(format!("{} has no rules written by rampart allow or block", file.path.display()));
     }
     for (index, rule) in rules.iter().enumerate() {
         output::line(format_args!("{:>3}  {}", index + 1, told(rule)))?;
@@ -235,7 +237,7 @@ fn list(file: &RuleFile, rules: &[Written], json: bool) -> Result<(), Failure> {
 
 fn told(rule: &Written) -> String {
     let more = rule.more.iter().fold(String::new(), |text, more| text + ", " + more);
-    let is_over = if is_over(rule) { ", which is over" } else { "" };
+    let is_over = if is_over(rule) { ", expired" } else { "" };
     let Written { command, day, policy, .. } = rule;
     let text =
         format!("{command:<5}  {}  ({day}, in {policy}{more}{is_over})", quoted(&rule.pattern));

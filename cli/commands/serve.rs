@@ -25,10 +25,9 @@ Examples:
   rampart serve --unix ~/.rampart/server.sock --mode monitor
   rampart serve --addr 0.0.0.0 --port 443 --tls-cert chain.pem --tls-key key.pem
 
-The server answers POST /v1/preflight/exec to callers that show the token, and
-GET /healthz to everybody. SIGTERM and SIGINT end it. It reads the policy anew
-when the file changes, unless others may write to it; a policy that is wrong is not
-taken, and the old one stays.";
+The server answers POST /v1/preflight/exec to clients that show the token, and GET /healthz to
+everybody. SIGTERM and SIGINT end it. It reloads the policy when the file changes, unless others
+may write to it; if the new text is not a policy, the old one stays.";
 
 /// Serve a policy to guarded programs on this machine
 #[derive(Debug, Args)]
@@ -54,7 +53,7 @@ pub struct Arguments {
     /// The policy [default: ~/.rampart/policy.yaml and policies/*.yaml, else the built-in starter]
     #[arg(long, value_name = "FILE", help_heading = "What")]
     policy: Option<PathBuf>,
-    /// What a verdict leads to
+    /// Whether verdicts are enforced
     #[arg(long, value_enum, default_value = "enforce", help_heading = "What")]
     mode: Mode,
 
@@ -65,8 +64,8 @@ pub struct Arguments {
     /// File that every decision is appended to [default: ~/.rampart/audit.jsonl]
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     audit: Option<PathBuf>,
-    /// Have each decision on the disk before it is answered; without this, a crash of
-    /// the server may lose the audit's last moment
+    /// Write each decision to the disk before answering; otherwise a crash may lose the last
+    /// entries of the audit
     #[arg(long, help_heading = "Files")]
     audit_sync: bool,
 }
@@ -116,9 +115,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     drop(entered);
     let server = Server::new(listeners, token, 0);
     if is_plain && !arguments.addr.is_loopback() {
-        say(
-            "commands and the token cross the network unencrypted on an address that is not loopback",
-        );
+        say("commands and the token cross the network unencrypted: the address is not loopback");
     }
     say(format!("serving on {places} (policy {origin}, mode {})", arguments.mode.name()));
     runtime.block_on(policy.serve(server, told_to_end));
@@ -143,7 +140,7 @@ fn unix(
     match listen::bind_unix(&path) {
         Ok((listener, file)) => Ok(Some((listener, file, path))),
         Err(failure) if arguments.unix.is_none() => {
-            say(format!("runs do not find this server by themselves: {}", failure.sentence()));
+            say(format!("runs will not find this server by themselves: {}", failure.sentence()));
             Ok(None)
         }
         Err(failure) => Err(failure),

@@ -27,26 +27,26 @@ Examples:
   rampart setup --remove
   RAMPART_LIBRARY=target/preload/librampart.so rampart setup
 
-It can be run again at any time: the library is replaced by the one that came with
-this program (or the one in RAMPART_LIBRARY), programs that run go on with the old
-one, and a token and a policy that are there stay as they are. Where no library came
-with it, as by `cargo install`, it is built from the source that this program was
-built from.";
+It can be run again at any time: it replaces the library by the one that came with this program
+(or the one in RAMPART_LIBRARY), and keeps an existing token and policy. Running programs keep
+the old library. If no library came with this program, as with `cargo install`, it is built from
+the program's source.";
 
 /// Install the library, a token and a starter policy in ~/.rampart
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Change nothing; write the lines for this shell's start file. With --agent: its start file
+    /// Only print the lines for this shell's start file. With --agent: the shell to add the alias
+    /// to
     #[arg(long, value_enum, value_name = "SHELL")]
     shell: Option<Shell>,
-    /// Have this agent guarded whenever you type its name, by an alias in your shell's start file
+    /// Guard this agent whenever you type its name, by an alias in your shell's start file
     #[arg(long, value_name = "NAME", value_parser = wrapper::name)]
     agent: Option<String>,
     /// Write the alias without asking
     #[arg(long, requires = "agent")]
     yes: bool,
-    /// Take away what setup has put into place; what you wrote yourself stays
+    /// Remove what setup installed; what you wrote yourself stays
     #[arg(long, conflicts_with_all = ["shell", "agent"])]
     remove: bool,
 }
@@ -120,7 +120,7 @@ fn remove(home: &Home) -> Result<(), Failure> {
         // Fails for a directory that is not empty, which stays.
         let _ = fs::remove_dir(directory);
     }
-    output::line("Runs that are under way go on under the library that they have.")
+    output::line("Runs that are under way keep their library.")
 }
 
 /// Fails in a guarded process: an agent must not change its guard.

@@ -20,9 +20,9 @@ Examples:
   rampart status
   rampart status --json | jq '.runs[].session'
 
-The runs are found by the environments of the processes that this user may look at, and
-counted by the audit of the last 30 days. A server that does not answer is told: then
---fail-open decides, and commands may run unchecked.";
+Runs are found by the environments of the processes that this user may look at, and counted in
+the audit of the last 30 days. If the server of a run does not answer, --fail-open decides, and
+commands may run unchecked.";
 
 /// Older decisions do not belong to a run under way.
 const COUNTED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -94,7 +94,7 @@ impl RunReport {
     /// Agent and session.
     pub fn name(&self) -> String {
         match (&*self.agent, &*self.session) {
-            ("", "") => "by the library alone".to_owned(),
+            ("", "") => "library without a run".to_owned(),
             (agent, session) => format!("{agent}/{session}"),
         }
     }
@@ -102,7 +102,7 @@ impl RunReport {
     /// The state of its server, and the policy.
     pub fn state(&self) -> String {
         match (&*self.mode, self.answers, &self.policy) {
-            ("disabled", ..) => "nothing is asked".to_owned(),
+            ("disabled", ..) => "nothing is checked".to_owned(),
             (_, true, Some(policy)) => format!("policy {policy}"),
             (_, true, None) => "its server answers".to_owned(),
             (_, false, _) => "ITS SERVER DOES NOT ANSWER: commands may run unchecked".to_owned(),
@@ -138,7 +138,7 @@ fn count() -> Result<Counts, Failure> {
 fn text(report: &Report) -> String {
     let mut text = match &report.server {
         Some(url) => format!("server   yours answers at {url}\n"),
-        None => "server   none of yours runs: each run brings one of its own\n".to_owned(),
+        None => "server   none of yours runs: each run starts its own\n".to_owned(),
     };
     if report.runs.is_empty() {
         text.push_str("guarded  nothing\n");

@@ -25,25 +25,25 @@ Examples:
   rampart policy suggest --session trial > agent.yaml
   rampart preload --policy agent.yaml -- python agent.py
 
-Read it before you use it: what an agent did once is not what it should do for ever.";
+Review it before you use it: what an agent did once is not what it should always do.";
 
 /// How many commands have to differ in a word before a star replaces it.
 const ALIKE: usize = 3;
 /// How many of a rule's commands are shown.
 const SHOWN: usize = 4;
 
-/// Suggest a policy that allows what was asked, and nothing else
+/// Suggest a policy that allows the commands in the audit, and nothing else
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     filter: Filter,
-    /// The audit [default: ~/.rampart/audit.jsonl]; a directory is one of the Go command's
+    /// The audit [default: ~/.rampart/audit.jsonl]; a directory is an audit of the Go command
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
 }
 
-/// The same by the name that the Go command has for it
+/// The Go command's name for `policy suggest`
 #[derive(Debug, Args)]
 pub struct Init {
     /// Suggest a policy from this audit [default: ~/.rampart/audit.jsonl]
@@ -101,10 +101,8 @@ fn suggest(audit: Option<&Path>, filter: &Filter) -> Result<(), Failure> {
     }
     let asked: Vec<Candidate> = order.iter().filter_map(|command| asked.remove(command)).collect();
     let count: usize = asked.iter().map(|each| each.times).sum();
-    let head = format!(
-        "# What was asked {count} times, as {} says. Read it before you use it.\n",
-        path.display()
-    );
+    let head =
+        format!("# From {count} decisions in {}. Review it before you use it.\n", path.display());
     output::text(&(head + &policy(&asked))).map(drop)
 }
 

@@ -30,7 +30,7 @@ Examples:
 Nothing is run and no server is asked. The status is 0 if the command may run,
 1 if it is refused, 2 if the command line or the policy is not usable.";
 
-/// Say what the policy says to a command, and why
+/// Show the policy's verdict on a command, and why
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, override_usage = "\
 rampart test [OPTIONS] 'COMMAND LINE'
@@ -41,7 +41,7 @@ pub struct Arguments {
     question: Question,
 }
 
-/// Say what the policy says to a command, what it was taken apart into, and what it does
+/// Show the policy's verdict on a command, the command's parts, and what they do
 #[derive(Debug, Args)]
 pub struct Question {
     /// A command line, as for `sh -c`
@@ -51,7 +51,7 @@ pub struct Question {
         conflicts_with = "words"
     )]
     line: Option<String>,
-    /// The arguments of a program, as it is started by another
+    /// The argument list of a program
     #[arg(last = true, value_name = "ARGV")]
     words: Vec<OsString>,
 
@@ -67,7 +67,7 @@ pub struct Question {
     /// Directory that the command runs in [default: this one]
     #[arg(long, value_name = "DIR")]
     cwd: Option<String>,
-    /// How much the guard would see of the program [default: found out of ARGV's]
+    /// How much the guard would see of the program [default: detected for ARGV]
     #[arg(long, value_name = "WORD", value_parser = COVERAGES)]
     coverage: Option<String>,
     /// Write one JSON object
@@ -240,7 +240,7 @@ pub fn run_file(file: &Path, policy: Option<&Path>) -> Result<bool, Failure> {
                 let place = format!("{}:{}", file.display(), test.line());
                 writeln!(
                     text,
-                    "FAILED  {name} ({place}): {expected} is expected, and it is {is}: {}",
+                    "FAILED  {name} ({place}): expected {expected}, but it is {is}: {}",
                     decision.message
                 )
             }

@@ -45,7 +45,7 @@ const AGENTS: &[Agent] = &[
             words: &["daemon", "run"],
             used_with: &["--bg", "--background", "agents", "attach"],
             unused_with: &[],
-            way_out: "`claude daemon stop --any` ends it, and the next one is of the guarded run",
+            way_out: "stop it with `claude daemon stop --any`, and the guarded run starts its own",
         },
     },
     Agent {
@@ -59,7 +59,7 @@ const AGENTS: &[Agent] = &[
             words: &["app-server", "--listen"],
             used_with: &[],
             unused_with: &["--no-daemon", "exec", "e"],
-            way_out: "`codex --no-daemon` does without it, `codex app-server daemon stop` ends it",
+            way_out: "use `codex --no-daemon`, or stop it with `codex app-server daemon stop`",
         },
     },
     Agent {
@@ -70,7 +70,7 @@ const AGENTS: &[Agent] = &[
             words: &["--cline-hub-daemon"],
             used_with: &[],
             unused_with: &[],
-            way_out: "end that process, and the next one is of the guarded run",
+            way_out: "end that process, and the guarded run starts its own",
         },
     },
 ];

@@ -29,8 +29,8 @@ pub fn unguarded(agent: &Agent) -> Option<String> {
     let process = find(agent)?;
     let Agent { name, daemon: Daemon { name: daemon, way_out, .. }, .. } = agent;
     Some(format!(
-        "{name}'s {daemon} (process {process}) is not guarded, and what is left to it is not asked \
-         about: {way_out}"
+        "{name}'s {daemon} (process {process}) is not guarded, so what it does is not checked: \
+         {way_out}"
     ))
 }
 

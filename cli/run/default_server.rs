@@ -23,7 +23,8 @@ pub fn find(home: &Home) -> Option<Endpoint> {
         match Endpoint::parse(&url).ok().filter(is_it) {
             Some(configured) => return Some(configured),
             None => say(format!(
-                "{} names {url}, where no server of yours answers: it is not asked; --url would name it",
+                "{} names {url}, but no server of yours answers there, so it is not used (--url \
+                 would use it)",
                 home.config().display()
             )),
         }
@@ -51,7 +52,7 @@ fn configured(home: &Home) -> Option<String> {
     match parsed {
         Ok(configuration) => configuration?.url.filter(|url| !url.is_empty()),
         Err(why) => {
-            say(format!("{}: {why}; no server is taken from it", path.display()));
+            say(format!("{}: {why}; it is ignored", path.display()));
             None
         }
     }

@@ -23,9 +23,9 @@ const SEAL: &str = "RAMPART_SEAL";
 /// The choices of `--seal`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Seal {
-    /// Where the command needs it: an agent with a sandbox of its own, a static program
+    /// If the command needs it: an agent with its own sandbox, a static program
     Auto,
-    /// Always: a run that cannot be sealed is not started
+    /// Always: if it cannot be sealed, nothing is run
     On,
     /// Never
     Off,
@@ -68,11 +68,11 @@ pub fn decide(
         Ok(sealing) => {
             let price =
                 if sealing.no_new_privs { "; sudo gains no rights in this run" } else { "" };
-            say(format_args!("{why}: the kernel asks as well{price} (--seal=off leaves it out)"));
+            say(format_args!("{why}, so this run is sealed{price} (--seal=off turns that off)"));
             Ok(Some(sealing))
         }
         Err(fault) => {
-            say(format_args!("{why}, and the kernel cannot be had to ask: {fault}"));
+            say(format_args!("{why}, but this run cannot be sealed: {fault}"));
             Ok(None)
         }
     }
@@ -95,7 +95,10 @@ fn need(program: &OsStr) -> Option<&'static str> {
     }
     match coverage_of(program) {
         Some(Coverage::Static) => Some("a static program loads no library"),
-        Some(Coverage::OtherArchitecture) => Some("a program of another kind loads no library"),
+        Some(Coverage::OtherArchitecture) => Some(
+            "a program for another architecture cannot \
+            load the library",
+        ),
         Some(Coverage::Go) => Some("a Go program starts others by system calls of its own"),
         _ => None,
     }
@@ -103,7 +106,7 @@ fn need(program: &OsStr) -> Option<&'static str> {
 
 fn named(word: &str) -> Result<Seal, Failure> {
     Seal::from_str(word, false)
-        .map_err(|_| Failure::usage(format!("{SEAL} is {word:?}, and none of auto, on and off")))
+        .map_err(|_| Failure::usage(format!("{SEAL} is {word:?}: it has to be auto, on or off")))
 }
 
 /// How a run could be sealed here.
@@ -128,5 +131,5 @@ pub fn try_out() -> Result<Sealing, String> {
 /// Why it could not, for a person.
 #[cfg(not(target_os = "linux"))]
 pub fn try_out() -> Result<Sealing, String> {
-    Err("it takes Linux, whose kernel can ask".to_owned())
+    Err("only Linux can seal a run".to_owned())
 }

@@ -125,10 +125,10 @@ impl ApprovalQueue {
             Ok(()) => Answer::json(StatusCode::OK, &Resolved { id, approved }),
             Err(Refused::NoReply) => Answer::fault(StatusCode::BAD_REQUEST, NOT_A_REPLY),
             Err(Refused::Unknown) => {
-                Answer::fault(StatusCode::NOT_FOUND, "no question waits that has this id")
+                Answer::fault(StatusCode::NOT_FOUND, "no waiting question has this id")
             }
             Err(Refused::Over(how)) => {
-                Answer::fault(StatusCode::CONFLICT, &format!("the question waits no more: {how}"))
+                Answer::fault(StatusCode::CONFLICT, &format!("the question no longer waits: {how}"))
             }
         }
     }
@@ -182,9 +182,9 @@ fn apply(outcome: Outcome, decision: &mut Decision) {
             decision.message = message.unwrap_or_else(|| "A person has denied it".to_owned());
             return;
         }
-        Outcome::Late(limit) => format!("nobody has answered in {} s", limit.as_secs_f64()),
-        Outcome::Gone => "who asked is gone".to_owned(),
-        Outcome::Ended => "the server ended before anybody had answered".to_owned(),
+        Outcome::Late(limit) => format!("nobody answered within {} s", limit.as_secs_f64()),
+        Outcome::Gone => "the process that asked is gone".to_owned(),
+        Outcome::Ended => "the server ended before anybody answered".to_owned(),
     };
     let before = std::mem::take(&mut decision.message);
     let before = before.trim_end_matches('.');

@@ -92,7 +92,7 @@ pub fn bind_tcp(address: SocketAddr) -> Result<TcpListener, Failure> {
                  stop that one, or choose another --port"
             ),
             io::ErrorKind::PermissionDenied => {
-                format!("{address} cannot be used: ports below 1024 are the system's")
+                format!("{address} cannot be used: ports below 1024 need root")
             }
             _ => format!("cannot listen on {address}: {error}"),
         })
@@ -141,7 +141,7 @@ fn make_way(path: &Path) -> Result<(), Failure> {
     };
     if !metadata.file_type().is_socket() {
         return Err(Failure::new(format!(
-            "{shown} is there and no socket: remove it, or choose another --unix path"
+            "{shown} exists and is not a socket: remove it, or choose another --unix path"
         )));
     }
     match has_owner(path) {

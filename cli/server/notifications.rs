@@ -138,7 +138,7 @@ fn line(waiting: &Waiting, is_taken: bool, columns: usize) -> String {
     let end = |how: &str| format!("; {place}{how} ({left} s)");
     let is_ours = !waiting.id.is_empty();
     let whole = match &*waiting.id {
-        "" => format!("; who runs its policy server decides ({left} s)"),
+        "" => format!("; whoever runs its policy server decides ({left} s)"),
         id => end(&format!("rampart approve {id}")),
     };
     if width(begin) + width(&command) + width(&whole) < columns.max(1)
@@ -184,8 +184,15 @@ mod tests {
                 20,
                 "publish publish…; in another terminal: rampart pending (60 s)",
             ),
-            ("", "npm x", true, 99, "npm x; who runs its policy server decides (60 s)"),
-            ("", &long, true, 20, "publish publish…; who runs its policy server decides (60 s)"),
+            ("", "npm x", true, 99, "npm x; whoever runs its policy server decides (60 s)"),
+            (
+                "",
+                &long,
+                true,
+                20,
+                "publish publish…; whoever runs its policy server decides (60 \
+                s)",
+            ),
         ] {
             let shown = line(&waiting(id, command), is_taken, columns);
             assert_eq!(shown, format!("rampart: waiting for a person: {end}"));

@@ -136,7 +136,7 @@ impl Pending {
         let place = Registration { pending: self, number };
         self.entries.borrow_mut().insert(number, entry);
         if !hold.say_held().await {
-            place.over("who asked could not be told to wait");
+            place.over("the process that asked could not be told to wait");
             return Outcome::Unasked;
         }
         self.tell(number, announce);
@@ -152,7 +152,7 @@ impl Pending {
                     return Outcome::Late(limit);
                 }
                 _ = looks.tick() => if !hold.is_there() {
-                    place.over("who asked is gone");
+                    place.over("the process that asked is gone");
                     return Outcome::Gone;
                 }
             }
@@ -182,7 +182,7 @@ impl Pending {
             return Err(Refused::Unknown);
         };
         let Entry { waiting, is_there, tell, .. } = entry;
-        let gone = "who asked is gone";
+        let gone = "the process that asked is gone";
         if !is_there() {
             self.remember(&waiting.id, gone);
             let _ = tell.send(Outcome::Gone);
@@ -290,7 +290,7 @@ impl Registration<'_> {
 
 impl Drop for Registration<'_> {
     fn drop(&mut self) {
-        self.over("who asked is gone");
+        self.over("the process that asked is gone");
     }
 }
 
@@ -392,7 +392,7 @@ mod tests {
             let id = pending.list()[0].id.clone();
             there.set(false);
             // Before the next check, and after.
-            let gone = Err(Refused::Over("who asked is gone".to_owned()));
+            let gone = Err(Refused::Over("the process that asked is gone".to_owned()));
             assert_eq!(answered(&pending, &id, reply(true, Scope::Session)), gone);
             assert_eq!(waits.await.unwrap(), Outcome::Gone);
             assert_eq!(answered(&pending, &id, reply(true, Scope::Session)), gone);

@@ -11,11 +11,11 @@ use crate::processes;
 const DEEPEST: usize = 128;
 
 const BY_SOCKET: &str =
-    "this is decided over the server's Unix socket only, which tells who decides";
-const OF_ANOTHER: &str = "this is for the user who started the server to decide";
-const UNKNOWN: &str = "the system does not tell enough of the process that wants to decide";
+    "this can only be decided over the server's Unix socket, which shows who decides";
+const OF_ANOTHER: &str = "only the user who started the server may decide this";
+const UNKNOWN: &str = "the system does not tell enough about the process that wants to decide";
 const GUARDED: &str =
-    "this is for the person to decide who started the agent, and not for a guarded process";
+    "only the person who started the agent may decide this, not a guarded process";
 
 /// Why this process may not decide; `None` if it may. `has_asked` tells whether a process has asked
 /// this server anything.

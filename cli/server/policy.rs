@@ -442,10 +442,12 @@ impl Case {
     ) -> Verdict {
         let call = question.call();
         if let Some(missed @ 1..) = question.missed {
-            let who = self.pid.map_or_else(String::new, |pid| format!(" of process {pid}"));
+            let who = self
+                .pid
+                .map_or_else(String::new, |pid| format!(" of process {pid} or its descendants"));
             let message = format!(
-                "in session {}, {missed} programs{who} or of what it started ran unchecked, for \
-                 this server could not be reached",
+                "in session {}, {missed} programs{who} ran unchecked, because this server could not \
+                 be reached",
                 call.session
             );
             audit.missed(call.agent, call.session, missed, &message);

@@ -162,12 +162,12 @@ impl Reload {
                 self.name = Origin::File(first, self.from.len().saturating_sub(1)).to_string();
                 owners.dedup();
                 let (name, owners) = (&self.name, owners.join(" and "));
-                let message = format!("the policy {name} was read anew; it is {owners}'s");
+                let message = format!("the policy {name} was reloaded; it belongs to {owners}");
                 audit.event("policy-reloaded", &message);
             }
             Err(fault) => {
                 let message =
-                    format!("the changed policy is not taken, the old one stays: {fault}");
+                    format!("the changed policy is not taken, and the old one stays: {fault}");
                 audit.event("policy-refused", &message);
             }
         }

@@ -150,7 +150,8 @@ impl Webhook {
         if let Worker::Open(sender, _) = &*line
             && sender.try_send(call).is_err()
         {
-            let why = "more is to be told by `notify` than its receiver takes; some of it is not";
+            let why = "events for `notify` come faster than its receiver takes them; some were \
+                dropped";
             lock(&self.faults).add(why.to_owned());
         }
     }
@@ -175,8 +176,7 @@ fn open(faults: Arc<Mutex<Faults>>) -> Option<Worker> {
                         Err(why) => {
                             // The path may be a secret.
                             let place = place(&to.url);
-                            lock(&faults)
-                                .add(format!("{place} could not be told what was decided: {why}"));
+                            lock(&faults).add(format!("no event reached {place}: {why}"));
                         }
                     }
                     drop(turn);
@@ -294,7 +294,7 @@ fn text(event: &Event) -> String {
     let Event { agent, command, message, policy, session, .. } = event;
     let what = match event.action {
         "ask" if event.approval_id.is_some() => "waits for a person",
-        "ask" => "was refused, for no person was asked",
+        "ask" => "was refused because no person was asked",
         "deny" if event.mode == Mode::Enforce.name() => "was refused",
         "deny" => "would have been refused",
         "watch" => "is watched",

@@ -34,13 +34,13 @@ PROGRAM is not started.";
 rampart doctor [OPTIONS]
        rampart doctor [OPTIONS] -- PROGRAM [ARGS...]")]
 pub struct Arguments {
-    /// A program, as it would be started; of its arguments only those matter that name another
+    /// A program; its arguments matter if it is a launcher such as `env`
     #[arg(last = true, value_name = "PROGRAM")]
     program: Vec<OsString>,
     /// Say what a run of this agent needs
     #[arg(long, value_name = "NAME", conflicts_with = "program")]
     agent: Option<OsString>,
-    /// First put right what needs no decision: rights that are too wide, what setup makes
+    /// First fix what needs no decision: rights that are too wide, missing files
     #[arg(long, conflicts_with_all = ["program", "agent", "json"])]
     fix: bool,
     /// Write one JSON object

@@ -49,7 +49,7 @@ fn audit(home: &Home) -> Option<Check> {
     // The file is created when first needed.
     let place = [path.as_path(), home.directory()].into_iter().find(|place| place.exists())?;
     let shown = path.display();
-    let advice = "mend that, or move the home with RAMPART_HOME: decisions are not recorded";
+    let advice = "fix that, or set RAMPART_HOME to another directory: decisions are not recorded";
     if let Err(error) = access(place, AccessFlags::W_OK) {
         let text = format!("the audit {shown} cannot be written: {}", error.desc());
         return Some(Check::problem("audit", text, advice));
@@ -64,7 +64,7 @@ fn token(home: &Home) -> Check {
     let path = home.token();
     let shown = path.display();
     let Ok(metadata) = path.metadata() else {
-        return Check::ok("token", "none: a server that is started for a run makes one of its own");
+        return Check::ok("token", "none: a server that is started for a run makes its own");
     };
     if metadata.mode() & OTHERS_MAY_DO_ANYTHING != 0 {
         let text = format!("others can read the token file {shown}");
@@ -117,9 +117,11 @@ fn library(home: &Home) -> Vec<Check> {
     }
     if !library::can_be_listed(&path) {
         let text = format!(
-            "the loader cannot be given the path {shown}: it has a blank, a colon or a dollar sign"
+            "the library cannot be preloaded from {shown}: the path has a blank, a colon or a \
+             dollar sign"
         );
-        let advice = "put it elsewhere and name that in RAMPART_LIBRARY, to use it with a server of your own";
+        let advice = "put it elsewhere and set RAMPART_LIBRARY; as it is, only runs with their \
+            own server can use it";
         checks.push(Check::warning("library", text, advice));
     }
     checks

@@ -73,13 +73,13 @@ impl Findings {
     fn consequence(&self) -> &'static str {
         match self.coverage {
             Some(Coverage::Full) if self.need.is_some() => {
-                "it is asked about when it starts, and so is what it launches; what that starts \
-                 itself the library does not see"
+                "it is asked about when it starts, and so is what it launches; the library does \
+                 not see what that starts itself"
             }
             Some(Coverage::Full) => {
-                "it is asked about when it starts, and so is everything that it starts; not seen is \
-                 what a library starts that it loads by dlmopen, with RTLD_DEEPBIND, or as a handle \
-                 to the C library itself"
+                "it is asked about when it starts, and so is everything that it starts; not seen \
+                 are programs started by a library that it loads with dlmopen or RTLD_DEEPBIND, or \
+                 through a handle to the C library"
             }
             Some(_) => "it is asked about when it starts; what it starts itself is not seen",
             None => "it is asked about when it starts; whether what it starts is seen is not known",
@@ -124,7 +124,7 @@ impl Findings {
         row("why", &why(self.coverage));
         row("so", &self.consequence());
         if let Some(why) = self.need {
-            row("seal", &format_args!("{why}: `rampart preload` has the kernel ask as well"));
+            row("seal", &format_args!("{why}: `rampart preload` seals its runs"));
         }
         if let Some(advice) = self.advice(path) {
             row("instead", &advice);
@@ -163,14 +163,14 @@ fn why(coverage: Option<Coverage>) -> &'static str {
         Some(Coverage::Go) => "it is a Go program, which starts others by system calls of its own",
         Some(Coverage::Static) => "it is linked statically, and has no loader that loads libraries",
         Some(Coverage::Setuid) => {
-            "it runs with the rights of its owner or group, so that its loader ignores the library"
+            "it runs with the rights of its owner or group, so its loader ignores the library"
         }
         Some(Coverage::OtherArchitecture) => {
             "it is built for another machine than the library, or another word size"
         }
         Some(Coverage::Reexec) => {
-            "it starts itself anew until its environment is clean, and the library keeps off"
+            "it restarts itself until its environment is clean, so the library stays out of it"
         }
-        None => "it cannot be read, or is nothing that the system runs by itself",
+        None => "it cannot be read, or is not a program",
     }
 }

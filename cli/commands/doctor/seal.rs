@@ -18,7 +18,7 @@ pub fn check() -> Option<Check> {
         Err(why) => Check::warning(
             "seal",
             format!("a run cannot be sealed here: {why}"),
-            "what the library cannot see goes unasked: static programs, sandboxes",
+            "what the library cannot see runs unchecked: static programs, sandboxes",
         ),
     })
 }
@@ -27,7 +27,7 @@ fn price(sealing: Sealing) -> &'static str {
     if sealing.no_new_privs {
         "a run can be sealed; sudo and other set-user-ID programs gain no rights in it then"
     } else {
-        "a run can be sealed, and nothing in it changes"
+        "a run can be sealed, without side effects"
     }
 }
 
@@ -80,8 +80,8 @@ pub fn of_agent(name: &OsStr, json: bool) -> Result<bool, Failure> {
             output::line(format_args!("  seal     {seal}"))?;
         }
         None => output::line(format_args!(
-            "{shown}: no agent that is known to need more than the library; \
-             `rampart doctor -- PROGRAM` tells what of a program is seen"
+            "{shown}: not known to need more than the library; `rampart doctor -- PROGRAM` tells \
+             what is seen of a program"
         ))?,
     }
     if let Some(daemon) = daemon {

@@ -19,11 +19,11 @@ fn look(home: &Home) -> Result<Check, Failure> {
         return Ok(Check::ok("server", format!("answers at {url}")));
     }
     Ok(if endpoint.is_reachable(endpoint.resolve()?) {
-        let text = format!("what answers at {url} does not say that it is well");
-        Check::problem("server", text, "look what listens there, or name another in RAMPART_URL")
+        let text = format!("what answers at {url} does not report that it is ok");
+        Check::problem("server", text, "check what listens there, or set RAMPART_URL to another")
     } else {
-        let text = format!("none answers at {url}, which RAMPART_URL names");
-        let advice = "start it, or unset RAMPART_URL: then each run brings a server of its own";
+        let text = format!("none answers at {url} (from RAMPART_URL)");
+        let advice = "start it, or unset RAMPART_URL: then each run starts its own server";
         Check::problem("server", text, advice)
     })
 }
@@ -34,11 +34,11 @@ fn default(home: &Home) -> Check {
         Some(endpoint) => format!("yours answers at {}", endpoint.url()),
         None if Endpoint::parse(DEFAULT_URL).is_ok_and(|there| there.is_reachable(None)) => {
             format!(
-                "what listens at {DEFAULT_URL} is not asked, for it is not yours or not well: \
-                 each run brings a server of its own"
+                "what listens at {DEFAULT_URL} is not used, because it is not yours or not ok: \
+                 each run starts its own server"
             )
         }
-        None => "none of yours runs: each run brings one of its own".to_owned(),
+        None => "none of yours runs: each run starts its own".to_owned(),
     };
     Check::ok("server", text)
 }

@@ -168,7 +168,7 @@ fn draw_decisions(state: &mut State, paint: Paint, frame: &mut Frame, area: Rect
         let text = if state.filter.is_empty() {
             "Nothing was asked yet. Start something: rampart preload -- COMMAND"
         } else {
-            "Nothing of what was asked has these words."
+            "No decision matches these words."
         };
         let text = Paragraph::new(text).wrap(Wrap { trim: false });
         frame.render_widget(text, area);
@@ -233,7 +233,7 @@ fn question_text(Question { waiting, .. }: &Question) -> Vec<String> {
         format!("{}/{}{process}{place} asks to run", waiting.agent, waiting.session),
         format!("    {}", waiting.command),
         format!("{}{policy}", waiting.message),
-        format!("It waits for another {} s.", waiting.left_ms / 1000),
+        format!("It waits {} s more.", waiting.left_ms / 1000),
     ]
 }
 
@@ -275,7 +275,7 @@ fn draw_dialog(state: &State, paint: Paint, frame: &mut Frame, area: Rect) {
         None => return,
         Some(Dialog::Rule { plan, .. }) => {
             let columns = usize::from(area.width).saturating_sub(6);
-            let keys = "y write  o once  h for an hour  n leave it";
+            let keys = "y write  o once  h for an hour  n cancel";
             (plan.told(true, Some(columns)), keys)
         }
         Some(Dialog::Question(question)) => {

@@ -31,7 +31,7 @@ use state::{Key, MOST, RuleTarget, State, Task};
 const EXAMPLES: &str = "\
 Keys:
   ↑ ↓ PgUp PgDn g G   select a decision; G goes back to the newest
-  /                   show only what has these words in it, as you type
+  /                   show only what matches these words, as you type
   a  d                show the rule that would allow or deny the selected command, then write it
   w                   the question that has waited longest: y approves it once, s for this
                       session, a from now on by a rule, n denies it
@@ -46,7 +46,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// How often the processes are checked.
 const LOOK_AT_PROCESSES: Duration = Duration::from_secs(1);
 
-/// Show what is decided as it is, and what runs under guard
+/// Show decisions as they are made, and the guarded processes
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {

@@ -227,7 +227,7 @@ impl State {
         self.dialog = Some(match plan {
             Ok(Some(plan)) => Dialog::Rule { aim, plan: Box::new(plan) },
             Ok(None) => {
-                Dialog::Message(vec!["It is allowed already: nothing is to be written.".into()])
+                Dialog::Message(vec!["It is already allowed: there is nothing to write.".into()])
             }
             Err(why) => Dialog::Message(why.lines().map(str::to_owned).collect()),
         });
@@ -373,14 +373,14 @@ impl State {
     ) -> Option<Task> {
         let why_not = match self.may_not {
             Some(why) => why,
-            None if command.is_empty() => "This is no command.",
+            None if command.is_empty() => "This record has no command.",
             None if command.contains("***") => {
-                "A secret in this command was masked, so that no rule written from here would \
-                 match it: write a pattern with `*` in its place, by rampart allow or block."
+                "A secret in this command was masked, so a rule written from here would not \
+                 match it: use rampart allow or block with a `*` in its place."
             }
             None if how_to_allow(command).is_none() => {
-                "This command is too long, or is of several lines: write a pattern for it, by \
-                 rampart allow or block."
+                "This command is too long or has several lines: use rampart allow or block with \
+                 a pattern for it."
             }
             None => "",
         };

@@ -59,7 +59,7 @@ pub enum Requirement {
 /// Why it could not, for a person.
 pub fn probe() -> Result<Requirement, String> {
     let cannot = |error: Errno| explain(error).to_owned();
-    tracee::can_look().map_err(|_| "it takes Linux 5.6".to_owned())?;
+    tracee::can_look().map_err(|_| "it needs Linux 5.6 or later".to_owned())?;
     let pipe = || std::io::pipe().map_err(|error| error.to_string());
     let ((mut reader, mut writer), (mut end, looking)) = (pipe()?, pipe()?);
     // SAFETY: this process has a single thread, so the child may do anything.
@@ -79,7 +79,7 @@ pub fn probe() -> Result<Requirement, String> {
             drop(looking);
             let _ = nix::sys::wait::waitpid(child, None);
             match (read, found[0]) {
-                (Err(_), _) => Err("a filter that the kernel took ended its process".to_owned()),
+                (Err(_), _) => Err("the filter killed the process that installed it".to_owned()),
                 (Ok(()), FREE | RESTRICTED) if looked.is_err() => Err(UNREADABLE.to_owned()),
                 (Ok(()), FREE) => Ok(Requirement::Nothing),
                 (Ok(()), RESTRICTED) => Ok(Requirement::NoNewPrivs),
@@ -89,7 +89,7 @@ pub fn probe() -> Result<Requirement, String> {
     }
 }
 
-const UNREADABLE: &str = "no process may read here what its child wants to start \
+const UNREADABLE: &str = "a process may not read its child's memory here \
     (kernel.yama.ptrace_scope, or a filter around this process)";
 
 /// What the child reports: one of these, or an error number.
@@ -110,8 +110,11 @@ fn try_out() -> u8 {
 
 fn explain(error: Errno) -> &'static str {
     match error {
-        Errno::EBUSY => "this process is in a sealed run already, whose kernel asks its own policy",
-        Errno::EINVAL | Errno::ENOSYS => "this kernel, or a filter around this process, has none",
+        Errno::EBUSY => "this process is already in a sealed run",
+        Errno::EINVAL | Errno::ENOSYS => {
+            "this kernel, or a filter around this process, does not \
+            support it"
+        }
         Errno::EPERM | Errno::EACCES => "a filter or container around this process forbids it",
         error => error.desc(),
     }

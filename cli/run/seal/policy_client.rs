@@ -120,7 +120,7 @@ impl PolicyClient {
     /// The URL cannot be asked from here.
     pub fn new(options: ClientOptions<'_>) -> Result<Self, Failure> {
         let unusable =
-            || Failure::usage(format!("{:?} cannot be asked by the kernel", options.url));
+            || Failure::usage(format!("{:?} cannot be used in a sealed run", options.url));
         let mut ways = Vec::new();
         let mut place = None;
         for text in options.url.split(',') {
@@ -345,9 +345,9 @@ impl Judge for PolicyClient {
         let found = found.replace('\0', " ");
         let found = found.trim_end();
         let message = format!(
-            "process {process} was allowed to start {allowed:?} and has started {found:?}, for that was \
-             changed in between{}",
-            if self.enforces { "; it was ended" } else { "" }
+            "process {process} was allowed to start {allowed:?} but started {found:?}, because \
+             that was changed in between{}",
+            if self.enforces { "; it was killed" } else { "" }
         );
         self.tell("changed-in-between", process, found, &message);
         self.enforces
@@ -364,7 +364,7 @@ impl Judge for PolicyClient {
     fn judge_unreadable(&self, thread: Pid, why: Errno, slow: &dyn Fn()) -> Verdict {
         let became = if self.enforces { "was refused" } else { "runs unchecked" };
         let message = format!(
-            "what process {thread} wanted to start {became}, for it cannot be read: {}",
+            "what process {thread} wanted to start {became}, because it cannot be read: {}",
             why.desc()
         );
         if self.in_process.is_none() {

@@ -238,8 +238,8 @@ impl Review {
             return;
         }
         let end = || signals::send(handle, libc::SIGKILL);
-        let said = b"rampart: this process is ended: something else was started than what had \
-            been allowed, for it was changed in between\n";
+        let said = b"rampart: this process was killed: it started something other than what was \
+            allowed, because that was changed in between\n";
         // Killed before anything is written.
         refusal_message::say(Pid::from_raw(process), said, PollTimeout::from(ROOM_WAIT_MS), || {
             end();

@@ -15,8 +15,8 @@ use nix::unistd::{User, geteuid, getpgrp, getppid, getsid};
 use super::question::Question;
 
 /// The refusal of commands that change what is allowed.
-const FOR_A_PERSON: &str = "What is allowed here is for the person to say who started this agent. \
-     Tell which command you need, and why.";
+const FOR_A_PERSON: &str = "Only the person who started this agent may change what is allowed. \
+    Tell them which command you need, and why.";
 
 /// Whether a command changes what is allowed. The first word is the program's name, without
 /// directory.
@@ -102,8 +102,8 @@ impl OwnProcess {
             && words::any_command(line, &mut |words| killers::reaches(self, words)))
         .then(|| {
             format!(
-                "This would end the policy server that guards this run (process {}). Name what is \
-                 to end more exactly.",
+                "This would end the policy server that guards this run (process {}). Name the \
+                 process to end more exactly.",
                 self.pid
             )
         })

@@ -159,7 +159,7 @@ fn without_a_person_nothing_waits_and_nothing_runs() {
     let asked = lines(&world, "publish one");
     assert!(asked.iter().all(|line| line["decision"]["action"] == "ask"), "{asked:?}");
     let message = asked[1]["decision"]["message"].as_str().unwrap();
-    assert_eq!(message, "A release needs a person; nobody has answered in 1 s");
+    assert_eq!(message, "A release needs a person; nobody answered within 1 s");
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn in_a_sealed_run_a_program_waits_as_well_and_nobody_in_it_can_answer() {
     let id = waiting(&world);
     fs::write(world.path("go"), "x\n").unwrap();
     wait_until("that it waits no more", || pending(&world).is_empty());
-    assert!(stderr(&world.run(["approve", &id])).contains("who asked is gone"));
+    assert!(stderr(&world.run(["approve", &id])).contains("the process that asked is gone"));
     fs::write(world.path("go"), "x\n").unwrap();
     end(child);
     assert_eq!(ran(&world), "");
@@ -507,7 +507,7 @@ fn of_two_words_the_first_counts_and_what_waits_no_more_cannot_be_answered() {
     let id = id_of(&server, "publish gone");
     drop(gone);
     let (status, why) = resolve(&server, &id, &yes);
-    assert!(status == 409 && why.contains("who asked is gone"), "{status} {why}");
+    assert!(status == 409 && why.contains("the process that asked is gone"), "{status} {why}");
     for place in [server.unix.to_str().unwrap(), &server.tcp.port().to_string()] {
         let mut gone = Asking::start(&world, place);
         gone.ask("gone", "publish gone");

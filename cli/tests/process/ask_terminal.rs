@@ -159,7 +159,7 @@ fn a_refusal_by_a_rule_that_asks_tells_of_the_flag_that_would_wait() {
     // Who was asked knows.
     let line = guarded(&world, "--ask=1", "publish one; true");
     let mut terminal = start(&world, &["sh", "-c", &line], 250);
-    terminal.shows("nobody has answered in 1 s");
+    terminal.shows("nobody answered within 1 s");
     terminal.shows("who can allow it: ");
     assert!(!terminal.text().contains(hint), "{}", terminal.text());
     terminal.ended();

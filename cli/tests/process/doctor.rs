@@ -223,7 +223,7 @@ fn it_says_what_is_seen_of_programs_of_every_kind() {
         (&go, Some("go"), "system calls of its own"),
         (&full, Some("full"), "dlmopen"),
         (&foreign, Some("other-arch"), "another machine"),
-        (&text, None, "nothing that the system runs by itself"),
+        (&text, None, "is not a program"),
         (&of_full, Some("full"), "-x"),
         (&of_static, Some("static"), "what it starts itself is not seen"),
         (&of_script, Some("static"), &unseen),

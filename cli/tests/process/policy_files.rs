@@ -27,7 +27,7 @@ fn all_of_the_users_policies_are_one() {
     let server = Server::start(&world, &[]);
     assert_eq!(server.ask("second")["allowed"], false);
     world.write(".rampart/policies/30-c.yaml", &deny("c", "third"));
-    server.says("read anew");
+    server.says("was reloaded");
     assert_eq!(server.ask("third")["allowed"], false);
     fs::remove_file(world.path(".rampart/policies/30-c.yaml")).unwrap();
     server.says("is gone; the old one stays");

@@ -16,7 +16,7 @@ fn a_changed_policy_is_taken_over_and_a_broken_one_is_not() {
     assert_eq!(server.ask("forbidden")["allowed"], false);
 
     fs::write(&policy, POLICY.replace("forbidden*", "banned*")).unwrap();
-    server.says("read anew");
+    server.says("was reloaded");
     assert_eq!(server.ask("forbidden")["allowed"], true);
     assert_eq!(server.ask("banned")["allowed"], false);
 
@@ -28,7 +28,7 @@ fn a_changed_policy_is_taken_over_and_a_broken_one_is_not() {
     // Editors write another file and move it over the old one.
     let new = world.write("p.yaml.new", POLICY);
     fs::rename(new, &policy).unwrap();
-    server.says("read anew");
+    server.says("was reloaded");
     assert_eq!(server.ask("banned")["allowed"], true);
 
     fs::remove_file(&policy).unwrap();
@@ -59,20 +59,20 @@ fn a_changed_policy_that_others_may_write_is_not_taken_over() {
         assert_eq!(server.ask("forbidden")["allowed"], false);
     }
     fs::set_permissions(&policy, Permissions::from_mode(0o644)).unwrap();
-    let owner = server.says("read anew");
+    let owner = server.says("was reloaded");
     let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
-    assert!(owner.ends_with(&format!("it is {user}'s")), "{owner}");
+    assert!(owner.ends_with(&format!("it belongs to {user}")), "{owner}");
     assert_eq!(server.ask("forbidden")["allowed"], true);
     if nix::unistd::geteuid().is_root() {
         std::os::unix::fs::chown(&policy, Some(65534), None).unwrap();
         fs::write(&policy, POLICY).unwrap();
-        assert!(server.says("not taken").contains("whose it is"));
+        assert!(server.says("not taken").contains("its owner"));
         assert_eq!(server.ask("forbidden")["allowed"], true);
     }
     let is_told = |line: &serde_json::Value| {
         line["decision"]["message"]
             .as_str()
-            .is_some_and(|told| told.ends_with(&format!("it is {user}'s")))
+            .is_some_and(|told| told.ends_with(&format!("it belongs to {user}")))
     };
     assert!(world.audit().iter().any(is_told));
 }
@@ -83,7 +83,7 @@ fn a_policy_that_appears_takes_the_starters_place() {
     let server = Server::start(&world, &[]);
     assert_eq!(server.ask("forbidden")["allowed"], true);
     world.write(".rampart/policy.yaml", POLICY);
-    server.says("read anew");
+    server.says("was reloaded");
     assert_eq!(server.ask("forbidden")["allowed"], false);
 }
 
@@ -119,7 +119,7 @@ fn a_stale_socket_is_replaced_and_nothing_else_is() {
     let file = world.write("file", "mine");
     let third = world.run(["serve", "--port", "0", "--unix", "file"]);
     assert_eq!(third.status.code(), Some(1));
-    assert!(stderr(&third).contains("no socket"), "{}", stderr(&third));
+    assert!(stderr(&third).contains("not a socket"), "{}", stderr(&third));
     assert_eq!(fs::read_to_string(file).unwrap(), "mine");
 }
 

@@ -80,7 +80,7 @@ fn a_server_of_this_users_own_is_found_by_its_socket_or_its_state() {
     assert_eq!(stdout(&shown), format!("unix://{} {TOKEN}\n", socket.display()), "{shown:?}");
     // Another one goes without that socket, and says so.
     let second = Server::start_plain(&world);
-    second.says("runs do not find this server by themselves");
+    second.says("runs will not find this server by themselves");
     drop(second);
     assert_eq!(stdout(&guard(&world, &[], SHOW)), stdout(&shown));
     server.kill().unwrap();
@@ -107,9 +107,9 @@ fn a_server_of_this_users_own_is_found_where_the_go_commands_configuration_says(
     }
     // What is named there and is not this user's, or is not there, is said; so is what is no YAML.
     for (config, said) in [
-        ("url: http://127.0.0.1:9\n", "names http://127.0.0.1:9, where no server of yours answers"),
-        ("url: https://policy.example\n", "names https://policy.example, where no server of yours"),
-        ("url: [\n", "no server is taken from it"),
+        ("url: http://127.0.0.1:9\n", "names http://127.0.0.1:9, but no server of yours answers"),
+        ("url: https://policy.example\n", "names https://policy.example, but no server of yours"),
+        ("url: [\n", "it is ignored"),
     ] {
         world.write(".rampart/config.yaml", config);
         let output = guard(&world, &[], SHOW);
@@ -138,7 +138,7 @@ fn a_strangers_server_is_asked_nothing_and_shown_no_token() {
     // One that is named is used, and has the token if it is given for it.
     let named = guard(&world, &["--port", &stranger.port], SHOW);
     assert_eq!(stdout(&named), format!("http://127.0.0.1:{} \n", stranger.port));
-    assert!(stderr(&named).contains("is not shown your token"), "{named:?}");
+    assert!(stderr(&named).contains("does not get your token"), "{named:?}");
     let given = guard(&world, &["--port", &stranger.port, "--token", "t"], SHOW);
     assert_eq!(stdout(&given), format!("http://127.0.0.1:{} t\n", stranger.port));
     let doctor = finished(&mut world.rampart(["doctor"]));

@@ -75,7 +75,7 @@ fn a_rule_is_shown_before_it_is_written() {
     watch.types("ah");
     watch.shows("It ends at 2");
     watch.types("o");
-    watch.shows("for one command and then never again");
+    watch.shows("for one command only");
     watch.types("ohy");
     watch.shows("Written");
     watch.types(" jd");

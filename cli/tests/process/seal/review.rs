@@ -65,7 +65,7 @@ int main(int count, char **words)
 			start(0);
 		waitpid(child, &status, 0);
 		if (WIFSIGNALED(status) || WEXITSTATUS(status) == 3) {
-			puts(WIFSIGNALED(status) ? "was ended" : "went on");
+			puts(WIFSIGNALED(status) ? "was killed" : "went on");
 			return 0;
 		}
 	}
@@ -122,16 +122,16 @@ fn is_ended_in(
     let output = finished(&mut start(&[&words[..], more].concat()));
     let said = std::fs::read_to_string(sealed.0.path("said")).unwrap();
     let end = &said[said.len().saturating_sub(2000)..];
-    assert_eq!(stdout(&output), "was ended\n", "{kind} {more:?} {} {end}", stderr(&output));
-    assert!(said.contains("this process is ended"), "{end}");
+    assert_eq!(stdout(&output), "was killed\n", "{kind} {more:?} {} {end}", stderr(&output));
+    assert!(said.contains("this process was killed"), "{end}");
     let is_it = |line: &serde_json::Value| line["request"]["event"] == "changed-in-between";
     wait_until("the record of it", || audited.audit().iter().any(is_it));
     let audit = audited.audit();
     let line = audit.iter().find(|line| is_it(line)).unwrap();
     let message = line["decision"]["message"].as_str().unwrap();
-    assert!(message.contains("was ended"), "{message}");
+    assert!(message.contains("was killed"), "{message}");
     let found = if kind == "ab" { "/b\"" } else { "/a c" };
-    assert!(message.contains("/a\" and has started") && message.contains(found), "{message}");
+    assert!(message.contains("/a\" but started") && message.contains(found), "{message}");
 }
 
 #[test]

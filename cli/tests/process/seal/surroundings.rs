@@ -157,7 +157,7 @@ fn a_sealed_run_inside_one_is_told_why_not_and_others_run_as_ever() {
         (stdout(&output), stderr(&output))
     };
     let (said, why) = nested("--seal=on");
-    assert!(said == "2\n" && why.contains("sealed run already"), "{said}{why}");
+    assert!(said == "2\n" && why.contains("already in a sealed run"), "{said}{why}");
     assert!(!sealed.ran("permitted"));
     for flag in ["--seal=auto", ""] {
         assert_eq!(nested(flag).0, "0\n");
