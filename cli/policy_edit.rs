@@ -363,15 +363,15 @@ mod tests {
     fn a_rule_goes_in_front_of_the_others_of_its_policy_and_out_again_without_a_trace() {
         for policy in PolicySet::starter().policies() {
             let changed =
-                insert(STARTER, Some(policy.name()), &draft(Effect::Allow, "rm -rf \"a\" *"))
+                insert(STARTER, Some(&policy.name), &draft(Effect::Allow, "rm -rf \"a\" *"))
                     .unwrap();
             let lines = added(STARTER, &changed);
             assert_eq!(lines.len(), 3, "{lines:?}");
             let set = PolicySet::parse(&changed, "x").unwrap();
-            let same = set.policies().iter().find(|each| each.name() == policy.name()).unwrap();
-            assert_eq!(same.rules().len(), policy.rules().len() + 1);
+            let same = set.policies().iter().find(|each| each.name == policy.name).unwrap();
+            assert_eq!(same.rules.len(), policy.rules.len() + 1);
             let rule = &written(&changed)[0];
-            assert_eq!(rule.policy, policy.name());
+            assert_eq!(rule.policy, policy.name);
             assert_eq!((&*rule.pattern, &*rule.day), ("rm -rf \"a\" *", "2026-01-31"));
             assert_eq!(remove(&changed, rule), STARTER);
         }
@@ -390,7 +390,7 @@ mod tests {
                 added(source, &changed);
             }
             let set = PolicySet::parse(&changed, "x").unwrap();
-            assert!(set.policies().iter().any(|policy| policy.name() == OWN_POLICY));
+            assert!(set.policies().iter().any(|policy| policy.name == OWN_POLICY));
             let twice = insert(&changed, None, &draft(Effect::Block, "yarn publish")).unwrap();
             let rules = written(&twice);
             let patterns: Vec<_> = rules.iter().map(|rule| &*rule.pattern).collect();

@@ -257,7 +257,7 @@ impl Probe {
         let source = insert(&source, None, &draft.lasting()).map_err(Failure::usage)?;
         let policies = PolicySet::parse(&source, "the pattern").map_err(|error| {
             let why =
-                error.problems().first().map_or_else(String::new, |problem| problem.text.clone());
+                error.problems.first().map_or_else(String::new, |problem| problem.text.clone());
             Failure::usage(format!("{} is not a usable pattern: {why}", quoted(&draft.pattern)))
         })?;
         Ok(Self { effect: draft.effect, policies })

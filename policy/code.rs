@@ -4,20 +4,11 @@
 use crate::programs::Verb;
 
 /// What stands for a home in one language or another.
+#[rustfmt::skip]
 const HOMES: &[&str] = &[
-    "require('os').homedir()",
-    "require(\"os\").homedir()",
-    "os.homedir()",
-    "process.env.HOME",
-    "os.environ['HOME']",
-    "os.environ[\"HOME\"]",
-    "Path.home()",
-    "Dir.home",
-    "ENV['HOME']",
-    "ENV[\"HOME\"]",
-    "$ENV{HOME}",
-    "getenv('HOME')",
-    "getenv(\"HOME\")",
+    "require('os').homedir()", "require(\"os\").homedir()", "os.homedir()", "process.env.HOME",
+    "os.environ['HOME']", "os.environ[\"HOME\"]", "Path.home()", "Dir.home", "ENV['HOME']",
+    "ENV[\"HOME\"]", "$ENV{HOME}", "getenv('HOME')", "getenv(\"HOME\")",
 ];
 /// What gives all variables of the environment.
 const VARIABLES: &[&str] = &[
@@ -28,60 +19,24 @@ const VARIABLES: &[&str] = &[
     "ENV.to_h",
     "dict(os.environ",
 ];
+#[rustfmt::skip]
 const DELETES: &[&str] = &[
-    "rmtree",
-    "unlink",
-    "os.remove",
-    "removedirs",
-    "rm_rf",
-    "rm_r",
-    "rmSync",
-    "rmdir",
-    "removeSync",
-    "Deno.remove",
-    "fs.rm(",
-    "File.delete",
-    "os.rename",
-    "shutil.move",
-    "renameSync",
-    "RemoveAll",
+    "rmtree", "unlink", "os.remove", "removedirs", "rm_rf", "rm_r", "rmSync", "rmdir", "removeSync",
+    "Deno.remove", "fs.rm(", "File.delete", "os.rename", "shutil.move", "renameSync", "RemoveAll",
 ];
+#[rustfmt::skip]
 const WRITES: &[&str] = &[
-    "'w'",
-    "\"w\"",
-    "'a'",
-    "\"a\"",
-    "'wb'",
-    "write_text",
-    "writeFile",
-    "file_put_contents",
-    "chmod",
-    "chown",
-    "copyfile",
-    "shutil.copy",
+    "'w'", "\"w\"", "'a'", "\"a\"", "'wb'", "write_text", "writeFile", "file_put_contents", "chmod",
+    "chown", "copyfile", "shutil.copy",
 ];
+#[rustfmt::skip]
 const SENDS: &[&str] = &[
-    "requests.p",
-    "urlopen",
-    "create_connection",
-    "socket.",
-    "fetch(",
-    "https.",
-    "http.",
-    "HTTP",
-    "fsockopen",
-    "axios",
+    "requests.p", "urlopen", "create_connection", "socket.", "fetch(", "https.", "http.", "HTTP",
+    "fsockopen", "axios",
 ];
+#[rustfmt::skip]
 const RUNS: &[&str] = &[
-    "system",
-    "exec",
-    "spawn",
-    "popen",
-    "subprocess",
-    "shell",
-    "`",
-    "check_output",
-    "check_call",
+    "system", "exec", "spawn", "popen", "subprocess", "shell", "`", "check_output", "check_call",
     "Open3",
 ];
 const EVALUATES: &[&str] = &["eval", "exec(", "system(", "compile("];

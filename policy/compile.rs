@@ -115,8 +115,8 @@ impl Checker {
         if only_commands {
             verbs = TOOLS.iter().flat_map(|(_, verbs)| verbs.iter().copied()).collect();
         }
-        let (agent_pattern, agent) = self.scope(applies.agent.as_ref(), entry.name.referenced);
-        let (_, session) = self.scope(applies.session.as_ref(), entry.name.referenced);
+        let agent = self.scope(applies.agent.as_ref(), entry.name.referenced);
+        let session = self.scope(applies.session.as_ref(), entry.name.referenced);
         let written = entry.rules.unwrap_or_default();
         if written.is_empty() {
             let text = "this policy has no rules; add one or remove it";
@@ -133,7 +133,6 @@ impl Checker {
             about_texts,
             verbs,
             agent,
-            agent_pattern,
             session,
             rules,
             at: entry.name.referenced,
@@ -164,12 +163,11 @@ impl Checker {
     }
 
     /// The glob of an agent or a session; an empty one is as none.
-    fn scope(&mut self, written: Option<&Spanned<String>>, at: Location) -> (String, Glob) {
+    fn scope(&mut self, written: Option<&Spanned<String>>, at: Location) -> Glob {
         let written = written.filter(|written| !written.value.is_empty());
-        let pattern = written.map_or("*", |written| &written.value).to_string();
+        let pattern = written.map_or("*", |written| &written.value);
         let at = written.map_or(at, |written| written.referenced);
-        let glob = self.found.glob(&pattern, at, Glob::new);
-        (pattern, glob.unwrap_or_else(Glob::nothing))
+        self.found.glob(pattern, at, Glob::new).unwrap_or_else(Glob::nothing)
     }
 
     fn rule(&mut self, entry: RuleEntry) -> Rule {

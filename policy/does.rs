@@ -13,58 +13,21 @@ pub(crate) fn deeds(command: Invocation<'_, '_>) -> Vec<(Verb, String)> {
     let Invocation { program: Some(program), arguments, name, .. } = command else {
         return Vec::new();
     };
-    let mut deeds = Vec::new();
-    let mut operands: Vec<&str> = Vec::new();
-    let (mut pattern_given, mut target_given, mut creates) = (false, false, false);
-    let mut base = None;
-    let mut at = 0;
-    while at < arguments.len() {
-        let word = arguments[at];
-        if word == "--" {
-            operands.extend(&arguments[at + 1..]);
-            break;
-        }
-        let Some(option) =
-            program.option(&arguments[at..]).filter(|_| program.does != Operands::Find)
-        else {
-            operands.push(word);
-            at += 1;
-            continue;
-        };
-        at += option.words;
-        creates |= matches!(option.name, "create" | "append" | "update")
-            || !word.starts_with("--")
-                && word[1..].split(' ').next().is_some_and(|flags| flags.contains(['c', 'r', 'u']));
-        // It tells, and does nothing.
-        if option.sign == Some('?') {
-            return Vec::new();
-        }
-        let Some(value) = option.value else { continue };
-        match option.sign {
-            Some('<') => deeds.push((Verb::Read, value.to_string())),
-            Some('>') if program.does == Operands::Archive && !creates => {
-                deeds.push((Verb::Read, value.to_string()));
-            }
-            Some('>') => {
-                target_given |= matches!(option.name, "t" | "target-directory");
-                deeds.push((Verb::Write, value.to_string()));
-            }
-            Some('x') => deeds.push((Verb::Delete, value.to_string())),
-            Some('^') => deeds.push((Verb::Fetch, value.to_string())),
-            Some('@') => deeds.extend(sent(value).map(|file| (Verb::Read, file.to_string()))),
-            Some('%') => pattern_given = true,
-            _ if program.does == Operands::Archive && matches!(option.name, "C" | "directory") => {
-                base = Some(value);
-            }
-            _ => {}
-        }
+    let mut doing = Doing {
+        program,
+        name,
+        words: arguments,
+        pattern_given: false,
+        target_given: false,
+        creates: false,
+        base: None,
+        deeds: Vec::new(),
+    };
+    match doing.options() {
+        Some(operands) => doing.operands(operands),
+        None => return Vec::new(),
     }
-    if program.does != Operands::Archive {
-        operands.retain(|operand| *operand != "-");
-    }
-    let given = Options { words: arguments, pattern_given, target_given, creates, base };
-    of_operands(program, name, operands, &given, &mut deeds);
-    deeds
+    doing.deeds
 }
 
 /// Deeds where the global options `-C DIR` and `--work-tree=DIR` say.
@@ -80,213 +43,255 @@ fn elsewhere(globals: &[&str], deeds: Vec<(Verb, String)>) -> Vec<(Verb, String)
     let Some(folder) = folder else { return deeds };
     let below = |(verb, path): (Verb, String)| match &*path {
         "." => (verb, folder.to_string()),
-        _ if path.starts_with(['/', '~', '$']) => (verb, path),
-        _ => (verb, format!("{folder}/{path}")),
+        _ => (verb, inside(Some(folder), &path)),
     };
     deeds.into_iter().map(below).collect()
 }
 
-/// What the options of a command say of its operands.
-struct Options<'a> {
-    words: &'a [&'a str],
+/// A path as it is named in a folder.
+fn inside(folder: Option<&str>, path: &str) -> String {
+    match folder {
+        Some(folder) if !path.starts_with(['/', '~', '$']) => format!("{folder}/{path}"),
+        _ => path.to_string(),
+    }
+}
+
+/// A command whose deeds are being found.
+struct Doing<'w, 'a> {
+    program: &'static Program,
+    name: &'a str,
+    /// The words behind the program.
+    words: &'w [&'a str],
+    /// Whether an option gives the pattern, so that no operand does.
     pattern_given: bool,
+    /// Whether an option says where the operands go.
     target_given: bool,
+    /// Whether an archive is written.
     creates: bool,
+    /// The folder that an archive's files are in.
     base: Option<&'a str>,
+    deeds: Vec<(Verb, String)>,
 }
 
-/// Adds what a command does to its operands.
-fn of_operands(
-    program: &Program,
-    name: &str,
-    operands: Vec<&str>,
-    given: &Options<'_>,
-    deeds: &mut Vec<(Verb, String)>,
-) {
-    let mut each = |verb: Verb, operands: &[&str]| {
-        deeds.extend(operands.iter().map(|operand| (verb, (*operand).to_string())));
-    };
-    match program.does {
-        // `perl -pi -e … FILE`
-        Operands::Other if matches!(name, "perl" | "ruby") => {
-            let flags = |letter: char| {
-                given.words.iter().any(|word| {
-                    word.starts_with('-')
-                        && !word.starts_with("--")
-                        && word.len() < 6
-                        && word.contains(letter)
-                })
+impl<'a> Doing<'_, 'a> {
+    fn one(&mut self, verb: Verb, target: impl Into<String>) {
+        self.deeds.push((verb, target.into()));
+    }
+
+    fn each(&mut self, verb: Verb, targets: &[&str]) {
+        self.deeds.extend(targets.iter().map(|target| (verb, (*target).to_string())));
+    }
+
+    /// Whether one of the options that are one letter each is this one.
+    fn has(&self, letter: char) -> bool {
+        self.words.iter().any(|word| is_letters(word) && word.contains(letter))
+    }
+
+    /// Adds what the options do, and gives the operands; `None` where the command only tells.
+    fn options(&mut self) -> Option<Vec<&'a str>> {
+        let (program, words) = (self.program, self.words);
+        let archives = program.does == Operands::Archive;
+        let mut operands = Vec::new();
+        let mut at = 0;
+        while at < words.len() {
+            let word = words[at];
+            if word == "--" {
+                operands.extend(&words[at + 1..]);
+                break;
+            }
+            let option = program.option(&words[at..]);
+            let Some(option) = option.filter(|_| program.does != Operands::Find) else {
+                operands.push(word);
+                at += 1;
+                continue;
             };
-            if flags('p') || flags('n') {
-                each(Verb::Read, &operands);
-                if flags('i') {
-                    each(Verb::Write, &operands);
+            at += option.words;
+            let letters = word[1..].split(' ').next().filter(|_| is_letters(word));
+            self.creates |= matches!(option.name, "create" | "append" | "update")
+                || letters.is_some_and(|letters| letters.contains(['c', 'r', 'u']));
+            if option.sign == Some('?') {
+                return None;
+            }
+            let Some(value) = option.value else { continue };
+            match option.sign {
+                Some('<') => self.one(Verb::Read, value),
+                Some('>') if archives && !self.creates => self.one(Verb::Read, value),
+                Some('>') => {
+                    self.target_given |= matches!(option.name, "t" | "target-directory");
+                    self.one(Verb::Write, value);
+                }
+                Some('x') => self.one(Verb::Delete, value),
+                Some('^') => self.one(Verb::Fetch, value),
+                Some('@') => self.deeds.extend(sent(value).map(|file| (Verb::Read, file.into()))),
+                Some('%') => self.pattern_given = true,
+                _ if archives && matches!(option.name, "C" | "directory") => {
+                    self.base = Some(value);
+                }
+                _ => {}
+            }
+        }
+        operands.retain(|operand| archives || *operand != "-");
+        Some(operands)
+    }
+
+    /// Adds what is done to the operands.
+    fn operands(&mut self, operands: Vec<&'a str>) {
+        match self.program.does {
+            // `perl -pi -e … FILE`
+            Operands::Other if matches!(self.name, "perl" | "ruby") => {
+                let short = |letter| {
+                    let is = |word: &&str| word.len() < 6 && is_letters(word);
+                    self.words.iter().filter(|word| is(word)).any(|word| word.contains(letter))
+                };
+                let (reads, writes) = (short('p') || short('n'), short('i'));
+                if reads {
+                    self.each(Verb::Read, &operands);
+                }
+                if reads && writes {
+                    self.each(Verb::Write, &operands);
                 }
             }
-        }
-        Operands::Other => {}
-        Operands::Each(Verb::Delete) if name == "git" && operands.is_empty() => {
-            each(Verb::Delete, &["."]);
-        }
-        Operands::Edited => {
-            each(Verb::Read, &operands);
-            each(Verb::Write, &operands);
-        }
-        Operands::Each(Verb::Fetch) => {
-            // `xh post URL @FILE`
-            for operand in operands {
-                match operand.strip_prefix('@') {
-                    Some(file) => each(Verb::Read, &[file]),
-                    None => each(Verb::Fetch, &[operand]),
+            Operands::Each(Verb::Delete) if self.name == "git" && operands.is_empty() => {
+                self.one(Verb::Delete, ".");
+            }
+            Operands::Edited => {
+                self.each(Verb::Read, &operands);
+                self.each(Verb::Write, &operands);
+            }
+            Operands::Each(Verb::Fetch) => {
+                // `xh post URL @FILE`
+                for operand in operands {
+                    match operand.strip_prefix('@') {
+                        Some(file) => self.one(Verb::Read, file),
+                        None => self.one(Verb::Fetch, operand),
+                    }
                 }
             }
-        }
-        Operands::Each(verb) => each(verb, &operands),
-        Operands::AfterFirst(verb) => of_all_but_first(verb, name, &operands, given, deeds),
-        Operands::To { gone } => of_copies(gone, name, &operands, given, deeds),
-        Operands::Find => {
-            if given.words.contains(&"-delete") {
-                deeds.extend(found(given.words).into_iter().map(|path| (Verb::Delete, path)));
+            Operands::Each(verb) => self.each(verb, &operands),
+            Operands::AfterFirst(verb) => self.all_but_first(verb, &operands),
+            Operands::To { gone } => self.copies(gone, &operands),
+            Operands::Find if self.words.contains(&"-delete") => {
+                self.deeds.extend(found(self.words).into_iter().map(|path| (Verb::Delete, path)));
             }
-        }
-        Operands::Keys => of_keys(&operands, deeds),
-        Operands::Transfer => {
-            let Some((last, from)) = operands.split_last() else { return };
-            let local = |operand: &&str| !is_remote(operand);
-            each(Verb::Read, &from.iter().copied().filter(local).collect::<Vec<_>>());
-            if local(last) && !from.is_empty() {
-                each(Verb::Write, &[last]);
-                // What is not there is not here either.
-                if given.words.iter().any(|word| word.starts_with("--delete")) {
-                    each(Verb::Delete, &[last]);
-                }
-            } else {
-                each(Verb::Send, &from.iter().copied().filter(local).collect::<Vec<_>>());
-            }
-        }
-        Operands::Archive => of_archive(operands, given, deeds),
-    }
-}
-
-/// Adds what a command does to its operands behind the first.
-fn of_all_but_first(
-    verb: Verb,
-    name: &str,
-    operands: &[&str],
-    given: &Options<'_>,
-    deeds: &mut Vec<(Verb, String)>,
-) {
-    // `chmod -x FILE`
-    let is_mode = |word: &&str| {
-        word.strip_prefix('-').is_some_and(|mode| {
-            !mode.is_empty() && mode.chars().all(|letter| "rwxXst".contains(letter))
-        })
-    };
-    let mode_given = name.ends_with("chmod") && given.words.iter().any(is_mode);
-    let files = operands.get(usize::from(!given.pattern_given && !mode_given)..);
-    let files = files.unwrap_or_default();
-    let mut each = |verb: Verb| deeds.extend(files.iter().map(|file| (verb, (*file).to_string())));
-    each(verb);
-    // `zip -m` moves into the archive.
-    if name == "zip" && given.words.iter().any(|word| word.starts_with('-') && word.contains('m')) {
-        each(Verb::Delete);
-    }
-    if (name.ends_with("sed") || name.ends_with("awk") || name == "yq")
-        && given.words.iter().any(|word| is_in_place(word))
-    {
-        each(Verb::Write);
-    }
-}
-
-/// Adds what a command does that copies, links or moves.
-fn of_copies(
-    gone: bool,
-    name: &str,
-    operands: &[&str],
-    given: &Options<'_>,
-    deeds: &mut Vec<(Verb, String)>,
-) {
-    let (from, to) = match operands.split_last() {
-        Some((last, rest)) if !given.target_given && !rest.is_empty() => (rest, Some(*last)),
-        _ => (operands, None),
-    };
-    let each = |verb: Verb| from.iter().map(move |from| (verb, (*from).to_string()));
-    deeds.extend(each(Verb::Read));
-    if gone {
-        deeds.extend(each(Verb::Delete));
-    }
-    let Some(to) = to else { return };
-    deeds.push((Verb::Write, to.to_string()));
-    // The last may be a folder, and what is written the file of that name in it.
-    let names = from.iter().map(|from| base_name(from.trim_end_matches('/')));
-    let is_name =
-        |name: &&str| !matches!(*name, "" | "." | "..") && !name.contains(['*', '$', '~']);
-    let folder = to.trim_end_matches('/');
-    let into = names.filter(is_name).map(|name| (Verb::Write, format!("{folder}/{name}")));
-    deeds.extend(into);
-    // What nothing is copied over is emptied, and what is linked over is gone.
-    let links = name.ends_with("ln") && given.words.iter().any(|word| is_forced(word));
-    if links || !gone && from == ["/dev/null"] {
-        deeds.push((Verb::Delete, to.to_string()));
-    }
-}
-
-/// Adds what `dd` does.
-fn of_keys(operands: &[&str], deeds: &mut Vec<(Verb, String)>) {
-    let of = |key: &str| operands.iter().find_map(|operand| operand.strip_prefix(key));
-    let (from, to) = (of("if="), of("of="));
-    deeds.extend(from.map(|file| (Verb::Read, file.to_string())));
-    deeds.extend(to.map(|file| (Verb::Write, file.to_string())));
-    if let (Some("/dev/null" | "/dev/zero"), Some(file)) = (from, to)
-        && !file.starts_with("/dev/")
-    {
-        deeds.push((Verb::Delete, file.to_string()));
-    }
-}
-
-/// Adds what an archiver does to its operands.
-fn of_archive(mut operands: Vec<&str>, given: &Options<'_>, deeds: &mut Vec<(Verb, String)>) {
-    let mut creates = given.creates;
-    // `tar czf FILE …`, without a dash.
-    let old = operands.first().filter(|first| given.words.first() == Some(first)).copied();
-    if let Some(letters) = old {
-        creates = letters.contains(['c', 'r', 'u']);
-        operands.remove(0);
-        if letters.contains('f') && !operands.is_empty() {
-            let file = operands.remove(0);
-            let verb = if creates { Verb::Write } else { Verb::Read };
-            deeds.extend((file != "-").then(|| (verb, file.to_string())));
+            Operands::Other | Operands::Find => {}
+            Operands::Keys => self.keys(&operands),
+            Operands::Transfer => self.transfers(&operands),
+            Operands::Archive => self.archives(operands),
         }
     }
-    if let Some(base) = given.base.filter(|_| !creates) {
-        deeds.push((Verb::Write, base.to_string()));
-    }
-    if creates {
-        let below = |operand: &str| match given.base {
-            Some(base) if !operand.starts_with(['/', '~', '$']) => format!("{base}/{operand}"),
-            _ => operand.to_string(),
+
+    fn all_but_first(&mut self, verb: Verb, operands: &[&str]) {
+        // `chmod -x FILE`
+        let is_mode = |word: &&str| {
+            word.strip_prefix('-').is_some_and(|mode| {
+                !mode.is_empty() && mode.chars().all(|letter| "rwxXst".contains(letter))
+            })
         };
-        let files: Vec<String> = operands
-            .iter()
-            .filter(|operand| **operand != "-")
-            .map(|operand| below(operand))
-            .collect();
-        if given.words.contains(&"--remove-files") {
-            deeds.extend(files.iter().map(|file| (Verb::Delete, file.clone())));
+        let mode_given = self.name.ends_with("chmod") && self.words.iter().any(is_mode);
+        let first = usize::from(!self.pattern_given && !mode_given);
+        let files = operands.get(first..).unwrap_or_default();
+        self.each(verb, files);
+        // `zip -m` moves into the archive.
+        let moves = |word: &&str| word.starts_with('-') && word.contains('m');
+        if self.name == "zip" && self.words.iter().any(moves) {
+            self.each(Verb::Delete, files);
         }
-        deeds.extend(files.into_iter().map(|file| (Verb::Read, file)));
+        let in_place = |word: &&str| {
+            matches!(*word, "--in-place" | "inplace") || word.starts_with("--in-place=")
+        };
+        let edits =
+            ["sed", "awk"].iter().any(|name| self.name.ends_with(name)) || self.name == "yq";
+        if edits && (self.has('i') || self.words.iter().any(in_place)) {
+            self.each(Verb::Write, files);
+        }
+    }
+
+    /// Copies, links and moves.
+    fn copies(&mut self, gone: bool, operands: &[&str]) {
+        let (from, to) = match operands.split_last() {
+            Some((last, rest)) if !self.target_given && !rest.is_empty() => (rest, Some(*last)),
+            _ => (operands, None),
+        };
+        self.each(Verb::Read, from);
+        if gone {
+            self.each(Verb::Delete, from);
+        }
+        let Some(to) = to else { return };
+        self.one(Verb::Write, to);
+        // The last may be a folder, and what is written the file of that name in it.
+        let folder = to.trim_end_matches('/');
+        for name in from.iter().map(|from| base_name(from.trim_end_matches('/'))) {
+            if !matches!(name, "" | "." | "..") && !name.contains(['*', '$', '~']) {
+                self.one(Verb::Write, format!("{folder}/{name}"));
+            }
+        }
+        // What nothing is copied over is emptied, and what is linked over is gone.
+        let forced = self.has('f') || self.words.contains(&"--force");
+        if self.name.ends_with("ln") && forced || !gone && from == ["/dev/null"] {
+            self.one(Verb::Delete, to);
+        }
+    }
+
+    /// `dd`
+    fn keys(&mut self, operands: &[&str]) {
+        let of = |key: &str| operands.iter().find_map(|operand| operand.strip_prefix(key));
+        let (from, to) = (of("if="), of("of="));
+        self.each(Verb::Read, from.as_slice());
+        self.each(Verb::Write, to.as_slice());
+        if let (Some("/dev/null" | "/dev/zero"), Some(file)) = (from, to)
+            && !file.starts_with("/dev/")
+        {
+            self.one(Verb::Delete, file);
+        }
+    }
+
+    fn transfers(&mut self, operands: &[&str]) {
+        let Some((last, from)) = operands.split_last() else { return };
+        let from: Vec<&str> = from.iter().copied().filter(|from| !is_remote(from)).collect();
+        self.each(Verb::Read, &from);
+        if is_remote(last) || operands.len() == 1 {
+            self.each(Verb::Send, &from);
+            return;
+        }
+        self.one(Verb::Write, *last);
+        // What is not there is not here either.
+        if self.words.iter().any(|word| word.starts_with("--delete")) {
+            self.one(Verb::Delete, *last);
+        }
+    }
+
+    fn archives(&mut self, mut operands: Vec<&str>) {
+        // `tar czf FILE …`, without a dash.
+        let old = operands.first().filter(|first| self.words.first() == Some(first)).copied();
+        if let Some(letters) = old {
+            self.creates = letters.contains(['c', 'r', 'u']);
+            operands.remove(0);
+            if letters.contains('f') && !operands.is_empty() {
+                let file = operands.remove(0);
+                let verb = if self.creates { Verb::Write } else { Verb::Read };
+                if file != "-" {
+                    self.one(verb, file);
+                }
+            }
+        }
+        if !self.creates {
+            let base = self.base;
+            self.each(Verb::Write, base.as_slice());
+            return;
+        }
+        operands.retain(|operand| *operand != "-");
+        let files: Vec<String> =
+            operands.iter().map(|operand| inside(self.base, operand)).collect();
+        if self.words.contains(&"--remove-files") {
+            self.deeds.extend(files.iter().map(|file| (Verb::Delete, file.clone())));
+        }
+        self.deeds.extend(files.into_iter().map(|file| (Verb::Read, file)));
     }
 }
 
-/// An option that lets a link take the place of what is there.
-fn is_forced(word: &str) -> bool {
-    word == "--force" || word.starts_with('-') && !word.starts_with("--") && word.contains('f')
-}
-
-fn is_in_place(word: &str) -> bool {
-    matches!(word, "--in-place" | "inplace")
-        || word.starts_with("--in-place=")
-        || (word.starts_with('-') && !word.starts_with("--") && word.contains('i'))
+/// Options that are one letter each.
+fn is_letters(word: &str) -> bool {
+    word.starts_with('-') && !word.starts_with("--")
 }
 
 /// The file whose contents the value of an option such as `-d` and `-F` sends.

@@ -23,9 +23,12 @@ impl Problem {
 
 /// Why a policy file was not taken: at least one [`Problem`], in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PolicyError {
-    origin: String,
-    problems: Vec<Problem>,
+    /// Name of the file, as given to [`parse`](crate::PolicySet::parse).
+    pub origin: String,
+    /// All that is wrong, in the order of the file.
+    pub problems: Vec<Problem>,
 }
 
 impl PolicyError {
@@ -40,30 +43,6 @@ impl PolicyError {
         // What has no place (a file that is not text, a limit) is about the whole.
         let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
         Self::new(origin, vec![Problem { line, column, text: explain(error.without_snippet()) }])
-    }
-
-    /// All that is wrong, in the order of the file.
-    #[must_use]
-    pub fn problems(&self) -> &[Problem] {
-        &self.problems
-    }
-
-    /// Name of the file, as given to [`parse`](crate::PolicySet::parse).
-    #[must_use]
-    pub fn origin(&self) -> &str {
-        &self.origin
-    }
-
-    /// Line of the first problem, from 1.
-    #[must_use]
-    pub fn line(&self) -> u64 {
-        self.problems.first().map_or(1, |problem| problem.line)
-    }
-
-    /// Column of the first problem, in characters, from 1.
-    #[must_use]
-    pub fn column(&self) -> u64 {
-        self.problems.first().map_or(1, |problem| problem.column)
     }
 }
 

@@ -5,27 +5,10 @@ use crate::programs::{Operands, is_option};
 use crate::spelling::starting_points;
 
 /// Options of `find` that leave nothing out.
+#[rustfmt::skip]
 const NO_TESTS: &[&str] = &[
-    "-delete",
-    "-depth",
-    "-d",
-    "-mindepth",
-    "-maxdepth",
-    "-xdev",
-    "-mount",
-    "-print",
-    "-print0",
-    "-type",
-    "-ls",
-    "-noleaf",
-    "-follow",
-    "-H",
-    "-L",
-    "-P",
-    "-o",
-    "-or",
-    "-a",
-    "-and",
+    "-delete", "-depth", "-d", "-mindepth", "-maxdepth", "-xdev", "-mount", "-print", "-print0",
+    "-type", "-ls", "-noleaf", "-follow", "-H", "-L", "-P", "-o", "-or", "-a", "-and",
     "-ignore_readdir_race",
 ];
 

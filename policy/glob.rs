@@ -98,27 +98,22 @@ impl Glob {
     }
 
     /// Whether the pattern stands for `text`, in which runs of blanks are one.
-    pub(crate) fn matches(&self, text: &str) -> bool {
+    pub(crate) fn matches<'t>(&self, text: &'t str) -> bool {
         match &self.shape {
             Shape::Nothing => false,
             Shape::Everything => true,
             Shape::Pieces { pieces, below } => {
-                let mut rest = text;
-                if *below
-                    && let [Piece::Text(first), others @ ..] = &pieces[..]
-                    && let Some(behind) = text.strip_prefix(&first[1..])
-                {
-                    return others.is_empty()
-                        || Self { shape: Shape::Pieces { pieces: others.to_vec(), below: false } }
-                            .matches(behind);
-                }
-                pieces.iter().all(|piece| match piece.end_of_first(rest) {
-                    Some(end) => {
-                        rest = &rest[end..];
-                        true
+                let (pieces, text) = match &pieces[..] {
+                    [Piece::Text(first), others @ ..]
+                        if *below && text.starts_with(&first[1..]) =>
+                    {
+                        (others, &text[first.len() - 1..])
                     }
-                    None => false,
-                })
+                    pieces => (pieces, text),
+                };
+                let behind =
+                    |rest: &'t str, piece: &Piece| Some(&rest[piece.end_of_first(rest)?..]);
+                pieces.iter().try_fold(text, behind).is_some()
             }
             Shape::Anchored { prefix, steps, open } => {
                 text.strip_prefix(prefix.as_str()).is_some_and(|rest| run(steps, rest, *open))

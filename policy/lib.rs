@@ -4,18 +4,46 @@
 //! use rampart_policy::{Action, Call, PolicySet};
 //!
 //! let policies = PolicySet::starter();
-//! let verdict = |command| {
-//!     policies.evaluate(&Call { agent: "preload", session: "s", command, ..Call::default() })
-//! };
-//! assert_eq!(verdict("ls").action, Action::Allow);
-//! assert_eq!(verdict("cd /tmp && sudo rm -fr //etc").action, Action::Deny);
-//! assert_eq!(verdict("git commit -m 'rm -rf / is bad'").action, Action::Allow);
+//! let verdict = |command| policies.evaluate(&Call { command, ..Call::default() }).action;
+//! assert_eq!(verdict("ls"), Action::Allow);
+//! assert_eq!(verdict("cd /tmp && sudo rm -fr //etc"), Action::Deny);
+//! assert_eq!(verdict("git commit -m 'rm -rf / is bad'"), Action::Allow);
 //! ```
 //!
 //! # How a verdict comes about
 //!
-//! 1. **Input.** An argument list or a line ([`Form`]). An argument list is never parsed as
-//!    shell text, a line once.
+//! ```
+//! use rampart_policy::{Action, Call, Form, PolicySet, What, explain};
+//!
+//! // 1. The input: a line of a shell, or an argument list, and where it runs.
+//! let command = "cd /srv; D=data; sudo rm --force -r $D/ # 'rm -rf /' is bad";
+//! let line = Call { command, form: Form::Line, home: Some("/home/u"), ..Call::default() };
+//!
+//! // What becomes of it: parts, each with its depth, what it is, and the last of its spellings.
+//! let parts = explain(&line).parts;
+//! let part = |at: usize| (parts[at].depth, parts[at].what, parts[at].spellings.last().unwrap().as_str());
+//! // 2. The line is a tree, of which the comment is no part.
+//! assert_eq!(part(0), (0, What::Whole, command));
+//! // 3. The tree is walked command by command, with what those before it have set.
+//! assert_eq!(part(1), (1, What::Command, "cd /srv"));
+//! assert_eq!(part(2), (1, What::Wrapper, "D=data"));
+//! assert_eq!(part(3), (1, What::Command, "sudo rm --force -r data"));
+//! // 4. What a command is and does says its line in the table: `sudo` runs its words, `rm` deletes
+//! // its operands, and its options and paths have a normal spelling.
+//! assert_eq!(part(4), (2, What::Command, "rm -fr /srv/data"));
+//! assert_eq!(part(5), (3, What::Deletes, "/srv/data"));
+//!
+//! // 5. The verdict: the first rule that a part meets.
+//! let rules = "default_action: allow
+//! policies: [{name: p, match: {tool: delete}, rules: [{action: deny, when: {path_matches: /srv/*}}]}]";
+//! let verdict = |call: &Call<'_>| PolicySet::parse(rules, "p.yaml").unwrap().evaluate(call).action;
+//! assert_eq!(verdict(&line), Action::Deny);
+//! // The words of an argument list are no shell's.
+//! let list = Call { command: "echo ';' rm -rf /srv/data", form: Form::Arguments, ..line };
+//! assert_eq!(verdict(&list), Action::Allow);
+//! ```
+//!
+//! 1. **Input** ([`Call`]). An argument list is never parsed as shell text, a line once.
 //! 2. **Line to tree** (`shell`, `word`): the grammar, the words and the braces are those of
 //!    `brush-parser`, with a guard on size and depth, and one splitter for what no shell takes.
 //! 3. **Tree to commands** (`visit`, `stage`, `pipes`): one walk that knows where each command
@@ -279,8 +307,8 @@ impl PolicySet {
     #[must_use]
     pub fn webhook(&self, decision: &Decision) -> Option<&Notify> {
         let because = decision.because.as_ref().filter(|because| !because.of_project)?;
-        let policy = self.policies().iter().find(|policy| policy.name() == because.policy)?;
-        policy.rules().get(because.rule.checked_sub(1)?)?.webhook.as_ref()
+        let policy = self.policies().iter().find(|policy| policy.name == because.policy)?;
+        policy.rules.get(because.rule.checked_sub(1)?)?.webhook.as_ref()
     }
 
     /// The verdict on one call.

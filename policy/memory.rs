@@ -24,13 +24,6 @@ struct Met {
 }
 
 impl Memory {
-    /// A memory in which the rules with these names are spent, as [`spent`](Self::spent)
-    /// gave them.
-    #[must_use]
-    pub fn new(spent: Vec<String>) -> Self {
-        Self(Mutex::new(Met { spent, calls: HashMap::new() }))
-    }
-
     /// How many rules are spent.
     #[must_use]
     pub fn count_spent(&self) -> usize {
@@ -44,7 +37,7 @@ impl Memory {
         self.met().spent.clone()
     }
 
-    /// Spends rules by their names, as another that remembers has.
+    /// Spends rules by their names, as [`spent`](Self::spent) of another memory gave them.
     pub fn also_spent(&self, names: impl IntoIterator<Item = String>) {
         let mut met = self.met();
         for name in names {
@@ -64,11 +57,7 @@ impl Memory {
     }
 
     pub(crate) fn spend(&self, policy: &Policy, rule: &Rule) {
-        let name = name(policy, rule);
-        let mut met = self.met();
-        if !met.spent.contains(&name) {
-            met.spent.push(name);
-        }
+        self.also_spent([name(policy, rule)]);
     }
 
     /// Counts a call, and says whether the calls of late are within the bounds.
@@ -94,8 +83,9 @@ impl Memory {
 /// The name of a rule: where it stands, what it says and when it was written, so that the
 /// same rule written anew is another, and one that only moves is the same.
 fn name(policy: &Policy, rule: &Rule) -> String {
+    let conditions = rule.when.written.iter();
     let conditions: Vec<String> =
-        rule.conditions().map(|(key, pattern)| format!("{key}={pattern}")).collect();
+        conditions.map(|(key, pattern)| format!("{key}={pattern}")).collect();
     let added = rule.added.as_deref().unwrap_or_default();
     let (file, policy) = (&policy.file, &policy.name);
     format!("{file}/{policy}/{:?}/{}/{added}", rule.action, conditions.join(","))

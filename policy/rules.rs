@@ -15,10 +15,17 @@ use crate::when::When;
 
 /// One policy.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Policy {
-    pub(crate) file: Arc<str>,
-    pub(crate) name: String,
-    pub(crate) description: String,
+    /// The name that its file was read by.
+    pub file: Arc<str>,
+    /// Its name.
+    pub name: String,
+    /// What its author says about it; may be empty.
+    pub description: String,
+    /// Its rules, in order.
+    pub rules: Vec<Rule>,
+    /// Its place in the order; the lowest comes first.
     pub(crate) priority: i64,
     pub(crate) enabled: bool,
     /// Whether it is about commands at all.
@@ -28,67 +35,18 @@ pub struct Policy {
     /// What of what commands do it is about.
     pub(crate) verbs: Vec<Verb>,
     pub(crate) agent: Glob,
-    pub(crate) agent_pattern: String,
     pub(crate) session: Glob,
-    pub(crate) rules: Vec<Rule>,
     pub(crate) at: Location,
-}
-
-impl Policy {
-    /// The name that its file was read by.
-    #[must_use]
-    pub fn file(&self) -> &str {
-        &self.file
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// What its author says about it; may be empty.
-    #[must_use]
-    pub fn description(&self) -> &str {
-        &self.description
-    }
-
-    /// Its place in the order; the lowest comes first.
-    #[must_use]
-    pub fn priority(&self) -> i64 {
-        self.priority
-    }
-
-    /// Whether it is in force.
-    #[must_use]
-    pub fn enabled(&self) -> bool {
-        self.enabled
-    }
-
-    /// Whether it is about commands; others are loaded and never reached.
-    #[must_use]
-    pub fn about_commands(&self) -> bool {
-        self.about_commands
-    }
-
-    /// The agents that it is about, as a glob.
-    #[must_use]
-    pub fn agent(&self) -> &str {
-        &self.agent_pattern
-    }
-
-    /// Its rules, in order.
-    #[must_use]
-    pub fn rules(&self) -> &[Rule] {
-        &self.rules
-    }
 }
 
 /// One rule of a policy.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Rule {
-    pub(crate) action: Action,
-    pub(crate) message: String,
+    /// What it wants done.
+    pub action: Action,
+    /// What it says to the agent; may be empty.
+    pub message: String,
     pub(crate) when: When,
     /// Whether it holds for one call, then never again.
     pub(crate) once: bool,
@@ -101,33 +59,10 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// What it wants done.
-    #[must_use]
-    pub fn action(&self) -> Action {
-        self.action
-    }
-
     /// Line of the file that it begins in, from 1.
     #[must_use]
     pub fn line(&self) -> u64 {
         self.at.line()
-    }
-
-    /// Whether it holds for one call, and then never again.
-    #[must_use]
-    pub fn once(&self) -> bool {
-        self.once
-    }
-
-    /// What it says to the agent; may be empty.
-    #[must_use]
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// Its conditions, as key and value; none if it always holds.
-    pub fn conditions(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.when.written.iter().map(|(key, value)| (*key, value.as_str()))
     }
 }
 

@@ -188,8 +188,8 @@ impl Subject<'_> {
         let policies = self.policy.policies.policies().iter();
         let policy = policies
             .into_iter()
-            .find(|policy| policy.name() == because.policy && policy.file() == because.file)?;
-        Some(policy.rules().get(because.rule.checked_sub(1)?)?.line())
+            .find(|policy| policy.name == because.policy && *policy.file == *because.file)?;
+        Some(policy.rules.get(because.rule.checked_sub(1)?)?.line())
     }
 
     /// The verdict, for a program to read.

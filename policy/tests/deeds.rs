@@ -346,7 +346,8 @@ fn rules_end_are_spent_and_count() {
     let once = policies("- {name: p, rules: [{action: allow, once: true}, {action: deny}]}\n");
     assert_eq!([at(&once, 0), at(&once, 1)], [Allow, Deny]);
     let restarted = policies("- {name: p, rules: [{action: allow, once: true}, {action: deny}]}\n")
-        .remembering(rampart_policy::Memory::new(once.memory().spent()).into());
+        .remembering(rampart_policy::Memory::default().into());
+    restarted.memory().also_spent(once.memory().spent());
     assert_eq!(at(&restarted, 2), Deny);
     let ends = policies("- {name: p, rules: [{action: deny, expires_at: 2027-01-15T08:00:10Z}]}\n");
     assert_eq!([at(&ends, 0), at(&ends, 10)], [Deny, Allow]);

@@ -109,9 +109,7 @@ fn unexpected(source: &str, place: (u64, u64), said: &str) -> Option<String> {
         Err(error) => {
             let text = error.to_string();
             let start = format!("p.yaml:{}:{}: ", place.0, place.1);
-            let right = (error.line(), error.column()) == place
-                && text.starts_with(&start)
-                && text.contains(said);
+            let right = text.starts_with(&start) && text.contains(said);
             (!right).then(|| format!("{source:?}: {place:?} {said:?} expected, is {text}"))
         }
     }
@@ -140,7 +138,7 @@ fn several_errors_are_told_at_once_in_the_order_of_the_file() {
     let source = "policies:\n  - name: a\n    rules:\n      - action: deny\n        when:\n          \
                   command_matches: ['[a', 'ok', '**a**b**']\n  - name: a\n    rules: [{action: drop}]\n";
     let error = PolicySet::parse(source, "p.yaml").expect_err("three errors");
-    let places: Vec<_> = error.problems().iter().map(|p| (p.line, p.column)).collect();
+    let places: Vec<_> = error.problems.iter().map(|p| (p.line, p.column)).collect();
     assert_eq!(places, [(6, 29), (6, 41), (7, 11), (8, 22)]);
     assert_eq!(error.to_string().lines().count(), 4);
 }
