@@ -1,8 +1,7 @@
 //! `find`: where it begins, what it finds, deletes and runs.
 
-use crate::invocation::{Inner, Invocation};
+use crate::invocation::{Inner, Invocation, starting_points};
 use crate::programs::{Operands, is_option};
-use crate::spelling::starting_points;
 
 /// Options of `find` that leave nothing out.
 #[rustfmt::skip]

@@ -1,6 +1,8 @@
-//! A command by its words and its line of the table, and the kinds of what it may run.
+//! A command by its words and its line of the table: its subcommand, options and operands, and the
+//! kinds of what it may run.
 
-use crate::programs::{self, Program, base_name, is_option};
+use crate::programs::{self, Operands, Program, base_name, is_option};
+use crate::spelling::has_wildcard;
 
 /// What a command runs.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,4 +72,202 @@ impl<'w, 'a> Invocation<'w, 'a> {
     pub(crate) fn is_subcommand(&self) -> bool {
         self.arguments.len() + 2 == self.words.len()
     }
+}
+
+/// An option that is there, and what its value is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Given<'a> {
+    /// As it was written, without its dashes.
+    pub(crate) name: &'a str,
+    /// The value of one that takes one, and the sign behind it in the table, if any.
+    pub(crate) value: Option<&'a str>,
+    pub(crate) sign: Option<char>,
+    /// How many words it takes up.
+    pub(crate) words: usize,
+}
+
+/// The arguments of a program whose options have a normal spelling, sorted out.
+#[derive(Debug, Default)]
+pub(crate) struct Arguments<'a> {
+    /// Options as they were written, with their values.
+    pub(crate) written: Vec<&'a str>,
+    /// Options in normal spelling: one cluster of letters, then the long ones.
+    pub(crate) options: Vec<String>,
+    pub(crate) operands: Vec<&'a str>,
+}
+
+impl Program {
+    /// Whether one of the words, read as an option, is such a one as is asked for.
+    pub(crate) fn has<'a>(
+        &self,
+        words: &[&'a str],
+        is: impl Fn(Given<'a>, &'a str) -> bool,
+    ) -> bool {
+        (0..words.len())
+            .any(|at| self.option(&words[at..]).is_some_and(|option| is(option, words[at])))
+    }
+
+    /// Reads the option `words[0]`; `None` where that is none.
+    pub(crate) fn option<'a>(&self, words: &[&'a str]) -> Option<Given<'a>> {
+        let word = *words.first()?;
+        if !is_option(word) {
+            return None;
+        }
+        let next = words.get(1).copied();
+        let taken = |name: &'a str, attached: Option<&'a str>| {
+            self.options.get(name).map(|sign| match *sign {
+                '?' => Given { name, value: None, sign: Some('?'), words: 1 },
+                sign @ ('.' | '~') => Given { name, value: None, sign: Some(sign), words: 1 },
+                sign => {
+                    let values = if sign == '=' { 2 } else { 1 } - usize::from(attached.is_some());
+                    Given {
+                        name,
+                        value: attached.or(next),
+                        sign: Some(sign),
+                        words: words.len().min(1 + values),
+                    }
+                }
+            })
+        };
+        let plain = Given { name: word.trim_start_matches('-'), value: None, sign: None, words: 1 };
+        if let Some(long) = word.strip_prefix("--") {
+            let (name, attached) = match long.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (long, None),
+            };
+            return Some(taken(name, attached).unwrap_or(Given { name, value: attached, ..plain }));
+        }
+        let short = &word[1..];
+        // Programs with long options behind one dash, such as find and terraform.
+        let (name, attached) =
+            short.split_once('=').map_or((short, None), |(name, value)| (name, Some(value)));
+        if name.len() > 1
+            && let Some(given) = taken(name, attached)
+        {
+            return Some(given);
+        }
+        for (at, letter) in short.char_indices() {
+            let end = at + letter.len_utf8();
+            let attached = (end < short.len()).then(|| &short[end..]);
+            if let Some(given) = taken(&short[at..end], attached) {
+                if given.sign == Some('.') {
+                    if attached.is_none() {
+                        return Some(given);
+                    }
+                    continue;
+                }
+                return Some(if given.sign == Some('?') {
+                    Given { name: short, ..given }
+                } else {
+                    given
+                });
+            }
+        }
+        Some(plain)
+    }
+
+    /// Sorts `words`, all behind the program, into options and operands.
+    pub(crate) fn arguments<'a>(&self, words: &[&'a str]) -> Arguments<'a> {
+        let mut sorted = Arguments::default();
+        if self.does == Operands::Find {
+            let paths = starting_points(words);
+            sorted.written = words[paths..].to_vec();
+            sorted.options = words[paths..].iter().map(|word| (*word).to_string()).collect();
+            sorted.operands = words[..paths].to_vec();
+            sorted.operands.retain(|word| !matches!(*word, "(" | ")"));
+            return sorted;
+        }
+        let mut letters = Vec::new();
+        let mut at = 0;
+        while at < words.len() {
+            let word = words[at];
+            if word == "--" {
+                sorted.operands.extend(&words[at + 1..]);
+                break;
+            }
+            let Some(given) = self.option(&words[at..]) else {
+                sorted.operands.push(word);
+                at += 1;
+                continue;
+            };
+            if has_wildcard(word) {
+                sorted.written.push(word);
+                sorted.options.push(word.to_string());
+                at += 1;
+                continue;
+            }
+            sorted.written.extend(&words[at..at + given.words]);
+            at += given.words;
+            if word.starts_with("--") {
+                self.long(given.name, word, &mut letters, &mut sorted.options);
+            } else {
+                // The letters up to the one that takes a value, that one included.
+                for letter in word[1..].chars() {
+                    self.letter(letter, &mut letters);
+                    if given.value.is_some() && given.name.chars().eq([letter]) {
+                        break;
+                    }
+                }
+            }
+        }
+        letters.sort_unstable();
+        letters.dedup();
+        if !letters.is_empty() {
+            sorted.options.insert(0, std::iter::once('-').chain(letters).collect());
+        }
+        sorted
+    }
+
+    /// Whether the argument at `index` of `len` of one deed, in normal order, is a path.
+    pub(crate) fn is_path(&self, index: usize, len: usize) -> bool {
+        match self.does {
+            Operands::AfterFirst(_) => index + 1 == len,
+            Operands::Find => index == 0,
+            _ => true,
+        }
+    }
+
+    fn letter(&self, letter: char, letters: &mut Vec<char>) {
+        let mut styled = self.style.iter().flatten();
+        match styled.find(|(name, _)| name.chars().eq([letter])) {
+            Some((_, same)) => letters.extend(same),
+            None => letters.push(letter),
+        }
+    }
+
+    /// GNU programs take any unambiguous start of a long option.
+    fn long(&self, name: &str, word: &str, letters: &mut Vec<char>, options: &mut Vec<String>) {
+        let mut styled = self.style.iter().flatten();
+        match styled.find(|(long, _)| long.len() > 1 && long.starts_with(name)) {
+            Some((_, same)) => letters.extend(same),
+            None => options.push(word.to_string()),
+        }
+    }
+
+    /// The operands of each thing that the command does.
+    pub(crate) fn each<'a>(&self, operands: &[&'a str]) -> Vec<Vec<&'a str>> {
+        match (self.does, operands) {
+            (Operands::Each(_) | Operands::Find | Operands::Keys, [_, _, ..]) => {
+                operands.iter().map(|operand| vec![*operand]).collect()
+            }
+            (Operands::AfterFirst(_), [first, rest @ ..]) if rest.len() > 1 => {
+                rest.iter().map(|operand| vec![*first, *operand]).collect()
+            }
+            (Operands::To { .. }, [rest @ .., last]) if rest.len() > 1 => {
+                rest.iter().map(|operand| vec![*operand, *last]).collect()
+            }
+            _ => vec![operands.to_vec()],
+        }
+    }
+}
+
+/// How many of the arguments of `find` are starting points.
+pub(crate) fn starting_points(words: &[&str]) -> usize {
+    let is_test = |word: &&&str| {
+        let is_global = matches!(**word, "-H" | "-L" | "-P" | "-D") || word.starts_with("-O");
+        is_option(word) && !is_global || **word == "!"
+    };
+    let before = words.iter().take_while(|word| !is_test(word)).count();
+    // A bracket may hold starting points, and tests.
+    before - words[..before].iter().rev().take_while(|word| **word == "(").count()
 }

@@ -13,6 +13,8 @@
 //! `.does(…)` says what the operands are, `.runs(…)` that they are run. `.only_runs(…)` is
 //! for what changes neither who nor where nor what, so that it needs no permission of its own.
 //! `.global()` says that the options stand before a subcommand, whose name is what matters.
+//! `.style("…")` gives the options a normal spelling, by which all who write them otherwise are
+//! compared: `NAME=LETTER` is the same as that letter, a name alone changes nothing that matters.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -23,7 +25,7 @@ type Names<V> = HashMap<&'static str, V, BuildHasherDefault<Fnv>>;
 
 /// FNV-1a, for short names: they are the table's own, so that nobody can make them collide.
 #[derive(Default)]
-struct Fnv(u64);
+pub(crate) struct Fnv(u64);
 
 impl Hasher for Fnv {
     fn write(&mut self, bytes: &[u8]) {
@@ -106,53 +108,13 @@ pub(crate) enum Runs {
     Multi,
 }
 
-/// How a program's options are written in normal spelling.
-#[derive(Debug)]
-pub(crate) struct Style {
-    /// Long options and the letter that means the same.
-    pub(crate) long: &'static [(&'static str, char)],
-    /// Letters that mean the same as another letter.
-    pub(crate) same: &'static [(char, char)],
-    /// Letters and long options that change nothing about what is done to which file.
-    pub(crate) noise: &'static str,
-    pub(crate) noise_long: &'static [&'static str],
-}
+/// How a program's options are written in normal spelling: what stands for each that is listed,
+/// nothing for one that changes nothing about what is done to which file.
+pub(crate) type Style = Vec<(&'static str, Option<char>)>;
 
-const PLAIN: Style = Style { long: &[], same: &[], noise: "", noise_long: &[] };
-const RM: Style = Style {
-    long: &[("recursive", 'r'), ("force", 'f')],
-    same: &[('R', 'r')],
-    noise: "vidI",
-    noise_long: &[
-        "verbose",
-        "dir",
-        "interactive",
-        "one-file-system",
-        "no-preserve-root",
-        "preserve-root",
-    ],
-};
-const CHMOD: Style = Style {
-    long: &[("recursive", 'R')],
-    noise: "cfvHLP",
-    noise_long: &[
-        "changes",
-        "silent",
-        "quiet",
-        "verbose",
-        "preserve-root",
-        "no-preserve-root",
-        "dereference",
-    ],
-    ..PLAIN
-};
-const CP: Style = Style {
-    long: &[("recursive", 'r'), ("force", 'f'), ("archive", 'a')],
-    same: &[('R', 'r')],
-    noise: "vinu",
-    noise_long: &["verbose", "interactive", "no-clobber", "update"],
-};
-const TEE: Style = Style { noise: "aip", noise_long: &["append", "ignore-interrupts"], ..PLAIN };
+const RM: &str = "recursive=r force=f R=r v i d I verbose dir interactive one-file-system no-preserve-root preserve-root";
+const CHMOD: &str = "recursive=R c f v H L P changes silent quiet verbose preserve-root no-preserve-root dereference";
+const CP: &str = "recursive=r force=f archive=a R=r v i n u verbose interactive no-clobber update";
 
 /// A line of the table.
 #[expect(clippy::struct_excessive_bools, reason = "each is said by itself in a line")]
@@ -160,7 +122,7 @@ const TEE: Style = Style { noise: "aip", noise_long: &["append", "ignore-interru
 pub(crate) struct Program {
     names: &'static str,
     /// The options that are listed, with the sign behind each; a blank where it has none.
-    options: Names<char>,
+    pub(crate) options: Names<char>,
     pub(crate) does: Operands,
     pub(crate) runs: Runs,
     pub(crate) transparent: bool,
@@ -174,7 +136,7 @@ pub(crate) struct Program {
     pub(crate) sends: bool,
     /// Its output is code in disguise where one of these options is there.
     pub(crate) decodes: Option<&'static str>,
-    pub(crate) style: Option<&'static Style>,
+    pub(crate) style: Option<Style>,
 }
 
 fn p(names: &'static str) -> Program {
@@ -243,8 +205,12 @@ impl Program {
         self.decodes = Some(with);
         self
     }
-    fn style(mut self, style: &'static Style) -> Self {
-        self.style = Some(style);
+    fn style(mut self, options: &'static str) -> Self {
+        let read = |item: &'static str| match item.split_once('=') {
+            Some((name, letter)) => (name, letter.chars().next()),
+            None => (item, None),
+        };
+        self.style = Some(options.split_whitespace().map(read).collect());
         self
     }
 }
@@ -321,15 +287,15 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("deno run|bun run").runs(Runs::Interpreter),
     p("deno eval|bun eval|expect").takes("c").runs(Runs::Interpreter),
     // What deletes.
-    p("rm|grm").does(Each(Delete)).style(&RM),
-    p("unlink|srm|trash|trash-put|gio trash|rimraf|del-cli").takes("n").does(Each(Delete)).style(&PLAIN),
-    p("shred|gshred|wipe").takes("n s iterations size random-source<").does(Each(Delete)).style(&PLAIN),
-    p("find|gfind").takes("fprint> fprintf> fls> name iname path regex newer").does(Find).runs(Runs::Find).style(&PLAIN),
+    p("rm|grm").does(Each(Delete)).style(RM),
+    p("unlink|srm|trash|trash-put|gio trash|rimraf|del-cli").takes("n").does(Each(Delete)).style(""),
+    p("shred|gshred|wipe").takes("n s iterations size random-source<").does(Each(Delete)).style(""),
+    p("find|gfind").takes("fprint> fprintf> fls> name iname path regex newer").does(Find).runs(Runs::Find).style(""),
     p("git clean").takes("e exclude").does(Each(Delete)),
     p("git rm").does(Each(Delete)),
     // What moves and copies.
-    p("mv|gmv").takes("S t> target-directory> suffix Z").does(To { gone: true }).style(&CP),
-    p("cp|gcp|ln|gln|install|ginstall|ditto").takes("S m o g t> Z target-directory> suffix mode owner group").does(To { gone: false }).style(&CP),
+    p("mv|gmv").takes("S t> target-directory> suffix Z").does(To { gone: true }).style(CP),
+    p("cp|gcp|ln|gln|install|ginstall|ditto").takes("S m o g t> Z target-directory> suffix mode owner group").does(To { gone: false }).style(CP),
     p("scp|pscp").takes("c D F i J l o P S X").does(Transfer),
     p("rsync").takes("e$ rsh$ rsync-path B M f T filter exclude exclude-from include include-from files-from< compare-dest copy-dest link-dest log-file> password-file bwlimit port temp-dir partial-dir backup-dir chmod chown timeout max-size min-size out-format info debug suffix").does(Transfer),
     p("sftp").takes("b< c D F i J l o P R S").does(Transfer).sends(),
@@ -338,35 +304,35 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("aws s3|gsutil cp|gcloud storage").does(Transfer).fetches(""),
     p("mktemp").does(Operands::Other),
     // What writes.
-    p("tee|gtee|sponge").does(Each(Write)).style(&TEE),
-    p("touch|gtouch|truncate|gtruncate").takes("s r< d t size reference< date").does(Each(Write)).style(&PLAIN),
-    p("split|csplit").takes("b l n C a").does(Each(Read)).style(&PLAIN),
+    p("tee|gtee|sponge").does(Each(Write)).style("a i p append ignore-interrupts"),
+    p("touch|gtouch|truncate|gtruncate").takes("s r< d t size reference< date").does(Each(Write)).style(""),
+    p("split|csplit").takes("b l n C a").does(Each(Read)).style(""),
     p("mkdir|rmdir").takes("m mode").does(Each(Write)),
     p("mkfifo|mknod").takes("m mode").does(Each(Write)),
-    p("chmod|gchmod|chown|gchown|chgrp|gchgrp|chattr|setfacl").takes("reference% from p").does(AfterFirst(Write)).style(&CHMOD),
-    p("dd|gdd").takes("if< of>").does(Keys).style(&PLAIN),
+    p("chmod|gchmod|chown|gchown|chgrp|gchgrp|chattr|setfacl").takes("reference% from p").does(AfterFirst(Write)).style(CHMOD),
+    p("dd|gdd").takes("if< of>").does(Keys).style(""),
     p("vi|vim|nvim|view|nano|pico|emacs|ed|ex|micro|code").takes("c S< u T t r").does(Operands::Edited),
     p("mkfs|mke2fs|mkswap|blkdiscard|sgdisk|sfdisk|fdisk|cfdisk|parted|gdisk|newfs|grub-install").takes("t o a U help? l? list? d? dump? J? verify? s. p? print? b? backup? verify? v? i? L? check? help? version? list-types? size uuid file script. c w.").does(Each(Write)),
     p("badblocks").takes("b c d e i o p t").does(Each(Write)),
-    p("wipefs").takes("t o n? no-act? help? J? p?").does(Each(Write)).style(&PLAIN),
+    p("wipefs").takes("t o n? no-act? help? J? p?").does(Each(Write)).style(""),
     p("patch").takes("i< o> d p r input< output> directory").does(Each(Write)),
     // What reads.
-    p("cat|gcat|tac|less|more|most|base32|wc|rev|sum|cksum|md5sum|sha1sum|sha256sum|sha512sum|b2sum|zcat|bzcat|xzcat|zless|lz4cat|zstdcat|hd|look|uuencode").takes("").does(Each(Read)).style(&PLAIN),
-    p("nl").takes("b d f h i l n s v w").does(Each(Read)).style(&PLAIN),
-    p("bat|batcat").takes("l r H m language line-range highlight-line theme style paging wrap tabs").does(Each(Read)).style(&PLAIN),
-    p("shasum").takes("a algorithm").does(Each(Read)).style(&PLAIN),
-    p("base64|gbase64").takes("w i< b o> wrap").does(Each(Read)).style(&PLAIN).decodes("d D decode"),
-    p("sort|gsort|uniq").takes("k t o> T S key field-separator output> parallel").does(Each(Read)).style(&PLAIN),
-    p("head|ghead|tail|gtail").takes("n c s lines bytes sleep-interval pid max-unchanged-stats").does(Each(Read)).style(&PLAIN),
-    p("cut").takes("b c d f bytes characters delimiter fields output-delimiter").does(Each(Read)).style(&PLAIN),
+    p("cat|gcat|tac|less|more|most|base32|wc|rev|sum|cksum|md5sum|sha1sum|sha256sum|sha512sum|b2sum|zcat|bzcat|xzcat|zless|lz4cat|zstdcat|hd|look|uuencode").takes("").does(Each(Read)).style(""),
+    p("nl").takes("b d f h i l n s v w").does(Each(Read)).style(""),
+    p("bat|batcat").takes("l r H m language line-range highlight-line theme style paging wrap tabs").does(Each(Read)).style(""),
+    p("shasum").takes("a algorithm").does(Each(Read)).style(""),
+    p("base64|gbase64").takes("w i< b o> wrap").does(Each(Read)).style("").decodes("d D decode"),
+    p("sort|gsort|uniq").takes("k t o> T S key field-separator output> parallel").does(Each(Read)).style(""),
+    p("head|ghead|tail|gtail").takes("n c s lines bytes sleep-interval pid max-unchanged-stats").does(Each(Read)).style(""),
+    p("cut").takes("b c d f bytes characters delimiter fields output-delimiter").does(Each(Read)).style(""),
     p("paste|fold|pr|column|expand|fmt|join").takes("d w t o l h width delimiters").does(Each(Read)),
     p("comm|cmp|diff|sdiff|colordiff|vimdiff").takes("I L x X< U C W i n exclude exclude-from< from-file< to-file< label ignore-matching-lines output-delimiter").does(Each(Read)),
-    p("xxd").takes("l s c g o seek cols len").does(Each(Read)).style(&PLAIN).decodes("r revert"),
-    p("od|hexdump").takes("j N t A n e s f<").does(Each(Read)).style(&PLAIN),
-    p("strings|qrencode").takes("n t e o> bytes radix encoding").does(Each(Read)).style(&PLAIN),
-    p("grep|ggrep|egrep|fgrep|zgrep|rg|ag|ack").takes("e% f% A B C m D d g t T M E regexp% file% include exclude exclude-dir exclude-from glob type max-count context color colour label").does(AfterFirst(Read)).style(&PLAIN),
-    p("sed|gsed").takes("e% f% l expression% file% line-length").does(AfterFirst(Read)).style(&PLAIN),
-    p("awk|gawk|mawk|nawk").takes("F v i f% e% file% field-separator assign source%").does(AfterFirst(Read)).style(&PLAIN),
+    p("xxd").takes("l s c g o seek cols len").does(Each(Read)).style("").decodes("r revert"),
+    p("od|hexdump").takes("j N t A n e s f<").does(Each(Read)).style(""),
+    p("strings|qrencode").takes("n t e o> bytes radix encoding").does(Each(Read)).style(""),
+    p("grep|ggrep|egrep|fgrep|zgrep|rg|ag|ack").takes("e% f% A B C m D d g t T M E regexp% file% include exclude exclude-dir exclude-from glob type max-count context color colour label").does(AfterFirst(Read)).style(""),
+    p("sed|gsed").takes("e% f% l expression% file% line-length").does(AfterFirst(Read)).style(""),
+    p("awk|gawk|mawk|nawk").takes("F v i f% e% file% field-separator assign source%").does(AfterFirst(Read)).style(""),
     p("jq|yq|gojq").takes("f% from-file% indent L arg= argjson= slurpfile= rawfile= args").does(AfterFirst(Read)),
     p("tr|printf|echo|test|[|expr").does(Operands::Other),
     p("openssl").takes("in< out> inkey< key< cert< CAfile passin pass k").does(Operands::Other).decodes("d"),
@@ -468,89 +434,6 @@ fn find_as_written(name: &str) -> Option<&'static Program> {
         }
     };
     BY_NAME.get(family).copied()
-}
-
-/// An option that is there, and what its value is for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Given<'a> {
-    /// As it was written, without its dashes.
-    pub(crate) name: &'a str,
-    /// The value of one that takes one, and the sign behind it in the table, if any.
-    pub(crate) value: Option<&'a str>,
-    pub(crate) sign: Option<char>,
-    /// How many words it takes up.
-    pub(crate) words: usize,
-}
-
-impl Program {
-    /// Whether one of the words, read as an option, is such a one as is asked for.
-    pub(crate) fn has<'a>(
-        &self,
-        words: &[&'a str],
-        is: impl Fn(Given<'a>, &'a str) -> bool,
-    ) -> bool {
-        (0..words.len())
-            .any(|at| self.option(&words[at..]).is_some_and(|option| is(option, words[at])))
-    }
-
-    /// Reads the option `words[0]`; `None` where that is none.
-    pub(crate) fn option<'a>(&self, words: &[&'a str]) -> Option<Given<'a>> {
-        let word = *words.first()?;
-        if !is_option(word) {
-            return None;
-        }
-        let next = words.get(1).copied();
-        let taken = |name: &'a str, attached: Option<&'a str>| {
-            self.options.get(name).map(|sign| match *sign {
-                '?' => Given { name, value: None, sign: Some('?'), words: 1 },
-                sign @ ('.' | '~') => Given { name, value: None, sign: Some(sign), words: 1 },
-                sign => {
-                    let values = if sign == '=' { 2 } else { 1 } - usize::from(attached.is_some());
-                    Given {
-                        name,
-                        value: attached.or(next),
-                        sign: Some(sign),
-                        words: words.len().min(1 + values),
-                    }
-                }
-            })
-        };
-        let plain = Given { name: word.trim_start_matches('-'), value: None, sign: None, words: 1 };
-        if let Some(long) = word.strip_prefix("--") {
-            let (name, attached) = match long.split_once('=') {
-                Some((name, value)) => (name, Some(value)),
-                None => (long, None),
-            };
-            return Some(taken(name, attached).unwrap_or(Given { name, value: attached, ..plain }));
-        }
-        let short = &word[1..];
-        // Programs with long options behind one dash, such as find and terraform.
-        let (name, attached) =
-            short.split_once('=').map_or((short, None), |(name, value)| (name, Some(value)));
-        if name.len() > 1
-            && let Some(given) = taken(name, attached)
-        {
-            return Some(given);
-        }
-        for (at, letter) in short.char_indices() {
-            let end = at + letter.len_utf8();
-            let attached = (end < short.len()).then(|| &short[end..]);
-            if let Some(given) = taken(&short[at..end], attached) {
-                if given.sign == Some('.') {
-                    if attached.is_none() {
-                        return Some(given);
-                    }
-                    continue;
-                }
-                return Some(if given.sign == Some('?') {
-                    Given { name: short, ..given }
-                } else {
-                    given
-                });
-            }
-        }
-        Some(plain)
-    }
 }
 
 /// A word that is an option: `-` alone is the standard input.
