@@ -18,7 +18,7 @@ use crate::value::{Findings, each};
 use crate::when::When;
 
 /// The tools that calls are about here, and what each is of what a command does.
-const TOOLS: &[(&str, &[Verb])] = &[
+pub(crate) const TOOLS: &[(&str, &[Verb])] = &[
     ("exec", &[]),
     ("command", &[]),
     ("read", &[Verb::Read]),

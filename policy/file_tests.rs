@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_saphyr::Location;
 
+use crate::compile::TOOLS;
 use crate::format::{self, ActionEntry, TestEntry};
 use crate::memory::MOST_CALLS;
 use crate::programs::Verb;
@@ -90,16 +91,21 @@ impl PolicySet {
     #[must_use]
     pub fn run_test<'a>(&self, test: &Test<'a>, home: Option<&'a str>) -> Outcome {
         let TestEntry { tool, params, expect_message, call_count, .. } = test.entry;
-        let target = |target: &'a Option<String>| target.as_deref().unwrap_or_default();
-        let path = if params.file_path.is_some() { &params.file_path } else { &params.path };
-        let deed = match tool.as_deref().unwrap_or("exec") {
-            "exec" | "bash" => None,
-            "read" => Some((Verb::Read, target(path))),
-            "write" | "edit" => Some((Verb::Write, target(path))),
-            "delete" => Some((Verb::Delete, target(path))),
-            "fetch" | "web_fetch" => Some((Verb::Fetch, target(&params.url))),
-            _ => return Outcome::Skipped,
+        // Two names that only calls have, of tools that policies call otherwise.
+        let tool = match tool.as_deref() {
+            None | Some("bash") => "exec",
+            Some("web_fetch") => "fetch",
+            Some(tool) => tool,
         };
+        let Some((_, verbs)) = TOOLS.iter().find(|(name, _)| *name == tool) else {
+            return Outcome::Skipped;
+        };
+        let deed = verbs.first().map(|verb| {
+            let path = params.file_path.as_ref().or(params.path.as_ref());
+            let is_url = matches!(verb, Verb::Fetch | Verb::Run);
+            let target = if is_url { params.url.as_ref() } else { path };
+            (*verb, target.map_or("", String::as_str))
+        });
         let call = test.call(home);
         let afresh = self.clone().remembering(Arc::default());
         let judge = || match deed {

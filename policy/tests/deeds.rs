@@ -359,16 +359,17 @@ fn rules_end_are_spent_and_count() {
 
 #[test]
 fn a_file_s_own_tests_are_run() {
-    let source = "policies:\n- {name: p, match: {tool: [exec, read]}, rules: [{action: allow, when: {command_matches: 'git *'}}, {action: deny, when: {path_matches: '**/.env'}, message: m}]}\n\
+    let source = "policies:\n- {name: p, match: {tool: [exec, read, send]}, rules: [{action: allow, when: {command_matches: 'git *'}}, {action: deny, when: {path_matches: '**/.env'}, message: m}]}\n\
                   tests:\n- {name: a, tool: exec, params: {command: git status}, expect: allow}\n- {name: b, tool: read, params: {path: /w/.env}, expect: DENY, expect_message: m}\n\
-                  - {name: c, tool: mcp, expect: deny}\n- {name: d, params: {command: ls}, expect: allow}\n";
+                  - {name: c, tool: mcp, expect: deny}\n- {name: d, params: {command: ls}, expect: allow}\n\
+                  - {name: e, tool: send, params: {path: /w/.env}, expect: deny, expect_message: m}\n- {name: f, tool: command, params: {command: git log}, expect: allow}\n";
     let policies = PolicySet::parse(source, "p.yaml").expect("a right file");
     let outcome = |test| match policies.run_test(&test, None) {
         Outcome::Passed => 'p',
         Outcome::Failed(_) => 'f',
         Outcome::Skipped => 's',
     };
-    assert_eq!(policies.tests().map(outcome).collect::<String>(), "ppsf");
+    assert_eq!(policies.tests().map(outcome).collect::<String>(), "ppsfpp");
 }
 
 #[test]
