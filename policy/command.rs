@@ -5,6 +5,9 @@ use crate::invocation::{Inner, Invocation};
 use crate::programs::{self, Program, Runs, base_name, is_option};
 use crate::shell::is_assignment;
 
+/// In place of how many `{}` of one command its values are put.
+const MAX_MARKS: usize = 64;
+
 /// Whether a program is many, and is the one that it is called.
 pub(crate) fn is_multi_call(program: &str) -> bool {
     programs::find(base_name(program)).is_some_and(|program| program.runs == Runs::Multi)
@@ -125,8 +128,14 @@ fn given<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
         let line = rest[..marker].iter().flat_map(|word| word.split(' '));
         let placed = rest[..marker].iter().any(|word| word.contains("{}"));
         let mut words: Vec<&str> = Vec::new();
+        let mut marks = 0;
         for word in line {
-            if word == "{}" { words.extend(values) } else { words.push(word) }
+            marks += usize::from(word == "{}");
+            if word == "{}" && marks <= MAX_MARKS {
+                words.extend(values);
+            } else {
+                words.push(word);
+            }
         }
         words.extend(values.iter().filter(|_| !placed));
         return vec![Inner::Words(words)];

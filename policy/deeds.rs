@@ -4,13 +4,13 @@
 use std::collections::HashSet;
 
 use crate::code;
-use crate::feed::Feed;
+use crate::feed::{Feed, Known};
 use crate::invocation::{Inner, Invocation};
 use crate::parsed::{Command, Redirection};
 use crate::parts::{Faith, Kind};
 use crate::programs::{Runs, Verb};
 use crate::spelling::{has_wildcard, places, stands_for};
-use crate::visit::Visitor;
+use crate::visit::{SOURCE, Visitor};
 use crate::{does, writes};
 
 impl Visitor<'_> {
@@ -34,7 +34,7 @@ impl Visitor<'_> {
             if let Some((scheme, to)) = network {
                 let url = format!("{scheme}://{}", to.replace('/', ":"));
                 self.deed(Verb::Fetch, &url, command.guessed, part);
-                for file in output.files() {
+                for file in self.sources(&output, Verb::Send, command.guessed, part) {
                     self.deed(Verb::Send, &file, command.guessed, part);
                 }
                 // A shell that is given to another machine runs what that says.
@@ -79,34 +79,33 @@ impl Visitor<'_> {
                 self.deed(*verb, target, guessed, part);
             }
         }
-        let of = |text: &str| -> Vec<String> {
+        let of = |text: &str| {
             let in_text = origins
                 .iter()
                 .filter(|(source, _)| !source.is_empty() && text.contains(source.as_str()));
-            in_text.flat_map(|(_, feed)| feed.urls()).collect()
+            in_text.map(|(_, feed)| feed.clone()).collect::<Vec<_>>()
         };
         // `$(curl …)` as a command, and files that were fetched.
-        let mut run = of(words[0]);
-        let file =
-            |visitor: &Self, file: &str| visitor.made(file).map(Feed::urls).unwrap_or_default();
+        let mut run = Vec::new();
+        let mut from = of(words[0]);
         if words[0].contains('/') {
-            run.extend(file(self, words[0]));
+            from.extend(self.made(words[0]).cloned());
         }
         for inner in inner {
             match inner {
-                Inner::Here(text) | Inner::Script(text, _) => run.extend(of(text)),
+                Inner::Here(text) | Inner::Script(text, _) => from.extend(of(text)),
                 Inner::Code(code) | Inner::File(code) => {
-                    run.extend(of(code));
-                    run.extend(file(self, code));
+                    from.extend(of(code));
+                    from.extend(self.made(code).cloned());
                     if code::is_code(code) {
                         run.extend(self.looks_through(code, part));
                     }
                     if *code == "/dev/stdin" {
-                        run.extend(command.input.urls());
+                        from.push(command.input.clone());
                     }
                 }
                 Inner::Input { shell } => {
-                    run.extend(command.input.urls());
+                    from.push(command.input.clone());
                     if let Some(text) = command.input.text().filter(|_| !shell) {
                         run.extend(self.looks_through(text, part));
                     }
@@ -119,8 +118,13 @@ impl Visitor<'_> {
         {
             run.extend(writes::fetched(invocation));
         }
-        run.dedup();
-        for url in run {
+        let mut urls = Vec::new();
+        for feed in from {
+            urls.extend(self.sources(&feed, Verb::Run, guessed, part));
+        }
+        urls.extend(run);
+        urls.dedup();
+        for url in urls {
             self.deed(Verb::Run, &url, guessed, part);
         }
         if invocation.program.is_some_and(|program| program.sends) {
@@ -148,11 +152,13 @@ impl Visitor<'_> {
     ) {
         let read = deeds.iter().filter(|(verb, _)| *verb == Verb::Read);
         let mut files: Vec<String> = read.map(|(_, file)| file.clone()).collect();
-        files.extend(command.input.files());
+        files.extend(self.sources(&command.input, Verb::Send, command.guessed, part));
         let in_words = origins.iter().filter(|(source, _)| {
             !source.is_empty() && words.iter().any(|word| word.contains(source.as_str()))
         });
-        files.extend(in_words.flat_map(|(_, feed)| feed.files()));
+        for (_, feed) in in_words {
+            files.extend(self.sources(feed, Verb::Send, command.guessed, part));
+        }
         // What socat opens, and what `ftp` and `sftp` are told to put.
         files.extend(words[1..].iter().filter_map(|word| {
             let (kind, rest) = word.split_once(':')?;
@@ -168,6 +174,28 @@ impl Visitor<'_> {
         for file in files {
             self.deed(Verb::Send, &file, command.guessed, part);
         }
+    }
+
+    /// The URLs whose code, or the files whose contents, the command that is `part` is given.
+    /// What every stage of a pipeline hands on is told once of commands that are alike.
+    fn sources(&mut self, feed: &Feed, verb: Verb, guessed: bool, part: usize) -> Vec<String> {
+        let urls = verb == Verb::Run;
+        if !(if urls { feed.is_foreign() } else { feed.is_of_files() }) {
+            return Vec::new();
+        }
+        let mut known = Known::default();
+        let like = feed.has_many().then(|| {
+            (verb, guessed, self.cwd.as_deref().map(str::to_string), self.parts.like(part))
+        });
+        if let Some(like) = &like {
+            known = self.known.remove(like).unwrap_or_default();
+        }
+        let (found, looked) = feed.sources(urls, &mut known, self.left / SOURCE);
+        self.counts(looked * SOURCE);
+        if let Some(like) = like {
+            self.known.insert(like, known);
+        }
+        found
     }
 
     /// Adds a deed of the command that is `part`.

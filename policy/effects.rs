@@ -128,6 +128,7 @@ impl Visitor<'_> {
     pub(crate) fn assign(&mut self, name: &str, value: &str) {
         let longer = name.strip_suffix('+').and_then(|name| self.scope.variables.get(name));
         let longer = longer.map(|before| format!("{}{value}", before.join(" ")));
+        self.counts(longer.as_ref().map_or(0, String::len));
         let (name, value) = (name.trim_end_matches('+'), longer.as_deref().unwrap_or(value));
         let list = value.strip_prefix('(').and_then(|value| value.strip_suffix(')'));
         let values = match list {

@@ -3,7 +3,7 @@
 //! A pipeline hands on what it was given and adds to it, stage by stage, so that what was there
 //! before is shared and never copied: a line of any make costs what it is long.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// What a command reads or writes.
@@ -28,13 +28,45 @@ impl Source {
     }
 }
 
-/// Sources of its own, or those of two others.
+/// Sources of its own, and those of two others.
 #[derive(Debug)]
 struct Sources {
     own: Vec<Source>,
     of: Vec<Rc<Sources>>,
     any_url: bool,
+    any_file: bool,
 }
+
+impl Sources {
+    fn new(own: Vec<Source>, of: Vec<Rc<Self>>) -> Self {
+        let any_url = own.iter().any(Source::is_url) || of.iter().any(|of| of.any_url);
+        let any_file = !own.iter().all(Source::is_url) || of.iter().any(|of| of.any_file);
+        Self { own, of, any_url, any_file }
+    }
+
+    fn holds(&self, urls: bool) -> bool {
+        if urls { self.any_url } else { self.any_file }
+    }
+
+    /// Those of both.
+    fn of_both(first: Rc<Self>, second: Rc<Self>) -> Rc<Self> {
+        let flat = first.of.is_empty() && second.of.is_empty();
+        if !flat || first.own.len() + second.own.len() > FEW {
+            return Rc::new(Self::new(Vec::new(), vec![first, second]));
+        }
+        // A pipeline often names the same few again and again.
+        let mut own = first.own.clone();
+        for source in &second.own {
+            if !own.contains(source) {
+                own.push(source.clone());
+            }
+        }
+        if own.len() == first.own.len() { first } else { Rc::new(Self::new(own, Vec::new())) }
+    }
+}
+
+/// How many sources are put together in one list.
+const FEW: usize = 16;
 
 impl Drop for Sources {
     fn drop(&mut self) {
@@ -54,9 +86,8 @@ impl Feed {
     }
 
     pub(crate) fn of_sources(own: Vec<Source>) -> Self {
-        let any_url = own.iter().any(Source::is_url);
-        let sources = Sources { own, of: Vec::new(), any_url };
-        Self { text: None, sources: (!sources.own.is_empty()).then(|| Rc::new(sources)) }
+        let any = !own.is_empty();
+        Self { text: None, sources: any.then(|| Rc::new(Sources::new(own, Vec::new()))) }
     }
 
     pub(crate) fn text(&self) -> Option<&str> {
@@ -83,28 +114,39 @@ impl Feed {
         self.sources.as_ref().is_some_and(|sources| sources.any_url)
     }
 
-    /// The URLs that it came from, each once.
-    pub(crate) fn urls(&self) -> Vec<String> {
-        if self.is_foreign() { self.each(true) } else { Vec::new() }
-    }
-
-    /// The files that it came from, each once.
-    pub(crate) fn files(&self) -> Vec<String> {
-        self.each(false)
-    }
-
-    fn each(&self, urls: bool) -> Vec<String> {
+    /// The URLs, or the files, that it came from, each once; those not that are `known`, which
+    /// they are behind that. More than `most` are not looked at; it gives how many were.
+    pub(crate) fn sources(
+        &self,
+        urls: bool,
+        known: &mut Known,
+        most: usize,
+    ) -> (Vec<String>, usize) {
         let mut waiting: Vec<&Rc<Sources>> = self.sources.iter().collect();
-        let (mut seen, mut known) = (HashSet::new(), HashSet::new());
+        let mut names = HashSet::new();
         let mut found = Vec::new();
-        while let Some(sources) = waiting.pop() {
-            if seen.insert(Rc::as_ptr(sources)) {
-                waiting.extend(sources.of.iter().rev());
-                found.extend(sources.own.iter().filter(|own| known.insert(*own)));
+        let mut looked = 0;
+        while let Some(sources) = waiting.pop().filter(|_| looked <= most) {
+            if !sources.holds(urls) || !known.insert(sources) {
+                continue;
             }
+            looked += sources.own.len() + 1;
+            waiting.extend(sources.of.iter().rev());
+            let of_kind = sources.own.iter().filter(|source| source.is_url() == urls);
+            found.extend(of_kind.filter(|source| names.insert(*source)));
         }
-        let of_kind = found.into_iter().filter(|source| source.is_url() == urls);
-        of_kind.map(|(Source::Url(name) | Source::File(name))| name.clone()).collect()
+        let names = found.into_iter().map(|(Source::Url(name) | Source::File(name))| name.clone());
+        (names.collect(), looked)
+    }
+
+    /// Whether its sources are more than a short list.
+    pub(crate) fn has_many(&self) -> bool {
+        self.sources.as_ref().is_some_and(|sources| !sources.of.is_empty())
+    }
+
+    /// Whether any of it came from a file.
+    pub(crate) fn is_of_files(&self) -> bool {
+        self.sources.as_ref().is_some_and(|sources| sources.any_file)
     }
 
     /// What two commands write, one after the other.
@@ -120,11 +162,21 @@ impl Feed {
         };
         let sources = match (self.sources, second.sources) {
             (Some(first), Some(second)) if !Rc::ptr_eq(&first, &second) => {
-                let any_url = first.any_url || second.any_url;
-                Some(Rc::new(Sources { own: Vec::new(), of: vec![first, second], any_url }))
+                Some(Sources::of_both(first, second))
             }
             (first, second) => first.or(second),
         };
         Self { text, sources }
+    }
+}
+
+/// Sources that were told already. They are kept, so that no other takes the place of one.
+#[derive(Debug, Default)]
+pub(crate) struct Known(HashMap<*const Sources, Rc<Sources>>);
+
+impl Known {
+    /// Whether they were not yet.
+    fn insert(&mut self, sources: &Rc<Sources>) -> bool {
+        self.0.insert(Rc::as_ptr(sources), Rc::clone(sources)).is_none()
     }
 }

@@ -126,8 +126,9 @@
 //! parser is given is not refused for that. It is split at every operator, with quotes
 //! undone and at the quotes as well, and a restricting rule holds if a piece meets it; no
 //! exclusion excuses such a piece, and only a rule about everything permits the line.
-//! [`Decision::unparsed`] says why. A line whose spellings would outgrow all bounds is
-//! denied. A line may be of any size and make: the work is bounded, the recursion is, and
+//! [`Decision::unparsed`] says why. A line of which much more would be made than it is long (its
+//! spellings, the values in it, what a pipeline hands on) is denied. So a line may be of any size
+//! and make: the work grows no faster than it does, the recursion is bounded, and
 //! a parser that panics is one that cannot read the line.
 #![forbid(unsafe_code)]
 

@@ -1,10 +1,15 @@
 //! What a command line was taken apart into: a tree of parts, each with its spellings.
 
+use std::collections::HashMap;
+
 use crate::glob::collapse_blanks;
 use crate::programs::Verb;
 
 /// How large the spellings of one line may grow, in bytes.
 pub(crate) const MAX_TEXT: usize = 64 << 20;
+
+/// From how many on the spellings of one part are looked up and not gone through.
+const MANY_SPELLINGS: usize = 16;
 
 /// How a spelling may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +67,8 @@ pub(crate) struct Parts {
     text: String,
     spellings: Vec<Spelling>,
     tree: Vec<Part>,
+    /// Where in the last part each of its spellings is, if these are many.
+    many: HashMap<Box<str>, usize>,
     /// Names of the variables that a part assigns for its command.
     assigned: Vec<(usize, String)>,
     /// Why the line, or something in it, could not be taken apart.
@@ -74,6 +81,7 @@ impl Parts {
             text: String::with_capacity(line * 4 + 64),
             spellings: Vec::with_capacity(8),
             tree: Vec::with_capacity(4),
+            many: HashMap::new(),
             assigned: Vec::new(),
             unparsed: None,
         }
@@ -104,10 +112,25 @@ impl Parts {
             return;
         };
         let new = &self.text[start..];
-        let known = self.spellings[part.first..part.end]
-            .iter_mut()
-            .find(|spelling| &self.text[spelling.start..spelling.end] == new);
+        let own = &mut self.spellings[part.first..part.end];
+        let known = if own.len() < MANY_SPELLINGS {
+            own.iter().position(|spelling| &self.text[spelling.start..spelling.end] == new)
+        } else {
+            if own.len() == MANY_SPELLINGS {
+                let each = own.iter().enumerate();
+                let named = |(at, spelling): (usize, &Spelling)| {
+                    (self.text[spelling.start..spelling.end].into(), at)
+                };
+                self.many = each.map(named).collect();
+            }
+            let known = self.many.get(new).copied();
+            if known.is_none() {
+                self.many.insert(new.into(), own.len());
+            }
+            known
+        };
         if let Some(known) = known {
+            let known = &mut own[known];
             known.faith.excuses |= faith.excuses;
             known.faith.permits |= faith.permits;
             self.text.truncate(start);
@@ -125,7 +148,10 @@ impl Parts {
 
     /// Names of the variables that a part assigns.
     pub(crate) fn assigned(&self, part: usize) -> impl Iterator<Item = &str> {
-        self.assigned.iter().filter(move |(of, _)| *of == part).map(|(_, name)| name.as_str())
+        // A part's are noted before those of the next.
+        let first = self.assigned.partition_point(|(of, _)| *of < part);
+        let own = self.assigned[first..].iter().take_while(move |(of, _)| *of == part);
+        own.map(|(_, name)| name.as_str())
     }
 
     /// The same text in small letters, in which every spelling has the same place.
@@ -155,6 +181,23 @@ impl Parts {
     pub(crate) fn ends(&self) -> Vec<usize> {
         let end = |part: &Part| part.end.checked_sub(1).map_or(0, |last| self.spellings[last].end);
         self.tree.iter().map(end).collect()
+    }
+
+    /// What two commands have in common of which each rule says the same: their spellings and
+    /// those of the commands around them, and what these are parts of.
+    pub(crate) fn like(&self, part: usize) -> (Option<usize>, String) {
+        let (mut around, mut spelled) = (Some(part), String::new());
+        while let Some(at) = around
+            && let Part { parent, kind: Kind::Command | Kind::Wrapper, first, end } = self.tree[at]
+        {
+            let kind = if self.tree[at].kind == Kind::Command { '\u{1}' } else { '\u{2}' };
+            spelled.push(kind);
+            if let [one, ..] = &self.spellings[first..end] {
+                spelled.push_str(&self.text[one.start..self.spellings[end - 1].end]);
+            }
+            around = parent;
+        }
+        (around, spelled)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -14,6 +14,9 @@ use crate::parts::{Faith, Kind};
 use crate::scope::Arguments;
 use crate::visit::{Place, Visitor};
 
+/// For how many bytes more than it has a value counts that is put in words.
+const VALUE: usize = 16;
+
 /// How deep scripts may be nested in scripts.
 pub(crate) const MAX_DEPTH: usize = 12;
 
@@ -64,22 +67,7 @@ impl Visitor<'_> {
                 return Feed::default();
             }
             let feed = match inner {
-                Inner::Words(inner) => {
-                    let texts = values.put_in(&inner);
-                    let command = Command {
-                        words: texts,
-                        input: command.input.clone(),
-                        guessed: command.guessed,
-                        ..Command::default()
-                    };
-                    let processes = origins
-                        .iter()
-                        .filter(|(source, _)| inner.iter().any(|word| word.contains(source)))
-                        .cloned()
-                        .collect();
-                    let fed = self.command_with(&command, deeper, processes);
-                    self.heard(&command, deeper).and(fed)
-                }
+                Inner::Words(inner) => self.runs_words(&inner, &values, command, origins, deeper),
                 Inner::Here(text) => self.script(&with_output(text, origins), deeper),
                 Inner::Script(text, _) if invocation.name == "parallel" => {
                     let values = command.input.text().unwrap_or_default();
@@ -130,6 +118,34 @@ impl Visitor<'_> {
             written = written.and(feed);
         }
         written
+    }
+
+    /// Adds a command that another runs, with what that puts in; gives what it writes.
+    fn runs_words(
+        &mut self,
+        inner: &[&str],
+        values: &Values<'_>,
+        by: &Command<'_>,
+        origins: &[(String, Feed)],
+        deeper: Place<'_>,
+    ) -> Feed {
+        self.counts(values.size_in(inner));
+        if self.overflow {
+            return Feed::default();
+        }
+        let command = Command {
+            words: values.put_in(inner),
+            input: by.input.clone(),
+            guessed: by.guessed,
+            ..Command::default()
+        };
+        let processes = origins
+            .iter()
+            .filter(|(source, _)| inner.iter().any(|word| word.contains(source)))
+            .cloned()
+            .collect();
+        let fed = self.command_with(&command, deeper, processes);
+        self.heard(&command, deeper).and(fed)
     }
 
     /// Adds the shell scripts in a program in another language.
@@ -251,6 +267,14 @@ impl<'m> Values<'m> {
             .filter(|mark| !mark.is_empty())
             .or_else(|| words.contains(&"-i").then_some("{}"));
         Self { values: input.split_whitespace().map(str::to_string).collect(), mark }
+    }
+
+    /// How much text they are where they are put in more than once.
+    fn size_in(&self, words: &[&str]) -> usize {
+        let Some(mark) = self.mark else { return 0 };
+        let marks = words.iter().filter(|word| word.contains(mark)).count();
+        let size: usize = self.values.iter().map(|value| value.len() + VALUE).sum();
+        marks.saturating_sub(1) * size
     }
 
     /// The words of a command with the values put in.

@@ -8,10 +8,10 @@ use crate::feed::Feed;
 use crate::find;
 use crate::invocation::{Inner, Invocation};
 use crate::parsed::Command;
-use crate::parts::{Faith, Kind, MAX_TEXT};
+use crate::parts::{Faith, Kind};
 use crate::programs::Program;
 use crate::spelling::normal_word;
-use crate::visit::{MAX_COMMANDS, Place, Visitor};
+use crate::visit::{Place, Visitor};
 
 /// What ends a command wherever a shell reads it.
 const ENDS_A_COMMAND: &[char] = &[';', '|', '&', '\n', '`'];
@@ -91,8 +91,9 @@ impl Visitor<'_> {
         processes: Vec<(String, Feed)>,
     ) -> Feed {
         self.commands += 1;
-        if self.parts.text().len() > MAX_TEXT || self.commands > MAX_COMMANDS {
-            self.overflow = true;
+        self.counts(0);
+        self.overflow |= self.commands > self.most_commands;
+        if self.overflow {
             return Feed::default();
         }
         let mut place = place;

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use crate::invocation::Invocation;
 use crate::parsed::{Command, Redirection};
-use crate::parts::{Faith, Kind, MAX_TEXT};
+use crate::parts::{Faith, Kind};
 use crate::programs::{Operands, Program, base_name};
 use crate::simple::{assigned, is_risky};
 use crate::spelling::{absolute_word, by_home, normal_word, places};
@@ -166,8 +166,8 @@ impl Visitor<'_> {
     /// working directory.
     fn is_too_large(&mut self, count: usize, bytes: usize) -> bool {
         let cwd = self.cwd.as_ref().map_or(0, |cwd| cwd.len());
-        self.overflow |=
-            count.saturating_mul(bytes) > MAX_OPTIONS || count.saturating_mul(cwd) > MAX_TEXT;
+        self.overflow |= count.saturating_mul(bytes) > MAX_OPTIONS.min(self.most)
+            || count.saturating_mul(cwd) > self.most;
         self.overflow
     }
 

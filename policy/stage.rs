@@ -86,7 +86,8 @@ impl Visitor<'_> {
             reading: Reading::default(),
         };
         let result = read(&mut reader);
-        let Reading { scripts, guessed, unread, .. } = reader.reading;
+        let Reading { scripts, guessed, unread, put_in, .. } = reader.reading;
+        self.counts(put_in);
         command.scripts.extend(scripts);
         command.guessed |= guessed;
         if let Some(why) = unread {

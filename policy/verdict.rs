@@ -3,6 +3,8 @@
 //! A restricting rule holds if one part of the line meets it, a permitting rule if it permits
 //! every command in the line; see the crate's documentation for the whole of it.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::time::SystemTime;
 
@@ -353,6 +355,8 @@ impl<'a> Evaluation<'a> {
                 when: &rule.when,
                 earlier: &policy.rules[..entry.rule],
                 entry,
+                met_around: RefCell::default(),
+                permits_part: RefCell::default(),
             };
             if let Some(found) = judge.holds() {
                 let on_deeds = entry.about == About::Deeds && !self.is_one_deed();
@@ -403,6 +407,11 @@ struct Judge<'b, 'a> {
     /// The rules before it in its policy.
     earlier: &'a [Rule],
     entry: &'a Entry,
+    /// What was found of the commands around deeds, of which many are around several: whether
+    /// one meets the conditions on the text, ...
+    met_around: RefCell<HashMap<usize, bool>>,
+    /// ... and whether an earlier rule, by its place, permits it.
+    permits_part: RefCell<HashMap<(usize, usize), bool>>,
 }
 
 impl<'a> Judge<'_, 'a> {
@@ -519,11 +528,11 @@ impl<'a> Judge<'_, 'a> {
             let found =
                 self.evaluation.deed_met(&self.when.deeds, verb, part, restricts, Some(&worth))?;
             let excused = restricts
-                && self.earlier.iter().any(|rule| {
+                && self.earlier.iter().enumerate().any(|(place, rule)| {
                     rule.action < Action::Ask
                         && self.evaluation.is_in_force(rule, self.policy)
                         && rule.when.count.is_none()
-                        && (!rule.when.is_about_text() || self.permitted_around(&rule.when, part))
+                        && (!rule.when.is_about_text() || self.permitted_around(place, part))
                         && self
                             .evaluation
                             .deed_met(&rule.when.deeds, verb, part, false, None)
@@ -541,27 +550,42 @@ impl<'a> Judge<'_, 'a> {
         let unconditional = self.when.matches.is_none()
             && self.when.contains.is_none()
             && self.when.assigned.is_none();
-        let mut around = self.evaluation.parts.part(part).parent;
+        let parent = |part: &usize| self.evaluation.parts.part(*part).parent;
+        let (mut met, mut looked_at) = (false, Vec::new());
         // The innermost that meets them decides, as it does where there are no deeds.
-        while let Some(part) = around {
-            if unconditional || self.met(part).is_some() {
-                return !self.excused(part) && !self.excused_in_pieces(part);
+        for part in std::iter::successors(parent(&part), parent) {
+            if let Some(known) = self.met_around.borrow().get(&part) {
+                met = *known;
+                break;
             }
-            around = self.evaluation.parts.part(part).parent;
+            looked_at.push(part);
+            if unconditional || self.met(part).is_some() {
+                met = !self.excused(part) && !self.excused_in_pieces(part);
+                break;
+            }
         }
-        false
+        self.met_around.borrow_mut().extend(looked_at.into_iter().map(|part| (part, met)));
+        met
     }
 
-    /// Whether the command that does something is permitted, and what it is run by, or the
-    /// line as it is.
-    fn permitted_around(&self, when: &When, part: usize) -> bool {
+    /// Whether the command that does something is permitted by the rule at the `place`, and
+    /// what it is run by, or the line as it is.
+    fn permitted_around(&self, place: usize, part: usize) -> bool {
         let parts = self.evaluation.parts;
+        let when = &self.earlier[place].when;
+        let permitted = |part: usize| {
+            let known = self.permits_part.borrow().get(&(place, part)).copied();
+            known.unwrap_or_else(|| {
+                let permitted = self.evaluation.permitted(when, part);
+                self.permits_part.borrow_mut().insert((place, part), permitted);
+                permitted
+            })
+        };
         let around = |part: &usize| parts.part(*part).parent;
         let mut commands = std::iter::successors(around(&part), around)
             .filter(|part| parts.part(*part).kind == Kind::Command)
             .peekable();
-        commands.peek().is_some() && commands.all(|part| self.evaluation.permitted(when, part))
-            || self.evaluation.is_literally(when)
+        commands.peek().is_some() && commands.all(permitted) || self.evaluation.is_literally(when)
     }
 
     /// Whether a command with several operands is excused with each of them.
@@ -570,7 +594,9 @@ impl<'a> Judge<'_, 'a> {
         if parts.part(part).kind != Kind::Whole || self.when.not_matches.is_empty() {
             return false;
         }
+        // What it is made of stands behind it, together.
         let mut pieces = (part + 1..parts.len())
+            .take_while(|piece| parts.part(*piece).parent.is_some_and(|parent| parent >= part))
             .filter(|piece| parts.part(*piece).parent == Some(part))
             .filter(|piece| matches!(parts.part(*piece).kind, Kind::Command | Kind::Wrapper))
             .peekable();

@@ -9,9 +9,10 @@ use brush_parser::ast::{self, CompoundCommand, CompoundListItem};
 
 use crate::Form;
 use crate::command;
-use crate::feed::Feed;
+use crate::feed::{Feed, Known};
 use crate::parsed::{Command, Stage};
-use crate::parts::{Faith, Kind, Parts};
+use crate::parts::{Faith, Kind, MAX_TEXT, Parts};
+use crate::programs::Verb;
 use crate::scope::{Arguments, Scope};
 use crate::shell;
 
@@ -19,10 +20,26 @@ use crate::shell;
 const FORK_BOMB: &str = ":(){ :|:& };:";
 /// How often the body of a loop is walked, each time with another value.
 const MAX_ROUNDS: usize = 16;
-/// How many commands of one line are looked at.
-pub(crate) const MAX_COMMANDS: usize = 200_000;
+/// How many commands of any line are looked at, ...
+const COMMANDS: usize = 10_000;
+/// ... how many more for each byte of it, ...
+const COMMANDS_A_BYTE: usize = 2;
+/// ... and how many at most.
+const MAX_COMMANDS: usize = 200_000;
 /// From how many on a loop is walked once only.
 const MANY_COMMANDS: usize = 1_000;
+
+/// How much text is made of any line, in bytes, ...
+const TEXT: usize = 1 << 20;
+/// ... and how much more for each byte of it, so that the work grows as the line does.
+const TEXT_A_BYTE: usize = 64;
+/// How many spellings of a word may begin with the directory or the home.
+const TEXTS_IN_PLACE: usize = 4;
+/// For how many bytes a source counts of what a command is given.
+pub(crate) const SOURCE: usize = 256;
+
+/// What makes commands alike in what can be said of what they are given.
+type Like = (Verb, bool, Option<String>, (Option<usize>, String));
 
 /// Takes lines apart.
 pub(crate) struct Visitor<'c> {
@@ -49,9 +66,17 @@ pub(crate) struct Visitor<'c> {
     pub(crate) stdin: Feed,
     /// Variables, as `$name`, whose values were read, and where from.
     pub(crate) tainted: BTreeMap<String, Feed>,
+    /// What was told of where something comes from, for commands that are alike.
+    pub(crate) known: HashMap<Like, Known>,
+    /// How much text may be made of the line, in bytes, ...
+    pub(crate) most: usize,
+    /// ... and of values, and of what commands hand on, may still be.
+    pub(crate) left: usize,
     /// Functions that were called.
     pub(crate) called: HashSet<String>,
     pub(crate) commands: usize,
+    /// How many commands are looked at.
+    pub(crate) most_commands: usize,
     /// Whether there was more than can be judged.
     pub(crate) overflow: bool,
 }
@@ -83,22 +108,31 @@ impl<'c> Visitor<'c> {
         deeds: bool,
         texts: bool,
     ) -> Self {
+        let home = home.filter(|home| home.starts_with('/'));
+        let cwd = cwd.filter(|cwd| cwd.starts_with('/'));
+        // Each word may be spelled as a path there.
+        let places = [cwd, home].into_iter().flatten().map(str::len).sum::<usize>();
+        let most = MAX_TEXT.min(TEXT + line.len() * (TEXT_A_BYTE + TEXTS_IN_PLACE * places));
         Self {
             parts: Parts::with_capacity(line.len()),
             deeds,
             named: &[],
             texts,
             form: Form::Line,
-            home: home.filter(|home| home.starts_with('/')),
-            cwd: cwd.filter(|cwd| cwd.starts_with('/')).map(Cow::Borrowed),
+            home,
+            cwd: cwd.map(Cow::Borrowed),
             scope: Scope::default(),
             arguments: None,
             made: HashMap::new(),
             copies: HashMap::new(),
             stdin: Feed::default(),
             tainted: BTreeMap::new(),
+            known: HashMap::new(),
+            most,
+            left: most,
             called: HashSet::new(),
             commands: 0,
+            most_commands: MAX_COMMANDS.min(COMMANDS + line.len() * COMMANDS_A_BYTE),
             overflow: false,
         }
     }
@@ -134,6 +168,12 @@ impl<'c> Visitor<'c> {
         } else {
             self.command(&command, place);
         }
+    }
+
+    /// Counts work that a line may cause more of than it is long.
+    pub(crate) fn counts(&mut self, bytes: usize) {
+        self.overflow |= bytes > self.left || self.parts.text().len() > self.most;
+        self.left = self.left.saturating_sub(bytes);
     }
 
     /// Adds all commands of a script; gives what it writes, as far as that is seen.
@@ -209,6 +249,9 @@ impl<'c> Visitor<'c> {
         let mut feed = Feed::default();
         for CompoundListItem(and_or, _) in &list.0 {
             for (_, pipeline) in and_or {
+                if self.overflow {
+                    return Feed::default();
+                }
                 feed = feed.and(self.pipeline(pipeline, place, input));
             }
         }
@@ -265,6 +308,7 @@ impl<'c> Visitor<'c> {
         let mut aside = Visitor::new("", None, self.home, self.deeds, false);
         aside.cwd.clone_from(&self.cwd);
         aside.commands = self.commands;
+        (aside.most, aside.left, aside.most_commands) = (self.most, self.left, self.most_commands);
         aside.arguments.clone_from(&self.arguments);
         std::mem::swap(&mut aside.scope, &mut self.scope);
         let mark = aside.scope.mark();
@@ -273,6 +317,8 @@ impl<'c> Visitor<'c> {
         aside.scope.undo(mark);
         std::mem::swap(&mut aside.scope, &mut self.scope);
         self.commands = aside.commands;
+        self.left = aside.left;
+        self.overflow |= aside.overflow;
         feed
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct Reading {
     pub(crate) texts: Vec<String>,
     /// The scripts in them: `$(…)` and backquotes.
     pub(crate) scripts: Vec<String>,
+    /// How long the values are that were put in, in bytes.
+    pub(crate) put_in: usize,
     /// Whether a value was put in that is only what the line lets one expect.
     pub(crate) guessed: bool,
     /// Why one could not be read.
@@ -325,6 +327,7 @@ impl Reader<'_> {
         match values {
             Some(values) => {
                 self.reading.guessed = true;
+                self.reading.put_in += values.iter().map(|value| value.len() + 1).sum::<usize>();
                 if quoted {
                     building.values(values.iter().map(String::as_str));
                 } else {

