@@ -24,47 +24,59 @@ const HASH_PREFIX: &str = "sha256:";
 /// The end of a line before its hash is known.
 const OPEN_END: &str = r#""hash":""}"#;
 
-/// One line.
+/// One line. It owns its strings where it was read; a line to be written borrows them.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Event {
-    pub schema_version: String,
-    pub id: String,
+#[serde(bound(
+    serialize = "S: Serialize + AsRef<str>, R: Serialize",
+    deserialize = "S: Deserialize<'de> + Default, R: Deserialize<'de> + Default"
+))]
+pub struct Event<S = String, R = BTreeMap<String, Value>> {
+    pub schema_version: S,
+    pub id: S,
     /// RFC 3339, in UTC.
-    pub timestamp: String,
-    pub agent: String,
-    pub session: String,
+    pub timestamp: S,
+    pub agent: S,
+    pub session: S,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub host: Option<Host>,
+    pub host: Option<Host<S>>,
     /// `exec` for a decision about a command, `server` for an event of the server's own.
-    pub tool: String,
-    pub request: BTreeMap<String, Value>,
-    pub decision: Verdict,
+    pub tool: S,
+    pub request: R,
+    pub decision: Verdict<S>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub compacted_fields: BTreeMap<String, Compaction>,
-    pub prev_hash: String,
-    pub hash: String,
+    pub prev_hash: S,
+    pub hash: S,
 }
 
 /// The machine, by Go's names (`GOOS`, `GOARCH`).
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Host {
-    pub hostname: String,
-    pub os: String,
-    pub arch: String,
+#[serde(default, bound(deserialize = "S: Deserialize<'de> + Default"))]
+pub struct Host<S = String> {
+    pub hostname: S,
+    pub os: S,
+    pub arch: S,
 }
 
 /// What was decided.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Verdict {
-    pub action: String,
+#[serde(bound(
+    serialize = "S: Serialize + AsRef<str>",
+    deserialize = "S: Deserialize<'de> + Default"
+))]
+pub struct Verdict<S = String> {
+    pub action: S,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub matched_policies: Vec<String>,
+    pub matched_policies: Vec<S>,
     pub evaluation_time_us: u64,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub message: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub message: S,
+}
+
+fn is_empty(text: &impl AsRef<str>) -> bool {
+    text.as_ref().is_empty()
 }
 
 /// How a member was shortened, because the Go command limits the length of a line.
@@ -77,14 +89,14 @@ pub struct Compaction {
 }
 
 impl Event {
-    /// An event with only its time.
-    pub fn at(time: SystemTime) -> Self {
-        Self { schema_version: SCHEMA.into(), timestamp: timestamp(time), ..Self::default() }
-    }
-
     /// An event for a command that was not asked about, to try rules on.
     pub fn of_command(command: &str) -> Self {
-        let mut event = Self { agent: "preload".into(), ..Self::at(SystemTime::now()) };
+        let mut event = Self {
+            schema_version: SCHEMA.into(),
+            timestamp: timestamp(SystemTime::now()),
+            agent: "preload".into(),
+            ..Self::default()
+        };
         event.request.insert("command".into(), command.into());
         event
     }
@@ -129,12 +141,15 @@ impl Event {
     pub fn is_decision(&self) -> bool {
         self.tool != "server"
     }
+}
 
+impl<'a, R: Serialize> Event<&'a str, R> {
     /// Appends the event's line to `out`, after the line with the hash `previous`. Returns its
     /// hash.
-    pub fn chain(mut self, previous: &str, out: &mut Vec<u8>) -> String {
-        previous.clone_into(&mut self.prev_hash);
-        self.hash.clear();
+    pub fn chain(mut self, previous: &'a str, out: &mut Vec<u8>) -> String {
+        self.schema_version = SCHEMA;
+        self.prev_hash = previous;
+        self.hash = "";
         let begin = out.len();
         // Writing to a vector and serialising an event cannot fail.
         let _ = self.serialize(&mut Serializer::with_formatter(&mut *out, AsGo));
@@ -161,12 +176,14 @@ pub fn fingerprint(bytes: &[u8]) -> String {
 }
 
 fn hex(prefix: &str, bytes: &[u8]) -> String {
-    bytes.iter().fold(prefix.to_owned(), |mut text, byte| {
-        text.extend(
-            [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
-        );
-        text
-    })
+    let mut text = String::with_capacity(prefix.len() + 2 * bytes.len());
+    text.push_str(prefix);
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+        }
+    }
+    text
 }
 
 /// Whether a line, without its newline, has the hash that it states.
@@ -178,12 +195,14 @@ pub fn is_intact(line: &[u8], event: &Event) -> bool {
 }
 
 /// A time as Go writes it: to the millisecond, without trailing zeros.
-fn timestamp(time: SystemTime) -> String {
-    let text = humantime::format_rfc3339_millis(time).to_string();
+pub fn timestamp(time: SystemTime) -> String {
+    let mut text = humantime::format_rfc3339_millis(time).to_string();
     let shorter = text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
     // Do not trim zeros of the seconds.
     let seconds = "2026-01-02T03:04:05".len();
-    format!("{}Z", &text[..shorter.len().max(seconds)])
+    text.truncate(shorter.len().max(seconds));
+    text.push('Z');
+    text
 }
 
 /// Escapes strings as Go's `encoding/json` does, for HTML too.
@@ -197,8 +216,9 @@ impl Formatter for AsGo {
     ) -> io::Result<()> {
         let special = |c: char| matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}');
         // Nearly no string has any of them; testing bytes is faster (0xe2 begins U+2028 and
-        // U+2029).
-        if !fragment.bytes().any(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xe2)) {
+        // U+2029), and without an early exit the compiler tests many at a time.
+        let may_be = |byte| matches!(byte, b'<' | b'>' | b'&' | 0xe2);
+        if !fragment.bytes().fold(false, |found, byte| found | may_be(byte)) {
             return writer.write_all(fragment.as_bytes());
         }
         let mut rest = fragment;
@@ -224,15 +244,17 @@ impl Formatter for AsGo {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::{Event, is_intact, timestamp};
 
-    fn event(command: &str) -> Event {
-        let mut event = Event::at(UNIX_EPOCH);
-        event.id = "run-1".into();
-        event.request.insert("command".into(), command.into());
-        event
+    fn chain(command: &str, previous: &str, out: &mut Vec<u8>) -> String {
+        let request = BTreeMap::from([("command", command)]);
+        let timestamp = timestamp(UNIX_EPOCH);
+        let event =
+            Event { id: "run-1", timestamp: timestamp.as_str(), request, ..Event::default() };
+        event.chain(previous, out)
     }
 
     #[test]
@@ -249,8 +271,8 @@ mod tests {
     #[test]
     fn a_line_is_what_gos_encoder_writes_and_says_its_own_hash() {
         let mut out = Vec::new();
-        let first = event("a <b> && \"c\" \u{2028}\u{7f}\u{1}\né").chain("", &mut out);
-        let second = event("ls").chain(&first, &mut out);
+        let first = chain("a <b> && \"c\" \u{2028}\u{7f}\u{1}\né", "", &mut out);
+        let second = chain("ls", &first, &mut out);
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         // The line that Go writes for the same event.

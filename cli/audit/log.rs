@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::record::{Entry, Record};
+use super::batch::Batch;
 use super::writer::{Limits, RETRY, Writer};
 use crate::failure::say;
 use crate::home;
@@ -43,41 +43,6 @@ impl Durability {
     }
 }
 
-/// Entries to be written.
-#[derive(Default)]
-pub struct Batch {
-    entries: Vec<Entry>,
-    bytes: usize,
-}
-
-impl Batch {
-    /// Takes all entries out.
-    fn take(&mut self) -> Vec<Entry> {
-        self.bytes = 0;
-        std::mem::take(&mut self.entries)
-    }
-
-    /// Adds a decision.
-    pub fn record(&mut self, record: Record<'_>) {
-        self.push(Entry::decision(record));
-    }
-
-    /// Adds an event that is not a decision.
-    pub fn event(&mut self, event: &str, message: &str) {
-        self.push(Entry::notice(event, message));
-    }
-
-    /// Adds that `count` programs of a session ran unchecked.
-    pub fn missed(&mut self, agent: &str, session: &str, count: u32, message: &str) {
-        self.push(Entry::missed(agent, session, count, message));
-    }
-
-    fn push(&mut self, entry: Entry) {
-        self.bytes += entry.bytes();
-        self.entries.push(entry);
-    }
-}
-
 /// The audit of one server.
 pub struct Audit {
     durability: Durability,
@@ -93,7 +58,7 @@ enum WriterState {
 }
 
 enum Message {
-    Write(Vec<Entry>),
+    Write(Batch),
     Follow,
 }
 
@@ -123,9 +88,7 @@ impl Audit {
 
     /// Adds a batch from another thread.
     pub fn append(&mut self, lines: Batch) {
-        for entry in lines.entries {
-            self.lines.push(entry);
-        }
+        self.lines.append(lines);
     }
 
     /// With `--audit-sync`, writes the batch to the disk.
@@ -133,7 +96,7 @@ impl Audit {
         if self.durability == Durability::Synced
             && let WriterState::Here(writer) = &mut self.writer
         {
-            writer.write(self.lines.take());
+            writer.write(std::mem::take(&mut self.lines));
             writer.sync();
         }
     }
@@ -147,7 +110,7 @@ impl Audit {
 
     /// Whether the batch should be handed over now.
     pub fn has_enough(&self) -> bool {
-        self.lines.bytes >= ENOUGH_BYTES
+        self.lines.bytes() >= ENOUGH_BYTES
     }
 
     /// Follows a file that was moved or removed, as log rotation does.
@@ -176,24 +139,22 @@ impl Audit {
 
     /// Hands the batch over.
     pub fn write(&mut self) {
-        if self.lines.entries.is_empty() {
+        if self.lines.is_empty() {
             return;
         }
         if self.durability == Durability::Synced {
             return self.settle();
         }
         self.begin();
-        let bytes = self.lines.bytes;
-        let entries = self.lines.take();
+        let lines = std::mem::take(&mut self.lines);
+        let is_too_much = lines.bytes() >= AHEAD_BYTES;
         let WriterState::Thread(messages, _) = &self.writer else { return };
-        match messages.try_send(Message::Write(entries)) {
+        match messages.try_send(Message::Write(lines)) {
             Ok(()) => {}
-            Err(TrySendError::Full(message)) if bytes >= AHEAD_BYTES => {
+            Err(TrySendError::Full(message)) if is_too_much => {
                 let _ = messages.send(message);
             }
-            Err(TrySendError::Full(Message::Write(entries))) => {
-                self.lines = Batch { entries, bytes };
-            }
+            Err(TrySendError::Full(Message::Write(lines))) => self.lines = lines,
             Err(_) => {
                 say("the audit's thread ended; the decisions stand, and are not recorded");
                 self.writer = WriterState::Nowhere;
@@ -207,8 +168,8 @@ impl Audit {
         if let WriterState::Thread(messages, thread) =
             std::mem::replace(&mut self.writer, WriterState::Nowhere)
         {
-            if !self.lines.entries.is_empty() {
-                let _ = messages.send(Message::Write(self.lines.take()));
+            if !self.lines.is_empty() {
+                let _ = messages.send(Message::Write(std::mem::take(&mut self.lines)));
             }
             drop(messages);
             let _ = thread.join();
@@ -238,7 +199,7 @@ fn work(mut writer: Writer, messages: &Receiver<Message>) {
             messages.recv().map_err(|_| RecvTimeoutError::Disconnected)
         };
         match message {
-            Ok(Message::Write(entries)) => writer.write(entries),
+            Ok(Message::Write(lines)) => writer.write(lines),
             Ok(Message::Follow) => writer.follow(),
             Err(RecvTimeoutError::Timeout) => writer.write_all(),
             Err(RecvTimeoutError::Disconnected) => return writer.write_all(),

@@ -1,5 +1,6 @@
 //! The audit: records, masking of secrets, files and their hash chain, reading and verifying.
 
+mod batch;
 mod event;
 mod files;
 mod log;
@@ -12,9 +13,10 @@ mod tests;
 mod verify;
 mod writer;
 
+pub use batch::Batch;
 pub use event::Event;
-pub use log::{Audit, Batch, DELAY, Durability};
+pub use log::{Audit, DELAY, Durability};
 pub use mask::{mask, prepare};
 pub use read::{Follower, Trail, place};
-pub use record::Record;
+pub use record::{Record, Said};
 pub use verify::verify;

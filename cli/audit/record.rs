@@ -1,12 +1,12 @@
-//! Entries as they come from the server. Masking and hashing is left to the writing thread, so that
-//! answers do not wait for it.
+//! One record: what it says, and how it becomes a line.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::event::{Compaction, Event, Host, Verdict, fingerprint};
+use super::event::{Compaction, Event, Host, Verdict, fingerprint, timestamp};
 use super::mask::mask;
 use crate::processes;
 
@@ -14,11 +14,12 @@ use crate::processes;
 const COMMAND_BYTES: usize = 1024 * 1024;
 /// How much of a longer one is kept.
 const BEGINNING_BYTES: usize = 64 * 1024;
-/// Roughly the size of an entry without its command.
-const ENTRY_BYTES: usize = 256;
 
-/// A decision.
+/// A decision, or an event of the server's own. It borrows its strings.
 pub struct Record<'a> {
+    pub time: SystemTime,
+    /// `exec` for a decision about a command, `server` for an event of the server's own.
+    pub tool: &'static str,
     /// The ID in the answer.
     pub id: &'a str,
     pub agent: &'a str,
@@ -26,86 +27,64 @@ pub struct Record<'a> {
     /// The process that asked, if known.
     pub pid: Option<i32>,
     /// The command line. Secrets are masked later, when it is written.
-    pub command: &'a str,
+    pub command: Option<&'a str>,
     /// Other fields of the question that are kept.
-    pub fields: Vec<(&'static str, Value)>,
-    pub verdict: &'a str,
+    pub fields: Vec<(&'static str, Said<'a>)>,
+    pub verdict: &'static str,
     /// The policies that had a matching rule, the deciding one first.
-    pub policies: &'a [String],
+    pub policies: Vec<&'a str>,
     /// How long the policy took, in microseconds.
     pub evaluation_us: u64,
     pub message: &'a str,
-    pub mode: &'a str,
 }
 
-/// An entry to be written.
-pub struct Entry {
-    event: Event,
-    pid: Option<i32>,
-    command: Option<String>,
+/// The value of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Said<'a> {
+    Text(&'a str),
+    Number(i64),
 }
 
-impl Entry {
-    /// A decision.
-    pub fn decision(record: Record<'_>) -> Self {
-        let mut event = Event::at(SystemTime::now());
-        record.id.clone_into(&mut event.id);
-        record.agent.clone_into(&mut event.agent);
-        record.session.clone_into(&mut event.session);
-        "exec".clone_into(&mut event.tool);
-        event.decision = Verdict {
-            action: record.verdict.to_owned(),
-            matched_policies: record.policies.to_vec(),
-            evaluation_time_us: record.evaluation_us,
-            message: record.message.to_owned(),
-        };
-        let fields = record.fields.into_iter().chain([("mode", record.mode.into())]);
-        event.request.extend(fields.map(|(name, value)| (name.to_owned(), value)));
-        Self { event, pid: record.pid, command: Some(record.command.to_owned()) }
+impl<'a> Record<'a> {
+    /// An event of the server's own. `id` should begin with the event's name.
+    pub fn notice(id: &'a str, name: &'a str, message: &'a str) -> Self {
+        Self {
+            time: SystemTime::now(),
+            tool: "server",
+            id,
+            agent: "",
+            session: "",
+            pid: None,
+            command: None,
+            fields: vec![("event", Said::Text(name))],
+            verdict: "log",
+            policies: Vec::new(),
+            evaluation_us: 0,
+            message,
+        }
     }
 
-    /// An event of the server's own.
-    pub fn notice(name: &str, message: &str) -> Self {
-        let mut event = Event::at(SystemTime::now());
-        let mut id = [0; 8];
-        // Without randomness IDs are not unique, which does no harm.
-        let _ = getrandom::fill(&mut id);
-        event.id = format!("{name}-{:016x}", u64::from_ne_bytes(id));
-        "server".clone_into(&mut event.tool);
-        event.request.insert("event".into(), name.into());
-        "log".clone_into(&mut event.decision.action);
-        message.clone_into(&mut event.decision.message);
-        Self { event, pid: None, command: None }
-    }
-
-    /// An event that `count` programs of a session ran unchecked.
-    pub fn missed(agent: &str, session: &str, count: u32, message: &str) -> Self {
-        let mut entry = Self::notice("checks-missed", message);
-        agent.clone_into(&mut entry.event.agent);
-        session.clone_into(&mut entry.event.session);
-        entry.event.request.insert("missed".into(), count.into());
-        entry
-    }
-
-    /// Roughly its size in memory.
-    pub fn bytes(&self) -> usize {
-        ENTRY_BYTES + self.command.as_ref().map_or(0, String::len)
-    }
-
-    /// The event to write, with secrets masked and with the process's parent, if that can still be
-    /// looked up.
-    pub fn event(&self, host: &Host, parents: &mut Parents) -> Event {
-        let mut event = self.event.clone();
-        event.host = Some(host.clone());
+    /// Appends its line to `out`, after the line with the hash `previous`: with secrets masked, and
+    /// with the parent of the process if that still runs. Returns the line's hash.
+    pub fn write(
+        self,
+        host: &Host,
+        parents: &mut Parents,
+        previous: &str,
+        out: &mut Vec<u8>,
+    ) -> String {
+        let mut request = self.fields;
         if let Some(pid) = self.pid {
-            event.request.insert("pid".into(), pid.into());
+            request.push(("pid", Said::Number(pid.into())));
             if let Some(parent) = parents.of(pid) {
-                event.request.insert("parent".into(), parent.into());
+                request.push(("parent", Said::Number(parent.into())));
             }
         }
-        if let Some(command) = &self.command {
-            let masked = mask(command);
-            let kept = shortened(&masked);
+        let masked = self.command.map(mask);
+        let mut compacted_fields = BTreeMap::new();
+        if let Some(masked) = &masked {
+            let kept = shortened(masked);
             if kept.len() < masked.len() {
                 let whole = Value::from(masked.as_ref()).to_string();
                 let compaction = Compaction {
@@ -113,15 +92,45 @@ impl Entry {
                     sha256: fingerprint(whole.as_bytes()),
                     disposition: "truncated".into(),
                 };
-                event.compacted_fields.insert("request.command".into(), compaction);
+                compacted_fields.insert("request.command".into(), compaction);
             }
-            event.request.insert("command".into(), kept.into());
+            request.push(("command", Said::Text(kept)));
         }
-        event
+        request.sort_unstable_by_key(|(name, _)| *name);
+        let host = Host { hostname: &*host.hostname, os: &*host.os, arch: &*host.arch };
+        let decision = Verdict {
+            action: self.verdict,
+            matched_policies: self.policies,
+            evaluation_time_us: self.evaluation_us,
+            message: self.message,
+        };
+        let event = Event {
+            id: self.id,
+            timestamp: &*timestamp(self.time),
+            agent: self.agent,
+            session: self.session,
+            host: Some(host),
+            tool: self.tool,
+            request: Request(request),
+            decision,
+            compacted_fields,
+            ..Event::default()
+        };
+        event.chain(previous, out)
     }
 }
 
-/// The parents of asking processes, each looked up once for a batch.
+/// The request, sorted by name.
+#[derive(Default)]
+struct Request<'a>(Vec<(&'static str, Said<'a>)>);
+
+impl Serialize for Request<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
+
+/// The parents of those who ask, each looked up once for all records of a moment.
 #[derive(Default)]
 pub struct Parents(HashMap<i32, Option<i32>>);
 

@@ -3,27 +3,40 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use super::event::Event;
+use super::batch::Batch;
+use super::event::Host;
 use super::files;
-use super::record::{Entry, Record};
+use super::record::{Parents, Record, Said};
 use super::verify::{Finding, verify};
 use super::writer::{Limits, Writer, chain};
 
-fn entry(id: &str, command: &str) -> Entry {
-    Entry::decision(Record {
+/// A decision, as it comes from an answer.
+fn entry(id: &str, command: &str) -> Batch {
+    let mut batch = Batch::default();
+    batch.record(Record {
+        time: SystemTime::now(),
+        tool: "exec",
         id,
         agent: "tester",
         session: "s",
         pid: i32::try_from(std::process::id()).ok(),
-        command,
-        fields: vec![("cwd", "/tmp".into())],
+        command: Some(command),
+        fields: vec![("mode", Said::Text("enforce")), ("cwd", Said::Text("/tmp"))],
         verdict: "allow",
-        policies: &["p".to_owned()],
+        policies: vec!["p"],
         evaluation_us: 7,
         message: "",
-        mode: "enforce",
+    });
+    batch
+}
+
+/// Several that come at one moment.
+fn all(batches: impl IntoIterator<Item = Batch>) -> Batch {
+    batches.into_iter().fold(Batch::default(), |mut all, batch| {
+        all.append(batch);
+        all
     })
 }
 
@@ -70,7 +83,7 @@ fn several_writers_write_one_chain_through_rotations() {
                 let mut writer = Writer::new(path, limits);
                 for batch in 0..BATCHES {
                     let id = |each| format!("{number}-{batch}-{each}");
-                    writer.write((0..3).map(|each| entry(&id(each), "ls <x> & 'é'")).collect());
+                    writer.write(all((0..3).map(|each| entry(&id(each), "ls <x> & 'é'"))));
                 }
             });
         }
@@ -90,10 +103,10 @@ fn several_writers_write_one_chain_through_rotations() {
 #[test]
 fn an_old_file_is_put_away_and_the_chain_goes_on() {
     let (_directory, path) = audit();
-    writer(&path).write(vec![entry("1", "ls")]);
+    writer(&path).write(entry("1", "ls"));
     std::thread::sleep(Duration::from_millis(5));
     let limits = Limits { age: Duration::from_millis(1), ..Limits::default() };
-    Writer::new(&path, limits).write(vec![entry("2", "ls")]);
+    Writer::new(&path, limits).write(entry("2", "ls"));
     assert_eq!(files::all(&path).len(), 2);
     assert_eq!(ids(&path), ["1", "2"]);
 }
@@ -102,13 +115,13 @@ fn an_old_file_is_put_away_and_the_chain_goes_on() {
 fn a_torn_line_is_kept_in_an_event_and_nothing_else_is_lost() {
     let (_directory, path) = audit();
     let mut first = writer(&path);
-    first.write(vec![entry("1", "ls")]);
+    first.write(entry("1", "ls"));
     let torn = r#"{"schema_version":"rampart.audit.v1","id":"2"#;
     OpenOptions::new().append(true).open(&path).unwrap().write_all(torn.as_bytes()).unwrap();
     let finding = check(&path);
     assert_eq!((finding.events, finding.broken), (1, None));
     assert!(finding.notes[0].contains(":2: the last line has no end"), "{:?}", finding.notes);
-    first.write(vec![entry("3", "ls")]);
+    first.write(entry("3", "ls"));
     let ids = ids(&path);
     assert_eq!((&*ids[0], &*ids[2]), ("1", "3"));
     assert!(ids[1].starts_with("torn-line-"));
@@ -119,7 +132,7 @@ fn a_torn_line_is_kept_in_an_event_and_nothing_else_is_lost() {
 #[test]
 fn the_first_line_that_breaks_the_chain_is_named() {
     let (_directory, path) = audit();
-    writer(&path).write((0..5).map(|id| entry(&id.to_string(), "ls -l")).collect());
+    writer(&path).write(all((0..5).map(|id| entry(&id.to_string(), "ls -l"))));
     let text = fs::read_to_string(&path).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let changed = lines[2].replacen("ls -l", "ls -a", 1);
@@ -149,10 +162,10 @@ fn the_first_line_that_breaks_the_chain_is_named() {
 fn a_lock_that_is_never_given_back_delays_and_loses_nothing() {
     let (_directory, path) = audit();
     let mut writer = writer(&path);
-    writer.write(vec![entry("1", "ls")]);
+    writer.write(entry("1", "ls"));
     let holder = OpenOptions::new().append(true).open(&path).unwrap();
     holder.lock().unwrap();
-    writer.write(vec![entry("2", "ls")]);
+    writer.write(entry("2", "ls"));
     assert_eq!(ids(&path), ["1", "2"]);
 }
 
@@ -163,12 +176,12 @@ fn what_a_full_disk_did_not_take_is_written_once_there_is_room() {
     let link = directory.path().join("link.jsonl");
     std::os::unix::fs::symlink("/dev/full", &link).unwrap();
     let mut writer = writer(&link);
-    writer.write(vec![entry("1", "ls")]);
-    writer.write(vec![entry("2", "ls")]);
+    writer.write(entry("1", "ls"));
+    writer.write(entry("2", "ls"));
     assert!(writer.is_behind());
     fs::remove_file(&link).unwrap();
     std::os::unix::fs::symlink(&path, &link).unwrap();
-    writer.write(vec![entry("3", "ls")]);
+    writer.write(entry("3", "ls"));
     writer.write_all();
     assert!(!writer.is_behind());
     assert_eq!(ids(&path), ["1", "2", "3"]);
@@ -182,7 +195,7 @@ fn what_waits_for_a_full_disk_has_an_end_and_the_gap_is_told() {
     let mut writer = writer(&link);
     let long = "x".repeat(1024 * 1024);
     for id in 0..8 {
-        writer.write(vec![entry(&id.to_string(), &long)]);
+        writer.write(entry(&id.to_string(), &long));
     }
     fs::remove_file(&link).unwrap();
     std::os::unix::fs::symlink(&path, &link).unwrap();
@@ -198,7 +211,7 @@ fn what_waits_for_a_full_disk_has_an_end_and_the_gap_is_told() {
 fn a_command_that_the_go_command_could_not_read_is_shortened_with_its_hash() {
     let (_directory, path) = audit();
     let long = "é".repeat(1024 * 1024);
-    writer(&path).write(vec![entry("1", &long), entry("2", &"x".repeat(39_000))]);
+    writer(&path).write(all([entry("1", &long), entry("2", &"x".repeat(39_000))]));
     let text = fs::read_to_string(&path).unwrap();
     let lines: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -214,13 +227,16 @@ fn a_command_that_the_go_command_could_not_read_is_shortened_with_its_hash() {
 fn a_fault_in_a_record_leaves_nothing_to_the_next_one_and_the_chain_holds() {
     let (_directory, path) = audit();
     let (mut bytes, mut head) = (Vec::new(), String::new());
-    let event = |id: &str| {
-        entry(id, "ls")
-            .event(&super::event::Host::default(), &mut super::record::Parents::default())
+    let write = |id: &str, previous: &str, bytes: &mut Vec<u8>| {
+        entry(id, "ls").get(0).write(&Host::default(), &mut Parents::default(), previous, bytes)
     };
-    chain(|| event("1"), &mut head, &mut bytes);
-    chain(|| -> Event { panic!("a fault") }, &mut head, &mut bytes);
-    chain(|| event("3"), &mut head, &mut bytes);
+    chain(|previous, bytes| write("1", previous, bytes), &mut head, &mut bytes);
+    let fail = |_: &str, bytes: &mut Vec<u8>| {
+        bytes.extend_from_slice(b"half a line");
+        panic!("a fault")
+    };
+    chain(fail, &mut head, &mut bytes);
+    chain(|previous, bytes| write("3", previous, bytes), &mut head, &mut bytes);
     fs::write(&path, bytes).unwrap();
     let ids = ids(&path);
     assert_eq!((&*ids[0], &*ids[2]), ("1", "3"));

@@ -6,6 +6,7 @@
 //! stopped server, or by an agent that wants no audit) is waited for only a while; then lines are
 //! written anyway, and if the chain broke by that, `rampart audit verify` shows it.
 
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -13,9 +14,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::event::{Event, Host};
+use super::batch::Batch;
+use super::event::Host;
 use super::files::{self, Tail};
-use super::record::{Entry, Parents};
+use super::record::Parents;
 use crate::failure::say;
 
 /// How long to wait for the lock.
@@ -26,6 +28,8 @@ const LOCK_PAUSES: [Duration; 2] = [Duration::from_micros(200), Duration::from_m
 pub const RETRY: Duration = Duration::from_secs(1);
 /// How much is kept while the disk is full. Beyond that the oldest entries are dropped.
 const BACKLOG_BYTES: usize = 4 * 1024 * 1024;
+/// Roughly the length of a line without the strings of its record.
+const FRAME_BYTES: usize = 384;
 /// How much of a torn line is kept.
 const TORN_BYTES: usize = 4 * 1024;
 
@@ -50,7 +54,7 @@ pub struct Writer {
     host: Host,
     /// The hash of the last line that this writer knows.
     head: String,
-    backlog: Vec<Entry>,
+    backlog: VecDeque<Batch>,
     /// How many entries were dropped.
     lost: u64,
     /// When writing last failed.
@@ -79,7 +83,7 @@ impl Writer {
             limits,
             host: host(),
             head: String::new(),
-            backlog: Vec::new(),
+            backlog: VecDeque::new(),
             lost: 0,
             failed: None,
             torn: false,
@@ -102,8 +106,8 @@ impl Writer {
     }
 
     /// Writes entries after those that wait. Right after a failure they only wait, too.
-    pub fn write(&mut self, entries: Vec<Entry>) {
-        self.backlog.extend(entries);
+    pub fn write(&mut self, entries: Batch) {
+        self.backlog.push_back(entries);
         if self.failed.is_some_and(|failed| failed.elapsed() < RETRY) {
             self.give_up_oldest();
         } else {
@@ -216,7 +220,7 @@ impl Writer {
                 "a line was cut short, because its writer was killed or its disk was full: {}",
                 String::from_utf8_lossy(kept)
             );
-            self.backlog.insert(0, Entry::notice("torn-line", &message));
+            self.backlog.push_front(Batch::of_event("torn-line", &message));
         }
         Ok(())
     }
@@ -276,24 +280,29 @@ impl Writer {
         let mut parents = Parents::default();
         let gap = (self.lost > 0).then(|| {
             let message = format!("{} decisions could not be written and are lost", self.lost);
-            Entry::notice("lost", &message)
+            Batch::of_event("lost", &message)
         });
-        for entry in gap.iter().chain(&self.backlog) {
-            chain(|| entry.event(&self.host, &mut parents), &mut head, &mut bytes);
+        let batches = || gap.iter().chain(&self.backlog);
+        bytes.reserve(batches().map(|batch| batch.bytes() + batch.len() * FRAME_BYTES).sum());
+        for batch in batches() {
+            for at in 0..batch.len() {
+                let write = |previous: &str, bytes: &mut Vec<u8>| {
+                    batch.get(at).write(&self.host, &mut parents, previous, bytes)
+                };
+                chain(write, &mut head, &mut bytes);
+            }
         }
         (bytes, head)
     }
 
     fn give_up_oldest(&mut self) {
-        let mut bytes: usize = self.backlog.iter().map(Entry::bytes).sum();
-        let given_up = self.backlog.iter().take_while(|entry| {
-            let too_much = bytes > BACKLOG_BYTES;
-            bytes -= entry.bytes();
-            too_much
-        });
-        let count = given_up.count();
-        self.backlog.drain(..count);
-        self.lost += count as u64;
+        let mut bytes: usize = self.backlog.iter().map(Batch::bytes).sum();
+        // The newest batch stays, whatever its size.
+        while bytes > BACKLOG_BYTES && self.backlog.len() > 1 {
+            let Some(oldest) = self.backlog.pop_front() else { return };
+            bytes -= oldest.bytes();
+            self.lost += oldest.len() as u64;
+        }
     }
 
     fn is_the_named_one(&self) -> bool {
@@ -328,17 +337,20 @@ impl Writer {
     }
 }
 
-/// Appends an event after the one with the hash `head`. If making it panics, an event that says so
-/// takes its place, and the next one is unaffected.
-pub fn chain(make: impl FnOnce() -> Event, head: &mut String, bytes: &mut Vec<u8>) {
+/// Has `write` append a line after the one with the hash `head`. If it panics, an event that says so
+/// takes its place, and the next line is unaffected.
+pub fn chain(
+    write: impl FnOnce(&str, &mut Vec<u8>) -> String,
+    head: &mut String,
+    bytes: &mut Vec<u8>,
+) {
     let end = bytes.len();
-    let written = catch_unwind(AssertUnwindSafe(|| make().chain(head, bytes)));
+    let written = catch_unwind(AssertUnwindSafe(|| write(head, bytes)));
     *head = written.unwrap_or_else(|_| {
         bytes.truncate(end);
         let message = "a decision could not be written, because of a bug in rampart";
-        Entry::notice("fault", message)
-            .event(&Host::default(), &mut Parents::default())
-            .chain(head, bytes)
+        let fault = Batch::of_event("fault", message);
+        fault.get(0).write(&Host::default(), &mut Parents::default(), head, bytes)
     });
 }
 

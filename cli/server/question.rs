@@ -1,12 +1,12 @@
 //! A question and the verdict on it, as JSON.
 
 use std::borrow::Cow;
+use std::time::SystemTime;
 
 use rampart_policy::{Action, Call, Decision, Seen};
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::Value;
 
-use crate::audit::Record;
+use crate::audit::{Record, Said};
 use crate::home;
 use crate::mode::Mode;
 
@@ -65,7 +65,7 @@ macro_rules! question {
             }
 
             /// The fields that are copied to the audit, by name.
-            fn audited(&self) -> Vec<(&'static str, Value)> {
+            fn audited(&self) -> Vec<(&'static str, Said<'_>)> {
                 let mut found = Vec::new();
                 $( $( $seen_audited(&mut found, stringify!($seen), self.$seen.as_ref()); )? )*
                 $( $( $own_audited(&mut found, stringify!($own), self.$own.as_ref()); )? )*
@@ -156,18 +156,21 @@ impl<'a> Question<'a> {
         mode: Mode,
     ) -> Record<'r> {
         let call = self.call();
+        let mut fields = self.audited();
+        fields.push(("mode", Said::Text(mode.name())));
         Record {
+            time: SystemTime::now(),
+            tool: "exec",
             id,
             agent: call.agent,
             session: call.session,
             pid: self.pid.or(pid),
-            command: call.command,
-            fields: self.audited(),
+            command: Some(call.command),
+            fields,
             verdict: verdict_name(decision.action),
-            policies: &decision.matched,
+            policies: decision.matched.iter().map(String::as_str).collect(),
             evaluation_us: took_us,
             message: &decision.message,
-            mode: mode.name(),
         }
     }
 
@@ -186,6 +189,9 @@ trait Field {
 
     /// A copy that borrows nothing.
     fn into_owned(self) -> Self::Owned;
+
+    /// The field for the audit.
+    fn said(&self) -> Said<'_>;
 }
 
 impl Field for Text<'_> {
@@ -193,6 +199,10 @@ impl Field for Text<'_> {
 
     fn into_owned(self) -> Text<'static> {
         Text(owned(self.0))
+    }
+
+    fn said(&self) -> Said<'_> {
+        Said::Text(&self.0)
     }
 }
 
@@ -202,6 +212,10 @@ impl Field for u32 {
     fn into_owned(self) -> Self {
         self
     }
+
+    fn said(&self) -> Said<'_> {
+        Said::Number((*self).into())
+    }
 }
 
 impl Field for i32 {
@@ -210,17 +224,19 @@ impl Field for i32 {
     fn into_owned(self) -> Self {
         self
     }
+
+    fn said(&self) -> Said<'_> {
+        Said::Number((*self).into())
+    }
 }
 
 /// Adds a field to the audit's.
-fn audited(
-    found: &mut Vec<(&'static str, Value)>,
+fn audited<'q>(
+    found: &mut Vec<(&'static str, Said<'q>)>,
     name: &'static str,
-    field: Option<&impl Serialize>,
+    field: Option<&'q impl Field>,
 ) {
-    if let Some(value) = field.and_then(|field| serde_json::to_value(field).ok()) {
-        found.push((name, value));
-    }
+    found.extend(field.map(|field| (name, field.said())));
 }
 
 fn owned(text: Cow<'_, str>) -> Cow<'static, str> {
@@ -333,7 +349,9 @@ mod tests {
             let question = Question::read(body.as_bytes()).unwrap();
             for question in [question.clone(), question.into_owned()] {
                 assert_eq!(policies.evaluate(&question.call()).action, action, "{body}");
-                assert_eq!(Value::from_iter(question.audited()), kept, "{body}");
+                let audited = question.audited().into_iter();
+                let audited = audited.map(|(name, said)| (name.to_owned(), json!(said)));
+                assert_eq!(Value::Object(audited.collect()), kept, "{body}");
             }
         }
     }
