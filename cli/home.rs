@@ -15,6 +15,13 @@ pub fn of_user() -> Option<&'static str> {
     HOME.as_deref()
 }
 
+/// The file of [`Home::policy`], where it is known.
+pub fn own_policy() -> Option<&'static Path> {
+    static POLICY: LazyLock<Option<PathBuf>> =
+        LazyLock::new(|| Home::locate().ok().map(|home| home.policy()));
+    POLICY.as_deref()
+}
+
 /// The directory of Rampart's files, which need not exist.
 #[derive(Debug, Clone)]
 pub struct Home(PathBuf);

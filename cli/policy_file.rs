@@ -9,7 +9,7 @@ use rampart_policy::{Action, Decision, PolicySet, Problem, STARTER};
 
 use crate::command_line::how_to_allow;
 use crate::failure::Failure;
-use crate::home::Home;
+use crate::home::{self, Home};
 
 /// A policy and its origin.
 pub struct InForce {
@@ -195,14 +195,16 @@ fn by_a_rule(
     command: &str,
     room: usize,
 ) -> Option<String> {
-    let what = match &decision.because {
-        _ if decision.allowed() => return None,
+    let default_decides = decision.because.is_none();
+    if decision.allowed() || default_decides && policies.default_action() != Action::Deny {
+        return None;
+    }
+    let what = || match &decision.because {
         Some(because) => format!("rule {} of policy {}", because.rule, because.policy),
-        None if policies.default_action() == Action::Deny => "default_action".to_owned(),
-        None => return None,
+        None => "default_action".to_owned(),
     };
     if let Some(because) = decision.because.as_ref().filter(|because| because.of_project) {
-        return Some(format!("in a new run, with {what} changed in {}", because.file));
+        return Some(format!("in a new run, with {} changed in {}", what(), because.file));
     }
     let how = by_typing(policies, decision, command).map(|how| format!("`{how}`, and a new run"));
     if let Some(how) = how.filter(|how| how.len() <= room) {
@@ -210,9 +212,10 @@ fn by_a_rule(
     }
     let file = decision.because.as_ref().map(|because| because.file.as_str());
     Some(match policies.origin().map(|first| file.unwrap_or(first)) {
-        Some(file) => format!("in a new run, with {what} changed in {file}"),
+        Some(file) => format!("in a new run, with {} changed in {file}", what()),
         None => format!(
-            "in a new run, with {what} (`rampart policy show`) changed in ~/.rampart/policy.yaml"
+            "in a new run, with {} (`rampart policy show`) changed in ~/.rampart/policy.yaml",
+            what()
         ),
     })
 }
@@ -222,8 +225,8 @@ fn by_a_rule(
 pub fn by_typing(policies: &PolicySet, decision: &Decision, command: &str) -> Option<String> {
     let because = decision.because.as_ref().filter(|_| policies.origin().is_some());
     let file = because.map(|because| Path::new(&because.file)).or(policies.origin().map(Path::new));
-    let own = file.is_none_or(|file| Home::locate().is_ok_and(|home| home.policy() == file));
-    how_to_allow(command).filter(|_| own && !decision.allowed())
+    let own = file.is_none_or(|file| home::own_policy() == Some(file));
+    if own && !decision.allowed() { how_to_allow(command) } else { None }
 }
 
 #[cfg(test)]

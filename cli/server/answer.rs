@@ -8,6 +8,9 @@ use serde::Serialize;
 
 use super::asker::Asker;
 
+/// Few bodies are longer.
+const COMMON_BYTES: usize = 512;
+
 /// What a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
@@ -47,8 +50,10 @@ pub struct Answer {
 impl Answer {
     /// An answer with this value as its body.
     pub fn json(status: StatusCode, value: &impl Serialize) -> Self {
+        let mut body = Vec::with_capacity(COMMON_BYTES);
         // Serialising fails only for maps whose keys are not strings, which are never sent.
-        Self { status, body: serde_json::to_vec(value).unwrap_or_default().into() }
+        let _ = serde_json::to_writer(&mut body, value);
+        Self { status, body: body.into() }
     }
 
     /// An error, with a message for a person.

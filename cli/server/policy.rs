@@ -134,12 +134,12 @@ impl Policy {
         hold: &impl Hold,
     ) -> Verdict {
         let case = self.next_case(pid);
-        let id = case.id.clone();
         let judged = if question.params.command.len() <= LONG_BYTES {
             self.judge_here(case, &question)
         } else {
-            let question = question.into_owned();
-            let judged = self.judge_aside(move |lines| case.judge(&question, lines)).await;
+            let (id, question) = (case.id.clone(), question.into_owned());
+            let judged = self.judge_aside(move |lines| case.judge(&question, lines));
+            let judged = Box::pin(judged).await;
             judged.unwrap_or_else(|| Judged::Closed(Verdict::refused(self.mode, id)))
         };
         self.close(judged, hold).await
@@ -147,10 +147,15 @@ impl Policy {
 
     /// The final verdict, after waiting for a person if needed.
     async fn close(&self, judged: Judged, hold: &impl Hold) -> Verdict {
-        let Open { case, question, mut decision, took } = match judged {
-            Judged::Closed(verdict) => return verdict,
-            Judged::Open(open) => *open,
-        };
+        match judged {
+            Judged::Closed(verdict) => verdict,
+            // What it takes to wait for a person is not to be in each answer's way.
+            Judged::Open(open) => Box::pin(self.close_open(*open, hold)).await,
+        }
+    }
+
+    async fn close_open(&self, open: Open, hold: &impl Hold) -> Verdict {
+        let Open { mut case, question, mut decision, took } = open;
         let announce = |decision: &Decision, waiting: &Waiting| {
             case.announce(&question, decision, Some(waiting));
         };
@@ -260,7 +265,7 @@ impl Policy {
                 Err(error) => not_a_question(&error),
             };
         }
-        match self.judge_long(body, pid).await {
+        match Box::pin(self.judge_long(body, pid)).await {
             Ok(judged) => told(&self.close(judged, asker).await),
             Err(answer) => answer,
         }
@@ -347,22 +352,26 @@ pub struct Case {
 impl Case {
     /// The verdict, with its line in the audit, or that a person has to decide. A panic refuses: a
     /// client that gets no answer may let the command run.
-    pub fn judge(self, question: &Question<'_>, audit: &mut Batch) -> Judged {
-        let (mode, id) = (self.mode, self.id.clone());
+    pub fn judge(mut self, question: &Question<'_>, audit: &mut Batch) -> Judged {
         if let Some((event, message)) = question.finding() {
             audit.event(event, message);
-            return Judged::Closed(Verdict::refused(mode, id));
+            return Judged::Closed(Verdict::refused(self.mode, self.id));
         }
         let judged = || {
             let (decision, took) = self.evaluate(question);
-            if decision.action == Action::Ask && mode == Mode::Enforce {
-                let question = question.clone().into_owned();
-                return Judged::Open(Box::new(Open { case: self, question, decision, took }));
+            if decision.action == Action::Ask && self.mode == Mode::Enforce {
+                return Some(Err((question.clone().into_owned(), decision, took)));
             }
             self.announce(question, &decision, None);
-            Judged::Closed(self.conclude(question, decision, took, audit))
+            Some(Ok(self.conclude(question, decision, took, audit)))
         };
-        unless_it_fails(judged, || Judged::Closed(Verdict::refused(mode, id)))
+        match unless_it_fails(judged, || None) {
+            Some(Ok(verdict)) => Judged::Closed(verdict),
+            Some(Err((question, decision, took))) => {
+                Judged::Open(Box::new(Open { case: self, question, decision, took }))
+            }
+            None => Judged::Closed(Verdict::refused(self.mode, self.id)),
+        }
     }
 
     /// The policy's decision on the command alone, and on the pipelines that it forms with others.
@@ -433,8 +442,9 @@ impl Case {
         self.webhook.tell(&self.policies, question, decision, waiting, self.mode);
     }
 
+    /// The verdict, which takes the id. The audit has a line of it then.
     fn conclude(
-        &self,
+        &mut self,
         question: &Question<'_>,
         decision: Decision,
         took: Duration,
@@ -458,7 +468,8 @@ impl Case {
         let is_asked = question.ask_ms.is_some_and(|ms| ms > 0);
         let suggestions = suggestion(&self.policies, &decision, line, is_asked);
         let suggestions = suggestions.into_iter().collect();
-        Verdict { suggestions, ..Verdict::of(decision, self.mode, took, self.id.clone()) }
+        let id = std::mem::take(&mut self.id);
+        Verdict { suggestions, ..Verdict::of(decision, self.mode, took, id) }
     }
 }
 
