@@ -1,7 +1,9 @@
 //! The socket of a client on this machine.
 //!
 //! A task that polls a Unix socket for writing is woken whenever the other end reads, so after each
-//! answer, for nothing. Hence writability is polled only while the socket is full.
+//! answer, for nothing. Hence writability is polled only while the socket is full. And most clients
+//! have sent their question when they are accepted, so it is read before anything is polled: epoll
+//! does not tell of what was read meanwhile.
 
 use std::io::{self, ErrorKind, Write as _};
 use std::net::Shutdown;
@@ -27,7 +29,7 @@ pub fn watch<S: AsRawFd + Into<OwnedFd>>(socket: S, events: Interest) -> io::Res
 fn read(socket: &UnixStream, room: &mut ReadBuf<'_>) -> io::Result<usize> {
     // SAFETY: nothing but what `recv` writes is put there.
     let free = unsafe { room.unfilled_mut() };
-    // SAFETY: the descriptor is open as long as the socket, and there are as many bytes.
+    // SAFETY: the socket keeps its descriptor open, and there are as many bytes.
     let count = unsafe { libc::recv(socket.as_raw_fd(), free.as_mut_ptr().cast(), free.len(), 0) };
     let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
     // SAFETY: so many bytes were put there.
@@ -41,6 +43,8 @@ pub struct Local {
     socket: AsyncFd<UnixStream>,
     /// A duplicate that is polled for writing, while the socket is full.
     full: Option<AsyncFd<UnixStream>>,
+    /// The first read was tried.
+    is_tried: bool,
 }
 
 impl Local {
@@ -50,7 +54,7 @@ impl Local {
     /// As the system says.
     pub fn new(socket: UnixStream) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { socket: watch(socket, Interest::READABLE)?, full: None })
+        Ok(Self { socket: watch(socket, Interest::READABLE)?, full: None, is_tried: false })
     }
 
     /// The socket.
@@ -79,10 +83,14 @@ impl AsFd for Local {
 
 impl AsyncRead for Local {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         room: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Once only: whoever sends without end is to wait for its turn.
+        if !std::mem::replace(&mut self.is_tried, true) && read(self.socket(), room).is_ok() {
+            return Poll::Ready(Ok(()));
+        }
         loop {
             let mut ready = ready!(self.socket.poll_read_ready(context))?;
             let free = room.remaining();
@@ -134,11 +142,13 @@ impl AsyncWrite for Local {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
+    use std::io::{Read as _, Write as _};
     use std::os::unix::net::UnixStream;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
     use std::thread;
 
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 
     use super::Local;
     use crate::server::runtime;
@@ -166,5 +176,33 @@ mod tests {
             local.shutdown().await.unwrap();
         });
         assert_eq!(client.join().unwrap(), vec![7; 2 * BYTES]);
+    }
+
+    #[test]
+    fn what_has_come_is_read_at_once_and_what_comes_later_is_waited_for() {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        let entered = runtime().unwrap();
+        let _entered = entered.enter();
+        client.write_all(b"ask").unwrap();
+        let mut local = Local::new(server).unwrap();
+        let mut room = [0; 2];
+        let mut read = || {
+            let mut room = ReadBuf::new(&mut room);
+            let mut context = Context::from_waker(Waker::noop());
+            let read = Pin::new(&mut local).poll_read(&mut context, &mut room);
+            read.map(|read| read.map(|()| String::from_utf8_lossy(room.filled()).into_owned()))
+        };
+        assert!(matches!(read(), Poll::Ready(Ok(text)) if text == "as"));
+        // Whoever sends without end has its turn after the others.
+        assert!(read().is_pending());
+        entered.block_on(async {
+            assert_eq!(local.read_u8().await.unwrap(), b'k');
+            client.write_all(b"more").unwrap();
+            let mut more = [0; 4];
+            local.read_exact(&mut more).await.unwrap();
+            assert_eq!(&more, b"more");
+            drop(client);
+            assert_eq!(local.read(&mut more).await.unwrap(), 0);
+        });
     }
 }
