@@ -9,15 +9,15 @@ use super::{Sealed, text};
 use crate::world::{finished, stderr, stdout, wait_until};
 
 /// A sealed shell that told its pid and its parent's, and goes on.
-struct Running {
-    child: Child,
+pub struct Running {
+    pub child: Child,
     said: BufReader<std::process::ChildStdout>,
-    command: String,
-    keeper: String,
+    pub command: String,
+    pub keeper: String,
 }
 
 impl Running {
-    fn start(sealed: &Sealed, rest: &str) -> Self {
+    pub fn start(sealed: &Sealed, rest: &str) -> Self {
         let script = sealed.script(&format!("echo $$ $PPID\n{rest}\n"));
         let mut command = sealed.command(&[], &["sh", text(&script)]);
         // A group of its own: in an orphaned one, which the tests' may be, nothing stops (setpgid(2)).
@@ -38,21 +38,21 @@ impl Running {
     }
 }
 
-fn field(pid: &str, index: usize) -> Option<String> {
+pub fn field(pid: &str, index: usize) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = status.rsplit_once(") ")?;
     fields.split(' ').nth(index).map(str::to_owned)
 }
 
-fn state(pid: &str) -> String {
+pub fn state(pid: &str) -> String {
     field(pid, 0).unwrap_or_default()
 }
 
-fn is_gone(pid: &str) -> bool {
+pub fn is_gone(pid: &str) -> bool {
     matches!(state(pid).as_str(), "" | "Z" | "X")
 }
 
-fn kill(signal: &str, pid: &str) {
+pub fn kill(signal: &str, pid: &str) {
     assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
 }
 
@@ -147,29 +147,6 @@ fn what_was_typed_stops_and_goes_on_and_dies_with_the_command() {
     kill("-KILL", &typed);
     wait_until("the end of the command", || is_gone(&running.command));
     running.child.wait().unwrap();
-}
-
-#[test]
-fn the_keeper_is_an_ancestor_of_every_process_and_outlives_the_command_for_daemons() {
-    let sealed = Sealed::new();
-    sealed.0.write("daemon.sh", "echo $$ >daemon; read x <fifo; permitted; forbidden");
-    let daemon = "(setsid sh daemon.sh >/dev/null 2>&1 </dev/null &)\n\
-        while [ ! -s daemon ]; do sleep 0.05; done; exit 4";
-    assert!(Command::new("mkfifo").arg(sealed.0.path("fifo")).status().unwrap().success());
-    let mut running = Running::start(&sealed, daemon);
-    assert_eq!(running.child.wait().unwrap().code(), Some(4));
-    let pid = std::fs::read_to_string(sealed.0.path("daemon")).unwrap().trim().to_owned();
-    assert_eq!(field(&pid, 1), Some(running.keeper.clone()));
-    std::fs::write(sealed.0.path("fifo"), "x\n").unwrap();
-    wait_until("the daemon's own programs", || sealed.ran("permitted"));
-    wait_until("the end of the daemon", || is_gone(&pid));
-    wait_until("the end of the keeper", || is_gone(&running.keeper));
-    assert!(!sealed.ran("forbidden"));
-    let is_denied = |line: &serde_json::Value| {
-        line["request"]["command"] == "forbidden" && line["decision"]["action"] == "deny"
-    };
-    // The server of the run writes it a moment after the answer.
-    wait_until("the record of it", || sealed.0.audit().iter().any(is_denied));
 }
 
 #[test]

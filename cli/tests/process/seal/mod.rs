@@ -1,5 +1,6 @@
 //! Sealed runs: the kernel asks, and mostly no library is there that could.
 
+mod ancestry;
 mod answers;
 mod clients;
 mod library;
