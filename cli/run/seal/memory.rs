@@ -1,6 +1,5 @@
 //! Reads the memory of a process that is stopped in a system call (`process_vm_readv(2)`).
 
-use std::collections::VecDeque;
 use std::io::IoSliceMut;
 
 use nix::errno::Errno;
@@ -9,66 +8,78 @@ use nix::unistd::Pid;
 
 /// How much is read at once. No page is smaller, so no read crosses into an unmapped page.
 const PAGE: usize = 4096;
-/// How much is read ahead from each address: most paths, lists and arguments are shorter, and
-/// allocators are slow with larger pieces.
-const SHORT: usize = 1024;
+/// How much is read ahead from each address: most paths, lists and arguments are shorter. Twice as
+/// much is what an allocator still has at hand.
+const SHORT: usize = 512;
 /// The longest string that the kernel takes, its NUL included: 32 pages (execve(2)).
 const LONGEST_STRING: usize = 32 * PAGE;
 /// The kernel takes no more arguments and environment together (three quarters of 8 MiB).
 const LONGEST_LIST: usize = 6 * 1024 * 1024;
 
-/// How many pages one call reads.
-const PAGES_AT_ONCE: usize = 16;
-/// How many pages are kept.
-const PAGES_KEPT: usize = 2 * PAGES_AT_ONCE;
+/// From how many addresses one call reads.
+const AT_ONCE: usize = 16;
+/// The results of how many calls are kept.
+const KEPT: usize = 4;
 /// For how many arguments the strings are read ahead.
 const AHEAD: usize = 64;
 
-/// The memory of a process, with a cache of the pages read last.
+/// The memory of a process, with a cache of what was read last.
 pub struct Memory {
     process: Pid,
     /// The size of its pointers, in bytes.
     pointer: usize,
-    pages: VecDeque<Page>,
+    blocks: Vec<Block>,
 }
 
-/// The bytes of a page from `start` on.
-struct Page {
-    start: u64,
+/// What one call has read.
+struct Block {
+    starts: Vec<u64>,
+    /// How much was asked for from each of them, if their pages are that long.
+    most: usize,
+    /// One after the other, as far as there was memory.
     bytes: Vec<u8>,
 }
 
-impl Page {
+impl Block {
     /// The bytes from an address on; never empty.
     fn at(&self, address: u64) -> Option<&[u8]> {
-        let offset = usize::try_from(address.checked_sub(self.start)?).ok()?;
-        self.bytes.get(offset..).filter(|bytes| !bytes.is_empty())
+        let mut left = &self.bytes[..];
+        for start in &self.starts {
+            let (piece, more) = left.split_at(reach(*start, self.most).min(left.len()));
+            let offset = address.checked_sub(*start).and_then(|it| usize::try_from(it).ok());
+            if let Some(found) = offset.and_then(|offset| piece.get(offset..))
+                && !found.is_empty()
+            {
+                return Some(found);
+            }
+            left = more;
+        }
+        None
     }
 }
 
 impl Memory {
     pub fn new(process: Pid, pointer: usize) -> Self {
-        Self { process, pointer, pages: VecDeque::new() }
+        Self { process, pointer, blocks: Vec::new() }
     }
 
-    /// Reads the pages of some addresses into the cache in one call. Errors show when the addresses
+    /// Reads what is at some addresses into the cache in one call. Errors show when the addresses
     /// are read.
     pub fn read_ahead(&mut self, addresses: impl IntoIterator<Item = u64>) {
         let mut starts: Vec<u64> = Vec::new();
         for address in addresses {
-            let is_near = |start: &u64| {
-                *start <= address && address - *start < rest(*start).min(SHORT) as u64
-            };
+            let is_near =
+                |start: &u64| *start <= address && address - *start < reach(*start, SHORT) as u64;
             if address != 0 && !starts.iter().any(is_near) && self.kept(address).is_none() {
                 starts.push(address);
-                if starts.len() == PAGES_AT_ONCE {
+                if starts.len() == AT_ONCE {
                     break;
                 }
             }
         }
         // Nothing is saved for a single one.
         if starts.len() > 1 {
-            let _ = self.read(&starts, SHORT);
+            let _ = self.read(starts, SHORT);
         }
     }
 
@@ -147,40 +158,45 @@ impl Memory {
     /// The bytes at an address, at most up to the end of its page; never empty.
     fn bytes_at(&mut self, address: u64) -> Result<&[u8], Errno> {
         if self.kept(address).is_none() {
-            self.read(&[address], PAGE)?;
+            self.read(vec![address], PAGE)?;
         }
         self.kept(address).ok_or(Errno::EFAULT)
     }
 
     fn kept(&self, address: u64) -> Option<&[u8]> {
-        self.pages.iter().find_map(|page| page.at(address))
+        self.blocks.iter().rev().find_map(|block| block.at(address))
     }
 
     /// Reads so many bytes from each address, at most up to the end of its page, and stops where
     /// there is no memory.
-    fn read(&mut self, starts: &[u64], most: usize) -> Result<(), Errno> {
-        let there = starts.iter().map(|start| {
+    #[expect(clippy::slow_vector_initialization, reason = "malloc(3) has a cache, calloc(3) none")]
+    fn read(&mut self, starts: Vec<u64>, most: usize) -> Result<(), Errno> {
+        let mut there = [RemoteIoVec { base: 0, len: 0 }; AT_ONCE];
+        let mut length = 0;
+        for (piece, start) in there.iter_mut().zip(&starts) {
             let base = usize::try_from(*start).map_err(|_| Errno::EFAULT)?;
-            Ok(RemoteIoVec { base, len: rest(*start).min(most) })
-        });
-        let there: Vec<RemoteIoVec> = there.collect::<Result<_, Errno>>()?;
-        let mut pages: Vec<Vec<u8>> = there.iter().map(|it| vec![0; it.len]).collect();
-        let mut here: Vec<IoSliceMut<'_>> =
-            pages.iter_mut().map(|it| IoSliceMut::new(it)).collect();
-        let mut left = process_vm_readv(self.process, &mut here, &there)?;
-        if left == 0 {
+            *piece = RemoteIoVec { base, len: reach(*start, most) };
+            length += piece.len;
+        }
+        let mut bytes = Vec::with_capacity(length);
+        bytes.resize(length, 0);
+        let mut here = [IoSliceMut::new(&mut bytes)];
+        let read = process_vm_readv(self.process, &mut here, &there[..starts.len().min(AT_ONCE)])?;
+        if read == 0 {
             return Err(Errno::EFAULT);
         }
-        for (start, mut bytes) in starts.iter().zip(pages) {
-            bytes.truncate(left);
-            left -= bytes.len();
-            if self.pages.len() == PAGES_KEPT {
-                self.pages.pop_back();
-            }
-            self.pages.push_front(Page { start: *start, bytes });
+        bytes.truncate(read);
+        if self.blocks.len() == KEPT {
+            self.blocks.remove(0);
         }
+        self.blocks.push(Block { starts, most, bytes });
         Ok(())
     }
+}
+
+/// How much is read from an address on: so much, or what is left of its page.
+fn reach(address: u64, most: usize) -> usize {
+    rest(address).min(most)
 }
 
 /// How many bytes are left in the page from an address on.

@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::judge::{Judge, Verdict};
 use super::refusal_message::Manner;
-use super::tracee::{Program, link};
+use super::tracee::Program;
 use crate::command_line::command_line;
 use crate::failure::Failure;
 use crate::server::{InProcess, Params, Question, Text};
@@ -74,10 +74,10 @@ struct Subject {
 }
 
 impl Subject {
-    fn of(thread: Pid, program: &Program) -> Self {
+    fn of(program: &Program) -> Self {
         let cwd = program.cwd.as_ref().map(|cwd| String::from_utf8_lossy(cwd).into_owned());
         let command = command_line(&program.words);
-        Self { command, cwd, pipes: ["fd/0", "fd/1"].map(|of| pipe(thread, of)) }
+        Self { command, cwd, pipes: program.pipes.clone() }
     }
 
     /// Removes pipes that are close-on-exec. Done only where needed: finding that out is the
@@ -317,7 +317,7 @@ fn bytes_to_path(bytes: &[u8]) -> PathBuf {
 
 impl Judge for PolicyClient {
     fn judge(&self, thread: Pid, program: &Program, slow: &dyn Fn()) -> Verdict {
-        let mut about = Subject::of(thread, program);
+        let mut about = Subject::of(program);
         if about.command.len() > LONG_BYTES {
             slow();
         }
@@ -384,12 +384,6 @@ fn judge_here(in_process: &InProcess, question: &Question<'_>) -> Option<(Outcom
     let mut reader = json::Reader::default();
     let told = serde_json::to_vec(&verdict).is_ok_and(|told| reader.feed(&told).is_ok());
     Some((Outcome::Denied, if told { *reader.answer() } else { Answer::EMPTY }))
-}
-
-/// The pipe (`pipe:[N]`) behind a descriptor of a thread (`proc_pid_fd(5)`).
-fn pipe(thread: Pid, of: &str) -> Option<String> {
-    let link = link(thread, of).ok()?;
-    if link.starts_with(b"pipe:[") { String::from_utf8(link).ok() } else { None }
 }
 
 /// Whether a descriptor of a thread survives `execve` (`proc_pid_fdinfo(5)`).

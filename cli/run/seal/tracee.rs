@@ -2,13 +2,12 @@
 //! see it.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::read_link;
-use std::io::Error;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::OnceLock;
 
+use nix::NixPath as _;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
@@ -42,6 +41,8 @@ pub struct Program {
     pub is_shell_line: bool,
     /// The working directory, if known.
     pub cwd: Option<Vec<u8>>,
+    /// The pipes (`pipe:[N]`) at its standard input and output.
+    pub pipes: [Option<String>; 2],
     /// What the kernel will copy; `None` if it makes up the path itself, as for a descriptor.
     pub started: Option<Started>,
 }
@@ -115,11 +116,12 @@ impl Waiting {
             None => words.push(named),
         }
         let words = words.into_iter().map(OsString::from_vec).collect();
-        let cwd = link(self.thread, "cwd").ok();
+        let cwd = link(self.thread, "cwd", <[u8]>::to_vec).ok();
+        let pipes = ["fd/0", "fd/1"].map(|of| link(self.thread, of, pipe).ok().flatten());
         let is_as_given = matches!(base, Base::Root | Base::Directory);
         let addresses = [path_at, argv];
         let started = is_as_given.then_some(Started { path, argv_bytes, first_bytes, addresses });
-        Ok(Program { words, is_shell_line, cwd, started })
+        Ok(Program { words, is_shell_line, cwd, pipes, started })
     }
 
     /// Whether it is in this process's PID namespace.
@@ -130,7 +132,8 @@ impl Waiting {
 
     fn shares(&self, namespace: &str) -> Result<bool, Errno> {
         let of = ["ns/", namespace].concat();
-        Ok(link(getpid(), &of)? == link(self.thread, &of)?)
+        let own = link(getpid(), &of, <[u8]>::to_vec)?;
+        link(self.thread, &of, |its| its == own)
     }
 
     /// Whether it has this process's rights to look up paths: the same user and user namespace.
@@ -145,7 +148,7 @@ impl Waiting {
 
     /// The name of the file at a descriptor, also of a memfd or a deleted file.
     fn name_of(&self, number: i32) -> Result<Vec<u8>, Fault> {
-        link(self.thread, &format!("fd/{number}")).map_err(|error| match error {
+        link(self.thread, &format!("fd/{number}"), <[u8]>::to_vec).map_err(|error| match error {
             Errno::ENOENT => Fault::Fails(Errno::EBADF),
             error => Fault::Unreadable(error),
         })
@@ -246,14 +249,27 @@ fn is_startable(path: &[u8]) -> bool {
     file.is_ok_and(|file| check(&file).is_ok())
 }
 
-/// Where a link leads that `/proc` has of a thread (`proc_pid(5)`).
+/// What is made of where a link leads that `/proc` has of a thread (`proc_pid(5)`). Three are read
+/// for each question, so nothing is allocated for that.
 ///
 /// # Errors
 /// As `readlink(2)`.
-pub fn link(thread: Pid, of: &str) -> Result<Vec<u8>, Errno> {
-    let errno = |error: Error| Errno::from_raw(error.raw_os_error().unwrap_or_default());
-    let target = read_link(path(thread, of)).map_err(errno)?;
-    Ok(target.into_os_string().into_vec())
+fn link<T>(thread: Pid, of: &str, make: impl FnOnce(&[u8]) -> T) -> Result<T, Errno> {
+    let mut room = [0; LONGEST_PATH];
+    let path = path(thread, of);
+    let read = path.with_nix_path(|path| {
+        // SAFETY: readlink(2) reads a string that ends with NUL and writes at most the length of
+        // `room` into it.
+        unsafe { libc::readlink(path.as_ptr(), room.as_mut_ptr().cast(), room.len()) }
+    })?;
+    let length = usize::try_from(Errno::result(read)?).unwrap_or_default();
+    Ok(make(&room[..length]))
+}
+
+/// The pipe that a link stands for.
+fn pipe(link: &[u8]) -> Option<String> {
+    let is_pipe = link.starts_with(b"pipe:[");
+    is_pipe.then(|| String::from_utf8_lossy(link).into_owned())
 }
 
 fn path(thread: Pid, of: &str) -> String {
