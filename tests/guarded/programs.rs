@@ -122,6 +122,25 @@ fn a_script_is_asked_about_by_its_own_name_and_guarded_inside() {
     }
 }
 
+/// As in a sealed run (`cli/tests/process/seal/answers.rs`).
+#[cfg(target_os = "linux")]
+#[test]
+fn a_rule_about_an_interpreter_knows_the_script_that_starts_it_by_name_and_no_other() {
+    let sandbox = Sandbox::new();
+    let (bash, env) = (sandbox.text("tools/bash"), sandbox.text("tools/env"));
+    sandbox.file("bin/by-path", format!("#!{bash}\ntool x\n"));
+    sandbox.file("bin/by-name", format!("#!{env} bash\ntool x\n"));
+    let server = Server::judging(Transport::Unix, |command| !command.starts_with("bash"));
+    Run::guarded(&sandbox, &server.url, &["sh", "-c", "by-path"]).finish().success();
+    assert_eq!(sandbox.take_marks(), ["tool x"]);
+    assert_eq!(server.take_commands(), ["by-path", "tool x"]);
+    let denied = Run::guarded(&sandbox, &server.url, &["sh", "-c", "by-name"]).finish();
+    assert_eq!((denied.code(), sandbox.take_marks()), (126, Vec::new()), "{denied:#?}");
+    let asked = server.take_commands();
+    assert_eq!(asked[0], "by-name");
+    assert!(asked.len() == 2 && asked[1].starts_with("bash "), "{asked:?}");
+}
+
 #[test]
 fn small_programs_that_start_others_pass_the_refusal_on() {
     check_all(&[

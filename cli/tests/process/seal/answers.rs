@@ -1,6 +1,8 @@
 //! What the kernel's questions are answered, and how fast.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -142,6 +144,32 @@ fn each_program_is_asked_about_once_and_what_is_not_there_never() {
         })
         .collect();
     assert_eq!(asked, ["forbidden", "permitted"]);
+}
+
+/// As with the library (`tests/guarded/programs.rs`).
+#[test]
+fn a_rule_about_an_interpreter_knows_the_script_that_starts_it_by_name_and_no_other() {
+    let sealed = Sealed::new();
+    let forbidden = sealed.0.path("bin/forbidden");
+    for (name, line) in [
+        ("by-path", format!("#!{}\n", forbidden.display())),
+        ("by-name", "#!/usr/bin/env forbidden\n".to_owned()),
+    ] {
+        let path = sealed.0.write(&format!("bin/{name}"), &line);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let script = sealed.script("by-path; echo $?");
+    assert_eq!(stdout(&sealed.run(&["sh", text(&script)])), "0\n");
+    assert!(sealed.ran("forbidden"));
+    let script = sealed.script("by-name; echo $?");
+    assert_eq!(stdout(&sealed.run(&["sh", text(&script)])), "126\n");
+    assert!(!sealed.ran("forbidden"));
+    let audit = sealed.0.audit_of(3);
+    let names = audit.iter().map(|line| {
+        let command = line["request"]["command"].as_str().unwrap();
+        command.split(' ').next().unwrap().rsplit('/').next().unwrap()
+    });
+    assert_eq!(names.collect::<Vec<_>>(), ["by-path", "by-name", "forbidden"]);
 }
 
 #[test]
