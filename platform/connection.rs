@@ -1,8 +1,8 @@
 //! Sends a question to the policy server and reads the answer.
 //!
-//! The process that loaded the library keeps one connection between its checks.
-//! Its forked and vforked children, and threads that find the kept one in use,
-//! open their own, close it after, and touch nothing shared.
+//! The process that loaded the library keeps one connection between its checks. Its forked and
+//! vforked children, and threads that find the kept one in use, open a connection of their own and
+//! close it afterwards.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,16 +17,17 @@ use crate::errno::Errno;
 use crate::os::sys::{self, Address, Deadline, SignalMask};
 use crate::state::{ClientConfig, State};
 
-/// Below are the numbers that programs count on (0 to 2) and shells play with.
+/// The kept connection is moved above the numbers that programs and shells expect to be theirs.
 const LOWEST_DESCRIPTOR: i32 = 64;
-/// What the program itself takes to be its standard streams, open or not.
+/// The descriptors that the program takes for its standard streams, open or not.
 const STANDARD_STREAMS: [i32; 3] = [0, 1, 2];
-/// So long the kernel's own receive waits on the kept connection before it is polled with
-/// what is left of the time: nearly every answer comes within, and saves a call.
+/// How long the first receive on the kept connection blocks by itself. Nearly every answer comes
+/// within that time, which saves a `ppoll(2)`; after it the library polls with the rest of the
+/// time.
 const LONGEST_RECEIVE_MS: u32 = 50;
-/// So long a connection to this machine may take to come about before it is tried anew.
+/// How long a TCP connection to this machine may take before a new attempt is made.
 const QUEUE_WAIT_MS: u32 = 20;
-/// For the request, and then for the answer, on the stack.
+/// The buffer on the stack for the request, and then for the answer.
 const BUFFER_BYTES: usize = 480;
 
 const NO_SERVER: Outcome = Outcome::Unreachable(Unreachable::NoServer);
@@ -37,7 +38,8 @@ const KILLED: Outcome = Outcome::Fault("the check was killed");
 const TOO_EARLY: Outcome =
     Outcome::Garbled("the policy server answered before it had the whole question");
 
-/// Asks; `reader` holds what the answer said. `is_own` is [`State::is_own`].
+/// Asks the server; afterwards `reader` holds the content of the answer. `is_own` is
+/// [`State::is_own`].
 pub fn ask<'q>(
     state: &State,
     client: &ClientConfig,
@@ -56,8 +58,8 @@ pub fn ask<'q>(
     if is_own {
         exchange.by_kept_connection(state.timeout_ms.min(LONGEST_RECEIVE_MS))
     } else {
-        // A handler of the parent's would run in its memory here (vfork(2), "Caveats"). The
-        // mask is inherited by the program, so it is put back.
+        // This may be a vfork child, where a signal handler would run in the parent's memory
+        // (vfork(2), "Caveats"). The program inherits the mask, so it is restored.
         let mask = SignalMask::ALL.block();
         exchange.blocked = Some(mask);
         let outcome = exchange.by_new_connection().0.outcome;
@@ -66,15 +68,15 @@ pub fn ask<'q>(
     }
 }
 
-/// One question on its way.
+/// One question and its answer.
 struct Exchange<'x, 'q, Arguments> {
     client: &'x ClientConfig,
     question: &'x Question<'q, Arguments>,
     reader: &'x mut Reader,
     deadline: Deadline,
-    /// How long a person's decision is still waited for, in milliseconds; 0: it is not.
+    /// How long to wait for a person's decision, in milliseconds; 0: not at all, or already begun.
     wait_ms: u32,
-    /// The mask that was in force before all signals were blocked, if they are.
+    /// The signal mask to restore, if all signals are blocked.
     blocked: Option<SignalMask>,
 }
 
@@ -85,7 +87,7 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
             && let Some(kept) = slot.connection()
         {
             let end = self.converse(&kept, Some(receive_ms));
-            // The server may have closed it just now: that is no failure.
+            // The server may close an idle connection at any time: try once more on a new one.
             let was_stale =
                 end.outcome == Outcome::Unreachable(Unreachable::Cut) && !self.reader.has_begun();
             if !was_stale {
@@ -95,8 +97,9 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
                 return end.outcome;
             }
         }
-        // A new one is not to take the number of a closed stream. But who waits for a child is deaf
-        // to signals, and a person may take minutes.
+        // A new connection must not take the number of a closed standard stream. But that needs a
+        // child, for which this thread waits with all signals blocked, and a person may take
+        // minutes.
         if self.wait_ms == 0 && sys::has_closed_stream() {
             let mut outcome = KILLED;
             sys::with_unshared_table(|| outcome = self.by_new_connection().0.outcome);
@@ -109,8 +112,8 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         end.outcome
     }
 
-    /// Takes the first way that leads to the server: one may be lost (its file removed, another
-    /// user, another namespace) where another one still is there.
+    /// Asks at the first address where the server is reachable: a socket file may be removed, or
+    /// out of reach for another user or in another namespace.
     fn by_new_connection(&mut self) -> (End, Option<Descriptor>) {
         let mut last = (End { outcome: NO_SERVER, reusable: false }, None);
         for address in self.client.addresses.iter().flatten() {
@@ -125,10 +128,10 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         last
     }
 
-    /// In a frame of its own, which is left when the talk begins.
+    /// Not inlined, so that its frame is gone before [`Self::converse`].
     #[inline(never)]
     fn connect(&mut self, address: &Address) -> Result<Descriptor, Outcome> {
-        // A tenth of what a socket costs that is made in vain.
+        // A tenth of the cost of a socket that cannot be connected.
         if sys::is_missing(address) {
             return Err(NO_SERVER);
         }
@@ -136,11 +139,11 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         let mut connected = sys::connect(&socket, address);
         loop {
             connected = match connected {
-                // Whether a connection that was begun comes about is found out by sending.
+                // If it is still in progress, sending will wait for it.
                 Ok(()) => return Ok(socket),
                 Err(Errno(libc::EINPROGRESS)) if !address.is_loopback() => return Ok(socket),
-                // On this machine it comes about at once, or the queue is full: the kernel tries
-                // again after 1 s, 3 s and 7 s, together with everybody else.
+                // On this machine a connection is there at once unless the server's queue is full.
+                // Then the kernel would retry after 1 s, 3 s and 7 s (tcp(7), `tcp_syn_retries`).
                 Err(Errno(libc::EINPROGRESS)) => {
                     let mut brief = Deadline::new(QUEUE_WAIT_MS);
                     if brief.wait(&socket, Event::Writable) != Err(Errno(libc::ETIMEDOUT)) {
@@ -160,13 +163,14 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         }
     }
 
-    /// `receive_ms` is how long a receive on this socket waits by itself, if it does.
+    /// Sends the question and reads the answer. `receive_ms` is how long a receive on this socket
+    /// blocks by itself; `None`: it does not.
     fn converse(&mut self, socket: &Descriptor, receive_ms: Option<u32>) -> End {
         let end = |outcome| End { outcome, reusable: false };
         let whole = match self.send(socket) {
             Ok(()) => true,
             Err(SendError::Changed) => return end(CHANGED),
-            // It takes no more: perhaps it says why.
+            // The server reads no more; it may have said why.
             Err(SendError::Stopped(Stop::Interrupted)) => false,
             Err(SendError::Stopped(Stop::Failed(errno))) => return end(outcome_of(errno)),
         };
@@ -178,7 +182,7 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         }
     }
 
-    /// In a frame of its own, as [`Self::receive`] is: neither stands on the other's buffer.
+    /// Not inlined, like [`Self::receive`], so that only one of their buffers is on the stack.
     #[inline(never)]
     fn send(&mut self, socket: &Descriptor) -> Result<(), SendError<Stop>> {
         let (buffer, deadline) = ([0; BUFFER_BYTES], &mut self.deadline);
@@ -218,14 +222,14 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         }
     }
 
-    /// Whether the server has said that a person is asked, to who has said that it waits for one.
+    /// Whether the server waits for a person's decision, and this request allows that.
     fn waits_for_person(&self) -> bool {
         self.reader.is_held() && self.client.preamble.waits()
     }
 
-    /// From now on the time for a check is a person's. Who waits so long in a child of this
-    /// process must be able to die of an interrupt meanwhile; a handler is no more to run there
-    /// than before.
+    /// Replaces the deadline of the check by that for a person's decision. A child that waits that
+    /// long must die of a signal such as SIGINT; only signals with a handler stay blocked (see
+    /// [`ask`]).
     #[cold]
     #[inline(never)]
     fn begin_wait(&mut self) {
@@ -235,8 +239,8 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         }
     }
 
-    /// The policy has been asked and has not allowed it: without a decision it is refused, whatever
-    /// has become of the server.
+    /// Without a decision the program is refused, also if the server is gone: the policy did not
+    /// allow it.
     #[cold]
     #[inline(never)]
     fn end_wait(&self, answer: End) -> End {
@@ -265,14 +269,13 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
 
 /// A socket to connect.
 fn new_socket(address: &Address) -> Result<Descriptor, Outcome> {
-    // Another thread, or a handler, may write to a stream that it has closed: that is to
-    // fail as before, not to reach the server or, on a socket that is not connected yet,
-    // raise SIGPIPE.
+    // Another thread or a signal handler may write to a standard stream that is closed. That must
+    // fail as before, and not go to the server's socket instead.
     let _occupied = STANDARD_STREAMS.map(sys::occupy);
     sys::socket(address).map_err(outcome_of)
 }
 
-/// What an error of the network means for the check.
+/// The outcome of a check that failed with this error.
 fn outcome_of(Errno(errno): Errno) -> Outcome {
     match errno {
         libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS => NO_DESCRIPTOR,
@@ -282,15 +285,15 @@ fn outcome_of(Errno(errno): Errno) -> Outcome {
     }
 }
 
-/// Why not all of a request was sent.
+/// Why a request was not sent completely.
 enum Stop {
-    /// The server closed, or answers already.
+    /// The server closed the connection, or has answered already.
     Interrupted,
-    /// Something else.
+    /// Another error.
     Failed(Errno),
 }
 
-/// Gathers a request in a buffer and sends it when that is full.
+/// Collects a request in a buffer and sends it whenever that is full.
 struct Outgoing<'o> {
     socket: &'o Descriptor,
     deadline: &'o mut Deadline,
@@ -307,7 +310,7 @@ impl Sink for Outgoing<'_> {
             self.filled = self.filled.saturating_add(taken);
             bytes = bytes.get(taken..).unwrap_or_default();
             if !bytes.is_empty() {
-                // The last piece is not to wait for word that the others have come.
+                // Otherwise the last piece would wait until the others are acknowledged.
                 sys::set_no_delay(self.socket);
                 self.flush()?;
             }
@@ -338,35 +341,34 @@ impl Outgoing<'_> {
     }
 }
 
-/// The place of the kept connection: one word, so that it is taken and put back as one.
+/// The kept connection's descriptor, as one word that is taken and put back atomically.
 static SLOT: AtomicU64 = AtomicU64::new(EMPTY);
-/// Which socket the kept descriptor stands for. Changed only while the place is taken.
+/// The identity of the kept socket. It changes only while the slot is taken.
 static IDENTITY: AtomicU64 = AtomicU64::new(0);
 
 const EMPTY: u64 = 0;
 const TAKEN: u64 = 1;
-/// Stands for descriptor 0; the others follow.
+/// Stands for descriptor 0; [`FIRST`] + 1 for descriptor 1, and so on.
 const FIRST: u64 = 2;
 
-/// The place of the kept connection, taken; left empty when dropped unless a
-/// connection was put back.
+/// The slot of the kept connection while this thread has taken it. Dropping it leaves the slot
+/// empty unless a connection was put back.
 struct Slot {
     found: u64,
     leave: u64,
 }
 
 impl Slot {
-    /// `None` if another thread has it, or this one had when a signal came.
+    /// `None` if another thread has taken it, or this thread before a signal interrupted it.
     fn take() -> Option<Self> {
         let found = SLOT.swap(TAKEN, Ordering::Acquire);
-        // Only who has taken it may make a value that gives it back.
+        // Lazily: a `Slot` that is dropped releases the slot.
         (found != TAKEN).then(|| Self { found, leave: EMPTY })
     }
 
-    /// The kept connection. `None` also if the program has closed it meanwhile (the number
-    /// may stand for a file of its own by now), if it is another process's of the same number,
-    /// if the server has closed it, or if it has sent what would be taken for the answer to a
-    /// question that was not put yet.
+    /// The kept connection, if it can be used. It cannot if the program has closed it (the number
+    /// may be a file of the program's now), if it belongs to another process with the same process
+    /// ID, if the server has closed it, or if bytes have arrived that nobody asked for.
     fn connection(&self) -> Option<Descriptor> {
         let number = i32::try_from(self.found.checked_sub(FIRST)?).ok()?;
         let identity = sys::socket_identity(number)?;
@@ -374,7 +376,7 @@ impl Slot {
             return None;
         }
         let connection = core::mem::ManuallyDrop::new(Descriptor::from_number(number));
-        // What is another process's stays open: this may be its copy of the descriptor.
+        // Not closed: it may be the program's copy of another process's descriptor.
         if !sys::is_owned(&connection) {
             return None;
         }
@@ -382,14 +384,14 @@ impl Slot {
         sys::is_idle(&connection).then_some(connection)
     }
 
-    /// Leaves the connection that was found here.
+    /// Puts back the connection that was found in the slot.
     fn put_back(&mut self, connection: Descriptor) {
         connection.into_number();
         self.leave = self.found;
     }
 
-    /// Leaves a new connection here, out of the way of the program's own descriptors. There
-    /// may be fewer than that to be had (`RLIMIT_NOFILE`).
+    /// Puts a new connection into the slot, if possible above the program's descriptors; the limit
+    /// (`RLIMIT_NOFILE`) may be lower.
     fn keep(&mut self, connection: Descriptor, receive_ms: u32) {
         let connection = sys::duplicate(&connection, LOWEST_DESCRIPTOR).unwrap_or(connection);
         if sys::set_owner(&connection)

@@ -1,4 +1,4 @@
-//! What the system layers of all operating systems give: descriptors, and the status of files.
+//! Types that all system layers share: descriptors, events, and the status of files.
 
 use core::ffi::c_int;
 
@@ -6,12 +6,12 @@ use rampart_core::coverage::Status;
 
 use crate::os::sys;
 
-/// A descriptor of ours; closed when dropped.
+/// A descriptor of the library's; closed when dropped.
 #[derive(Debug)]
 pub struct Descriptor(c_int);
 
 impl Descriptor {
-    /// Takes over a number that stands for a descriptor of ours.
+    /// Takes ownership of a descriptor.
     pub fn from_number(number: c_int) -> Self {
         Self(number)
     }
@@ -33,12 +33,12 @@ impl Drop for Descriptor {
     }
 }
 
-/// What can be waited for.
+/// What to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// There is something to receive, or the end.
+    /// Bytes have arrived, or the connection has ended.
     Readable,
-    /// There is room to send, or something to receive.
+    /// There is room to send, or bytes have arrived.
     Writable,
 }
 
@@ -52,16 +52,16 @@ impl Event {
     }
 }
 
-/// What there is to know of a file without reading it.
+/// What `stat(2)` tells of a file.
 #[derive(Debug, Clone, Copy)]
 pub struct FileStatus {
-    /// Who may run it, as whom, and how the system protects it.
+    /// Its type, permissions and flags.
     pub rights: Status,
-    /// Numbers that no other file has, nor this one after a change.
+    /// Numbers that differ from those of any other file, and of this one after a change.
     pub identity: [u64; 6],
 }
 
-/// A moment of a file's, in nanoseconds.
+/// A timestamp of a file, in nanoseconds.
 pub fn moment(seconds: i64, nanoseconds: i64) -> u64 {
     seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds).cast_unsigned()
 }

@@ -1,4 +1,4 @@
-//! Gives children the environment that keeps them guarded.
+//! Passes children an environment in which they are guarded too.
 
 use core::ffi::{CStr, c_char};
 
@@ -13,23 +13,23 @@ use crate::os::sys;
 use crate::scratch::Scratch;
 use crate::{errno, os};
 
-/// An environment of so many pointers is put right on the stack.
+/// Environments of up to this many pointers are repaired on the stack.
 const POINTERS_ON_STACK: usize = 128;
-/// A preload list of so many bytes is.
+/// Room on the stack for the text of a repair, in bytes.
 const TEXT_ON_STACK: usize = 512;
 
-/// The environment that a function was given for the program.
+/// The `envp` of a program.
 #[derive(Clone, Copy)]
 pub enum Envp {
-    /// This one.
+    /// The argument of the function.
     Given(Strings),
-    /// That of this process, as it is when the program starts.
+    /// That of this process, at the time when the program starts.
     Own,
 }
 
 impl Envp {
-    /// The list. A process's own is asked for only when nothing is waited for any more: another
-    /// thread's `setenv(3)` frees the list that was there before.
+    /// The array. A process's own is to be read after the check, not before: meanwhile another
+    /// thread's `setenv(3)` may free the array.
     pub fn now(self) -> Strings {
         match self {
             Self::Given(list) => list,
@@ -38,11 +38,11 @@ impl Envp {
     }
 }
 
-/// There was no memory for it.
+/// There was not enough memory.
 pub struct NoMemory;
 
-/// Calls `run` with `envp` if that is what a program of this coverage is to have, else with
-/// what it should have been, with what `repairs` gives.
+/// Calls `run` with `envp` if a program with this coverage needs no other environment, else with a
+/// repaired one that holds the count `repairs`.
 ///
 /// # Safety
 /// `envp` is NULL or an array of strings that ends with NULL.
@@ -53,7 +53,7 @@ pub unsafe fn with<R>(
     repairs: impl FnOnce() -> RepairCount,
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
-    // SAFETY: the caller's promise.
+    // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
     match unsafe { guard.survey(envp, coverage) } {
         Survey::Intact => Ok(run(envp)),
         // SAFETY: as above.
@@ -61,7 +61,7 @@ pub unsafe fn with<R>(
     }
 }
 
-/// In a frame of its own, which most programs need not have.
+/// Not inlined: an intact environment does not need this frame.
 ///
 /// # Safety
 /// As for [`with`].
@@ -82,13 +82,12 @@ unsafe fn repaired<R>(
         }
     };
     let repair = Repair { guard, envp, coverage, repairs: repairs(), run: &mut run };
-    // SAFETY: the caller's promise.
+    // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
     unsafe { repair.begin(room) }?;
     result
 }
 
-/// An environment that is put right, once for all hooks: there are many, and each would have a
-/// copy of what it takes.
+/// A repair. It takes `run` as a trait object, so that the code is not copied for each hook.
 struct Repair<'r> {
     guard: &'r Guard<'r>,
     envp: Strings,
@@ -102,7 +101,7 @@ impl Repair<'_> {
     /// As for [`with`], here and below.
     unsafe fn begin(self, room: RepairSize) -> Result<(), NoMemory> {
         let fits = room.pointers <= POINTERS_ON_STACK && room.text <= TEXT_ON_STACK;
-        // SAFETY: the caller's promise.
+        // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
         unsafe { if fits { self.on_stack() } else { self.in_scratch(room) } }
     }
 
@@ -110,7 +109,7 @@ impl Repair<'_> {
     unsafe fn on_stack(self) -> Result<(), NoMemory> {
         let mut pointers = [core::ptr::null(); POINTERS_ON_STACK];
         let mut text = [0; TEXT_ON_STACK];
-        // SAFETY: the caller's promise.
+        // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
         unsafe { self.end(&mut pointers, &mut text) }
     }
 
@@ -119,13 +118,13 @@ impl Repair<'_> {
         let bytes = room.pointers.saturating_mul(size_of::<*const c_char>());
         let mut scratch = Scratch::claim(bytes.saturating_add(room.text)).ok_or(NoMemory)?;
         let (pointers, text) = scratch.split(room.pointers).ok_or(NoMemory)?;
-        // SAFETY: the caller's promise.
+        // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
         unsafe { self.end(pointers, text) }
     }
 
     unsafe fn end(self, pointers: &mut [*const c_char], text: &mut [u8]) -> Result<(), NoMemory> {
         let Self { guard, envp, coverage, repairs, run } = self;
-        // SAFETY: the caller's promise.
+        // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
         unsafe { guard.repair(envp, coverage, Some(repairs), pointers, text) }
             .map_err(|Full| NoMemory)?;
         run(pointers.as_ptr());
@@ -133,12 +132,12 @@ impl Repair<'_> {
     }
 }
 
-/// Puts the environment of this process itself right for a program of this coverage, for
-/// the functions that take none: `system`, `popen`, `wordexp`.
+/// Repairs the environment of this process itself for a program with this coverage, for the
+/// functions that take no `envp`: `system`, `popen`, `wordexp`.
 ///
-/// It is done by the C library's own `setenv(3)` and for good. A change for the time of
-/// the call only would pull the environment away under another thread's `getenv(3)`, and
-/// two such calls at once would undo each other.
+/// The repair is made by `setenv(3)` and is permanent. Undoing it after the call would change the
+/// environment under another thread's `getenv(3)`, and two such calls at once would undo each
+/// other's repair.
 pub fn repair_own(guard: &Guard<'_>, coverage: Option<Coverage>) -> Result<(), NoMemory> {
     // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)).
     let survey = || unsafe { guard.survey(os::environment(), coverage) };
@@ -160,7 +159,7 @@ fn set_all(
 ) -> Result<(), NoMemory> {
     let set = |name: &CStr, entry: Option<*const c_char>| {
         let Some(entry) = entry else {
-            // SAFETY: a string. That there is no such variable is fine.
+            // SAFETY: the name is a string. It is no error if the variable is unset.
             unsafe { libc::unsetenv(name.as_ptr()) };
             return Ok(());
         };
@@ -170,7 +169,7 @@ fn set_all(
     };
     let mut scratch = Scratch::claim(room.text).ok_or(NoMemory)?;
     let (_, text) = scratch.split(0).ok_or(NoMemory)?;
-    // SAFETY: as in `repair_own`; the list is copied before the variable is changed.
+    // SAFETY: as in `repair_own`. `preload_entry` copies the list before the variable is changed.
     let (list, wants_library) = unsafe {
         let envp = os::environment();
         (environ::read(guard.os, envp).preload, guard.wants_library(envp, coverage))
@@ -183,14 +182,14 @@ fn set_all(
         .try_for_each(|(variable, wanted)| set(variable.name(), wanted.map(CStr::as_ptr)))
 }
 
-/// Has the process use another array, without what is there twice: it is right where it stands
-/// first, by now. `unsetenv(3)` would take that one as well, and leave a moment without it.
+/// Makes the process use another array without repeated entries; the first of each is right by now.
+/// `unsetenv(3)` would remove that one as well, and for a moment the variable would be missing.
 fn drop_repeated(guard: &Guard<'_>, room: RepairSize) -> Result<(), NoMemory> {
     let bytes = room.pointers.checked_mul(size_of::<*const c_char>()).ok_or(NoMemory)?;
     let start = sys::map(bytes).ok_or(NoMemory)?.cast();
-    // SAFETY: the mapping is large enough, aligned and zeroed, and stays for good: the program may
-    // change entries of its environment, but frees no array that it has not made. `environ` is as
-    // in `repair_own`.
+    // SAFETY: the mapping is large enough, aligned, zeroed, and never unmapped. The program may
+    // change entries, but does not free an array that it did not allocate. `environ` is as in
+    // `repair_own`.
     unsafe {
         let pointers = core::slice::from_raw_parts_mut(start, room.pointers);
         environ::write_once(guard.os, os::environment(), pointers).map_err(|Full| NoMemory)?;

@@ -4,11 +4,11 @@ use core::ffi::c_int;
 
 use crate::os;
 
-/// An error number of the kernel.
+/// An error number (errno(3)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Errno(pub c_int);
 
-/// Sets `errno` and gives the value with which functions report it.
+/// Sets `errno` and returns -1.
 pub fn fail(errno: c_int) -> c_int {
     set(errno);
     -1
@@ -16,7 +16,7 @@ pub fn fail(errno: c_int) -> c_int {
 
 /// Sets `errno`.
 pub fn set(errno: c_int) {
-    // SAFETY: the C library's pointer to this thread's errno is always valid.
+    // SAFETY: the C library returns a valid pointer to the calling thread's `errno`.
     unsafe { os::errno_location().write(errno) }
 }
 
@@ -26,20 +26,20 @@ pub fn get() -> c_int {
     unsafe { os::errno_location().read() }
 }
 
-/// `errno` as a hook found it.
+/// The value of `errno` before the library's work.
 ///
-/// Our own work goes by raw system calls, which do not touch it; the few C functions
-/// that may (`getaddrinfo`, `setenv`) run between [`Saved::new`] and [`Saved::restore`].
+/// On Linux system calls are raw and do not set it. The few C functions that may (`getaddrinfo`,
+/// `setenv`) are called between [`Saved::new`] and [`Saved::restore`].
 #[derive(Clone, Copy)]
 pub struct Saved(c_int);
 
 impl Saved {
-    /// Remembers `errno`.
+    /// Saves `errno`.
     pub fn new() -> Self {
         Self(get())
     }
 
-    /// Puts it back.
+    /// Restores `errno`.
     pub fn restore(self) {
         set(self.0);
     }

@@ -1,4 +1,4 @@
-//! The exec family: functions that return only if they fail, with -1 and `errno`.
+//! The exec family: functions that return only on failure, with -1 and `errno`.
 
 use core::ffi::c_int;
 
@@ -12,7 +12,8 @@ use crate::{errno, gate};
 
 /// `execve(2)`
 pub unsafe fn execve(path: CharPtr, argv: Strings, envp: Strings) -> c_int {
-    // SAFETY: the caller's promises to the C library, here and in all that follow.
+    // SAFETY: here and in all functions of the family: the caller of the C function promises what
+    // its man page demands, above all that strings and arrays are valid.
     unsafe { exec(path, argv, Envp::Given(envp)) }
 }
 
@@ -33,21 +34,21 @@ unsafe fn exec(path: CharPtr, argv: Strings, envp: Envp) -> c_int {
     }
 }
 
-/// `execl(3)`, its arguments collected.
+/// `execl(3)`, with its arguments collected into `argv`.
 pub unsafe extern "C" fn execl(path: CharPtr, argv: Strings) -> c_int {
     // SAFETY: see `execve`.
     unsafe { execv(path, argv) }
 }
 
-/// `execlp(3)`, its arguments collected.
+/// `execlp(3)`, with its arguments collected into `argv`.
 pub unsafe extern "C" fn execlp(file: CharPtr, argv: Strings) -> c_int {
     // SAFETY: see `execve`.
     unsafe { execvp(file, argv) }
 }
 
-/// `execle(3)`, its arguments collected: `envp` stands behind their NULL.
+/// `execle(3)`, with its arguments collected into `argv`: `envp` follows their NULL.
 pub unsafe extern "C" fn execle(path: CharPtr, argv: Strings) -> c_int {
-    // SAFETY: see `execve`; there is an argument behind the NULL (exec(3)).
+    // SAFETY: see `execve`; the NULL is followed by `envp` (exec(3)).
     unsafe {
         let mut end = argv;
         while !(*end).is_null() {

@@ -1,4 +1,5 @@
-//! The one gate that every program passes: asks, decides, has refusals told, and lets it through.
+//! The gate that every program passes: it asks the server, decides, reports refusals, and calls the
+//! real function.
 
 use core::ffi::c_int;
 
@@ -24,18 +25,17 @@ use crate::{connection, errno, report};
 const KEEPER_IS_GONE: &str = "the keeper of this sealed run is gone, and nothing starts without it";
 const IS_HIDDEN: &str = "this process does not let itself be read, so that the keeper of this sealed run cannot see what it would start";
 
-/// A working directory that is longer is not told.
+/// A longer working directory is not sent.
 const LONGEST_DIRECTORY: usize = 384;
 
-/// Starts a program by calling `run` with the original function and the environment that
-/// the program is to have, if it may run; else gives the error number with which the hook
-/// is to fail.
+/// Starts a program, if it may run, by calling `run` with the original function and the program's
+/// environment. Otherwise returns the error number with which the hook is to fail.
 ///
-/// `program` is `None` if the function was given none, which the original answers. `place` is
-/// where it would run; what was started there instead has been started when this gives an error.
+/// `program` is `None` if the caller passed NULL; then the original reports the error. `target` is
+/// where the program would run. If an error is returned, a message shell may run there instead.
 ///
 /// # Safety
-/// A list that is `given` is NULL or an array of strings that ends with NULL.
+/// A given `envp` is NULL or an array of strings that ends with NULL.
 pub unsafe fn start<Function>(
     program: Option<Program<'_>>,
     envp: Envp,
@@ -48,7 +48,7 @@ pub unsafe fn start<Function>(
     let Some(program) = program.filter(|_| state.mode != Mode::Disabled) else {
         return run(envp.now());
     };
-    // SAFETY: the caller's promise.
+    // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
     let is_loop = unsafe { is_reexec_loop(state, &program, envp) };
     let coverage = if state.is_sealed {
         os::uncancelled(|| program.look(state.is_own()))?
@@ -57,51 +57,49 @@ pub unsafe fn start<Function>(
     };
     let coverage = if is_loop { UNGUARDED } else { coverage };
     let Ok(client) = &state.client else {
-        // In monitor mode; otherwise a fault is a refusal.
+        // In monitor mode; in enforce mode the check has refused.
         return run(envp.now());
     };
     if is_loop {
         tell_unguarded(state, &program, &target);
     }
     let repairs = || state.repairs_after(program.digest());
-    // SAFETY: the caller's promise.
+    // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
     let result = unsafe { environment::with(&client.guard, envp.now(), coverage, repairs, run) };
     let result = result.unwrap_or(Err(libc::EPERM));
     if state.is_sealed && has_failed(result, libc::EPERM) && sys::is_hidden() {
-        // The keeper tells of every refusal whose process it can read.
+        // The keeper reports the other refusals, those of processes that it can read.
         tell_refused_by_kernel(state, &program, IS_HIDDEN, &mut target);
         return Err(libc::EPERM);
     }
     if state.is_sealed && has_failed(result, libc::ENOSYS) {
-        // The kernel's number for a filter whose supervisor is gone.
+        // The kernel's error if the supervisor is gone (seccomp(2), SECCOMP_RET_USER_NOTIF).
         tell_refused_by_kernel(state, &program, KEEPER_IS_GONE, &mut target);
         return Err(libc::ENOSYS);
     }
     result
 }
 
-/// What is seen of a program that the library keeps off.
+/// The coverage of a program in a re-exec loop, which gets no library.
 const UNGUARDED: Option<Coverage> = Some(Coverage::Reexec);
 
-/// Whether a program is started as it wants to be, since it was put right so often that it would
-/// go on for ever.
+/// Whether a program is in a loop of re-executing itself because its environment is repaired.
 ///
 /// # Safety
 /// As for [`start`].
 #[inline(never)]
 unsafe fn is_reexec_loop(state: &State, program: &Program<'_>, envp: Envp) -> bool {
-    // That is the case for hardly any process, and costs others nothing: a long list of arguments
-    // is not looked through for it.
+    // Hardly ever true. Otherwise the arguments, which may be many, need not be hashed.
     if !state.repairs.as_ref().is_some_and(RepairCount::may_be_loop) {
         return false;
     }
     let Ok(client) = &state.client else { return false };
     state.is_reexec_loop(program.digest())
-        // SAFETY: the caller's promise.
+        // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
         && unsafe { client.guard.survey(envp.now(), None) } != Survey::Intact
 }
 
-/// Tells of a program that the library keeps off, where that makes a difference.
+/// Reports a program that goes on unguarded. In a sealed run the kernel still asks about it.
 #[cold]
 #[inline(never)]
 fn tell_unguarded(state: &State, program: &Program<'_>, target: &Target<'_>) {
@@ -110,7 +108,7 @@ fn tell_unguarded(state: &State, program: &Program<'_>, target: &Target<'_>) {
     }
 }
 
-/// Tells of a refusal that the policy server does not know of.
+/// Reports a refusal by the kernel, of which the policy server does not know.
 #[cold]
 #[inline(never)]
 fn tell_refused_by_kernel(
@@ -136,13 +134,13 @@ fn tell(
     refusal::tell(state, &Reason { name, is_line, attempt, outcome, answer }, target);
 }
 
-/// Whether a function has failed with this number, which it gives or leaves in `errno`.
+/// Whether a function has failed with this error number, returned or in `errno`.
 fn has_failed(result: Result<c_int, c_int>, errno: c_int) -> bool {
     result == Ok(errno) || result == Ok(-1) && errno::get() == errno
 }
 
-/// Starts a shell for `line` by calling `run` with the original function, if it may run;
-/// `None` is not asked about.
+/// Starts a shell for `line`, if it may run, by calling `run` with the original function. `None`
+/// needs no check.
 pub fn start_shell<Function, R>(
     line: Option<&[u8]>,
     mut target: Target<'_>,
@@ -160,15 +158,14 @@ pub fn start_shell<Function, R>(
     start_in_own_environment(check, find, run)
 }
 
-/// Whether it is the shell of a refused line, as the keeper of a sealed run has it tell, that
-/// shows it. Else the function fails by itself, and has to know.
+/// Whether, in a sealed run, the refused shell itself prints the message, so that this process need
+/// not ask about the line first.
 fn is_told_by_child(state: &State, target: &Target<'_>) -> bool {
     state.refusal != Refusal::Errno && matches!(target, Target::Child { .. })
 }
 
-/// Starts a program by calling `run` with the original function, which takes no environment:
-/// this process's own is put in order before. `check` is the check, if there is something to
-/// check.
+/// Starts a program by calling `run` with the original function, which takes no `envp`: the
+/// environment of this process is repaired before. `check` is `None` if nothing need be checked.
 pub fn start_in_own_environment<Function, R>(
     check: Option<impl FnOnce(&State) -> Result<Option<Coverage>, c_int>>,
     find: impl FnOnce(&Real) -> Option<Function>,
@@ -182,7 +179,7 @@ pub fn start_in_own_environment<Function, R>(
     os::in_own_environment(&client.guard, coverage, run).unwrap_or_else(|NoMemory| Err(libc::EPERM))
 }
 
-/// Whether a program may run: its coverage, or the error number with which it may not.
+/// Checks a program. Returns its coverage if it may run, or the error number of the refusal.
 #[inline(never)]
 pub fn check_program(
     state: &State,
@@ -215,11 +212,11 @@ fn check_line(
 /// What is asked about.
 enum Subject<'s> {
     Program(&'s Program<'s>),
-    /// A line that the C library hands to a shell.
+    /// A command line that the C library passes to a shell.
     Line(&'s [u8]),
 }
 
-/// In a frame of its own, which the look does without.
+/// Not inlined, to keep the frame of [`Program::look`]'s caller small.
 #[inline(never)]
 fn check(
     state: &State,
@@ -236,7 +233,7 @@ fn check(
         }
     };
     if matches!(target, Target::ThisProcess) {
-        // Nothing is done to them in between.
+        // The program inherits them as they are: no file actions come between.
         question.pipes =
             Pipes { stdin: sys::pipe(libc::STDIN_FILENO), stdout: sys::pipe(libc::STDOUT_FILENO) };
     }
@@ -251,8 +248,8 @@ fn check(
     settle(state, subject, question, outcome, reader.answer(), begun, target)
 }
 
-/// Does what follows from an outcome, and tells who wants to know. In a frame of its own, so that
-/// nothing of it stands on the stack while the server is asked.
+/// Decides and reports. Not inlined, so that its frame is not on the stack while the server is
+/// asked.
 #[inline(never)]
 fn settle(
     state: &State,
@@ -263,7 +260,8 @@ fn settle(
     begun: u64,
     target: &mut Target<'_>,
 ) -> Result<(), c_int> {
-    // Where the library can reach nobody, the keeper still can, who is asked about the line's shell.
+    // In a sealed run the kernel asks the keeper about the shell of a line, which can reach the
+    // server even if this process cannot.
     let is_left = state.is_sealed && matches!(outcome, Outcome::Unreachable(_));
     let outcome = if is_left { Outcome::Allowed } else { outcome };
     let verdict = verdict(state.mode, outcome, state.fail_open);
@@ -283,7 +281,7 @@ fn settle(
     }
     let is_shell_line = match subject {
         Subject::Program(program) => program.is_shell_line(),
-        // No shell in this process's sight is handed what is asked about there.
+        // The shell that `wordexp` runs is not the caller's child.
         Subject::Line(_) => !matches!(target, Target::InLibc),
     };
     tell(state, question, is_shell_line, outcome, answer, target);

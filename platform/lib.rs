@@ -1,21 +1,20 @@
-//! The hooks: what the dynamic loader puts in place of the C library's functions
-//! that start programs.
+//! The hooks: functions that the dynamic loader calls instead of the C library's functions that
+//! start programs.
 //!
 //! An intercepted call goes through the modules in this order:
 //!
-//! 1. the table of the operating system (`linux/table.rs`, `macos/table.rs`) names the function
-//!    and its hook, and `exports.rs` beside it puts the one in the place of the other;
-//! 2. the family's file (`exec.rs`, `spawn.rs`, `shell.rs`) knows what this function is
-//!    given and how it fails;
-//! 3. `gate.rs` makes the question (`program.rs`), and asks over `connection.rs`; what becomes
-//!    of a refusal is told by `refusal.rs`;
-//! 4. `environment.rs` puts the child's environment right;
-//! 5. the real function is called, by the pointer that `originals.rs` has of it.
+//! 1. the table of the operating system (`linux/table.rs`, `macos/table.rs`) maps the function to
+//!    its hook, and `exports.rs` beside it exports that;
+//! 2. the file of its family (`exec.rs`, `spawn.rs`, `shell.rs`) knows the function's arguments and
+//!    how it reports errors;
+//! 3. `gate.rs` makes the question (`program.rs`) and asks it (`connection.rs`); `refusal.rs`
+//!    reports a refusal;
+//! 4. `environment.rs` repairs the child's environment;
+//! 5. the real function is called, through the pointer in `originals.rs`.
 //!
-//! The code runs in places where almost nothing is allowed: a vfork child that shares
-//! its parent's memory, a forked child of a threaded program, a signal handler, a
-//! small stack. So there is no allocation, no lock, no thread-local, no panic, and
-//! nothing is held across the call of the real function.
+//! A hook may run in a vfork child that shares its parent's memory, in a forked child of a threaded
+//! program, in a signal handler, or on a small stack. So there is no allocation, no lock, no
+//! thread-local and no panic, and nothing is held across the call of the real function.
 //!
 //! With `panic = "abort"` (profile `preload`) this is a `no_std` library.
 #![cfg_attr(panic = "abort", no_std)]
@@ -59,7 +58,7 @@ ctor::declarative::ctor! {
     /// Reads the environment before the program can change it.
     #[ctor(unsafe)]
     fn constructor() {
-        // SAFETY: the loader calls a constructor once.
+        // SAFETY: the loader runs a constructor once.
         unsafe { once::at_load() };
     }
 }

@@ -1,4 +1,4 @@
-//! Makes the [`State`] out of the environment that the process was started with.
+//! Makes the [`State`] from the environment that the process was started with.
 
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
@@ -18,7 +18,7 @@ use crate::standard_error::StandardError;
 use crate::state::{Addresses, ClientConfig, State};
 use crate::{errno, report, resolver};
 
-/// Handed to children, so that they do not look in vain as well.
+/// The `RAMPART_ADDRESS` of children if the name could not be resolved: they need not try again.
 const UNRESOLVED: &[u8] = b"unresolved";
 
 const TOO_LONG: &str = "the RAMPART_* variables and the preload list are too long";
@@ -40,8 +40,8 @@ pub struct StateMemory {
 #[inline(never)]
 pub fn read(place: StateMemory) -> Option<&'static State> {
     let errno = errno::Saved::new();
-    // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)),
-    // and what is kept of them is copied.
+    // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)). Nothing
+    // changes it before this returns, and what the state keeps is copied.
     let found: Found<'_> = unsafe { environ::read(Os::HERE, os::environment()) };
     let settings = Settings::read(|variable| found.variable(variable));
     let StateMemory { state, addresses, memory, is_last } = place;
@@ -55,13 +55,13 @@ pub fn read(place: StateMemory) -> Option<&'static State> {
     fits.then_some(state)
 }
 
-/// Where what the state points to goes.
+/// Memory for what the state points to.
 struct Room {
     arena: Arena<'static>,
     addresses: &'static mut MaybeUninit<Addresses>,
 }
 
-/// In a frame of its own: it is the largest, and nothing is to stand on it.
+/// Not inlined: its frame is the largest, and the reports after it need not stand on it.
 #[inline(never)]
 fn make<'s>(
     state: &'s mut MaybeUninit<State>,
@@ -72,14 +72,14 @@ fn make<'s>(
     let real = Real::find();
     let pid = sys::getpid();
     let is_sealed = settings.sealed.and_then(Decimal::parse).is_some_and(sys::is_sealed);
-    // Who only looks on waits for nobody; in a sealed run the kernel does.
+    // Monitor mode does not wait for decisions; in a sealed run the kernel's question waits.
     let ask_ms = settings.ask_ms.filter(|_| settings.mode == Mode::Enforce && !is_sealed);
     state.write(State {
         mode: settings.mode,
         fail_open: settings.fail_open,
         debug: settings.debug,
         notice: settings.notice,
-        // In a sealed run nothing runs unchecked.
+        // In a sealed run nothing runs unchecked, so there is nothing to count.
         missed: match (settings.mode, settings.notice) {
             (Mode::Enforce | Mode::Monitor, Notice::Everything) if !is_sealed => Missed::new(&real),
             _ => Missed::UNCOUNTED,
@@ -92,7 +92,7 @@ fn make<'s>(
         pid,
         stderr: StandardError::here(pid),
         client: match settings.mode {
-            // Nothing is asked, nor looked up.
+            // No server is asked, so that no name is resolved either.
             Mode::Disabled => Err("disabled"),
             Mode::Enforce | Mode::Monitor => {
                 client(settings, found.preload.unwrap_or_default(), pid, ask_ms, room)
@@ -143,7 +143,7 @@ fn client(
     Ok(ClientConfig { addresses, preamble, guard })
 }
 
-/// What children must have: the values that count here, whatever the variables said.
+/// The entries that children must have: the values that this process uses, defaults included.
 fn guard(
     settings: &Settings<'_>,
     preload: &[u8],
@@ -167,7 +167,7 @@ fn guard(
             }
             Variable::Address => settings.address,
             Variable::Sealed => settings.sealed,
-            // By default children find what they did before there was a choice.
+            // The default adds no variable to the environment.
             Variable::Refusal if settings.refusal == Refusal::Errno => None,
             Variable::Refusal => Some(settings.refusal.as_str().as_bytes()),
             Variable::AskMs => {
@@ -188,8 +188,7 @@ fn guard(
     Ok(Guard { os: here, variables, preload, library, library_as_given, listing })
 }
 
-/// The entry of a variable that is a number. In a frame of its own, as little is to stand on that
-/// of the state.
+/// The entry of a variable that is a number. Not inlined, to keep the caller's frame small.
 #[inline(never)]
 fn number(
     variable: Variable,
@@ -208,7 +207,7 @@ fn string(pieces: &[&[u8]], arena: &mut Arena<'static>) -> Result<&'static CStr,
     CStr::from_bytes_with_nul(text).map_err(|_| Full)
 }
 
-/// This library: its absolute path, and how the preload list names it.
+/// The absolute path of this library, and the path in the preload list.
 fn library(
     preload: &[u8],
     arena: &mut Arena<'static>,
@@ -223,8 +222,7 @@ fn library(
     Ok((absolute(name, arena)?, given))
 }
 
-/// The path of a library that was named as it is found from here: children may be started in
-/// another directory.
+/// The absolute path for a relative one: children may be started in another directory.
 fn absolute(name: &[u8], arena: &mut Arena<'static>) -> Result<&'static [u8], Full> {
     arena.write(|text| {
         text.push_with(|room| Some(sys::working_directory(room)?.len()))?;

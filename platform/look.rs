@@ -1,5 +1,5 @@
-//! Looks at the file of a program before it starts, and remembers what it was: a program
-//! that is started again and again is read once.
+//! Reads the file of a program before it starts, and remembers the result for programs that are
+//! started many times.
 
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,9 +11,8 @@ use crate::descriptor::{Descriptor, FileStatus};
 use crate::errno::Errno;
 use crate::os::sys;
 
-/// How much will be seen of the program at `path`; `None` where that is not known. A forked
-/// child, in a process that is not the library's own, does not remember: it would copy a page of
-/// memory for what its exec forgets.
+/// How much will be seen of the program at `path`; `None` if that is not known. A forked child does
+/// not remember the result: writing would copy a page that its exec discards.
 pub fn look(path: &CStr, is_own: bool) -> Result<Option<Coverage>, Errno> {
     if let Some(coverage) = remembered(path)? {
         return Ok(Some(coverage));
@@ -30,7 +29,7 @@ pub fn look(path: &CStr, is_own: bool) -> Result<Option<Coverage>, Errno> {
 fn look_anew(path: &CStr, remembers: bool) -> Result<Option<Coverage>, Errno> {
     let mut opened = Opened::default();
     let coverage = follow(&mut opened, Host::HERE, path, None)?;
-    // What a script is depends on other files.
+    // The coverage of a script depends on other files, which may change.
     if let (true, Some(coverage), Some(file), 1) = (remembers, coverage, opened.first, opened.count)
     {
         remember(&file, coverage);
@@ -38,7 +37,7 @@ fn look_anew(path: &CStr, remembers: bool) -> Result<Option<Coverage>, Errno> {
     Ok(coverage)
 }
 
-/// Files that are looked at one after the other.
+/// The files that were opened: the first one's status, and how many.
 #[derive(Default)]
 pub struct Opened {
     first: Option<FileStatus>,
@@ -50,8 +49,8 @@ impl Files for Opened {
     type Error = Errno;
 
     fn open(&mut self, path: &CStr) -> Result<(Descriptor, Status), Errno> {
-        // To open a pipe lets whoever waits at its other end go on, and a device may do
-        // anything. The kernel runs neither, and says this of them.
+        // Opening a FIFO would wake its writer, and opening a device may do anything. The kernel
+        // executes neither and fails with the same error.
         if !sys::status_at(path)?.rights.is_regular() {
             return Err(Errno(libc::EACCES));
         }
@@ -73,15 +72,15 @@ impl ReadAt for Descriptor {
     }
 }
 
-/// Each word stands for one file as it was, by [`digest`], and for what it is.
+/// The results for some files. Each word holds the [`digest`] of a file and its coverage.
 static FILES: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
-/// Whether any is remembered.
+/// Whether any result is remembered.
 static ANY: AtomicBool = AtomicBool::new(false);
 
 const COVERAGE_BITS: u64 = 0b1111;
 const _: () = assert!(Coverage::ALL.len() as u64 <= COVERAGE_BITS);
 
-/// What the file at `path` was found to be, if it is still the same.
+/// The remembered coverage of the file at `path`, if the file is unchanged.
 fn remembered(path: &CStr) -> Result<Option<Coverage>, Errno> {
     if !ANY.load(Ordering::Relaxed) {
         return Ok(None);
@@ -110,10 +109,10 @@ fn place(digest: u64) -> Option<&'static AtomicU64> {
     FILES.get(at)
 }
 
-/// Tells a file, and each state that it was in, from all others: whoever changes it changes
-/// the time of its change. The bits for the coverage are left free.
+/// A hash of a file's identity and timestamps, which changes with the file (`st_ctime`, inode(7)).
+/// The bits for the coverage are zero.
 fn digest(file: &FileStatus) -> u64 {
-    // An odd number without pattern, the fraction of the golden ratio.
+    // The fraction of the golden ratio: an odd number without a pattern.
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     let mixed = file.identity.iter().fold(0u64, |sum, number| {
         let sum = (sum ^ number).wrapping_mul(SPREAD);

@@ -1,26 +1,26 @@
-//! How many programs ran unchecked, which the server is told when it hears from us again.
+//! The number of programs that ran unchecked, which goes to the server with the next question.
 //!
-//! A shell starts a program in a child that it has forked: only in memory that the two share
-//! can it know what became of the check. That costs 16 µs to make, so it is made by who forks,
-//! and most programs never do.
+//! A shell forks a child for each program, and the check fails in the child. So the count is in
+//! memory that both share. That costs 16 µs to make, so it is made before the first fork only; most
+//! programs never fork.
 
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use crate::os::{self, Real, sys};
 
-/// The count of a process, and of its vforked children, until it forks.
+/// The count of a process and its vfork children, until the first fork.
 static OWN: AtomicU32 = AtomicU32::new(0);
-/// The count that a process shares with all that are forked from it; NULL before the first is.
+/// The count that a process shares with its forked children; NULL before the first fork.
 static SHARED: AtomicPtr<AtomicU32> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Whether anybody wants to know.
+/// Whether missed checks are counted.
 pub struct Missed(bool);
 
 impl Missed {
-    /// Where nobody does.
+    /// Nothing is counted.
     pub const UNCOUNTED: Self = Self(false);
 
-    /// A new count.
+    /// Begins to count.
     pub fn new(real: &Real) -> Self {
         if !os::before_each_fork(real, share) {
             share();
@@ -28,9 +28,9 @@ impl Missed {
         Self(true)
     }
 
-    /// What was counted so far, and is no more.
+    /// Returns the count and sets it to zero.
     pub fn take(&self) -> u32 {
-        // To write to a page makes a copy of it in a forked child.
+        // Not always a swap: writing would copy the page in a forked child.
         let take = |count: &AtomicU32| match count.load(Ordering::Relaxed) {
             0 => 0,
             _ => count.swap(0, Ordering::Relaxed),
@@ -38,7 +38,7 @@ impl Missed {
         if self.0 { take(&OWN).saturating_add(shared().map_or(0, take)) } else { 0 }
     }
 
-    /// Counts so many.
+    /// Adds to the count.
     pub fn add(&self, number: u32) {
         if self.0 {
             shared().unwrap_or(&OWN).fetch_add(number, Ordering::Relaxed);
@@ -47,18 +47,18 @@ impl Missed {
 }
 
 fn shared() -> Option<&'static AtomicU32> {
-    // SAFETY: what is stored there is zeroed memory of ours, and stays for good.
+    // SAFETY: the pointer is NULL or to zeroed, aligned memory that is never unmapped.
     unsafe { SHARED.load(Ordering::Acquire).as_ref() }
 }
 
-/// Makes the count one that forked children share. Without memory for it each has its own.
+/// Makes the count shared with forked children. Without memory for it each process has its own.
 extern "C" fn share() {
     if shared().is_some() {
         return;
     }
     let Some(new) = sys::map_shared(size_of::<AtomicU32>()) else { return };
     let new = new.cast();
-    // Of two threads that fork for the first time at once, one leaves a page behind.
+    // If two threads do this at once, the mapping of one remains unused.
     let order = (Ordering::AcqRel, Ordering::Relaxed);
     let _ = SHARED.compare_exchange(core::ptr::null_mut(), new, order.0, order.1);
     if let Some(shared) = shared() {

@@ -1,4 +1,4 @@
-//! The state, read once at load, then read-only.
+//! The state: read once at load, read-only afterwards.
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -8,10 +8,10 @@ use crate::load::{self, StateMemory};
 use crate::os::{self, sys};
 use crate::state::{Addresses, State};
 
-/// For URL, token, agent, session, the preload list, and what is made of them.
+/// Room for URL, token, agent, session, preload list and the strings made from them.
 const MEMORY_BYTES: usize = 14 * 1024;
-/// The same in the library's own data, where it shares a page with what else is read-only there.
-/// Few need more; those have it in a mapping of its own.
+/// The room in the library's data, where it shares a page with other read-only data. The few
+/// processes that need more use a mapping with [`MEMORY_BYTES`].
 const OWN_MEMORY_BYTES: usize = 1408;
 
 /// The state and what it points to.
@@ -29,13 +29,14 @@ impl<const BYTES: usize> Block<BYTES> {
     }
 }
 
-/// The block of the constructor, and whether the state in it was read.
+/// The block in the library's data, and whether it holds the state.
 struct Own {
     block: UnsafeCell<Block<OWN_MEMORY_BYTES>>,
     is_read: AtomicBool,
 }
 
-// SAFETY: the constructor alone writes to it, and says when it is done.
+// SAFETY: only the constructor writes to the block, and others read it only after `is_read` was set
+// with release ordering.
 unsafe impl Sync for Own {}
 
 #[cfg_attr(target_os = "linux", unsafe(link_section = ".bss.at_load"))]
@@ -49,47 +50,48 @@ static OWN: Own = Own {
 };
 
 impl Own {
-    /// Reads the state.
+    /// Reads the state into the block.
     ///
     /// # Safety
-    /// To be called once, by the constructor.
+    /// Must be called once, by the constructor.
     unsafe fn read(&'static self) {
-        // SAFETY: the caller's promise; nobody reads it before it is said to be there.
+        // SAFETY: this is the only writer (the caller's promise), and nobody reads the block before
+        // `is_read` is set.
         let block = unsafe { &mut *self.block.get() };
         let is_read = load::read(block.place()).is_some();
         self.is_read.store(is_read, Ordering::Release);
     }
 
     fn state(&'static self) -> Option<&'static State> {
-        // SAFETY: it was written, and is not written to any more.
+        // SAFETY: `is_read` says that the state was written; it is never written again.
         self.is_read
             .load(Ordering::Acquire)
             .then(|| unsafe { (*self.block.get()).state.assume_init_ref() })
     }
 }
 
-/// The state that was read in another place.
+/// The state in a mapping, if it is not in the library's data.
 static STATE: AtomicPtr<State> = AtomicPtr::new(core::ptr::null_mut());
-/// Whether somebody reads that, or has.
+/// Whether a thread is reading that state, or has read it.
 static IS_CLAIMED: AtomicBool = AtomicBool::new(false);
 
-/// Reads the state; for the constructor, which is called once.
+/// Reads the state; called by the constructor.
 ///
 /// # Safety
 /// See [`Own::read`].
 pub unsafe fn at_load() {
     if os::HAS_READ_ONLY_DATA {
-        // SAFETY: the caller's promise.
+        // SAFETY: called once, by the constructor (the caller's promise).
         unsafe { OWN.read() };
         os::make_data_read_only();
     }
-    // Without a state every hook refuses; there is nobody to tell here.
+    // Without a state every hook refuses; a constructor has nobody to report that to.
     let _ = state();
 }
 
-/// The state; read now if a hook runs before the constructor. `None` if there is no
-/// memory for it, or if another thread, or the one that a signal interrupted, does not
-/// come to the end of reading it.
+/// The state, which is read now if a hook runs before the constructor. `None` if there is no memory
+/// for it, or if reading it takes too long in another thread or was interrupted by a signal whose
+/// handler calls this.
 pub fn state() -> Option<&'static State> {
     OWN.state().or_else(elsewhere)
 }
@@ -99,7 +101,8 @@ pub fn state() -> Option<&'static State> {
 #[inline(never)]
 fn elsewhere() -> Option<&'static State> {
     let state = STATE.load(Ordering::Acquire);
-    // SAFETY: what is stored there was written before and is never written again.
+    // SAFETY: NULL, or a state that was written before the pointer was stored and is never changed
+    // or unmapped.
     unsafe { state.as_ref() }.or_else(read)
 }
 
@@ -115,26 +118,27 @@ fn read() -> Option<&'static State> {
     state
 }
 
-/// Reads the state to a new mapping; `None` if there is no memory for it.
+/// Reads the state into a new mapping; `None` if there is no memory.
 fn map() -> Option<&'static State> {
     let block = sys::map(size_of::<Block<MEMORY_BYTES>>())?.cast::<Block<MEMORY_BYTES>>();
-    // SAFETY: the mapping is large enough, aligned, zeroed, and nobody else's.
+    // SAFETY: the mapping is new, large enough and aligned, and zeroed bytes are a valid block: its
+    // parts are bytes and `MaybeUninit`.
     let place = unsafe { &mut *block }.place();
     let state = load::read(place);
-    // SAFETY: the mapping consists of whole pages, and this ends all writing.
+    // SAFETY: a mapping is whole pages, and nothing writes to this one any more.
     unsafe { sys::make_read_only(block.cast(), size_of::<Block<MEMORY_BYTES>>()) };
     state
 }
 
-/// Another thread is reading, which takes microseconds; or a signal handler of this
-/// one interrupted it, and waiting would be for ever.
+/// Waits for the thread that reads the state, which takes microseconds. The wait is limited: if
+/// this is a signal handler that interrupted the reading, it would never end.
 fn wait_for_other() -> Option<&'static State> {
     const LONGEST_WAIT_MS: u32 = 200;
     let mut deadline = sys::Deadline::new(LONGEST_WAIT_MS);
     loop {
         let state = STATE.load(Ordering::Acquire);
         if !state.is_null() {
-            // SAFETY: as in [`elsewhere`].
+            // SAFETY: as in `elsewhere`.
             return unsafe { state.as_ref() };
         }
         deadline.pause(1).ok()?;

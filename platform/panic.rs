@@ -1,8 +1,7 @@
-//! What would happen in a panic, which no code here can reach.
+//! The panic handler, which no code can reach.
 //!
-//! That is shown by linking the library once with the feature `panic-gate`: its
-//! handler calls a function that exists nowhere, so that the linker fails if any
-//! panic path is left.
+//! A test links the library with the feature `panic-gate`: then the handler calls a function that
+//! is not defined anywhere, so that the linker fails if any panic path is left.
 
 #[cfg(panic = "abort")]
 #[panic_handler]
@@ -12,7 +11,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
         unsafe extern "C" {
             fn rampart_a_panic_is_reachable();
         }
-        // SAFETY: a library with this call never links.
+        // SAFETY: never executed: a library with this call does not link.
         unsafe { rampart_a_panic_is_reachable() };
     }
     if let Some(state) = crate::once::state() {

@@ -1,4 +1,4 @@
-//! A program that a hook was asked to start, read in place.
+//! The program that a hook is to start: a view of the caller's arguments.
 
 use core::ffi::{CStr, c_int};
 
@@ -12,14 +12,13 @@ use crate::errno::Errno;
 use crate::os;
 use crate::os::sys;
 
-/// A program as a function is told to start it.
+/// A program to start.
 pub struct Program<'p> {
-    /// Its path, or its name if it is looked for in PATH.
+    /// Its path, or its name if PATH is searched.
     pub path: &'p CStr,
     /// Its arguments.
     pub argv: Strings,
-    /// Whether `path`, seen from here, is what will be run, so that a program that is not
-    /// there is certainly not there.
+    /// Whether this process sees the same file at `path` as the kernel will run.
     pub is_certain: bool,
     /// Whether it starts in the working directory of this process.
     pub starts_here: bool,
@@ -31,23 +30,23 @@ impl<'p> Program<'p> {
         Self { path, argv, is_certain: true, starts_here: true }
     }
 
-    /// The program that is looked for in PATH if its name has no slash.
+    /// The program of this name, for which PATH is searched if it has no slash.
     pub fn named(file: &'p CStr, argv: Strings) -> Self {
         Self { is_certain: file.to_bytes().contains(&b'/'), ..Self::at(file, argv) }
     }
 
-    /// The program, if it is started in a directory that is not known.
+    /// The same program started in an unknown directory.
     pub fn elsewhere(self) -> Self {
         let is_certain = self.is_certain && self.path.to_bytes().starts_with(b"/");
         Self { is_certain, starts_here: false, ..self }
     }
 
-    /// Looks at the file: what can be followed of it, or the error of a program that is
-    /// certainly not there. The kernel would find the same, and nobody need be asked:
-    /// `CPython` tries every entry of PATH.
+    /// Looks at the file: its coverage, or the error if it certainly does not exist. Then the
+    /// kernel would fail with the same error, and the server need not be asked: `CPython` tries
+    /// every entry of PATH.
     ///
-    /// Other errors are left to the kernel, which may look with another user id, and reads
-    /// what can only be executed.
+    /// Other errors are left to the kernel, which may use another user ID, and which can read files
+    /// that may only be executed.
     #[inline(never)]
     pub fn look(&self, is_own: bool) -> Result<Option<Coverage>, c_int> {
         match os::coverage_of(self.path, self.is_certain, is_own) {
@@ -58,8 +57,8 @@ impl<'p> Program<'p> {
         }
     }
 
-    /// The question about it. `room` is for its working directory, which is not told if
-    /// it is longer.
+    /// The question about it. `room` is for the working directory, which is left out if it does not
+    /// fit.
     pub fn question<'q>(
         &'q self,
         coverage: Option<Coverage>,
@@ -74,12 +73,12 @@ impl<'p> Program<'p> {
         Question { command, cwd, coverage, missed: 0, pipes: Pipes::default() }
     }
 
-    /// A number for it and its arguments.
+    /// A hash of path and arguments.
     pub fn digest(&self) -> u64 {
         self.arguments().fold(mix(BEGIN, self.path.to_bytes()), mix)
     }
 
-    /// Whether it is a shell that is handed a line.
+    /// Whether it is a shell with a command line to run.
     pub fn is_shell_line(&self) -> bool {
         shell_line::is_shell_line(self.path.to_bytes(), self.arguments())
     }
@@ -89,25 +88,25 @@ impl<'p> Program<'p> {
     }
 }
 
-/// What a number for strings begins with.
+/// The initial value for [`mix`] (FNV-1a, offset basis).
 pub const BEGIN: u64 = 0xcbf2_9ce4_8422_2325;
 
-/// The number for some strings and one more (FNV-1a, with a NUL after each).
+/// Adds a string to a hash (FNV-1a, with a NUL after each string).
 pub fn mix(sum: u64, bytes: &[u8]) -> u64 {
     const PRIME: u64 = 0x0100_0000_01b3;
     bytes.iter().chain(&[0]).fold(sum, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(PRIME))
 }
 
-/// The string at a pointer that a program gave; `None` for NULL.
+/// The string at a pointer; `None` for NULL.
 ///
 /// # Safety
-/// `text` is NULL or a string that lives as long as what is given.
+/// `text` is NULL or a string that is unchanged for the lifetime `'t`.
 pub unsafe fn string<'t>(text: CharPtr) -> Option<&'t CStr> {
-    // SAFETY: the caller's promise.
+    // SAFETY: the pointer is not NULL, and so a string (the caller's promise).
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })
 }
 
-/// The strings of an argument list, as far as they were not taken yet.
+/// An iterator over the strings of an argument list.
 #[derive(Clone)]
 pub struct Arguments<'q> {
     next: Strings,

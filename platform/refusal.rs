@@ -1,5 +1,5 @@
-//! What becomes of a refusal, as `RAMPART_REFUSAL` says. To tell is apart from to ask: whoever
-//! has a reason can have it told.
+//! Reports a refusal as `RAMPART_REFUSAL` says: by an error, or by a shell that prints the reason
+//! where the program would have run.
 
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -21,40 +21,41 @@ use crate::os::{self, stderr};
 use crate::program::{BEGIN, mix};
 use crate::state::State;
 
-/// Why something was refused.
+/// What was refused, and why.
 pub struct Reason<'r> {
-    /// The program, or what a line begins with.
+    /// The program, or the first word of a line.
     pub name: &'r [u8],
-    /// Whether it is a line for a shell: `sh -c LINE`, `system`, `popen`.
+    /// Whether it is a shell's command line: `sh -c LINE`, `system`, `popen`.
     pub is_line: bool,
-    /// Tells one attempt to start a program from others.
+    /// A hash of the attempt, to recognise its repetition.
     pub attempt: u64,
     /// How the check ended.
     pub outcome: Outcome,
-    /// What the server said.
+    /// The server's answer.
     pub answer: &'r Answer,
 }
 
-/// Starts a program that says a text and ends with [`message_shell::STATUS`]; whether that is done.
+/// Starts a shell that prints a message and exits with [`message_shell::STATUS`]; whether it could
+/// be started.
 pub type ShowMessage<'t> = &'t mut dyn FnMut(&CStr) -> bool;
 
-/// Where the refused program would have run.
+/// The process in which the program would have run.
 pub enum Target<'t> {
-    /// In this process, which the program would have taken over.
+    /// This process: the call is an exec.
     ThisProcess,
-    /// In a child, which a shell can be instead.
+    /// A child, in which a message shell can run instead.
     Child {
-        /// Starts that.
+        /// Starts the message shell.
         show: ShowMessage<'t>,
-        /// What is done to the child's descriptors before.
+        /// What `posix_spawn(3)` does to the child's descriptors.
         actions: Option<&'t posix_spawn_file_actions_t>,
     },
-    /// Out of sight.
+    /// A child inside the C library, whose output the caller does not see: `wordexp(3)`.
     InLibc,
 }
 
 impl Target<'_> {
-    /// Whether the stderr of this process is what the program would have, as far as is known.
+    /// Whether the program would have had the stderr of this process, as far as is known.
     pub fn shares_stderr(&self) -> bool {
         match self {
             Self::Child { actions: Some(actions), .. } => os::keep_stderr(actions),
@@ -63,8 +64,8 @@ impl Target<'_> {
     }
 }
 
-/// Tells of a refusal. Where a program in the place of the refused one does it, and that is this
-/// process, this does not return.
+/// Reports a refusal. Does not return if this process is to print the message instead of running
+/// the refused program.
 #[cold]
 #[inline(never)]
 pub fn tell(state: &State, reason: &Reason<'_>, target: &mut Target<'_>) {
@@ -94,7 +95,7 @@ pub fn tell(state: &State, reason: &Reason<'_>, target: &mut Target<'_>) {
     }
 }
 
-/// The one line of a process whose callers are to see no difference but `EPERM`.
+/// Prints the one line that goes with `EPERM`.
 #[inline(never)]
 fn blocked(state: &State, reason: &Reason<'_>) {
     let mut buffer = [0; 512];
@@ -111,9 +112,8 @@ fn words<'r>(reason: &Reason<'_>, room: &'r mut [u8; LONGEST_REFUSAL + 1]) -> &'
     CStr::from_bytes_until_nul(room).unwrap_or(c"")
 }
 
-/// Does what a program in the place of the refused one would: says why, and ends. In a vfork
-/// child too: the memory is the parent's, so nothing of it may run any more, not even a
-/// handler of a signal.
+/// Prints the message and exits, as a message shell would. This may be a vfork child, which shares
+/// its parent's memory, so that no code of the program may run: no signal handler, no `atexit(3)`.
 fn end(state: &State, said: &CStr) -> ! {
     SignalMask::ALL.block();
     if sys::is_inherited(stderr::STDERR) {
@@ -122,8 +122,8 @@ fn end(state: &State, said: &CStr) -> ! {
     sys::exit(message_shell::STATUS)
 }
 
-/// Calls `start` with path, arguments and environment of a shell that says `said`. Nothing in
-/// the caller's environment is to have a part in it.
+/// Calls `start` with path, arguments and environment of a shell that prints `said`. The
+/// environment is empty: the caller's could change what the shell does.
 pub fn with_message_shell<R>(
     said: &CStr,
     start: impl FnOnce(&'static CStr, MutStrings, MutStrings) -> R,
@@ -133,7 +133,7 @@ pub fn with_message_shell<R>(
     start(message_shell::SHELL, arguments.as_ptr().cast(), NOTHING.0.as_ptr().cast())
 }
 
-/// Calls `start` with a line that says `said`; `None` if it cannot be written.
+/// Calls `start` with a command line that prints `said`; `None` if it does not fit.
 #[inline(never)]
 pub fn with_message_line<R>(said: &CStr, start: impl FnOnce(&CStr) -> R) -> Option<R> {
     let mut room = [0; 2048];
@@ -141,16 +141,16 @@ pub fn with_message_line<R>(said: &CStr, start: impl FnOnce(&CStr) -> R) -> Opti
     CStr::from_bytes_until_nul(&room).ok().map(start)
 }
 
-/// An environment without anything in it.
+/// An empty environment.
 static NOTHING: Empty = Empty([core::ptr::null()]);
 
-/// An array of strings that ends where it begins.
+/// An array that holds only the final NULL.
 struct Empty([*const core::ffi::c_char; 1]);
 
-// SAFETY: a null pointer, which is never written to.
+// SAFETY: it is never written to, and a null pointer points to nothing that threads could share.
 unsafe impl Sync for Empty {}
 
-/// What a question is about, as a number: the same again is so within [`RETRY_SPAN`].
+/// A hash of what a question is about, to recognise a repetition within [`RETRY_SPAN`].
 pub fn attempt<'q>(question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clone>) -> u64 {
     let pid = u64::from(sys::getpid().unsigned_abs());
     match &question.command {
@@ -162,15 +162,15 @@ pub fn attempt<'q>(question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clon
     }
 }
 
-/// The last attempt of this process to become a program that was refused, and when.
+/// Hash and time of the last refused exec of this process.
 static LAST: AtomicU64 = AtomicU64::new(0);
-/// What the time has of [`LAST`].
+/// The bits of [`LAST`] that hold the time, in units of 2^20 microseconds.
 const TIME_BITS: u64 = 0xff_ffff;
-/// The same attempt within this span is no new one, in units of 2^20 microseconds.
+/// A repetition within this time is not reported again, in the same units.
 const RETRY_SPAN: u64 = 1;
 
-/// Whether this process made the same attempt a moment ago: it goes along PATH by itself, or tries
-/// again.
+/// Whether this process made the same attempt a moment ago: it tries the directories of PATH one by
+/// one, or retries.
 fn is_retry(attempt: u64) -> bool {
     let now = sys::now_us() >> 20 & TIME_BITS;
     let last = LAST.swap(attempt & !TIME_BITS | now, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What a person reads on stderr of what was read at load, and in debug mode of every check.
+//! Lines on stderr: invalid settings, unchecked programs, and in debug mode each load and check.
 
 use rampart_core::arena::{Decimal, TextBuffer};
 use rampart_core::notice;
@@ -9,7 +9,7 @@ use rampart_core::verdict::{Outcome, Verdict};
 use crate::os::{stderr, sys};
 use crate::state::{ClientConfig, State};
 
-/// Tells that a command runs though nobody could be asked.
+/// Reports a command that runs although the server could not be asked.
 #[cold]
 #[inline(never)]
 pub fn unchecked<A>(state: &State, question: &Question<'_, A>, outcome: Outcome) {
@@ -19,7 +19,7 @@ pub fn unchecked<A>(state: &State, question: &Question<'_, A>, outcome: Outcome)
     stderr::write_line(&state.stderr, text.as_bytes());
 }
 
-/// Tells that the library keeps off a program.
+/// Reports a program that goes on unguarded because it is in a re-exec loop.
 #[cold]
 #[inline(never)]
 pub fn unguarded(state: &State, program: &[u8]) {
@@ -29,7 +29,7 @@ pub fn unguarded(state: &State, program: &[u8]) {
     stderr::write_line(&state.stderr, text.as_bytes());
 }
 
-/// What is to start, in one word.
+/// What is to start, in one word: the program, or the first word of a line.
 pub fn program<'q, A>(question: &Question<'q, A>) -> &'q [u8] {
     match question.command {
         Command::Program { name, .. } => name,
@@ -40,7 +40,7 @@ pub fn program<'q, A>(question: &Question<'q, A>) -> &'q [u8] {
     }
 }
 
-/// Tells of a check: its kind, size, verdict and time, never what was asked.
+/// Reports a check: kind, size, verdict and time, but never the command.
 #[cold]
 #[inline(never)]
 pub fn check<'q>(
@@ -78,7 +78,7 @@ pub fn check<'q>(
     );
 }
 
-/// Tells what was read at load, as far as anybody wants to know.
+/// Reports invalid settings, and in debug mode what was read at load.
 pub fn load(state: &State, settings: &Settings<'_>) {
     if state.mode != Mode::Disabled && settings.complaints.iter().any(Option::is_some) {
         complaints(state, settings);
@@ -113,8 +113,8 @@ fn loaded(state: &State, settings: &Settings<'_>) {
     );
 }
 
-/// Says what was not taken as it stands. Children inherit what counts instead, so
-/// that it is said once in a tree.
+/// Reports invalid settings. Children inherit the values that count instead, so that they are
+/// reported once in a tree of processes.
 #[cold]
 #[inline(never)]
 fn complaints(state: &State, settings: &Settings<'_>) {

@@ -1,15 +1,13 @@
-//! The one look-up of a host name, by the first process of a tree.
+//! Resolves the server's host name, in the first process of a tree only.
 //!
-//! Its children inherit the address in `RAMPART_ADDRESS`, so that no hook ever
-//! resolves a name.
+//! Its children inherit the address in `RAMPART_ADDRESS`, so that no hook ever resolves a name.
 
 use core::ffi::{CStr, c_char};
 use core::mem::MaybeUninit;
 
 use rampart_core::arena::{Arena, Decimal};
 
-/// A host's first address as `RAMPART_ADDRESS` holds it: `IP:PORT`, an IPv6 address in
-/// brackets.
+/// A host's first address in the form of `RAMPART_ADDRESS`: `IP:PORT`, an IPv6 address in brackets.
 pub fn resolve(host: &[u8], port: u16, arena: &mut Arena<'static>) -> Option<&'static [u8]> {
     let host = CStr::from_bytes_with_nul(arena.join(&[host, b"\0"]).ok()?).ok()?;
     let mut room = [0; 64];
@@ -20,12 +18,12 @@ pub fn resolve(host: &[u8], port: u16, arena: &mut Arena<'static>) -> Option<&'s
 }
 
 fn numeric_address<'r>(host: &CStr, room: &'r mut [u8]) -> Option<&'r [u8]> {
-    // SAFETY: an all-zero addrinfo is one without hints.
+    // SAFETY: zeroed integers and null pointers are valid; they mean no hints (getaddrinfo(3)).
     let mut hints: libc::addrinfo = unsafe { MaybeUninit::zeroed().assume_init() };
     hints.ai_socktype = libc::SOCK_STREAM;
     let mut list: *mut libc::addrinfo = core::ptr::null_mut();
-    // SAFETY: the strings and the pointers live through the calls; on success the list
-    // has an entry (getaddrinfo(3)), and it is not used after it was freed.
+    // SAFETY: the pointers are valid during the calls. On success the list has an entry
+    // (getaddrinfo(3)), and it is not used after `freeaddrinfo`.
     let status = unsafe {
         let no_service = core::ptr::null();
         if libc::getaddrinfo(host.as_ptr(), no_service, &raw const hints, &raw mut list) != 0 {

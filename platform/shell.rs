@@ -1,5 +1,5 @@
-//! The shell family: functions that hand a line to `/bin/sh`. They are never written
-//! again here; they are asked about and called.
+//! The shell family: functions that pass a command line to `/bin/sh`. The hooks check the line and
+//! call the original; nothing of these functions is reimplemented.
 
 use core::ffi::{CStr, c_int};
 
@@ -11,9 +11,9 @@ use crate::program::string;
 use crate::refusal::{self, Target};
 use crate::{errno, gate, once};
 
-/// `system(3)`; without a command it only says whether there is a shell.
+/// `system(3)`; with NULL it only says whether there is a shell.
 pub unsafe fn system(command: CharPtr) -> c_int {
-    // SAFETY: the caller's promises to the C library, here and below.
+    // SAFETY: here and below: the caller of the C function promises what its man page demands.
     unsafe {
         let line = string(command).map(CStr::to_bytes);
         let mut told = None;
@@ -31,8 +31,8 @@ pub unsafe fn system(command: CharPtr) -> c_int {
     }
 }
 
-/// Whether a shell has run, by what `system(3)` gave: a child that could not be made is -1, a
-/// shell that could not be started is 127; where nobody waits for children, -1 is as good.
+/// Whether a shell has run, by the result of `system(3)`: -1 if there was no child, status 127 if
+/// the shell could not be executed. If SIGCHLD is ignored the result is -1 with `ECHILD`.
 fn has_run(status: c_int) -> bool {
     const NO_SHELL: c_int = 127 << 8;
     if status == -1 { errno::get() == libc::ECHILD } else { status != NO_SHELL }
@@ -64,10 +64,10 @@ pub unsafe fn popen(command: CharPtr, mode: CharPtr) -> *mut FILE {
     }
 }
 
-/// Commands are not to be run: an error (wordexp(3); the same number everywhere).
+/// The flag by which command substitution is an error (wordexp(3); the same value everywhere).
 const WRDE_NOCMD: c_int = 4;
 
-/// `wordexp(3)`, which runs a shell for what stands in `$(…)` or backquotes.
+/// `wordexp(3)`, which runs a shell for `$(…)` and backquotes.
 pub unsafe fn wordexp(words: CharPtr, result: *mut WordExp, flags: c_int) -> c_int {
     // SAFETY: see `system`.
     unsafe {

@@ -1,4 +1,4 @@
-//! The spawn family: functions that give an error number and leave `errno` alone.
+//! The spawn family: functions that return an error number and do not set `errno`.
 
 use core::ffi::{CStr, c_int};
 
@@ -11,8 +11,8 @@ use crate::program::{Program, string};
 use crate::refusal::{self, Target};
 use crate::{gate, once};
 
-/// Starts a program by `run`, or by `tell` a shell that says in its place why it was refused; both
-/// are given the original function.
+/// Starts a program by `run`, or, if it is refused, perhaps a message shell by `tell`. Both get the
+/// original function.
 ///
 /// # Safety
 /// `envp` is NULL or an array of strings that ends with NULL.
@@ -24,7 +24,7 @@ pub unsafe fn start<Function>(
     tell: impl Fn(Function, CharPtr, MutStrings, MutStrings) -> c_int,
     run: impl FnOnce(Function, MutStrings) -> c_int,
 ) -> c_int {
-    // A file action may change the directory; what is in them cannot be seen.
+    // A file action may change the directory; their content is private to the C library.
     let program = program.map(|it| if actions.is_none() { it } else { it.elsewhere() });
     let mut is_told = false;
     let mut show = |said: &CStr| {
@@ -37,7 +37,7 @@ pub unsafe fn start<Function>(
         is_told
     };
     let target = Target::Child { show: &mut show, actions };
-    // SAFETY: the caller's promise.
+    // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
     let result = unsafe {
         gate::start(program, Envp::Given(envp.cast()), target, &find, |original, envp: Strings| {
             run(original, envp.cast())
@@ -46,8 +46,7 @@ pub unsafe fn start<Function>(
     if is_told { 0 } else { result.unwrap_or_else(|errno| errno) }
 }
 
-/// Defines functions that differ in what they give of the child, and in where they look
-/// for the program.
+/// Defines functions that differ in the handle of the child and in the search for the program.
 macro_rules! spawn {
     ($($(#[$doc:meta])* $name:ident($child:ident: $handle:ty, $program:path);)*) => {$(
         $(#[$doc])*
@@ -59,7 +58,7 @@ macro_rules! spawn {
             argv: MutStrings,
             envp: MutStrings,
         ) -> c_int {
-            // SAFETY: the caller's promises to the C library.
+            // SAFETY: the caller promises what `posix_spawn(3)` demands.
             unsafe {
                 start(
                     string(path).map(|path| $program(path, argv.cast())),

@@ -1,5 +1,5 @@
-//! Whether descriptor 2 is what a person reads: the number of a stream that was closed goes to
-//! whatever the program opens next, such as its data.
+//! Whether descriptor 2 is the standard error stream: if that was closed, the number may belong to
+//! any file that the program opened since.
 
 use core::mem::ManuallyDrop;
 
@@ -9,7 +9,7 @@ use crate::os::sys;
 const STDOUT: i32 = 1;
 const STDERR: i32 = 2;
 
-/// What descriptor 2 was at load.
+/// Descriptor 2 as it was at load.
 pub struct StandardError {
     /// Device and inode; zeros if it was closed.
     file: [u64; 2],
@@ -18,14 +18,15 @@ pub struct StandardError {
 }
 
 impl StandardError {
-    /// What descriptor 2 is, in the process `pid`.
+    /// Descriptor 2 as it is now, in the process `pid`.
     pub fn here(pid: i32) -> Self {
         Self { file: status(STDERR).map_or([0, 0], |status| file(&status)), loaded_by: pid }
     }
 
-    /// Whether a line may be written there. What it was at load may be written to. Something else
-    /// was put there by who redirects a program that it is about to become or to start, if it is
-    /// inherited and no file, or the file that stdout goes to, or one that only a child writes to.
+    /// Whether a line may be written there. It may if it is what it was at load. Otherwise it may
+    /// only if it looks like the redirected stderr of the program that is about to start: if it is
+    /// inheritable, and is not a regular file, or is the same file as stdout, or is open for
+    /// writing only in a forked child.
     pub fn is_here(&self) -> bool {
         let Some(found) = status(STDERR) else { return false };
         if file(&found) == self.file {
@@ -41,7 +42,7 @@ impl StandardError {
 }
 
 fn status(number: i32) -> Option<FileStatus> {
-    // It is not ours to close.
+    // Not the library's descriptor, so it must not be closed.
     sys::status(&ManuallyDrop::new(Descriptor::from_number(number))).ok()
 }
 

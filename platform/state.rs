@@ -1,4 +1,4 @@
-//! What the library knows for the life of the process.
+//! The state that the library reads at load and keeps for the life of the process.
 
 use rampart_core::environ::Guard;
 use rampart_core::repair_count::RepairCount;
@@ -17,66 +17,66 @@ pub struct State {
     pub fail_open: bool,
     pub debug: bool,
     pub notice: Notice,
-    /// What ran unchecked, where that is told.
+    /// The count of programs that ran unchecked.
     pub missed: Missed,
     pub refusal: Refusal,
-    /// For a whole check, in milliseconds.
+    /// Time limit of a whole check, in milliseconds.
     pub timeout_ms: u32,
-    /// How long a person's decision is waited for, in milliseconds; 0: it is not.
+    /// How long to wait for a person's decision, in milliseconds; 0: not at all.
     pub ask_ms: u32,
-    /// Whether the kernel asks about every program, so that the hooks need not.
+    /// Whether this is a sealed run, in which the kernel asks about every program.
     pub is_sealed: bool,
-    /// What was put right before this program was started.
+    /// The repairs that led to this process.
     pub repairs: Option<RepairCount>,
-    /// The process that read it; its forked and vforked children have another number.
+    /// The process that read the state; a forked or vforked child has another process ID.
     pub pid: i32,
-    /// What descriptor 2 was.
+    /// Descriptor 2 as it was at load.
     pub stderr: StandardError,
-    /// What a check needs, or why there can be none.
+    /// What a check needs, or why nothing can be checked.
     pub client: Result<ClientConfig, &'static str>,
     /// The functions that the hooks stand in front of.
     pub real: Real,
 }
 
 impl State {
-    /// Whether this is the process that read it, and not a forked or vforked child of that.
+    /// Whether this is the process that read the state, not a forked or vforked child.
     pub fn is_own(&self) -> bool {
         sys::getpid() == self.pid
     }
 
-    /// What a program goes with whose environment is put right, by the number for it and its
-    /// arguments: 0 for a shell that the C library starts, which is none that starts itself anew.
+    /// The count for a program whose environment is repaired. `program` is its digest, or 0 for a
+    /// shell that the C library starts, which does not re-execute itself.
     pub fn repairs_after(&self, program: u64) -> RepairCount {
         RepairCount::after(self.repairs, caller(), program, seconds())
     }
 
-    /// Whether that program's environment was put right often enough.
+    /// Whether the program with this digest is in a re-exec loop.
     pub fn is_reexec_loop(&self, program: u64) -> bool {
         RepairCount::is_loop(self.repairs, caller(), program, seconds())
     }
 }
 
-/// Where the server can be reached.
+/// The addresses of the policy server.
 pub type Addresses = [Option<Address>; MAX_URLS];
 
 /// What a check needs.
 #[derive(Clone, Copy)]
 pub struct ClientConfig {
-    /// The addresses to the policy server, in the order in which they are tried; none if its name
-    /// could not be resolved.
+    /// The addresses in the order in which they are tried; none if the host name could not be
+    /// resolved.
     pub addresses: &'static Addresses,
-    /// What every request begins with.
+    /// The constant parts of each request.
     pub preamble: Preamble<'static>,
-    /// What children must have in their environment.
+    /// The entries that children must have in their environment.
     pub guard: Guard<'static>,
 }
 
-/// This process, or the child of it that runs this.
+/// The calling process: this one, or a vfork child of it.
 fn caller() -> u32 {
     sys::getpid().unsigned_abs()
 }
 
-/// A moment on the monotonic clock, in seconds.
+/// The time on the monotonic clock, in seconds.
 fn seconds() -> u64 {
     sys::now_us() / 1_000_000
 }

@@ -1,9 +1,10 @@
-//! `execl` and its kin, which stable Rust cannot define otherwise than as naked functions.
+//! `execl`, `execlp` and `execle`: variadic functions, which stable Rust can only define as naked
+//! functions.
 //!
-//! Their arguments are an array already, but for the first few, which came in registers:
-//! pushed below those on the stack, in order, they make one `argv` in place, whatever their
-//! number. On x86-64 the return address stands in between and steps aside for the time of
-//! the call. Apple's arm64 passes only the named ones in registers: the path and `arg0`.
+//! The caller has put all but the first few arguments on the stack, in order. Pushing those that
+//! came in registers below them makes one `argv` in place, whatever their number. On x86-64 the
+//! return address lies between, and is moved for the duration of the call. Apple's arm64 passes
+//! only the named arguments in registers: the path and `arg0`.
 
 /// Defines functions `(path, arg0, …, NULL)` that call `hook(path, argv)`.
 macro_rules! collect {

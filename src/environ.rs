@@ -221,8 +221,8 @@ impl Guard<'_> {
     /// [`Full`] if it does not fit; see [`Guard::survey`].
     ///
     /// # Safety
-    /// As for [`Guard::survey`]. The pointers written are to strings of `envp`, of the guard, and to
-    /// `text`.
+    /// As for [`Guard::survey`]. The pointers written are to strings of `envp`, of the guard, and
+    /// to `text`.
     pub unsafe fn repair(
         &self,
         envp: *const *const c_char,
@@ -281,8 +281,8 @@ impl Guard<'_> {
     }
 
     /// The entry that a child with this preload list needs instead: the list with the library, or
-    /// the list at load if it is empty. If the library is not wanted: the list without it, or `None`
-    /// if nothing is left. A new entry is written to `memory`.
+    /// the list at load if it is empty. If the library is not wanted: the list without it, or
+    /// `None` if nothing is left. A new entry is written to `memory`.
     ///
     /// # Errors
     /// [`Full`] if it does not fit; see [`Guard::survey`].

@@ -152,7 +152,8 @@ pub struct Pipes {
 }
 
 impl Pipes {
-    /// Writes them as JSON fields after others. Not inlined, to keep the frame of the callers small.
+    /// Writes them as JSON fields after others. Not inlined, to keep the frame of the callers
+    /// small.
     #[inline(never)]
     fn write<S: Sink>(self, sink: &mut S) -> Result<(), S::Stop> {
         for (name, pipe) in [("stdin", self.stdin), ("stdout", self.stdout)] {

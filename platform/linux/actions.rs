@@ -1,9 +1,7 @@
-//! The file actions of `posix_spawn(3)`, looked at for one thing: whether the child keeps the
-//! stderr of this process.
+//! The file actions of `posix_spawn(3)`: whether they leave the child the stderr of this process.
 //!
-//! They are the C library's own. What glibc makes of them has been the same since there are any,
-//! but for kinds that came; it is read without trust, for a wrong guess may cost a line on
-//! stderr and no more.
+//! Their layout is private to the C library. glibc has only ever added kinds of actions to it. The
+//! content is not trusted: a wrong guess may cost a line on stderr and nothing else.
 
 use core::ffi::c_int;
 
@@ -12,7 +10,7 @@ use libc::posix_spawn_file_actions_t;
 use super::stderr::STDERR;
 use super::sys;
 
-/// As `spawn.h` of glibc declares it; musl's has its list at the same place.
+/// `posix_spawn_file_actions_t` of glibc (`spawn.h`); musl has its list at the same offset.
 #[repr(C)]
 struct Declared {
     allocated: c_int,
@@ -22,7 +20,8 @@ struct Declared {
 }
 const _: () = assert!(size_of::<Declared>() == size_of::<posix_spawn_file_actions_t>());
 
-/// One of glibc's (`sysdeps/unix/sysv/linux/spawn_int.h`), as far as it is about numbers.
+/// An action of glibc (`struct __spawn_action`, `sysdeps/unix/sysv/linux/spawn_int.h`); the union's
+/// members all begin with descriptors.
 #[repr(C)]
 #[derive(Default)]
 struct Action {
@@ -41,15 +40,15 @@ const CHANGE_TO_OPEN_DIRECTORY: c_int = 4;
 const CLOSE_FROM: c_int = 5;
 const SET_FOREGROUND: c_int = 6;
 
-/// glibc makes room for so many at a time.
+/// glibc allocates actions in steps of this size.
 const STEP: c_int = 8;
-/// With more, what is taken for a number is none.
+/// With more actions this is not glibc's layout.
 const MAX_ACTIONS: c_int = 1024;
 
-/// Whether the child's stderr is that of this process; false where that is not known.
+/// Whether the child has the stderr of this process; false if that is not known.
 pub fn keep_stderr(actions: &posix_spawn_file_actions_t) -> bool {
-    // SAFETY: the size is alike, and its owner has initialised it. In musl's the first two
-    // numbers are not used; they are read as what they happen to be.
+    // SAFETY: size and alignment are those of the C library's type, and any bytes are valid
+    // integers and pointers. In musl's type the first two numbers are padding.
     let Declared { allocated, used, list, .. } =
         unsafe { &*core::ptr::from_ref(actions).cast::<Declared>() };
     if list.is_null() {
@@ -62,11 +61,11 @@ pub fn keep_stderr(actions: &posix_spawn_file_actions_t) -> bool {
     is_glibcs && (0..used).all(|at| action(*list, at).is_some_and(|it| it.keeps_stderr()))
 }
 
-/// A copy of one of them, made by the kernel: what is no memory is no action.
+/// A copy of an action, made by the kernel: `None` if the pointer is not to memory.
 fn action(list: *const Action, at: c_int) -> Option<Action> {
     let mut action = Action::default();
     let from = list.wrapping_offset(isize::try_from(at).ok()?);
-    // SAFETY: any bytes are an action.
+    // SAFETY: an action consists of integers, so any bytes are valid.
     unsafe { sys::peek(from, &mut action) }.then_some(action)
 }
 

@@ -1,4 +1,4 @@
-//! What can be followed of a program.
+//! How much of a program will be seen.
 
 use core::ffi::CStr;
 
@@ -7,8 +7,8 @@ use rampart_core::coverage::Coverage;
 use crate::errno::Errno;
 use crate::look::look;
 
-/// What can be followed of a program, or why its file cannot be opened. One that may not be
-/// what its path says is not looked at, nor is one that stands anywhere in PATH.
+/// How much of a program will be seen, or why its file cannot be opened. A program whose path is
+/// not certain, such as one that is searched in PATH, is not looked at.
 pub fn coverage_of(path: &CStr, is_certain: bool, is_own: bool) -> Result<Option<Coverage>, Errno> {
     if is_certain { look(path, is_own) } else { Ok(None) }
 }

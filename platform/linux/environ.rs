@@ -7,18 +7,19 @@ pub fn environment() -> Strings {
     unsafe extern "C" {
         static environ: Strings;
     }
-    // SAFETY: the C library's variable, which programs write to; it is read once.
+    // SAFETY: the C library defines the variable. The program may write to it; a volatile read of
+    // one aligned word sees the old or the new value.
     unsafe { (&raw const environ).read_volatile() }
 }
 
 /// Makes another array the environment of this process.
 ///
 /// # Safety
-/// It is an array of strings that ends with NULL, and stays.
+/// `list` is an array of strings that ends with NULL and stays valid for the life of the process.
 pub unsafe fn set_environment(list: Strings) {
     unsafe extern "C" {
         static mut environ: Strings;
     }
-    // SAFETY: the C library's variable, which programs write to as well; it is written at once.
+    // SAFETY: the C library defines the variable. Others see the old or the new value of the word.
     unsafe { (&raw mut environ).write_volatile(list) }
 }

@@ -1,4 +1,4 @@
-//! The exec family on Linux: the common members, and those that only Linux has.
+//! The exec family on Linux: the shared functions, and those that only Linux has.
 
 use core::ffi::{CStr, c_int, c_long};
 
@@ -15,7 +15,7 @@ use crate::refusal::Target;
 
 pub use crate::exec::*;
 
-/// A program that was opened is named by a path of up to so many bytes.
+/// The longest name of a program that is given by a descriptor, in bytes.
 const LONGEST_OPENED_PATH: usize = 448;
 
 /// `execvpe(3)`
@@ -72,7 +72,7 @@ pub unsafe fn execveat(
             }
             path => {
                 let program = path.map(|path| Program::at(path, argv));
-                // With a flag, what is looked at may not be what is run.
+                // Flags may select another file (`AT_SYMLINK_NOFOLLOW`, `AT_EMPTY_PATH`).
                 let program =
                     program.map(|it| Program { is_certain: it.is_certain && flags == 0, ..it });
                 gate::start(program, Envp::Given(envp), Target::ThisProcess, find, run)
@@ -86,8 +86,8 @@ fn is_relative_to(directory: c_int, path: &CStr) -> bool {
     directory != libc::AT_FDCWD && !path.to_bytes().starts_with(b"/")
 }
 
-/// Starts the program at `path` below an open directory, or for an empty `path` the opened
-/// file itself: a memfd and a deleted file have no other name than the kernel's.
+/// Starts the program at `path` relative to an open directory, or the open file itself if `path` is
+/// empty. The name comes from the kernel, which also names a memfd and a deleted file.
 #[inline(never)]
 unsafe fn opened<Function>(
     descriptor: c_int,
@@ -99,9 +99,9 @@ unsafe fn opened<Function>(
 ) -> c_int {
     let mut room = [0; LONGEST_OPENED_PATH];
     let program = match name_of(descriptor, path.to_bytes(), &mut room) {
-        // The name may lead elsewhere from here, or nowhere (chroot, deleted).
+        // The name may not lead to the file (chroot, deleted).
         Ok(name) => Some(Program { is_certain: false, ..Program::at(name, argv) }),
-        // No descriptor is ever negative: there is nothing that could be run.
+        // A negative number is never a descriptor; the original fails.
         Err(libc::EBADF) if descriptor < 0 => None,
         Err(errno) => return errno::fail(errno),
     };
@@ -110,8 +110,8 @@ unsafe fn opened<Function>(
         .unwrap_or_else(errno::fail)
 }
 
-/// The name of what a descriptor stands for, followed by `path`; `EBADF` if it is not
-/// open, `EPERM` if the name does not fit: what cannot be named cannot be asked about.
+/// The name of an open file, followed by `path`; `EBADF` if it is not open, `EPERM` if the name
+/// does not fit: without a name the server cannot be asked.
 fn name_of<'r>(descriptor: c_int, path: &[u8], room: &'r mut [u8]) -> Result<&'r CStr, c_int> {
     if !sys::is_open(descriptor) {
         return Err(libc::EBADF);
@@ -121,7 +121,7 @@ fn name_of<'r>(descriptor: c_int, path: &[u8], room: &'r mut [u8]) -> Result<&'r
     let length = match sys::read_link(link, room) {
         Link::To(target) => target.len(),
         Link::TooLong => return Err(libc::EPERM),
-        // Without /proc the link itself is the only name there is.
+        // Without /proc the link is the only name.
         Link::Missing => {
             let room = room.get_mut(..link.count_bytes()).ok_or(libc::EPERM)?;
             room.copy_from_slice(link.to_bytes());
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn syscall_execveat(
     c_long::from(unsafe { execveat(directory, path, argv, envp, flags) })
 }
 
-/// `execveat(2)` where the C library has no function for it, and programs come by `syscall`.
+/// `execveat(2)` if the C library has no function for it, for programs that use `syscall(2)`.
 unsafe extern "C" fn call_execveat(
     directory: c_int,
     path: CharPtr,
@@ -174,7 +174,7 @@ unsafe extern "C" fn call_execveat(
 ) -> c_int {
     let (directory, flags) = (sys::register(directory), sys::register(flags));
     let arguments = [directory, path as usize, argv as usize, envp as usize, flags, 0];
-    // SAFETY: the caller's promise; on success it does not return.
+    // SAFETY: the arguments are those of `execveat(2)`, valid by the caller's promise.
     match unsafe { sys::call(libc::SYS_execveat, arguments) } {
         Ok(_) => 0,
         Err(Errno(errno)) => errno::fail(errno),

@@ -1,4 +1,4 @@
-//! What the library exports: the hooks, under the C library's names.
+//! The exported symbols: the hooks under the C library's names.
 
 use core::ffi::{c_int, c_long};
 
@@ -17,11 +17,11 @@ type Attributes = *const posix_spawnattr_t;
 /// Exports hooks under the C library's names.
 macro_rules! exported {
     ($(fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty = $hook:path;)*) => {$(
-        // SAFETY: the symbol has the C library's name and signature; the hook keeps its
-        // contract.
+        // SAFETY: the loader resolves the C library's symbol to this one, which has the same
+        // signature (checked below) and contract.
         #[unsafe(no_mangle)]
         unsafe extern "C" fn $name($($argument: $type),*) -> $result {
-            // SAFETY: the caller's promise to the C library is the hook's.
+            // SAFETY: the hook demands of its caller what the C function does.
             unsafe { $hook($($argument),*) }
         }
     )*};
@@ -34,19 +34,20 @@ macro_rules! checked {
     )*};
 }
 
-/// Exports the variadic ones. Their originals are never called: the arguments are an array by
-/// then, so `execve` and `execvpe` serve. `syscall` is the instruction itself.
+/// Exports the variadic functions. Their originals are never called: the arguments have become an
+/// array, for which `execve` and `execvpe` serve.
 macro_rules! collected {
     ($(fn $name:ident($($argument:tt)*) = $hook:path;)*) => {
         collect! {$(
-            // SAFETY: the symbols have the C library's names and calling convention.
+            // SAFETY: the loader resolves the C library's symbol to this one, which has the same
+            // calling convention and contract.
             #[unsafe(no_mangle)]
             fn $name($($argument)*) = $hook;
         )*}
     };
 }
 
-/// Takes the table apart.
+/// Passes the parts of the table to the macros above.
 macro_rules! exports {
     (
         called { $($called:tt)* }

@@ -1,9 +1,9 @@
-//! What the dynamic loader has loaded, read where it stands.
+//! The loaded objects, read from the dynamic loader's list without its lock.
 //!
-//! `dlsym(3)` and `dladdr(3)` take the loader's lock, and another thread may hold that for as
-//! long as a library's constructor likes, or wait in one for the very thread that asks. The
-//! list that the loader keeps for debuggers (`struct r_debug`, link.h) needs no lock to read:
-//! what stands between this library and the C library is there from the start to the end.
+//! `dlsym(3)` and `dladdr(3)` take the loader's lock. Another thread may hold that while a
+//! library's constructor runs, which may even wait for the calling thread. The list that the loader
+//! keeps for debuggers (`struct r_debug`, link.h) can be read without the lock: the objects between
+//! this library and the C library are loaded before any code runs, and never unloaded.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 
@@ -51,14 +51,14 @@ mod tag {
     pub const VERSIONS: usize = 0x6fff_fff0;
 }
 
-/// The lists of the loaders: glibc's is a variable of that name, musl's is behind a pointer.
-/// NULL for the one that does not run this process.
+/// The debuggers' lists: `_r_debug` is glibc's, `_dl_debug_addr` points to musl's. The one that
+/// this process's loader does not define is NULL.
 fn lists() -> (*const Debug, *const *const Debug) {
     let glibc: *const Debug;
     let musl: *const *const Debug;
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: reads two words that the loader has filled in: addresses, or zero for what the
-    // other C library has.
+    // SAFETY: only reads two words of the global offset table, which the loader has set to the
+    // addresses of the symbols, or to zero for a weak symbol that is not defined.
     unsafe {
         core::arch::asm!(
             ".weak _r_debug",
@@ -86,8 +86,8 @@ fn lists() -> (*const Debug, *const *const Debug) {
     (glibc, musl)
 }
 
-/// The variable that makes the loader list what it would load, and end (ld.so(8)): glibc's. To
-/// musl's it means nothing, so that a program would run without the library.
+/// The variable that makes glibc's loader list what it would load and exit (ld.so(8)). musl's
+/// loader ignores it: leaving the library out would start the program unguarded.
 pub fn listing_variable() -> Option<&'static CStr> {
     let (glibc, _) = lists();
     (!glibc.is_null()).then_some(c"LD_TRACE_LOADED_OBJECTS")
@@ -99,7 +99,7 @@ fn debug() -> *const Debug {
     if !glibc.is_null() {
         return glibc;
     }
-    // SAFETY: musl's variable is there if its address is.
+    // SAFETY: NULL, or the address of musl's variable.
     unsafe { musl.as_ref() }.map_or(core::ptr::null(), |musl| *musl)
 }
 
@@ -107,7 +107,7 @@ fn debug() -> *const Debug {
 fn own_dynamic() -> *const Entry {
     let here: *const Entry;
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the linker defines it in each shared library.
+    // SAFETY: only computes the address of a symbol that the linker defines in each shared library.
     unsafe {
         core::arch::asm!(
             ".hidden _DYNAMIC",
@@ -130,10 +130,11 @@ fn own_dynamic() -> *const Entry {
     here
 }
 
-/// This library among what is loaded.
+/// This library's entry in the list.
 fn ours() -> Option<&'static Object> {
     let here = own_dynamic();
-    // SAFETY: the loader's list, which ends with NULL; an object stays as long as it is loaded.
+    // SAFETY: the loader's list of objects ends with NULL. This library and those before it stay
+    // loaded, so that their entries are valid and unchanged.
     unsafe {
         let mut object = debug().as_ref()?.first.as_ref()?;
         while object.dynamic != here {
@@ -143,10 +144,10 @@ fn ours() -> Option<&'static Object> {
     }
 }
 
-/// The file that the loader took this library from, as it was told.
+/// The path by which the loader opened this library.
 pub fn library_file() -> Option<&'static CStr> {
     let name = ours()?.name;
-    // SAFETY: the loader's own string, which lives as long as the library.
+    // SAFETY: a string of the loader's, which it keeps as long as the library is loaded.
     (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) })
 }
 
@@ -157,7 +158,7 @@ pub struct Name {
 }
 
 impl Name {
-    /// The name, which ends with NUL, with its hash as GNU's tables have it.
+    /// A name, given with a final NUL, and its hash for `DT_GNU_HASH` tables.
     pub const fn new(text: &'static str) -> Self {
         let Ok(text) = CStr::from_bytes_with_nul(text.as_bytes()) else { panic!("no NUL") };
         let bytes = text.to_bytes();
@@ -170,14 +171,14 @@ impl Name {
     }
 }
 
-/// The next definition of each function behind this library's, as `dlsym(RTLD_NEXT)` finds it;
-/// NULL where there is none.
+/// The next definition of each function after this library, as `dlsym(RTLD_NEXT)` would find it;
+/// NULL if there is none.
 pub fn behind_this<const COUNT: usize>(names: &[Name; COUNT]) -> [*const c_void; COUNT] {
     let mut found = [core::ptr::null::<c_void>(); COUNT];
     let mut next = ours().map_or(core::ptr::null(), |ours| ours.next);
-    // SAFETY: as in `ours`.
+    // SAFETY: as in `ours`; the C library, with which the search ends, is never unloaded either.
     while let Some(object) = unsafe { next.as_ref() } {
-        // SAFETY: the object is loaded.
+        // SAFETY: the object is in the loader's list, so it is loaded.
         if let Some(tables) = unsafe { Tables::of(object) } {
             for (name, slot) in names.iter().zip(&mut found).filter(|(_, slot)| slot.is_null()) {
                 // SAFETY: the tables are those of a loaded object.
@@ -192,7 +193,7 @@ pub fn behind_this<const COUNT: usize>(names: &[Name; COUNT]) -> [*const c_void;
     found
 }
 
-/// Where an object's symbols are found (`elf(5)`).
+/// The symbol tables of an object (`elf(5)`).
 struct Tables {
     base: usize,
     symbols: *const Symbol,
@@ -213,10 +214,11 @@ impl Tables {
         let (mut symbols, mut strings, mut versions) = (0, 0, 0);
         let (mut gnu_hash, mut hash) = (0, 0);
         let mut next = object.dynamic;
-        // SAFETY: the dynamic section ends with this tag.
+        // SAFETY: the dynamic section of a loaded object ends with an entry of this tag, which the
+        // walk does not pass.
         while let Some(entry) = unsafe { next.as_ref() }.filter(|it| it.tag != tag::END) {
             let Entry { tag, value } = entry;
-            // glibc has added the base already, musl has not.
+            // glibc's loader has added the base to these entries, musl's has not.
             let address = if *value < base { base.wrapping_add(*value) } else { *value };
             match *tag {
                 tag::SYMBOLS => symbols = address,
@@ -238,9 +240,12 @@ impl Tables {
         })
     }
 
-    /// The function of that name; NULL if the object defines none.
+    /// The function of that name; NULL if the object does not define it.
+    ///
+    /// # Safety
+    /// Here and below: the object is still loaded.
     unsafe fn function(&self, name: &Name) -> *const c_void {
-        // SAFETY: the promise of `of`: the tables are as the object's file has them.
+        // SAFETY: the object is loaded, so its tables are mapped.
         let found = unsafe {
             match (self.gnu_hash.as_ref(), self.hash.as_ref()) {
                 (Some(_), _) => self.by_gnu_hash(name),
@@ -251,10 +256,11 @@ impl Tables {
         found.unwrap_or_default() as *const c_void
     }
 
-    /// Looks in a table of the kind `DT_GNU_HASH`: a head, a Bloom filter, the first symbol of
-    /// each bucket, and for each symbol its hash, odd at the end of a bucket.
+    /// Looks in a `DT_GNU_HASH` table: a header, a Bloom filter, the first symbol of each bucket,
+    /// and the hash of each symbol, with the lowest bit set at the end of a bucket.
     unsafe fn by_gnu_hash(&self, name: &Name) -> Option<usize> {
-        // SAFETY: the promise of `of`.
+        // SAFETY: the object is loaded, and the offsets are those that its linker wrote into the
+        // table: the walk ends with the bucket.
         unsafe {
             let [buckets, first, words, shift] = self.gnu_hash.cast::<[u32; 4]>().read();
             let filter = self.gnu_hash.add(2);
@@ -280,24 +286,25 @@ impl Tables {
         }
     }
 
-    /// Looks through an object that has only the old table, `DT_HASH`, whose second word is the
-    /// number of symbols.
+    /// Looks through all symbols of an object that has only a `DT_HASH` table, whose second word is
+    /// their number.
     unsafe fn by_scan(&self, name: &Name) -> Option<usize> {
-        // SAFETY: the promise of `of`.
+        // SAFETY: the object is loaded, and has as many symbols as its table says.
         unsafe {
             let count = self.hash.add(1).read() as usize;
             (0..count).find_map(|at| self.defined(at, name))
         }
     }
 
-    /// The address of a symbol if it defines the function of this name, in the version that a
-    /// program linked today would get.
+    /// The address of symbol `at` if it defines the function of this name, in its default version:
+    /// the one that a program linked today would get.
     unsafe fn defined(&self, at: usize, name: &Name) -> Option<usize> {
         const HIDDEN: u16 = 0x8000;
         const TYPE_MASK: u8 = 0xf;
         const FUNCTION: u8 = 2;
         const UNDEFINED: u16 = 0;
-        // SAFETY: the promise of `of`.
+        // SAFETY: the object is loaded, and `at` is the number of one of its symbols; its version
+        // has the same number, and its name is a string in the string table.
         unsafe {
             let symbol = self.symbols.add(at).as_ref()?;
             if symbol.section == UNDEFINED || symbol.info & TYPE_MASK != FUNCTION {
@@ -315,9 +322,10 @@ impl Tables {
 /// The function at a pointer; `None` for NULL.
 ///
 /// # Safety
-/// `Function` must be the function's type.
+/// `Function` is the type of the function at the pointer.
 pub unsafe fn function<Function: Copy>(pointer: *const c_void) -> Option<Function> {
     const { assert!(size_of::<Function>() == size_of::<*const c_void>()) };
-    // SAFETY: the caller's promise; the sizes are alike.
+    // SAFETY: the pointer is to a function of this type (the caller's promise), and a function
+    // pointer has the same size.
     (!pointer.is_null()).then(|| unsafe { core::mem::transmute_copy(&pointer) })
 }

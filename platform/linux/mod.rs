@@ -1,5 +1,5 @@
-//! Linux: symbols of ours stand in front of the C library's; the originals are the next of
-//! that name.
+//! Linux: the library's symbols take precedence over the C library's of the same name, which are
+//! the originals.
 
 mod actions;
 mod coverage;

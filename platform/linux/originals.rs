@@ -1,4 +1,4 @@
-//! The functions that the hooks stand in front of.
+//! The original functions, which the hooks replace.
 
 use core::ffi::{c_int, c_void};
 
@@ -10,10 +10,10 @@ use crate::abi::{CharPtr, MutStrings, Strings};
 
 type Actions = *const posix_spawn_file_actions_t;
 type Attributes = *const posix_spawnattr_t;
-/// `wordexp_t`, which is only handed through.
+/// `wordexp_t`, which is only passed on.
 pub type WordExp = c_void;
 
-/// What `pthread_atfork(3)` is given.
+/// The type of `pthread_atfork(3)`'s handlers.
 type Handler = Option<extern "C" fn()>;
 /// The type of glibc's `__register_atfork`.
 type Register = unsafe extern "C" fn(Handler, Handler, Handler, *const c_void) -> c_int;
@@ -21,11 +21,11 @@ type Register = unsafe extern "C" fn(Handler, Handler, Handler, *const c_void) -
 /// The type of `execveat(2)`.
 pub type Execveat = unsafe extern "C" fn(c_int, CharPtr, MutStrings, MutStrings, c_int) -> c_int;
 
-/// Finds the originals, all of them at load: a hook may run where the loader should not be
-/// asked, such as a vfork child, or while another thread is loading a library.
+/// Finds all originals at load: a hook may run in a vfork child, or while another thread loads a
+/// library.
 macro_rules! found_at_load {
     ($(fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty = $hook:path;)*) => {
-        /// The functions that the hooks stand in front of.
+        /// The original functions.
         #[derive(Clone, Copy)]
         pub struct Real {
             $($name: Option<unsafe extern "C" fn($($type),*) -> $result>,)*
@@ -40,7 +40,8 @@ macro_rules! found_at_load {
                     [$(Name::new(concat!(stringify!($name), "\0")),)* Name::new(AT_FORK)]
                 };
                 let [$($name,)* register_atfork] = behind_this(&names);
-                // SAFETY: each pointer is given the type that the function has.
+                // SAFETY: the types are those of the table, which `exports.rs` checks against the
+                // `libc` crate's where that has the function, and glibc's of `__register_atfork`.
                 unsafe {
                     Self { $($name: function($name),)* register_atfork: function(register_atfork) }
                 }
@@ -53,7 +54,7 @@ macro_rules! found_at_load {
                 }
             )*
 
-            /// What a handler of forks is registered with; glibc's alone.
+            /// `__register_atfork`, which only glibc has.
             pub fn register_atfork(&self) -> Option<Register> {
                 self.register_atfork
             }
@@ -61,7 +62,7 @@ macro_rules! found_at_load {
     };
 }
 
-/// Takes those of the table that are called.
+/// Picks the functions of the table that the hooks call.
 macro_rules! originals {
     (
         called { $($called:tt)* }

@@ -7,15 +7,14 @@ use rampart_core::environ::Guard;
 
 use crate::environment::{NoMemory, repair_own};
 
-/// There was a command although they are not to be run (wordexp(3); the same number in glibc
-/// and musl).
+/// The error of wordexp(3) for a command substitution that is not allowed; the same value in glibc
+/// and musl.
 pub const WRDE_CMDSUB: c_int = 4;
 
-/// What can be followed of the shell that `system(3)` and its kin start: it is not looked at.
+/// How much will be seen of the shell that `system(3)` and its kin start: it is not looked at.
 pub const SHELL_COVERAGE: Option<Coverage> = None;
 
-/// Calls `run`, which starts a shell in this process's own environment, after putting that
-/// right.
+/// Repairs this process's own environment and calls `run`, which starts a shell in it.
 pub fn in_own_environment<R>(
     guard: &Guard<'_>,
     coverage: Option<Coverage>,

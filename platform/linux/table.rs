@@ -1,10 +1,10 @@
-//! Every function that is intercepted on Linux, one line each.
+//! The functions that are intercepted on Linux, one line each.
 //!
-//! A line names the function, its signature, and the function of ours that is called
-//! instead. What follows from it: the exported symbol, a check of the signature
-//! against the `libc` crate's (`exports.rs`), and the pointer to the original (`originals.rs`).
+//! A line names the function, its signature, and its hook. From it come the exported symbol and a
+//! check of the signature against the `libc` crate's (`exports.rs`), and the pointer to the
+//! original (`originals.rs`).
 
-/// Gives the table to a macro.
+/// Passes the table to a macro.
 #[rustfmt::skip]
 macro_rules! table {
     ($macro:ident) => {

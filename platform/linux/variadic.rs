@@ -1,16 +1,16 @@
-//! `syscall(2)`, which stable Rust cannot define otherwise than as a naked function.
+//! `syscall(2)`, a variadic function, which stable Rust can only define as a naked function.
 
 use core::ffi::{c_int, c_long};
 
 use crate::errno;
 
-/// Defines `syscall(number, …)`: `execve` and `execveat` go to the hooks, any other number to
-/// the kernel, which is all that the original does. Nothing is put on the stack: a child that
-/// a number makes may return on another one. Like the kernel it looks at the lower half of the
-/// number only.
+/// Defines `syscall(number, …)`: `execve` and `execveat` go to the hooks, any other number to the
+/// kernel, as in the original. Nothing is put on the stack: the child of a `clone` may return on
+/// another one. Like the kernel it uses the lower 32 bits of the number only.
 macro_rules! pass_through {
     (fn $name:ident($number:ident, ...) = $execve:path, $execveat:path;) => {
-        // SAFETY: the symbol has the C library's name and calling convention.
+        // SAFETY: the loader resolves the C library's symbol to this one, which has the same
+        // calling convention and contract.
         #[cfg(target_arch = "x86_64")]
         #[unsafe(no_mangle)]
         #[unsafe(naked)]
@@ -109,7 +109,7 @@ macro_rules! pass_through {
 
 pub(super) use pass_through;
 
-/// Gives an error of the kernel's the way `syscall(2)` does.
+/// Reports an error of the kernel as `syscall(2)` does.
 pub extern "C" fn failed(errno: c_int) -> c_long {
     c_long::from(errno::fail(errno))
 }

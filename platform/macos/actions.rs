@@ -2,8 +2,8 @@
 
 use libc::posix_spawn_file_actions_t;
 
-/// Whether file actions leave the child the stderr of this process, as far as can be seen: their
-/// list is the system's own.
+/// Whether file actions leave the child the stderr of this process: not known, as their layout is
+/// private to the system.
 pub fn keep_stderr(_: &posix_spawn_file_actions_t) -> bool {
     false
 }

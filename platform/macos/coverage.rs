@@ -1,4 +1,4 @@
-//! What can be followed of a program.
+//! How much of a program will be seen.
 
 use core::ffi::CStr;
 
@@ -8,11 +8,10 @@ use super::environ::search_path;
 use crate::errno::Errno;
 use crate::look::{Opened, look};
 
-/// What can be followed of a program, or why its file cannot be opened.
+/// How much of a program will be seen, or why its file cannot be opened.
 ///
-/// One that is looked for in PATH is looked for here as well: dyld ends a program that it
-/// cannot load the library into, so that not to know is not enough. What is found is not
-/// taken for certain otherwise.
+/// A program that is searched in PATH is searched here as well: dyld terminates a program that
+/// cannot load the library, so the coverage must be known. Otherwise the result is not relied on.
 #[inline(never)]
 pub fn coverage_of(path: &CStr, is_certain: bool, is_own: bool) -> Result<Option<Coverage>, Errno> {
     if is_certain {
@@ -28,5 +27,5 @@ pub fn coverage_of(path: &CStr, is_certain: bool, is_own: bool) -> Result<Option
     Ok(path.and_then(|path| look(path, is_own).ok()?))
 }
 
-/// A program that was found by a longer path is not looked at.
+/// Programs with longer paths are not looked at.
 const LONGEST_PATH: usize = 512;

@@ -1,4 +1,4 @@
-//! The exec family on macOS: the common members, and those that look for their program.
+//! The exec family on macOS: the shared functions, and those that search for the program.
 
 use core::ffi::{CStr, c_int};
 
@@ -15,11 +15,11 @@ pub use crate::exec::*;
 
 /// `execvp(3)`
 pub unsafe fn execvp(file: CharPtr, argv: Strings) -> c_int {
-    // SAFETY: the caller's promises to the C library, here and below.
+    // SAFETY: here and below: the caller of the C function promises what its man page demands.
     unsafe { found_in(file, search_path, argv) }
 }
 
-/// `execvP(3)`: looks for the program in a search path of its own.
+/// `execvP(3)`: searches the path that it is given.
 pub unsafe fn execv_in(file: CharPtr, path: CharPtr, argv: MutStrings) -> c_int {
     // SAFETY: see `execvp`.
     unsafe { found_in(file, || string(path).map_or(&b""[..], CStr::to_bytes), argv.cast()) }

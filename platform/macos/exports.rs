@@ -1,4 +1,4 @@
-//! What dyld reads of the library: the hooks, each with the function whose calls come to it.
+//! The table that dyld reads: each hook with the function that it replaces.
 
 use core::ffi::c_int;
 
@@ -13,7 +13,7 @@ use crate::variadic::collect;
 type Actions = *const posix_spawn_file_actions_t;
 type Attributes = *const posix_spawnattr_t;
 
-/// What dyld reads of a function: whose calls come where.
+/// An entry of that table (`mach-o/dyld-interposing.h`).
 #[repr(C)]
 struct Tuple<Replacement, Replacee> {
     replacement: Replacement,
@@ -25,13 +25,13 @@ macro_rules! tuple {
     (fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty = $hook:path, for $original:path) => {
         type Function = unsafe extern "C" fn($($type),*) -> $result;
         unsafe extern "C" fn hook($($argument: $type),*) -> $result {
-            // SAFETY: the caller's promise to the C library is the hook's.
+            // SAFETY: the hook demands of its caller what the C function does.
             unsafe { $hook($($argument),*) }
         }
         tuple! { Function, hook; Function, $original }
     };
     ($Replacement:ty, $replacement:expr; $Replacee:ty, $replacee:expr) => {
-        // SAFETY: the section holds such tuples (`mach-o/dyld-interposing.h`).
+        // SAFETY: the section consists of such tuples (`mach-o/dyld-interposing.h`).
         #[used]
         #[unsafe(link_section = "__DATA,__interpose")]
         static TUPLE: Tuple<$Replacement, $Replacee> =
@@ -48,7 +48,7 @@ macro_rules! tuples {
     )*};
 }
 
-/// Takes the table apart.
+/// Passes the parts of the table to the macros.
 macro_rules! exports {
     (
         called { $($called:tt)* }
@@ -60,8 +60,8 @@ macro_rules! exports {
     };
 }
 
-/// Makes tuples for variadic functions. Their originals are never called: the arguments are
-/// an array by then, so `execve` and `execvp` serve.
+/// Makes tuples for variadic functions. Their originals are never called: the arguments have become
+/// an array, for which `execve` and `execvp` serve.
 macro_rules! collected {
     ($(fn $name:ident($($argument:tt)*) = $hook:path, for $original:path;)*) => {
         collect! { $(fn $name($($argument)*) = $hook;)* }
@@ -76,7 +76,7 @@ macro_rules! collected {
 
 /// The hook of `system$NOCANCEL`.
 unsafe fn uncancelled_system(command: CharPtr) -> c_int {
-    // SAFETY: the caller's promise to the C library.
+    // SAFETY: the caller promises what `system(3)` demands.
     super::thread::uncancelled(|| unsafe { shell::system(command) })
 }
 

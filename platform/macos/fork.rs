@@ -1,9 +1,9 @@
-//! What happens before a fork.
+//! Handlers for fork(2).
 
 use super::originals::Real;
 
-/// Has `handler` called before each fork; whether that will be. Not here: what
-/// `pthread_atfork(3)` costs was never measured.
+/// Registers a handler that is called before each fork; whether that was possible. It is not done
+/// on macOS: the cost of `pthread_atfork(3)` there was never measured.
 pub fn before_each_fork(_real: &Real, _handler: extern "C" fn()) -> bool {
     false
 }

@@ -1,14 +1,14 @@
-//! The calls that libSystem makes within its own functions.
+//! Calls of `posix_spawn` inside libSystem.
 //!
-//! From macOS 13 on dyld puts hooks in their place too (dyld, Loader.cpp,
+//! From macOS 13 on dyld redirects libSystem's own calls too (dyld, Loader.cpp,
 //! `applyInterposingToDyldCache`): `system`, `popen` and `wordexp` start their shell by a
-//! `posix_spawn` that comes here. One call of the program is one question, so theirs is told
-//! from the program's by what it is given: the path of the shell and the first of its
-//! arguments are literals of the C library, and lie in its text (Libc, stdlib/FreeBSD/system.c,
-//! gen/FreeBSD/popen.c and wordexp.c). A program's own "/bin/sh" lies elsewhere.
+//! `posix_spawn` that comes here. The line was checked already, so these calls must not be checked
+//! again. They are recognised by their arguments: the shell's path and its first two arguments are
+//! literals of the C library, in its text segment (Libc, stdlib/FreeBSD/system.c,
+//! gen/FreeBSD/popen.c and wordexp.c). A program's own "/bin/sh" is elsewhere.
 //!
-//! Nothing is remembered over a call, so nothing can be left set by a child that shares
-//! memory, by a signal handler, by a jump out of a call or by a crash.
+//! A flag that is set during the outer call would be simpler, but a child that shares memory, a
+//! signal handler or a `longjmp(3)` could leave it set.
 
 use core::ffi::c_int;
 use core::sync::atomic::Ordering;
@@ -30,7 +30,7 @@ pub unsafe fn posix_spawn(
     envp: MutStrings,
 ) -> c_int {
     let Some(state) = once::state() else { return libc::EPERM };
-    // SAFETY: the caller's promises to the C library.
+    // SAFETY: the caller promises what `posix_spawn(3)` demands.
     unsafe {
         if !is_of_shell(state.real.libc_text, path, argv.cast()) {
             return crate::spawn::posix_spawn(pid, path, actions, attributes, argv, envp);
@@ -49,13 +49,13 @@ pub unsafe fn posix_spawn(
     }
 }
 
-/// Whether this is the start of a shell within libSystem.
+/// Whether libSystem itself makes this call, to start a shell.
 ///
 /// # Safety
 /// `argv` is NULL or an array of strings that ends with NULL.
 unsafe fn is_of_shell(libc_text: TextRange, path: CharPtr, argv: Strings) -> bool {
-    // The path alone would not do: getusershell(3) hands out such literals.
-    // SAFETY: the second is looked at only if the first is not NULL.
+    // The path alone is not enough: getusershell(3) returns such literals to programs.
+    // SAFETY: the second argument is read only if the first is not the final NULL.
     libc_text.holds(path)
         && !argv.is_null()
         && unsafe { libc_text.holds(*argv) && libc_text.holds(*argv.add(1)) }

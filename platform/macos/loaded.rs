@@ -1,20 +1,20 @@
-//! What dyld has loaded.
+//! The loaded image of this library.
 
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
-/// The file that the loader took this library from, as it was told.
+/// The path by which dyld opened this library.
 pub fn library_file() -> Option<&'static CStr> {
     let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
     let here = (library_file as *const ()).cast();
-    // SAFETY: the structure is dladdr's to write; all-zero is a valid value of it.
+    // SAFETY: zeroed pointers are a valid structure, which dladdr(3) fills in.
     let info = unsafe { (libc::dladdr(here, info.as_mut_ptr()) != 0).then(|| info.assume_init()) };
     let name = info.map(|info| info.dli_fname).filter(|name| !name.is_null())?;
-    // SAFETY: the loader's own string, which lives as long as the library.
+    // SAFETY: a string of dyld's, which it keeps as long as the library is loaded.
     Some(unsafe { CStr::from_ptr(name) })
 }
 
-/// dyld has no variable that makes it list libraries and end.
+/// dyld has no variable that makes it list libraries and exit.
 pub fn listing_variable() -> Option<&'static CStr> {
     None
 }

@@ -1,5 +1,5 @@
-//! macOS: dyld puts the functions of a table in the place of the C library's, in every
-//! image but this one.
+//! macOS: dyld redirects calls of the C library's functions to the hooks, in every image but this
+//! one.
 
 mod actions;
 mod coverage;

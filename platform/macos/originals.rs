@@ -1,5 +1,5 @@
-//! The functions that the hooks stand in front of. dyld does not put hooks in the place of what
-//! their own image refers to, while it does for `dlsym(RTLD_NEXT)`.
+//! The original functions, which the hooks replace. dyld does not redirect the references of this
+//! image, but it does redirect the results of `dlsym(RTLD_NEXT)`.
 
 use core::ffi::{c_int, c_void};
 
@@ -12,15 +12,15 @@ use crate::abi::{CharPtr, MutStrings, Strings};
 type Actions = *const posix_spawn_file_actions_t;
 type Attributes = *const posix_spawnattr_t;
 
-/// The functions that the hooks stand in front of.
+/// The original functions.
 #[derive(Clone, Copy)]
 pub struct Real {
-    /// The text of the C library, by which its own calls are told from the program's.
+    /// The text segment of the C library, by which its own calls are recognised.
     pub libc_text: TextRange,
 }
 
 impl Real {
-    /// They need not be looked for: this image refers to them.
+    /// dyld has bound this image's references to them; only the text segment is to be found.
     pub fn find() -> Self {
         let mut real = Self { libc_text: TextRange::NONE };
         if let Some(popen) = real.popen() {
@@ -34,18 +34,20 @@ impl Real {
 macro_rules! found_in_place {
     ($(fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty = $hook:path, for $original:path;)*) => {
         impl Real {$(
-            /// The original; there is no macOS without.
+            /// The original, which every macOS has.
             pub fn $name(&self) -> Option<unsafe extern "C" fn($($type),*) -> $result> {
-                /// Read as it is, so that no compiler takes another way to it.
+                /// Read by a volatile access, so that the compiler cannot call the function
+                /// directly.
                 static ORIGINAL: unsafe extern "C" fn($($type),*) -> $result = $original;
-                // SAFETY: dyld has filled it in before any code of this library runs.
+                // SAFETY: dyld binds it before any code of this library runs; it is never written
+                // to afterwards.
                 Some(unsafe { (&raw const ORIGINAL).read_volatile() })
             }
         )*}
     };
 }
 
-/// Takes those of the table that are called.
+/// Picks the functions of the table that the hooks call.
 macro_rules! originals {
     (
         called { $($called:tt)* }

@@ -1,6 +1,6 @@
-//! The library's data that nobody writes to after load.
+//! The library's data that is read-only after load.
 
-/// The linker has no layout with pages for them; the state has a mapping of its own.
+/// Apple's linker cannot be given such a layout, so the state has a mapping of its own.
 pub const HAS_READ_ONLY_DATA: bool = false;
 
 /// See [`HAS_READ_ONLY_DATA`].

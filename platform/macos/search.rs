@@ -1,8 +1,8 @@
-//! Looks for a program in a search path and starts it, as libSystem's `execvP(3)` and
-//! `posix_spawnp(3)` do (Libc, gen/FreeBSD/exec.c and sys/posix_spawn.c).
+//! Searches for a program and starts it, as libSystem's `execvP(3)` and `posix_spawnp(3)` do (Libc,
+//! gen/FreeBSD/exec.c and sys/posix_spawn.c).
 //!
-//! Those are not called: the one takes no environment and the other calls a function of ours
-//! for each place, so that one call of the program would be asked about many times.
+//! Those cannot be called: `execvP` takes no environment, and `posix_spawnp` calls the hook of
+//! `posix_spawn` for each directory, so that one call of the program would be many questions.
 
 use core::ffi::{CStr, c_char, c_int};
 
@@ -20,29 +20,29 @@ use crate::scratch::Scratch;
 const SHELL: &CStr = c"/bin/sh";
 /// `MAXPATHLEN`
 const LONGEST_PATH: usize = 1024;
-/// An argument list of so many pointers is made on the stack.
+/// Argument lists of up to this many pointers are made on the stack.
 const POINTERS_ON_STACK: usize = 64;
 
-/// What is done about a place whose path is too long: the error number with which the search
-/// ends, if it does.
+/// What to do if the path in a directory is too long: the error number with which the search ends,
+/// or `None` if it goes on.
 pub type TooLong = fn(&[u8]) -> Option<c_int>;
 
-/// As `execvP(3)` does: says so and goes on.
-pub fn say_too_long(place: &[u8]) -> Option<c_int> {
-    for piece in [b"execvP: ", place, b": path too long\n"] {
+/// As `execvP(3)`: prints a message and goes on.
+pub fn say_too_long(directory: &[u8]) -> Option<c_int> {
+    for piece in [b"execvP: ", directory, b": path too long\n"] {
         let _ = sys::write(libc::STDERR_FILENO, piece);
     }
     None
 }
 
-/// As `posix_spawnp(3)` does: gives up.
-pub fn give_up(_place: &[u8]) -> Option<c_int> {
+/// As `posix_spawnp(3)`: gives up.
+pub fn give_up(_directory: &[u8]) -> Option<c_int> {
     Some(libc::ENAMETOOLONG)
 }
 
-/// Tries each place in `search` where the program may be, and a shell for what is no program
-/// but may be run; the error number of the last attempt, 0 if one succeeded. An `attempt` is
-/// given a path, an argument list and an environment.
+/// Tries to start the program in each directory of `search`, by a shell if the file has no
+/// executable format. `attempt` is called with path, arguments and environment, and returns an
+/// error number. Returns the error number of the search, 0 if the program was started.
 ///
 /// # Safety
 /// `argv` and `envp` are NULL or arrays of strings that end with NULL.
@@ -56,7 +56,8 @@ pub unsafe fn start(
     let mut one = |path: &CStr| {
         let error = attempt(path, argv, envp);
         if error == libc::ENOEXEC {
-            // SAFETY: the caller's promise.
+            // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's
+            // promise).
             return Attempt::Ended(unsafe { by_shell(path, argv, envp, &mut attempt) });
         }
         judged(path, error)
@@ -72,11 +73,11 @@ pub unsafe fn start(
         return libc::ENOENT;
     }
     let mut is_forbidden = false;
-    for place in search.split(|byte| *byte == b':') {
-        let place = if place.is_empty() { b"." } else { place };
+    for directory in search.split(|byte| *byte == b':') {
+        let directory = if directory.is_empty() { b"." } else { directory };
         let mut room = [0; LONGEST_PATH];
-        let Ok(path) = joined(place, name, &mut room) else {
-            if let Some(error) = too_long(place) {
+        let Ok(path) = joined(directory, name, &mut room) else {
+            if let Some(error) = too_long(directory) {
                 return error;
             }
             continue;
@@ -91,11 +92,11 @@ pub unsafe fn start(
 }
 
 enum Attempt {
-    /// There is nothing more to be tried.
+    /// The search ends with this error number.
     Ended(c_int),
-    /// It is not there.
+    /// The program is not in this directory.
     Missing(c_int),
-    /// It is there and may not be run.
+    /// The program is there and may not be executed.
     Forbidden,
 }
 
@@ -103,22 +104,22 @@ fn judged(path: &CStr, error: c_int) -> Attempt {
     match error {
         0 | libc::E2BIG | libc::ENOMEM | libc::ETXTBSY => Attempt::Ended(error),
         libc::ELOOP | libc::ENAMETOOLONG | libc::ENOENT | libc::ENOTDIR => Attempt::Missing(error),
-        // A directory on the way may be closed: then it is not known to be there.
+        // The directory may not be accessible: then the search goes on.
         _ if sys::status_at(path).is_err() => Attempt::Missing(error),
         libc::EACCES => Attempt::Forbidden,
         _ => Attempt::Ended(error),
     }
 }
 
-fn joined<'r>(place: &[u8], name: &[u8], room: &'r mut [u8]) -> Result<&'r CStr, Full> {
+fn joined<'r>(directory: &[u8], name: &[u8], room: &'r mut [u8]) -> Result<&'r CStr, Full> {
     let mut text = TextBuffer::new(room);
-    for piece in [place, b"/", name, b"\0"] {
+    for piece in [directory, b"/", name, b"\0"] {
         text.push(piece)?;
     }
     CStr::from_bytes_until_nul(room).map_err(|_| Full)
 }
 
-/// Starts a shell that reads the file at `path`.
+/// Starts a shell that reads the file at `path` as a script.
 ///
 /// # Safety
 /// As for [`start`].
@@ -129,7 +130,7 @@ unsafe fn by_shell(
     envp: Strings,
     attempt: &mut impl FnMut(&CStr, Strings, Strings) -> c_int,
 ) -> c_int {
-    // SAFETY: the caller's promise.
+    // SAFETY: `argv` is NULL or ends with NULL (the caller's promise), where the count ends.
     let count = unsafe {
         (0..).take_while(|at| !argv.is_null() && string(*argv.add(*at)).is_some()).count()
     };
@@ -147,7 +148,7 @@ unsafe fn by_shell(
         }
     };
     for (at, word) in list.iter_mut().enumerate() {
-        // SAFETY: the list of the program has `count` strings and a NULL.
+        // SAFETY: `argv` has `count` strings, and no index here is `count` or more.
         *word = match at {
             0 if count == 0 => c"sh".as_ptr(),
             0 => unsafe { *argv },
@@ -164,7 +165,7 @@ unsafe fn by_shell(
     };
     let repairs = || state.repairs_after(0);
     let run = |envp| attempt(SHELL, list, envp);
-    // SAFETY: the caller's promise.
+    // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
     unsafe { environment::with(&client.guard, envp, SHELL_COVERAGE, repairs, run) }
         .unwrap_or(libc::ENOMEM)
 }

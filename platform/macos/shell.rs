@@ -8,20 +8,19 @@ use rampart_core::environ::Guard;
 
 use crate::environment::{self, NoMemory};
 
-/// There was a command although they are not to be run (`wordexp.h`).
+/// The error of wordexp(3) for a command substitution that is not allowed (`wordexp.h`).
 pub const WRDE_CMDSUB: c_int = 3;
 
-/// What can be followed of the shell that `system(3)` and its kin start: it is Apple's.
+/// How much will be seen of the shell that `system(3)` and its kin start: it is Apple's.
 pub const SHELL_COVERAGE: Option<Coverage> = Some(Coverage::Sip);
 
-/// Whether a `posix_spawn` of a shell within libSystem has come by here: then all of them do.
+/// Whether libSystem's own `posix_spawn` of a shell has come to the hook; if one has, all do.
 pub static ARE_SEEN: AtomicBool = AtomicBool::new(false);
 
-/// Calls `run`, which starts a shell for `system` and its kin in this process's own
-/// environment.
+/// Calls `run`, which starts a shell for `system` and its kin in this process's own environment.
 ///
-/// Where their `posix_spawn` comes by here, the environment is put right on the way. Where it
-/// does not, before macOS 13, this process's own is changed for the time of the call.
+/// If their `posix_spawn` comes to the hook, the environment is repaired there. If it does not,
+/// before macOS 13, this process's own environment is changed for the duration of the call.
 pub fn in_own_environment<R>(
     guard: &Guard<'_>,
     coverage: Option<Coverage>,
@@ -32,7 +31,7 @@ pub fn in_own_environment<R>(
     }
     environment::repair_own(guard, coverage)?;
     let result = run();
-    // What the shell was not to have: without it every later exec would have to be given it.
+    // Put the library back into the preload list, which the shell must not have, for later execs.
     let _ = environment::repair_own(guard, None);
     Ok(result)
 }

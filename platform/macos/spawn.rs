@@ -1,4 +1,4 @@
-//! The spawn family on macOS: the member that looks for its program.
+//! The spawn family on macOS: the function that searches for the program.
 
 use core::ffi::c_int;
 
@@ -19,7 +19,7 @@ pub unsafe fn posix_spawnp(
     argv: MutStrings,
     envp: MutStrings,
 ) -> c_int {
-    // SAFETY: the caller's promises to the C library.
+    // SAFETY: the caller promises what `posix_spawnp(3)` demands.
     unsafe {
         let Some(name) = string(file) else { return libc::EFAULT };
         let program = Program::named(name, argv.cast());

@@ -1,9 +1,8 @@
-//! Every function that is intercepted on macOS, one line each.
+//! The functions that are intercepted on macOS, one line each.
 //!
-//! A line names the function, its signature, the function of ours that is called instead,
-//! and the original. What follows from it: a tuple for dyld, which is the check of the
-//! signature against the `libc` crate's too (`exports.rs`), and the way to the original
-//! (`originals.rs`).
+//! A line names the function, its signature, its hook, and the original. From it come a tuple for
+//! dyld, which also checks the signature against the `libc` crate's (`exports.rs`), and the pointer
+//! to the original (`originals.rs`).
 
 use core::ffi::{c_int, c_void};
 
@@ -11,20 +10,20 @@ use libc::FILE;
 
 use crate::abi::CharPtr;
 
-/// `wordexp_t`, which is only handed through.
+/// `wordexp_t`, which is only passed on.
 pub type WordExp = c_void;
 
 unsafe extern "C" {
     pub fn wordexp(words: CharPtr, result: *mut WordExp, flags: c_int) -> c_int;
-    /// What `stdio.h` gives to a program that asks for no standard: it does the same as `popen`.
+    /// The `popen` of programs that are compiled for no particular standard (`stdio.h`).
     #[link_name = "popen$DARWIN_EXTSN"]
     pub fn popen_DARWIN_EXTSN(command: CharPtr, mode: CharPtr) -> *mut FILE;
-    /// `system` that is no cancellation point.
+    /// The `system` that is not a cancellation point.
     #[link_name = "system$NOCANCEL"]
     pub fn system_NOCANCEL(command: CharPtr) -> c_int;
 }
 
-/// Gives the table to a macro.
+/// Passes the table to a macro.
 #[rustfmt::skip]
 macro_rules! table {
     ($macro:ident) => {

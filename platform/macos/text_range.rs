@@ -1,11 +1,11 @@
-//! The text of an image, by which calls within it are told from others.
+//! The text segment of an image, by which the calls of the image itself are recognised.
 
 use core::ffi::{c_char, c_ulong, c_void};
 use core::mem::MaybeUninit;
 
 use crate::abi::CharPtr;
 
-/// Where an image's text lies.
+/// The address range of a text segment.
 #[derive(Clone, Copy)]
 pub struct TextRange {
     start: usize,
@@ -13,11 +13,11 @@ pub struct TextRange {
 }
 
 impl TextRange {
-    /// Nothing lies in it.
+    /// An empty range.
     pub const NONE: Self = Self { start: 0, length: 0 };
 
-    /// The text of the image that `function` is of; empty if that cannot be had, so that
-    /// every call is the program's.
+    /// The text segment of the image that holds `function`; empty if it cannot be found, so that
+    /// every call counts as the program's.
     pub fn around(function: *const c_void) -> Self {
         unsafe extern "C" {
             /// `mach-o/getsect.h`
@@ -29,8 +29,8 @@ impl TextRange {
         }
         let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
         let mut size = 0;
-        // SAFETY: the structure is dladdr's to write, all-zero is a valid value of it, and on
-        // success it holds the image's header, which stays as long as libSystem does.
+        // SAFETY: zeroed pointers are a valid structure, which dladdr(3) fills in; on success it
+        // holds the address of the image's header, which stays mapped: libSystem is never unloaded.
         let start = unsafe {
             if libc::dladdr(function, info.as_mut_ptr()) == 0 {
                 core::ptr::null()
@@ -42,7 +42,7 @@ impl TextRange {
         Self { start: start as usize, length }
     }
 
-    /// Whether a string lies in it.
+    /// Whether a string is in the range.
     pub fn holds(self, literal: CharPtr) -> bool {
         (literal as usize).wrapping_sub(self.start) < self.length
     }

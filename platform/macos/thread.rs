@@ -1,10 +1,10 @@
-//! The thread that a hook runs in.
+//! The thread in which a hook runs.
 
 use core::ffi::c_int;
 
-/// Does what must not be broken off by the cancellation of the thread: nearly every function
-/// that makes a system call is a cancellation point, and the descriptor that it was about
-/// would stay open. (Those that are none, `…$NOCANCEL`, are private.)
+/// Does work during which the thread must not be cancelled: nearly every function that makes a
+/// system call is a cancellation point, and a cancelled thread would leave its descriptors open.
+/// (The functions that are not, `…$NOCANCEL`, are private.)
 pub fn uncancelled<R>(work: impl FnOnce() -> R) -> R {
     /// `PTHREAD_CANCEL_DISABLE` (`pthread.h`)
     const DISABLE: c_int = 0;
@@ -12,17 +12,16 @@ pub fn uncancelled<R>(work: impl FnOnce() -> R) -> R {
         fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
     }
     let mut old = DISABLE;
-    // SAFETY: the pointer is to a live int. It cannot fail with such a state.
+    // SAFETY: the pointer is to an int. With a valid state the call does not fail.
     unsafe { pthread_setcancelstate(DISABLE, &raw mut old) };
     let result = work();
-    // SAFETY: NULL is permitted: nobody wants to know.
+    // SAFETY: NULL is permitted for the old state.
     unsafe { pthread_setcancelstate(old, core::ptr::null_mut()) };
     result
 }
 
-/// The thread's own number: one value for each thread, and a child has that of the thread
-/// that it was made by.
+/// The thread's ID: different in each thread; a vfork child has that of the thread that made it.
 pub fn thread_pointer() -> usize {
-    // SAFETY: takes no pointer; it reads a register and cannot fail.
+    // SAFETY: takes no arguments and cannot fail.
     unsafe { libc::pthread_self() }
 }

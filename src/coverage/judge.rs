@@ -21,8 +21,8 @@ pub enum Kind<'f> {
     Unknown,
 }
 
-/// What the file at `path` is on `host`. `head` are its first [`HEAD_BYTES`]; more is read of Mach-O
-/// files and for the notes of some ELF files.
+/// What the file at `path` is on `host`. `head` are its first [`HEAD_BYTES`]; more is read of
+/// Mach-O files and for the notes of some ELF files.
 #[must_use]
 pub fn judge<'h>(
     host: Host,

@@ -1,4 +1,5 @@
-//! Mach-O programs: which slice the kernel will run, and whether dyld will load the library into it.
+//! Mach-O programs: which slice the kernel will run, and whether dyld will load the library into
+//! it.
 
 use super::signature;
 use super::window::{ReadAt, Window};
@@ -61,8 +62,8 @@ impl Slice {
     /// The kernel's preference for this slice; 0: it cannot run it.
     ///
     /// Apple silicon prefers arm64e to arm64, whatever the version of its ABI (XNU,
-    /// `grade_arm64e_binary`); Rosetta translates `x86_64`. The children of a translated process are
-    /// translated if they can be.
+    /// `grade_arm64e_binary`); Rosetta translates `x86_64`. The children of a translated process
+    /// are translated if they can be.
     fn grade(self, cpu: Cpu) -> u8 {
         match (self, cpu) {
             (Self::X86_64, Cpu::X86_64) => 4,

@@ -9,8 +9,8 @@ const DEEPEST: usize = 5;
 /// Whether a file is protected.
 ///
 /// The system goes by the flag. The path serves for files whose status is not known, for those on
-/// the sealed system volume without the flag, and for the cryptexes (`/System/Cryptexes`), which are
-/// sealed too.
+/// the sealed system volume without the flag, and for the cryptexes (`/System/Cryptexes`), which
+/// are sealed too.
 pub fn is_protected(path: &[u8], flags: u32) -> bool {
     flags & RESTRICTED != 0 || (path.starts_with(b"/") && is_protected_place(path))
 }

@@ -9,7 +9,8 @@ pub enum Coverage {
     Full,
     /// System Integrity Protection covers it: dyld ignores the preload variable.
     Sip,
-    /// Its code signature makes dyld ignore the preload variable or refuse other people's libraries.
+    /// Its code signature makes dyld ignore the preload variable or refuse other people's
+    /// libraries.
     Hardened,
     /// It is an arm64e program of macOS, which loads arm64e libraries only.
     Arm64e,

@@ -63,6 +63,6 @@ fn a_few_hundred_calls_leave_nothing_behind_in_a_musl_program() {
 
 #[test]
 #[ignore = "takes minutes: make test-full"]
-fn what_another_thread_did_before_makes_no_call_leave_anything_behind() {
+fn earlier_calls_of_another_thread_make_no_difference() {
     check(Compiler::System, TIMES / 5, &["after-a-thread"], |cell| cell.starts_with("execve/"));
 }

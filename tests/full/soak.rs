@@ -229,6 +229,6 @@ fn nothing_runs_unchecked_while_the_server_comes_and_goes() {
 
 #[test]
 #[ignore = "takes a minute: make test-full"]
-fn nothing_is_refused_for_want_of_a_server_when_that_is_no_reason() {
+fn with_fail_open_nothing_is_refused_for_lack_of_a_server() {
     soak(true, seconds().div_ceil(4));
 }

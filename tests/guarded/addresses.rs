@@ -1,4 +1,4 @@
-//! Where questions and the token go, and where they never go.
+//! To which address questions and the token are sent, and to which never.
 
 use scripted_server::{Server, Transport};
 
@@ -10,7 +10,7 @@ fn words(sandbox: &Sandbox) -> [String; 5] {
 }
 
 #[test]
-fn a_url_in_every_form_that_is_fine_reaches_the_server() {
+fn a_valid_url_in_any_form_reaches_the_server() {
     let sandbox = Sandbox::new();
     let tcp = Server::judging(Transport::Tcp, |_| true);
     let unix = Server::allowing();
@@ -118,7 +118,7 @@ fn a_token_goes_out_as_a_bearer_token_or_not_at_all() {
 }
 
 #[test]
-fn proxy_variables_and_other_files_of_clients_are_not_honoured() {
+fn proxy_variables_and_configuration_files_of_http_clients_are_ignored() {
     let sandbox = Sandbox::new();
     let server = Server::judging(Transport::Tcp, |_| true);
     let trap = Server::judging(Transport::Tcp, |_| false);
@@ -139,7 +139,7 @@ fn a_host_name_is_looked_up_by_the_first_process_only() {
     let sandbox = Sandbox::new();
     let server = Server::judging(Transport::Tcp, |_| true);
     let address = server.url.strip_prefix("http://").expect("http");
-    // Nobody can resolve this name: that the tree reaches the server is by inheritance.
+    // The name cannot be resolved: the processes reach the server by the inherited address only.
     let url = "http://policy.invalid:1";
     let finished =
         Run::guarded(&sandbox, url, &["sh", "-c", "sh -c 'env -i /bin/true; tool x'; true"])

@@ -1,5 +1,5 @@
-//! What every kind of answer, and every kind of silence, means: the answer table,
-//! times mode, times fail-open, over TCP and over a Unix socket.
+//! Each kind of answer, or of missing answer, in each mode, with and without fail-open, over TCP
+//! and a Unix socket.
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -9,19 +9,19 @@ use scripted_server::{ALLOWED, ClosedPort, DENIED, Exchange, Server, Transport, 
 
 use crate::support::{Compiler, Finished, Run, Sandbox, probe};
 
-/// What an answer means in enforce mode.
+/// The consequence of an answer in enforce mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Runs,
     Refused,
-    /// As `RAMPART_FAIL_OPEN` says.
+    /// `RAMPART_FAIL_OPEN` decides.
     FailOpen,
 }
 use Meaning::{FailOpen, Refused, Runs};
 
 const MODES: [&str; 3] = ["enforce", "monitor", "disabled"];
 
-/// Starts the stand-in for rm; tells whether it ran.
+/// Starts the stand-in for rm; returns whether it ran.
 fn starts(sandbox: &Sandbox, url: &str, mode: &str, fail_open: &str) -> (bool, Finished) {
     let start = probe("start", Compiler::System);
     let rm = sandbox.text("bin/rm");
@@ -40,7 +40,8 @@ fn starts(sandbox: &Sandbox, url: &str, mode: &str, fail_open: &str) -> (bool, F
     (!ran.is_empty(), finished)
 }
 
-/// Tries all modes at `url`; `check` is told whether the server was to be asked.
+/// Tries all modes with the server at `url`; `check` is told whether the server should have been
+/// asked.
 fn all_modes(name: &str, url: &str, meaning: Meaning, check: impl Fn(&str, bool)) {
     let sandbox = Sandbox::new();
     for mode in MODES {
@@ -68,8 +69,8 @@ fn all_modes(name: &str, url: &str, meaning: Meaning, check: impl Fn(&str, bool)
 
 type Script = fn(&mut Exchange);
 
-/// Runs one row on both transports. The server must have been asked once, over one
-/// connection: no answer is worth a second try.
+/// Runs one row on both transports. The server must have been asked once, over one connection: no
+/// answer leads to a second try.
 fn row(name: &str, meaning: Meaning, script: Script) {
     for transport in Transport::BOTH {
         let server = Server::scripted(transport, script);
@@ -88,7 +89,7 @@ fn rows(rows: &[(&str, Meaning, Script)]) {
     }
 }
 
-/// Reads the question and sends these bytes; then the connection closes.
+/// Reads the question, sends these bytes, and closes the connection.
 macro_rules! says {
     ($($bytes:expr),*) => {
         |exchange| {
@@ -202,7 +203,7 @@ fn a_redirect_is_not_followed() {
 }
 
 #[test]
-fn what_ends_before_a_whole_answer_is_a_failure() {
+fn an_incomplete_answer_is_a_failure() {
     rows(&[
         ("closed at once", FailOpen, |_| {}),
         ("closed after the question", FailOpen, |exchange| drop(exchange.read())),
@@ -238,7 +239,7 @@ fn what_ends_before_a_whole_answer_is_a_failure() {
 }
 
 #[test]
-fn what_cannot_be_a_verdict_is_refused() {
+fn an_answer_that_is_no_verdict_refuses() {
     rows(&[
         ("not HTTP", Refused, says!("220 mail.example.org ESMTP\r\n")),
         ("HTTP/2", Refused, says!("\0\0\x12\x04\0\0\0\0\0")),
@@ -319,7 +320,7 @@ fn what_cannot_be_a_verdict_is_refused() {
             says!("HTTP/1.1 200 OK\r\nContent-Length: -16\r\n\r\n", ALLOWED),
         ),
     ]);
-    // 64 KiB exactly is not too much.
+    // Exactly 64 KiB are allowed.
     row("64 KiB", Runs, |exchange| {
         exchange.read();
         let filler = " ".repeat(64 * 1024 - ALLOWED.len());
@@ -331,7 +332,7 @@ fn what_cannot_be_a_verdict_is_refused() {
 fn nobody_listening_is_a_failure() {
     let closed = ClosedPort::new();
     let sandbox = Sandbox::new();
-    // A socket file that nobody listens on any more.
+    // A socket file without a listener.
     drop(UnixListener::bind(sandbox.path("dead.sock")).expect("a socket"));
     fs::write(sandbox.path("file"), "").expect("a file");
     for url in [
@@ -340,7 +341,7 @@ fn nobody_listening_is_a_failure() {
         format!("unix://{}", sandbox.text("dead.sock")),
         format!("unix://{}", sandbox.text("file")),
         format!("unix://{}", sandbox.text("no/such/directory.sock")),
-        // Link-local without a zone: the network does not get there.
+        // A link-local address without a zone is not reachable.
         "http://[fe80::1]:9".to_owned(),
     ] {
         all_modes("nobody", &url, FailOpen, |_, _| {});

@@ -1,4 +1,4 @@
-//! Argument lists of every size and kind go through unharmed and are asked about
+//! Arguments of any size and content reach the program unchanged, and the question states them
 //! truthfully.
 
 use scripted_server::Server;
@@ -67,7 +67,7 @@ fn a_missing_argument_list_or_environment_is_passed_on_as_it_is() {
     ] {
         for function in had(&["execve", "execveat", "posix_spawn", "execvpe", "syscall_execve"]) {
             if options == ["--argv=null"] && function == "posix_spawn" {
-                continue; // glibc's own does not survive that.
+                continue; // glibc's posix_spawn crashes.
             }
             let words = start(options, &[&[function, &rm], argv].concat());
             let bare = Run::bare(&sandbox, &words).finish();
@@ -82,7 +82,7 @@ fn a_missing_argument_list_or_environment_is_passed_on_as_it_is() {
 }
 
 #[test]
-fn arguments_up_to_the_kernels_limits_go_through_and_longer_ones_fail_as_ever() {
+fn arguments_up_to_the_kernels_limits_work_and_longer_ones_fail_as_without_the_library() {
     let sandbox = Sandbox::new();
     let server = Server::allowing();
     let sizes = probe("sizes", Compiler::System).to_str().expect("text").to_owned();
@@ -125,7 +125,7 @@ fn bytes_that_are_no_text_are_asked_about_one_by_one_and_reach_the_program() {
         let guarded = Run::guarded(&sandbox, &server.url, &words).finish();
         assert_eq!(guarded.seen(), bare.seen());
         assert_eq!((sandbox.take_marks(), marks.len()), (marks, 1));
-        // Byte N is sent as the character U+00NN, the quote as '\''.
+        // Byte N is sent as U+00NN, a quote as '\''.
         let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
         let expected = format!("rm '{}'", text.replace('\'', r"'\''"));
         assert_eq!(server.take_commands(), [expected]);
@@ -204,8 +204,8 @@ fn an_argument_list_stays_one_whatever_a_shell_would_make_of_its_words() {
 }
 
 #[test]
-fn the_pipes_are_told_that_a_program_will_surely_have() {
-    if is_for_linux_alone("pipes have numbers there by which others know them") {
+fn the_pipes_of_an_exec_are_part_of_the_question() {
+    if is_for_linux_alone("pipes have no inode numbers that others could compare") {
         return;
     }
     let Some(python) = installed("python3") else {
@@ -228,7 +228,7 @@ fn the_pipes_are_told_that_a_program_will_surely_have() {
             [false, true],
         ),
         ("os.dup2(os.open('/dev/null', os.O_RDWR), 1)\n", exec, [false, false]),
-        // What is done in between is not known.
+        // A spawn may change them by file actions.
         (pipes, spawn, [false, false]),
     ] {
         let script =
@@ -244,7 +244,7 @@ fn the_pipes_are_told_that_a_program_will_surely_have() {
             let found = question["params"].get(name).and_then(|pipe| pipe.as_str());
             assert_eq!(found, expected.as_deref(), "{name} {script}");
         }
-        // What it prints goes there too, where its own number is closed.
+        // It has run, whatever its streams are.
         assert!(!sandbox.take_marks().is_empty(), "{script}");
     }
 }

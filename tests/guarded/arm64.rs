@@ -1,5 +1,5 @@
-//! The library for Apple silicon, in an emulated program: the hooks that x86-64 cannot show, for
-//! what they are given comes by other ways.
+//! The library for Apple silicon in emulated programs: variadic functions get their arguments
+//! otherwise than on x86-64.
 
 use scripted_server::Server;
 
@@ -8,10 +8,10 @@ use crate::support::{
     Compiler, EMULATOR, Run, Sandbox, System, is_for_macos_alone, is_left_out, probe, started,
 };
 
-/// Whether there is no emulated program to test with.
+/// Whether the tests are to be left out, because programs for Apple silicon are not emulated here.
 fn is_not_here() -> bool {
     if *System::here() == System::Mac {
-        return is_left_out("a Mac", "it is done by every other test where it can be");
+        return is_left_out("a Mac", "the other tests do the same there");
     }
     if is_for_macos_alone() {
         return true;
@@ -56,7 +56,7 @@ fn a_variadic_call_with_any_number_of_arguments_keeps_them_all() {
             assert!(asked == [&*line], "{function} {count}: {finished:#?}");
             let marks = sandbox.take_marks();
             assert_eq!(marks.len(), usize::from(allowed), "{function} {count}: {finished:#?}");
-            // Of a longer line the mark has the beginning.
+            // The mark of a longer line is cut.
             if allowed && count <= 70 {
                 assert_eq!(marks, [line], "{function}");
             }

@@ -1,5 +1,5 @@
-//! The one connection that a process keeps between its checks, and the descriptors
-//! of the program, which are none of ours.
+//! The connection that a process keeps between its checks, and the descriptors of the program,
+//! which the library must leave alone.
 
 use scripted_server::{ALLOWED, DENIED, Exchange, Server, Transport, json_answer};
 
@@ -15,7 +15,7 @@ fn start(sandbox: &Sandbox, options: &[&str], function: &str) -> Vec<String> {
     words
 }
 
-/// Spawns so often from one process, and gives how often it could.
+/// Spawns `times` times from one process; returns how many programs ran.
 fn spawn(server: &Server, times: usize) -> usize {
     let sandbox = Sandbox::new();
     let words = start(&sandbox, &[&format!("--times={times}")], "posix_spawn");
@@ -27,7 +27,7 @@ fn spawn(server: &Server, times: usize) -> usize {
     ran
 }
 
-/// Answers until the given number of questions, then lets `end` have the connection.
+/// Answers `count` questions, then passes the connection to `end`.
 fn answers_then(
     transport: Transport,
     count: usize,
@@ -119,7 +119,7 @@ for i in range(5):
 print(sum(is_socket(number) for number in range(3, 256)))
 ";
     let finished = Run::guarded(&sandbox, &server.url, &["python3", "-c", script]).finish();
-    // The last one, which nothing was asked on since.
+    // One socket is left: the last, which has not been used since its reset.
     assert_eq!(finished.stdout.replace("ran rm\n", ""), "1\n", "{finished:#?}");
     assert_eq!((sandbox.take_marks().len(), server.connections()), (5, 5));
 }
@@ -136,14 +136,11 @@ fn a_full_queue_is_waited_for_and_is_not_taken_for_no_server() {
     assert_eq!(server.take_commands(), ["rm x"; 10], "{finished:#?}");
 }
 
-/// Who tries again every millisecond instead takes, with hundreds of its kind, the processor from
-/// the server.
+/// Hundreds of clients that retried every millisecond would take the processor from the server.
 #[cfg(target_os = "linux")]
 #[test]
-fn who_waits_for_a_full_queue_sleeps_until_its_turn() {
-    if is_for_linux_alone(
-        "a full queue is an error at once there, and there is nothing to wait for",
-    ) {
+fn a_client_sleeps_while_the_queue_is_full() {
+    if is_for_linux_alone("macOS has no way to wait for a place in the queue") {
         return;
     }
     let sandbox = Sandbox::new();
@@ -154,7 +151,7 @@ fn who_waits_for_a_full_queue_sleeps_until_its_turn() {
         Run::guarded(&sandbox, &server.url, &words).env("RAMPART_FAIL_OPEN", "1").finish();
     let (refused, sleeps) = finished.stdout.trim().split_once(' ').expect("two numbers");
     assert_eq!((refused, &sandbox.take_marks()[..]), ("10", &[][..]), "{finished:#?}");
-    // For the start, the queue, the answer, and what of a program is not in memory yet.
+    // A few for start, queue and answer, and for pages that must be read from disk.
     assert!(sleeps.parse::<u32>().expect("a number") < 100, "{finished:#?}");
 }
 
@@ -171,7 +168,7 @@ fn the_second_try_is_the_last_and_only_for_a_kept_connection_without_an_answer()
         });
         assert_eq!(spawn(&server, 2), 1);
         assert_eq!((server.connections(), server.take_requests().len()), (2, 3));
-        // Half an answer is one.
+        // Half an answer is no reason for a second try.
         let server = Server::scripted(transport, |exchange| {
             exchange.read();
             exchange.send(YES);
@@ -183,8 +180,8 @@ fn the_second_try_is_the_last_and_only_for_a_kept_connection_without_an_answer()
 }
 
 #[test]
-fn an_answer_that_came_before_the_question_is_none() {
-    // A second answer arrives after the first was read: nobody asked for it.
+fn an_answer_that_came_before_its_question_does_not_count() {
+    // A second answer arrives after the first was read, without a question.
     for transport in Transport::BOTH {
         let server = Server::scripted(transport, |exchange| {
             if exchange.number == 0 {
@@ -307,7 +304,7 @@ fn what_a_program_writes_to_its_closed_streams_does_not_reach_the_server() {
             for _ in 0..2 {
                 let Some(question) = exchange.read() else { return };
                 assert!(question.head.starts_with("POST "), "{}", question.head);
-                // Time for others to write to the connection, if they can.
+                // Gives the scribbling thread time to write to the connection, if it can.
                 std::thread::sleep(std::time::Duration::from_millis(30));
                 exchange.send(YES);
             }
@@ -330,7 +327,7 @@ fn a_kept_connection_that_cannot_be_written_to_any_more_sends_nobody_a_sigpipe()
         exchange.read();
         exchange.stop_reading();
         exchange.send(YES);
-        // An end would be seen before the next question.
+        // Kept open: a closed connection would be noticed before the next question.
         std::thread::sleep(std::time::Duration::from_millis(500));
     });
     assert_eq!((spawn(&server, 2), server.connections()), (2, 2));
@@ -368,7 +365,7 @@ spawn('again')
     let unshare = installed("unshare").unwrap_or_default();
     let unshare = unshare.to_str().expect("text");
     let tool = sandbox.text("bin/tool");
-    // The first process of a namespace, and the second.
+    // As the first process of a namespace, and as the second.
     for first in [
         &["/usr/bin/python3", "-c", script, &tool][..],
         &["/bin/sh", "-c", "python3 \"$@\"; exit $?", "sh", "-c", script, &tool],
@@ -422,7 +419,7 @@ fn a_new_pid_namespace_is_begun_by_the_program_and_not_by_a_check() {
     }
     let server = Server::allowing();
     let sandbox = Sandbox::new();
-    // Its first child is the init of the namespace, and with that one it ends.
+    // The first child becomes the init of the namespace, which ends with it.
     let script = "import ctypes, os, sys
 os.close(0)
 assert ctypes.CDLL(None).unshare(0x20000000) == 0
@@ -458,7 +455,7 @@ print(len(os.listdir('/proc/self/fd')))
     let before = server.connections();
     let finished = Run::guarded(&sandbox, &server.url, &words).finish().success();
     assert_eq!(server.take_commands().len(), 6);
-    // The parent's own, and one of each child.
+    // One of the parent, and one of each child.
     assert_eq!(server.connections() - before, 1 + 3);
     assert_eq!(count(&finished.stdout), count(&bare.stdout).map(|count| count + 1));
 }

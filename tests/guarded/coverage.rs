@@ -1,5 +1,5 @@
-//! How much will be seen of a program goes with the question about it. One for another
-//! architecture is not told to load the library, so that its loader has nothing to complain of.
+//! The coverage of a program is part of the question. A program for another architecture is not
+//! told to load the library, about which its loader would complain.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::support::{
     preload_variable, probe,
 };
 
-/// A 32-bit program that writes its environment; `None` where none can be made or run.
+/// A 32-bit program that prints its environment; `None` if none can be made or run here.
 fn foreign_program(sandbox: &Sandbox) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guarded/probes/i386.c");
     let program = sandbox.path("i386");
@@ -28,8 +28,7 @@ fn coverages(server: &Server) -> Vec<serde_json::Value> {
     questions.iter().map(|question| question.json()["params"]["coverage"].clone()).collect()
 }
 
-/// A dynamic and a static program that do nothing, and one that says of itself that Go's linker
-/// has made it.
+/// A dynamic and a static program that do nothing, and one with the note of Go's linker.
 fn idle_programs(sandbox: &Sandbox) -> [String; 3] {
     let source = sandbox.text("idle.c");
     let text = r#"
@@ -48,7 +47,7 @@ fn idle_programs(sandbox: &Sandbox) -> [String; 3] {
 }
 
 #[test]
-fn what_a_program_is_goes_with_the_question() {
+fn the_coverage_is_part_of_the_question() {
     if needs_linux_beneath("no program is static there") {
         return;
     }
@@ -64,7 +63,7 @@ fn what_a_program_is_goes_with_the_question() {
         [(&dynamic, "full"), (&fixed, "static"), (&script, "static"), (&go, "go")]
     {
         if coverage == "go" && System::is_macos() {
-            continue; // There Go calls libSystem as everybody does.
+            continue; // On macOS Go programs call libSystem.
         }
         for (function, times) in [("execve", 1), ("posix_spawn", 3)] {
             let often = format!("--times={times}");
@@ -155,12 +154,12 @@ fn a_32_bit_program_that_is_denied_does_not_run() {
 }
 
 #[test]
-fn what_gos_own_linker_has_made_is_told_as_such() {
-    if is_for_linux_alone("there Go calls libSystem as everybody does") {
+fn a_program_of_gos_linker_is_recognised() {
+    if is_for_linux_alone("on macOS Go programs call libSystem") {
         return;
     }
     let sandbox = Sandbox::new();
-    // It may be anywhere in PATH.
+    // Go is often installed outside of the sandbox's directories.
     if Command::new("go").arg("version").output().is_err() {
         println!("skipped, for go is not installed");
         return;

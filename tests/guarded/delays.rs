@@ -1,5 +1,6 @@
-//! A check takes no longer than it may, whatever the server does not do. A server that would be
-//! waited for in vain never goes on, or allows what it is too late for: no clock tells the two apart.
+//! A check ends within its time limit, whatever the server does. No test measures a time: a slow
+//! server here never answers, or allows too late, so that a run without the limit would end
+//! otherwise.
 
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use crate::support::{Compiler, Run, Sandbox, probe, wait_until};
 
 const TIMEOUT_MS: u32 = 600;
 
-/// So many arguments of so many quotes: less than the kernel's limit of 2 MiB, and as
-/// a request of 10 MB more than any socket's buffer.
+/// Number and size of arguments, made of quotes: less than the kernel's limit of 2 MiB, but a
+/// request of 10 MB, which no socket buffer holds.
 const LARGE: [&str; 3] = ["20", "100000", "'"];
 
 fn words(sandbox: &Sandbox, large: bool) -> Vec<String> {
@@ -23,7 +24,7 @@ fn words(sandbox: &Sandbox, large: bool) -> Vec<String> {
     }
 }
 
-/// Runs with both values of fail-open; gives whether the program ran.
+/// Runs with both values of fail-open; returns whether the program ran.
 fn outcomes(large: bool, script: fn(&mut Exchange)) -> Vec<(Transport, [bool; 2], Duration)> {
     let mut outcomes = Vec::new();
     for transport in Transport::BOTH {
@@ -40,7 +41,7 @@ fn outcomes(large: bool, script: fn(&mut Exchange)) -> Vec<(Transport, [bool; 2]
             longest = longest.max(finished.took);
             !sandbox.take_marks().is_empty()
         });
-        // On a busy machine a connection may be given up for another one.
+        // More than two on a busy machine, where a connection attempt may be repeated.
         wait_until("asked each time", || server.connections() >= 2);
         outcomes.push((transport, ran, longest));
     }
@@ -95,7 +96,7 @@ fn a_server_that_takes_too_long_is_one_that_cannot_be_reached() {
 }
 
 #[test]
-fn a_refusal_of_a_large_question_counts_though_it_came_early() {
+fn an_early_refusal_of_a_large_question_counts() {
     let early = |exchange: &mut Exchange| {
         exchange.read_some();
         exchange.send(
@@ -117,7 +118,7 @@ fn a_refusal_of_a_large_question_counts_though_it_came_early() {
 }
 
 #[test]
-fn a_yes_to_half_a_question_is_no_yes() {
+fn an_answer_to_half_a_question_does_not_allow() {
     let hasty = |exchange: &mut Exchange| {
         exchange.read_some();
         exchange.send(json_answer(ALLOWED));
@@ -129,7 +130,7 @@ fn a_yes_to_half_a_question_is_no_yes() {
 }
 
 #[test]
-fn the_time_is_for_all_of_a_check_however_many_signals_come() {
+fn the_time_limit_holds_for_the_whole_check_under_signals() {
     let sandbox = Sandbox::new();
     for transport in Transport::BOTH {
         let server = Server::scripted(transport, |exchange| {
@@ -147,8 +148,8 @@ fn the_time_is_for_all_of_a_check_however_many_signals_come() {
     }
 }
 
-/// Spawns twice from one process, over a connection whose second question is left to `end`;
-/// gives how often the program ran.
+/// Spawns twice from one process; `end` answers the second question. Returns how often the program
+/// ran, and the number of connections.
 fn twice(
     transport: Transport,
     program: &[&str],

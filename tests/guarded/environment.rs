@@ -1,5 +1,5 @@
-//! Children are guarded like their parent, whatever was done to the environment, and
-//! get everything else in it as it was.
+//! Children are guarded like their parent, whatever was done to the environment, and get all other
+//! entries unchanged.
 
 use std::fs;
 use std::path::Path;
@@ -45,15 +45,14 @@ fn text(name: &str) -> String {
     probe(name, Compiler::System).to_str().expect("text").to_owned()
 }
 
-/// The variable that names libraries to the loader, with this list.
+/// The entry of this preload list.
 fn entry(list: &str) -> String {
     format!("{}={list}", preload_variable())
 }
 
-/// The entries of a dump that are the library's business, sorted, and the others as
-/// they stand.
+/// The library's entries of a dump, sorted, and the others in their order.
 fn split(dump: &str) -> (Vec<&str>, Vec<&str>) {
-    // How often something was put right goes along with what was.
+    // The count of repairs comes with each repair.
     let lines = dump.lines().filter(|line| !line.starts_with("RAMPART_AGAIN="));
     let (mut ours, others): (Vec<_>, Vec<_>) =
         lines.partition(|line| OURS.iter().any(|name| line.starts_with(name)));
@@ -61,8 +60,7 @@ fn split(dump: &str) -> (Vec<&str>, Vec<&str>) {
     (ours, others)
 }
 
-/// What every child of the tests below must have; what Apple's shell starts has no list of
-/// libraries.
+/// The entries that each child below must have. A child of Apple's shell has no preload list.
 fn wanted(url: &str, preload: Option<&str>) -> Vec<String> {
     let mut wanted = vec![
         "RAMPART_AGENT=preload".to_owned(),
@@ -80,7 +78,7 @@ fn wanted(url: &str, preload: Option<&str>) -> Vec<String> {
     wanted
 }
 
-/// Starts `dump` by every function with an environment tampered with in this `way`.
+/// Starts `dump` by each function with an environment that was changed in this `way`.
 fn tamper(way: &str, value: &str, preload: &str) {
     let sandbox = Sandbox::new();
     let server = Server::allowing();
@@ -88,10 +86,10 @@ fn tamper(way: &str, value: &str, preload: &str) {
         let is_shell = matches!(function, "system" | "popen");
         let is_lost = is_shell && System::is_macos();
         if matches!(way, "null" | "cleared") && function == "fexecve" {
-            continue; // glibc's own refuses NULL there, which is no environment to keep.
+            continue; // glibc's fexecve fails for a NULL environment.
         }
         if is_shell && value.contains("::") {
-            continue; // setenv(3) is given the list in good order.
+            continue; // The repair by setenv(3) normalises the list.
         }
         let words = [&text("tamper"), way, function, &text("dump"), value];
         let run = |run: Run| {
@@ -105,7 +103,7 @@ fn tamper(way: &str, value: &str, preload: &str) {
         let ((_, others_bare), (ours, others)) = (split(&bare_dump), split(&dump));
         let list = (!is_lost).then_some(preload);
         assert_eq!(ours, wanted(&server.url, list), "{way}, {function}: {guarded:#?}");
-        // A shell keeps what it can make variables of, and in an order of its own.
+        // A shell keeps only valid variables, in an order of its own.
         if !is_shell {
             assert_eq!(others, others_bare, "{way}, {function}");
         }
@@ -148,7 +146,7 @@ fn other_preloaded_libraries_are_kept_and_this_one_is_there_once() {
         (format!(" :{ours}:: {other}"), format!(r"\x20:{ours}::\x20{other}")),
     ] {
         if given.contains(' ') && System::is_macos() {
-            continue; // To dyld a blank is a part of a name.
+            continue; // For dyld a space is part of a name.
         }
         tamper("preload", &entry(&given), &kept);
     }
@@ -196,7 +194,7 @@ fn another_library_whose_name_ends_alike_is_not_taken_for_this_one() {
 
 #[test]
 fn an_environment_that_moves_during_the_check_is_read_after_it() {
-    if is_for_linux_alone("a vfork child there has memory of its own") {
+    if is_for_linux_alone("a vfork child does not share memory there") {
         return;
     }
     let sandbox = Sandbox::new();
@@ -216,7 +214,7 @@ fn an_environment_that_moves_during_the_check_is_read_after_it() {
 
 #[test]
 fn another_library_that_stands_in_front_of_the_same_functions_is_called_in_its_turn() {
-    if is_for_linux_alone("there hooks go before every image's calls, whatever is loaded first") {
+    if is_for_linux_alone("dyld's interposing does not depend on the order of libraries") {
         return;
     }
     let sandbox = Sandbox::new();
@@ -254,7 +252,7 @@ fn a_relative_preload_path_is_absolute_in_children() {
     fs::copy(library(), sandbox.path("home").join(&name)).expect("a copy");
     let home = sandbox.path("home").canonicalize().expect("a home");
     for given in ["./", "../home/", "././"].map(|directory| format!("{directory}{name}")) {
-        // The second program is started elsewhere, and the third by the second.
+        // The second program is started in another directory, and starts the third.
         let dump = text("dump");
         let script = format!("cd / && sh -c 'rm x && {dump}'");
         let finished = Run::guarded(&sandbox, &server.url, &["sh", "-c", &script])

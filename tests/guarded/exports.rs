@@ -1,4 +1,4 @@
-//! What the library's file says of itself to a loader.
+//! The library's file: exports, dependencies, segments.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::process::Command;
 
 use crate::support::{is_for_linux_alone, library};
 
-/// Why these are for ELF files alone.
+/// Why these tests are for ELF files only.
 const INSPECTED: &str = "ci/macos_inspect.py reads macOS's library";
 
 const OLDEST_GLIBC: (u32, u32) = (2, 34);
 
-/// What a program of binutils says of the library.
+/// The output of a binutils program for the library.
 pub fn output(program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     let output = command.args(arguments).arg(library()).env("LC_ALL", "C").output();
@@ -20,7 +20,7 @@ pub fn output(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("ASCII")
 }
 
-/// The functions that the table of hooks names, a line each.
+/// The functions in the table of hooks.
 fn listed() -> BTreeSet<String> {
     let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("platform/linux/table.rs");
     let text = std::fs::read_to_string(table).expect("the table of hooks");
@@ -33,7 +33,7 @@ fn listed() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_functions_listed_are_exported_and_nothing_else() {
+fn exactly_the_functions_of_the_table_are_exported() {
     if is_for_linux_alone(INSPECTED) {
         return;
     }
@@ -91,8 +91,8 @@ fn no_part_of_it_is_writable_and_executable_and_it_has_no_thread_locals() {
 
 #[test]
 fn no_panic_can_be_reached() {
-    // With this feature the panic handler calls a function that exists nowhere, so it
-    // links only if the handler was found to be unreachable.
+    // With this feature the panic handler calls an undefined function: the library links only if
+    // the linker found the handler unreachable.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("panic-gate");
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--profile", "preload", "--package", "librampart"])

@@ -1,5 +1,5 @@
-//! Every function that starts a program: asked about, obeyed, and otherwise as if
-//! nobody stood in front of it.
+//! Each function that starts a program: it is checked, the verdict is obeyed, and otherwise it
+//! works as without the library.
 
 use scripted_server::Server;
 
@@ -7,7 +7,7 @@ use crate::support::{
     Compiler, Finished, Run, Sandbox, System, is_for_linux_alone, probe, started,
 };
 
-/// How a function reports.
+/// How a function reports an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     Exec,
@@ -17,12 +17,12 @@ pub enum Family {
     WordExp,
 }
 
-/// What a function is given for the program.
+/// How a function names the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Given {
     Path,
     Name,
-    /// A path, but what runs has no name.
+    /// A path, but the file that runs is a copy in memory without a name.
     Memory,
     Line(&'static str),
 }
@@ -39,7 +39,7 @@ const fn function(name: &'static str, family: Family, given: Given) -> Function 
     Function { name, family, given }
 }
 
-/// Those of macOS.
+/// The functions of macOS.
 const OF_MACOS: [Function; 15] = [
     function("execve", Family::Exec, Given::Path),
     function("execv", Family::Exec, Given::Path),
@@ -58,7 +58,7 @@ const OF_MACOS: [Function; 15] = [
     function("wordexp", Family::WordExp, Given::Line("$(rm -rf 'a b') `rm`")),
 ];
 
-/// Those of Linux.
+/// The functions of Linux.
 const OF_LINUX: [Function; 24] = [
     function("execve", Family::Exec, Given::Path),
     function("execv", Family::Exec, Given::Path),
@@ -111,7 +111,7 @@ impl Function {
         }
     }
 
-    /// What the shell that runs a line asks about then; on macOS the library is not in it.
+    /// The questions of the shell that runs the line; on macOS it has no library.
     fn questions_of_the_shell(&self) -> &'static [&'static str] {
         match self.family {
             _ if System::is_macos() => &[],
@@ -121,7 +121,7 @@ impl Function {
         }
     }
 
-    /// The function's own way to say EPERM (1), errno having been 77.
+    /// The probe's output for a function that fails with EPERM (1); errno was 77 before.
     pub fn refusal(&self, times: u32) -> String {
         let report = match self.family {
             Family::Exec | Family::System => "returned -1 errno 1 status -1000",
@@ -139,13 +139,13 @@ pub fn functions() -> &'static [Function] {
     if System::is_macos() { &OF_MACOS } else { &OF_LINUX }
 }
 
-/// Those of the functions that this system has.
+/// The functions of `names` that this system has.
 pub fn had<'n>(names: &[&'n str]) -> Vec<&'n str> {
     let is_had = |name: &&&str| functions().iter().any(|it| it.name == **name);
     names.iter().filter(is_had).copied().collect()
 }
 
-/// A function that this C library does not have.
+/// Whether this C library lacks a function, by a run of the probe without the library.
 pub fn is_missing(bare: &Finished) -> bool {
     bare.stdout.starts_with("1x returned -1000 errno 0 ")
 }
@@ -170,7 +170,7 @@ pub fn allowed_programs_run_as_they_do_without_the_library(compiler: Compiler) {
         questions.extend(function.questions_of_the_shell());
         assert_eq!(server.take_commands(), questions, "{}", function.name);
     }
-    assert!(missing <= 2, "only pidfd_spawn and pidfd_spawnp are younger than the oldest libc");
+    assert!(missing <= 2, "only pidfd_spawn and pidfd_spawnp may be missing");
 }
 
 pub fn denied_programs_do_not_run(compiler: Compiler) {
@@ -192,7 +192,7 @@ pub fn denied_programs_do_not_run(compiler: Compiler) {
         let notice = format!("rampart: blocked {named}: not here [test-policy]\n");
         assert_eq!(guarded.stderr, notice, "{}", function.name);
         assert_eq!(server.take_commands(), [function.question()], "{}", function.name);
-        assert_eq!(sandbox.take_marks(), [""; 0], "{} ran all the same", function.name);
+        assert_eq!(sandbox.take_marks(), [""; 0], "{}: the program ran", function.name);
     }
 }
 
@@ -212,7 +212,7 @@ fn a_call_waits_for_no_library_that_another_thread_is_loading() {
     let sandbox = Sandbox::new();
     let server = Server::allowing();
     let slow = format!("--while-loading={}", probe("never_loaded.so", Compiler::System).display());
-    // The probe itself asks the loader for the two that not every C library has.
+    // For these two the probe itself calls dlsym(3), which waits for the loader.
     for function in functions().iter().filter(|it| !it.name.starts_with("pidfd")) {
         for place in ["--in=direct", "--in=fork", "--in=vfork"] {
             let words = function.words(&sandbox, Compiler::System, &[&slow, place]);

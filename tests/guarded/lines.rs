@@ -1,4 +1,4 @@
-//! The functions that hand a line to a shell, where they need no shell.
+//! The functions that pass a command line to a shell.
 
 use scripted_server::Server;
 
@@ -8,7 +8,6 @@ fn start(options: &[&str], function: &str, line: &str) -> Vec<String> {
     let mut words = vec![probe("start", Compiler::System).to_str().expect("text").to_owned()];
     words.extend(options.iter().map(|option| (*option).to_owned()));
     words.extend([function.to_owned(), line.to_owned()]);
-    // `start` wants an argument list, which these functions do not use.
     words
 }
 

@@ -1,5 +1,4 @@
-//! What a process pays for being guarded before it does anything: nothing is made that it may
-//! never need.
+//! What each guarded process pays at load: nothing is made that it may never need.
 
 use scripted_server::Server;
 
@@ -7,7 +6,7 @@ use crate::exports::output;
 use crate::support::{Run, Sandbox, is_for_linux_alone};
 
 #[test]
-fn a_process_that_forks_nothing_shares_no_memory_for_the_count_of_what_it_missed() {
+fn memory_for_the_count_of_missed_checks_is_shared_at_the_first_fork_only() {
     if is_for_linux_alone("mappings are read from /proc") {
         return;
     }
@@ -20,15 +19,14 @@ fn a_process_that_forks_nothing_shares_no_memory_for_the_count_of_what_it_missed
         finished.stdout.lines().filter(|line| line.contains(" rw-s ")).count()
     };
     assert_eq!(shared(&["cat", "/proc/self/maps"]), 0);
-    // A shell that starts one program after the other forks for the first of them. It reads the
-    // file itself.
+    // The shell reads the file itself, after it has forked for a program or not.
     let script = "true; while read -r line; do echo \"$line\"; done </proc/self/maps";
     assert_eq!(shared(&["bash", "-c", script]), 0, "bash's true forks nothing");
     let script = format!("{} x; {}", sandbox.text("bin/tool"), &script[6..]);
     assert_eq!(shared(&["bash", "-c", &script]), 1);
 }
 
-/// Where a section of the library begins.
+/// The address of a section of the library.
 fn address(name: &str) -> u64 {
     let sections = output("readelf", &["--sections", "--wide"]);
     let mut words = sections.split_whitespace().skip_while(|word| *word != name);
@@ -37,8 +35,8 @@ fn address(name: &str) -> u64 {
 }
 
 #[test]
-fn what_every_process_reads_and_runs_at_load_stands_together() {
-    /// The kernel maps so much of a file at once, as far as it lies in one such part of the memory.
+fn code_and_constants_that_are_used_at_load_are_adjacent() {
+    /// At a page fault the kernel maps the 64 KiB around it (`fault_around_bytes`).
     const AT_ONCE: u64 = 64 * 1024;
     if is_for_linux_alone("it is about ELF") {
         return;
@@ -57,7 +55,7 @@ struct Mapping {
     end: u64,
 }
 
-/// The mappings of the library in a process that was started with this mode.
+/// The library's mappings in a process with this mode.
 fn mappings(mode: &str) -> Vec<Mapping> {
     let sandbox = Sandbox::new();
     let server = Server::allowing();
@@ -82,7 +80,7 @@ fn mappings(mode: &str) -> Vec<Mapping> {
 }
 
 #[test]
-fn what_is_not_written_to_after_load_is_read_only_and_a_process_pays_for_one_page_of_it() {
+fn data_that_is_not_written_to_after_load_is_one_read_only_page() {
     if is_for_linux_alone("it is about ELF") {
         return;
     }
@@ -98,21 +96,21 @@ fn what_is_not_written_to_after_load_is_read_only_and_a_process_pays_for_one_pag
             let address = address(name);
             assert!((constant.begin..constant.end).contains(&address), "{name}: {address:x}");
         }
-        // With a page more the loader makes a mapping more.
-        // SAFETY: takes a number.
+        // More than one page would need another mapping.
+        // SAFETY: takes no pointer.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
         assert_eq!(i64::try_from(constant.end - constant.begin), Ok(page), "{mappings:x?}");
     }
 }
 
 #[test]
-fn what_is_too_long_for_that_page_has_a_mapping_of_its_own_that_is_read_only() {
+fn settings_that_do_not_fit_in_that_page_get_a_read_only_mapping() {
     if is_for_linux_alone("mappings are read from /proc") {
         return;
     }
     let sandbox = Sandbox::new();
     let server = Server::allowing();
-    // Neither a file nor anything with a name.
+    // Anonymous mappings.
     let unnamed = |agent: &str| {
         let run = Run::guarded(&sandbox, &server.url, &["cat", "/proc/self/maps"]);
         let finished = run.env("RAMPART_AGENT", agent).finish().success();

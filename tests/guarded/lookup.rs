@@ -1,5 +1,5 @@
-//! Where programs are looked for, and what one that cannot run answers: nothing
-//! of it changes, and nobody is asked about what is certainly not there.
+//! The search for programs, and the errors of those that cannot run: as without the library, and
+//! the server is not asked about programs that do not exist.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -15,7 +15,7 @@ fn start(rest: &[&str]) -> Vec<String> {
     words
 }
 
-/// Functions that are given a path, and those that search.
+/// Functions that take a path, and those that search.
 const BY_PATH: [&str; 7] =
     ["execve", "execv", "execl", "execle", "execveat", "syscall_execve", "posix_spawn"];
 const BY_NAME: [&str; 5] = ["execvp", "execvpe", "execvP", "execlp", "posix_spawnp"];
@@ -45,7 +45,7 @@ fn a_program_that_is_not_there_fails_with_its_own_error_and_asks_nobody() {
             let words = start(&[function, path, "x", "y"]);
             let bare = Run::bare(&sandbox, &words).finish();
             let guarded = Run::guarded(&sandbox, &server.url, &words).finish();
-            // What errno is after posix_spawn(3) is nobody's promise.
+            // posix_spawn(3) does not specify errno.
             let told = |run: &Finished| match run.stdout.split_once(" errno") {
                 Some((result, _)) if function.starts_with("posix_spawn") => result.to_owned(),
                 _ => run.stdout.clone(),
@@ -117,7 +117,7 @@ fn a_program_without_permission_or_format_fails_as_it_does_without_the_library()
 }
 
 #[test]
-fn path_is_searched_as_ever() {
+fn path_is_searched_as_without_the_library() {
     let sandbox = Sandbox::new();
     let server = Server::allowing();
     sandbox.file("first/tool", "not executable");
@@ -184,7 +184,7 @@ fn a_denied_name_is_not_looked_for_elsewhere() {
 
 #[test]
 fn a_pipe_that_is_no_program_is_not_opened() {
-    // Whoever waits for a reader of the pipe goes on as soon as there is one.
+    // A writer of the FIFO blocks until somebody opens it for reading.
     let script = "import os, sys, threading, time
 pipe = sys.argv[1]
 os.mkfifo(pipe)

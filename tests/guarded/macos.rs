@@ -1,8 +1,8 @@
-//! What is asked about on macOS, and how much of it is followed.
+//! Which programs are asked about on macOS, and which are followed.
 //!
-//! Homebrew's programs are guarded; Apple's own are asked about, as what cannot be followed.
-//! None of this depends on whether System Integrity Protection is on: the library is kept from
-//! protected programs by itself.
+//! Homebrew's programs are guarded. Apple's are asked about, as programs that cannot be followed.
+//! This does not depend on whether System Integrity Protection is on: the library is never inserted
+//! into protected programs.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -16,15 +16,15 @@ use crate::support::{
     Compiler, Run, Sandbox, System, installed, is_for_macos_alone, needs_a_mac, probe,
 };
 
-/// Whether System Integrity Protection is on: for whoever reads a failure.
+/// Whether System Integrity Protection is on, for the messages of failures.
 static PROTECTION: LazyLock<String> = LazyLock::new(|| {
     let said = Command::new("csrutil").arg("status").output();
     let said = said.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     said.unwrap_or_else(|why| format!("csrutil: {why}"))
 });
 
-/// Where Homebrew has a program, whatever of that name comes first in PATH. Where macOS is
-/// emulated, the programs of the sandbox's `tools` are Homebrew's.
+/// The path of a Homebrew program. Where macOS is emulated, the programs in the sandbox's `tools`
+/// stand for Homebrew's.
 fn homebrew(sandbox: &Sandbox, formula: &str, program: &str) -> Option<String> {
     let found = if *System::here() == System::Mac {
         let prefixes = ["/opt/homebrew", "/usr/local"].iter();
@@ -50,22 +50,22 @@ fn text(path: &Path) -> String {
     path.to_str().expect("paths of tests are text").to_owned()
 }
 
-/// What goes with the question about a program that is followed, and about Apple's own.
+/// The coverages of a program that is followed, and of Apple's programs.
 const FULL: Option<&str> = Some("full");
 const SIP: Option<&str> = Some("sip");
 
-/// A command that in the end starts the stand-in `tool` with the argument `x`, which is asked
-/// about as well: it runs if and only if `asked` may.
+/// Checks a command that eventually starts the stand-in `tool x`, which must be asked about as
+/// well.
 fn followed(sandbox: &Sandbox, words: &[&str], asked: &str, coverage: Option<&str>) {
     check(sandbox, words, (asked, coverage), true);
 }
 
-/// The same by a program that is asked about and cannot be followed: nothing asks about `tool`.
+/// Checks one that starts it by a program that is not followed: nobody must ask about `tool x`.
 fn not_followed(sandbox: &Sandbox, words: &[&str], asked: &str, coverage: Option<&str>) {
     check(sandbox, words, (asked, coverage), false);
 }
 
-/// Runs a command without the library, allowed, and denied.
+/// Runs a command without the library, allowed, and with `asked` denied: `tool` must not run then.
 fn check(sandbox: &Sandbox, words: &[&str], asked: (&str, Option<&str>), is_followed: bool) {
     let shown = format!("{words:?} ({})", *PROTECTION);
     let bare = Run::bare(sandbox, words).finish();
@@ -80,7 +80,7 @@ fn check(sandbox: &Sandbox, words: &[&str], asked: (&str, Option<&str>), is_foll
     assert!(questions.contains(&(command.clone(), coverage)), "{shown}: {questions:#?}");
     let tool = ["tool x", &format!("{} x", sandbox.text("bin/tool"))];
     let is_of_tool = |(command, coverage): &(String, Option<String>)| {
-        // A line that is `tool x` as well goes to Apple's shell.
+        // The line `tool x` of system(3) looks the same, but goes to Apple's shell.
         tool.contains(&&**command) && coverage.as_deref() != SIP
     };
     assert_eq!(questions.iter().any(is_of_tool), is_followed, "{shown}: {questions:#?}");
@@ -92,7 +92,7 @@ fn check(sandbox: &Sandbox, words: &[&str], asked: (&str, Option<&str>), is_foll
     assert_eq!(sandbox.take_marks(), [""; 0], "{shown}: {denied:#?}");
 }
 
-/// The commands that were asked about, each with its coverage.
+/// The commands asked about, each with its coverage.
 fn questions(server: &Server) -> Vec<(String, Option<String>)> {
     let questions = server.take_requests();
     let pairs = questions.iter().map(|question| {
@@ -102,7 +102,7 @@ fn questions(server: &Server) -> Vec<(String, Option<String>)> {
     pairs.collect()
 }
 
-/// The C program that starts others in macOS's own ways.
+/// The probe that starts programs in ways that only macOS has.
 fn start_macos() -> String {
     text(&probe("start_macos", Compiler::System))
 }
@@ -247,7 +247,7 @@ fn the_ways_of_posix_spawn_that_only_macos_has_are_guarded() {
     for way in ["setexec", "cloexec_default"] {
         followed(&sandbox, &[&start, way, &tool, "tool", "x"], "tool x", FULL);
     }
-    // Homebrew's python3 becomes another program so: a policy sees that one's path.
+    // Homebrew's python3 re-executes itself like that; the policy sees the path of the new program.
     let python = sandbox.text("Python.app/Contents/MacOS/Python");
     fs::create_dir_all(sandbox.path("Python.app/Contents/MacOS")).expect("directories");
     fs::copy(&tool, &python).expect("a copy");
@@ -263,7 +263,7 @@ fn the_ways_of_posix_spawn_that_only_macos_has_are_guarded() {
     assert!(about("plain").contains("descriptor 50 is open\n"));
     assert!(about("cloexec_default").contains("descriptor 50 is closed\n"));
     assert_eq!(about("disable_aslr"), about("disable_aslr"));
-    // What is looked for in another directory cannot be looked at.
+    // A relative path in another directory cannot be looked at.
     let words = [&*start, "chdir", "../bin/tool", "tool", "x"];
     followed(&sandbox, &words, "tool x", None);
 }

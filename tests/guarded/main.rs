@@ -1,10 +1,8 @@
-//! Whole programs under the real preloaded library, against real servers on real
-//! sockets.
+//! Whole programs under the real library, against real servers on real sockets.
 //!
-//! A test here never passes because nothing happened: an allowed program must have
-//! left its mark and the server must have been asked about it; a refused one must
-//! have been asked about and have left none. What the library may not change is
-//! compared with a run without it.
+//! A test here never passes because nothing happened: an allowed program must have left its mark
+//! and been asked about; a refused one must have been asked about and left none. What the library
+//! must not change is compared with a run without it.
 #![cfg(any(target_os = "linux", target_os = "macos"))]
 
 mod addresses;
@@ -13,6 +11,7 @@ mod arguments;
 mod arm64;
 mod connections;
 mod coverage;
+mod decisions;
 mod delays;
 mod environment;
 mod exports;
@@ -35,4 +34,3 @@ mod server_list;
 mod support;
 mod surroundings;
 mod syscalls;
-mod waits;

@@ -1,13 +1,13 @@
-//! The same library in programs that are linked against musl.
+//! The same library in programs that are linked with musl.
 
 use scripted_server::{Server, Transport};
 
 use crate::support::{Compiler, Run, Sandbox, installed, is_for_linux_alone, probe};
 use crate::{hooks, syscalls};
 
-/// Whether musl is here; says so if not.
+/// Whether musl is installed; if not, says so.
 pub fn is_here() -> bool {
-    if is_for_linux_alone("its C library is libSystem") {
+    if is_for_linux_alone("the C library of macOS is libSystem") {
         return false;
     }
     let here = installed("musl-gcc").is_some();

@@ -1,4 +1,4 @@
-//! What the library says on stderr, and that it never hangs or dies of saying it.
+//! What the library writes to stderr, and that it never hangs or dies doing so.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -8,7 +8,7 @@ use scripted_server::{Server, Transport, json_answer};
 
 use crate::support::{Compiler, Run, Sandbox, System, probe};
 
-/// Tries to run `rm --password=hunter2` by a spawn, an exec and a line.
+/// Spawns `rm --password=hunter2` twice.
 fn words(sandbox: &Sandbox) -> Vec<String> {
     let start = probe("start", Compiler::System).to_str().expect("text").to_owned();
     let rm = sandbox.text("bin/rm");
@@ -23,7 +23,7 @@ fn answering(body: &'static str) -> Server {
 }
 
 #[test]
-fn a_refusal_is_one_line_that_no_answer_can_make_more_of() {
+fn a_refusal_is_one_line_whatever_the_answer_holds() {
     let sandbox = Sandbox::new();
     let long = format!(r#"{{"allowed":false,"message":"{}"}}"#, "m".repeat(3000));
     let long: &'static str = Box::leak(long.into_boxed_str());
@@ -85,7 +85,7 @@ fn debug_tells_of_load_and_checks_but_never_of_arguments_or_token() {
 }
 
 #[test]
-fn what_was_not_understood_is_said_once_in_a_tree() {
+fn an_invalid_setting_is_reported_once_in_a_tree() {
     let sandbox = Sandbox::new();
     for (name, value, said, runs) in [
         ("RAMPART_MODE", "enforced", "rampart: RAMPART_MODE counts as enforce", false),
@@ -137,13 +137,13 @@ fn fill(mut writer: &File) {
 }
 
 #[test]
-fn a_stderr_that_takes_nothing_neither_holds_up_nor_kills() {
+fn a_full_or_broken_stderr_neither_blocks_nor_kills() {
     let sandbox = Sandbox::new();
     let server = Server::denying();
     let refused = "2x returned 1 errno 77 status -1000\n";
     for kind in ["full", "broken", "dev-full"] {
         if kind == "dev-full" && *System::here() == System::Mac {
-            continue; // There is no such device.
+            continue; // A Mac has no such device.
         }
         let (mut reader, writer) = pipe();
         let stderr: OwnedFd = match kind {
@@ -176,7 +176,7 @@ fn a_stderr_that_takes_nothing_neither_holds_up_nor_kills() {
         reader.read_to_end(&mut left).expect("what is in the pipe");
         assert!(left.iter().all(|byte| *byte == b'x'), "{kind}: nothing was added");
     }
-    // No stderr at all, and whatever stands at its number then is not written to.
+    // Without stderr, and nothing is written to a file that gets its number.
     let closed = ["sh", "-c", "exec 2>&-; rm x; exec 2>home-file; exec 2>&-; rm y; echo end"];
     let finished = Run::guarded(&sandbox, &server.url, &closed).finish();
     assert_eq!((finished.code(), &*finished.stdout, &*finished.stderr), (0, "end\n", ""));
@@ -185,7 +185,7 @@ fn a_stderr_that_takes_nothing_neither_holds_up_nor_kills() {
 }
 
 #[test]
-fn what_has_got_the_number_of_a_closed_stderr_is_the_programs_and_left_alone() {
+fn a_file_with_the_number_of_a_closed_stderr_is_not_written_to() {
     let sandbox = Sandbox::new();
     let server = Server::denying();
     let taken = probe("stderr_taken", Compiler::System).to_str().expect("text").to_owned();
@@ -206,7 +206,7 @@ fn what_has_got_the_number_of_a_closed_stderr_is_the_programs_and_left_alone() {
 }
 
 #[test]
-fn whoever_redirects_a_program_reads_there_why_it_was_refused() {
+fn the_reason_goes_to_a_redirected_stderr() {
     let sandbox = Sandbox::new();
     let server = Server::judging(Transport::Unix, |command| command != "tool x");
     let notice = "rampart: blocked tool: not here [test-policy]\n";

@@ -1,5 +1,5 @@
-//! The library's place in the preload list: the first, at every moment, and in no list that is
-//! only looked at.
+//! The library in the preload list: always the first, at no moment missing, and not in lists that a
+//! loader only prints.
 
 use scripted_server::{Server, Transport};
 
@@ -47,7 +47,7 @@ fn torsocks_hides_nothing() {
 }
 
 #[test]
-fn a_list_of_what_a_program_would_load_is_the_same_as_ever() {
+fn a_loader_lists_the_same_libraries_as_without_the_library() {
     if is_for_linux_alone("it is about LD_PRELOAD") {
         return;
     }

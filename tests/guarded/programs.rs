@@ -1,5 +1,5 @@
-//! Programs that people use, with and without the library: the same output when
-//! allowed, and what they say when not.
+//! Well-known programs with and without the library: the same output if allowed, and what they
+//! report if refused.
 
 use rampart_core::coverage::Coverage;
 use scripted_server::{Server, Transport};
@@ -9,17 +9,17 @@ use crate::support::{
     needs_a_mac_or_linux,
 };
 
-/// Why programs that hand a line to `/bin/sh` by themselves are not followed on macOS.
-pub const APPLES_SHELL: &str = "it is done by Apple's /bin/sh, of which macos.rs tells";
+/// Why programs that use `/bin/sh` are not followed on macOS.
+pub const APPLES_SHELL: &str = "Apple's /bin/sh is not guarded; see macos.rs";
 
-/// A program that in the end starts `tool x`.
+/// A command that eventually starts `tool x`.
 pub struct Case<'c> {
     pub words: &'c [&'c str],
-    /// Its exit status when `tool x` is denied.
+    /// Its exit status if `tool x` is denied.
     pub denied: i32,
 }
 
-/// Denies what begins with `tool`; a shell on the way may run.
+/// Denies `tool` and allows the programs on the way to it.
 fn server_without_tool() -> Server {
     Server::judging(Transport::Unix, |command| !command.starts_with("tool "))
 }
@@ -31,7 +31,7 @@ pub fn check(sandbox: &Sandbox, case: &Case<'_>) -> Option<Finished> {
         println!("skipped, for {} is not installed: {words:?}", words[0]);
         return None;
     };
-    // Distributions build some of these static, such as busybox.
+    // Some distributions link busybox statically, for example.
     let coverage = coverage_of(&path);
     if coverage != Some(Coverage::Full) {
         println!("skipped, for {} is {coverage:?} here: {words:?}", path.display());
@@ -51,7 +51,7 @@ pub fn check(sandbox: &Sandbox, case: &Case<'_>) -> Option<Finished> {
     let denied = Run::guarded(sandbox, &server.url, words).env("RAMPART_NOTICE", "0").finish();
     assert_eq!(sandbox.take_marks(), [""; 0], "{words:?}: {denied:#?}");
     assert!(server.take_commands().contains(&"tool x".to_owned()), "{words:?}: {denied:#?}");
-    // Of a program that may not be run zsh says 127, like of one that is not there.
+    // zsh exits with 127 also if a program cannot be executed.
     let same = denied.code() == *denied_code || (words[0], denied.code()) == ("zsh", 127);
     assert!(same, "{words:?}, not {denied_code}: {denied:#?}");
     Some(denied)
@@ -74,7 +74,7 @@ const fn case<'c>(words: &'c [&'c str], denied: i32) -> Case<'c> {
 }
 
 #[test]
-fn shells_run_what_is_allowed_and_say_126_otherwise() {
+fn shells_run_what_is_allowed_and_exit_with_126_otherwise() {
     let sandbox = Sandbox::new();
     let nested = "sh -c 'sh -c \"exec tool x\"'";
     for shell in [&["sh"][..], &["dash"], &["bash"], &["zsh"], &["ksh"], &["busybox", "sh"]] {
@@ -142,7 +142,7 @@ fn a_rule_about_an_interpreter_knows_the_script_that_starts_it_by_name_and_no_ot
 }
 
 #[test]
-fn small_programs_that_start_others_pass_the_refusal_on() {
+fn programs_that_start_others_report_the_refusal() {
     check_all(&[
         case(&["env", "tool", "x"], 126),
         case(&["nohup", "tool", "x"], 126),
@@ -172,7 +172,7 @@ fn small_programs_that_start_others_pass_the_refusal_on() {
 }
 
 #[test]
-fn small_programs_that_use_a_shell_pass_the_refusal_on() {
+fn programs_that_use_a_shell_report_the_refusal() {
     if is_for_linux_alone(APPLES_SHELL) {
         return;
     }
@@ -219,7 +219,7 @@ fn make_and_git_start_programs_in_their_own_ways() {
     check(&sandbox, &case(&["sh", "-c", &script], 1));
 }
 
-/// What git is told instead of by its user's own settings.
+/// Settings of git, instead of the user's.
 const QUIET: &str =
     "-c user.name=n -c user.email=e@x -c commit.gpgsign=false -c init.defaultBranch=m";
 
@@ -249,7 +249,7 @@ fn node_reports_eperm() {
             "try { c.execFileSync('tool', ['x']) } catch (e) { console.error(e.code); process.exit(9) }",
             9,
         ),
-        // Node throws an EPERM, and emits an ENOENT or EACCES only.
+        // Node throws EPERM; it emits only ENOENT and EACCES as events.
         (
             "try { c.spawn('tool', ['x'], {stdio: 'inherit'}) } catch (e) { console.error(e.code); process.exit(9) }",
             9,
@@ -267,7 +267,7 @@ fn node_reports_eperm() {
 }
 
 #[test]
-fn node_tells_the_status_of_its_shell() {
+fn node_reports_the_status_of_its_shell() {
     if is_for_linux_alone(APPLES_SHELL) {
         return;
     }
@@ -297,7 +297,7 @@ fn a_compiler_still_compiles() {
     let words = ["gcc", "-O2", "-o", "hello", "hello.c"];
     Run::guarded(&sandbox, &server.url, &words).finish().success();
     let asked = server.take_commands();
-    // What lies in /usr as collect2 does is Apple's to macOS, and not followed.
+    // By its path in /usr, macOS counts collect2 as Apple's, so that it is not followed.
     let least = if System::is_macos() { 3 } else { 4 };
     assert!(asked.len() >= least, "cc1, as, collect2, ld: {asked:#?}");
     let hello = sandbox.text("home/hello");
@@ -312,7 +312,7 @@ fn a_compiler_still_compiles() {
 
 #[test]
 fn java_starts_programs_through_a_helper() {
-    if needs_a_mac_or_linux("its helper lies where only Apple's programs do on a Mac") {
+    if needs_a_mac_or_linux("its helper is in /usr, where a Mac has Apple's programs only") {
         return;
     }
     let sandbox = Sandbox::new();

@@ -1,4 +1,4 @@
-//! Python, which starts programs in more ways than any other.
+//! Python, which starts programs in many ways.
 
 use scripted_server::Server;
 
@@ -7,7 +7,7 @@ use crate::support::{Run, Sandbox, System, is_for_linux_alone};
 
 const PERMISSION_ERROR: i32 = 1;
 
-/// What is imported in front of every snippet.
+/// Imports for each snippet.
 const PREAMBLE: &str = "import asyncio, multiprocessing, os, pty, shutil, subprocess, sys, threading\n\
                         from subprocess import run\n\
                         tool = shutil.which('tool')\n";
@@ -16,7 +16,7 @@ fn snippets(snippets: &[(&str, i32)], stderr: &str) {
     let sandbox = Sandbox::new();
     for (snippet, denied) in snippets {
         if snippet.contains("os.open(") && System::is_macos() {
-            continue; // There a program is started by its path only.
+            continue; // macOS has no fexecve.
         }
         let script = format!("{PREAMBLE}{snippet}");
         let case = Case { words: &["python3", "-c", &script], denied: *denied };
@@ -81,7 +81,7 @@ fn subprocess_raises_permission_error() {
 }
 
 #[test]
-fn shells_under_python_tell_their_status() {
+fn shells_under_python_report_their_status() {
     snippets(
         &[
             (
@@ -96,7 +96,7 @@ fn shells_under_python_tell_their_status() {
 }
 
 #[test]
-fn the_systems_shell_under_python_tells_its_status() {
+fn the_systems_shell_under_python_reports_its_status() {
     if is_for_linux_alone(APPLES_SHELL) {
         return;
     }
@@ -135,7 +135,7 @@ fn a_program_on_a_terminal_of_its_own_is_checked() {
 }
 
 #[test]
-fn eight_threads_are_each_told_the_truth() {
+fn each_of_eight_threads_gets_its_own_verdicts() {
     let script = format!(
         "{PREAMBLE}\
          wrong = []\n\

@@ -1,5 +1,5 @@
-//! Programs that start themselves anew until their environment is clean come to an end, and no
-//! others are let out of the guard.
+//! Programs that re-execute themselves until their environment is clean do not loop, and no other
+//! programs go unguarded.
 
 use std::fs;
 
@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use crate::support::{Compiler, Run, Sandbox, is_for_linux_alone, probe};
 
-const ELSEWHERE: &str = "the miniature dyld itself is in the list that would be taken out";
+const ELSEWHERE: &str = "minidyld itself is in the list that the program removes";
 const SAID: &str = "starts itself anew until its environment is clean";
 
-/// What became of `anew`: its output, how often it started, and with which coverage it and `env`
-/// were asked about.
+/// The result of a run of the probe `anew`: its output, its number of starts, and the coverages in
+/// the questions about it and `env`.
 struct Seen {
     stdout: String,
     stderr: String,
@@ -21,8 +21,8 @@ struct Seen {
     marks: usize,
 }
 
-/// Runs `anew` until it has started `most` times and then `rm x`, which is refused, as everything
-/// is whose coverage is `refused`.
+/// Runs `anew`, which starts itself at most `most` times, and then `rm x`. The server refuses `rm
+/// x` and each program with the coverage `refused`.
 fn run(how: &str, most: &str, refused: &'static str) -> Seen {
     let sandbox = Sandbox::new();
     let (starts, rm) = (sandbox.text("starts"), sandbox.text("bin/rm"));
@@ -54,7 +54,7 @@ fn a_program_that_wants_a_clean_environment_has_it_in_the_end() {
     if is_for_linux_alone(ELSEWHERE) {
         return;
     }
-    // The first of `env` and of the program itself is the one that is found to come again.
+    // In "turns" the program and `env` alternate.
     for (how, starts) in [("list", 6), ("all", 6), ("turns", 6), ("child", 26)] {
         let seen = run(how, "100", "");
         assert_eq!(seen.stdout, "clean\nran rm\n", "{how}: {}", seen.stderr);
@@ -65,13 +65,13 @@ fn a_program_that_wants_a_clean_environment_has_it_in_the_end() {
         assert!(others.iter().all(|coverage| coverage != "reexec"), "{how}: {others:?}");
         let each = if how == "turns" { 2 } else { 1 };
         assert_eq!(others.len(), (starts - 2) * each, "{how}");
-        // That is what it means: nobody is there any more.
+        // Unguarded, so that `rm` is not asked about.
         assert_eq!(seen.marks, 1, "{how}");
     }
 }
 
 #[test]
-fn a_policy_can_refuse_what_would_be_out_of_the_guard() {
+fn a_policy_can_refuse_a_program_that_would_go_unguarded() {
     if is_for_linux_alone(ELSEWHERE) {
         return;
     }
@@ -83,7 +83,7 @@ fn a_policy_can_refuse_what_would_be_out_of_the_guard() {
 }
 
 #[test]
-fn a_few_in_a_row_and_others_each_time_stay_guarded() {
+fn a_few_repairs_in_a_row_and_changing_programs_stay_guarded() {
     if is_for_linux_alone(ELSEWHERE) {
         return;
     }
@@ -101,10 +101,10 @@ fn a_few_in_a_row_and_others_each_time_stay_guarded() {
 }
 
 #[test]
-fn children_with_an_environment_of_their_own_are_never_too_many() {
+fn many_children_with_clean_environments_are_no_loop() {
     let sandbox = Sandbox::new();
     let server = Server::judging(Transport::Unix, |command| !command.starts_with("rm "));
-    // Each `env` is a process of its own, and so is what it becomes.
+    // Each `env -i` is a repair in a process of its own.
     let script = "i=0; while [ $i -lt 40 ]; do env -i rm x; i=$((i + 1)); done; exec env -i env";
     let finished = Run::guarded(&sandbox, &server.url, &["bash", "-c", script]).finish();
     assert_eq!(sandbox.take_marks(), [""; 0], "{finished:#?}");

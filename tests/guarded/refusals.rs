@@ -1,5 +1,5 @@
-//! How a refusal looks, as `RAMPART_REFUSAL` says: by every function, in every kind of child, with
-//! the bytes that the child's stderr got and the parent's did not.
+//! How a refusal looks (`RAMPART_REFUSAL`): for each function, in each kind of child, with the
+//! bytes on the stderr of the child and of the parent.
 
 use std::fs;
 use std::os::fd::AsRawFd;
@@ -20,17 +20,17 @@ const ENDED_WITH_126: i32 = 126 << 8;
 const HOW: &str = "rampart: It did not run. Do not try it again or get round it; if it is needed, ask \
     the user, who can allow it: in policy test-policy that the server has.\n";
 
-/// The one line of `errno`.
+/// The message in the mode `errno`.
 fn line(name: &str) -> String {
     format!("rampart: blocked {name}: not here [test-policy]\n")
 }
 
-/// What the other modes say.
+/// The message in the other modes.
 fn text(name: &str) -> String {
     format!("{}{HOW}", line(name))
 }
 
-/// What is to be started.
+/// What is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Target {
     Program,
@@ -38,13 +38,13 @@ enum Target {
     ShellLine,
 }
 
-/// One call, and all that came of it.
+/// One call, and what is expected of it.
 struct Cell<'f> {
     function: &'f Function,
     what: Target,
     place: &'static str,
     mode: &'static str,
-    /// What a shell is called that was opened: by its file.
+    /// How a shell is named that is given by a descriptor.
     opened_shell: String,
 }
 
@@ -69,7 +69,8 @@ impl Cell<'_> {
         words
     }
 
-    /// A shell is one by its name, and what only lives in memory has none.
+    /// Whether the library takes it for a shell's line: a shell is recognised by its name, which a
+    /// file in memory does not have.
     fn is_line(&self) -> bool {
         match self.function.family {
             Family::System | Family::Popen => true,
@@ -80,6 +81,7 @@ impl Cell<'_> {
         }
     }
 
+    /// Whether a message shell, or the refused process itself, prints the message.
     fn is_told_by_a_program(&self) -> bool {
         self.function.family != Family::WordExp
             && match self.mode {
@@ -89,12 +91,12 @@ impl Cell<'_> {
             }
     }
 
-    /// What the function gives, in the probe's words.
+    /// The probe's output.
     fn outcome(&self) -> String {
         let status = ENDED_WITH_126;
         match self.function.family {
             _ if !self.is_told_by_a_program() => self.function.refusal(1),
-            // The child is gone, and has set nothing.
+            // The child has exited without returning from the call.
             Family::Exec => format!("1x returned -1000 errno -1000 status {status}\n"),
             Family::Spawn => format!("1x returned 0 errno 77 status {status}\n"),
             Family::System => format!("1x returned {status} errno 77 status -1000\n"),
@@ -108,8 +110,8 @@ impl Cell<'_> {
         openers.contains(&self.function.name)
     }
 
-    /// What the child's own stderr gets, and the parent's. A child without file actions has the
-    /// parent's for its own.
+    /// What is written to the child's stderr, and to the parent's. The shell functions start
+    /// children that share the parent's.
     fn said(&self) -> (String, String) {
         let name = match (self.function.given, self.what) {
             (Given::Memory, _) => "/memfd:copy (deleted)",
@@ -127,7 +129,7 @@ impl Cell<'_> {
             Family::Exec => (said, String::new()),
             Family::Spawn if self.mode == "errno" => (String::new(), said),
             Family::Spawn if self.is_told_by_a_program() => (said, String::new()),
-            // The caller has the error, and its stderr is not the child's.
+            // The caller gets the error; its stderr is not the one that the child would have had.
             Family::Spawn => (String::new(), String::new()),
             Family::System | Family::Popen | Family::WordExp => (String::new(), said),
         }
@@ -136,7 +138,7 @@ impl Cell<'_> {
 
 fn places(function: &Function) -> &'static [&'static str] {
     match function.family {
-        // The probe needs more stack than a clone has here to make such a file.
+        // To copy the file the probe needs more stack than it gives to a clone.
         Family::Exec if function.given == Given::Memory => &["--in=fork", "--in=vfork"],
         Family::Exec if System::is_macos() => &["--in=fork", "--in=vfork"],
         Family::Exec => &["--in=fork", "--in=vfork", "--in=clone"],
@@ -155,7 +157,7 @@ fn every_cell(compiler: Compiler) {
     let mut count = 0;
     for function in functions() {
         let words = function.words(&sandbox, compiler, &[]);
-        // A spawn that is an exec takes the probe itself along.
+        // This spawn replaces the probe itself.
         let is_exec = function.name == "posix_spawn_setexec";
         if is_exec || is_missing(&Run::bare(&sandbox, &words).finish()) {
             continue;
@@ -172,7 +174,7 @@ fn every_cell(compiler: Compiler) {
                         .finish();
                     let child = fs::read_to_string(&child_stderr).unwrap_or_default();
                     let _ = fs::remove_file(&child_stderr);
-                    // musl's own search along PATH begins by setting errno.
+                    // musl's search along PATH sets errno first.
                     let searches = compiler == Compiler::Musl && function.name.ends_with('p');
                     let from = if searches { " errno 2 " } else { " errno 77 " };
                     let outcome = guarded.stdout.replace(from, " errno 77 ");
@@ -189,7 +191,7 @@ fn every_cell(compiler: Compiler) {
 }
 
 #[test]
-fn every_function_tells_a_refusal_as_it_is_asked_to_and_nobody_else_hears_it() {
+fn each_function_reports_a_refusal_as_the_mode_says_and_nowhere_else() {
     every_cell(Compiler::System);
 }
 
@@ -205,13 +207,13 @@ fn the_same_in_programs_of_musl() {
     }
 }
 
-/// The refusals that were told.
+/// The number of refusals that were reported.
 fn told(finished: &Finished) -> usize {
     finished.stderr.matches("rampart: blocked ").count()
 }
 
 #[test]
-fn who_walks_along_path_hears_of_it_once() {
+fn a_search_along_path_reports_a_refusal_once() {
     let sandbox = Sandbox::new();
     for directory in ["second", "third"] {
         for program in ["rm", "sh"] {
@@ -259,7 +261,7 @@ fn who_walks_along_path_hears_of_it_once() {
 }
 
 #[test]
-fn each_refusal_is_told_though_the_same_was_refused_before() {
+fn each_refusal_is_reported_even_if_the_same_was_refused_before() {
     let sandbox = Sandbox::new();
     for (words, times) in [
         (&["dash", "-c", "rm a; rm b; rm a; true"][..], 3),
@@ -276,7 +278,7 @@ fn each_refusal_is_told_though_the_same_was_refused_before() {
     assert_eq!(sandbox.take_marks(), [""; 0]);
 }
 
-/// The calls that start a shell to tell a refusal.
+/// Calls whose refusal is reported by a message shell.
 const TOLD_BY_A_SHELL: [&[&str]; 3] =
     [&["posix_spawn", "/bin/sh", "sh", "-c", "rm x"], &["system", "rm x"], &["popen", "rm x"]];
 
@@ -285,7 +287,7 @@ fn told_by_a_shell<'w>(start: &'w str, words: &[&'w str]) -> Vec<&'w str> {
 }
 
 #[test]
-fn what_is_told_is_never_code() {
+fn a_message_is_never_run_as_code() {
     let sandbox = Sandbox::new();
     let start = probe("start", Compiler::System);
     let start = start.to_str().expect("text");
@@ -304,13 +306,13 @@ fn what_is_told_is_never_code() {
         let said = format!("rampart: blocked this shell command: {shown}\n");
         assert!(finished.stderr.starts_with(&said), "{finished:#?}");
         assert_eq!(told(&finished), 1, "{finished:#?}");
-        assert_eq!(server.take_requests().len(), 1, "the shell that tells is not asked about");
+        assert_eq!(server.take_requests().len(), 1, "the message shell is not asked about");
     }
     assert_eq!(sandbox.take_marks(), [""; 0]);
 }
 
 #[test]
-fn nothing_of_the_callers_has_a_part_in_the_shell_that_tells() {
+fn the_callers_environment_does_not_affect_the_message_shell() {
     let sandbox = Sandbox::new();
     let server = Server::denying_any_with("rm x");
     let start = probe("start", Compiler::System);
@@ -339,11 +341,15 @@ fn nothing_of_the_callers_has_a_part_in_the_shell_that_tells() {
         .env("RAMPART_DEBUG", "1")
         .finish();
     let loaded = finished.stderr.matches("[rampart] loaded ").count();
-    assert_eq!((loaded, told(&finished)), (1, 1), "the shell has no preload list: {finished:#?}");
+    assert_eq!(
+        (loaded, told(&finished)),
+        (1, 1),
+        "the message shell has no library: {finished:#?}"
+    );
 }
 
 #[test]
-fn who_wants_no_notice_gets_the_status_alone() {
+fn without_notices_only_the_status_shows_a_refusal() {
     let sandbox = Sandbox::new();
     let server = Server::denying();
     let start = probe("start", Compiler::System);
@@ -362,7 +368,7 @@ fn who_wants_no_notice_gets_the_status_alone() {
 }
 
 #[test]
-fn a_stderr_that_takes_nothing_holds_up_no_parent_that_waits_for_its_vfork_child() {
+fn a_full_or_broken_stderr_does_not_block_the_parent_of_a_vfork_child() {
     let sandbox = Sandbox::new();
     let server = Server::denying();
     let start = probe("start", Compiler::System);
@@ -380,7 +386,7 @@ fn a_stderr_that_takes_nothing_holds_up_no_parent_that_waits_for_its_vfork_child
             .stderr(stderr)
             .finish()
     };
-    // Full, and then without a reader.
+    // First full, then without a reader.
     assert_eq!(run(writer.try_clone().expect("another").into()).stdout, status);
     drop(reader);
     assert_eq!(run(writer.into()).stdout, status);
@@ -388,7 +394,7 @@ fn a_stderr_that_takes_nothing_holds_up_no_parent_that_waits_for_its_vfork_child
 }
 
 #[test]
-fn a_stderr_that_no_program_would_have_got_is_not_written_to() {
+fn a_stderr_that_is_closed_on_exec_gets_no_message() {
     let sandbox = Sandbox::new();
     let server = Server::denying();
     let script = "import os, sys\n\
@@ -412,7 +418,7 @@ fn a_stderr_that_no_program_would_have_got_is_not_written_to() {
 }
 
 #[test]
-fn a_spawn_whose_child_has_the_callers_stderr_is_told_of_there() {
+fn a_spawn_is_reported_on_stderr_if_the_child_would_share_it() {
     let sandbox = Sandbox::new();
     let server = Server::denying();
     let start = probe("start", Compiler::System);
@@ -421,7 +427,7 @@ fn a_spawn_whose_child_has_the_callers_stderr_is_told_of_there() {
     let elsewhere = format!("--stderr={}", sandbox.text("child-stderr"));
     for (options, said) in [
         (&[][..], text("rm")),
-        // macOS keeps its file actions to itself.
+        // On macOS the content of file actions is not known.
         (&["--chdir-action"], if System::is_macos() { String::new() } else { text("rm") }),
         (&[&*elsewhere], String::new()),
         (&["--chdir-action", &elsewhere], String::new()),
@@ -442,7 +448,7 @@ fn children_have_the_mode_whatever_the_caller_did_to_the_environment() {
     let server = Server::denying_any_with("rm x");
     for (mode, code) in [("shell", 126), ("errno", 126)] {
         for change in ["env -i", "env -u RAMPART_REFUSAL", "env RAMPART_REFUSAL=message"] {
-            // The second dash starts a shell, which is what is refused.
+            // The inner dash is the shell that is refused.
             let line =
                 format!("{change} {}/dash -c 'dash -c \"rm x\"; exit $?'", sandbox.text("tools"));
             let server_line = format!("{line}; exit $?");
@@ -457,7 +463,7 @@ fn children_have_the_mode_whatever_the_caller_did_to_the_environment() {
         }
     }
     drop(server);
-    // By default nothing is added to what a child gets.
+    // By default a child gets no such variable.
     let server = Server::allowing();
     let finished = Run::guarded(&sandbox, &server.url, &["bash", "-c", "env; true"]).finish();
     assert!(finished.stdout.contains("RAMPART_MODE=enforce"), "{finished:#?}");

@@ -1,5 +1,5 @@
-//! Several ways to one server: what is lost of them loses no check, and what runs unchecked
-//! when all are lost is told.
+//! Several addresses of one server: losing one loses no check, and if all are lost, what runs
+//! unchecked is reported.
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -9,17 +9,17 @@ use scripted_server::{ALLOWED, ClosedPort, DENIED, Exchange, Server, Transport, 
 
 use crate::support::{Compiler, Run, Sandbox, System, probe};
 
-/// Sockets without a path, where the system has them.
+/// An abstract socket, if the system has those.
 fn another() -> Transport {
     if System::is_macos() { Transport::Unix } else { Transport::Abstract }
 }
 
-/// Whether this system has sockets of that kind.
+/// Whether this system has sockets of this kind.
 fn is_url(url: &str) -> bool {
     !(url.contains('@') && System::is_macos())
 }
 
-/// Tries to run `rm x` once in this process, and once in a forked child of a shell.
+/// Runs `rm x` in a forked child of a shell, and `rm y` twice from one process.
 fn words(sandbox: &Sandbox) -> [String; 3] {
     let start = probe("start", Compiler::System);
     let rm = sandbox.text("bin/rm");
@@ -28,7 +28,7 @@ fn words(sandbox: &Sandbox) -> [String; 3] {
 }
 
 #[test]
-fn a_way_that_does_not_lead_to_the_server_costs_one_connect_and_no_check() {
+fn an_unreachable_address_in_the_list_costs_no_check() {
     let sandbox = Sandbox::new();
     drop(UnixListener::bind(sandbox.path("dead.sock")).expect("a socket"));
     sandbox.file("plain", "");
@@ -65,10 +65,10 @@ fn a_way_that_does_not_lead_to_the_server_costs_one_connect_and_no_check() {
 }
 
 #[test]
-fn a_process_that_loses_one_way_goes_on_by_the_other() {
+fn a_process_that_loses_one_address_goes_on_with_the_other() {
     let sandbox = Sandbox::new();
     let judge = |command: &str| if command.starts_with("rm") { DENIED } else { ALLOWED };
-    // Each connection is for one question, so that the next one needs a way.
+    // Each connection serves one question, so that the next needs a new one.
     let answer_one = move |exchange: &mut Exchange| {
         if let Some(question) = exchange.read() {
             exchange.send(json_answer(judge(&question.command())));
@@ -92,7 +92,7 @@ fn a_process_that_loses_one_way_goes_on_by_the_other() {
 }
 
 #[test]
-fn what_runs_unchecked_is_told_where_a_server_was_to_be_there() {
+fn what_runs_unchecked_is_reported_if_a_server_was_named() {
     let sandbox = Sandbox::new();
     let closed = ClosedPort::new();
     let urls = [
@@ -107,7 +107,7 @@ fn what_runs_unchecked_is_told_where_a_server_was_to_be_there() {
             ("1", "monitor", "1", 3, 3),
             ("1", "monitor", "0", 3, 3),
             ("0", "enforce", "1", 0, 3),
-            // Nobody said that there is a server.
+            // The default: no server was named.
             ("", "enforce", "1", 0, 3),
             ("1", "enforce", "0", 0, 0),
             ("1", "disabled", "1", 0, 3),
@@ -121,16 +121,16 @@ fn what_runs_unchecked_is_told_where_a_server_was_to_be_there() {
             assert_eq!(sandbox.take_marks().len(), ran, "{case}");
             assert_eq!(finished.stderr.matches(said).count(), told, "{case}");
             let lines = finished.stderr.lines().filter(|line| line.contains("unchecked"));
-            // The probe itself is a program, too.
+            // The probe itself is reported too.
             assert_eq!(lines.count(), told + usize::from(told > 0), "{case}");
         }
     }
 }
 
 #[test]
-fn the_server_is_told_how_much_it_has_missed() {
+fn the_server_is_told_how_many_checks_it_missed() {
     let sandbox = Sandbox::new();
-    // Who asks about `rm` gets no answer.
+    // A question about `rm` gets no answer.
     let server = Server::scripted(Transport::Unix, |exchange| {
         while let Some(question) = exchange.read() {
             if question.command().starts_with("rm") {
@@ -153,7 +153,7 @@ fn the_server_is_told_how_much_it_has_missed() {
         (sandbox.take_marks().len(), missed)
     };
     assert_eq!(run("1", "1"), (4, vec![Some(1), Some(3), None]));
-    // What is refused was not missed; and nobody counts where nobody said that there is a server.
+    // A refused program was not missed. By default missed checks are not counted.
     assert_eq!(run("1", "0"), (0, vec![None; 3]));
     assert_eq!(run("", "1"), (4, vec![None; 3]));
 }

@@ -1,4 +1,4 @@
-//! Places where a hook runs that leave almost nothing to stand on.
+//! Hooks in difficult surroundings: shared memory, small stacks, signals, few resources, sandboxes.
 
 use std::fs;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn a_program_starts_as_it_would_without_the_library() {
     assert!(bare.stdout.starts_with("errno 0\ndescriptor 0\n"), "{bare:#?}");
 }
 
-/// The part of `start`'s output behind what the programs said.
+/// The audit at the end of `start`'s output.
 fn audit(finished: &Finished) -> &str {
     finished.stdout.find("descriptors").map_or("", |at| &finished.stdout[at..])
 }
@@ -50,7 +50,7 @@ fn two_thousand_vforked_execs_leave_their_parent_as_it_was() {
         ("clone", "large"),
     ] {
         if place == "clone" && System::is_macos() {
-            continue; // No program of macOS shares memory on so small a stack.
+            continue; // macOS has no clone(2).
         }
         let times = if (place, environment) == ("vfork", "own") { 2000 } else { 300 };
         let words = [
@@ -119,10 +119,10 @@ fn a_denied_vfork_child_leaves_its_parent_as_it_was() {
 }
 
 #[test]
-fn the_own_environment_of_a_process_is_left_to_it() {
+fn a_process_keeps_its_own_environment() {
     let sandbox = Sandbox::new();
     let server = Server::allowing();
-    // The functions that are given no environment, and look for their program.
+    // Functions without `envp` that search for the program.
     let functions = had(&["execvp", "execlp", "execvP"]);
     let environ = text("environ");
     let words = [&[environ.as_str(), "tool"], &functions[..]].concat();
@@ -162,7 +162,7 @@ fn checks_go_on_under_a_storm_of_signals() {
     }
 }
 
-/// Runs `hostile WAY PROGRAM` and gives what it said.
+/// Runs `hostile WAY PROGRAM`.
 fn hostile(sandbox: &Sandbox, server: &Server, way: &str, fail_open: &str) -> Finished {
     let words = [&text("hostile"), way, &sandbox.text("bin/rm")];
     Run::guarded(sandbox, &server.url, &words)
@@ -172,7 +172,7 @@ fn hostile(sandbox: &Sandbox, server: &Server, way: &str, fail_open: &str) -> Fi
 }
 
 #[test]
-fn without_a_descriptor_to_be_had_nothing_runs_unchecked_and_nothing_crashes() {
+fn without_a_free_descriptor_nothing_runs_unchecked_and_nothing_crashes() {
     let sandbox = Sandbox::new();
     for transport in Transport::BOTH {
         for way in ["no descriptors", "full table"] {
@@ -188,7 +188,7 @@ fn without_a_descriptor_to_be_had_nothing_runs_unchecked_and_nothing_crashes() {
 }
 
 #[test]
-fn what_is_scarce_or_odd_but_enough_changes_nothing() {
+fn scarce_or_unusual_resources_change_nothing() {
     let sandbox = Sandbox::new();
     for transport in Transport::BOTH {
         for way in [
@@ -241,7 +241,7 @@ fn a_seccomp_filter_that_forbids_sockets_leaves_it_to_fail_open() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_queue_is_waited_for_also_where_a_seccomp_filter_forbids_to_have_the_kernel_wait() {
-    if is_for_linux_alone("nothing there forbids a program these two calls") {
+    if is_for_linux_alone("no sandbox there forbids these two calls") {
         return;
     }
     let sandbox = Sandbox::new();
@@ -258,7 +258,7 @@ fn a_full_queue_is_waited_for_also_where_a_seccomp_filter_forbids_to_have_the_ke
 
 #[test]
 fn a_constructor_that_starts_a_program_before_ours_is_checked_too() {
-    if is_for_linux_alone("dyld initialises what is inserted before all else") {
+    if is_for_linux_alone("dyld initialises inserted libraries first") {
         return;
     }
     let sandbox = Sandbox::new();
@@ -344,9 +344,9 @@ fn a_chroot_without_server_or_library_follows_fail_open() {
                     .finish();
                 let marks = sandbox.path("root/marks");
                 let ran = fs::read_to_string(&marks).unwrap_or_default() == "rm x\n";
-                // It may be missing.
+                // Missing if the program did not run.
                 let _ = fs::remove_file(&marks);
-                // TCP works from anywhere; a Unix socket's path leads nowhere in there.
+                // TCP works in a chroot; the path of a Unix socket does not exist there.
                 let asked = transport == Transport::Tcp;
                 assert_eq!(server.take_requests().len(), usize::from(asked));
                 assert_eq!(ran, if asked { allowed } else { fail_open == "1" }, "{transport:?}");

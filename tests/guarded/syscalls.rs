@@ -1,4 +1,4 @@
-//! `syscall(2)` with any other number than those of exec is none of our business.
+//! `syscall(2)`: the numbers of exec are checked, all others are passed on unchanged.
 
 use scripted_server::Server;
 
@@ -19,15 +19,15 @@ pub fn system_calls_by_number_are_left_alone(compiler: Compiler) {
 
 #[test]
 fn system_calls_by_number_keep_all_their_arguments_and_their_errno() {
-    if is_for_linux_alone("there syscall(2) is not in front of a hook") {
+    if is_for_linux_alone("syscall(2) is not intercepted there") {
         return;
     }
     system_calls_by_number_are_left_alone(Compiler::System);
 }
 
 #[test]
-fn an_exec_by_number_is_one_whatever_the_upper_bits_of_the_number_are() {
-    if is_for_linux_alone("there syscall(2) is not in front of a hook") {
+fn an_exec_by_number_is_checked_whatever_the_upper_bits_of_the_number() {
+    if is_for_linux_alone("syscall(2) is not intercepted there") {
         return;
     }
     let sandbox = Sandbox::new();

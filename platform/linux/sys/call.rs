@@ -4,10 +4,10 @@ use core::ffi::{c_int, c_long};
 
 use crate::errno::Errno;
 
-/// One system call.
+/// Makes a system call.
 ///
 /// # Safety
-/// As for the call: pointers must be what the kernel takes them for.
+/// The arguments must be valid for that call, above all pointers.
 #[cfg(target_arch = "x86_64")]
 pub unsafe fn call(number: c_long, arguments: [usize; 6]) -> Result<usize, Errno> {
     let [first, second, third, fourth, fifth, sixth] = arguments;
@@ -27,10 +27,10 @@ pub unsafe fn call(number: c_long, arguments: [usize; 6]) -> Result<usize, Errno
     checked(result)
 }
 
-/// One system call.
+/// Makes a system call.
 ///
 /// # Safety
-/// As for the call: pointers must be what the kernel takes them for.
+/// The arguments must be valid for that call, above all pointers.
 #[cfg(target_arch = "aarch64")]
 pub unsafe fn call(number: c_long, arguments: [usize; 6]) -> Result<usize, Errno> {
     let [first, second, third, fourth, fifth, sixth] = arguments;
@@ -49,7 +49,7 @@ pub unsafe fn call(number: c_long, arguments: [usize; 6]) -> Result<usize, Errno
     checked(result)
 }
 
-/// The kernel reports an error as its number negated (`MAX_ERRNO`, `linux/err.h`).
+/// The kernel returns an error as the negated error number (`MAX_ERRNO`, `linux/err.h`).
 pub const LARGEST_ERRNO: c_long = 4095;
 
 fn checked(result: c_long) -> Result<usize, Errno> {
@@ -60,13 +60,13 @@ fn checked(result: c_long) -> Result<usize, Errno> {
     }
 }
 
-/// A descriptor or another small number as a register wants it.
+/// A descriptor or another `int`, sign-extended to a register.
 pub fn register(number: c_int) -> usize {
     (number as isize).cast_unsigned()
 }
 
-/// Closes a descriptor of ours. Nobody can be told of an error.
+/// Closes a descriptor of the library's. An error cannot be reported to anybody.
 pub fn close(number: c_int) {
-    // SAFETY: takes no pointer. That the number is closed is the point.
+    // SAFETY: takes no pointer.
     let _ = unsafe { call(libc::SYS_close, [register(number), 0, 0, 0, 0, 0]) };
 }

@@ -6,14 +6,14 @@ use super::call::call;
 use crate::descriptor::{Descriptor, Event};
 use crate::errno::Errno;
 
-/// Time that is left for waiting.
+/// The time left for waiting.
 ///
-/// The kernel itself takes off what was waited (ppoll(2), "C library/kernel
-/// differences"), over signals too, so that no clock need be read.
+/// The kernel subtracts the time that it waited, also if a signal interrupts it (ppoll(2), "C
+/// library/kernel differences"), so that no clock need be read.
 pub struct Deadline(libc::timespec);
 
 impl Deadline {
-    /// So many milliseconds.
+    /// A deadline in `ms` milliseconds.
     pub fn new(ms: u32) -> Self {
         Self(libc::timespec {
             tv_sec: libc::time_t::from(ms / 1000),
@@ -21,8 +21,7 @@ impl Deadline {
         })
     }
 
-    /// Waits until the event; whether there is something to receive, or
-    /// `ETIMEDOUT`.
+    /// Waits for the event; returns whether bytes have arrived, or `ETIMEDOUT`.
     pub fn wait(&mut self, descriptor: &Descriptor, event: Event) -> Result<bool, Errno> {
         let (fd, events) = (descriptor.number(), event.bits());
         let mut poll = libc::pollfd { fd, events, revents: 0 };
@@ -32,7 +31,7 @@ impl Deadline {
         }
     }
 
-    /// Lets `ms` milliseconds pass, or what is left.
+    /// Sleeps for `ms` milliseconds; `ETIMEDOUT` at once if less time is left.
     pub fn pause(&mut self, ms: u32) -> Result<(), Errno> {
         let mut nap = Self::new(ms);
         let before = (self.0.tv_sec, self.0.tv_nsec);
@@ -44,7 +43,7 @@ impl Deadline {
         Ok(())
     }
 
-    /// Takes off `ms` milliseconds that were waited elsewhere.
+    /// Subtracts `ms` milliseconds that were waited elsewhere.
     pub fn spend(&mut self, ms: u32) {
         self.spend_us(u64::from(ms) * 1000);
     }
@@ -62,8 +61,8 @@ impl Deadline {
         }
     }
 
-    /// What is left, as options of sockets take it; `None` if nothing is, which they would take for
-    /// no end at all.
+    /// The time left, for a socket's timeout option; `None` if no time is left: zero would mean no
+    /// timeout (socket(7), `SO_RCVTIMEO`).
     pub(super) fn left(&self) -> Option<libc::timeval> {
         let left = libc::timeval { tv_sec: self.0.tv_sec, tv_usec: self.0.tv_nsec / 1000 };
         (left.tv_sec > 0 || left.tv_usec > 0).then_some(left)
@@ -74,7 +73,8 @@ impl Deadline {
         let pointer = descriptor.map_or(0, |poll| core::ptr::from_mut(poll) as usize);
         loop {
             let arguments = [pointer, count, &raw mut self.0 as usize, 0, 0, 0];
-            // SAFETY: `pointer` is to `count` pollfd, and the timespec is ours to write.
+            // SAFETY: `pointer` is to `count` `pollfd`, 0 or 1, and the kernel may write to the
+            // timespec, which is borrowed mutably.
             match unsafe { call(libc::SYS_ppoll, arguments) } {
                 Err(Errno(libc::EINTR)) => {}
                 result => return result,
@@ -83,7 +83,7 @@ impl Deadline {
     }
 }
 
-/// Whether `number` can be written to at once; false also if it is not open.
+/// Whether a write to descriptor `number` would not block; false also if it is not open.
 pub fn is_writable(number: c_int) -> bool {
     let mut poll = libc::pollfd { fd: number, events: libc::POLLOUT, revents: 0 };
     let ready = Deadline::new(0).poll(Some(&mut poll));

@@ -11,8 +11,9 @@ use super::numbers::{is_inherited, is_open, opened};
 use crate::descriptor::{Descriptor, FileStatus, moment};
 use crate::errno::Errno;
 
-/// Takes `number` if it is free, with what can be neither read nor written (`O_PATH`, open(2)):
-/// to whoever tries, it is as good as closed. The numbers below it must be taken.
+/// Occupies descriptor `number` if it is free, by a file that cannot be read or written (`O_PATH`,
+/// open(2)): reads and writes fail with `EBADF`, as if it were closed. Lower numbers must be in
+/// use.
 pub fn occupy(number: c_int) -> Option<Descriptor> {
     if is_open(number) {
         return None;
@@ -23,7 +24,7 @@ pub fn occupy(number: c_int) -> Option<Descriptor> {
     opened(unsafe { call(libc::SYS_openat, arguments) }).ok()
 }
 
-/// Opens a file to be read. It waits for nothing and makes no terminal ours.
+/// Opens a file for reading, without blocking and without getting a controlling terminal.
 pub fn open_to_read(path: &CStr) -> Result<Descriptor, Errno> {
     let flags = register(libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY);
     let arguments = [register(libc::AT_FDCWD), path.as_ptr() as usize, flags, 0, 0, 0];
@@ -31,7 +32,7 @@ pub fn open_to_read(path: &CStr) -> Result<Descriptor, Errno> {
     opened(unsafe { call(libc::SYS_openat, arguments) })
 }
 
-/// Reads what stands at `offset`; how many bytes that was.
+/// Reads bytes at `offset`; returns how many, 0 on an error.
 pub fn read_at(file: &Descriptor, offset: u64, room: &mut [u8]) -> usize {
     let Ok(offset) = usize::try_from(offset) else { return 0 };
     let arguments = [register(file.number()), room.as_mut_ptr() as usize, room.len(), offset, 0, 0];
@@ -66,7 +67,7 @@ pub fn status_at(path: &CStr) -> Result<FileStatus, Errno> {
         .map(|status| file_status(&status))
 }
 
-/// The number of the pipe that a descriptor stands for, if it does and programs inherit it.
+/// The inode number of a descriptor that is a pipe and inherited by programs.
 #[inline(never)]
 pub fn pipe(number: c_int) -> Option<NonZeroU64> {
     let status = stat(libc::SYS_fstat, |status| [register(number), status, 0, 0, 0, 0]).ok()?;
@@ -74,26 +75,27 @@ pub fn pipe(number: c_int) -> Option<NonZeroU64> {
     NonZeroU64::new(status.st_ino).filter(|_| is_pipe && is_inherited(number))
 }
 
-/// Makes one of the calls that fill a `stat`, with the arguments for its address.
+/// Makes a system call that fills a `stat`; `arguments` gives its arguments for the address of
+/// that.
 pub(super) fn stat(
     number: c_long,
     arguments: impl FnOnce(usize) -> [usize; 6],
 ) -> Result<libc::stat, Errno> {
     let mut status = MaybeUninit::<libc::stat>::uninit();
     let arguments = arguments(status.as_mut_ptr() as usize);
-    // SAFETY: the kernel writes a stat to the pointer, or fails; the other arguments are a
-    // descriptor or a string.
+    // SAFETY: the kernel writes a `stat` to the pointer, or fails; the other arguments are a
+    // descriptor and perhaps a string.
     unsafe { call(number, arguments) }?;
-    // SAFETY: it did not fail.
+    // SAFETY: the call succeeded, so the kernel has written it.
     Ok(unsafe { status.assume_init() })
 }
 
-/// What a symbolic link points to.
+/// The target of a symbolic link.
 pub enum Link<'r> {
     To(&'r [u8]),
     /// There is no such link.
     Missing,
-    /// It may not fit.
+    /// The target does not fit.
     TooLong,
 }
 
@@ -104,18 +106,19 @@ pub fn read_link<'r>(path: &CStr, room: &'r mut [u8]) -> Link<'r> {
         [directory, path.as_ptr() as usize, room.as_mut_ptr() as usize, room.len(), 0, 0];
     // SAFETY: the kernel reads a string and writes to the slice only.
     match unsafe { call(libc::SYS_readlinkat, arguments) } {
-        // A link that fills the room may have been cut.
+        // If the target fills the room it may have been cut (readlink(2)).
         Ok(length) if length < room.len() => room.get(..length).map_or(Link::TooLong, Link::To),
         Ok(_) => Link::TooLong,
         Err(_) => Link::Missing,
     }
 }
 
-/// The working directory; `None` if it does not fit or cannot be reached.
+/// The working directory; `None` if it does not fit or is not reachable.
 pub fn working_directory(room: &mut [u8]) -> Option<&[u8]> {
     let arguments = [room.as_mut_ptr() as usize, room.len(), 0, 0, 0, 0];
     // SAFETY: the kernel writes to the slice only.
     let length = unsafe { call(libc::SYS_getcwd, arguments) }.ok()?;
-    // The kernel counts the NUL. Outside of the root it begins with "(unreachable)".
+    // The kernel counts the NUL. The path of a directory outside of the root begins with
+    // "(unreachable)" (getcwd(3)).
     room.get(..length)?.strip_suffix(b"\0").filter(|path| path.starts_with(b"/"))
 }

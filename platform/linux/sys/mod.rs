@@ -1,5 +1,5 @@
-//! System calls as hooks need them: raw, so that they touch neither `errno` nor
-//! thread cancellation nor another library's hooks.
+//! Raw system calls: they do not set `errno`, are no cancellation points, and do not go through
+//! another library's hooks.
 
 mod call;
 mod deadline;

@@ -1,4 +1,4 @@
-//! What a number stands for: descriptors of ours and of the program.
+//! Descriptors, the library's and the program's.
 
 use core::ffi::c_int;
 
@@ -6,7 +6,7 @@ use super::call::{call, register};
 use crate::descriptor::Descriptor;
 use crate::errno::Errno;
 
-/// A second descriptor for the same thing, numbered `lowest` or above.
+/// Duplicates a descriptor to a number that is `lowest` or above.
 pub fn duplicate(descriptor: &Descriptor, lowest: c_int) -> Result<Descriptor, Errno> {
     let command = register(libc::F_DUPFD_CLOEXEC);
     let arguments = [register(descriptor.number()), command, register(lowest), 0, 0, 0];
@@ -18,26 +18,26 @@ pub(super) fn opened(result: Result<usize, Errno>) -> Result<Descriptor, Errno> 
     result.map(|number| Descriptor::from_number(c_int::try_from(number).unwrap_or(-1)))
 }
 
-/// Writes; how many bytes were taken.
+/// Writes; returns how many bytes were written.
 pub fn write(number: c_int, bytes: &[u8]) -> Result<usize, Errno> {
     let arguments = [register(number), bytes.as_ptr() as usize, bytes.len(), 0, 0, 0];
     // SAFETY: the kernel reads the slice only.
     unsafe { call(libc::SYS_write, arguments) }
 }
 
-/// Whether a number stands for an open descriptor.
+/// Whether a number is an open descriptor.
 pub fn is_open(number: c_int) -> bool {
     let arguments = [register(number), register(libc::F_GETFD), 0, 0, 0, 0];
     // SAFETY: takes no pointer.
     unsafe { call(libc::SYS_fcntl, arguments) }.is_ok()
 }
 
-/// Whether a number stands for a descriptor that programs inherit.
+/// Whether a number is a descriptor that programs inherit.
 pub fn is_inherited(number: c_int) -> bool {
     flags(number, libc::F_GETFD).is_some_and(|flags| flags & libc::FD_CLOEXEC == 0)
 }
 
-/// Whether a number stands for a descriptor that can be written to and not read.
+/// Whether a number is a descriptor that is open for writing only.
 pub fn is_write_only(number: c_int) -> bool {
     flags(number, libc::F_GETFL).is_some_and(|flags| flags & libc::O_ACCMODE == libc::O_WRONLY)
 }

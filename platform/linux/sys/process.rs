@@ -7,14 +7,14 @@ use rampart_core::settings::SEALED_CALL;
 use super::call::{call, register};
 use crate::errno::Errno;
 
-/// This process.
+/// The process ID.
 pub fn getpid() -> c_int {
     // SAFETY: takes no pointer.
     let pid = unsafe { call(libc::SYS_getpid, [0; 6]) };
     pid.ok().and_then(|pid| c_int::try_from(pid).ok()).unwrap_or(0)
 }
 
-/// Whether this process is in the sealed run of this mark.
+/// Whether this process is in the sealed run with this mark.
 pub fn is_sealed(mark: u64) -> bool {
     let call_of_seal = usize::try_from(SEALED_CALL).unwrap_or(0);
     // SAFETY: takes no pointer.
@@ -32,17 +32,17 @@ pub fn is_hidden() -> bool {
     answer != Ok(1) && user != Ok(0)
 }
 
-/// A moment on the monotonic clock, in microseconds.
+/// The time on the monotonic clock, in microseconds.
 pub fn now_us() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     let arguments = [register(libc::CLOCK_MONOTONIC), &raw mut time as usize, 0, 0, 0, 0];
-    // SAFETY: the pointer is to a timespec.
+    // SAFETY: the kernel writes a timespec to the pointer.
     let _ = unsafe { call(libc::SYS_clock_gettime, arguments) };
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds * 1_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1000
 }
 
-/// Ends the process without running anything of it.
+/// Ends the process without running any of its exit handlers.
 pub fn exit(status: c_int) -> ! {
     loop {
         // SAFETY: takes no pointer, and does not return.

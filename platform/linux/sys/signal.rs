@@ -4,7 +4,7 @@ use core::ffi::c_int;
 
 use super::call::{call, register};
 
-/// A signal mask as the kernel has it.
+/// A signal mask in the kernel's format.
 #[derive(Debug, Clone, Copy)]
 pub struct SignalMask(u64);
 
@@ -14,7 +14,7 @@ impl SignalMask {
     /// SIGPIPE alone.
     pub const PIPE: Self = Self(1 << (libc::SIGPIPE - 1));
 
-    /// Blocks these signals in the calling thread; the mask that was in force.
+    /// Blocks these signals in the calling thread; returns the mask that was in force.
     pub fn block(self) -> Self {
         self.change(libc::SIG_BLOCK)
     }
@@ -34,12 +34,13 @@ impl SignalMask {
             0,
             0,
         ];
-        // SAFETY: both pointers are to masks of the size given. It cannot fail then.
+        // SAFETY: both pointers are to masks of the size given. With valid arguments the call does
+        // not fail.
         let _ = unsafe { call(libc::SYS_rt_sigprocmask, arguments) };
         old
     }
 
-    /// With the signals that this process has a handler for.
+    /// This mask and all signals that have a handler.
     pub fn with_handled(self) -> Self {
         let handled = (1..=u64::BITS).filter(|number| is_handled(*number));
         Self(handled.fold(self.0, |mask, number| mask | 1 << (number - 1)))
@@ -50,29 +51,30 @@ impl SignalMask {
         self.0 & other.0 == other.0
     }
 
-    /// Takes back one of these signals that is pending in the calling thread.
+    /// Discards one of these signals if it is pending.
     pub fn discard_pending(self) {
         let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         let arguments =
             [&raw const self.0 as usize, 0, &raw const at_once as usize, size_of::<u64>(), 0, 0];
-        // SAFETY: the pointers are to a mask and a timespec. That none is pending is fine.
+        // SAFETY: the pointers are to a mask and a timespec. If no signal is pending the call
+        // fails, which does not matter.
         let _ = unsafe { call(libc::SYS_rt_sigtimedwait, arguments) };
     }
 }
 
 /// Whether a signal has a handler.
 fn is_handled(number: u32) -> bool {
-    // The kernel's structure, whatever the machine: the handler stands first, and the rest are
-    // at most three more words (rt_sigaction(2), `struct sigaction` of the kernel).
+    // The kernel's `struct sigaction` on each machine: the handler, and at most three more words
+    // (rt_sigaction(2)).
     let mut action = [0_usize; 4];
     let number = usize::try_from(number).unwrap_or(0);
     let arguments = [number, 0, action.as_mut_ptr() as usize, size_of::<u64>(), 0, 0];
-    // SAFETY: nothing is changed, and the room is as large as what is written there.
+    // SAFETY: without a new action nothing is changed, and the kernel writes at most four words.
     let known = unsafe { call(libc::SYS_rt_sigaction, arguments) };
     known.is_ok() && ![libc::SIG_DFL, libc::SIG_IGN].contains(&action[0])
 }
 
-/// Whether one of `signals` waits to be delivered.
+/// Whether all of `signals` are pending.
 pub fn is_pending(signals: SignalMask) -> bool {
     let mut pending = SignalMask(0);
     let arguments = [&raw mut pending.0 as usize, size_of::<u64>(), 0, 0, 0, 0];

@@ -12,7 +12,7 @@ use super::process::{getpid, now_us};
 use crate::descriptor::Descriptor;
 use crate::errno::Errno;
 
-/// A socket's address as the kernel takes it.
+/// A socket address in the kernel's format.
 #[derive(Clone, Copy)]
 pub struct Address {
     bytes: libc::sockaddr_storage,
@@ -21,7 +21,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// Of a TCP server.
+    /// The address of a TCP server.
     pub fn tcp(address: SocketAddr) -> Self {
         let is_loopback = address.ip().is_loopback();
         let address = match address {
@@ -42,11 +42,11 @@ impl Address {
         Self { is_loopback, ..address }
     }
 
-    /// Of a Unix socket of this name in the abstract namespace; `None` if it is too long.
+    /// The address of a Unix socket by its abstract name; `None` if that is too long.
     pub fn abstract_unix(name: &[u8]) -> Option<Self> {
         let mut address =
             libc::sockaddr_un { sun_family: family(libc::AF_UNIX), sun_path: [0; 108] };
-        // The first byte stays NUL, and what follows the name is not part of it (unix(7)).
+        // The first byte is NUL, and the address ends with the name (unix(7)).
         let (_, room) = address.sun_path.split_first_mut()?;
         let room = room.get_mut(..name.len())?;
         room.iter_mut().zip(name).for_each(|(to, from)| *to = c_char::from_ne_bytes([*from]));
@@ -55,11 +55,11 @@ impl Address {
         Some(Self { length, ..Self::new(address) })
     }
 
-    /// Of a Unix socket; `None` if the path is too long.
+    /// The address of a Unix socket by its path; `None` if that is too long.
     pub fn unix(path: &[u8]) -> Option<Self> {
         let mut address =
             libc::sockaddr_un { sun_family: family(libc::AF_UNIX), sun_path: [0; 108] };
-        // The last byte stays NUL.
+        // The last byte remains NUL.
         let (_, room) = address.sun_path.split_last_mut()?;
         let room = room.get_mut(..path.len())?;
         room.iter_mut().zip(path).for_each(|(to, from)| *to = c_char::from_ne_bytes([*from]));
@@ -69,15 +69,15 @@ impl Address {
     fn new<Kind>(address: Kind) -> Self {
         const { assert!(size_of::<Kind>() <= size_of::<libc::sockaddr_storage>()) };
         let mut bytes = MaybeUninit::<libc::sockaddr_storage>::zeroed();
-        // SAFETY: the storage is large enough (checked above) and aligned for every
-        // kind of address; all-zero is a valid value of what is not overwritten.
+        // SAFETY: `sockaddr_storage` is large enough (checked above) and aligned for each kind of
+        // address, and zeroed bytes are valid where the address does not overwrite them.
         unsafe {
             bytes.as_mut_ptr().cast::<Kind>().write(address);
             Self { bytes: bytes.assume_init(), is_loopback: false, length: size_of::<Kind>() }
         }
     }
 
-    /// Whether it is a TCP server's on this machine.
+    /// Whether it is that of a TCP server on this machine.
     pub fn is_loopback(&self) -> bool {
         self.is_loopback
     }
@@ -87,9 +87,9 @@ impl Address {
     }
 }
 
-/// Whether `address` is a path where nothing is, so that nobody can listen.
+/// Whether `address` is a path that does not exist, so that nobody listens there.
 pub fn is_missing(address: &Address) -> bool {
-    // An abstract name is no path, and shorter than the room for one.
+    // The address of an abstract name is shorter than one of a path.
     if address.family() != libc::AF_UNIX || address.length < size_of::<libc::sockaddr_un>() {
         return false;
     }
@@ -97,17 +97,17 @@ pub fn is_missing(address: &Address) -> bool {
         .cast::<u8>()
         .wrapping_add(offset_of!(libc::sockaddr_un, sun_path));
     let arguments = [register(libc::AT_FDCWD), path as usize, register(libc::F_OK), 0, 0, 0];
-    // SAFETY: the path of a Unix address ends with NUL; see `Address::unix`.
+    // SAFETY: a path in an address ends with NUL; see `Address::unix`.
     let found = unsafe { call(libc::SYS_faccessat, arguments) };
     found == Err(Errno(libc::ENOENT))
 }
 
-/// An address family as the structures hold it; all of them fit.
+/// An address family in the type of the structures, into which each fits.
 fn family(number: c_int) -> libc::sa_family_t {
     libc::sa_family_t::try_from(number).unwrap_or_default()
 }
 
-/// A stream socket for `address`, non-blocking and close-on-exec from birth.
+/// A new stream socket for `address`, non-blocking and close-on-exec.
 pub fn socket(address: &Address) -> Result<Descriptor, Errno> {
     let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     let arguments = [register(address.family()), register(kind), 0, 0, 0, 0];
@@ -115,19 +115,19 @@ pub fn socket(address: &Address) -> Result<Descriptor, Errno> {
     opened(unsafe { call(libc::SYS_socket, arguments) })
 }
 
-/// Begins to connect, or connects; `EINPROGRESS` for the former.
+/// Connects; `EINPROGRESS` if that takes time.
 pub fn connect(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> {
     let pointer = &raw const address.bytes as usize;
     let arguments = [register(descriptor.number()), pointer, address.length, 0, 0, 0];
-    // SAFETY: an address of that length stands at the pointer.
+    // SAFETY: the pointer is to an address of that length.
     unsafe { call(libc::SYS_connect, arguments) }.map(|_| ())
 }
 
-/// Connects after [`connect`] has said `EAGAIN`: waits for a place in the queue of a Unix socket.
-/// `EAGAIN` if a signal ended that early, `ETIMEDOUT` if no time is left.
+/// Connects after [`connect`] has failed with `EAGAIN`: waits for a place in the queue of a Unix
+/// socket. `EAGAIN` if a signal interrupted that, `ETIMEDOUT` if no time is left.
 ///
-/// It is the kernel that waits, which wakes one when there is a place. Hundreds that try again every
-/// millisecond would take the processor from the server that they wait for.
+/// The kernel waits and wakes one process for each free place. Hundreds of processes that retried
+/// every millisecond would take the processor from the server.
 #[cold]
 #[inline(never)]
 pub fn connect_to_full_queue(
@@ -149,7 +149,7 @@ pub fn connect_to_full_queue(
     }
 }
 
-/// The same where a sandbox forbids to have the kernel wait: tries again, after longer and longer
+/// The same in a sandbox that forbids to make the socket blocking: retries after longer and longer
 /// pauses.
 #[cold]
 #[inline(never)]
@@ -169,14 +169,14 @@ fn connect_by_retrying(
     }
 }
 
-/// Lets small pieces go out at once on TCP; another socket does so anyway.
+/// Disables Nagle's algorithm on TCP; other sockets have none.
 pub fn set_no_delay(descriptor: &Descriptor) {
     let on: c_int = 1;
-    // Without the option it is merely slower.
+    // If it fails, sending is only slower.
     let _ = set_option(descriptor, libc::IPPROTO_TCP, libc::TCP_NODELAY, &on);
 }
 
-/// Lets [`receive_waiting`] wait for up to `ms` milliseconds.
+/// Makes [`receive_waiting`] block for up to `ms` milliseconds.
 pub fn set_receive_timeout(descriptor: &Descriptor, ms: u32) -> Result<(), Errno> {
     let timeout = libc::timeval {
         tv_sec: libc::time_t::from(ms / 1000),
@@ -185,12 +185,12 @@ pub fn set_receive_timeout(descriptor: &Descriptor, ms: u32) -> Result<(), Errno
     block(descriptor, libc::SO_RCVTIMEO, &timeout)
 }
 
-/// Has a socket wait for so long, which it does not from birth. If that fails it does not wait.
+/// Makes a non-blocking socket block for up to `timeout`. If this fails it stays non-blocking.
 fn block(descriptor: &Descriptor, option: c_int, timeout: &libc::timeval) -> Result<(), Errno> {
-    // First: one that waits without an end would wait for ever.
+    // The timeout comes first: a blocking socket without it could block for ever.
     set_option(descriptor, libc::SOL_SOCKET, option, timeout)?;
     let (number, command) = (register(descriptor.number()), register(libc::F_SETFL));
-    // SAFETY: takes no pointer. The socket has no other flags.
+    // SAFETY: takes no pointer. `O_NONBLOCK` was the socket's only flag.
     unsafe { call(libc::SYS_fcntl, [number, command, 0, 0, 0, 0]) }.map(|_| ())
 }
 
@@ -208,7 +208,7 @@ fn set_option<Value>(
     unsafe { call(libc::SYS_setsockopt, arguments) }.map(|_| ())
 }
 
-/// Sends what the socket takes at once, never with SIGPIPE.
+/// Sends as much as is possible without blocking, and without SIGPIPE.
 pub fn send(descriptor: &Descriptor, bytes: &[u8]) -> Result<usize, Errno> {
     let flags = register(libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
     let arguments =
@@ -217,12 +217,12 @@ pub fn send(descriptor: &Descriptor, bytes: &[u8]) -> Result<usize, Errno> {
     unsafe { call(libc::SYS_sendto, arguments) }
 }
 
-/// Receives what is there; 0 at the end of the connection.
+/// Receives bytes that have arrived; 0 at the end of the connection.
 pub fn receive(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno> {
     receive_as(descriptor, room, libc::MSG_DONTWAIT)
 }
 
-/// Receives what is there or comes while the socket [waits](set_receive_timeout).
+/// Receives bytes that have arrived or arrive within the [timeout](set_receive_timeout).
 pub fn receive_waiting(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno> {
     receive_as(descriptor, room, 0)
 }
@@ -235,17 +235,18 @@ fn receive_as(descriptor: &Descriptor, room: &mut [u8], flags: c_int) -> Result<
     unsafe { call(libc::SYS_recvfrom, arguments) }
 }
 
-/// Marks a connection as this process's. A forked child has a copy, and in a pid namespace of
-/// its own may have the same number (`pid_namespaces(7)`); the mark is the process itself. That
-/// it would be sent SIGURG for what is out of band harms nobody: it is ignored by default.
+/// Makes this process the owner of a connection (`F_SETOWN`, fcntl(2)). A forked child has a copy
+/// of the descriptor, and in a PID namespace of its own may have the same process ID
+/// (`pid_namespaces(7)`); the kernel tells them apart. An owner may be sent SIGURG, which is
+/// ignored by default, and the server sends no out-of-band data.
 pub fn set_owner(descriptor: &Descriptor) -> Result<(), Errno> {
     let (number, command) = (register(descriptor.number()), register(libc::F_SETOWN));
     // SAFETY: takes no pointer.
     unsafe { call(libc::SYS_fcntl, [number, command, register(getpid()), 0, 0, 0]) }.map(|_| ())
 }
 
-/// Whether a connection is marked as this process's (`F_GETOWN`, fcntl(2)): the kernel names the
-/// owner as it is numbered for who asks, and by 0 where it has no number there.
+/// Whether this process is the owner of a connection (`F_GETOWN`, fcntl(2)). The kernel gives the
+/// owner's ID in the caller's PID namespace, or 0 if it has none there.
 pub fn is_owned(descriptor: &Descriptor) -> bool {
     let (number, command) = (register(descriptor.number()), register(libc::F_GETOWN));
     // SAFETY: takes no pointer.
@@ -253,19 +254,19 @@ pub fn is_owned(descriptor: &Descriptor) -> bool {
     owner == Ok(register(getpid()))
 }
 
-/// Whether a connection is open and nothing has come that was not received yet.
+/// Whether a connection is open and no bytes have arrived.
 pub fn is_idle(descriptor: &Descriptor) -> bool {
     let found = receive_as(descriptor, &mut [0], libc::MSG_PEEK | libc::MSG_DONTWAIT);
     found == Err(Errno(libc::EAGAIN))
 }
 
-/// What [`socket_identity`] will tell a socket by.
+/// The identity by which [`socket_identity`] will recognise a socket.
 pub fn mark_identity(socket: &Descriptor) -> Option<u64> {
     socket_identity(socket.number())
 }
 
-/// Which socket a descriptor stands for: the number of its inode, which no other
-/// socket has as long as this one lives. `None` if it is closed or no socket.
+/// The identity of a socket: its inode number, which no other socket has while this one exists.
+/// `None` if the descriptor is not an open socket.
 pub fn socket_identity(number: c_int) -> Option<u64> {
     let status = stat(libc::SYS_fstat, |status| [register(number), status, 0, 0, 0, 0]).ok()?;
     (status.st_mode & libc::S_IFMT == libc::S_IFSOCK).then_some(status.st_ino)

@@ -1,8 +1,8 @@
-//! Work that is to take none of this process's descriptor numbers.
+//! Work that must not use this process's descriptor numbers.
 //!
-//! A number that is free below 3 is a standard stream that the program has closed, and what it
-//! opens next is to get that number, in whatever thread. The kernel gives the lowest free number
-//! to whatever is opened, and there is no call that opens a socket or a file above a number.
+//! If a standard stream is closed, the program may rely on getting its number for the file that it
+//! opens next, in any thread. The kernel uses the lowest free number, and no system call opens a
+//! file or socket above a given number.
 
 use core::ffi::{c_int, c_long, c_void};
 
@@ -18,38 +18,39 @@ pub fn has_closed_stream() -> bool {
     !(is_open(0) && is_open(1) && is_open(2))
 }
 
-/// Does `work`, which makes raw system calls only, in a child that has a copy of the descriptors
-/// and shares all memory, while this thread waits (clone(2), `CLONE_VFORK`); in this process if
-/// there can be no child. It is not done to the end if the child is killed at it.
+/// Does `work`, which may make raw system calls only, in a child that has a copy of the descriptor
+/// table and shares the memory, while this thread waits (clone(2), `CLONE_VFORK`). Without a child
+/// it is done in this process. If the child is killed, the work remains unfinished.
 #[inline(never)]
 pub fn with_unshared_table<W: FnOnce()>(work: W) {
     let mut work = Some(work);
     let task: *mut Option<W> = &raw mut work;
-    // The child is to run no handler of the program's: that would be in this process's memory.
+    // A signal handler in the child would run in this process's memory.
     let mask = SignalMask::ALL.block();
     if shares_namespace_with_children() {
-        // SAFETY: the task is of the type that the function takes.
+        // SAFETY: `task` points to an `Option<W>` on this frame, which outlives the child, and this
+        // thread does not use it meanwhile.
         let child = unsafe { clone(perform::<W>, task.cast()) };
         if let Some(child) = child {
             reap(child);
         }
     }
-    // SAFETY: as above; if there was a child, it has taken the work and is gone.
+    // SAFETY: as above. A child has exited by now, having taken the work.
     unsafe { perform::<W>(task.cast()) };
     mask.restore();
 }
 
 /// # Safety
-/// `task` points to an `Option<W>` that is nobody else's meanwhile.
+/// `task` points to an `Option<W>` that nobody else uses meanwhile.
 unsafe extern "C" fn perform<W: FnOnce()>(task: *mut c_void) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the pointer is valid and not aliased (the caller's promise).
     if let Some(work) = unsafe { &mut *task.cast::<Option<W>>() }.take() {
         work();
     }
 }
 
-/// Whether a child would be in the pid namespace of this process. The first child in a new one is
-/// its init, with which it ends (`pid_namespaces(7)`).
+/// Whether a child would be in the PID namespace of this process. After `unshare(2)` the first
+/// child becomes the init of a new namespace, which ends with it (`pid_namespaces(7)`).
 fn shares_namespace_with_children() -> bool {
     let of_children = status_at(c"/proc/self/ns/pid_for_children");
     let own = status_at(c"/proc/self/ns/pid");
@@ -57,19 +58,20 @@ fn shares_namespace_with_children() -> bool {
     identity(own).is_some_and(|own| identity(of_children) == Some(own))
 }
 
-/// A child that calls `perform` with `task` on the stack below this frame, as after vfork(2), and
-/// ends; the thread that made it goes on then. `None` if there is none to be had.
+/// Makes a child that calls `perform` with `task` on the stack below this frame, as after vfork(2),
+/// and exits; then this thread continues. `None` if there can be no child.
 ///
 /// # Safety
 /// `perform` may be called with `task`.
 unsafe fn clone(perform: unsafe extern "C" fn(*mut c_void), task: *mut c_void) -> Option<c_int> {
-    // No signal tells of its end: the program knows nothing of it.
+    // Without a termination signal: the program knows nothing of this child.
     let flags = c_long::from(libc::CLONE_VM | libc::CLONE_VFORK);
     let result: c_long;
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: syscall(2), "Architecture calling conventions". The child never leaves this block, so
-    // that it writes below the stack pointer only, where nothing of the waiting parent is: the
-    // block may use the stack, and finds it aligned for a call.
+    // SAFETY: the registers are those of syscall(2), "Architecture calling conventions". The child
+    // never leaves this block, so that it writes only below the stack pointer, where the waiting
+    // parent has nothing: without `nostack` the compiler keeps nothing there and aligns the stack
+    // for a call.
     unsafe {
         core::arch::asm!(
             "syscall",
@@ -112,11 +114,11 @@ unsafe fn clone(perform: unsafe extern "C" fn(*mut c_void), task: *mut c_void) -
     c_int::try_from(result).ok().filter(|child| *child > 0)
 }
 
-/// Waits for a child, which is done. Somebody else may have waited for it.
+/// Waits for a child that has exited. The program may have waited for it already.
 fn reap(child: c_int) {
     let arguments = [register(child), 0, register(libc::__WALL), 0, 0, 0];
     loop {
-        // SAFETY: nobody wants the status, so that there is no pointer.
+        // SAFETY: the pointers for status and usage are NULL.
         match unsafe { call(libc::SYS_wait4, arguments) } {
             Err(Errno(libc::EINTR)) => {}
             _ => return,

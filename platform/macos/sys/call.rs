@@ -1,10 +1,10 @@
-//! A function of libSystem, called so that `errno` stays.
+//! Calls of libSystem that leave `errno` unchanged.
 
 use core::ffi::c_int;
 
 use crate::errno::{self, Errno};
 
-/// What a function gives that sets `errno` when it gives a negative number.
+/// The result of a function that returns a negative number and sets `errno` on failure.
 pub fn call<Number>(function: impl FnOnce() -> Number) -> Result<usize, Errno>
 where
     usize: TryFrom<Number>,
@@ -15,8 +15,8 @@ where
     result
 }
 
-/// Closes a descriptor of ours. Nobody can be told of an error.
+/// Closes a descriptor of the library's. An error cannot be reported to anybody.
 pub fn close(number: c_int) {
-    // SAFETY: takes no pointer. That the number is closed is the point.
+    // SAFETY: takes no pointer.
     let _ = call(|| unsafe { libc::close(number) });
 }

@@ -11,28 +11,28 @@ use super::numbers::opened;
 use crate::descriptor::{Descriptor, FileStatus, moment};
 use crate::errno::Errno;
 
-/// Takes `number` if it is free, with a directory, which can be neither written nor read like
-/// a file. The numbers below it must be taken.
+/// Occupies descriptor `number` if it is free, by a directory, which cannot be read or written like
+/// a file. Lower numbers must be in use.
 pub fn occupy(number: c_int) -> Option<Descriptor> {
     // SAFETY: takes no pointer.
     let is_open = call(|| unsafe { libc::fcntl(number, libc::F_GETFD) }).is_ok();
     if is_open { None } else { open_to_read(c"/").ok() }
 }
 
-/// Whether a standard stream is closed, and work is to be done so for that.
+/// Whether work is to be done [with an unshared table](with_unshared_table) because a standard
+/// stream is closed. macOS has no such child, which shares memory but not descriptors.
 pub fn has_closed_stream() -> bool {
-    // Here there is no child that shares memory and has descriptors of its own.
     false
 }
 
-/// Does `work`.
+/// Does `work` in this process.
 pub fn with_unshared_table(work: impl FnOnce()) {
     work();
 }
 
-/// The working directory; `None` if its name does not fit or cannot be had.
+/// The working directory; `None` if it does not fit or cannot be found.
 ///
-/// Not by `getcwd(3)`, which allocates when it has to look for the name.
+/// Not by `getcwd(3)`, which may allocate.
 #[inline(never)]
 pub fn working_directory(room: &mut [u8]) -> Option<&[u8]> {
     let here = open_to_read(c".").ok()?;
@@ -48,14 +48,14 @@ pub fn working_directory(room: &mut [u8]) -> Option<&[u8]> {
 /// `MAXPATHLEN`
 const LONGEST_PATH: usize = 1024;
 
-/// Opens a file to look at it, which waits for nothing and makes no terminal ours.
+/// Opens a file for reading, without blocking and without getting a controlling terminal.
 pub fn open_to_read(path: &CStr) -> Result<Descriptor, Errno> {
     let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
     // SAFETY: the kernel reads a string.
     opened(call(|| unsafe { libc::open(path.as_ptr(), flags) }))
 }
 
-/// Reads what stands at `offset`; how many bytes that was.
+/// Reads bytes at `offset`; returns how many, 0 on an error.
 pub fn read_at(file: &Descriptor, offset: u64, room: &mut [u8]) -> usize {
     let (pointer, length) = (room.as_mut_ptr().cast(), room.len());
     let Ok(offset) = libc::off_t::try_from(offset) else { return 0 };
@@ -77,8 +77,8 @@ fn file_status(status: &libc::stat) -> FileStatus {
     }
 }
 
-/// The number of the pipe that a descriptor stands for: here pipes have none that the server
-/// could compare with what a process holds.
+/// The inode number of a pipe: not on macOS, where the server cannot compare it with other
+/// processes' descriptors.
 pub fn pipe(_number: c_int) -> Option<NonZeroU64> {
     None
 }
@@ -99,6 +99,6 @@ pub fn status_at(path: &CStr) -> Result<FileStatus, Errno> {
 fn stat(fill: impl FnOnce(*mut libc::stat) -> c_int) -> Result<libc::stat, Errno> {
     let mut status = MaybeUninit::uninit();
     call(|| fill(status.as_mut_ptr()))?;
-    // SAFETY: it did not fail.
+    // SAFETY: the call succeeded, so the kernel has written it.
     Ok(unsafe { status.assume_init() })
 }

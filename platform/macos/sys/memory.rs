@@ -5,12 +5,12 @@ use core::ffi::{c_int, c_void};
 use super::call::call;
 use crate::errno;
 
-/// New memory, zeroed; never given back.
+/// New zeroed memory; `None` if there is none.
 pub fn map(length: usize) -> Option<*mut c_void> {
     map_as(length, libc::MAP_PRIVATE)
 }
 
-/// The same, shared with those who are forked.
+/// The same, shared with forked children.
 pub fn map_shared(length: usize) -> Option<*mut c_void> {
     map_as(length, libc::MAP_SHARED)
 }
@@ -18,17 +18,18 @@ pub fn map_shared(length: usize) -> Option<*mut c_void> {
 fn map_as(length: usize, kind: c_int) -> Option<*mut c_void> {
     let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, kind | libc::MAP_ANON);
     let saved = errno::Saved::new();
-    // SAFETY: a new mapping where the kernel likes changes no other memory.
+    // SAFETY: without `MAP_FIXED` a new mapping replaces no other.
     let start = unsafe { libc::mmap(core::ptr::null_mut(), length, access, kind, -1, 0) };
     saved.restore();
     (start != libc::MAP_FAILED).then_some(start)
 }
 
-/// Makes memory read-only, where the system lets us.
+/// Makes memory read-only, if the system allows it.
 ///
 /// # Safety
-/// It must be whole pages that nobody writes to any more.
+/// The memory must be whole pages to which nothing writes any more.
 pub unsafe fn make_read_only(start: *const c_void, length: usize) {
-    // SAFETY: the caller's promise. A system that forbids it leaves a weaker guard.
+    // SAFETY: nothing writes to these pages (the caller's promise). If the call fails, the memory
+    // stays writable.
     let _ = call(|| unsafe { libc::mprotect(start.cast_mut(), length, libc::PROT_READ) });
 }

@@ -1,5 +1,5 @@
-//! System calls as hooks need them. macOS promises nothing about their numbers, so they go
-//! through libSystem, which sets `errno`: [`call`] puts it back.
+//! System calls. Their numbers are not stable on macOS, so they go through libSystem, which sets
+//! `errno`; [`call`] restores that.
 
 mod call;
 mod deadline;

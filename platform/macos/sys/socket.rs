@@ -11,7 +11,7 @@ use super::process::now_us;
 use crate::descriptor::Descriptor;
 use crate::errno::Errno;
 
-/// A socket's address as the kernel takes it.
+/// A socket address in the kernel's format.
 #[derive(Clone, Copy)]
 pub struct Address {
     bytes: libc::sockaddr_storage,
@@ -20,7 +20,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// Of a TCP server.
+    /// The address of a TCP server.
     pub fn tcp(address: SocketAddr) -> Self {
         let is_loopback = address.ip().is_loopback();
         let address = match address {
@@ -43,10 +43,10 @@ impl Address {
         Self { is_loopback, ..address }
     }
 
-    /// Of a Unix socket; `None` if the path is too long.
+    /// The address of a Unix socket by its path; `None` if that is too long.
     pub fn unix(path: &[u8]) -> Option<Self> {
         let mut sun_path = [0; 104];
-        // The last byte stays NUL.
+        // The last byte remains NUL.
         let (_, room) = sun_path.split_last_mut()?;
         let room = room.get_mut(..path.len())?;
         room.iter_mut().zip(path).for_each(|(to, from)| *to = c_char::from_ne_bytes([*from]));
@@ -54,26 +54,26 @@ impl Address {
         Some(Self::new(|sun_len| libc::sockaddr_un { sun_len, sun_family, sun_path }))
     }
 
-    /// None: macOS has no such names.
+    /// `None`: macOS has no abstract names.
     pub fn abstract_unix(_name: &[u8]) -> Option<Self> {
         None
     }
 
-    /// An address, which holds its own length.
+    /// An address; `make` is given its length, which is one of its fields.
     fn new<Kind>(make: impl FnOnce(u8) -> Kind) -> Self {
         const { assert!(size_of::<Kind>() <= size_of::<libc::sockaddr_storage>()) };
-        // A storage is 128 bytes.
+        // It fits: a `sockaddr_storage` has 128 bytes.
         let length = u8::try_from(size_of::<Kind>()).unwrap_or_default();
         let mut bytes = MaybeUninit::<libc::sockaddr_storage>::zeroed();
-        // SAFETY: the storage is large enough (checked above) and aligned for every
-        // kind of address; all-zero is a valid value of what is not overwritten.
+        // SAFETY: `sockaddr_storage` is large enough (checked above) and aligned for each kind of
+        // address, and zeroed bytes are valid where the address does not overwrite them.
         unsafe {
             bytes.as_mut_ptr().cast::<Kind>().write(make(length));
             Self { bytes: bytes.assume_init(), is_loopback: false, length }
         }
     }
 
-    /// Whether it is a TCP server's on this machine.
+    /// Whether it is that of a TCP server on this machine.
     pub fn is_loopback(&self) -> bool {
         self.is_loopback
     }
@@ -87,26 +87,26 @@ impl Address {
     }
 }
 
-/// Whether `address` is a path where nothing is, so that nobody can listen.
+/// Whether `address` is a path that does not exist, so that nobody listens there.
 pub fn is_missing(address: &Address) -> bool {
     if !address.is_unix() {
         return false;
     }
     let start = (&raw const address.bytes).cast::<c_char>();
     let path = start.wrapping_add(offset_of!(libc::sockaddr_un, sun_path));
-    // SAFETY: the path of a Unix address ends with NUL; see `Address::unix`.
+    // SAFETY: a path in an address ends with NUL; see `Address::unix`.
     call(|| unsafe { libc::access(path, libc::F_OK) }) == Err(Errno(libc::ENOENT))
 }
 
-/// An address family as the structures hold it; all of them fit.
+/// An address family in the type of the structures, into which each fits.
 fn family(number: c_int) -> libc::sa_family_t {
     libc::sa_family_t::try_from(number).unwrap_or_default()
 }
 
-/// A stream socket for `address`, non-blocking, close-on-exec, and without SIGPIPE.
+/// A new stream socket for `address`, non-blocking, close-on-exec, and without SIGPIPE.
 ///
-/// It becomes close-on-exec only after its birth. A program that another thread starts in
-/// between inherits a connection on which nothing is ever said.
+/// macOS cannot create it close-on-exec. A program that another thread starts before that is set
+/// inherits the descriptor, which does no harm.
 pub fn socket(address: &Address) -> Result<Descriptor, Errno> {
     // SAFETY: takes no pointer.
     let socket = opened(call(|| unsafe { libc::socket(address.family(), libc::SOCK_STREAM, 0) }))?;
@@ -131,7 +131,7 @@ fn set<Value>(
     option: c_int,
     value: &Value,
 ) -> Result<(), Errno> {
-    // A number or a time.
+    // It fits: the value is a number or a `timeval`.
     let size = libc::socklen_t::try_from(size_of::<Value>()).unwrap_or_default();
     let value = core::ptr::from_ref(value).cast();
     // SAFETY: the pointer is to a live value of that size, which the kernel reads only.
@@ -139,11 +139,10 @@ fn set<Value>(
     Ok(())
 }
 
-/// Begins to connect, or connects; `EINPROGRESS` for the former, and `EAGAIN` where a Unix
-/// socket's queue is full.
+/// Connects; `EINPROGRESS` if that takes time, `EAGAIN` if the queue of a Unix socket is full.
 ///
-/// XNU says `ECONNREFUSED` for that as well as where nobody listens (bsd/kern/uipc_usrreq.c,
-/// `unp_connect`).
+/// XNU's own error for a full queue is `ECONNREFUSED`, as if nobody listened
+/// (bsd/kern/uipc_usrreq.c, `unp_connect`).
 pub fn connect(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> {
     match connect_to(descriptor, address) {
         Err(Errno(libc::ECONNREFUSED)) if address.is_unix() && has_owner(address)? => {
@@ -153,8 +152,8 @@ pub fn connect(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> 
     }
 }
 
-/// Connects after [`connect`] has said `EAGAIN`. There is nothing that waits for a place in the
-/// queue of a Unix socket: it is tried again after a while.
+/// Connects after [`connect`] has failed with `EAGAIN`, after a pause: macOS has no way to wait for
+/// a place in the queue of a Unix socket.
 pub fn connect_to_full_queue(
     descriptor: &Descriptor,
     address: &Address,
@@ -164,8 +163,8 @@ pub fn connect_to_full_queue(
     connect(descriptor, address)
 }
 
-/// Whether some process has the socket at a path. That it is of another kind is said of a
-/// socket for datagrams before its queue is looked at, and after it was found to have an owner.
+/// Whether a process listens on the socket at a path. A datagram socket fails with `EPROTOTYPE`
+/// there only if the socket has an owner, whether or not its queue is full.
 fn has_owner(address: &Address) -> Result<bool, Errno> {
     // SAFETY: takes no pointer.
     let probe = opened(call(|| unsafe { libc::socket(address.family(), libc::SOCK_DGRAM, 0) }))?;
@@ -176,31 +175,31 @@ fn has_owner(address: &Address) -> Result<bool, Errno> {
 fn connect_to(descriptor: &Descriptor, address: &Address) -> Result<(), Errno> {
     let length = libc::socklen_t::from(address.length);
     let pointer = (&raw const address.bytes).cast();
-    // SAFETY: an address of that length stands at the pointer.
+    // SAFETY: the pointer is to an address of that length.
     call(|| unsafe { libc::connect(descriptor.number(), pointer, length) })?;
     Ok(())
 }
 
-/// Lets small pieces go out at once on TCP.
+/// Disables Nagle's algorithm on TCP; other sockets have none.
 pub fn set_no_delay(descriptor: &Descriptor) {
-    // Without the option it is merely slower.
+    // If it fails, sending is only slower.
     let _ = set(descriptor, libc::IPPROTO_TCP, libc::TCP_NODELAY, &ON);
 }
 
-/// Sends what the socket takes at once; `EAGAIN` if that is nothing.
+/// Sends as much as is possible without blocking; `EAGAIN` if that is nothing.
 pub fn send(descriptor: &Descriptor, bytes: &[u8]) -> Result<usize, Errno> {
     let (pointer, length) = (bytes.as_ptr().cast(), bytes.len());
     // SAFETY: the kernel reads the slice only.
     let sent = call(|| unsafe { libc::send(descriptor.number(), pointer, length, 0) });
     match sent {
-        // It is being connected. If that fails, it can be written to all the same, with an
-        // error of its own.
+        // The connection is in progress. If it fails, the socket becomes writable, and sending
+        // fails with another error.
         Err(Errno(libc::ENOTCONN)) => Err(Errno(libc::EAGAIN)),
         sent => sent,
     }
 }
 
-/// Receives what is there; 0 at the end of the connection.
+/// Receives bytes that have arrived; 0 at the end of the connection.
 pub fn receive(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno> {
     receive_with(descriptor, room, libc::MSG_DONTWAIT)
 }
@@ -211,18 +210,18 @@ fn receive_with(descriptor: &Descriptor, room: &mut [u8], flags: c_int) -> Resul
     call(|| unsafe { libc::recv(descriptor.number(), pointer, length, flags) })
 }
 
-/// Receives what is there. See [`set_receive_timeout`].
+/// Receives bytes that have arrived; it does not block, see [`set_receive_timeout`].
 pub fn receive_waiting(descriptor: &Descriptor, room: &mut [u8]) -> Result<usize, Errno> {
     receive(descriptor, room)
 }
 
-/// Changes nothing: a socket that waits in a receive waits in a send as well, for there macOS
-/// takes no notice of `MSG_DONTWAIT`, and without end.
+/// Does nothing: the socket would have to be blocking, and then a send would block without a limit,
+/// because macOS ignores `MSG_DONTWAIT` there.
 pub fn set_receive_timeout(_descriptor: &Descriptor, _ms: u32) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Changes nothing: no two processes have the same number here.
+/// Does nothing: without PID namespaces no two processes have the same ID.
 pub fn set_owner(_descriptor: &Descriptor) -> Result<(), Errno> {
     Ok(())
 }
@@ -232,19 +231,18 @@ pub fn is_owned(_descriptor: &Descriptor) -> bool {
     true
 }
 
-/// Whether a connection is open and nothing has come that was not received yet.
+/// Whether a connection is open and no bytes have arrived.
 pub fn is_idle(descriptor: &Descriptor) -> bool {
     let found = receive_with(descriptor, &mut [0], libc::MSG_PEEK | libc::MSG_DONTWAIT);
     found == Err(Errno(libc::EAGAIN))
 }
 
-/// Makes a socket one that [`socket_identity`] tells from all others; its identity, or `None` if
-/// it is closed by now.
+/// Gives a socket an identity by which [`socket_identity`] recognises it; `None` if it is closed.
 ///
-/// A socket of TCP has no inode number (bsd/kern/sys_socket.c, `soo_stat`), and one that was
-/// reset no address: it would be nobody's, and stay open. So it is given a mark, a time for
-/// which it would wait in a receive: this moment in microseconds, as so many seconds. It never
-/// waits, for it is non-blocking, and no program gives such a time to a socket of its own.
+/// A TCP socket has no inode number (bsd/kern/sys_socket.c, `soo_stat`), and no peer address after
+/// a reset. So the identity is stored in the socket's receive timeout: the current time in
+/// microseconds, as a number of seconds. The timeout has no effect on a non-blocking socket, and no
+/// program sets such a long one.
 pub fn mark_identity(socket: &Descriptor) -> Option<u64> {
     let identity = now_us();
     let time = libc::timeval { tv_sec: libc::time_t::try_from(identity).ok()?, tv_usec: 0 };
@@ -252,13 +250,12 @@ pub fn mark_identity(socket: &Descriptor) -> Option<u64> {
     Some(identity)
 }
 
-/// Which of the sockets that were [made known](mark_identity) a descriptor stands for; `None` if it
-/// is closed or none of them.
+/// The identity of a socket that has [got one](mark_identity); `None` for other descriptors.
 pub fn socket_identity(number: c_int) -> Option<u64> {
     let mut time = libc::timeval { tv_sec: 0, tv_usec: 0 };
     let mut size = libc::socklen_t::try_from(size_of::<libc::timeval>()).ok()?;
     let (level, option) = (libc::SOL_SOCKET, libc::SO_RCVTIMEO);
-    // SAFETY: the kernel writes no more than that size.
+    // SAFETY: the kernel writes at most `size` bytes, the size of the value.
     call(|| unsafe {
         libc::getsockopt(number, level, option, (&raw mut time).cast(), &raw mut size)
     })

@@ -1,4 +1,4 @@
-//! What a program of this machine is to the library, by the project's own judgement.
+//! The coverage of this machine's programs, by the project's own code.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;

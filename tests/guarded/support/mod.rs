@@ -1,4 +1,4 @@
-//! What the tests stand on: probes, a sandbox, and runs with a deadline. Their server is `tests/server`.
+//! What all tests use: probes, a sandbox, and runs with a deadline. Their server is `tests/server`.
 
 mod disk;
 mod probe;

@@ -1,5 +1,4 @@
-//! The library under test, and the C programs that test it, compiled when first
-//! needed.
+//! The library under test, and the C programs that test it, which are compiled when needed.
 
 use std::env;
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
@@ -15,7 +14,7 @@ use super::system::System;
 pub enum Compiler {
     System,
     Musl,
-    /// That of 64-bit ARM, in an emulator under the miniature dyld.
+    /// Of 64-bit ARM, in an emulator under minidyld.
     Arm64,
 }
 
@@ -63,7 +62,7 @@ pub fn probe(name: &str, compiler: Compiler) -> PathBuf {
     linked_probe(name, compiler, None)
 }
 
-/// The same, which the loader must load `library` for.
+/// The same, linked with `library`.
 pub fn linked_probe(name: &str, compiler: Compiler, library: Option<&Path>) -> PathBuf {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guarded/probes");
     let stem = name.strip_suffix(".so").unwrap_or(name);
@@ -71,7 +70,7 @@ pub fn linked_probe(name: &str, compiler: Compiler, library: Option<&Path>) -> P
     let harness = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/minidyld/mac.h");
     let loader = System::here().loader(compiler == Compiler::Arm64);
     let loader = loader.as_ref();
-    // macOS would rather have no vfork.
+    // macOS declares vfork deprecated.
     let quiet = ["-Wno-nonnull", "-Wno-deprecated-declarations"];
     let mut flags: Vec<&str> = [&["-O0", "-Wall"][..], &quiet, &["-pthread", "-o"]].concat();
     if name != stem {
@@ -86,8 +85,8 @@ pub fn linked_probe(name: &str, compiler: Compiler, library: Option<&Path>) -> P
     fs::create_dir_all(&kept).expect("a directory for probes");
     let built = kept.join(format!("{:016x}-{name}", hasher.finish()));
     if !built.exists() {
-        // Tests are threads, or processes of their own: each makes its own file, and the
-        // last rename wins.
+        // Other tests, in threads or processes, may compile it too: each writes a file of its own,
+        // and the last rename wins.
         let own = tempfile::Builder::new().tempfile_in(&kept).expect("a file").into_temp_path();
         let mut compile = Command::new(compiler.command());
         compile.args(&flags).arg(&own);

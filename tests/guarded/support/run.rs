@@ -1,4 +1,4 @@
-//! Runs a program, with or without the library, and never waits for ever.
+//! Runs a program, with or without the library, with a deadline.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -16,14 +16,14 @@ use super::probe::{EMULATOR, library};
 use super::sandbox::Sandbox;
 use super::system::{System, preload_variable};
 
-/// A program that runs longer is wedged.
+/// A program that runs longer hangs. Far more than any takes on a busy machine.
 const LONGEST_RUN: Duration = Duration::from_secs(60);
 
-/// A program about to run, in an environment that holds nothing of the test's own.
+/// A program to run, in an environment of its own.
 pub struct Run {
     command: Command,
     shown: String,
-    /// Takes what a Mac would not know, under the miniature dyld.
+    /// The file in which minidyld reports calls that a Mac would not have.
     wrong: PathBuf,
 }
 
@@ -46,7 +46,7 @@ impl Run {
         let wrong = sandbox.path("wrong");
         if let Some(loader) = System::here().loader(false) {
             command.env("MINIDYLD_WRONG", &wrong);
-            // The emulator is told of another, for the program in it.
+            // For the emulator it is an option, about the program in it.
             if program.as_ref() != EMULATOR {
                 command.env("LD_PRELOAD", loader);
             }
@@ -57,7 +57,7 @@ impl Run {
         Self { command, shown: shown(words), wrong }
     }
 
-    /// Under the library, with the server at `url`; what cannot be asked is refused.
+    /// With the library and the server at `url`, without fail-open.
     pub fn guarded<Word: AsRef<OsStr>>(sandbox: &Sandbox, url: &str, words: &[Word]) -> Self {
         Self::bare(sandbox, words)
             .env(preload_variable(), library())
@@ -78,7 +78,7 @@ impl Run {
         self
     }
 
-    /// Gives it another standard error.
+    /// Sets its standard error.
     pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
         self.command.stderr(stderr);
         self.shown.push_str(" (stderr elsewhere)");
@@ -87,7 +87,7 @@ impl Run {
 
     /// Runs it to its end.
     ///
-    /// Its output goes to files, so that nothing it leaves running can hold us up.
+    /// Its output goes to files: a pipe would stay open as long as a process that it leaves behind.
     pub fn finish(mut self) -> Finished {
         let stdout = tempfile::tempfile().expect("a file for stdout");
         let stderr = tempfile::tempfile().expect("a file for stderr");
@@ -113,10 +113,10 @@ impl Run {
         let took = begun.elapsed();
         let (stdout, stderr) = (content(stdout), content(stderr));
         let Some(status) = status else {
-            panic!("wedged: {}\nstdout: {stdout}\nstderr: {stderr}", self.shown);
+            panic!("it hangs: {}\nstdout: {stdout}\nstderr: {stderr}", self.shown);
         };
         let wrong = fs::read_to_string(&self.wrong).unwrap_or_default();
-        assert_eq!(wrong, "", "{}: the library asked for what a Mac has not", self.shown);
+        assert_eq!(wrong, "", "{}: the library used what a Mac does not have", self.shown);
         Finished { status, stdout, stderr, took, shown: self.shown }
     }
 }
@@ -137,7 +137,7 @@ fn content(mut file: File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Waits for something that another thread or process does, and never for ever.
+/// Waits until another thread or process has done something, with a deadline.
 #[track_caller]
 pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
@@ -147,8 +147,7 @@ pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Proves that `server` is asked at all by a program that may be asked about: for tests
-/// in which nothing else is.
+/// Shows that `server` is asked about a program: for tests in which nothing else is asked.
 #[track_caller]
 pub fn assert_guarded(sandbox: &Sandbox, server: &Server) {
     Run::guarded(sandbox, &server.url, &["sh", "-c", "curl proof"]).finish();
@@ -172,12 +171,12 @@ impl Finished {
         self.status.code().or(self.status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
     }
 
-    /// What a user sees: exit status, stdout, stderr.
+    /// What its caller sees: exit status, stdout, stderr.
     pub fn seen(&self) -> (i32, &str, &str) {
         (self.code(), &self.stdout, &self.stderr)
     }
 
-    /// Demands success.
+    /// Asserts that it exited with status 0.
     #[track_caller]
     pub fn success(self) -> Self {
         assert_eq!(self.code(), 0, "{}: {self:#?}", self.shown);

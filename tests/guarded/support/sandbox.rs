@@ -1,4 +1,4 @@
-//! A place of its own for each test: a home, and a `bin` of harmless stand-ins.
+//! A directory for each test: a home, and a `bin` of harmless stand-ins.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -9,13 +9,13 @@ use tempfile::TempDir;
 use super::probe::{Compiler, probe};
 use super::system::System;
 
-/// Programs that would do harm if they were the real ones. Each is a copy of
-/// `witness.c`, which only leaves a mark.
+/// Names of programs that may do harm. In the sandbox each is a copy of `witness.c`, which only
+/// leaves a mark.
 const STAND_INS: [&str; 9] =
     ["rm", "mkfs", "dd", "curl", "wget", "shutdown", "chmod", "ssh", "tool"];
 
-/// The real programs that a test may run, where they are installed. PATH has no others:
-/// a shell that is denied one `rm` looks for the next.
+/// The real programs that a test may run, if they are installed. PATH leads to no others: a shell
+/// that is refused one `rm` looks for the next.
 const TOOLS: [&str; 53] = [
     "as", "awk", "bash", "basename", "busybox", "cat", "cc", "cut", "dash", "dirname", "echo",
     "ed", "env", "expr", "false", "find", "fish", "gawk", "gcc", "git", "grep", "head", "java",
@@ -53,7 +53,7 @@ impl Sandbox {
     }
 
     fn stand_in(&self, name: &str, compiler: Compiler) {
-        // What an emulated program starts runs on this machine.
+        // An emulated program starts programs of this machine.
         let compiler = if compiler == Compiler::Arm64 { Compiler::System } else { compiler };
         let witness = probe("witness", compiler);
         let bin = self.path("bin").join(name);
@@ -99,10 +99,10 @@ impl Sandbox {
     }
 }
 
-/// Where a program is among the system's, if it is.
+/// The path of a program of the system, if it is installed.
 ///
-/// On macOS the library is not loaded into Apple's own: Homebrew's come first, and its bash
-/// is the `sh`.
+/// On macOS the library is not loaded into Apple's programs: Homebrew's come first, and its bash is
+/// the `sh`.
 pub fn installed(name: &str) -> Option<PathBuf> {
     let directories = if *System::here() == System::Mac {
         &["/opt/homebrew/bin", "/usr/local/bin", "/usr/bin", "/bin"][..]

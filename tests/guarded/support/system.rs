@@ -1,21 +1,21 @@
-//! Which system the library under test is for: a choice of the run, so that one body of tests
-//! serves Linux, a Mac, and macOS's library under `tests/minidyld`.
+//! The system that the library under test is for: the same tests serve Linux, a Mac, and the macOS
+//! library on Linux under `tests/minidyld`.
 
 use std::env;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::thread;
 
-/// Names the directory that `ci/macos-run` has put the harness into.
+/// The variable by which `ci/macos-run` names the directory of minidyld.
 const HARNESS: &str = "RAMPART_TEST_MINIDYLD";
 
-/// A system that a library was built for, and what it runs on here.
+/// The system that the library was built for, and how it runs here.
 #[derive(Debug, PartialEq, Eq)]
 pub enum System {
     Linux,
-    /// Linux, where a miniature dyld loads macOS's library.
+    /// macOS, on Linux: minidyld loads the library.
     Emulated {
-        /// Where the miniature dyld is, for each processor.
+        /// The directory with a minidyld for each processor.
         harness: PathBuf,
     },
     Mac,
@@ -28,17 +28,17 @@ static HERE: LazyLock<System> = LazyLock::new(|| match env::var_os(HARNESS).map(
 });
 
 impl System {
-    /// The one that the tests run for.
+    /// The system of this run.
     pub fn here() -> &'static Self {
         &HERE
     }
 
-    /// Whether it is macOS's library that is tested.
+    /// Whether the macOS library is tested.
     pub fn is_macos() -> bool {
         *Self::here() != Self::Linux
     }
 
-    /// The miniature dyld, as a library for the linker and for `LD_PRELOAD`, where it is used.
+    /// The minidyld of this run, if there is one: a library for the linker and for `LD_PRELOAD`.
     pub fn loader(&self, is_for_arm64: bool) -> Option<PathBuf> {
         let Self::Emulated { harness } = self else { return None };
         let processor = if is_for_arm64 { "arm64" } else { "x86_64" };
@@ -51,31 +51,31 @@ pub fn preload_variable() -> &'static str {
     if System::is_macos() { "DYLD_INSERT_LIBRARIES" } else { "LD_PRELOAD" }
 }
 
-/// Whether a test is for Linux alone, and this is not Linux: then it is said why.
+/// Whether a test is to be left out because it is for Linux only; if so, says why.
 #[must_use]
 pub fn is_for_linux_alone(why: &str) -> bool {
     System::is_macos() && is_left_out("macOS", why)
 }
 
-/// Whether a test needs what only Linux's kernel can show, and this is a Mac: then it is said.
+/// Whether a test is to be left out because it needs Linux's kernel; if so, says why.
 #[must_use]
 pub fn needs_linux_beneath(why: &str) -> bool {
     *System::here() == System::Mac && is_left_out("a Mac", why)
 }
 
-/// Whether a test is for macOS alone, and this is Linux.
+/// Whether a test is to be left out because it is for macOS only.
 #[must_use]
 pub fn is_for_macos_alone() -> bool {
     !System::is_macos() && is_left_out("Linux", "it is about macOS")
 }
 
-/// Whether a test needs what only a Mac can show, and this is none: then it is said why.
+/// Whether a test is to be left out because it needs a Mac; if so, says why.
 #[must_use]
 pub fn needs_a_mac(why: &str) -> bool {
     is_for_macos_alone() || needs_a_mac_or_linux(why)
 }
 
-/// Whether a test cannot be done under the miniature dyld: then it is said why.
+/// Whether a test is to be left out because it does not work under minidyld; if so, says why.
 #[must_use]
 pub fn needs_a_mac_or_linux(why: &str) -> bool {
     matches!(System::here(), System::Emulated { .. }) && is_left_out("minidyld", why)
@@ -84,7 +84,7 @@ pub fn needs_a_mac_or_linux(why: &str) -> bool {
 /// Says that a test is left out on a `system`, and why.
 #[must_use]
 pub fn is_left_out(system: &str, why: &str) -> bool {
-    // `ci/macos-run` makes a list of these lines.
+    // `ci/macos-run` collects these lines.
     println!("left out on {system}: {}: {why}", thread::current().name().unwrap_or("a test"));
     true
 }

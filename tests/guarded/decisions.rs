@@ -1,5 +1,5 @@
-//! A person's decision: the server says `102 Processing`, and the answer is waited for longer than
-//! a check may take.
+//! A person's decision: after `102 Processing` the library waits for the answer longer than a check
+//! may take.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ fn a_decision_is_waited_for_longer_than_a_check_wherever_it_is_asked_for() {
 }
 
 #[test]
-fn without_a_decision_what_is_held_does_not_run_whatever_becomes_of_the_server() {
+fn without_a_decision_the_program_does_not_run_whatever_the_server_does() {
     for (name, script) in [
         ("dies", (|_| {}) as fn(&mut Exchange)),
         ("resets", Exchange::reset_on_close),
@@ -106,7 +106,7 @@ fn without_a_decision_what_is_held_does_not_run_whatever_becomes_of_the_server()
 }
 
 #[test]
-fn who_waits_for_nobody_says_so_and_takes_a_held_answer_for_a_late_one() {
+fn a_client_that_does_not_wait_says_so_and_times_out() {
     let server = deciding(Transport::Unix, DENIED);
     for (ask_ms, mode) in [(None, "enforce"), (Some(0), "enforce"), (Some(ENOUGH_MS), "monitor")] {
         let sandbox = Sandbox::new();
@@ -126,7 +126,7 @@ fn who_waits_for_nobody_says_so_and_takes_a_held_answer_for_a_late_one() {
 }
 
 #[test]
-fn a_server_that_never_says_that_a_person_is_asked_has_no_more_time_than_before() {
+fn without_102_processing_the_usual_time_limit_holds() {
     let server = Server::scripted(Transport::Unix, |exchange| {
         exchange.read();
         exchange.hang();
@@ -137,7 +137,7 @@ fn a_server_that_never_says_that_a_person_is_asked_has_no_more_time_than_before(
 }
 
 #[test]
-fn who_waits_can_be_ended_and_no_handler_runs_in_a_child_that_waits() {
+fn a_waiting_child_dies_of_a_signal_but_runs_no_handler() {
     let held = probe("held", Compiler::System).to_str().expect("text").to_owned();
     let server = Server::scripted(Transport::Unix, |exchange| {
         exchange.read();
