@@ -38,6 +38,7 @@ mod environment;
 mod errno;
 mod exec;
 mod gate;
+mod kept_connection;
 mod load;
 mod look;
 mod missed;

@@ -4,65 +4,22 @@
 //! `allowed` exactly once, which is a boolean. It also keeps the beginning of the texts that a
 //! notice shows.
 
-use crate::arena::copy_fitting;
+mod content;
+mod fault;
+mod number;
+#[cfg(test)]
+mod tests;
+
+pub use content::{Answer, Prefix};
+pub use fault::Fault;
+use fault::{MISSING, NOT_BOOLEAN, NOT_JSON, TOO_DEEP, TWICE};
+use number::{NumberState, step_number};
 
 /// Deeper nesting is an error, as in `serde_json`.
 const DEEPEST: u8 = 127;
 
 /// In bytes; no key that matters is longer.
 const LONGEST_KEY: usize = 24;
-
-/// The beginning of a decoded text.
-#[derive(Debug, Clone, Copy)]
-pub struct Prefix<const ROOM: usize> {
-    bytes: [u8; ROOM],
-    /// Length of the whole text, in bytes.
-    length: usize,
-}
-
-impl<const ROOM: usize> Prefix<ROOM> {
-    const fn new() -> Self {
-        Self { bytes: [0; ROOM], length: 0 }
-    }
-
-    fn push(&mut self, text: &[u8]) {
-        copy_fitting(&mut self.bytes, self.length, text);
-        self.length = self.length.saturating_add(text.len());
-    }
-
-    /// The beginning of the text.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or(&self.bytes)
-    }
-
-    fn is(&self, text: &[u8]) -> bool {
-        self.length == text.len() && self.as_bytes() == text
-    }
-}
-
-/// The content of an answer.
-#[derive(Debug, Clone, Copy)]
-pub struct Answer {
-    /// Whether the command may run; `None` until it has been read.
-    allowed: Option<bool>,
-    /// The reason, as the policy's author worded it.
-    pub message: Prefix<200>,
-    /// The first of the policies that matched.
-    pub policy: Prefix<64>,
-    /// The first suggestion: how a person would allow it.
-    pub suggestion: Prefix<160>,
-}
-
-impl Answer {
-    /// An answer without content.
-    pub const EMPTY: Self = Self {
-        allowed: None,
-        message: Prefix::new(),
-        policy: Prefix::new(),
-        suggestion: Prefix::new(),
-    };
-}
 
 /// Reads one answer.
 #[derive(Debug)]
@@ -116,18 +73,6 @@ enum StringState {
     PairU(u16),
 }
 
-#[derive(Debug, Clone, Copy)]
-enum NumberState {
-    Minus,
-    Zero,
-    Integer,
-    Point,
-    Fraction,
-    Exponent,
-    ExponentSign,
-    ExponentDigits,
-}
-
 /// The top-level key whose value is being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Field {
@@ -148,15 +93,6 @@ enum Destination {
     Suggestion,
     Nowhere,
 }
-
-/// Why a body is not a verdict.
-pub type Fault = &'static str;
-
-const NOT_JSON: Fault = "the policy server's answer is not one JSON object";
-const TOO_DEEP: Fault = "the policy server's answer is nested too deeply";
-const NOT_BOOLEAN: Fault = "`allowed` in the policy server's answer is not a boolean";
-const TWICE: Fault = "the policy server's answer holds `allowed` twice";
-const MISSING: Fault = "the policy server's answer holds no `allowed`";
 
 impl Default for Reader {
     fn default() -> Self {
@@ -476,148 +412,4 @@ fn unescape(byte: u8) -> Result<u8, Fault> {
 
 fn hex_digit(byte: u8) -> Result<u16, Fault> {
     char::from(byte).to_digit(16).and_then(|digit| u16::try_from(digit).ok()).ok_or(NOT_JSON)
-}
-
-/// The state after `byte`; `None` if the number had ended before it.
-fn step_number(number: NumberState, byte: u8) -> Result<Option<NumberState>, Fault> {
-    let next = match (number, byte) {
-        (NumberState::Minus, b'0') => NumberState::Zero,
-        (NumberState::Minus, b'1'..=b'9') | (NumberState::Integer, b'0'..=b'9') => {
-            NumberState::Integer
-        }
-        (NumberState::Zero | NumberState::Integer, b'.') => NumberState::Point,
-        (NumberState::Point | NumberState::Fraction, b'0'..=b'9') => NumberState::Fraction,
-        (NumberState::Zero | NumberState::Integer | NumberState::Fraction, b'e' | b'E') => {
-            NumberState::Exponent
-        }
-        (NumberState::Exponent, b'+' | b'-') => NumberState::ExponentSign,
-        (
-            NumberState::Exponent | NumberState::ExponentSign | NumberState::ExponentDigits,
-            b'0'..=b'9',
-        ) => NumberState::ExponentDigits,
-        (
-            NumberState::Zero
-            | NumberState::Integer
-            | NumberState::Fraction
-            | NumberState::ExponentDigits,
-            b' ' | b'\t' | b'\n' | b'\r' | b',' | b']' | b'}',
-        ) => return Ok(None),
-        _ => return Err(NOT_JSON),
-    };
-    Ok(Some(next))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(body: &[u8]) -> Result<bool, Fault> {
-        let mut reader = Reader::default();
-        reader.feed(body)?;
-        reader.finish()
-    }
-
-    #[test]
-    fn an_object_with_one_boolean_allowed_is_a_verdict() {
-        for (body, allowed) in [
-            (r#"{"allowed":true}"#, true),
-            (r#"{"allowed":false}"#, false),
-            (" \r\n\t{ \"allowed\" : true } \n", true),
-            (r#"{"a":[1,-0.5e+3,{"allowed":false}],"allowed":true}"#, true),
-            (r#"{"allowed":false,"x":{"allowed":true},"y":["allowed",true]}"#, false),
-            (r#"{"allow\u0065d":true}"#, true),
-            (r#"{"\u0061llowed":false,"e":"😀\ud83d\ude00é"}"#, false),
-            (r#"{"message":"allowed","allowed":true,"allowed ":false}"#, true),
-            (r#"{"e":{},"f":[],"n":null,"z":0,"allowed":true}"#, true),
-        ] {
-            assert_eq!(read(body.as_bytes()), Ok(allowed), "{body}");
-        }
-    }
-
-    #[test]
-    fn anything_else_is_not_a_verdict() {
-        let deep = format!("{{\"a\":{}1{},\"allowed\":true}}", "[".repeat(127), "]".repeat(127));
-        for body in [
-            "",
-            " ",
-            "true",
-            "[]",
-            "null",
-            r#""allowed""#,
-            "{}",
-            r#"{"allowed":1}"#,
-            r#"{"allowed":"true"}"#,
-            r#"{"allowed":null}"#,
-            r#"{"allowed":[true]}"#,
-            r#"{"allowed":{}}"#,
-            r#"{"Allowed":true}"#,
-            r#"{"allowed":true,"allowed":true}"#,
-            r#"{"allowed":true,"allow\u0065d":false}"#,
-            r#"{"allowed":true"#,
-            r#"{"allowed":tru}"#,
-            r#"{"allowed":truex}"#,
-            r#"{"allowed":true}}"#,
-            r#"{"allowed":true}{"allowed":true}"#,
-            r#"{"allowed":true} x"#,
-            r#"{"allowed":true,}"#,
-            r#"{,"allowed":true}"#,
-            r#"{"allowed" true}"#,
-            r"{allowed:true}",
-            r"{'allowed':true}",
-            r#"{"a":[1,],"allowed":true}"#,
-            r#"{"a":[1},"allowed":true}"#,
-            r#"{"a":01,"allowed":true}"#,
-            r#"{"a":1.,"allowed":true}"#,
-            r#"{"a":+1,"allowed":true}"#,
-            r#"{"a":.5,"allowed":true}"#,
-            r#"{"a":1e,"allowed":true}"#,
-            r#"{"a":"\x","allowed":true}"#,
-            r#"{"a":"\ud800","allowed":true}"#,
-            r#"{"a":"\udc00","allowed":true}"#,
-            r#"{"a":"\ud800\u0041","allowed":true}"#,
-            r#"{"a":"\u12g4","allowed":true}"#,
-            "{\"a\":\"\n\",\"allowed\":true}",
-            "\u{feff}{\"allowed\":true}",
-            &deep,
-        ] {
-            assert!(read(body.as_bytes()).is_err(), "{body}");
-        }
-        for bytes in [&b"\xff"[..], b"\xc3", b"\xc0\x80", b"\xed\xa0\x80", b"\xf5\x80\x80\x80"] {
-            let body = [b"{\"allowed\":true,\"a\":\"", bytes, b"\"}"].concat();
-            assert!(read(&body).is_err(), "{bytes:?}");
-        }
-    }
-
-    #[test]
-    fn message_first_policy_and_first_suggestion_are_kept_up_to_a_limit() {
-        let long = "x".repeat(300);
-        let body = format!(
-            r#"{{"message":"no \"rm\"\u00e9\n","matched_policies":["a\/b","c"],"allowed":false,"suggestions":["s","t"],"m":"{long}"}}"#
-        );
-        let mut reader = Reader::default();
-        reader.feed(body.as_bytes()).expect("JSON");
-        assert_eq!(reader.answer().message.as_bytes(), "no \"rm\"é\n".as_bytes());
-        assert_eq!(reader.answer().policy.as_bytes(), b"a/b");
-        assert_eq!(reader.answer().suggestion.as_bytes(), b"s");
-        let mut reader = Reader::default();
-        let body = format!(r#"{{"message":"{long}","matched_policies":[],"allowed":true}}"#);
-        reader.feed(body.as_bytes()).expect("JSON");
-        assert_eq!(reader.answer().message.as_bytes(), &long.as_bytes()[..200]);
-        assert_eq!(reader.answer().policy.as_bytes(), b"");
-    }
-
-    #[test]
-    fn serde_json_agrees_on_every_mutation_of_an_answer() {
-        let seed = r#"{"allowed":true,"a":[1,-2.5e3,"\ud83d\ude00é\n",{"b":null}],"message":"m"}"#;
-        let bytes = seed.as_bytes();
-        for position in 0..bytes.len() {
-            for replacement in *b"\"\\{}[],:0-.eu1t \x00\x80\xc3" {
-                let mut body = bytes.to_vec();
-                body[position] = replacement;
-                let theirs: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
-                let theirs = theirs.and_then(|value| value.get("allowed")?.as_bool());
-                assert_eq!(read(&body).ok(), theirs, "{}", String::from_utf8_lossy(&body));
-            }
-        }
-    }
 }

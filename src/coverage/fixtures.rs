@@ -1,5 +1,26 @@
 //! Program files built by hand, as compilers, `lipo` and `codesign` would make them.
 
+use super::HEAD_BYTES;
+use crate::host::{Cpu, Host, Os};
+
+/// The machines of the tests.
+pub const ARM_MAC: Host = Host { os: Os::MacOs, cpu: Cpu::Arm64 };
+pub const INTEL_MAC: Host = Host { os: Os::MacOs, cpu: Cpu::X86_64 };
+pub const LINUX: Host = Host { os: Os::Linux, cpu: Cpu::X86_64 };
+pub const HOSTS: [Host; 4] = [ARM_MAC, INTEL_MAC, LINUX, Host { os: Os::Linux, cpu: Cpu::Arm64 }];
+/// The mode of an ordinary program.
+pub const MODE: u32 = 0o100_755;
+
+/// The head of a file, as [`judge`](super::judge()) takes it.
+pub fn head_of(file: &[u8]) -> &[u8] {
+    file.get(..HEAD_BYTES).unwrap_or(file)
+}
+
+/// Entitlements that grant both keys.
+pub fn both(first: &str, second: &str) -> Vec<u8> {
+    plist(&[granted(first), granted(second)].concat())
+}
+
 /// `cputype` and `cpusubtype`.
 pub type Machine = (u32, u32);
 

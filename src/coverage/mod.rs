@@ -21,6 +21,8 @@ mod window;
 mod words;
 
 #[cfg(test)]
+mod broken_files;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod tests;

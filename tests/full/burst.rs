@@ -1,4 +1,4 @@
-//! Hundreds of programs that are started at one moment, with a short queue at the server.
+//! Hundreds of programs that start at the same moment, while the server's queue is short.
 
 use scripted_server::Server;
 
@@ -6,9 +6,9 @@ use crate::soak::answer;
 use crate::support::{Compiler, Run, Sandbox, probe};
 
 const CHILDREN: &str = "600";
-/// As many connections wait to be taken; it was the usual limit for long (`listen(2)`).
+/// The length of the server's queue: long the usual limit (`listen(2)`, `SOMAXCONN`).
 const QUEUE: i32 = 128;
-/// It is to be shown that nobody takes a full queue for no server, however slow the machine is.
+/// Long enough that no check times out on a slow machine.
 const TIMEOUT_MS: &str = "60000";
 
 #[test]

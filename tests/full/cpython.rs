@@ -1,4 +1,4 @@
-//! `CPython`'s own tests of all that starts programs, with the library and without.
+//! `CPython`'s own tests of what starts programs, with the library and without.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,13 +20,13 @@ const TESTS: [&str; 8] = [
     "test_asyncio.test_subprocess",
 ];
 
-/// Debian's, whose `subprocess` forks with vfork; one that uses `posix_spawn`.
+/// Debian's, whose `subprocess` uses vfork, and one that uses `posix_spawn`.
 const INTERPRETERS: [&str; 2] = ["/usr/bin/python3", "/root/.pyenv/versions/3.13.0/bin/python3"];
 
-/// What became of a test: `passed`, or how it ended otherwise.
+/// The result of each test: `passed`, `skipped`, `failure` or `error`.
 type Results = BTreeMap<String, String>;
 
-/// Reads the report, in the format of `JUnit`, that `CPython` writes.
+/// Reads the report in `JUnit` format that `CPython` writes.
 fn results(report: &str) -> Results {
     let mut all = Results::new();
     for case in report.split("<testcase ").skip(1) {
@@ -42,7 +42,7 @@ fn results(report: &str) -> Results {
     all
 }
 
-/// One run of all the tests, for itself.
+/// One run of all tests.
 struct Trial {
     results: Results,
     ended: Ended,
@@ -59,7 +59,7 @@ impl Trial {
         Self { results: results(&report), ended }
     }
 
-    /// The tests that ended otherwise here than in both others, which agree on them.
+    /// The tests whose result differs from that of both other runs, which agree.
     fn differing<'t>(&'t self, first: &'t Self, second: &'t Self) -> BTreeMap<&'t str, String> {
         let names = first.results.keys().chain(self.results.keys());
         names
@@ -82,8 +82,8 @@ fn has_tests(python: &str) -> bool {
 fn demand_same_results(python: &str) {
     let ground = Workspace::new();
     let begun = Instant::now();
-    // They mostly wait, so they run at the same time; what a busy machine makes fail now and
-    // then, fails without the library too or passes when repeated.
+    // At the same time, as they mostly wait. A test that fails because the machine is busy fails without
+    // the library too, or passes when repeated.
     let (first, second, guarded) = std::thread::scope(|scope| {
         let trial = |name, guarded| {
             let ground = &ground;

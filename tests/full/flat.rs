@@ -9,9 +9,9 @@ use crate::matrix::{cells, runs_of};
 use crate::probes::{self, Linked};
 use crate::support::{Compiler, Run, Sandbox};
 
-/// So many programs are started by each function in each kind of child.
+/// How many programs are started by each function in each kind of child.
 const TIMES: usize = 2000;
-/// A page or two of the C library's own.
+/// A few pages that the C library may use.
 const SLACK_KIB: i64 = 64;
 
 /// The numbers in `failures N mappings N size N KiB resident N KiB`.
@@ -42,7 +42,7 @@ fn check(compiler: Compiler, times: usize, options: &[&str], wanted: impl Fn(&st
             [0, 0, size, resident] if size <= SLACK_KIB && resident <= SLACK_KIB => {}
             _ => grown.push(format!("{cell}: {}{}", run.stdout, run.stderr)),
         }
-        // What is not needed is let go: there are very many questions.
+        // Frees the memory of very many questions.
         let _ = server.take_requests();
     }
     println!("{compiler:?}: {:.1?}", begun.elapsed());

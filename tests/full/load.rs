@@ -1,4 +1,4 @@
-//! What loading the library leaves in a process.
+//! What the library leaves in a process after load.
 
 use tempfile::TempDir;
 
@@ -18,7 +18,7 @@ fn errno_is_untouched_and_what_was_read_is_read_only() {
         let words = [load.to_str().expect("text"), "hush"];
         let bare = Run::bare(&sandbox, &words).finish().success();
         assert_eq!(bare.stdout, "errno 0\n", "{compiler:?}");
-        // To look up a name, the C library opens files that are not there.
+        // Resolving the name sets errno: the C library opens files that do not exist.
         let run = Run::guarded(&sandbox, "http://no-such-host.invalid:1", &words)
             .env("RAMPART_TOKEN", "hush");
         assert_eq!(run.finish().success().stdout, "errno 0 r--p\n", "{compiler:?}");

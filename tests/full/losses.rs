@@ -1,5 +1,5 @@
-//! Long runs in which everything is done that once took the guard away: nothing that is denied
-//! runs while there is a server, and each command that runs unchecked says so.
+//! Long runs in which the guarded processes do everything that once got rid of the guard: no denied
+//! program runs while there is a server, and each one that runs unchecked is reported.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -33,7 +33,7 @@ const TOOLS: [&str; 9] =
     ["fuser", "kill", "killall", "mount", "pidof", "pkill", "setpriv", "sleep", "unshare"];
 const TIMEOUT: Duration = Duration::from_secs(240);
 
-/// How often each worker tries: some two hundred times a minute, on a busy machine.
+/// How often each worker tries. On a busy machine it manages some two hundred tries a minute.
 fn times() -> u64 {
     let seconds = std::env::var("RAMPART_SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
     4 * seconds.unwrap_or(60_u64)
@@ -54,10 +54,10 @@ fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// A place for such a run, which other users may enter.
-struct Place(Sandbox);
+/// The sandbox of such a run, which other users may enter.
+struct LongRun(Sandbox);
 
-impl Place {
+impl LongRun {
     fn new() -> Self {
         let sandbox = Sandbox::new();
         for (name, text) in SCRIPTS {
@@ -78,7 +78,7 @@ impl Place {
         for tool in TOOLS {
             match installed(tool) {
                 Some(found) => drop(symlink(found, sandbox.path("tools").join(tool))),
-                None => println!("done without, for it is not installed: {tool}"),
+                None => println!("not installed, and left out: {tool}"),
             }
         }
         for (path, mode) in [("", 0o755), ("marks", 0o666), ("home", 0o777), ("token", 0o600)] {
@@ -106,7 +106,7 @@ impl Place {
         command
     }
 
-    /// A run in a process namespace of its own; `None` where there can be none.
+    /// A run in a process namespace of its own; `None` if that is not permitted.
     fn run(&self, flags: &str, kill: &str) -> Option<Ended> {
         let unshare = if is_root() { "-pf" } else { "-rpf" };
         let mut namespace = self.command(installed("unshare")?);
@@ -114,7 +114,7 @@ impl Place {
         let mut trial = self.command(namespace.get_program());
         trial.args(namespace.get_args()).arg("true");
         if run(&mut trial, TIMEOUT).code != 0 {
-            println!("left out, for a process namespace of one's own is not permitted here");
+            println!("skipped: a process namespace is not permitted here");
             return None;
         }
         namespace.args(["sh", "losses.sh", flags, &times().to_string(), kill]);
@@ -123,14 +123,14 @@ impl Place {
         Some(ended)
     }
 
-    /// How many lines of a file hold this.
+    /// How many lines of a file contain `with`.
     fn lines(&self, file: &str, with: &str) -> usize {
         let text = fs::read_to_string(self.0.path(file)).expect("a file");
         text.lines().filter(|line| line.contains(with)).count()
     }
 }
 
-/// Workers that try both programs, each so often.
+/// The number of workers, each of which tries both programs [`times()`] times.
 fn workers() -> usize {
     if is_root() { 6 } else { 5 }
 }
@@ -138,66 +138,66 @@ fn workers() -> usize {
 #[test]
 #[ignore = "takes a minute: make test-full"]
 fn nothing_that_a_guarded_tree_does_takes_its_guard_away() {
-    let place = Place::new();
-    if place.run("", "leave").is_none() {
+    let run = LongRun::new();
+    if run.run("", "leave").is_none() {
         return;
     }
     let tries = workers() * usize::try_from(times()).expect("a small number");
-    let (ran, refused) = (place.lines("marks", "rm "), place.lines("said", "blocked"));
-    let saved = place.lines("rampart/audit.jsonl", "rampart-itself");
+    let (ran, refused) = (run.lines("marks", "rm "), run.lines("said", "blocked"));
+    let saved = run.lines("rampart/audit.jsonl", "rampart-itself");
     println!("{tries} tries of each: {ran} denied ones ran; {saved} times it was to be killed");
-    let unchecked = place.lines("said", "unchecked");
-    assert_eq!((ran, refused, place.lines("marks", "tool "), unchecked), (0, tries, tries, 0));
-    assert!(saved > 0, "nothing was tried against the server");
+    let unchecked = run.lines("said", "unchecked");
+    assert_eq!((ran, refused, run.lines("marks", "tool "), unchecked), (0, tries, tries, 0));
+    assert!(saved > 0, "nobody tried to kill the server");
 }
 
 #[test]
 #[ignore = "takes a minute: make test-full"]
 fn what_runs_after_the_server_was_killed_is_told_one_by_one() {
-    let place = Place::new();
-    let Some(ended) = place.run("", "kill") else { return };
+    let run = LongRun::new();
+    let Some(ended) = run.run("", "kill") else { return };
     assert!(ended.stdout.contains("killed\n"), "{ended:?}");
     let tries = workers() * usize::try_from(times()).expect("a small number");
-    let ran = place.lines("marks", "rm ");
-    let told = place.lines("said", " runs unchecked: ");
-    let rm_told = place.lines("said", "rampart: rm runs unchecked: ");
+    let ran = run.lines("marks", "rm ");
+    let told = run.lines("said", " runs unchecked: ");
+    let rm_told = run.lines("said", "rampart: rm runs unchecked: ");
     println!("{tries} tries of each: {ran} denied ones ran, {rm_told} of them told, {told} in all");
-    assert_eq!((ran, place.lines("marks", "tool ")), (rm_told, tries));
-    assert_eq!(ran + place.lines("said", "rampart: blocked rm: "), tries);
-    assert!(ran > 0 && ran < tries, "{ran} of {tries}: it was not killed on the way");
+    assert_eq!((ran, run.lines("marks", "tool ")), (rm_told, tries));
+    assert_eq!(ran + run.lines("said", "rampart: blocked rm: "), tries);
+    assert!(ran > 0 && ran < tries, "{ran} of {tries}: the server was not killed meanwhile");
 }
 
 #[test]
 #[ignore = "takes a minute: make test-full"]
 fn without_fail_open_nothing_runs_unchecked_when_the_server_is_killed() {
-    let place = Place::new();
-    let Some(ended) = place.run("--fail-open=false", "kill") else { return };
+    let run = LongRun::new();
+    let Some(ended) = run.run("--fail-open=false", "kill") else { return };
     assert!(ended.stdout.contains("killed\n"), "{ended:?}");
-    assert_eq!((place.lines("marks", "rm "), place.lines("said", "unchecked")), (0, 0));
+    assert_eq!((run.lines("marks", "rm "), run.lines("said", "unchecked")), (0, 0));
 }
 
 #[test]
 #[ignore = "takes a minute: make test-full"]
 fn a_server_that_comes_and_goes_hears_of_all_that_it_missed() {
-    let place = Place::new();
+    let run = LongRun::new();
     let serve = || -> Child {
-        let mut command = place.command(rampart());
+        let mut command = run.command(rampart());
         command.args(["serve", "--port", "0", "--unix", "s.sock", "--policy", "deny.yaml"]);
         command.args(["--token-file", "token", "--audit", "audit.jsonl", "--audit-sync"]);
         let server = command.stderr(Stdio::null()).spawn().expect("a server");
-        while std::os::unix::net::UnixStream::connect(place.0.path("s.sock")).is_err() {
+        while std::os::unix::net::UnixStream::connect(run.0.path("s.sock")).is_err() {
             sleep(Duration::from_millis(5));
         }
         server
     };
     let mut server = serve();
     let times = 4 * times();
-    let url = format!("unix://{}", place.0.text("s.sock"));
-    let mut command = place.command(rampart());
+    let url = format!("unix://{}", run.0.text("s.sock"));
+    let mut command = run.command(rampart());
     command.args(["preload", "--url", &url, "--token", "a-token", "--", "sh", "worker.sh", "x"]);
     let worker = Watched::start(command.arg(times.to_string()), TIMEOUT);
     let mut lives = 0;
-    let done = |least: usize| place.lines("marks", "tool ") >= least;
+    let done = |least: usize| run.lines("marks", "tool ") >= least;
     let total = usize::try_from(times).expect("a small number");
     while !done(total * 9 / 10) {
         sleep(Duration::from_millis(300));
@@ -211,8 +211,8 @@ fn a_server_that_comes_and_goes_hears_of_all_that_it_missed() {
     server.kill().expect("a child");
     server.wait().expect("a child");
     let count = |with: &str| ended.stderr.lines().filter(|line| line.contains(with)).count();
-    let (told, ran) = (count(" runs unchecked: "), place.lines("marks", "rm "));
-    let audit = fs::read_to_string(place.0.path("audit.jsonl")).expect("the audit");
+    let (told, ran) = (count(" runs unchecked: "), run.lines("marks", "rm "));
+    let audit = fs::read_to_string(run.0.path("audit.jsonl")).expect("the audit");
     let missed: usize = audit
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
@@ -225,6 +225,6 @@ fn a_server_that_comes_and_goes_hears_of_all_that_it_missed() {
     println!("{lives} lives: {told} ran unchecked, the audit tells of {missed}");
     assert_eq!(count("rm runs unchecked: "), ran, "{ended:?}");
     assert!(lives > 1 && told > 0, "{lives} lives, {told} unchecked");
-    // A question that told may have been answered by nobody, and is told of again.
+    // If a question that reported missed checks got no answer, the next one reports them again.
     assert!((told..=told + lives).contains(&missed), "{missed} for {told}");
 }

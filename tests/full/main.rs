@@ -1,5 +1,5 @@
-//! What takes minutes: every function in every kind of child, hours of a server's
-//! life in one minute, and other people's own test suites.
+//! The tests that take minutes: each function in each kind of child under each kind of server, a server
+//! that is killed again and again, and other projects' own test suites.
 //!
 //! `make test-full` runs it; a plain `make test` only compiles it.
 #![cfg(target_os = "linux")]
@@ -15,6 +15,6 @@ mod signals;
 mod soak;
 mod suites;
 #[path = "../guarded/support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "made for the other tests, which use the rest")]
+#[allow(dead_code, unused_imports, reason = "shared with tests/guarded, which uses the rest")]
 mod support;
 mod watched;

@@ -1,9 +1,9 @@
-//! Every function that starts a program, called in every kind of child, under every
-//! behaviour of the server, in programs of both C libraries.
+//! Each function that starts a program, in each kind of child, under each behaviour of the server, in
+//! programs of both C libraries.
 //!
-//! One probe process makes all the calls of one behaviour. Every call has a name of
-//! its own, which the program it starts writes into the marks and the server finds in
-//! the question, so that nothing can run unseen or be asked about in vain.
+//! One probe process makes all calls under one behaviour. Each call has a name of its own, which the
+//! started program writes into its mark and which is in the question, so that each run and each
+//! question belongs to one call.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::probes::{self, Linked};
 use crate::support::{Compiler, Run, Sandbox};
 
-/// How a function reports, and what that makes of it in a child that shares memory.
+/// How a function reports errors, and whether it can be called in a child that shares memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     Exec,
@@ -53,7 +53,7 @@ fn impossible(family: Family, child: &str) -> Option<&'static str> {
     }
 }
 
-/// The cells there are, as the probe takes them.
+/// The cells of the matrix, in the probe's notation.
 pub fn cells() -> Vec<(String, Family, &'static str)> {
     let all = FUNCTIONS.iter().flat_map(|it| CHILDREN.map(|child| (it, child)));
     all.filter(|((_, family), child)| impossible(*family, child).is_none())
@@ -61,7 +61,7 @@ pub fn cells() -> Vec<(String, Family, &'static str)> {
         .collect()
 }
 
-/// What a server does, and what is to come of it.
+/// What a server does, and what must follow.
 struct Behaviour {
     name: &'static str,
     transport: Transport,
@@ -73,9 +73,9 @@ struct Behaviour {
     refusal: &'static str,
 }
 
-/// A check that runs into it means that the machine hangs, not the server.
+/// Long enough that no check times out on a busy machine.
 const AMPLE_MS: u32 = 20_000;
-/// What a hanging server costs each time.
+/// The time limit with a server that never answers, which each check waits for.
 const SHORT_MS: u32 = 40;
 
 fn allow(exchange: &mut Exchange) {
@@ -118,7 +118,7 @@ fn answer_garbage(exchange: &mut Exchange) {
     exchange.answer_all(|_| json_answer(r#"{"allowed":true}{"allowed":true}"#));
 }
 
-/// A behaviour that leaves `RAMPART_FAIL_OPEN` nothing to decide: it is set the other way.
+/// A behaviour that does not depend on `RAMPART_FAIL_OPEN`, which is set to the opposite.
 fn behaviour(
     name: &'static str,
     transport: Transport,
@@ -130,7 +130,7 @@ fn behaviour(
     Behaviour { name, transport, script, fail_open, runs, timeout_ms, refusal }
 }
 
-/// The behaviours whose outcome `RAMPART_FAIL_OPEN` decides, decided one way.
+/// The behaviours whose outcome `RAMPART_FAIL_OPEN` decides, with this value.
 fn failures(fail_open: bool) -> [Behaviour; 5] {
     use Transport::{Tcp, Unix};
     let failing = |name, transport, script, timeout_ms| Behaviour {
@@ -169,21 +169,21 @@ fn behaviours() -> Vec<Behaviour> {
     all
 }
 
-/// A probe, and what it starts.
+/// A probe, and the program that it starts.
 struct Stage {
     sandbox: Sandbox,
     probe: PathBuf,
     _built: TempDir,
 }
 
-/// What came of all calls.
+/// The results of all calls.
 struct Report {
-    /// What the probe says of a cell in a round.
+    /// The probe's line for a cell in a round.
     lines: BTreeMap<String, String>,
-    /// What the programs that ran say, sorted.
+    /// The marks of the programs that ran, sorted.
     marks: Vec<String>,
     stderr: String,
-    /// How many bytes of the small stack a function needs.
+    /// How many bytes of the small stack a function used.
     depths: BTreeMap<String, usize>,
 }
 
@@ -194,7 +194,7 @@ impl Stage {
             |name, compiler| probes::compiled(built.path(), name, compiler, Linked::Dynamically);
         let probe = compiled("matrix", parent);
         let sandbox = Sandbox::new();
-        // A copy, not a link: it finds its marks by its own path.
+        // A copy, not a link: it finds the marks by its own path.
         fs::copy(compiled("arrival", child), sandbox.path("bin/arrival")).expect("a copy");
         Self { sandbox, probe, _built: built }
     }
@@ -235,25 +235,25 @@ impl Stage {
     }
 }
 
-/// As often the probe goes through the cells, the second time with a kept connection.
+/// How often the probe goes through the cells; the second time with a kept connection.
 const ROUNDS: usize = 2;
-/// What a hook may add to what a call needs of the stack, in bytes.
+/// The stack that a hook may use in addition to the original function, in bytes.
 const STACK_OF_A_HOOK: usize = 4096;
-/// What a call may leave behind in the process that made it.
+/// The probe's words for a process in which the call has changed nothing.
 const LEFT_ALONE: &str = "none descriptors same mask same actions same pipes 0 stack fits";
 
-/// How many programs a child starts: it makes each call twice, unless the first replaced it.
+/// How many programs a child starts: it makes each call twice, unless the first one replaces it.
 pub fn runs_of(family: Family) -> usize {
     if family == Family::Exec { 1 } else { 2 }
 }
 
-/// Whether a program in the place of the refused one says so: by every function here is a program
-/// to be started, or a line handed to a shell.
+/// Whether a message shell, or the refused process itself, prints the message. The program here is no
+/// shell, but the shell functions get a line.
 fn is_told_by_program(family: Family, mode: &str) -> bool {
     mode == "message" || mode == "shell" && family == Family::Shell
 }
 
-/// What the probe is to say of a cell whose calls are all refused.
+/// The probe's line for a cell whose calls are all refused.
 fn refusal(name: &str, family: Family, child: &str, mode: &str) -> String {
     const ENDED_WITH_126: i32 = 126 << 8;
     if is_told_by_program(family, mode) {
@@ -272,18 +272,18 @@ fn refusal(name: &str, family: Family, child: &str, mode: &str) -> String {
         _ => "-1:1:-1000",
     };
     let status = if child == "direct" { 0 } else { 9 << 8 };
-    // Only a function that reports by errno sets it, and only in the memory it runs in.
+    // Only a function that reports by errno sets it, and only in the memory in which it runs.
     let is_set = family != Family::Spawn && child != "fork";
     let errno = if is_set { libc::EPERM } else { 77 };
     format!("{outcome} {outcome} child {status} errno {errno} children {LEFT_ALONE}")
 }
 
-/// How often each call is asked about.
+/// The number of questions about each call.
 fn questions(runs: bool, mode: &str) -> BTreeMap<String, usize> {
     let mut all = BTreeMap::new();
     for (cell, family, _) in cells() {
         for round in 1..=ROUNDS {
-            // The shell that runs a line asks about what the line starts.
+            // The shell asks about the program in its line too.
             let times = if runs && family == Family::Shell { 2 } else { 1 };
             all.insert(format!("arrival {cell}/{round}"), times);
             let ends = runs || is_told_by_program(family, mode);
@@ -327,7 +327,7 @@ fn compare(stage: &Stage, bare: &Report, behaviour: &Behaviour) {
                 let mut line =
                     report.lines.get(&format!("{cell}/{round}")).cloned().unwrap_or_default();
                 if cell.starts_with("posix_spawnp") {
-                    // musl's own begins by setting errno, whatever comes of it.
+                    // musl's posix_spawnp sets errno first.
                     line = line.replace("0:2:", "0:77:").replace(" errno 2 ", " errno 77 ");
                 }
                 assert_eq!(line, refusal(&cell, family, child, mode), "{cell}/{round}: {what}");
@@ -347,8 +347,8 @@ fn compare(stage: &Stage, bare: &Report, behaviour: &Behaviour) {
         (depth.saturating_sub(bare.depths.get(function).copied().unwrap_or_default()), function)
     });
     let (bytes, function) = deeper.max().expect("a function that was called on a small stack");
-    assert!(bytes <= STACK_OF_A_HOOK, "{what}: {function} needs {bytes} bytes more of its stack");
-    println!("{what}: {:.1?}, {function} needs {bytes} bytes more of its stack", begun.elapsed());
+    assert!(bytes <= STACK_OF_A_HOOK, "{what}: {function} needs {bytes} bytes more stack");
+    println!("{what}: {:.1?}, {function} needs {bytes} bytes more stack", begun.elapsed());
 }
 
 fn check_questions(server: &Server, behaviour: &Behaviour, what: &str) {
@@ -360,7 +360,7 @@ fn check_questions(server: &Server, behaviour: &Behaviour, what: &str) {
         connections.entry(question.connection).or_default().push(command);
     }
     assert_eq!(asked, questions(behaviour.runs, behaviour.refusal), "{what}");
-    // Only the process that loaded the library keeps a connection, and it keeps one.
+    // Only the process that loaded the library keeps a connection, and only one.
     let shared: Vec<_> = connections.values().filter(|commands| commands.len() > 1).collect();
     assert!(shared.len() <= 1, "{what}: {shared:?}");
     let are_its_own = shared.iter().all(|it| it.iter().all(|command| command.contains("/direct/")));
@@ -381,7 +381,7 @@ fn check(parent: Compiler, child: Compiler, behaviours: &[Behaviour]) {
 
 #[test]
 #[ignore = "takes minutes: make test-full"]
-fn a_program_of_the_systems_c_library_notices_nothing_but_refusals() {
+fn a_program_of_the_systems_c_library_sees_no_difference_but_refusals() {
     for ((name, family), child) in FUNCTIONS.iter().flat_map(|it| CHILDREN.map(|child| (it, child)))
     {
         if let Some(why) = impossible(*family, child) {
@@ -393,7 +393,7 @@ fn a_program_of_the_systems_c_library_notices_nothing_but_refusals() {
 
 #[test]
 #[ignore = "takes minutes: make test-full"]
-fn a_program_of_musl_notices_nothing_but_refusals() {
+fn a_program_of_musl_sees_no_difference_but_refusals() {
     check(Compiler::Musl, Compiler::Musl, &behaviours());
 }
 

@@ -1,4 +1,4 @@
-//! The C programs of these tests, compiled when first needed.
+//! The C programs of these tests, which are compiled when needed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use crate::support::Compiler;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Linked {
     Dynamically,
-    /// Without the dynamic loader, so that nothing is preloaded into it.
+    /// Without a dynamic loader, so that no library is preloaded.
     Statically,
 }
 
-/// Whether this machine has the compiler; says so if not.
+/// Whether this machine has the compiler; if not, says so.
 pub fn has(compiler: Compiler) -> bool {
     let answer = Command::new(compiler.command()).arg("--version").output();
     let found = answer.is_ok_and(|it| it.status.success());

@@ -1,4 +1,4 @@
-//! A parent's signal handler in its vfork child, which runs in the parent's memory.
+//! Signal handlers of the parent, which must not run in a vfork child, as that shares its memory.
 
 use scripted_server::{Server, Transport};
 use tempfile::TempDir;
@@ -27,8 +27,8 @@ fn a_check_in_a_vfork_child_is_not_interrupted_by_its_parents_handlers() {
     let &["failures", "0", "in-children", count, "in-parent", "some"] = &words[..] else {
         panic!("{run:?}");
     };
-    // Dozens come during each check; they are one when it is over, and another may come
-    // before the program is there, as without the library.
+    // Dozens of signals come during each check. While they are blocked they are merged into one, which
+    // is delivered after the check; another may come before the exec, as without the library.
     let count: usize = count.parse().expect("a number");
     assert!(count <= 2 * TIMES, "{count} handlers ran during {TIMES} checks");
     println!("{count} handlers ran after {TIMES} checks");
@@ -36,7 +36,7 @@ fn a_check_in_a_vfork_child_is_not_interrupted_by_its_parents_handlers() {
 
 #[test]
 #[ignore = "belongs to make test-full"]
-fn a_server_that_hangs_up_amid_a_large_question_sends_nobody_a_sigpipe() {
+fn a_server_that_hangs_up_during_a_large_question_causes_no_sigpipe() {
     /// More than a socket takes at once.
     const PARTS: usize = 10;
     let sandbox = Sandbox::new();

@@ -1,5 +1,5 @@
-//! Many threads of many processes start programs without a pause, while the server is
-//! killed and started again and again.
+//! Many threads of many processes start programs without a pause, while the server is killed and
+//! restarted again and again.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -21,10 +21,10 @@ use crate::watched::{Watched, run};
 const PROCESSES: u16 = 8;
 const THREADS: u16 = 8;
 const TIMEOUT_MS: u64 = 2000;
-/// What a call may take: each of the questions about it, and a busy machine.
+/// A call that takes longer hangs. Far more than its questions take on a busy machine.
 const LONGEST_CALL_MS: i64 = 15_000;
 
-/// The variables by which the test tells its own program to be the server.
+/// The variables by which the test makes its own program the server.
 const SOCKET: &str = "SOAK_SERVER_SOCKET";
 const PORT: &str = "SOAK_SERVER_PORT";
 const RECORD: &str = "SOAK_SERVER_RECORD";
@@ -35,7 +35,7 @@ fn seconds() -> u64 {
     given.map_or(DEFAULT, |text| text.parse().expect("RAMPART_SOAK_SECONDS is a number"))
 }
 
-/// The server's own process: it never ends by itself.
+/// The server's process, which runs until it is killed.
 #[test]
 #[ignore = "only the soak tests start it"]
 fn serve() {
@@ -54,7 +54,7 @@ fn serve() {
     }
 }
 
-/// Answers the questions of a connection; what is allowed stands in the record first.
+/// Answers the questions of a connection; an allowed command is recorded before it is answered.
 pub fn answer(exchange: &mut Exchange, record: &str) {
     let record = OpenOptions::new().append(true).create(true).open(record).expect("the record");
     exchange.answer_all(|question| {
@@ -67,7 +67,7 @@ pub fn answer(exchange: &mut Exchange, record: &str) {
     });
 }
 
-/// A server that is killed and started again until told to stop; how often it was.
+/// Kills and restarts the server until the given time; returns how often it was started.
 fn kill_and_restart(directory: &Path, port: u16, until: Instant) -> u32 {
     let mut lives = 0;
     while Instant::now() < until {
@@ -88,7 +88,7 @@ fn kill_and_restart(directory: &Path, port: u16, until: Instant) -> u32 {
     lives
 }
 
-/// A port that is free, and that nobody is given by chance while the server is dead.
+/// A free port below the ephemeral ones, so that no other program gets it while the server is dead.
 fn port() -> u16 {
     const BELOW_THE_EPHEMERAL: std::ops::Range<u16> = 21_000..29_000;
     let mut candidates = BELOW_THE_EPHEMERAL;
@@ -112,7 +112,7 @@ fn start(sandbox: &Sandbox, soak: &Path, url: &str, fail_open: bool, seconds: u6
     Watched::start(&mut command, Duration::from_secs(seconds) + grace)
 }
 
-/// What a process of the soak says of itself.
+/// What the probe `soak` reports.
 struct Tally {
     good_ran: i64,
     good_refused: i64,
@@ -154,12 +154,12 @@ impl Tally {
     }
 }
 
-/// The programs in a list of lines `arrival ID …`.
+/// The IDs in lines `arrival ID …`.
 fn ids(lines: &str) -> BTreeSet<&str> {
     lines.lines().filter_map(|line| line.split_whitespace().nth(1)).collect()
 }
 
-/// What a program found open, by its mark.
+/// The descriptors that a program inherited, from its mark.
 fn descriptors(mark: &str) -> &str {
     mark.rsplit_once(" descriptors ").map_or("none", |(_, numbers)| numbers)
 }

@@ -1,8 +1,7 @@
-//! Other people's programs and their own tests, with the library and without: the same
-//! results, the same bytes.
+//! Other projects' programs and tests have the same results and output with the library as without.
 //!
-//! Everything runs twice without the library first. A line in which those two differ
-//! (a time, a process id) tells nothing; all others must be the same with it.
+//! Everything runs twice without the library first. Lines in which those two runs differ (a time, a
+//! process ID) are ignored; all others must be the same with the library.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +16,7 @@ use crate::watched::{Ended, Watched};
 /// More than the longest of them takes on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(900);
 
-/// Where something runs, and the server that allows it all.
+/// A directory to run in, and a server that allows everything.
 pub struct Workspace {
     sandbox: Sandbox,
     server: Server,
@@ -25,8 +24,7 @@ pub struct Workspace {
 
 impl Workspace {
     pub fn new() -> Self {
-        // TCP, because programs that give up their rights can no longer reach a test's
-        // own directory.
+        // TCP, because programs that drop privileges cannot reach a socket in the test's directory.
         Self { sandbox: Sandbox::new(), server: Server::judging(Transport::Tcp, |_| true) }
     }
 
@@ -40,7 +38,7 @@ impl Workspace {
         directory
     }
 
-    /// Starts `words` in an environment that holds nothing of the test's own.
+    /// Starts `words` in an environment of its own.
     pub fn start(&self, directory: &Path, words: &[&str], guarded: bool) -> Watched {
         let (program, arguments) = words.split_first().expect("a program");
         let mut command = Command::new(program);
@@ -75,12 +73,12 @@ impl Workspace {
     }
 }
 
-/// Where `ci/test-full` puts the sources that it fetches.
+/// The directory into which `ci/test-full` downloads sources.
 pub fn sources() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("sources")
 }
 
-/// Whether `program` is there; says so if not.
+/// Whether `program` is installed; if not, says so.
 fn has(program: &str) -> bool {
     let directories = ["/usr/local/bin", "/usr/bin", "/bin"];
     let found = directories.iter().any(|it| Path::new(it).join(program).is_file());
@@ -90,7 +88,7 @@ fn has(program: &str) -> bool {
     found
 }
 
-/// The lines of a text, but for those in which `first` and `second` differ.
+/// The lines of a text; those in which `first` and `second` differ are replaced.
 fn telling<'t>(text: &'t str, first: &str, second: &str) -> Vec<&'t str> {
     let (first, second): (Vec<_>, Vec<_>) = (first.lines().collect(), second.lines().collect());
     assert_eq!(first.len(), second.len(), "two runs without the library differ in length");
@@ -112,15 +110,15 @@ fn keep(what: &str, run: &str, output: &str) -> PathBuf {
     file
 }
 
-/// In which order the lines of an output come.
+/// The order of an output's lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
     Fixed,
-    /// As jobs that run at the same time happen to write them.
+    /// That in which parallel jobs happen to write.
     ByChance,
 }
 
-/// Demands that a script does the same with the library as without.
+/// Asserts that a script does the same with the library as without.
 fn demand_same(what: &str, order: Order, script: &str) {
     let ground = Workspace::new();
     let begun = Instant::now();

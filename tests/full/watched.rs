@@ -1,4 +1,4 @@
-//! Runs a command for as long as it may take, and not longer.
+//! Runs a command with a deadline.
 
 use std::fs::{self, File};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How a command ended, and what it said.
+/// How a command ended, and its output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     /// The exit status as a shell tells it: 128 and more for a signal.
@@ -16,7 +16,7 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// A running command, with all that it starts; killed when dropped.
+/// A running command; killed when dropped, with its process group.
 pub struct Watched {
     child: Child,
     shown: String,
@@ -25,8 +25,8 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Starts it; it is wedged if it runs for longer than `patience`.
-    pub fn start(command: &mut Command, patience: Duration) -> Self {
+    /// Starts it; if it runs longer than `timeout` it hangs.
+    pub fn start(command: &mut Command, timeout: Duration) -> Self {
         let output = tempfile::tempdir().expect("a temporary directory");
         let file = |name: &str| File::create(output.path().join(name)).expect("a file");
         let child = command
@@ -37,7 +37,7 @@ impl Watched {
             .spawn()
             .unwrap_or_else(|why| panic!("{command:?}: {why}"));
         let shown = format!("{command:?}");
-        Self { child, shown, until: Instant::now() + patience, output }
+        Self { child, shown, until: Instant::now() + timeout, output }
     }
 
     /// Waits for its end.
@@ -50,7 +50,7 @@ impl Watched {
                 return Ended { code: code.unwrap_or(-1), stdout, stderr };
             }
             let [stdout, stderr] = ["stdout", "stderr"].map(|name| self.said(name));
-            assert!(Instant::now() < self.until, "wedged: {}\n{stdout}\n{stderr}", self.shown);
+            assert!(Instant::now() < self.until, "it hangs: {}\n{stdout}\n{stderr}", self.shown);
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -74,6 +74,6 @@ impl Drop for Watched {
 
 /// Runs it to its end.
 #[track_caller]
-pub fn run(command: &mut Command, patience: Duration) -> Ended {
-    Watched::start(command, patience).finish()
+pub fn run(command: &mut Command, timeout: Duration) -> Ended {
+    Watched::start(command, timeout).finish()
 }

@@ -1,6 +1,6 @@
-/* The Mach-O file: mapped, relocated by dyld's opcodes, its tuples read, its initialiser run.
- * The layouts are those of XNU's EXTERNAL_HEADERS/mach-o/loader.h and fat.h. Chained fixups, as
- * Apple's linker writes them, are not read: the library's own linker writes opcodes. */
+/* The Mach-O file: maps it, relocates it by dyld's opcodes, reads its tuples, and runs its initialiser.
+ * The layouts are those of XNU's EXTERNAL_HEADERS/mach-o/loader.h and fat.h. Chained fixups, which
+ * Apple's linker writes, are not supported: the linker used here writes opcodes. */
 #include "minidyld.h"
 
 #include <arpa/inet.h>
@@ -32,7 +32,7 @@ int image_dladdr(const void *address, Dl_info *info) {
     return 1;
 }
 
-/* As dyld ends a process. */
+/* Terminates the process as dyld does. */
 static void __attribute__((noreturn)) end(const char *what, const char *name) {
     say_wrong("dyld: %s %s", what, name);
     _exit(134);
@@ -86,7 +86,7 @@ static void bind_symbols(const uint8_t *at, const uint8_t *stop, int is_lazy) {
         case 0x00:
             if (is_lazy) continue;
             return;
-        case 0x10: case 0x30: case 0x50: break; /* which library, which kind */
+        case 0x10: case 0x30: case 0x50: break; /* library ordinal, kind of binding */
         case 0x20: uleb(&at); break;
         case 0x40: name = (const char *)at, at += strlen(name) + 1; break;
         case 0x60: addend = (int64_t)uleb(&at); break;
@@ -118,7 +118,7 @@ static void read_segment(const uint8_t *command) {
     }
 }
 
-/* Maps the file and copies its segments to where they are to stand. */
+/* Maps the file and copies its segments to their addresses. */
 static void map(const uint8_t *slice, const char *path) {
     const uint32_t *header = (const uint32_t *)slice;
     uint32_t info[10] = {0};
@@ -145,7 +145,7 @@ static void map(const uint8_t *slice, const char *path) {
     __builtin___clear_cache(image.base, image.base + image.size);
 }
 
-/* The slice of this processor in a file of several. */
+/* The slice for this processor in a fat file. */
 static const uint8_t *slice_of(const uint8_t *file) {
     const uint32_t *header = (const uint32_t *)file;
     if (ntohl(header[0]) != 0xcafebabe) return file;

@@ -1,5 +1,5 @@
-/* System calls as XNU answers them. Each takes Darwin's numbers and layouts, and shouts at
- * what Darwin has not. The files that are named are XNU's. */
+/* System calls that behave like XNU's. Each takes Darwin's numbers and layouts, and reports arguments
+ * that Darwin does not have. The files named here are XNU's. */
 #include "minidyld.h"
 
 #include <alloca.h>
@@ -87,8 +87,8 @@ static void darwin_address(const struct sockaddr_storage *address, socklen_t len
     *room = length;
 }
 
-/* A Unix socket whose queue is full refuses (bsd/kern/uipc_usrreq.c, unp_connect, where
- * sonewconn gives none), and TCP knows neither EISCONN nor EAGAIN otherwise. */
+/* A Unix socket whose queue is full refuses connections (bsd/kern/uipc_usrreq.c, unp_connect, if
+ * sonewconn fails); the other errors are the same. */
 static int ds_connect(int descriptor, const unsigned char *address, socklen_t length) {
     struct sockaddr_storage storage;
     socklen_t size = linux_address(address, length, &storage);
@@ -109,8 +109,8 @@ static int ds_socket(int domain, int type, int protocol) {
 struct darwin_timeval { int64_t seconds; int32_t microseconds, padding; };
 enum { DARWIN_SO_RCVTIMEO = 0x1006 };
 
-/* Of a connection that is at its end both ways nothing can be set any more (bsd/kern/uipc_socket.c,
- * sosetoptlock), while what was set can be had (sogetoptlock). */
+/* Options of a connection that is closed in both directions cannot be set (bsd/kern/uipc_socket.c,
+ * sosetoptlock), but they can be read (sogetoptlock). */
 static int ds_setsockopt(int descriptor, int level, int option, const void *value, socklen_t length) {
     struct tcp_info info = {.tcpi_state = TCP_ESTABLISHED};
     socklen_t size = sizeof info;
@@ -162,7 +162,7 @@ static ssize_t ds_recv(int descriptor, void *bytes, size_t length, int flags) {
     return result;
 }
 
-/* bsd/sys/netdb.h: the canonical name stands before the address. */
+/* netdb.h: the canonical name comes before the address. */
 struct darwin_addrinfo {
     int flags, family, type, protocol;
     uint32_t length;
@@ -258,9 +258,8 @@ __attribute__((used)) static int ds_fcntl(int descriptor, int command, long valu
     return -1;
 }
 
-/* A program of Linux is shown as what it would be on a Mac: a Mach-O file for this processor,
- * with dyld for its loader if it has one (EXTERNAL_HEADERS/mach-o/loader.h: mach_header_64,
- * LC_LOAD_DYLINKER). */
+/* A Linux program looks like a Mach-O file for this processor, with dyld as its loader if it has one
+ * (EXTERNAL_HEADERS/mach-o/loader.h: mach_header_64, LC_LOAD_DYLINKER). */
 static int as_macho(int descriptor, uint32_t shown[16]) {
 #ifdef __aarch64__
     enum { CPU = 0x0100000c, SUBTYPE = 0 };
@@ -406,7 +405,7 @@ struct darwin_sigaction {
     int flags;
 };
 
-/* It is asked who handles a signal, and nothing is changed. Those that Linux has not nobody handles. */
+/* Only reads an action. A signal that Linux does not have has no handler. */
 static int ds_sigaction(int number, const struct darwin_sigaction *action, struct darwin_sigaction *old) {
     struct sigaction theirs = {.sa_handler = SIG_DFL};
     if (action) say_wrong("sigaction changes signal %d", number);
@@ -448,8 +447,8 @@ int kernel_execve(const char *path, char *const argv[], char *const envp[]) {
     return DARWIN((int)syscall(SYS_execve, path, argv, WITH_LOADER(envp)));
 }
 
-/* All descriptors but those that an action names are closed in the child: here those of the
- * parent are marked so for the time of the call. */
+/* The child must close all descriptors that no action names: for the duration of the call they are
+ * marked close-on-exec in the parent. */
 static int spawn_with_few_descriptors(pid_t *pid, const char *path, const void *actions, const void *attributes, char *const argv[], char *const envp[]) {
     unsigned char was_open[1024] = {0};
     for (int i = 0; i < (int)sizeof was_open; i++) {
@@ -487,7 +486,7 @@ int kernel_posix_spawn(pid_t *pid, const char *path, const void *actions, const 
 }
 
 #ifdef __aarch64__
-/* Apple has every variadic argument on the stack, Linux in registers. */
+/* Apple's arm64 passes variadic arguments on the stack, Linux in registers. */
 __asm__(".text\nstack_fcntl:\n ldr x2, [sp]\n b ds_fcntl\n");
 extern int stack_fcntl(int, int, long);
 #define FCNTL stack_fcntl

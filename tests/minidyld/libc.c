@@ -1,5 +1,6 @@
-/* What libSystem does by itself, after Apple's Libc-1725; the files that are named are Libc's.
- * Its calls of posix_spawn and execve go to the kernel, or through the tuples, as dyld has it. */
+/* Functions of libSystem that are more than a system call, after Apple's Libc-1725; the files named
+ * here are Libc's. Their calls of posix_spawn and execve go to the kernel, or through the tuples, as
+ * MINIDYLD_INNER says. */
 #include "minidyld.h"
 
 #include <alloca.h>
@@ -18,7 +19,7 @@
 
 int inner_calls_are_hooked = 1;
 
-/* The text of libsystem_c.dylib: what of it can be told from the program's. */
+/* The text segment of libsystem_c.dylib: the literals that the library recognises. */
 static const struct { char before[64], shell[sizeof _PATH_BSHELL], sh[3], c[3], after[64]; } TEXT = {
     .shell = _PATH_BSHELL, .sh = "sh", .c = "-c"};
 
@@ -57,7 +58,7 @@ static int with_shell(const char *path, char *const argv[], attempt *try, void *
 
 enum { DARWIN_ELOOP = 62, DARWIN_ENAMETOOLONG = 63 };
 
-/* The error number, by Darwin's count. execvP tells of a place that is too long and goes on,
+/* Returns an error number of Darwin's. If a path is too long execvP prints a message and goes on,
  * posix_spawnp gives up. */
 static int look_for(const char *name, const char *search, char *const argv[], int goes_on, attempt *try, void *data) {
     char buffer[1024];
@@ -113,7 +114,8 @@ static int ds_execvP(const char *file, const char *search, char *const argv[]) {
 }
 static int ds_execvp(const char *file, char *const argv[]) { return ds_execvP(file, search_path(), argv); }
 
-/* The variadic ones, by Darwin's convention: on arm64 the rest is on the stack. */
+/* The variadic functions, by Darwin's calling convention: on arm64 the variadic arguments are on the
+ * stack. */
 static char **collected(char **argv, const char *first, char **rest) {
     size_t count = 0;
     argv[count++] = (char *)first;
@@ -147,7 +149,7 @@ static int execle_with(const char *path, const char *first, char **rest) {
 #define VARIADIC(name)                                                         \
     static int ds_##name(const char *path, const char *first, ...) {           \
         va_list list;                                                          \
-        size_t count = 2; /* what stands behind the NULL too */                \
+        size_t count = 2; /* with the argument after the NULL */               \
         va_start(list, first);                                                 \
         while (first && va_arg(list, char *)) count++;                         \
         va_end(list);                                                          \
@@ -210,14 +212,14 @@ static int ds_system(const char *command) {
     return status;
 }
 
-/* Without a cancellation point; else the same. */
+/* The same, but not a cancellation point. */
 static int ds_system_nocancel(const char *command) {
     TRACE("system$NOCANCEL");
     return ds_system(command);
 }
 
-/* gen/FreeBSD/popen.c. What cannot be started is a stream that is at its end, and pclose says
- * 127 of it. Both ways at once are a socket pair. */
+/* gen/FreeBSD/popen.c. If the shell cannot be started, the stream is at its end, and pclose returns
+ * 127. A stream for both directions is a socket pair. */
 static struct opened_process opened[64];
 
 static FILE *ds_popen(const char *command, const char *type) {
@@ -251,7 +253,7 @@ static FILE *ds_popen(const char *command, const char *type) {
     return stream;
 }
 
-/* The variant of stdio.h for a program that asks for no standard; else the same. */
+/* The variant for programs that are compiled for no particular standard (stdio.h). */
 static FILE *ds_popen_extsn(const char *command, const char *type) {
     TRACE("popen$DARWIN_EXTSN");
     return ds_popen(command, type);
@@ -271,8 +273,8 @@ int libc_pclose(FILE *stream) {
     return -1;
 }
 
-/* gen/FreeBSD/wordexp.c: a shell for the plainest words too. `/usr/lib/system/wordexp-helper`
- * prints their count, their bytes, and them. */
+/* gen/FreeBSD/wordexp.c: it always runs a shell. `/usr/lib/system/wordexp-helper` prints the number of
+ * words, their size, and the words. */
 #define HELPER "h() { n=$#; b=0; for a in \"$@\"; do b=$((b + ${#a} + 1)); done; " \
                "printf '%08x%08x' $n $b; for a in \"$@\"; do printf '%s\\0' \"$a\"; done; }; h "
 
@@ -284,7 +286,7 @@ static int ds_wordexp(const char *text, struct darwin_words *out, int flags) {
     int ends[2], status = 0;
     pid_t pid;
     TRACE("wordexp");
-    /* we_check: what a shell would take for more than words. */
+    /* we_check: characters that are more than words to a shell. */
     for (const char *at = text, *quote = NULL; *at; at++) {
         if (*at == '\\' && at[1]) at++;
         else if (quote) quote = *at == *quote ? NULL : quote;
@@ -329,9 +331,9 @@ static int ds_wordexp(const char *text, struct darwin_words *out, int flags) {
     return 0;
 }
 
-/* ---- dyld's own functions, and symbols that differ in nothing ---- */
+/* ---- dyld's functions, and symbols that are the same on both systems ---- */
 
-/* dlfcn.h, of what the library asks about: itself, which image.c answers, and this. */
+/* dladdr, for the addresses that the library passes: its own, for which image.c answers, and libc's. */
 int image_dladdr(const void *address, Dl_info *info);
 static int ds_dladdr(const void *address, Dl_info *info) {
     if (image_dladdr(address, info)) return 1;

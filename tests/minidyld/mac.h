@@ -1,5 +1,5 @@
-/* What a Mac's headers have and Linux's have not. It is included before a probe that is to run
- * under minidyld, and is linked with it. */
+/* Declarations of a Mac's headers that Linux's do not have. Included before each probe that runs under
+ * minidyld. */
 #define _GNU_SOURCE
 #include <spawn.h>
 #include <stdio.h>

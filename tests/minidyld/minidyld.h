@@ -5,24 +5,23 @@
  * binds, reads the tuples of __DATA,__interpose, and runs the initialiser. From then on the
  * program's calls of the functions that start programs go through the tuples.
  *
- *   say.c      what is told to whom, and error numbers
- *   kernel.c   system calls as XNU answers them
- *   libc.c     what libSystem does by itself, after Apple's Libc-1725
+ *   say.c      messages, and error numbers
+ *   kernel.c   system calls that behave like XNU's
+ *   libc.c     functions of libSystem, after Apple's Libc-1725
  *   image.c    the Mach-O file
- *   program.c  the start of a process, and what the program calls
- *   mac.h      what a Mac's headers have, for the probes
+ *   program.c  the start of a process, and the program's calls
+ *   mac.h      declarations of a Mac's headers, for the probes
  *
- * The library speaks Darwin to all of it: other numbers, layouts and conventions. What a Mac
- * would not know is told on stderr and in the file MINIDYLD_WRONG, and fails the run.
+ * The library calls all of this with Darwin's numbers, layouts and conventions. A call that a Mac would
+ * not understand is reported on stderr and in the file MINIDYLD_WRONG, and fails the run.
  *
- *   MINIDYLD_WRONG=FILE   takes a line for each such thing
- *   MINIDYLD_INNER=0|1    whether libSystem's own calls go through the tuples as well. dyld patches
- *                         the shared cache so from macOS 13 on (dyld, Loader.cpp,
- *                         applyInterposingToDyldCache); 1 unless said otherwise
- *   MINIDYLD_TRACE=FILE   takes a line for each call that the library makes
+ *   MINIDYLD_WRONG=FILE   gets a line for each such call
+ *   MINIDYLD_INNER=0|1    whether libSystem's own calls go through the tuples too, as they do from
+ *                         macOS 13 on (dyld, Loader.cpp, applyInterposingToDyldCache); 1 by default
+ *   MINIDYLD_TRACE=FILE   gets a line for each call of the library
  *
- * These and LD_PRELOAD are taken out of the environment that the program sees, and go into that
- * of every program that it starts. */
+ * These variables and LD_PRELOAD are hidden from the program, and passed to each program that it
+ * starts. */
 #ifndef MINIDYLD_H
 #define MINIDYLD_H
 #define _GNU_SOURCE
@@ -44,7 +43,7 @@ void say_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int to_darwin(int linux_errno);
 int to_linux(int darwin_errno);
 #define TRACE(...) do { if (trace_file) say("call", __VA_ARGS__); } while (0)
-/* The result of a call of Linux's, errno in Darwin's numbers if it failed. */
+/* The result of a Linux call; if it failed, errno becomes Darwin's number. */
 #define DARWIN(call) ({ __typeof__(call) r_ = (call); if (r_ == (__typeof__(call))-1) errno = to_darwin(errno); r_; })
 
 /* The functions that can be interposed. */
@@ -58,7 +57,7 @@ extern int inner_calls_are_hooked;
 typedef int exec_function(const char *, char *const *, char *const *);
 typedef int spawn_function(pid_t *, const char *, const void *, const void *, char *const *, char *const *);
 
-/* A symbol of libSystem: its stand-in, and which hook stands in front of it (-1: none). */
+/* A symbol of libSystem: its implementation here, and its hook (-1: none). */
 struct symbol { const char *name; void *function; int hook; };
 extern const struct symbol kernel_symbols[], libc_symbols[]; /* each ends with a NULL */
 const struct symbol *symbol_of(int hook);
@@ -72,7 +71,7 @@ int kernel_posix_spawn(pid_t *pid, const char *path, const void *actions, const 
 /* libc.c */
 struct opened_process { FILE *stream; pid_t pid; };
 int libc_pclose(FILE *stream);
-/* The text of the image that libc.c stands for, and an address in it. */
+/* The text segment of the C library's image, and an address in it. */
 const char *libc_text(unsigned long *size);
 
 /* image.c */
@@ -85,7 +84,7 @@ char *const *with_loader(char *const *envp, char **buffer);
 /* Whether dyld takes the DYLD variables away from the program at this path. */
 int is_restricted(const char *path);
 
-/* Flags of posix_spawnattr_t that Linux has not (bsd/sys/spawn.h). They are kept in its padding. */
+/* Flags of posix_spawnattr_t that Linux does not have (bsd/sys/spawn.h); kept in its padding. */
 enum { SPAWN_SETEXEC = 0x40, SPAWN_START_SUSPENDED = 0x80, SPAWN_DISABLE_ASLR = 0x100, SPAWN_SETSID = 0x400,
        SPAWN_CLOEXEC_DEFAULT = 0x4000, SPAWN_COMMON = 0x0f };
 int spawn_flags(const posix_spawnattr_t *attributes);

@@ -1,4 +1,4 @@
-/* The start of a process, and what its program calls. */
+/* The start of a process, and the functions that the program calls. */
 #include "minidyld.h"
 
 #include <dlfcn.h>
@@ -28,7 +28,7 @@ size_t count_strings(char *const *strings) {
 
 /* ---- the loader's own variables ---- */
 
-/* LD_PRELOAD and the settings, which the program does not see. */
+/* LD_PRELOAD and the settings, which are hidden from the program. */
 static char *own[ADDED - 1];
 
 static int is_own(const char *entry) {
@@ -56,8 +56,8 @@ char *const *with_loader(char *const *envp, char **buffer) {
 
 /* ---- System Integrity Protection ---- */
 
-/* As sip.rs has it: what is there by its path. The programs that tests find in their sandbox
- * are links elsewhere, and stand for Homebrew's. */
+/* By the path, as in sip.rs. The programs in a test's sandbox are links to the system's, and stand for
+ * Homebrew's. */
 int is_restricted(const char *path) {
     static const char *const PLACES[] = {"/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/libexec/", "/System/"};
     for (size_t i = 0; i < sizeof PLACES / sizeof *PLACES; i++) {
@@ -66,7 +66,7 @@ int is_restricted(const char *path) {
     return 0;
 }
 
-/* The path by which this process's program was started; of a script its interpreter's. */
+/* The path by which this process's program was started; for a script, that of its interpreter. */
 static void executed_path(char *path, size_t size) {
     char line[PATH_MAX] = "", *word = line + 2;
     const char *given = (const char *)getauxval(AT_EXECFN);
@@ -118,7 +118,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
     if (!list) return;
     char *copy = strdup(list), *rest = copy;
     for (char *one; (one = strsep(&rest, ":"));) {
-        /* What else is named is a library of Linux's. */
+        /* Other names are Linux libraries. */
         if (!*one) continue;
         if (is_macho(one)) load_image(one, argc, argv, envp);
         else dlopen(one, RTLD_NOW | RTLD_GLOBAL);
@@ -126,7 +126,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
     free(copy);
 }
 
-/* ---- what the program calls: errno in Darwin's numbers on the other side ---- */
+/* ---- the functions that the program calls, with Linux's errno for Darwin's ---- */
 
 #define CALL(type, result, ...)                                              \
     int before = errno, theirs = to_darwin(before);                          \

@@ -1,4 +1,4 @@
-//! A port that refuses connections for as long as a test needs it to.
+//! A port that refuses connections as long as a test needs it.
 
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -8,7 +8,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket,
 };
 
-/// A port of 127.0.0.1 where nobody listens. It is taken, so that nobody else can either.
+/// A port of 127.0.0.1 that is bound, so that nobody else can use it, but not listened on.
 pub struct ClosedPort {
     socket: OwnedFd,
     /// Its number.
@@ -16,10 +16,10 @@ pub struct ClosedPort {
 }
 
 impl ClosedPort {
-    /// Takes one.
+    /// Binds a free port.
     ///
     /// # Panics
-    /// There is none left.
+    /// If no port is free.
     #[must_use]
     pub fn new() -> Self {
         let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None);
@@ -30,16 +30,16 @@ impl ClosedPort {
         Self { socket, number: address.port() }
     }
 
-    /// For `RAMPART_URL`.
+    /// The value for `RAMPART_URL`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.number)
     }
 
-    /// Listens there.
+    /// Listens on the port.
     ///
     /// # Panics
-    /// The system does not let it.
+    /// If that fails.
     #[must_use]
     pub fn open(self) -> TcpListener {
         listen(&self.socket, Backlog::MAXCONN).expect("a listening socket");

@@ -1,4 +1,4 @@
-//! One connection, in the hands of a test's script.
+//! One connection, which a test's script handles.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,12 +14,12 @@ use serde_json::Value;
 
 use crate::Log;
 
-/// What carries the bytes of an exchange.
+/// The byte stream of an exchange.
 pub trait Carrier: Read + Write + Send {
-    /// The socket beneath.
+    /// The underlying socket.
     fn socket(&self) -> BorrowedFd<'_>;
 
-    /// Tells the client that nothing more comes, where that takes more than closing the socket.
+    /// Tells the client that nothing more comes, if closing the socket is not enough.
     fn end(&mut self) {}
 }
 
@@ -35,14 +35,14 @@ impl Carrier for UnixStream {
     }
 }
 
-/// One request as it came.
+/// A request.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The number of its connection, from 0.
     pub connection: usize,
-    /// The request line and the fields, with the empty line that ends them.
+    /// The request line and the header fields, with the empty line at the end.
     pub head: String,
-    /// As many bytes as the head says.
+    /// The body, by its `Content-Length`.
     pub body: Vec<u8>,
 }
 
@@ -50,7 +50,7 @@ impl Request {
     /// The body as JSON.
     ///
     /// # Panics
-    /// It is none.
+    /// If it is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|why| {
@@ -58,16 +58,16 @@ impl Request {
         })
     }
 
-    /// What was asked about.
+    /// The command in the question.
     ///
     /// # Panics
-    /// The body is no question.
+    /// If the body is not a question.
     #[must_use]
     pub fn command(&self) -> String {
         self.json()["params"]["command"].as_str().expect("a command").to_owned()
     }
 
-    /// Head and body as they came.
+    /// Head and body.
     #[must_use]
     pub fn text(&self) -> String {
         format!("{}{}", self.head, String::from_utf8_lossy(&self.body))
@@ -84,11 +84,11 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Reads a whole question and remembers it; `None` if the client is gone.
+    /// Reads a question and remembers it; `None` if the client has closed the connection.
     pub fn read(&mut self) -> Option<Request> {
         let request = self.request()?;
         if request.head.starts_with("GET ") {
-            // `rampart status`, of a test beside this one, finds every server that is asked.
+            // `rampart status`, perhaps of another test, asks each server that it finds for its version.
             self.log.lock().connections -= 1;
             return None;
         }
@@ -96,10 +96,10 @@ impl Exchange {
         Some(request)
     }
 
-    /// Reads a whole request of any kind; `None` if the client is gone.
+    /// Reads a request of any kind; `None` if the client has closed the connection.
     ///
     /// # Panics
-    /// It has a body and does not say how long that is, or a head that is no text.
+    /// If the head is not text, or a POST has no `Content-Length`.
     pub fn request(&mut self) -> Option<Request> {
         let end_of_head = |bytes: &[u8]| {
             bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|place| place + 4)
@@ -120,7 +120,7 @@ impl Exchange {
         Some(Request { connection: self.number, head, body })
     }
 
-    /// Adds a request to what the server was asked.
+    /// Adds a request to those that the server has got.
     pub fn remember(&self, request: &Request) {
         self.log.lock().requests.push(request.clone());
     }
@@ -138,13 +138,13 @@ impl Exchange {
         }
     }
 
-    /// Reads some bytes of a request, no more than one `read` gives; whether there were any.
+    /// Makes one `read`; whether it returned any bytes.
     pub fn read_some(&mut self) -> bool {
         let mut buffer = [0; 1024];
         matches!(self.carrier.read(&mut buffer), Ok(count) if count > 0)
     }
 
-    /// Sends; the client may be gone.
+    /// Sends; an error is ignored, as the client may have closed the connection.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.carrier.write_all(bytes.as_ref());
         let _ = self.carrier.flush();
@@ -165,7 +165,7 @@ impl Exchange {
         }
     }
 
-    /// Keeps the connection open, silently, until the client closes it.
+    /// Keeps the connection open without an answer until the client closes it.
     pub fn hang(&mut self) {
         while self.read_some() {}
     }
@@ -182,33 +182,33 @@ impl Exchange {
         self.carrier.end();
     }
 
-    /// The same connection (TCP), for bytes that are no more requests.
+    /// The connection (TCP), for bytes that are not requests.
     ///
     /// # Panics
-    /// The process may have no more descriptors.
+    /// If there is no free descriptor.
     #[must_use]
     pub fn tunnel(&self) -> TcpStream {
         self.carrier.socket().try_clone_to_owned().expect("a descriptor").into()
     }
 
-    /// Reads no more, which the client is told of by its next send (Unix sockets).
+    /// Stops reading, so that the client's next send fails (Unix sockets).
     ///
     /// # Panics
-    /// The client is gone.
+    /// If the client has closed the connection.
     pub fn stop_reading(&self) {
         let socket = self.carrier.socket().as_raw_fd();
         socket::shutdown(socket, socket::Shutdown::Read).expect("a connection");
     }
 
-    /// Ends the connection in both directions, whoever else holds it.
+    /// Ends the connection in both directions, also if other processes have the descriptor.
     pub fn break_off(&self) {
         let _ = socket::shutdown(self.carrier.socket().as_raw_fd(), socket::Shutdown::Both);
     }
 
-    /// Makes the end of the connection a reset (TCP).
+    /// Makes closing the connection a reset (TCP).
     ///
     /// # Panics
-    /// The client is gone.
+    /// If the client has closed the connection.
     pub fn reset_on_close(&mut self) {
         let at_once = nix::libc::linger { l_onoff: 1, l_linger: 0 };
         setsockopt(&self.carrier.socket(), Linger, &at_once).expect("a connection");

@@ -1,4 +1,4 @@
-//! Servers whose queue is full when they are asked.
+//! Servers whose queue of connections is full at first.
 
 use std::collections::HashSet;
 use std::fs;
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use crate::{DENIED, Listening, Server, Transport, json_answer, verdict};
 
-/// Where Linux lists TCP's sockets (`proc_pid_net(5)`).
+/// Linux's list of TCP sockets (`proc_pid_net(5)`).
 const SOCKETS: &str = "/proc/net/tcp";
 
 impl Server {
-    /// Denies everything, but takes no connection until more than so many clients' were begun, or
-    /// where that cannot be seen, for 400 ms. Until then two wait to be taken, and no more can.
+    /// Denies everything, but accepts no connection before more than `clients` connections were
+    /// attempted, or for 400 ms if attempts cannot be seen. Until then the queue, of two, is full.
     #[must_use]
     pub fn denying_after(clients: usize, transport: Transport) -> Self {
         let door = Listening::new(transport, Some(1));
@@ -24,7 +24,8 @@ impl Server {
                 thread::sleep(Duration::from_millis(400));
                 return;
             };
-            // Whoever waits for the kernel to try again keeps its port, and gives up in the end.
+            // A client that leaves the retries to the kernel keeps its port: then the count is not
+            // reached, and the clients time out.
             let (mut ports, began) = (HashSet::new(), Instant::now());
             while ports.len() <= clients && began.elapsed() < Duration::from_secs(25) {
                 ports.extend(begun_to(port));
@@ -34,18 +35,18 @@ impl Server {
         Self::start(door, hold, |exchange| exchange.answer_all(|_| json_answer(DENIED)))
     }
 
-    /// As [`Self::judging`] at a Unix socket, but whose queue is short, and full for the first
-    /// half second.
+    /// Like [`Self::judging`] on a Unix socket, with a short queue that is full for the first half
+    /// second.
     ///
     /// # Panics
-    /// The system gives no socket.
+    /// If there can be no socket.
     pub fn busy_at_first(judge: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         const BUSY: Duration = Duration::from_millis(500);
         let door = Listening::new(Transport::Unix, Some(1));
         let path = door.url.strip_prefix("unix://").expect("a Unix socket").to_owned();
         for _ in 0..4 {
             let path = path.clone();
-            // It waits until it is let in, or is refused: the queue is full either way.
+            // It blocks until it is accepted, or fails; either way the queue is full.
             thread::spawn(move || drop(UnixStream::connect(path).map(|_| thread::sleep(BUSY * 2))));
         }
         thread::sleep(BUSY / 5);
@@ -57,7 +58,7 @@ impl Server {
     }
 }
 
-/// The ports from which connections to a port of this machine are begun and not there yet.
+/// The local ports of connection attempts to a port of this machine that are in progress.
 fn begun_to(port: u16) -> Vec<String> {
     const SYN_SENT: &str = "02";
     let list = fs::read_to_string(SOCKETS).unwrap_or_default();

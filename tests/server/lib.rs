@@ -1,4 +1,4 @@
-//! The policy server of the tests: it does what a test says, and remembers what it was asked.
+//! The policy server of the tests: it does what a test's script says, and remembers its requests.
 //!
 //! ```
 //! use std::io::Write as _;
@@ -37,13 +37,13 @@ use tempfile::TempDir;
 pub use closed_port::ClosedPort;
 pub use exchange::{Carrier, Exchange, Request};
 
-/// A verdict: it may run.
+/// The verdict for a program that may run.
 pub const ALLOWED: &str = r#"{"allowed":true}"#;
-/// A verdict: it may not, and why.
+/// The verdict for a program that may not run, with a reason.
 pub const DENIED: &str =
     r#"{"allowed":false,"message":"not here","matched_policies":["test-policy"]}"#;
 
-/// A 200 with this JSON.
+/// A response with status 200 and this JSON.
 #[must_use]
 pub fn json_answer(body: &str) -> Vec<u8> {
     let length = body.len();
@@ -53,7 +53,7 @@ pub fn json_answer(body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A 200 with the verdict for what may run or may not.
+/// A response with status 200 and a verdict.
 #[must_use]
 pub fn verdict(allowed: bool) -> Vec<u8> {
     json_answer(if allowed { ALLOWED } else { DENIED })
@@ -72,7 +72,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Those that every system has.
+    /// The transports that every system has.
     pub const BOTH: [Self; 2] = [Self::Tcp, Self::Unix];
 }
 
@@ -91,11 +91,11 @@ impl Log {
     }
 }
 
-/// Where connections come from.
+/// A listening socket.
 struct Listening {
     url: String,
     accept: Box<dyn Fn() -> io::Result<Box<dyn Carrier>> + Send>,
-    /// Connects, so that who waits in `accept` sees that the server was dropped.
+    /// Connects, so that a blocking `accept` returns after the server was dropped.
     wake: Box<dyn Fn() + Send + Sync>,
     directory: Option<TempDir>,
 }
@@ -128,7 +128,7 @@ impl Listening {
         }
     }
 
-    /// With a queue of this length, or the system's own.
+    /// Listens, with a queue of this length or the default.
     fn new(transport: Transport, queue: Option<i32>) -> Self {
         match transport {
             Transport::Tcp => {
@@ -148,7 +148,7 @@ impl Listening {
                 use std::os::unix::net::SocketAddr;
 
                 let directory = TempDir::new().expect("a temporary directory");
-                // As nobody else has this directory, nobody has its name.
+                // The name is unique, because the directory is.
                 let name = format!("test{}", directory.path().display());
                 let address = SocketAddr::from_abstract_name(&name).expect("a name");
                 let listener = UnixListener::bind_addr(&address).expect("a socket");
@@ -172,9 +172,9 @@ fn limit(listener: &impl AsFd, queue: Option<i32>) {
     }
 }
 
-/// A server, until it is dropped.
+/// A server, which runs until it is dropped.
 pub struct Server {
-    /// For `RAMPART_URL`.
+    /// The value for `RAMPART_URL`.
     pub url: String,
     log: Arc<Log>,
     wake: Box<dyn Fn() + Send + Sync>,
@@ -183,7 +183,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Gives every connection to `script`, in a thread of its own.
+    /// Calls `script` for each connection, in a thread of its own.
     pub fn scripted(
         transport: Transport,
         script: impl Fn(&mut Exchange) + Send + Sync + 'static,
@@ -191,10 +191,10 @@ impl Server {
         Self::start(Listening::new(transport, None), || (), script)
     }
 
-    /// The same at a Unix socket of this path, where so many connections may wait to be taken.
+    /// The same on a Unix socket at this path, with a queue of this length or the default.
     ///
     /// # Panics
-    /// Something is there.
+    /// If the path exists.
     pub fn at_socket(
         path: &Path,
         queue: Option<i32>,
@@ -203,7 +203,7 @@ impl Server {
         Self::start(Listening::at(path, queue), || (), script)
     }
 
-    /// The same at a port that is listened on, with bytes carried as `carry` does.
+    /// The same with a TCP listener; `carry` makes the byte stream of a connection.
     pub fn at_port(
         listener: TcpListener,
         carry: impl Fn(TcpStream) -> io::Result<Box<dyn Carrier>> + Send + 'static,
@@ -212,7 +212,7 @@ impl Server {
         Self::start(Listening::tcp(listener, carry), || (), script)
     }
 
-    /// Takes no connection until `hold` has returned.
+    /// Accepts no connection before `hold` has returned.
     fn start(
         listening: Listening,
         hold: impl FnOnce() + Send + 'static,
@@ -241,7 +241,7 @@ impl Server {
         Self { url, log, wake, stopped, _directory: directory }
     }
 
-    /// Answers 200 with what `judge` says of each command: whether it may run.
+    /// Allows each command for which `judge` returns true, and denies the others.
     pub fn judging(
         transport: Transport,
         judge: impl Fn(&str) -> bool + Send + Sync + 'static,
@@ -263,31 +263,31 @@ impl Server {
         Self::judging(Transport::Unix, |_| false)
     }
 
-    /// Denies every command that has `part` in it.
+    /// Denies each command that contains `part`.
     #[must_use]
     pub fn denying_any_with(part: &'static str) -> Self {
         Self::judging(Transport::Unix, move |command| !command.contains(part))
     }
 
-    /// What was asked since it was last taken.
+    /// The requests since they were last taken.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         self.log.lock().requests.clone()
     }
 
-    /// What was asked since this was last called.
+    /// Takes the requests since this was last called.
     #[must_use]
     pub fn take_requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.log.lock().requests)
     }
 
-    /// The commands asked about since this was last called.
+    /// Takes the requests since they were last taken; returns their commands.
     #[must_use]
     pub fn take_commands(&self) -> Vec<String> {
         self.take_requests().iter().map(Request::command).collect()
     }
 
-    /// How many connections there were so far.
+    /// The number of connections so far.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.log.lock().connections

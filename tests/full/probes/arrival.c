@@ -1,5 +1,5 @@
-/* arrival ID: appends one line to the file `marks` above its own directory: its name, its
- * ID, and what it inherited. */
+/* arrival ID: appends a line with its ID and what it inherited to the file `marks` above its own
+ * directory. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <limits.h>

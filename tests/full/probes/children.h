@@ -1,4 +1,4 @@
-/* Kinds of children, each of which makes one call twice. */
+/* The kinds of children; each makes one call twice. */
 
 enum { STACK_BYTES = 16 * 1024, CANARY_BYTES = 4096, CANARY = 0x5a, CALLS = 2, CAME_BACK = 9 };
 
@@ -29,7 +29,7 @@ static pid_t clone_on_small_stack(void) {
     return clone(make_calls_and_exit, stack + CANARY_BYTES + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
 }
 
-/* How deep the last child on the small stack went; more than STACK_BYTES is an overrun. */
+/* How many bytes of the small stack the last child used; more than STACK_BYTES is an overrun. */
 __attribute__((unused)) static int stack_depth(void) {
     int untouched = 0;
     while (untouched < CANARY_BYTES + STACK_BYTES && stack[untouched] == CANARY) untouched++;
@@ -38,7 +38,7 @@ __attribute__((unused)) static int stack_depth(void) {
 
 struct ending { int parent_errno, status; };
 
-/* Makes the calls in a child of that kind, which is gone if a call is an exec that succeeds. */
+/* Makes the calls in a child of that kind, which an exec that succeeds replaces. */
 static struct ending in_child(const char *kind) {
     struct ending end = {UNTOUCHED, 0};
     pid_t pid;

@@ -1,6 +1,6 @@
-/* flat PATH NAME FUNCTION/CHILD TIMES [after-a-thread]: starts a program that does nothing so
- * often, every other time with a large environment that lacks everything; says how this
- * process grew. With the last word another thread has done the same before. */
+/* flat PATH NAME FUNCTION/CHILD TIMES [after-a-thread]: starts a program TIMES times, every other time
+ * with a large environment that must be repaired, and prints how this process has grown. With the last
+ * word another thread has done the same before. */
 #include "../../guarded/probes/calls.h"
 
 #include <pthread.h>
@@ -30,7 +30,7 @@ static long mappings(void) {
     return number;
 }
 
-/* What the function chosen returns when all is well. */
+/* The result of the chosen function on success. */
 static int success;
 
 static int repeat(const char *kind, int times) {

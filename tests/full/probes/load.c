@@ -1,11 +1,11 @@
-/* load SECRET: says what errno was when main began, and with which permissions the memory is
- * mapped that holds a header with the secret. */
+/* load SECRET: prints errno at the start of main, and the permissions of the memory that holds a header
+ * with the secret. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-/* In two parts, so that this program is not found itself. */
+/* In two parts, so that this program's own constants are not found. */
 static const char FIRST[] = "Bear", SECOND[] = "er ";
 
 static int is_header(const char *at, const char *end, const char *secret) {
@@ -23,7 +23,7 @@ int main(int argc, char **argv) {
     while (maps && fgets(line, sizeof line, maps)) {
         unsigned long start, end;
         char permissions[5];
-        /* The kernel's own pages cannot all be read. */
+        /* Not all of the kernel's mappings ([vvar], [vsyscall]) can be read. */
         if (sscanf(line, "%lx-%lx %4s", &start, &end, permissions) != 3) continue;
         if (permissions[0] != 'r' || strstr(line, "[v")) continue;
         for (const char *at = (const char *)start; at < (const char *)end; at++) {

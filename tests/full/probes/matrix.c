@@ -1,6 +1,6 @@
-/* matrix PATH NAME FUNCTION/CHILD…: starts the program at PATH, which PATH's search finds as
- * NAME, by every function in every kind of child named, in two rounds, while other threads
- * allocate; says on stdout what each call came to and what it left behind here. */
+/* matrix PATH NAME FUNCTION/CHILD…: starts the program at PATH, which is NAME in the search path, by
+ * each function in each kind of child given, in two rounds, while other threads allocate memory. Prints
+ * the outcome of each call, and what it has changed in this process. */
 #include "../../guarded/probes/calls.h"
 
 #include <pthread.h>
@@ -26,7 +26,7 @@ static void *allocate_for_ever(void *unused) {
     return NULL;
 }
 
-/* Nothing is as it is by default, so that a reset shows. */
+/* Sets values other than the defaults, so that a reset is noticed. */
 static void set_the_scene(void) {
     struct sigaction action;
     sigset_t blocked;
@@ -47,7 +47,7 @@ static void set_the_scene(void) {
 static const char *descriptors(const struct stock *before, const struct stock *after, int is_direct) {
     if (!SAME(before, after, descriptors)) return "changed";
     if (after->kept_count > 1) return "heaped";
-    /* A child has no business with the connection that its parent keeps. */
+    /* A child must not use the connection that its parent keeps. */
     if (!is_direct && (!SAME(before, after, kept_count) || !SAME(before, after, kept_inode))) return "meddled";
     return "same";
 }
@@ -88,7 +88,7 @@ int main(int argc, char **argv) {
     if (argc < 4) return 96;
     prepare_children();
     set_the_scene();
-    /* What is started writes elsewhere. */
+    /* The programs' output goes to stderr, the report to the old stdout. */
     report = fcntl(1, F_DUPFD_CLOEXEC, 10);
     dup2(2, 1);
     for (int round = 1; round <= ROUNDS; round++) {

@@ -1,6 +1,6 @@
-/* signals PATH TIMES: starts the program at PATH in so many vfork children while signals come
- * to the whole process group; says how often the handler ran in a child, where it writes to
- * its parent's memory. */
+/* signals PATH TIMES: starts the program at PATH in TIMES vfork children while signals are sent to the
+ * whole process group; prints how often the handler ran in a child, where it changes the parent's
+ * memory. */
 #include "../../guarded/probes/calls.h"
 
 #include <pthread.h>

@@ -1,7 +1,7 @@
-/* soak PATH NAME THREADS SECONDS: threads start the program at PATH, which PATH's search finds
- * as NAME, in every way there is, and that for so long: four times out of five as `good`, else
- * as `evil`, each under a number of its own. Says how often a program ran or was refused, how
- * long the longest call took, and what is left behind. */
+/* soak PATH NAME THREADS SECONDS: threads start the program at PATH, which is NAME in the search path,
+ * in all ways for SECONDS: four times out of five as `good`, otherwise as `evil`, each with a number of
+ * its own. Prints how often programs ran or were refused, the longest duration of a call, and whether
+ * anything is left behind. */
 #include "../../guarded/probes/calls.h"
 
 #include <pthread.h>

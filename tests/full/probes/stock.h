@@ -1,13 +1,13 @@
-/* What a process has that its calls must leave as it was. */
+/* The state of a process that calls must not change. */
 
 enum { HIGHEST_DESCRIPTOR = 1024, HIGHEST_SIGNAL = 64, FIRST_OF_THE_LIBRARY = 64 };
-/* SA_RESTORER, which stays where system(3) put an action back. */
+/* SA_RESTORER, which remains after system(3) has restored an action. */
 enum { SET_BY_LIBC = 0x04000000 };
 
 struct stock {
-    /* Device and inode of each descriptor, but for those that can be the library's own. */
+    /* Device and inode of each descriptor that is not the library's. */
     struct { unsigned long device, inode; long flags; } descriptors[HIGHEST_DESCRIPTOR];
-    /* Sockets that the library may keep: numbered 64 and above, closed on exec. */
+    /* The sockets that the library may keep: numbered 64 and above, close-on-exec. */
     int kept_count;
     unsigned long kept_inode;
     sigset_t mask;
@@ -36,7 +36,7 @@ static void take_stock(struct stock *all) {
         if (sigaction(signal, NULL, &action) != 0) continue;
         all->actions[signal].handler = action.sa_handler;
         all->actions[signal].flags = action.sa_flags & ~SET_BY_LIBC;
-        /* The kernel's part of it; the C library leaves the rest as it was. */
+        /* The kernel's part of the mask; the C library does not set the rest. */
         memcpy(&all->actions[signal].mask, &action.sa_mask, sizeof(long));
     }
 }

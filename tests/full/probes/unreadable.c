@@ -1,5 +1,5 @@
-/* A daemon that does not let itself be read: unreadable BIN TIMES DONE. It tries to start BIN/rm
- * and BIN/tool so many times, and then makes the file DONE. */
+/* unreadable BIN TIMES DONE: a daemon that other processes cannot read (PR_SET_DUMPABLE). It tries to
+ * start BIN/rm and BIN/tool TIMES times, and then makes the file DONE. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@ int main(int count, char **words) {
     if (fork() != 0) return 0;
     setsid();
     prctl(PR_SET_DUMPABLE, 0);
-    /* Nobody who could be read knows of it any more by then. */
+    /* By then no process that can be read is its ancestor. */
     sleep(1);
     for (int number = 1; number <= atoi(words[2]); number++) {
         start(words[1], "rm", "evil", number);

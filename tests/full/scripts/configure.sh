@@ -1,4 +1,4 @@
-# Hundreds of compilers and shells; the log says how each of them fared.
+# Runs hundreds of compilers and shells; the log has the result of each.
 tar -xf "$SOURCES/hello.tar" --strip-components=1
 ./configure --disable-dependency-tracking CFLAGS='-O1 -g'
 cat config.log

@@ -1,5 +1,5 @@
-# What people type who want a port or a disk back, in a process namespace of its own:
-# the one that losses.sh is the first of.
+# Commands by which people free a port or a disk. Only in a process namespace of its own: the one whose
+# first process is losses.sh.
 read -r first </proc/1/cmdline || :
 case $first in
 *losses.sh*) ;;

@@ -1,5 +1,5 @@
 # The first process of a namespace of its own: losses.sh FLAGS TIMES KILL
-# Runs work.sh under guard, kills its server after the first refusal if KILL says so, and waits for all.
+# Runs work.sh guarded, kills its server after the first refusal if KILL is `kill`, and waits for all.
 [ $$ = 1 ] || { echo "this is for a process namespace of its own" >&2; exit 99; }
 servers() {
 	for process in /proc/[0-9]*; do

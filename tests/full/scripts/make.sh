@@ -1,4 +1,4 @@
-# A build with four jobs at a time, and what came of it.
+# A build with four parallel jobs, and its result.
 tar -xf "$SOURCES/hello.tar" --strip-components=1
 ./configure --quiet CFLAGS='-O1 -g'
 make -j4

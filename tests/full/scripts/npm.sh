@@ -1,5 +1,4 @@
-# Scripts that run scripts, before and after each other, and a program that starts others in
-# every way Node has.
+# npm scripts that run others before and after, and a program that starts others in each of Node's ways.
 export npm_config_update_notifier=false npm_config_audit=false npm_config_fund=false
 export npm_config_cache="$HOME/cache" npm_config_offline=true NO_COLOR=1
 

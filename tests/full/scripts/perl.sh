@@ -1,5 +1,4 @@
-# Perl's own tests of all that starts programs, run by the installed Perl on a copy of its
-# library.
+# Perl's own tests of what starts programs, run by the installed Perl with a copy of its library.
 mkdir lib
 perl -e 'print "$_\n" for grep { -d && m{^/usr/(?:lib|share)/} && !m{/local|vendor|perl5\b} } @INC' |
 	while read -r directory; do

@@ -1,4 +1,4 @@
-# What is guarded: programs are started in every way that once lost the guard.
+# The guarded work: programs are started in each way that once lost the guard.
 sh worker.sh plain "$1" & plain=$!
 sh worker.sh second "$1" & second=$!
 if [ "$USERS" = 1 ]; then

@@ -1,8 +1,8 @@
-/* anew HOW FILE MOST [PROGRAM ARGUMENT]: starts itself anew until the library is out of its
- * environment, or MOST times, and then PROGRAM. Each start leaves a byte in FILE.
- *   list: takes the preload list out     all: keeps PATH and MARKS only
- *   child: as all, in a child            turns: as all, and env in between
- *   number: as all, with MOST counted down, so that its arguments are others each time */
+/* anew HOW FILE MOST [PROGRAM ARGUMENT]: re-executes itself until its environment is clean, at most
+ * MOST times, and then runs PROGRAM. Each start appends a byte to FILE.
+ *   list: removes the preload list       all: keeps PATH and MARKS only
+ *   child: as all, in a child            turns: as all, alternating with env
+ *   number: as all, with MOST counted down, so that its arguments differ each time */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <spawn.h>

@@ -1,4 +1,4 @@
-/* A library that stands in front of functions as well, and says so when they are called. */
+/* A library that intercepts functions too, and prints their names when they are called. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <spawn.h>

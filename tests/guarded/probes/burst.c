@@ -1,5 +1,5 @@
-/* burst COUNT PATH: so many children, forked first, become PATH at one moment; says how many
- * were refused, and how often the one that slept most often did. */
+/* burst COUNT PATH: forks COUNT children, which all exec PATH at the same moment. Prints how many were
+ * refused, and the highest number of voluntary context switches of a child. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* A library that stands in front of execvp and calls the C library's own by handle, past whoever
- * comes behind it, as torsocks does. */
+/* A library that intercepts execvp and calls the C library's by handle, bypassing libraries after it,
+ * as torsocks does. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-/* Every function that starts a program, behind one signature. */
+/* All functions that start a program, with one signature. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include <crt_externs.h>
 #define MAC 1 /* tests/minidyld has it too, on Linux */
 #define environ (*_NSGetEnviron())
-/* The names of these can stand in no source. */
+/* These names are not valid in C. */
 FILE *popen_darwin_extsn(const char *line, const char *mode) __asm("_popen$DARWIN_EXTSN");
 int system_nocancel(const char *line) __asm("_system$NOCANCEL");
 
@@ -40,19 +40,19 @@ static int execveat(int directory, const char *path, char *const argv[], char *c
 }
 #endif
 
-/* No function sets it. */
+/* An errno that no function sets. */
 enum { UNTOUCHED = 77, NOT_RUN = -1000 };
 
-/* What a call came to: its result, errno right after it, the status of what it ran. */
+/* The outcome of a call: its result, errno after it, and the status of the program. */
 struct outcome { int result, error, status; };
 
 struct call {
-    const char *path;  /* path, or name for the functions that search */
+    const char *path;  /* the path, or the name for functions that search */
     char **argv;
     char **envp;
-    const char *line;  /* for the functions that take a shell's line */
-    int chdir_to_root; /* a file action, for the spawn functions */
-    const char *stderr_file; /* another, which gives the child this file for its stderr */
+    const char *line;  /* for functions that take a command line */
+    int chdir_to_root; /* a file action of the spawn functions */
+    const char *stderr_file; /* a file action that makes this file the child's stderr */
 };
 
 typedef struct outcome function(const struct call *);
@@ -153,7 +153,7 @@ SPAWN(posix_spawn)
 SPAWN(posix_spawnp)
 
 #ifdef MAC
-/* A spawn that is an exec: it returns only if it fails. */
+/* A spawn that replaces the process: it returns only on failure. */
 static struct outcome call_posix_spawn_setexec(const struct call *c) {
     posix_spawnattr_t attributes;
     posix_spawnattr_init(&attributes);

@@ -1,4 +1,4 @@
-/* fexecve and execveat with numbers that stand for nothing. */
+/* fexecve and execveat with descriptors that are not open. */
 #include "calls.h"
 
 static void tell(const char *what, int result) { printf("%s: %d %d\n", what, result, errno); }

@@ -1,4 +1,4 @@
-/* dump: prints its environment, an entry a line, as it is. */
+/* dump: prints its environment, one entry a line, in its order. */
 #include <stdio.h>
 
 extern char **environ;

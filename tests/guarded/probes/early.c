@@ -1,5 +1,5 @@
-/* A library whose constructor starts the program in EARLY, or loads the library in EARLY_LOADS,
- * before any other may be ready. */
+/* A library whose constructor starts the program EARLY, or loads the library EARLY_LOADS, perhaps
+ * before the constructors of other libraries. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -13,7 +13,7 @@ __attribute__((constructor)) static void early(void) {
     const char *program = getenv("EARLY"), *library = getenv("EARLY_LOADS");
     if (library && !dlopen(library, RTLD_NOW)) _exit(99);
     if (!program) return;
-    unsetenv("EARLY"); /* or the program would do the same */
+    unsetenv("EARLY"); /* otherwise the program would do the same */
     execv(program, argv);
     _exit(errno);
 }

@@ -1,5 +1,5 @@
-/* environ NAME [FUNCTION…]: starts a program in a vfork child by each function, then by system
- * and popen, and tells what is left of this process's own environment. */
+/* environ NAME [FUNCTION…]: starts a program in a vfork child by each function, then by system and
+ * popen, and prints whether this process's own environment has changed. */
 #include "calls.h"
 
 #ifdef MAC
@@ -11,7 +11,7 @@
 static char **before;
 static char *entries[256];
 
-/* Remembers the environment as it is. */
+/* Remembers the environment. */
 static void remember(void) {
     size_t i = 0;
     before = environ;
@@ -42,7 +42,7 @@ int main(int argc, char **argv) {
     char *preload = getenv(PRELOAD) ? strdup(getenv(PRELOAD)) : NULL;
     setenv("SOMETHING", "else", 1);
     for (int i = 2; i < argc; i++) {
-        /* The child is to have what this process has not. */
+        /* So that the child's environment must be repaired. */
         unsetenv(PRELOAD);
         remember();
         in_vfork_child(argv[i], &call);

@@ -1,6 +1,5 @@
-/* environ_moves FUNCTION FILE: a vfork child starts a shell, which says whether NEW_999 is set,
- * while another thread puts so much into the environment that its list moves, and writes over
- * what it was. FILE says that this is done. */
+/* environ_moves FUNCTION FILE: a vfork child starts a shell, which prints NEW_999. Meanwhile another
+ * thread sets so many variables that the array moves, overwrites the old one, and then makes FILE. */
 #include "calls.h"
 
 #include <pthread.h>

@@ -1,4 +1,4 @@
-/* Prints what a program finds when it starts. */
+/* Prints what a program inherits: errno, descriptors, signal mask and dispositions. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

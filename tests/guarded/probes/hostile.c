@@ -1,5 +1,5 @@
-/* hostile WAY PROGRAM: puts itself into a bad place, then spawns `PROGRAM x` there and
- * says what came of it. */
+/* hostile WAY PROGRAM: brings itself into difficult surroundings, spawns `PROGRAM x`, and prints the
+ * result. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -53,7 +53,7 @@ static void limit(int resource, rlim_t soft) {
 }
 
 static void *is_cancelled(void *unused) {
-    /* The cancellation is pending already: it must not strike before the spawn is done. */
+    /* The cancellation is pending: it must not take effect before the spawn is done. */
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
     char *argv[] = {"rm", "x", NULL};
     pid_t *pid = unused;
@@ -78,7 +78,7 @@ static void in_cancelled_thread(void) {
     dprintf(out, pid == -1 ? "refused\n" : pid > 0 && status == 0 ? "ran\n" : "cancelled in the check\n");
 }
 
-/* With this second argument only, or with any where it is -1. */
+/* Makes a system call fail if its second argument is this one; -1: always. */
 static void forbid_one(int number, int argument, int error) {
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -113,7 +113,7 @@ int main(int argc, char **argv) {
         close(2);
     }
     if (is(way, "little memory")) {
-        /* Nothing more than the child itself needs. */
+        /* Just enough for the child. */
         mmap(NULL, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         limit(RLIMIT_AS, 32 << 20);
     }
@@ -148,7 +148,7 @@ int main(int argc, char **argv) {
         return memcmp(&all, &after, 8) != 0;
     }
     if (is(way, "children ignored")) {
-        /* SIGCHLD is not ours to take; waitpid(2) then waits for the end and fails. */
+        /* waitpid(2) then waits until the child has ended, and fails. */
         signal(SIGCHLD, SIG_IGN);
     }
     if (is(way, "cancelled thread")) {

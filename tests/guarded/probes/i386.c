@@ -1,4 +1,4 @@
-/* Writes its environment, as a 32-bit program without a C library. */
+/* A 32-bit program without a C library, which prints its environment. */
 static long call(long number, long a, long b, long c)
 {
 	long result;

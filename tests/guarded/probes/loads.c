@@ -1,4 +1,4 @@
-/* loads LIBRARY */
+/* loads LIBRARY: loads it by dlopen(3). */
 #include <dlfcn.h>
 #include <stdio.h>
 

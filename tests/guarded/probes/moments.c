@@ -1,5 +1,5 @@
-/* moments: whether another thread ever finds no LD_PRELOAD while `system` puts the environment
- * right, what errno is after it, and whether a variable is there twice then. */
+/* moments: calls system(3) with a changed environment. Prints how often another thread found no
+ * LD_PRELOAD meanwhile, how often errno changed, and how often a variable was left twice. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -26,7 +26,7 @@ static int count(const char *name) {
     return found;
 }
 
-/* Another environment, with a second of each of two variables. */
+/* Makes an environment in which two variables occur twice. */
 static void repeat(void) {
     char **twice = calloc(200, sizeof *twice);
     int i = 0;
@@ -41,7 +41,7 @@ static void repeat(void) {
 int main(void) {
     pthread_t thread;
     int changed = 0, repeated = 0;
-    /* From now on nothing is added, so that the list of the environment stays where it is. */
+    /* Adds all variables, so that the array does not move afterwards. */
     if (system("exit 3") != 3 << 8) return 1;
     pthread_create(&thread, NULL, watches, NULL);
     for (int i = 0; i < 100; i++) {

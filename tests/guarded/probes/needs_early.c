@@ -1,4 +1,4 @@
-/* Is linked with a library whose constructor starts a program. */
+/* A program that is linked with `early`. */
 int early_is_here(void);
 
 int main(void) { return early_is_here(); }

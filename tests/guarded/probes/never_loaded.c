@@ -1,4 +1,4 @@
-/* A library whose constructor, and with it the loader's lock, lasts for ever. */
+/* A library whose constructor never returns, so that the loader's lock is held for ever. */
 #include <unistd.h>
 
 enum { HAS_BEGUN = 61 };

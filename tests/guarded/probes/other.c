@@ -1,4 +1,4 @@
-/* Another preloaded library, which says that it was loaded. */
+/* Another library to preload, which prints a line when it is loaded. */
 #include <stdlib.h>
 #include <unistd.h>
 

@@ -1,4 +1,4 @@
-/* pause PATH: spawns PATH, waits a while, spawns it again. */
+/* pause PATH: spawns PATH twice, with a pause between. */
 #define _GNU_SOURCE
 #include <spawn.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* popen in its modes, two streams at once, and with the standard streams closed. */
+/* popen in several modes, with two streams at once, and with closed standard streams. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

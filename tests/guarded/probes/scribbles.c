@@ -1,5 +1,5 @@
-/* scribbles PATH: closes its standard streams and spawns PATH three times while another
- * thread writes to their numbers all the time. The status says how often PATH ran. */
+/* scribbles PATH: closes its standard streams and spawns PATH three times, while another thread keeps
+ * writing to their numbers. The exit status is how often PATH ran. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <spawn.h>

@@ -1,17 +1,17 @@
-/* start [OPTION…] FUNCTION PATH [ARGV…]: starts a program by the function named and
- * prints what came back. Shell functions are given PATH and nothing else as their line.
+/* start [OPTION…] FUNCTION PATH [ARGV…]: starts a program by the named function and prints the
+ * outcome. For shell functions PATH is the command line.
  *
- *   --in=direct|fork|vfork|clone|thread   where the call is made (clone: 16 KiB stack; Linux)
- *   --times=N                             so often
- *   --env=own|null|empty|large            the envp given (large: 5,000 entries, none of ours)
- *   --argv=null                           no argument list at all
- *   --line=null                           no line at all
+ *   --in=direct|fork|vfork|clone|thread   where the call is made (clone: on a 16 KiB stack; Linux)
+ *   --times=N                             how often
+ *   --env=own|null|empty|large            the envp (large: 5,000 entries, none of the library's)
+ *   --argv=null                           argv is NULL
+ *   --line=null                           the line is NULL
  *   --chdir-action                        a file action that changes the directory
- *   --stderr=FILE                         the child's own stderr, set up in the child or by a file action
- *   --clear                               clearenv() first
+ *   --stderr=FILE                         a file for the child's stderr
+ *   --clear                               calls clearenv() first
  *   --other-thread-first                  another thread makes the call once before
- *   --while-loading=LIBRARY               another thread loads it meanwhile, without end (Linux)
- *   --audit                               what the calls left behind in this process
+ *   --while-loading=LIBRARY               another thread meanwhile loads a library, without end (Linux)
+ *   --audit                               prints what the calls have changed in this process
  */
 #include "calls.h"
 
@@ -33,7 +33,7 @@ static void *in_thread(void *unused) {
 static int in_clone(void *unused) {
     (void)unused;
     if (call.stderr_file) {
-        /* The memory may be the parent's, and its errno is looked at. */
+        /* In a vfork child this is the parent's errno, which is checked. */
         int saved = errno;
         dup2(open(call.stderr_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600), 2);
         errno = saved;
@@ -64,7 +64,7 @@ static pid_t clone_on_small_stack(void) {
 }
 #endif
 
-/* Makes the call in a child, which is gone if the call is an exec that succeeds. */
+/* Makes the call in a child, which an exec that succeeds replaces. */
 static struct outcome in_child(void) {
     pid_t pid;
     *shared = (struct outcome){NOT_RUN, NOT_RUN, NOT_RUN};
@@ -104,7 +104,7 @@ static void *calls_and_stays(void *unused) {
     return unused;
 }
 
-/* What never_loaded.c writes to when it has begun. */
+/* The descriptor to which never_loaded.c writes when its constructor runs. */
 enum { HAS_BEGUN = 61 };
 
 static void *loads(void *library) {
@@ -131,7 +131,7 @@ static char **large_environment(void) {
     return list;
 }
 
-/* What a process has that calls must leave as it was. */
+/* The state of a process that calls must not change. */
 struct belongings {
     char descriptors[1024];
     sigset_t mask;
@@ -183,7 +183,7 @@ static void print_audit(const struct belongings *before) {
     printf("resident %s\n", after.resident_kib - before->resident_kib > 512 ? "grown" : "flat");
 }
 
-/* Equal outcomes one after the other are one line. */
+/* Consecutive equal outcomes are printed as one line. */
 static void repeat(int times) {
     struct outcome last = {0};
     int alike = 0;
@@ -236,7 +236,7 @@ int main(int argc, char **argv) {
         while (!other_is_done) usleep(1000);
     }
     if (audit) {
-        /* What the first call sets up once, and the stock-taking itself, are no growth. */
+        /* Memory that the first call or the audit itself uses once does not count. */
         struct belongings first;
         take_stock(&first);
         once();
@@ -246,7 +246,7 @@ int main(int argc, char **argv) {
     repeat(times);
     if (audit) print_audit(&before);
     fflush(stdout);
-    /* An exit in order waits for the loader. */
+    /* exit() would wait for the loader's lock. */
     if (loading) _exit(0);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* start_macos WAY PROGRAM [ARGV…]: starts a program in a way that only macOS has, or by the
- * C library's shell, and prints what came back. `about` tells what came of it in the child. */
+/* start_macos WAY PROGRAM [ARGV…]: starts a program in a way that only macOS has, or by a shell, and
+ * prints the result. `about`, in the child, prints what the child got. */
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>

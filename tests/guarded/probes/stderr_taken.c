@@ -1,6 +1,6 @@
-/* stderr_taken HOW PLACE PATH: closes stderr, gives its number to HOW (a file that is read and
- * written, one that is only written, or a pipe that closes at an exec), says who reads it what
- * it is, and starts PATH in PLACE (here: posix_spawn; child: fork and exec). */
+/* stderr_taken HOW PLACE PATH: closes stderr, opens another file at its number (data: for reading and
+ * writing; output: for writing only; pipe: a close-on-exec pipe), starts PATH (here: by posix_spawn;
+ * child: by fork and exec), and prints what the file holds. */
 #include "calls.h"
 
 int main(int argc, char **argv) {

@@ -1,6 +1,6 @@
-/* streams PROGRAM: starts PROGRAM with standard input closed. Another thread holds each socket and
- * each file up that is opened meanwhile (seccomp_unotify(2)), and looks which number it gets itself
- * then. Prints how often it looked, and how often the number was not 0. */
+/* streams PROGRAM: starts PROGRAM with standard input closed. Another thread suspends each call that
+ * opens a file or socket meanwhile (seccomp_unotify(2)), and checks which descriptor number is free
+ * then. Prints whether it checked, and how often the number was not 0. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/filter.h>
@@ -73,7 +73,7 @@ int main(int argc, char **argv)
 		return 3;
 	close(0);
 
-	/* What the child opens for itself is let through without a look. */
+	/* The child's own calls are not checked. */
 	posix_spawn_file_actions_init(&actions);
 	for (int i = 0; i < 3; i++) {
 		if (posix_spawn(&child, argv[1], &actions, NULL, argv + 1, environ))

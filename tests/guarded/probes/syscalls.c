@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* linux/futex.h, which musl does not bring. */
+/* linux/futex.h, which musl does not have. */
 enum { FUTEX_WAIT = 0, FUTEX_CMP_REQUEUE = 4 };
 
 static void tell(const char *what, long result) {
@@ -38,14 +38,14 @@ int main(int argc, char **argv) {
     pread(file, expected, sizeof expected, page);
     char *mapped = (char *)syscall(SYS_mmap, NULL, page, PROT_READ, MAP_PRIVATE, file, page);
     tell("mmap", mapped != MAP_FAILED && memcmp(mapped, expected, sizeof expected) == 0);
-    /* Flags that are wrong in one bit must be seen. */
+    /* Wrong flags must reach the kernel. */
     tell("mmap without flags", syscall(SYS_mmap, NULL, page, PROT_READ, 0, file, 0));
 
     uint32_t word = 1;
     struct timespec soon = {0, 1000000};
     tell("futex that is not equal", syscall(SYS_futex, &word, FUTEX_WAIT, 2, &soon, NULL, 0));
     tell("futex that times out", syscall(SYS_futex, &word, FUTEX_WAIT, 1, &soon, NULL, 0));
-    /* The fifth and sixth count: a requeue that compares with the sixth. */
+    /* The fifth and sixth argument: a requeue that compares with the sixth. */
     uint32_t other = 0;
     tell("requeue of another value", syscall(SYS_futex, &word, FUTEX_CMP_REQUEUE, 1, 1L, &other, 7));
     tell("requeue of this value", syscall(SYS_futex, &word, FUTEX_CMP_REQUEUE, 1, 1L, &other, 1));

@@ -1,6 +1,5 @@
-/* takes_descriptors WAY PATH: spawns PATH four times; in between takes every descriptor
- * above 2 away from whoever has it, puts something of its own there, and sees to it that
- * this is not touched. */
+/* takes_descriptors WAY PATH: spawns PATH four times; in between it closes all descriptors above 2,
+ * perhaps puts files or sockets of its own there, and checks that nobody touches those. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <spawn.h>
@@ -31,7 +30,7 @@ int main(int argc, char **argv) {
     if (argc != 3) return 96;
     const char *way = argv[1], *path = argv[2];
     int ends[2], own = 900;
-    /* One that the program is told of by signals is marked as its own. */
+    /* "owned": a socket whose owner (F_SETOWN) is this process, as of the library's. */
     int owned = strcmp(way, "owned") == 0, socket = owned || strcmp(way, "socket") == 0;
     char byte;
     spawn(path);

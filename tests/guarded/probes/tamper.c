@@ -1,5 +1,5 @@
-/* tamper WAY FUNCTION PROGRAM [VALUE]: starts a program with an environment that was
- * tampered with, given as envp where the function takes one, else as this process's. */
+/* tamper WAY FUNCTION PROGRAM [VALUE]: starts a program with a changed environment: as envp if the
+ * function takes one, else as that of this process. */
 #include "calls.h"
 
 #ifdef MAC

@@ -1,5 +1,5 @@
-/* threads COUNT TIMES PATH: so many threads spawn `PATH N` so often at once, N counting
- * up; an odd N must be refused and an even one must run. Others allocate meanwhile. */
+/* threads COUNT TIMES PATH: COUNT threads each spawn `PATH N` for N up to TIMES; an odd N must be
+ * refused, an even one must run. Other threads allocate memory meanwhile. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>

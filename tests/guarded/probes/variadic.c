@@ -49,7 +49,7 @@ int main(int argc, char **argv) {
     }
     int count = atoi(argv[2]);
     if (count < 80) {
-        /* What stands behind the end of the list is no argument. */
+        /* Arguments after the NULL must be ignored. */
         a[count] = NULL;
         a[count + 1] = (char *)environ;
         if (strcmp(function, "execl") == 0) return execl(path, MANY);

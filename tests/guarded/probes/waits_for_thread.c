@@ -1,5 +1,5 @@
-/* A library whose constructor waits for a thread of its own that starts a program (or, without
- * one in STARTED, makes a system call by number): nobody may need the loader's lock for that. */
+/* A library whose constructor waits for a thread that starts the program STARTED, or, without one, uses
+ * syscall(2): neither may need the loader's lock, which the constructor's thread holds. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <spawn.h>

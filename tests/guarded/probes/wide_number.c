@@ -1,4 +1,5 @@
-/* wide_number FUNCTION PATH: execs by a number of which the kernel sees 32 bits only. */
+/* wide_number FUNCTION PATH: execs by syscall(2) with a number of which the kernel uses the lower 32
+ * bits. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Stands in for every program that a test must not really run: it only leaves a line in
- * the file `marks` above its own directory, saying how it was started. */
+/* Stands in for each program that a test must not really run: it only appends a line with its arguments
+ * to the file `marks` above its own directory. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <limits.h>
@@ -25,7 +25,7 @@ static void put(const char *text) {
     }
 }
 
-/* An argument as it is; long ones by their length and a hash (FNV-1a). */
+/* An argument; a long one as its length and a hash (FNV-1a). */
 static void put_argument(const char *argument) {
     char text[64];
     size_t size = strlen(argument);
@@ -57,7 +57,7 @@ static ssize_t own_path(char *path, size_t room) {
 static int open_marks(void) {
     char path[PATH_MAX];
     ssize_t size = own_path(path, sizeof path - 16);
-    /* A memfd has no directory: its marks are where MARKS says. */
+    /* A memfd has no directory: MARKS names the file. */
     const char *marks = size > 0 && strncmp(path, "/memfd:", 7) != 0 ? path : getenv("MARKS");
     if (marks == path) {
         for (int levels = 0; levels < 2; levels++) {
