@@ -6,7 +6,6 @@
 //! question belongs to one call.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use scripted_server::{ALLOWED, ClosedPort, DENIED, Exchange, Server, Transport, 
 use tempfile::TempDir;
 
 use crate::probes::{self, Linked};
-use crate::support::{Compiler, Run, Sandbox};
+use crate::support::{Compiler, Run, Sandbox, copy_program};
 
 /// How a function reports errors, and whether it can be called in a child that shares memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,7 +194,7 @@ impl Stage {
         let probe = compiled("matrix", parent);
         let sandbox = Sandbox::new();
         // A copy, not a link: it finds the marks by its own path.
-        fs::copy(compiled("arrival", child), sandbox.path("bin/arrival")).expect("a copy");
+        copy_program(compiled("arrival", child), sandbox.path("bin/arrival"));
         Self { sandbox, probe, _built: built }
     }
 

@@ -15,7 +15,7 @@ use scripted_server::{Carrier, Exchange, Server, verdict};
 use tempfile::TempDir;
 
 use crate::probes::{self, Linked};
-use crate::support::{Compiler, Sandbox, library};
+use crate::support::{Compiler, Sandbox, copy_program, library};
 use crate::watched::{Watched, run};
 
 const PROCESSES: u16 = 8;
@@ -170,7 +170,7 @@ fn soak(fail_open: bool, seconds: u64) {
         |name| probes::compiled(directory.path(), name, Compiler::System, Linked::Dynamically);
     let soak: PathBuf = probe("soak");
     let sandbox = Sandbox::new();
-    fs::copy(probe("arrival"), sandbox.path("bin/arrival")).expect("a copy");
+    copy_program(probe("arrival"), sandbox.path("bin/arrival"));
     let alone = run(&mut Command::new(sandbox.path("bin/arrival")), Duration::from_secs(30));
     let first_marks = sandbox.take_marks();
     let inherited = first_marks.first().map(|line| descriptors(line));

@@ -5,7 +5,7 @@ use scripted_server::Server;
 use serde_json::json;
 
 use crate::hooks::had;
-use crate::support::{Compiler, Run, Sandbox, installed, is_for_linux_alone, probe};
+use crate::support::{Compiler, Run, Sandbox, copy_program, installed, is_for_linux_alone, probe};
 
 /// `MAX_ARG_STRLEN` of Linux, the NUL included.
 const LONGEST_ARGUMENT: usize = 131_072;
@@ -170,7 +170,7 @@ fn an_argument_list_stays_one_whatever_a_shell_would_make_of_its_words() {
     let sandbox = Sandbox::new();
     let server = Server::allowing();
     for name in ["coproc", "time", "then", "A=1"] {
-        std::fs::copy(sandbox.path("bin/tool"), sandbox.path("bin").join(name)).expect("a copy");
+        copy_program(sandbox.path("bin/tool"), sandbox.path("bin").join(name));
     }
     let bin = |name: &str| sandbox.text(&format!("bin/{name}"));
     let list = |command: &str| json!({ "command": command, "form": "argv", "coverage": "full" });

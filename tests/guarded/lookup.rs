@@ -7,7 +7,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use scripted_server::Server;
 
 use crate::hooks::had;
-use crate::support::{Compiler, Finished, Run, Sandbox, assert_guarded, is_for_linux_alone, probe};
+use crate::support::{
+    Compiler, Finished, Run, Sandbox, assert_guarded, copy_program, is_for_linux_alone, probe,
+};
 
 fn start(rest: &[&str]) -> Vec<String> {
     let mut words = vec![probe("start", Compiler::System).to_str().expect("text").to_owned()];
@@ -122,7 +124,7 @@ fn path_is_searched_as_without_the_library() {
     let server = Server::allowing();
     sandbox.file("first/tool", "not executable");
     let witness = sandbox.text("bin/tool");
-    fs::copy(&witness, sandbox.path("home/tool")).expect("a copy");
+    copy_program(&witness, sandbox.path("home/tool"));
     let bin = sandbox.text("bin");
     let first = sandbox.text("first");
     let file = sandbox.text("bin/tool");
@@ -172,7 +174,7 @@ fn without_path_the_default_one_is_searched() {
 fn a_denied_name_is_not_looked_for_elsewhere() {
     let sandbox = Sandbox::new();
     let server = Server::denying();
-    fs::copy(sandbox.text("bin/tool"), sandbox.path("home/tool")).expect("a copy");
+    copy_program(sandbox.text("bin/tool"), sandbox.path("home/tool"));
     let path = format!("{}:{}", sandbox.text("bin"), sandbox.text("home"));
     for function in had(&BY_NAME) {
         let words = start(&[function, "tool", "tool"]);

@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use scripted_server::{Server, Transport};
 
 use crate::support::{
-    Compiler, Run, Sandbox, System, installed, is_for_macos_alone, needs_a_mac, probe,
+    Compiler, Run, Sandbox, System, copy_program, installed, is_for_macos_alone, needs_a_mac, probe,
 };
 
 /// Whether System Integrity Protection is on, for the messages of failures.
@@ -250,7 +250,7 @@ fn the_ways_of_posix_spawn_that_only_macos_has_are_guarded() {
     // Homebrew's python3 re-executes itself like that; the policy sees the path of the new program.
     let python = sandbox.text("Python.app/Contents/MacOS/Python");
     fs::create_dir_all(sandbox.path("Python.app/Contents/MacOS")).expect("directories");
-    fs::copy(&tool, &python).expect("a copy");
+    copy_program(&tool, &python);
     let server = Server::denying();
     let words = [&*start, "setexec", &python, "python3", "x"];
     Run::guarded(&sandbox, &server.url, &words).finish();
@@ -276,7 +276,7 @@ fn a_hardened_program_is_asked_about_as_such_and_still_runs() {
     let sandbox = Sandbox::new();
     let Some(bash) = homebrew(&sandbox, "bash", "bash") else { return };
     let (hardened, tool) = (sandbox.text("hardened"), sandbox.text("bin/tool"));
-    fs::copy(start_macos(), &hardened).expect("a copy");
+    copy_program(start_macos(), &hardened);
     let signing = ["--force", "--sign", "-", "--options", "runtime", &hardened];
     let signed = Command::new("codesign").args(signing).output().expect("codesign");
     assert!(signed.status.success(), "{}", String::from_utf8_lossy(&signed.stderr));

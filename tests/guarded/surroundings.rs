@@ -7,8 +7,8 @@ use scripted_server::{Server, Transport};
 
 use crate::hooks::had;
 use crate::support::{
-    Compiler, Finished, Run, Sandbox, System, assert_guarded, installed, is_for_linux_alone,
-    library, linked_probe, probe,
+    Compiler, Finished, Run, Sandbox, System, assert_guarded, copy_program, installed,
+    is_for_linux_alone, library, linked_probe, probe,
 };
 
 fn text(name: &str) -> String {
@@ -329,9 +329,9 @@ fn a_chroot_without_server_or_library_follows_fail_open() {
         return;
     }
     for (from, to) in [(format!("/{loader}"), loader), (format!("/{libc}"), libc)] {
-        fs::copy(from, sandbox.path("root").join(to)).expect("a copy");
+        copy_program(from, sandbox.path("root").join(to));
     }
-    fs::copy(sandbox.path("bin/rm"), sandbox.path("root/bin/rm")).expect("a copy");
+    copy_program(sandbox.path("bin/rm"), sandbox.path("root/bin/rm"));
     for transport in Transport::BOTH {
         for fail_open in ["0", "1"] {
             for allowed in [true, false] {

@@ -5,8 +5,9 @@ use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
+use super::sandbox::make_process;
 use super::system::System;
 
 /// Which C library a probe is linked against.
@@ -94,7 +95,9 @@ pub fn linked_probe(name: &str, compiler: Compiler, library: Option<&Path>) -> P
             compile.arg("-include").arg(&harness);
         }
         compile.arg(&source).args(library).args(loader).arg("-ldl");
-        let made = compile.output().expect("a C compiler (cc) is needed");
+        compile.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let made = make_process(|| compile.spawn()).and_then(Child::wait_with_output);
+        let made = made.expect("a C compiler (cc) is needed");
         let said = String::from_utf8_lossy(&made.stderr).into_owned();
         assert!(made.status.success() && said.is_empty(), "{}: {said}", source.display());
         own.persist(&built).expect("the probe takes its place");

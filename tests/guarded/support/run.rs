@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use scripted_server::Server;
 
 use super::probe::{EMULATOR, library};
-use super::sandbox::Sandbox;
+use super::sandbox::{Sandbox, make_process};
 use super::system::{System, preload_variable};
 
 /// A program that runs longer hangs. Far more than any takes on a busy machine.
@@ -96,7 +96,8 @@ impl Run {
             self.command.stderr(stderr.try_clone().expect("stderr twice"));
         }
         let begun = Instant::now();
-        let mut child = self.command.spawn().unwrap_or_else(|why| panic!("{}: {why}", self.shown));
+        let mut child = make_process(|| self.command.spawn())
+            .unwrap_or_else(|why| panic!("{}: {why}", self.shown));
         let status = loop {
             if let Some(status) = child.try_wait().expect("a child can be waited for") {
                 break Some(status);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use tempfile::TempDir;
 
@@ -23,6 +24,23 @@ const TOOLS: [&str; 53] = [
     "printf", "pwd", "python3", "sed", "setsid", "sh", "sleep", "sort", "stdbuf", "tail", "test",
     "timeout", "tr", "true", "uname", "unshare", "wc", "xargs", "zsh",
 ];
+
+/// Excludes writing a program from making a process. A child has the descriptors of its parent
+/// until its exec, and a program that somebody may write to cannot be executed (`ETXTBSY`,
+/// execve(2)).
+static PROCESSES: RwLock<()> = RwLock::new(());
+
+/// Makes a process, while no other thread writes a program.
+pub fn make_process<R>(make: impl FnOnce() -> R) -> R {
+    let _made = PROCESSES.read().unwrap_or_else(PoisonError::into_inner);
+    make()
+}
+
+/// Copies a program, while no other thread makes a process.
+pub fn copy_program(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    let _written = PROCESSES.write().unwrap_or_else(PoisonError::into_inner);
+    fs::copy(from, to).expect("a copy of a program");
+}
 
 /// A temporary directory with a home and stand-ins first on PATH.
 pub struct Sandbox {
@@ -58,7 +76,7 @@ impl Sandbox {
         let witness = probe("witness", compiler);
         let bin = self.path("bin").join(name);
         // A copy, not a link: the witness finds its marks by its own path.
-        fs::copy(witness, bin).expect("a copy of the witness");
+        copy_program(witness, bin);
     }
 
     /// A path in the sandbox.
@@ -78,7 +96,9 @@ impl Sandbox {
             fs::create_dir_all(parent).expect("directories");
         }
         let mode = if content.as_ref().starts_with(b"#!") { 0o755 } else { 0o644 };
+        let written = PROCESSES.write().unwrap_or_else(PoisonError::into_inner);
         fs::write(&path, content).expect("a file");
+        drop(written);
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("permissions");
         path
     }
