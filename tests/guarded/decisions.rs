@@ -8,6 +8,9 @@ use scripted_server::{ALLOWED, DENIED, Exchange, Server, Transport, json_answer}
 
 use crate::support::{Compiler, Run, Sandbox, probe};
 
+/// What a server does with a connection.
+type Script = fn(&mut Exchange);
+
 const HELD: &str = "HTTP/1.1 102 Processing\r\n\r\n";
 /// The time limit of a check: `HELD` has to arrive within it, on a busy machine too.
 const CHECK_MS: u32 = 3_000;
@@ -89,7 +92,7 @@ fn a_decision_is_waited_for_longer_than_a_check_wherever_it_is_asked_for() {
 
 #[test]
 fn without_a_decision_the_program_does_not_run_whatever_the_server_does() {
-    const BEHAVIOURS: [(&str, fn(&mut Exchange)); 6] = [
+    const BEHAVIOURS: [(&str, Script); 6] = [
         ("dies", |_| {}),
         ("resets", Exchange::reset_on_close),
         ("is silent", Exchange::hang),

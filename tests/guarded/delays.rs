@@ -9,6 +9,9 @@ use scripted_server::{ALLOWED, Exchange, Server, Transport, json_answer};
 
 use crate::support::{Compiler, Run, Sandbox, probe, wait_until};
 
+/// What a server does with a connection.
+type Script = fn(&mut Exchange);
+
 /// A limit that is to pass.
 const SHORT_MS: u32 = 600;
 /// A limit that is to pass after a first check that must not take so long, on a busy machine too.
@@ -31,11 +34,7 @@ fn words(sandbox: &Sandbox, large: bool) -> Vec<String> {
 }
 
 /// Runs with both values of fail-open; returns whether the program ran.
-fn outcomes(
-    large: bool,
-    timeout_ms: u32,
-    script: fn(&mut Exchange),
-) -> Vec<(Transport, [bool; 2])> {
+fn outcomes(large: bool, timeout_ms: u32, script: Script) -> Vec<(Transport, [bool; 2])> {
     let mut outcomes = Vec::new();
     for transport in Transport::BOTH {
         let server = Server::scripted(transport, script);
@@ -58,8 +57,8 @@ fn outcomes(
 
 #[test]
 fn a_server_that_takes_too_long_is_one_that_cannot_be_reached() {
-    for (name, large, script) in [
-        ("never reads or answers", false, Exchange::stand_still as fn(&mut Exchange)),
+    let cases: [(&str, bool, Script); 9] = [
+        ("never reads or answers", false, Exchange::stand_still),
         ("reads, never answers", false, Exchange::hang),
         ("never reads a large question", true, Exchange::stand_still),
         ("reads slowly", true, |exchange| {
@@ -95,11 +94,17 @@ fn a_server_that_takes_too_long_is_one_that_cannot_be_reached() {
             exchange.send("\r\n");
             exchange.hang();
         }),
-    ] {
-        for (transport, ran) in outcomes(large, SHORT_MS, script) {
-            assert_eq!(ran, [false, true], "{name} ({transport:?})");
+    ];
+    // At the same time, as they only wait.
+    thread::scope(|scope| {
+        for (name, large, script) in cases {
+            scope.spawn(move || {
+                for (transport, ran) in outcomes(large, SHORT_MS, script) {
+                    assert_eq!(ran, [false, true], "{name} ({transport:?})");
+                }
+            });
         }
-    }
+    });
 }
 
 #[test]
@@ -148,12 +153,7 @@ fn the_time_limit_holds_for_the_whole_check_under_signals() {
 
 /// Spawns twice from one process; `end` answers the second question. Returns how often the program
 /// ran, and the number of connections.
-fn twice(
-    transport: Transport,
-    program: &[&str],
-    timeout_ms: u32,
-    end: fn(&mut Exchange),
-) -> (usize, usize) {
+fn twice(transport: Transport, program: &[&str], timeout_ms: u32, end: Script) -> (usize, usize) {
     let server = Server::scripted(transport, move |exchange| {
         exchange.read();
         exchange.send(json_answer(ALLOWED));
@@ -174,7 +174,7 @@ fn twice(
 fn a_kept_connection_is_waited_for_as_long_as_a_new_one() {
     let start = probe("start", Compiler::System);
     let start = [start.to_str().expect("text"), "--times=2", "posix_spawn"];
-    let cases: [(&str, usize, fn(&mut Exchange)); 5] = [
+    let cases: [(&str, usize, Script); 5] = [
         ("at once", 2, |exchange| exchange.send(json_answer(ALLOWED))),
         ("late", 2, |exchange| {
             thread::sleep(Duration::from_millis(120));
