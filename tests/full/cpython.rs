@@ -82,8 +82,8 @@ fn has_tests(python: &str) -> bool {
 fn demand_same_results(python: &str) {
     let ground = Workspace::new();
     let begun = Instant::now();
-    // At the same time, as they mostly wait. A test that fails because the machine is busy fails without
-    // the library too, or passes when repeated.
+    // At the same time, as they mostly wait. A test that fails because the machine is busy fails
+    // without the library too, or passes when repeated.
     let (first, second, guarded) = std::thread::scope(|scope| {
         let trial = |name, guarded| {
             let ground = &ground;

@@ -1,5 +1,5 @@
-//! The tests that take minutes: each function in each kind of child under each kind of server, a server
-//! that is killed again and again, and other projects' own test suites.
+//! The tests that take minutes: each function in each kind of child under each kind of server, a
+//! server that is killed again and again, and other projects' own test suites.
 //!
 //! `make test-full` runs it; a plain `make test` only compiles it.
 #![cfg(target_os = "linux")]

@@ -1,8 +1,8 @@
-//! Each function that starts a program, in each kind of child, under each behaviour of the server, in
-//! programs of both C libraries.
+//! Each function that starts a program, in each kind of child, under each behaviour of the server,
+//! in programs of both C libraries.
 //!
-//! One probe process makes all calls under one behaviour. Each call has a name of its own, which the
-//! started program writes into its mark and which is in the question, so that each run and each
+//! One probe process makes all calls under one behaviour. Each call has a name of its own, which
+//! the started program writes into its mark and which is in the question, so that each run and each
 //! question belongs to one call.
 
 use std::collections::BTreeMap;
@@ -246,8 +246,8 @@ pub fn runs_of(family: Family) -> usize {
     if family == Family::Exec { 1 } else { 2 }
 }
 
-/// Whether a message shell, or the refused process itself, prints the message. The program here is no
-/// shell, but the shell functions get a line.
+/// Whether a message shell, or the refused process itself, prints the message. The program here is
+/// no shell, but the shell functions get a line.
 fn is_told_by_program(family: Family, mode: &str) -> bool {
     mode == "message" || mode == "shell" && family == Family::Shell
 }

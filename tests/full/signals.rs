@@ -27,8 +27,8 @@ fn a_check_in_a_vfork_child_is_not_interrupted_by_its_parents_handlers() {
     let &["failures", "0", "in-children", count, "in-parent", "some"] = &words[..] else {
         panic!("{run:?}");
     };
-    // Dozens of signals come during each check. While they are blocked they are merged into one, which
-    // is delivered after the check; another may come before the exec, as without the library.
+    // Dozens of signals come during each check. While they are blocked they are merged into one,
+    // which is delivered after the check; another may come before the exec, as without the library.
     let count: usize = count.parse().expect("a number");
     assert!(count <= 2 * TIMES, "{count} handlers ran during {TIMES} checks");
     println!("{count} handlers ran after {TIMES} checks");

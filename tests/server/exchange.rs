@@ -88,7 +88,8 @@ impl Exchange {
     pub fn read(&mut self) -> Option<Request> {
         let request = self.request()?;
         if request.head.starts_with("GET ") {
-            // `rampart status`, perhaps of another test, asks each server that it finds for its version.
+            // `rampart status`, perhaps of another test, asks each server that it finds for its
+            // version.
             self.log.lock().connections -= 1;
             return None;
         }
