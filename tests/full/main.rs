@@ -18,3 +18,6 @@ mod suites;
 #[allow(dead_code, unused_imports, reason = "shared with tests/guarded, which uses the rest")]
 mod support;
 mod watched;
+#[path = "../guarded/ways.rs"]
+#[allow(dead_code, reason = "shared with tests/guarded, which uses the rest")]
+mod ways;

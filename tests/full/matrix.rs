@@ -7,165 +7,40 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use scripted_server::{ALLOWED, ClosedPort, DENIED, Exchange, Server, Transport, json_answer};
+use scripted_server::{ClosedPort, Server, Transport};
 use tempfile::TempDir;
 
 use crate::probes::{self, Linked};
 use crate::support::{Compiler, Run, Sandbox, copy_program};
+use crate::ways::{self, Behaviour, CHILDREN, Family, behaviours, impossible};
 
-/// How a function reports errors, and whether it can be called in a child that shares memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    Exec,
-    Spawn,
-    Shell,
-}
-
-const FUNCTIONS: [(&str, Family); 13] = [
-    ("execve", Family::Exec),
-    ("execv", Family::Exec),
-    ("execvp", Family::Exec),
-    ("execvpe", Family::Exec),
-    ("execl", Family::Exec),
-    ("execlp", Family::Exec),
-    ("execle", Family::Exec),
-    ("fexecve", Family::Exec),
-    ("execveat", Family::Exec),
-    ("posix_spawn", Family::Spawn),
-    ("posix_spawnp", Family::Spawn),
-    ("system", Family::Shell),
-    ("popen", Family::Shell),
+/// The functions of the table that the probe calls under all behaviours. The others do the same by
+/// other names for the program or the child, which `tests/guarded/hooks.rs` goes through.
+const FUNCTIONS: [&str; 13] = [
+    "execve",
+    "execv",
+    "execvp",
+    "execvpe",
+    "execl",
+    "execlp",
+    "execle",
+    "fexecve",
+    "execveat",
+    "posix_spawn",
+    "posix_spawnp",
+    "system",
+    "popen",
 ];
-
-const CHILDREN: [&str; 4] = ["fork", "vfork", "clone", "direct"];
-
-/// Why a function is not called in a kind of child; `None` if it is.
-fn impossible(family: Family, child: &str) -> Option<&'static str> {
-    match (family, child) {
-        (Family::Exec, "direct") => Some("it would replace the probe"),
-        (Family::Shell, "vfork" | "clone") => {
-            Some("not legal C: it allocates and locks in its parent's memory")
-        }
-        _ => None,
-    }
-}
 
 /// The cells of the matrix, in the probe's notation.
 pub fn cells() -> Vec<(String, Family, &'static str)> {
-    let all = FUNCTIONS.iter().flat_map(|it| CHILDREN.map(|child| (it, child)));
-    all.filter(|((_, family), child)| impossible(*family, child).is_none())
-        .map(|((name, family), child)| (format!("{name}/{child}"), *family, child))
+    let functions = ways::functions().iter().filter(|it| FUNCTIONS.contains(&it.name));
+    let all = functions.flat_map(|it| CHILDREN.map(|child| (it, child)));
+    all.filter(|(function, child)| impossible(function.family, child).is_none())
+        .map(|(function, child)| (format!("{}/{child}", function.name), function.family, child))
         .collect()
-}
-
-/// What a server does, and what must follow.
-struct Behaviour {
-    name: &'static str,
-    transport: Transport,
-    script: Option<fn(&mut Exchange)>,
-    fail_open: bool,
-    runs: bool,
-    timeout_ms: u32,
-    /// How a refusal looks.
-    refusal: &'static str,
-}
-
-/// Long enough that no check times out on a busy machine.
-const AMPLE_MS: u32 = 20_000;
-/// The time limit with a server that never answers, which each check waits for.
-const SHORT_MS: u32 = 40;
-
-fn allow(exchange: &mut Exchange) {
-    exchange.answer_all(|_| json_answer(ALLOWED));
-}
-
-fn deny(exchange: &mut Exchange) {
-    exchange.answer_all(|_| json_answer(DENIED));
-}
-
-fn hang(exchange: &mut Exchange) {
-    exchange.read();
-    exchange.hang();
-}
-
-pub fn dawdle(exchange: &mut Exchange) {
-    exchange.answer_all(|_| {
-        std::thread::sleep(Duration::from_millis(15));
-        json_answer(ALLOWED)
-    });
-}
-
-fn reset(exchange: &mut Exchange) {
-    exchange.read();
-    exchange.reset_on_close();
-}
-
-fn break_off(exchange: &mut Exchange) {
-    exchange.read();
-    let answer = json_answer(ALLOWED);
-    exchange.send(&answer[..answer.len() - 1]);
-}
-
-fn talk_garbage(exchange: &mut Exchange) {
-    exchange.read();
-    exchange.send([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 0, b'\r', b'\n', b'\r', b'\n']);
-}
-
-fn answer_garbage(exchange: &mut Exchange) {
-    exchange.answer_all(|_| json_answer(r#"{"allowed":true}{"allowed":true}"#));
-}
-
-/// A behaviour that does not depend on `RAMPART_FAIL_OPEN`, which is set to the opposite.
-fn behaviour(
-    name: &'static str,
-    transport: Transport,
-    script: fn(&mut Exchange),
-    runs: bool,
-) -> Behaviour {
-    let script = Some(script);
-    let (fail_open, timeout_ms, refusal) = (!runs, AMPLE_MS, "errno");
-    Behaviour { name, transport, script, fail_open, runs, timeout_ms, refusal }
-}
-
-/// The behaviours whose outcome `RAMPART_FAIL_OPEN` decides, with this value.
-fn failures(fail_open: bool) -> [Behaviour; 5] {
-    use Transport::{Tcp, Unix};
-    let failing = |name, transport, script, timeout_ms| Behaviour {
-        name,
-        transport,
-        script,
-        fail_open,
-        runs: fail_open,
-        timeout_ms,
-        refusal: "errno",
-    };
-    [
-        failing("dead", Tcp, None, AMPLE_MS),
-        failing("dead (Unix)", Unix, None, AMPLE_MS),
-        failing("hangs", Unix, Some(hang), SHORT_MS),
-        failing("resets", Tcp, Some(reset), AMPLE_MS),
-        failing("breaks off", Unix, Some(break_off), AMPLE_MS),
-    ]
-}
-
-fn behaviours() -> Vec<Behaviour> {
-    use Transport::{Tcp, Unix};
-    let mut all = vec![
-        behaviour("allows", Tcp, allow, true),
-        behaviour("allows (Unix)", Unix, allow, true),
-        behaviour("denies", Tcp, deny, false),
-        behaviour("denies (Unix)", Unix, deny, false),
-        behaviour("is slow", Unix, dawdle, true),
-        behaviour("talks garbage", Tcp, talk_garbage, false),
-        behaviour("answers garbage", Unix, answer_garbage, false),
-        Behaviour { refusal: "message", ..behaviour("denies", Tcp, deny, false) },
-        Behaviour { refusal: "shell", ..behaviour("denies", Unix, deny, false) },
-    ];
-    all.extend(failures(true));
-    all.extend(failures(false));
-    all
 }
 
 /// A probe, and the program that it starts.
@@ -249,25 +124,25 @@ pub fn runs_of(family: Family) -> usize {
 /// Whether a message shell, or the refused process itself, prints the message. The program here is
 /// no shell, but the shell functions get a line.
 fn is_told_by_program(family: Family, mode: &str) -> bool {
-    mode == "message" || mode == "shell" && family == Family::Shell
+    mode == "message" || mode == "shell" && matches!(family, Family::System | Family::Popen)
 }
 
 /// The probe's line for a cell whose calls are all refused.
-fn refusal(name: &str, family: Family, child: &str, mode: &str) -> String {
+fn refusal(family: Family, child: &str, mode: &str) -> String {
     const ENDED_WITH_126: i32 = 126 << 8;
     if is_told_by_program(family, mode) {
-        let (outcome, ended) = match (family, name.split('/').next()) {
-            (Family::Exec, _) => ("gone".to_owned(), ENDED_WITH_126),
-            (Family::Spawn, _) => (format!("0:77:{ENDED_WITH_126}"), 9 << 8),
-            (_, Some("popen")) => (format!("1:77:{ENDED_WITH_126}"), 9 << 8),
-            _ => (format!("{ENDED_WITH_126}:77:-1000"), 9 << 8),
+        let (outcome, ended) = match family {
+            Family::Exec => ("gone".to_owned(), ENDED_WITH_126),
+            Family::Spawn => (format!("0:77:{ENDED_WITH_126}"), 9 << 8),
+            Family::Popen => (format!("1:77:{ENDED_WITH_126}"), 9 << 8),
+            Family::System | Family::WordExp => (format!("{ENDED_WITH_126}:77:-1000"), 9 << 8),
         };
         let status = if child == "direct" { 0 } else { ended };
         return format!("{outcome} {outcome} child {status} errno 77 children {LEFT_ALONE}");
     }
-    let outcome = match (family, name.split('/').next()) {
-        (Family::Spawn, _) => "1:77:-1000",
-        (_, Some("popen")) => "0:1:-1000",
+    let outcome = match family {
+        Family::Spawn => "1:77:-1000",
+        Family::Popen => "0:1:-1000",
         _ => "-1:1:-1000",
     };
     let status = if child == "direct" { 0 } else { 9 << 8 };
@@ -283,7 +158,8 @@ fn questions(runs: bool, mode: &str) -> BTreeMap<String, usize> {
     for (cell, family, _) in cells() {
         for round in 1..=ROUNDS {
             // The shell asks about the program in its line too.
-            let times = if runs && family == Family::Shell { 2 } else { 1 };
+            let times =
+                if runs && matches!(family, Family::System | Family::Popen) { 2 } else { 1 };
             all.insert(format!("arrival {cell}/{round}"), times);
             let ends = runs || is_told_by_program(family, mode);
             if !(ends && family == Family::Exec) {
@@ -329,7 +205,7 @@ fn compare(stage: &Stage, bare: &Report, behaviour: &Behaviour) {
                     // musl's posix_spawnp sets errno first.
                     line = line.replace("0:2:", "0:77:").replace(" errno 2 ", " errno 77 ");
                 }
-                assert_eq!(line, refusal(&cell, family, child, mode), "{cell}/{round}: {what}");
+                assert_eq!(line, refusal(family, child, mode), "{cell}/{round}: {what}");
             }
         }
         assert_eq!(report.marks, [""; 0], "{what}");
@@ -381,10 +257,11 @@ fn check(parent: Compiler, child: Compiler, behaviours: &[Behaviour]) {
 #[test]
 #[ignore = "takes minutes: make test-full"]
 fn a_program_of_the_systems_c_library_sees_no_difference_but_refusals() {
-    for ((name, family), child) in FUNCTIONS.iter().flat_map(|it| CHILDREN.map(|child| (it, child)))
-    {
-        if let Some(why) = impossible(*family, child) {
-            println!("does not apply: {name}/{child}: {why}");
+    for function in ways::functions() {
+        for child in CHILDREN {
+            if let Some(why) = impossible(function.family, child) {
+                println!("does not apply: {}/{child}: {why}", function.name);
+            }
         }
     }
     check(Compiler::System, Compiler::System, &behaviours());

@@ -3,9 +3,9 @@
 use scripted_server::{Server, Transport};
 use tempfile::TempDir;
 
-use crate::matrix::dawdle;
 use crate::probes::{self, Linked};
 use crate::support::{Compiler, Run, Sandbox, probe};
+use crate::ways::dawdle;
 
 const TIMES: usize = 40;
 

@@ -4,8 +4,8 @@
 use scripted_server::Server;
 use serde_json::json;
 
-use crate::hooks::had;
 use crate::support::{Compiler, Run, Sandbox, copy_program, installed, is_for_linux_alone, probe};
+use crate::ways::had;
 
 /// `MAX_ARG_STRLEN` of Linux, the NUL included.
 const LONGEST_ARGUMENT: usize = 131_072;

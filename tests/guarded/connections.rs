@@ -3,8 +3,8 @@
 
 use scripted_server::{ALLOWED, DENIED, Exchange, Server, Transport, json_answer};
 
-use crate::hooks::had;
 use crate::support::{Compiler, Run, Sandbox, installed, is_for_linux_alone, is_left_out, probe};
+use crate::ways::had;
 
 const SPAWNED: &str = "returned 0 errno 77 status 0\n";
 

@@ -7,11 +7,11 @@ use std::process::Command;
 
 use scripted_server::{Server, Transport};
 
-use crate::hooks::had;
 use crate::support::{
     Compiler, Run, Sandbox, System, assert_guarded, is_for_linux_alone, library, preload_variable,
     probe, wait_until,
 };
+use crate::ways::had;
 
 const OURS: [&str; 12] = [
     "LD_PRELOAD=",

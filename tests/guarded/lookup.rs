@@ -6,10 +6,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use scripted_server::Server;
 
-use crate::hooks::had;
 use crate::support::{
     Compiler, Finished, Run, Sandbox, assert_guarded, copy_program, is_for_linux_alone, probe,
 };
+use crate::ways::had;
 
 fn start(rest: &[&str]) -> Vec<String> {
     let mut words = vec![probe("start", Compiler::System).to_str().expect("text").to_owned()];

@@ -34,3 +34,4 @@ mod server_list;
 mod support;
 mod surroundings;
 mod syscalls;
+mod ways;

@@ -7,10 +7,11 @@ use std::process::Stdio;
 
 use scripted_server::{Server, Transport, json_answer};
 
-use crate::hooks::{Family, Function, Given, functions, is_missing};
+use crate::hooks::is_missing;
 use crate::support::{
     Compiler, Finished, Run, Sandbox, System, installed, is_for_linux_alone, probe,
 };
+use crate::ways::{Family, Function, Given, functions};
 
 const MODES: [&str; 3] = ["errno", "shell", "message"];
 

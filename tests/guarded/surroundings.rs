@@ -5,11 +5,11 @@ use std::path::Path;
 
 use scripted_server::{Server, Transport};
 
-use crate::hooks::had;
 use crate::support::{
     Compiler, Finished, Run, Sandbox, System, assert_guarded, copy_program, installed,
     is_for_linux_alone, library, linked_probe, probe,
 };
+use crate::ways::had;
 
 fn text(name: &str) -> String {
     probe(name, Compiler::System).to_str().expect("text").to_owned()
