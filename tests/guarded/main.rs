@@ -13,6 +13,7 @@ mod connections;
 mod coverage;
 mod decisions;
 mod delays;
+mod descriptors;
 mod environment;
 mod exports;
 mod hooks;
@@ -21,6 +22,8 @@ mod load;
 mod lookup;
 mod macos;
 mod matrix;
+#[cfg(target_os = "linux")]
+mod messages;
 mod musl;
 mod notices;
 mod preload_list;

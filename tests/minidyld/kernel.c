@@ -1,5 +1,6 @@
 /* System calls that behave like XNU's. Each takes Darwin's numbers and layouts, and reports arguments
- * that Darwin does not have. The files named here are XNU's. */
+ * that Darwin does not have. The files named here are XNU's. One file, as it is one table of calls
+ * that share the numbers and layouts at its head. */
 #include "minidyld.h"
 
 #include <alloca.h>
