@@ -4,8 +4,9 @@
 //! token: the server sees which process connects, and refuses guarded ones.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
+use std::{fmt, io};
 
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
@@ -17,7 +18,7 @@ use crate::run::guarded::runs;
 pub use crate::server::{Reply, Scope, Waiting};
 
 /// Far longer than even a busy server on this machine needs.
-const TIMEOUT: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest body, a full list of long questions.
 const LIST_LIMIT: usize = 32 * 1024 * 1024;
 
@@ -28,11 +29,31 @@ pub struct Question {
     pub waiting: Waiting,
 }
 
-/// All waiting questions, the oldest first. Servers that do not answer are skipped.
-pub fn all(home: &Home) -> Vec<Question> {
-    let mut all: Vec<Question> = servers(home).iter().flat_map(at).collect();
-    all.sort_by_key(|question| std::cmp::Reverse(question.waiting.waited_ms));
-    all
+/// What waits at this user's servers.
+#[derive(Debug, Default)]
+pub struct Waits {
+    /// The oldest first.
+    pub questions: Vec<Question>,
+    /// The servers that gave no list: there may be more questions.
+    pub silent: Vec<Silent>,
+}
+
+/// A server that gave no list, and why.
+#[derive(Debug)]
+pub struct Silent {
+    pub server: Endpoint,
+    pub error: io::Error,
+}
+
+impl fmt::Display for Silent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server at {} does not say what waits: {}", self.server.url(), self.error)
+    }
+}
+
+/// All waiting questions. The servers are asked at the same time.
+pub fn all(home: &Home) -> Waits {
+    at(servers(home))
 }
 
 /// The question with this ID.
@@ -41,8 +62,8 @@ pub fn all(home: &Home) -> Vec<Question> {
 /// There is none.
 pub fn find(home: &Home, id: &str) -> Result<Question, Failure> {
     let servers = servers(home);
-    let found = servers.iter().flat_map(at).find(|question| question.waiting.id == id);
-    found.ok_or_else(|| {
+    let Waits { questions, silent } = at(servers.clone());
+    questions.into_iter().find(|question| question.waiting.id == id).ok_or_else(|| {
         // Its server may still know how it ended.
         let path = path(id);
         let told = servers.iter().find_map(|server| {
@@ -50,8 +71,9 @@ pub fn find(home: &Home, id: &str) -> Result<Question, Failure> {
                 server.exchange(&Method::POST, &path, "{}", LIST_LIMIT, TIMEOUT).ok()?;
             (status == StatusCode::CONFLICT).then(|| fault(&body))
         });
-        Failure::new(told.unwrap_or_else(|| {
-            format!("no question {id} waits: `rampart pending` lists those that do")
+        Failure::new(told.unwrap_or_else(|| match silent.first() {
+            Some(silent) => format!("no question {id} is known to wait: {silent}"),
+            None => format!("no question {id} waits: `rampart pending` lists those that do"),
         }))
     })
 }
@@ -85,16 +107,39 @@ fn servers(home: &Home) -> Vec<Endpoint> {
     known.filter(Endpoint::is_trusted).collect()
 }
 
-fn at(server: &Endpoint) -> Vec<Question> {
+fn at(servers: Vec<Endpoint>) -> Waits {
+    let mut waits = Waits::default();
+    let lists: Vec<_> = thread::scope(|scope| {
+        let asked: Vec<_> = servers.iter().map(|server| scope.spawn(|| list(server))).collect();
+        asked.into_iter().map(ScopedJoinHandle::join).collect()
+    });
+    for (server, list) in servers.into_iter().zip(lists) {
+        match list.unwrap_or_else(|_| Err(io::Error::other("asking it has failed"))) {
+            Ok(list) => waits.questions.extend(
+                list.into_iter().map(|waiting| Question { server: server.clone(), waiting }),
+            ),
+            // A run may end at any time.
+            Err(_) if !server.is_trusted() => {}
+            Err(error) => waits.silent.push(Silent { server, error }),
+        }
+    }
+    waits.questions.sort_by_key(|question| std::cmp::Reverse(question.waiting.waited_ms));
+    waits
+}
+
+fn list(server: &Endpoint) -> io::Result<Vec<Waiting>> {
     #[derive(Deserialize)]
     struct List {
         approvals: Vec<Waiting>,
     }
-    let asked = server.exchange(&Method::GET, "/v1/approvals", "", LIST_LIMIT, TIMEOUT);
-    let list =
-        asked.and_then(|(_, body)| serde_json::from_slice::<List>(&body).map_err(io::Error::other));
-    let list = list.map_or_else(|_| Vec::new(), |list| list.approvals);
-    list.into_iter().map(|waiting| Question { server: server.clone(), waiting }).collect()
+    match server.exchange(&Method::GET, "/v1/approvals", "", LIST_LIMIT, TIMEOUT)? {
+        (StatusCode::OK, body) => {
+            serde_json::from_slice::<List>(&body).map(|list| list.approvals).map_err(Into::into)
+        }
+        // It is none that asks a person.
+        (StatusCode::NOT_FOUND, _) => Ok(Vec::new()),
+        (_, body) => Err(io::Error::other(fault(&body))),
+    }
 }
 
 /// The message of a server's error.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::rules;
-use crate::approvals::{Question, Reply, Scope, all, find};
+use crate::approvals::{Question, Reply, Scope, Waits, all, find};
 use crate::failure::{Failure, say};
 use crate::home::Home;
 use crate::output;
@@ -62,21 +62,23 @@ pub struct Deny {
 /// Lists the waiting questions.
 ///
 /// # Errors
-/// The home is not known, or stdout cannot be written.
+/// The home is not known, stdout cannot be written, or a server does not say what waits there.
 pub fn pending(arguments: &Pending) -> Result<(), Failure> {
-    let questions = all(&Home::locate()?);
+    let Waits { questions, silent } = all(&Home::locate()?);
     if arguments.json {
         let waiting: Vec<_> = questions.iter().map(|question| &question.waiting).collect();
-        return output::json(&waiting);
+        output::json(&waiting)?;
+    } else {
+        let screen = Screen::of_stdout();
+        for question in &questions {
+            output::line(told(question, screen.width.unwrap_or(usize::MAX)))?;
+        }
+        if questions.is_empty() && silent.is_empty() {
+            say("no question waits");
+        }
     }
-    if questions.is_empty() {
-        say("no question waits");
-    }
-    let screen = Screen::of_stdout();
-    for question in &questions {
-        output::line(told(question, screen.width.unwrap_or(usize::MAX)))?;
-    }
-    Ok(())
+    let silent: Vec<String> = silent.iter().map(ToString::to_string).collect();
+    if silent.is_empty() { Ok(()) } else { Err(Failure::new(silent.join("\n"))) }
 }
 
 /// Lets the command run.

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, KeyCode, KeyEventKind, KeyModifiers};
 
-use crate::approvals::{self, Question, Reply, Scope};
+use crate::approvals::{self, Question, Reply, Scope, Waits};
 use crate::audit::{Follower, Trail, place};
 use crate::failure::Failure;
 use crate::home::Home;
@@ -175,7 +175,16 @@ fn answer(state: &mut State, question: &Question, reply: &Reply) {
 fn look_at_processes(home: Home) -> Receiver<(Guarded, Vec<Question>)> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
-        while sender.send((Guarded::look(), approvals::all(&home))).is_ok() {
+        let mut known: Vec<Question> = Vec::new();
+        loop {
+            let Waits { mut questions, silent } = approvals::all(&home);
+            // What waits at a busy server does not leave the screen.
+            known.retain(|it| silent.iter().any(|each| each.server.url() == it.server.url()));
+            questions.append(&mut known);
+            known.clone_from(&questions);
+            if sender.send((Guarded::look(), questions)).is_err() {
+                return;
+            }
             thread::sleep(LOOK_AT_PROCESSES);
         }
     });

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,19 @@ pub fn run(world: &World, flags: &[&str], line: &str) -> Child {
 
 /// What waits in this world: others may have questions as well.
 pub fn pending(world: &World) -> Vec<Value> {
-    let output = world.run(["pending", "--json"]);
+    let mut output = world.run(["pending", "--json"]);
+    // A list in which a server's part is missing proves nothing.
+    wait_until("a whole list", || {
+        output.status.success() || {
+            output = world.run(["pending", "--json"]);
+            false
+        }
+    });
+    listed(world, &output)
+}
+
+/// Those of this world: there are other runs on the machine.
+fn listed(world: &World, output: &Output) -> Vec<Value> {
     let all: Vec<Value> =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
     let place = fs::canonicalize(world.path("")).unwrap();
@@ -253,6 +265,32 @@ fn in_a_sealed_run_a_program_waits_as_well_and_nobody_in_it_can_answer() {
     fs::write(world.path("go"), "x\n").unwrap();
     end(child);
     assert_eq!(ran(&world), "");
+}
+
+/// Nobody is told that nothing waits who cannot know it.
+#[test]
+fn a_server_that_does_not_say_what_waits_is_named_and_the_others_are_listed() {
+    let world = world();
+    let lies = scripted_server::json_answer("nonsense");
+    let _nonsense = scripted_server::Server::at_socket(
+        &world.home().join("serve.sock"),
+        None,
+        move |exchange| exchange.answer_all(|_| lies.clone()),
+    );
+    let child = run(&world, &["--ask=30"], "publish one; echo $?");
+    let mut questions = Vec::new();
+    wait_until("the question", || {
+        let output = world.run(["pending", "--json"]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let why = stderr(&output);
+        assert!(why.contains("serve.sock does not say what waits: "), "{why}");
+        questions = listed(&world, &output);
+        !questions.is_empty()
+    });
+    let unknown = stderr(&world.run(["approve", "none-1"]));
+    assert!(unknown.contains("serve.sock does not say what waits: "), "{unknown}");
+    answer(&world, &["approve", questions[0]["id"].as_str().unwrap()]);
+    assert_eq!((end(child).as_str(), ran(&world).as_str()), ("0\n", "one\n"));
 }
 
 fn cannot_answer(seal: &str, ways: &[&str]) {
