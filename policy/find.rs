@@ -1,7 +1,7 @@
 //! `find`: where it begins, what it finds, deletes and runs.
 
 use crate::invocation::{Inner, Invocation, starting_points};
-use crate::programs::{Operands, is_option};
+use crate::programs::{Operands, base_name, is_option};
 
 /// Options of `find` that leave nothing out.
 #[rustfmt::skip]
@@ -42,12 +42,26 @@ pub(crate) fn swept(command: Invocation<'_, '_>) -> Vec<String> {
     if deletes(command) { found(command.arguments) } else { Vec::new() }
 }
 
-/// The starting points of a `find` that deletes; empty where it does not.
+/// The starting points of a `find` that deletes, by itself or by `rm -rf {}`; empty where it
+/// does not.
 pub(crate) fn swept_from<'a>(command: Invocation<'_, 'a>) -> Vec<&'a str> {
-    if !deletes(command) {
-        return Vec::new();
+    let is_find = command.program.is_some_and(|program| program.does == Operands::Find);
+    let removes = |inner: &Inner<'_>| matches!(inner, Inner::Words(words) if removes(words));
+    if deletes(command) || is_find && runs(command.arguments).iter().any(removes) {
+        paths_of_find(&command.arguments[..starting_points(command.arguments)])
+    } else {
+        Vec::new()
     }
-    paths_of_find(&command.arguments[..starting_points(command.arguments)])
+}
+
+/// Whether a command removes what was found, and all that is below it.
+fn removes(words: &[&str]) -> bool {
+    let Some(at) = words.iter().position(|word| base_name(word) == "rm") else { return false };
+    let has = |letters: &[char], long: &str| {
+        let short = |word: &&str| !word.starts_with("--") && word.contains(letters);
+        words[at..].iter().filter(|word| is_option(word)).any(|word| *word == long || short(word))
+    };
+    words.contains(&"{}") && has(&['r', 'R'], "--recursive") && has(&['f'], "--force")
 }
 
 fn deletes(command: Invocation<'_, '_>) -> bool {

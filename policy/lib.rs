@@ -85,8 +85,14 @@
 //!   runs with rights of its own (`setuid`), or starts itself anew until its environment is clean
 //!   (`reexec`). Like those on sessions they are globs, and hold together with the other conditions. No pattern matches where it is not known, as for a line that is
 //!   given to a shell: `coverage_not_matches: full` is about that as well.
-//! - `ask` and `webhook` are refused: whoever waits for a human does so outside. To ask by
-//!   a guess (a variable, a word that could not be read) is no looser than `default_action`.
+//! - `ask` and `webhook` are refused: whoever waits for a human does so outside. To ask is to
+//!   permit what a human permits: where the default denies, it asks of what a permission would
+//!   be about, in its case, run by the line or by what only runs it; what it holds for by a
+//!   guess or behind another program gets the default, unless another rule permits it.
+//! - `watch`, in a policy that names the tool `exec`, marks by one command of a chain of those
+//!   that run one another where the default allows, for to mark permits nothing.
+//! - Control characters are nothing to what may be behind a terminal: a line is judged without
+//!   them as well.
 //! - A rule with `once` holds for the call that it decides and never again, one with
 //!   `expires_at` until then; `call_count` counts what the rule would hold for ([`Memory`]).
 //! - Without a `default_action`, what no rule is about is denied.

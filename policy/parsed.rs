@@ -24,7 +24,7 @@ pub(crate) struct Command<'a> {
 }
 
 /// A file that a command reads or writes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Redirection {
     pub(crate) operator: &'static str,
     pub(crate) target: String,

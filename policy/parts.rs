@@ -44,10 +44,23 @@ pub(crate) enum Kind {
     Deed(Verb),
 }
 
+/// What a part has to do with the part around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It is a piece of that, or run by it.
+    Piece,
+    /// It is that, without its assignments and redirections.
+    Same,
+    /// The shell runs it to make words of that.
+    Substituted,
+}
+
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) parent: Option<usize>,
     pub(crate) kind: Kind,
+    /// What it has to do with the part around it, where that is not simply run by it.
+    pub(crate) role: Role,
     /// Its spellings, in [`Parts::spellings`].
     first: usize,
     end: usize,
@@ -90,7 +103,7 @@ impl Parts {
     /// Adds a part; the spellings that follow are its own.
     pub(crate) fn begin(&mut self, parent: Option<usize>, kind: Kind) -> usize {
         let first = self.spellings.len();
-        self.tree.push(Part { parent, kind, first, end: first });
+        self.tree.push(Part { parent, kind, role: Role::Piece, first, end: first });
         self.tree.len() - 1
     }
 
@@ -139,6 +152,13 @@ impl Parts {
         self.spellings.push(Spelling { start, end: self.text.len(), faith });
         self.text.push('\0');
         part.end = self.spellings.len();
+    }
+
+    /// Notes what a part has to do with the part around it.
+    pub(crate) fn is(&mut self, part: usize, role: Role) {
+        if let Some(part) = self.tree.get_mut(part) {
+            part.role = role;
+        }
     }
 
     /// Notes that a part assigns a variable.

@@ -252,6 +252,7 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("script").takes("E I B O T m o echo log-in log-out> log-io> log-timing> c$ command$").does(Each(Write)),
     p("flock").takes("w E c$ command$ timeout conflict-exit-code").runs(Runs::Command(1)),
     p("cmd|cmd.exe").runs(Runs::Line(1)),
+    p("pwsh|powershell|pwsh.exe|powershell.exe").takes("Command$ command$ c$ Version? version? Help? help? h? File< f< ExecutionPolicy ep WorkingDirectory wd OutputFormat InputFormat ConfigurationName").runs(Runs::Nothing),
     p("gosu|su-exec|setuidgid|chpst").takes("u").runs(Runs::Command(1)),
     p("systemd-run").takes("M H p u E unit property setenv uid gid slice working-directory").runs(Runs::Command(0)),
     p("ld-linux.so").takes("library-path preload! audit! argv0 inhibit-rpath glibc-hwcaps-prepend verify? list? help? version?").runs(Runs::Command(0)),
@@ -283,7 +284,7 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("at|batch").takes("f< q t l? c?").runs(Runs::Input),
     p("crontab").takes("u l? r?").does(Each(Read)),
     // Interpreters: their scripts are in a language of their own.
-    p("python|python2|python3|pypy|pypy3|perl|ruby|node|nodejs|php|lua|luajit|tclsh|Rscript|osascript|pwsh").takes("c e E m M W X I Q C command eval r").runs(Runs::Interpreter),
+    p("python|python2|python3|pypy|pypy3|perl|ruby|node|nodejs|php|lua|luajit|tclsh|Rscript|osascript").takes("c e E m M W X I Q C command eval r").runs(Runs::Interpreter),
     p("deno run|bun run").runs(Runs::Interpreter),
     p("deno eval|bun eval|expect").takes("c").runs(Runs::Interpreter),
     // What deletes.

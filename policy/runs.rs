@@ -67,7 +67,10 @@ impl Visitor<'_> {
                 return Feed::default();
             }
             let feed = match inner {
-                Inner::Words(inner) => self.runs_words(&inner, &values, command, origins, deeper),
+                Inner::Words(inner) => {
+                    let own = !self.texts || invocation.program.is_none_or(|it| !it.transparent);
+                    self.runs_words(&inner, &values, command, own, origins, deeper)
+                }
                 Inner::Here(text) => self.script(&with_output(text, origins), deeper),
                 Inner::Script(text, _) if invocation.name == "parallel" => {
                     let values = command.input.text().unwrap_or_default();
@@ -126,6 +129,7 @@ impl Visitor<'_> {
         inner: &[&str],
         values: &Values<'_>,
         by: &Command<'_>,
+        own: bool,
         origins: &[(String, Feed)],
         deeper: Place<'_>,
     ) -> Feed {
@@ -133,8 +137,11 @@ impl Visitor<'_> {
         if self.overflow {
             return Feed::default();
         }
+        // What a wrapper reads and writes is what the command does that it runs.
+        let redirections = if own { Vec::new() } else { by.redirections.clone() };
         let command = Command {
             words: values.put_in(inner),
+            redirections,
             input: by.input.clone(),
             guessed: by.guessed,
             ..Command::default()

@@ -8,7 +8,7 @@ use crate::feed::Feed;
 use crate::find;
 use crate::invocation::{Inner, Invocation};
 use crate::parsed::Command;
-use crate::parts::{Faith, Kind};
+use crate::parts::{Faith, Kind, Role};
 use crate::programs::Program;
 use crate::spelling::normal_word;
 use crate::visit::{Place, Visitor};
@@ -99,7 +99,8 @@ impl Visitor<'_> {
         let mut place = place;
         let words: Vec<&str> = command.words.iter().map(AsRef::as_ref).collect();
         let invocation = Invocation::of(&words);
-        if !command.assignments.is_empty() || !command.redirections.is_empty() {
+        let is_clothed = !command.assignments.is_empty() || !command.redirections.is_empty();
+        if is_clothed {
             let part = self.clothed(command, place);
             place = place.inside(part);
             self.redirected(command, invocation, part);
@@ -116,6 +117,9 @@ impl Visitor<'_> {
         let inner = command::inner(invocation);
         let kind = Self::kind(invocation, &inner);
         let part = self.bare(invocation, command.guessed, kind, place);
+        if is_clothed {
+            self.parts.is(part, Role::Same);
+        }
         self.also(invocation, &inner, part);
         // An argument list is no shell text.
         if self.texts && (self.form == Form::Line || place.depth > 0) {
@@ -191,7 +195,13 @@ impl Visitor<'_> {
 
     /// Adds the scripts in a command's words; gives what each writes.
     fn scripts(&mut self, command: &Command<'_>, place: Place<'_>) -> Vec<(String, Feed)> {
-        command.scripts.iter().map(|script| (script.clone(), self.nested(script, place))).collect()
+        let run = |script: &String| {
+            let part = self.parts.len();
+            let feed = self.nested(script, place);
+            self.parts.is(part, Role::Substituted);
+            (script.clone(), feed)
+        };
+        command.scripts.iter().map(run).collect()
     }
 
     /// What kind of part a command is.

@@ -113,9 +113,12 @@ fn path_in(word: &str) -> Option<(&str, &str)> {
 
 /// A path without what says nothing.
 pub(crate) fn normal_path(path: &str) -> Cow<'_, str> {
-    let home = ["$HOME", "${HOME}"].iter().find_map(|home| path.strip_prefix(home));
-    let path = match home {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => Cow::Owned(format!("~{rest}")),
+    let named = [("$HOME", '~'), ("${HOME}", '~'), ("$PWD", '.'), ("${PWD}", '.'), ("~+", '.')];
+    let place = named.iter().find_map(|(name, place)| Some((path.strip_prefix(name)?, place)));
+    let path = match place {
+        Some((rest, place)) if rest.is_empty() || rest.starts_with('/') => {
+            Cow::Owned(format!("{place}{rest}"))
+        }
         _ => Cow::Borrowed(path),
     };
     let bytes = path.as_bytes();
@@ -175,11 +178,7 @@ pub(crate) fn by_home(path: &str, home: Option<&str>) -> Option<String> {
 
 /// How a path may be meant, as it lies in `cwd`: absolute, and by the home that it lies in.
 pub(crate) fn places(path: &str, cwd: Option<&str>, home: Option<&str>) -> Vec<String> {
-    let path = match path.strip_prefix("$PWD").or_else(|| path.strip_prefix("${PWD}")) {
-        Some(rest) => Cow::Owned(format!(".{rest}")),
-        None => Cow::Borrowed(path),
-    };
-    let mut path = normal_path(&path).into_owned();
+    let mut path = normal_path(path).into_owned();
     if !path.starts_with(['/', '~', '$', '`']) {
         match cwd {
             Some(cwd) => path = normal_path(&format!("{cwd}/{path}")).into_owned(),

@@ -185,6 +185,10 @@ impl Visitor<'_> {
         let name = base_name(written);
         let faith = if guessed { Faith::WIDE } else { Faith::FULL };
         let excuses = Faith { permits: false, ..faith };
+        // A program from where no programs are kept is not known by its name.
+        let folder = written[..written.len() - name.len()].trim_end_matches('/');
+        let by_name =
+            if written.contains('/') && !folder.ends_with("bin") { Faith::WIDE } else { excuses };
         let resolved = plain[1..].iter().all(|word| matches!(normal_word(word), Cow::Borrowed(_)));
         // A program's name with a blank in it reads like a program and an argument.
         let as_written = if resolved && !written.contains(' ') { faith } else { Faith::WIDE };
@@ -196,7 +200,7 @@ impl Visitor<'_> {
         if !same || name.len() != written.len() {
             let words = |first| std::iter::once(first).chain(normal.iter().map(AsRef::as_ref));
             self.parts.spell(if written.contains(' ') { excuses } else { faith }, words(written));
-            self.parts.spell(excuses, words(name));
+            self.parts.spell(by_name, words(name));
         }
         if name.len() != written.len() {
             self.parts.spell(Faith::WIDE, std::iter::once(name).chain(plain[1..].iter().copied()));
@@ -219,7 +223,7 @@ impl Visitor<'_> {
         for other in [absolute, at_home] {
             if !other.is_empty() {
                 let words = changed(normal, &other);
-                self.parts.spell(excuses, std::iter::once(name).chain(words));
+                self.parts.spell(by_name, std::iter::once(name).chain(words));
             }
         }
     }

