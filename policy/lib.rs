@@ -103,7 +103,7 @@
 //! policy that names the tool `exec` is the exception, for such files are written for a server
 //! that splits the whole line at `;`, `|`, `&`, backquotes and line ends, quotes undone: its
 //! restricting rules are held against those pieces as well, and its `allow` has to permit
-//! each of them. The tool `command` is the same without the texts, and so is a policy that
+//! each of them. A relative path is to them what is typed, and not where the call is made. The tool `command` is the same without the texts, and so is a policy that
 //! names no tool. An argument list has no such pieces.
 //!
 //! # What a command does

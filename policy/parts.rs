@@ -18,15 +18,17 @@ pub(crate) struct Faith {
     pub(crate) excuses: bool,
     /// It names the program as it was named: an allow may permit by it.
     pub(crate) permits: bool,
+    /// It is absolute only by the directory that the call is made in.
+    pub(crate) near: bool,
 }
 
 impl Faith {
     /// For restricting rules only.
-    pub(crate) const WIDE: Self = Self { excuses: false, permits: false };
+    pub(crate) const WIDE: Self = Self { excuses: false, permits: false, near: false };
     /// For exclusions as well.
-    pub(crate) const EXCUSES: Self = Self { excuses: true, permits: false };
+    pub(crate) const EXCUSES: Self = Self { excuses: true, permits: false, near: false };
     /// For every use.
-    pub(crate) const FULL: Self = Self { excuses: true, permits: true };
+    pub(crate) const FULL: Self = Self { excuses: true, permits: true, near: false };
 }
 
 /// What a part is.
@@ -146,6 +148,7 @@ impl Parts {
             let known = &mut own[known];
             known.faith.excuses |= faith.excuses;
             known.faith.permits |= faith.permits;
+            known.faith.near &= faith.near;
             self.text.truncate(start);
             return;
         }

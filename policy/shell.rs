@@ -324,9 +324,14 @@ pub(crate) fn crude_pieces(script: &str) -> impl Iterator<Item = Piece> {
         words.map(str::to_string).collect()
     };
     let undone = script.split(OPERATORS).map(|piece| piece.replace(QUOTES, ""));
+    // Parentheses are code as well, whose quotes were lost on the way: `python3 -c f(x)`.
+    let with_code = script
+        .split([';', '|', '&', '\n'])
+        .filter(|piece| piece.contains(['(', ')']))
+        .map(|piece| piece.replace(QUOTES, ""));
     let apart =
         script.split(|c: char| OPERATORS.contains(&c) || QUOTES.contains(&c)).map(str::to_string);
-    let single = undone.chain(apart).map(move |piece| vec![words(&piece)]);
+    let single = undone.chain(with_code).chain(apart).map(move |piece| vec![words(&piece)]);
     let pipelines = script
         .split(|c: char| c != '|' && OPERATORS.contains(&c))
         .map(|piece| piece.replace(QUOTES, ""))

@@ -114,7 +114,11 @@ fn path_in(word: &str) -> Option<(&str, &str)> {
 /// A path without what says nothing.
 pub(crate) fn normal_path(path: &str) -> Cow<'_, str> {
     let named = [("$HOME", '~'), ("${HOME}", '~'), ("$PWD", '.'), ("${PWD}", '.'), ("~+", '.')];
-    let place = named.iter().find_map(|(name, place)| Some((path.strip_prefix(name)?, place)));
+    let is_named = path.starts_with('$') || path.starts_with("~+");
+    let place = named
+        .iter()
+        .filter(|_| is_named)
+        .find_map(|(name, place)| Some((path.strip_prefix(name)?, place)));
     let path = match place {
         Some((rest, place)) if rest.is_empty() || rest.starts_with('/') => {
             Cow::Owned(format!("{place}{rest}"))

@@ -220,10 +220,19 @@ impl Visitor<'_> {
             at_home
                 .extend(words.filter_map(|(index, word)| Some((index, by_home(word, self.home)?))));
         }
+        // What lies where the call is made, or below.
+        let is_near = || {
+            let began = self.began.map_or("", |began| began.trim_end_matches('/'));
+            absolute.iter().all(|(_, word)| {
+                let behind = word.split_once(began).map(|(_, behind)| behind);
+                !began.is_empty() && behind.is_some_and(|it| it.is_empty() || it.starts_with('/'))
+            })
+        };
+        let near = self.texts && !absolute.is_empty() && is_near();
         for other in [absolute, at_home] {
             if !other.is_empty() {
                 let words = changed(normal, &other);
-                self.parts.spell(by_name, std::iter::once(name).chain(words));
+                self.parts.spell(Faith { near, ..by_name }, std::iter::once(name).chain(words));
             }
         }
     }

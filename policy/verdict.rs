@@ -535,10 +535,11 @@ impl<'a> Judge<'_, 'a> {
             let mut inner = part;
             while let Some(outer) = parts.part(inner).parent {
                 let Part { kind, role, .. } = parts.part(inner);
-                if *kind == Kind::Text || *role == Role::Substituted {
+                if *role == Role::Substituted {
                     return true;
                 }
-                if parts.part(outer).kind == Kind::Command && *role == Role::Piece {
+                let is_run = *role == Role::Piece && *kind != Kind::Text;
+                if is_run && parts.part(outer).kind == Kind::Command {
                     return false;
                 }
                 inner = outer;
@@ -756,9 +757,9 @@ impl<'a> Judge<'_, 'a> {
             About::Deeds => 0..0,
         };
         let of = |pattern: &'a Pattern| {
-            let mut spellings = self.evaluation.spellings(part);
-            let (_, text, faith) =
-                spellings.find(|(lower, text, _)| pattern.matches(self.cased(lower, text)))?;
+            let (_, text, faith) = self
+                .said(part)
+                .find(|(lower, text, _)| pattern.matches(self.cased(lower, text)))?;
             Some(Found {
                 pattern: &pattern.source,
                 text,
@@ -779,8 +780,7 @@ impl<'a> Judge<'_, 'a> {
     fn contained(&self, part: usize) -> Option<Found<'a>> {
         let texts = self.when.contains.as_ref()?;
         let of = |text: &'a Contained| {
-            let (_, spelling, _) =
-                self.evaluation.spellings(part).find(|(_, spelling, _)| text.is_in(spelling))?;
+            let (_, spelling, _) = self.said(part).find(|(_, spelling, _)| text.is_in(spelling))?;
             Some(Found { pattern: &text.source, text: spelling, sure: true })
         };
         if self.entry.about == About::Deeds {
@@ -792,6 +792,14 @@ impl<'a> Judge<'_, 'a> {
             .of(part)
             .within(self.entry.texts.clone())
             .find_map(|condition| of(&texts[condition - first]))
+    }
+
+    /// The spellings that the policy is about. One that is about texts has patterns that were
+    /// written for what is typed, and not for what a relative path is where the call is made:
+    /// `rm -rf ~/**` is no word about `rm -rf node_modules` in a project at home.
+    fn said(&self, part: usize) -> impl Iterator<Item = (&'a str, &'a str, Faith)> {
+        let about_texts = self.policy.about_texts;
+        self.evaluation.spellings(part).filter(move |(.., faith)| !(about_texts && faith.near))
     }
 
     /// The spelling that the rule's own patterns are compared with.

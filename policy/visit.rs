@@ -55,6 +55,8 @@ pub(crate) struct Visitor<'c> {
     pub(crate) home: Option<&'c str>,
     /// The working directory at the point that was read up to, where it is known.
     pub(crate) cwd: Option<Cow<'c, str>>,
+    /// Where the call is made.
+    pub(crate) began: Option<&'c str>,
     pub(crate) scope: Scope,
     /// `$0`, `$1` and so on, where they are known.
     pub(crate) arguments: Option<Rc<Arguments>>,
@@ -121,6 +123,7 @@ impl<'c> Visitor<'c> {
             form: Form::Line,
             home,
             cwd: cwd.map(Cow::Borrowed),
+            began: cwd,
             scope: Scope::default(),
             arguments: None,
             made: HashMap::new(),

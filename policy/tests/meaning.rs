@@ -739,7 +739,7 @@ fn to_mark_permits_nothing_where_the_default_allows() {
 
 #[test]
 fn what_the_other_server_sees_in_a_line_is_seen() {
-    let rules = "  - action: deny\n    when:\n      command_matches: ['rm -rf /', 'rm -rf ..', 'bash -i >*', 'curl *', 'dd *']\n      \
+    let rules = "  - action: deny\n    when:\n      command_matches: ['rm -rf /', 'rm -rf ..', 'bash -i >*', 'curl *', 'dd *', 'code *exec(*']\n      \
                  command_not_matches: ['curl localhost*']\n";
     check_exec(
         "allow",
@@ -764,6 +764,9 @@ fn what_the_other_server_sees_in_a_line_is_seen() {
             ("powershell -NoProfile -c 'dd if=x'", Deny),
             ("pwsh -Version", Allow),
             ("cmd /c curl x", Deny),
+            // No shell takes it: its quotes were lost on the way.
+            ("cd /tmp && A=1 code exec(x", Deny),
+            ("env A=1 code exec(x) )", Deny),
             // A program from anywhere is not the one that is excused.
             ("curl localhost/x", Allow),
             ("/usr/bin/curl localhost/x", Allow),
@@ -771,4 +774,36 @@ fn what_the_other_server_sees_in_a_line_is_seen() {
             ("./curl localhost/x", Deny),
         ],
     );
+}
+
+#[test]
+fn where_a_call_is_made_makes_no_path_of_what_was_written_without_one() {
+    let rules = "  - action: deny\n    when: {command_matches: ['rm -rf /*', 'rm -rf ~/**', 'rm -rf ..']}\n";
+    let cases = [
+        ("rm -rf node_modules", Allow),
+        ("rm -rf ./build dist/*", Allow),
+        ("cd src && rm -rf x", Allow),
+        ("cd /home/u/project && rm -rf dist", Allow),
+        ("rm -rf /home/u/project/x", Deny),
+        ("rm -rf ~/project/x", Deny),
+        ("cd / && rm -rf etc", Deny),
+        ("cd ~ && rm -rf Documents", Deny),
+        ("rm -rf ../other", Deny),
+        ("cd .. && rm -rf *", Deny),
+    ];
+    let of = |tool: &str| {
+        let source = format!(
+            "default_action: allow\npolicies:\n- name: p\n  match: {{tool: {tool}}}\n  rules:\n{rules}"
+        );
+        PolicySet::parse(&source, "p.yaml").expect("a right file")
+    };
+    let decide = |policies: &PolicySet, command| {
+        let (cwd, home) = (Some("/home/u/project"), Some("/home/u"));
+        policies.evaluate(&Call { agent: "a", session: "s", command, cwd, home, ..Call::default() })
+    };
+    for (command, action) in cases {
+        assert_eq!(decide(&of("exec"), command).action, action, "{command}");
+        // Ours has it where it is.
+        assert_eq!(decide(&of("command"), command).action, Deny, "{command}");
+    }
 }
