@@ -1,9 +1,8 @@
 //! `rampart preload`: runs a command under the library, with all its descendants.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 #[cfg(target_os = "linux")]
 use std::sync::Arc;
 
@@ -12,34 +11,29 @@ use nix::errno::Errno;
 use nix::unistd::execvp;
 use rampart_core::host::Os;
 use rampart_core::settings::Refusal;
-use rampart_policy::PolicySet;
 
 #[cfg(target_os = "linux")]
 use crate::audit::Audit;
-use crate::audit::Durability;
 use crate::command_line::command_line;
-use crate::endpoint::Endpoint;
-use crate::failure::{Failure, say};
+use crate::failure::Failure;
 use crate::home::Home;
 use crate::library;
 use crate::mode::Mode;
-use crate::policy_file::InForce;
 use crate::program::coverage_of;
-use crate::project_policy;
-use crate::relay::{self, Proxy, RelayOptions, Remote};
-use crate::run::environment::{Guard, URL, variable};
+#[cfg(target_os = "linux")]
+use crate::relay::check_timeout;
+use crate::run::daemons;
+use crate::run::environment::Guard;
 use crate::run::inherited;
-use crate::run::own_server::Access;
 #[cfg(target_os = "linux")]
 use crate::run::seal::{self, Judge, Manner, Plan, PolicyClient};
 use crate::run::sealing::{self, Seal, Sealing};
-use crate::run::{daemons, default_server, embedded};
 #[cfg(target_os = "linux")]
 use crate::server::InProcess;
-use crate::token::Token;
 
-/// The variable that sets `--ca`.
-const CA: &str = "RAMPART_CA";
+mod server;
+
+use server::Server;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -225,20 +219,7 @@ pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
         daemons::check(&arguments.command, arguments.mode)?;
     }
     let sealing = sealing::decide(arguments.seal, arguments.mode, &arguments.command)?;
-    let consequence = consequence(arguments, sealing.is_some());
-    let server = if arguments.mode == Mode::Disabled {
-        Server::unasked(library)?
-    } else {
-        match external(arguments, &home)? {
-            Some(ExistingServer::Spoken(endpoint)) => {
-                Server::external(&endpoint, arguments, consequence, &home, library)?
-            }
-            Some(ExistingServer::Relayed(remote)) => {
-                Server::relayed(*remote, arguments, consequence, &home, &library)?
-            }
-            None => Server::embedded(arguments, &home, &library, sealing.is_some())?,
-        }
-    };
+    let server = Server::choose(arguments, &home, library, sealing.is_some())?;
     let session = arguments
         .session
         .clone()
@@ -288,7 +269,7 @@ fn run_sealed(
             in_process: in_process.transpose()?,
             enforces: arguments.mode == Mode::Enforce,
             manner: Manner::new(arguments.refusal.into(), crate::run::environment::is_silent()),
-            timeout: relay::check_timeout(),
+            timeout: check_timeout(),
             ask_ms: arguments.ask.map(|seconds| seconds * 1000),
         })?))
     };
@@ -324,211 +305,6 @@ fn check_takes_library(program: &OsStr) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-/// A server that exists already.
-enum ExistingServer {
-    /// The library can ask it directly.
-    Spoken(Endpoint),
-    /// A relay has to ask it.
-    Relayed(Box<Remote>),
-}
-
-impl ExistingServer {
-    fn parse(url: &str) -> Result<Self, Failure> {
-        if Remote::is_named_by(url) {
-            Remote::parse(url).map(|remote| Self::Relayed(Box::new(remote)))
-        } else {
-            Endpoint::parse(url).map(Self::Spoken)
-        }
-    }
-}
-
-/// The server that this run uses.
-struct Server {
-    url: Option<String>,
-    token: Option<Token>,
-    address: Option<SocketAddr>,
-    library: PathBuf,
-    /// Whether it could be reached.
-    is_reached: bool,
-    /// Its policy, if it is this run's own.
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "it is for a sealed run"))]
-    own: Option<Own>,
-}
-
-/// The policy of a run's own server, and its audit.
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "it is for a sealed run"))]
-struct Own {
-    policies: PolicySet,
-    home: Home,
-    audit: PathBuf,
-    durability: Durability,
-}
-
-impl Server {
-    fn unasked(library: PathBuf) -> Result<Self, Failure> {
-        Ok(Self {
-            url: None,
-            token: None,
-            address: None,
-            library: listable(library)?,
-            is_reached: false,
-            own: None,
-        })
-    }
-
-    fn external(
-        endpoint: &Endpoint,
-        arguments: &Arguments,
-        consequence: &str,
-        home: &Home,
-        library: PathBuf,
-    ) -> Result<Self, Failure> {
-        let library = listable(library)?;
-        let address = endpoint.resolve()?;
-        let token = match named_token(arguments)? {
-            Some(token) => Some(token),
-            None => own_token(arguments, endpoint, home)?,
-        };
-        let is_reached = endpoint.is_reachable(address);
-        if !is_reached {
-            let url = endpoint.url();
-            say(format!("no server answers at {url}: until one does, {consequence}"));
-        }
-        let url = Some(endpoint.url().to_owned());
-        Ok(Self { url, token, address, library, is_reached, own: None })
-    }
-
-    fn embedded(
-        arguments: &Arguments,
-        home: &Home,
-        library: &Path,
-        is_sealed: bool,
-    ) -> Result<Self, Failure> {
-        let mut policy = InForce::load(arguments.policy.as_deref(), home)?;
-        if let Ok(here) = std::env::current_dir() {
-            policy.policies = project_policy::restrict(policy.policies, &here, home);
-        }
-        let durability = Durability::synced(arguments.audit_sync);
-        let own = Own {
-            policies: policy.policies.clone(),
-            audit: home.audit(),
-            durability,
-            home: home.clone(),
-        };
-        let mode = arguments.mode;
-        let access = embedded::start(policy, mode, home, durability, library, is_sealed)?;
-        Ok(Self { own: Some(own), ..Self::of_run(access) })
-    }
-
-    fn relayed(
-        remote: Remote,
-        arguments: &Arguments,
-        consequence: &'static str,
-        home: &Home,
-        library: &Path,
-    ) -> Result<Self, Failure> {
-        let inherited = std::env::var_os(CA).filter(|file| !file.is_empty()).map(PathBuf::from);
-        let options = RelayOptions {
-            remote,
-            token: named_token(arguments)?,
-            ca: arguments.ca.as_deref().or(inherited.as_deref()),
-            proxy: arguments.proxy.as_deref().map(Proxy::parse).transpose()?,
-            consequence,
-            waits: arguments.ask.is_some(),
-        };
-        relay::start(options, home, library).map(Self::of_run)
-    }
-
-    fn of_run(access: Access) -> Self {
-        let Access { url, token, library } = access;
-        let (url, token) = (Some(url), Some(token));
-        Self { url, token, address: None, library, is_reached: true, own: None }
-    }
-}
-
-/// What happens to programs while the server cannot be reached, for messages.
-fn consequence(arguments: &Arguments, is_sealed: bool) -> &'static str {
-    let is_refused = !arguments.fail_open || is_sealed && arguments.mode == Mode::Enforce;
-    if is_refused { "everything is refused" } else { "everything runs unchecked" }
-}
-
-/// The existing server to use, if any.
-fn external(arguments: &Arguments, home: &Home) -> Result<Option<ExistingServer>, Failure> {
-    let named = named_server(arguments, home)?;
-    let has_tls = matches!(named, Some(ExistingServer::Relayed(_)));
-    if !has_tls && (arguments.ca.is_some() || arguments.proxy.is_some()) {
-        return Err(Failure::usage(
-            "--ca and --proxy are for an https:// server: name it with --url or RAMPART_URL",
-        ));
-    }
-    Ok(named)
-}
-
-fn named_server(arguments: &Arguments, home: &Home) -> Result<Option<ExistingServer>, Failure> {
-    if arguments.policy.is_some() || arguments.audit_sync {
-        return Ok(None);
-    }
-    if let Some(port) = arguments.port {
-        return Ok(Some(ExistingServer::Spoken(Endpoint::local(port))));
-    }
-    if let Some(url) = &arguments.url {
-        return ExistingServer::parse(url).map(Some);
-    }
-    if let Some(url) = variable(URL)? {
-        return ExistingServer::parse(&url).map(Some);
-    }
-    match default_server::find(home) {
-        Some(server) => Ok(Some(ExistingServer::Spoken(server))),
-        None if arguments.token.is_some() => Err(Failure::usage(
-            "--token is for an existing server, and none of yours answers: name one with --url \
-             or --port; nothing was run",
-        )),
-        None => Ok(None),
-    }
-}
-
-fn named_token(arguments: &Arguments) -> Result<Option<Token>, Failure> {
-    match &arguments.token {
-        Some(token) => Token::new(token).map(Some),
-        None => variable("RAMPART_TOKEN")?.map(|token| Token::new(&token)).transpose(),
-    }
-}
-
-/// This user's token, for a server that was not named by URL. Only shown if the server belongs to
-/// this user or root: a stranger may listen at the port.
-fn own_token(
-    arguments: &Arguments,
-    endpoint: &Endpoint,
-    home: &Home,
-) -> Result<Option<Token>, Failure> {
-    if arguments.url.is_some() || variable(URL)?.is_some() && arguments.port.is_none() {
-        return Ok(None);
-    }
-    let token = Token::read_if_there(&home.token())?;
-    if token.is_none() || endpoint.is_trusted() {
-        return Ok(token);
-    }
-    say(format!(
-        "{} does not get your token, because it is not known to be yours or root's: set \
-         RAMPART_TOKEN to send it anyway",
-        endpoint.url()
-    ));
-    Ok(None)
-}
-
-/// Refuses a library path that the preload list cannot hold. (A run with its own server makes a
-/// link in its own directory instead.)
-fn listable(library: PathBuf) -> Result<PathBuf, Failure> {
-    if library::can_be_listed(&library) {
-        return Ok(library);
-    }
-    Err(Failure::usage(format!(
-        "the library cannot be preloaded from {}, whose path has a blank, a colon or a dollar \
-         sign: put it elsewhere and set RAMPART_LIBRARY; nothing was run",
-        library.display()
-    )))
 }
 
 /// Executes the command in this process. Returns only on failure.
