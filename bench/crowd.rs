@@ -1,9 +1,9 @@
-//! Many processes that are there and do nothing.
+//! Many idle processes.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// A crowd of probes, each of which has said that it is ready.
+/// A crowd of probes that are all ready.
 pub struct Crowd {
     process: Child,
     input: Option<ChildStdin>,
@@ -14,7 +14,7 @@ impl Crowd {
     /// Starts the probe `crowd`.
     ///
     /// # Errors
-    /// Not all of them get ready.
+    /// Not all get ready.
     pub fn start(mut crowd: Command, count: usize) -> Result<Self, String> {
         let mut process = crowd
             .stdin(Stdio::piped())
@@ -33,7 +33,7 @@ impl Crowd {
         Ok(crowd)
     }
 
-    /// Has all of them end, and gives the numbers that they tell.
+    /// Ends all of them, and returns the numbers that they print.
     pub fn end(&mut self) -> Vec<f64> {
         drop(self.input.take());
         let lines = (&mut self.output).lines().map_while(Result::ok);

@@ -1,9 +1,9 @@
-//! How noisy the machine is: figures from a busy one are worth little.
+//! How noisy the machine is: figures from a busy machine are worth little.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// What is known of the machine while it measures.
+/// What is known about the machine during the measurements.
 pub struct Noise {
     load: String,
     cores: usize,
@@ -25,7 +25,7 @@ impl fmt::Display for Noise {
     }
 }
 
-/// Looks at the machine for a quarter of a second.
+/// Observes the machine for a quarter of a second.
 pub fn noise() -> Noise {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split_whitespace().take(3).collect::<Vec<_>>().join(" ");

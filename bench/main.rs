@@ -1,9 +1,9 @@
-//! What being guarded costs: every row is measured side by side with what the machine's
+//! The cost of being guarded. Every row is measured side by side with a floor, what the machine's
 //! own sockets and loader cost, in one run, and printed as a ratio with its goal.
 //!
-//! `make bench` builds everything and calls this. `BENCH_ONLY` measures only the rows whose
-//! names have that text in them; `BENCH_PEERS` names other preload libraries to compare
-//! with; `BENCH_JSON` says where to write the figures.
+//! `make bench` builds everything and calls this. `BENCH_ONLY` measures only the rows whose names
+//! contain that text; `BENCH_PEERS` names other preload libraries to compare with; `BENCH_JSON`
+//! says where to write the figures.
 
 mod crowd;
 mod machine;

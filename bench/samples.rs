@@ -1,6 +1,6 @@
-//! Samples of one thing, and what is said of them.
+//! Samples and their statistics.
 
-/// Samples in nanoseconds, bytes or answers a second, kept by the round they are from.
+/// Samples in nanoseconds, bytes or answers a second, grouped by round.
 #[derive(Clone, Default)]
 pub struct Samples {
     sorted: Vec<f64>,
@@ -11,14 +11,14 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// Sorts what was measured.
+    /// Sorts the measured values.
     pub fn new(rounds: &[Vec<f64>]) -> Self {
         let medians = rounds.iter().map(|round| quantile(&sorted(round.clone()), 1, 2)).collect();
         let means = rounds.iter().map(|round| mean(round)).collect();
         Self { sorted: sorted(rounds.concat()), rounds: medians, means }
     }
 
-    /// What each round comes to in a second, done by so many at once.
+    /// The rate of each round per second, with so many clients at once.
     pub fn per_second(&self, by: u32) -> Self {
         let rounds: Vec<_> =
             self.means.iter().map(|mean| vec![f64::from(by) * 1e9 / mean]).collect();
@@ -35,8 +35,8 @@ impl Samples {
         quantile(&self.sorted, 99, 100)
     }
 
-    /// The median of what each round's ratio to the floor's same round is: what disturbs
-    /// the machine for a while disturbs both sides of a round.
+    /// The median of each round's ratio to the same round of the floor: a disturbance affects both
+    /// sides of a round.
     pub fn ratio_by_round(&self, floor: &Self) -> f64 {
         let ratios = self.rounds.iter().zip(&floor.rounds).map(|(ours, floor)| ours / floor);
         quantile(&sorted(ratios.collect()), 1, 2)

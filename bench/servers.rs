@@ -1,4 +1,4 @@
-//! Starts the servers that are asked.
+//! Starts the servers.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use crate::setup::{CLIENT_CORE, OTHER_CORE, Setup};
 
-/// Who answers, and to what.
+/// The servers, and the bytes exchanged.
 pub struct Servers {
-    /// `rampart serve` on the core of those who ask, and on the other one.
+    /// `rampart serve` on the clients' core, and on the other one.
     pub here: Server,
     pub beside: Server,
-    /// The echo server in C, on the core of those who ask.
+    /// The echo server in C, on the clients' core.
     pub echo: Server,
     /// What the echo server answers.
     pub answer: PathBuf,
-    /// What a check of the library sends.
+    /// What a check by the library sends.
     pub request: PathBuf,
 }
 
@@ -43,7 +43,7 @@ impl Servers {
     }
 }
 
-/// A server that ends with this value.
+/// A server that is killed on drop.
 pub struct Server {
     process: Child,
     pub socket: PathBuf,
@@ -51,10 +51,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// The memory that it shares with nobody, in bytes.
+    /// Its private memory, in bytes.
     ///
     /// # Errors
-    /// The system does not tell.
+    /// The system does not tell it.
     pub fn private_bytes(&self) -> Result<f64, String> {
         let path = format!("/proc/{}/smaps_rollup", self.process.id());
         let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
@@ -64,7 +64,7 @@ impl Server {
         Ok(kibibytes.sum::<f64>() * 1024.0)
     }
 
-    /// Its address on each transport: by name, as a URL, and as the probes take it.
+    /// Its addresses: the transport's name, the URL, and the form for the probes.
     pub fn addresses(&self) -> [Address; 2] {
         let socket = self.socket.display().to_string();
         let port = self.port.to_string();

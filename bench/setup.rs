@@ -1,4 +1,4 @@
-//! Builds the probes, and says how each is run.
+//! Builds the probes, and defines how each is run.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,12 +6,12 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// The core of whoever asks.
+/// The clients' core.
 pub const CLIENT_CORE: &str = "0";
-/// The other one, for servers that are to run beside.
+/// The other core, for servers that run in parallel.
 pub const OTHER_CORE: &str = "1";
 
-/// What the servers answer to: `true refused` is not allowed, all else is.
+/// The servers' policy: `true refused` is denied, all else is allowed.
 const POLICY: &str = r#"version: "1"
 default_action: allow
 policies:
@@ -23,7 +23,7 @@ policies:
         message: "refused, so that only the check is timed"
 "#;
 
-/// Everything that rows need.
+/// Everything that the rows need.
 pub struct Setup {
     directory: TempDir,
     pub library: PathBuf,
@@ -53,7 +53,8 @@ impl Setup {
         }
         setup.compile("spawn", &["-O2", "-Wall", "-static", "-DALONE"], "spawn-static")?;
         setup.compile("empty", &["-shared", "-fPIC"], "empty.so")?;
-        // What is not on the disk yet counts as dirty memory of whoever maps it.
+        // Pages not yet written to the disk would count as dirty memory of each process that maps
+        // them.
         fs::File::open(&setup.library)
             .and_then(|library| library.sync_all())
             .map_err(|error| format!("{}: {error}", setup.library.display()))?;
@@ -62,12 +63,12 @@ impl Setup {
         Ok(setup)
     }
 
-    /// A file of this run.
+    /// A file of this benchmark run.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// The policy that most servers have.
+    /// The policy of most servers.
     pub fn policy(&self) -> PathBuf {
         self.path("policy.yaml")
     }
@@ -83,7 +84,7 @@ impl Setup {
         }
     }
 
-    /// A probe under the library, which asks at `url`.
+    /// A probe under the library, which asks the server at `url`.
     pub fn guarded(&self, core: &str, probe: &str, url: &str) -> Command {
         let mut command = self.bare(core, probe);
         command
@@ -96,7 +97,7 @@ impl Setup {
         command
     }
 
-    /// A probe alone.
+    /// A probe without the library.
     pub fn bare(&self, core: &str, probe: &str) -> Command {
         let mut command = Command::new(self.path(probe));
         command.env_clear().env("PATH", "/usr/bin:/bin").env("BENCH_CORE", core);

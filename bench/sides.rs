@@ -1,5 +1,4 @@
-//! Runs the two sides of a row by turns, batch by batch, so that what disturbs the machine
-//! disturbs both.
+//! Runs the two sides of a row alternately, batch by batch, so that disturbances affect both.
 
 use std::process::Command;
 
@@ -7,7 +6,7 @@ use crate::samples::Samples;
 
 /// Batches of each side of most rows.
 pub const ROUNDS: usize = 12;
-/// The first samples of a probe, in which everything is cold, do not count.
+/// The first samples of a probe, with cold caches, do not count.
 const COLD: usize = 3;
 
 /// The samples of both sides of a row.
@@ -17,19 +16,18 @@ pub struct Sides {
 }
 
 impl Sides {
-    /// One figure of each.
+    /// One figure for each side.
     pub fn of(ours: f64, floor: f64) -> Self {
         Self { ours: Samples::new(&[vec![ours]]), floor: Samples::new(&[vec![floor]]) }
     }
 
-    /// Answers a second, where these are the times that so many clients waited for each
-    /// answer while they did nothing else.
+    /// Answers a second, from the times that so many clients waited for each answer.
     pub fn per_second(&self, clients: u32) -> Self {
         Self { ours: self.ours.per_second(clients), floor: self.floor.per_second(clients) }
     }
 }
 
-/// Measures the two by turns.
+/// Measures both sides alternately.
 ///
 /// # Errors
 /// One of them could not be measured.
@@ -46,7 +44,7 @@ pub fn by_turns(
     Ok(Sides { ours: Samples::new(&our_rounds), floor: Samples::new(&floor_rounds) })
 }
 
-/// Runs two probes by turns.
+/// Runs two probes alternately.
 ///
 /// # Errors
 /// One of them failed.
@@ -57,7 +55,7 @@ pub fn probes(
     by_turns(ROUNDS, || batch(ours()), || batch(floor()))
 }
 
-/// Runs a probe, and gives the samples that it prints.
+/// Runs a probe, and returns the samples that it prints.
 fn batch(mut command: Command) -> Result<Vec<f64>, String> {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if !output.status.success() {

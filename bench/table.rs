@@ -1,14 +1,14 @@
-//! The table: which rows are measured, what they say, and how it is printed.
+//! The table: which rows are measured, and how they are printed.
 
 use serde_json::{Value, json};
 
 use crate::samples::Samples;
 use crate::sides::Sides;
 
-/// Figures as large as this have no fraction.
+/// Figures from this on are printed without a fraction.
 const ROUND_FROM: f64 = 1000.0;
 
-/// What samples are of.
+/// The unit of samples.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     Nanoseconds,
@@ -26,14 +26,14 @@ impl Unit {
     }
 }
 
-/// What a figure of a row is to be at the most.
+/// The goal of a row: the greatest allowed value.
 #[derive(Clone, Copy)]
 pub enum Goal {
     /// The ratio of the medians.
     Median(f64),
     /// The ratio of the medians, and that of the 99th percentiles.
     Both(f64),
-    /// What is added to the floor.
+    /// The difference to the floor.
     Added(f64),
 }
 
@@ -51,7 +51,7 @@ struct Row {
     goal: Option<Goal>,
 }
 
-/// All rows that were asked for.
+/// All measured rows.
 pub struct Table {
     only: String,
     rows: Vec<Row>,
@@ -63,7 +63,7 @@ impl Table {
         Self { only, rows: Vec::new() }
     }
 
-    /// Measures a row, if it is asked for.
+    /// Measures a row, if it is wanted.
     ///
     /// # Errors
     /// It could not be measured.
@@ -82,7 +82,7 @@ impl Table {
         Ok(())
     }
 
-    /// Prints all rows, and at the end those that miss their goals.
+    /// Prints all rows, and then those that miss their goals.
     pub fn print(&self) {
         println!(
             "\n{:<44}{:>9}{:>9}{:>9}{:>7}{:>7}{:>7}{:>9}{:>9}{:>7}",
@@ -109,7 +109,7 @@ impl Table {
         }
     }
 
-    /// Writes all rows to a file.
+    /// Writes all rows to a file as JSON.
     ///
     /// # Errors
     /// It cannot be written.

@@ -1,4 +1,4 @@
-//! What several fuzz targets share.
+//! Shared by several fuzz targets.
 
 pub mod oracle;
 pub mod pieces;

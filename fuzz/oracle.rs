@@ -1,11 +1,11 @@
-//! What `serde_json` makes of an answer's body.
+//! An answer's body as `serde_json` reads it.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// The verdict in `body`: it is one object with exactly one `allowed`, a boolean.
+/// The verdict in `body`, if that is one object with exactly one boolean `allowed`.
 #[must_use]
 pub fn verdict(body: &[u8]) -> Option<bool> {
     match serde_json::from_slice(body) {
@@ -17,8 +17,8 @@ pub fn verdict(body: &[u8]) -> Option<bool> {
     }
 }
 
-/// A JSON value, of which only that is kept which makes a verdict. Unlike
-/// `serde_json::Value` it notices keys that are there twice.
+/// A JSON value, reduced to what makes a verdict. Unlike `serde_json::Value` it notices duplicate
+/// keys.
 enum Value {
     Boolean(bool),
     Object { allowed: Vec<Value> },
@@ -69,8 +69,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Other)
     }
 
-    // Numbers that fit none of the above come this way too, as maps of one key
-    // (`arbitrary_precision`).
+    // Numbers that fit none of the above come here as maps with one key (`arbitrary_precision`).
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut allowed = Vec::new();
         while let Some((key, value)) = members.next_entry::<String, Value>()? {

@@ -1,12 +1,11 @@
-//! Cuts bytes into pieces, as a network does.
+//! Splits bytes into pieces, as a network does.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// The longest piece; a small one, so that most cuts fall into short lines.
+/// The longest piece, short so that most cuts fall inside lines.
 const LONGEST_PIECE: u64 = 24;
 
-/// Pieces whose sizes follow from `bytes` themselves, so that an input stays readable and
-/// every run of it is the same.
+/// Pieces whose sizes are derived from `bytes`, so that inputs stay readable and runs reproducible.
 pub fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);

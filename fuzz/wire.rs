@@ -1,4 +1,4 @@
-//! A sink that keeps what is put into it.
+//! A sink that collects what is written.
 
 use std::convert::Infallible;
 
@@ -7,7 +7,7 @@ use rampart_core::command::Sink;
 /// What was sent.
 #[derive(Debug, Default)]
 pub struct Wire(
-    /// All of it.
+    /// All bytes.
     pub Vec<u8>,
 );
 

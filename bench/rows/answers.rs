@@ -12,7 +12,7 @@ const ECHO: Section = Section { floor: "an echo server in C", unit: Unit::Nanose
 const RATE: Section = Section { floor: "an echo server in C", unit: Unit::PerSecond };
 const UNSYNCED: Section =
     Section { floor: "the same without --audit-sync", unit: Unit::Nanoseconds };
-/// Round trips of one client in a batch; of more, all together make about as many.
+/// Round trips of one client in a batch; several clients make about as many together.
 const TRIPS: u32 = 500;
 
 pub fn measure(world: &World<'_>, table: &mut Table) -> Result<(), String> {

@@ -1,5 +1,5 @@
-//! What one check costs: beside the same bytes by plain system calls, asked of the same
-//! server; and beside a refused connect, where there is none.
+//! The cost of a check, beside the same bytes sent to the same server by plain system calls, and
+//! beside a refused connect if there is no server.
 
 use super::World;
 use crate::servers::{Address, Server, free_port, tcp_url, unix_url};
@@ -36,7 +36,7 @@ pub fn measure(world: &World<'_>, table: &mut Table) -> Result<(), String> {
     unreachable(world, table)
 }
 
-/// The library looks at the program before it asks: what the two cost by plain calls.
+/// The library reads the program's head before it asks: the cost of both by plain calls.
 fn looked(world: &World<'_>, table: &mut Table) -> Result<(), String> {
     for address in world.servers.here.addresses() {
         table.row(format!("check, kept, {}, and look", address.transport), LOOKED, None, || {

@@ -1,5 +1,5 @@
-//! What many guarded processes cost: their memory, the server's, and the time of a check
-//! among them.
+//! The cost of many guarded processes: their memory, the server's, and the time of a check among
+//! them.
 
 use std::process::Command;
 
@@ -67,7 +67,7 @@ fn server_memory(world: &World<'_>, table: &mut Table) -> Result<(), String> {
     })
 }
 
-/// So many probes, guarded if there is somebody to ask. Whoever starts them is not.
+/// Starts `count` probes, guarded if there is a server. Their parent is not guarded.
 fn crowd(world: &World<'_>, url: Option<&Address>, count: usize, probe: [&str; 2]) -> Command {
     let setup = world.setup;
     let mut command = match url {

@@ -1,4 +1,4 @@
-//! What the library costs a process that starts nothing.
+//! The cost of the library to a process that starts nothing.
 
 use super::World;
 use crate::setup::CLIENT_CORE;

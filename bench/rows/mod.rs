@@ -12,13 +12,13 @@ use crate::servers::Servers;
 use crate::setup::Setup;
 use crate::table::Table;
 
-/// What rows are measured with.
+/// Everything that rows are measured with.
 pub struct World<'a> {
     pub setup: &'a Setup,
     pub servers: Servers,
 }
 
-/// Measures all rows that the table wants.
+/// Measures all wanted rows.
 ///
 /// # Errors
 /// One of them could not be measured.

@@ -33,7 +33,7 @@ pub fn measure(table: &mut Table) -> Result<(), String> {
     Ok(())
 }
 
-/// A policy of so many rules.
+/// A policy with `count` rules.
 pub fn text_of(rules: usize) -> String {
     let mut text = String::from(
         "version: \"1\"\npolicies:\n  - name: many\n    match: {tool: exec}\n    rules:\n",

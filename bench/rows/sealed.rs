@@ -1,4 +1,4 @@
-//! What a sealed run costs, on Linux.
+//! The cost of a sealed run (Linux).
 
 use std::process::Command;
 
@@ -40,7 +40,7 @@ pub fn measure(world: &World<'_>, table: &mut Table) -> Result<(), String> {
     table.row("spawn in a sealed run", BARE, Some(Goal::Median(1.2)), || {
         probes(|| sealed(&spawn), || alone(&spawn))
     })?;
-    // The library is in neither.
+    // Neither side has the library.
     table.row("spawn in a sealed run, static", NOTIFIER, Some(Goal::Median(1.05)), || {
         probes(|| sealed(&["spawn-static", COUNT]), noted)
     })?;

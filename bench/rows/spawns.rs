@@ -1,4 +1,4 @@
-//! What starting a program costs under the library.
+//! The cost of starting a program under the library.
 
 use std::path::Path;
 use std::process::Command;

@@ -10,14 +10,14 @@ use rampart_fuzz::pieces::pieces;
 
 fuzz_target!(|wire: &[u8]| check(wire));
 
-/// What the reader keeps of a line: it may refuse a name or a framing header that is longer.
+/// How much of a line the reader keeps: it may refuse a longer name or framing header.
 const LONGEST_LINE: usize = 96;
-/// Of all that is not body.
+/// The longest head and framing, all that is not body.
 const LONGEST_HEAD: usize = 32 * 1024;
 const LONGEST_BODY: usize = 64 * 1024;
 
-/// The end does not depend on the pieces; a verdict is what the model reads; and what the
-/// model reads in an answer without oddities is a verdict.
+/// The result does not depend on how the bytes are split; a verdict is what the model reads; and if
+/// the model reads a verdict in an answer without oddities, so does the reader.
 fn check(wire: &[u8]) {
     let whole = read([wire].into_iter());
     for other in [read(wire.chunks(1)), read(pieces(wire))] {
@@ -47,7 +47,7 @@ fn check(wire: &[u8]) {
 
 struct Read {
     end: End,
-    /// Bytes that had been fed when the end was certain.
+    /// How many bytes were fed before the end was certain.
     used: usize,
 }
 
@@ -63,7 +63,7 @@ fn read<'w>(pieces: impl Iterator<Item = &'w [u8]>) -> Read {
     Read { end: reader.closed(), used }
 }
 
-/// An outcome, but for the wording: of two faults the pieces decide which is seen first.
+/// An outcome without its wording: the pieces decide which of two faults is seen first.
 fn kind(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Garbled(_) => Outcome::Garbled("somehow"),
@@ -79,7 +79,7 @@ fn without_odd_bytes(wire: &[u8]) -> Vec<u8> {
         let line = &mut wire[end..end + length];
         let content = line.strip_suffix(b"\r").map_or(line.len(), <[u8]>::len);
         if content == 0 && end > 0 {
-            // An announcement (1xx) has a head behind it.
+            // An interim response (1xx) is followed by another head.
             let next = end + length + 1;
             if !wire[next..].starts_with(b"HTTP/1.") {
                 break;
@@ -97,9 +97,9 @@ fn without_odd_bytes(wire: &[u8]) -> Vec<u8> {
 #[derive(Debug)]
 struct Model {
     body: Vec<u8>,
-    /// Bytes of what is not body.
+    /// How many bytes are not body.
     framing: usize,
-    /// Nothing in it is odd enough to be refused.
+    /// Whether nothing in it is odd enough to be refused.
     plain: bool,
 }
 
@@ -164,8 +164,8 @@ fn digits(text: &[u8]) -> Option<&str> {
     (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)
 }
 
-/// The content of a chunked body, the bytes that it takes up, and whether its lines are
-/// as RFC 9112 section 7.1 has them.
+/// The content of a chunked body, its length in bytes, and whether its lines follow RFC 9112,
+/// section 7.1.
 fn dechunk(wire: &[u8]) -> Option<(Vec<u8>, usize, bool)> {
     let mut body = Vec::new();
     let mut rest = wire;

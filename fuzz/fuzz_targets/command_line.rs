@@ -1,7 +1,6 @@
 //! The verdict of the starter policy on command lines.
 //!
-//! An input is read twice: as a line, and as a choice of a command that is refused and of
-//! what to wrap it in.
+//! An input is used twice: as a line, and to choose a refused command and wrappings around it.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -10,18 +9,18 @@ use libfuzzer_sys::fuzz_target;
 use rampart_policy::{Action, Call, Decision, PolicySet};
 
 fuzz_target!(
-    // The policy catches panics of the parser that it uses: that one line counts as one that
-    // cannot be parsed. libFuzzer's hook would abort before that.
+    // The policy catches panics of its parser, and treats the line as one that cannot be parsed.
+    // libFuzzer's hook would abort first.
     init: drop(std::panic::take_hook()),
     |input: &[u8]| check(input)
 );
 
 static STARTER: LazyLock<PolicySet> = LazyLock::new(PolicySet::starter);
 
-/// Wrappings, one around the other.
+/// Nested wrappings.
 const MOST_WRAPPINGS: usize = 4;
 
-/// Lines that are refused, in spellings of which each takes another way.
+/// Refused lines, in spellings that take different paths through the policy.
 const REFUSED: &[&str] = &[
     "rm -rf /",
     "/bin/rm -fr -- /home/../",
@@ -35,8 +34,8 @@ const REFUSED: &[&str] = &[
     "find / -delete",
 ];
 
-/// Ways to run a line, which stands where the `@` is. Its end is a line's end where an
-/// operator at its own end would make a `;` wrong.
+/// Ways to run a line in place of the `@`. A newline ends it where a `;` could follow an operator
+/// at its end.
 const AROUND_ANY: &[&str] = &[
     "true; @",
     "# first\n@",
@@ -51,8 +50,8 @@ const AROUND_ANY: &[&str] = &[
     "if true; then @\nfi",
     "for i in 1; do @\ndone",
     "while @\ndo break; done",
-    // Without its opening bracket a pattern ends a substitution around it too early for the
-    // parser; what is found in that line then is a guess.
+    // The parser ends a substitution at the closing parenthesis of a `case` pattern without an
+    // opening one; what it finds in such a line is a guess.
     "case x in (x) @\nesac",
     "f() { @\n}; f",
     "echo $( @ )",
@@ -89,18 +88,17 @@ const AROUND_PROGRAM: &[&str] = &[
     "exec @",
 ];
 
-/// Every line gets a verdict, and what is refused stays refused in any wrapping that still
-/// runs it.
+/// Every line gets a verdict, and a refused line stays refused in any wrapping that still runs it.
 fn check(input: &[u8]) {
     check_wrapped(input);
     let Ok(line) = std::str::from_utf8(input) else { return };
     let decision = verdict(line);
     assert!(!decision.message.is_empty() || decision.action == Action::Allow, "{decision:?}");
-    // A script that begins with a sign would be taken for an option of the shell. What cannot
-    // be parsed is refused on suspicion, more readily as a line than as an argument.
+    // A script that begins with `-` or `+` would be an option of the shell. What cannot be parsed
+    // is refused more readily as a line than as an argument.
     let is_script = !line.contains('\0') && !line.starts_with(['-', '+']);
-    // A function that nothing calls is kept by the shell that a line is typed into, and gone with
-    // a shell that is started for the line.
+    // An interactive shell keeps a function that the line defines but does not call; a shell
+    // started for the line takes it with it when it ends.
     let close: String = line.split_whitespace().collect();
     let keeps = close.contains("()") || close.contains("function");
     if is_script && !keeps && !decision.allowed() && decision.unparsed.is_none() {

@@ -1,6 +1,6 @@
-//! What a program's file says of how much will be seen of it.
+//! How much will be seen of a program, from its file.
 //!
-//! An input is two bytes that choose the machine, and the file.
+//! An input is two bytes that choose the machine, then the file.
 #![no_main]
 
 use std::cell::Cell;
@@ -14,7 +14,7 @@ use rampart_core::host::{Cpu, Host, Os};
 
 fuzz_target!(|input: &[u8]| check(input));
 
-/// More reads would be a loop that a file of this size cannot ask for.
+/// More reads than a file of this size can require mean a loop.
 const MOST_READS: u32 = 8192;
 
 fn check(input: &[u8]) {
@@ -39,7 +39,7 @@ fn check(input: &[u8]) {
     }
 }
 
-/// No system knows what only the other has, and a script's words are parts of its line.
+/// No system reports what only another one has, and a script's words are parts of its line.
 fn check_kind(host: Host, head: &[u8], kind: Kind<'_>) {
     match kind {
         Kind::Program(Coverage::Sip | Coverage::Hardened | Coverage::Arm64e) => {
@@ -73,7 +73,7 @@ impl ReadAt for Watched<'_> {
     }
 }
 
-/// Has the same file everywhere.
+/// A file system with the same file at every path.
 struct Disk<'f> {
     file: &'f [u8],
     status: Status,

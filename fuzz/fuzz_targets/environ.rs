@@ -19,7 +19,7 @@ const OS: Os = Os::HERE;
 const PRELOAD: &CStr = OS.preload_variable();
 const LIBRARY: &[u8] = b"/opt/r/librampart.so";
 const AS_GIVEN: &[u8] = b"./librampart.so";
-/// What a child must have; it must have none of the others.
+/// The variables that a child must have; it must have no others of ours.
 const WANTED: [(Variable, &CStr); 4] = [
     (Variable::Url, c"RAMPART_URL=unix:///s"),
     (Variable::Mode, c"RAMPART_MODE=enforce"),
@@ -27,7 +27,7 @@ const WANTED: [(Variable, &CStr); 4] = [
     (Variable::Session, c"RAMPART_SESSION=preload-1"),
 ];
 
-/// A child is guarded like its parent, and everything else is as the caller left it.
+/// A child is guarded like its parent, and all else is as the caller left it.
 fn check(input: &[u8]) {
     let mut texts = input.split(|byte| *byte == 0);
     let at_load = texts.next().unwrap_or_default();
@@ -79,11 +79,11 @@ fn preload_of(list: &[u8]) -> CString {
 
 fn bytes_of(entries: &[*const c_char]) -> Vec<&[u8]> {
     let strings = entries.iter().take_while(|entry| !entry.is_null());
-    // SAFETY: they are strings, which the caller keeps alive.
+    // SAFETY: the caller keeps these strings alive.
     strings.map(|entry| unsafe { CStr::from_ptr(*entry) }.to_bytes()).collect()
 }
 
-/// Every variable of ours stands there once and right, and the library is preloaded.
+/// Each of our variables is there once with the right value, and the library is preloaded.
 fn check_guarded(environment: &[&[u8]]) {
     for variable in Variable::ALL {
         let found = environment.iter().filter(|it| value_of(it, variable.name()).is_some());
@@ -94,7 +94,7 @@ fn check_guarded(environment: &[&[u8]]) {
     assert!(matches!(lists[..], [list] if OS.libraries(list).next() == Some(LIBRARY)));
 }
 
-/// What the library in the child will read is what counts here.
+/// Reads the environment as the library in the child will.
 fn check_read(entries: &[*const c_char]) {
     // SAFETY: an array of strings that ends with NULL.
     let found = unsafe { environ::read(OS, entries.as_ptr()) };
@@ -105,7 +105,7 @@ fn check_read(entries: &[*const c_char]) {
     }
 }
 
-/// The other entries are the caller's very strings, in order.
+/// The other entries are the caller's own strings, in order.
 fn check_foreign(given: &[*const c_char], repaired: &[*const c_char]) {
     let foreign = |entries: &[*const c_char]| -> Vec<*const c_char> {
         let bytes = bytes_of(entries);
@@ -120,7 +120,7 @@ fn check_foreign(given: &[*const c_char], repaired: &[*const c_char]) {
     assert_eq!(foreign(given), foreign(repaired));
 }
 
-/// The caller's preload list is the same but for the library, which is the first and there once.
+/// The caller's preload list is unchanged except for the library, which is first and there once.
 fn check_preload(given: &[&[u8]], repaired: &[&[u8]]) {
     let list = |entries: &[&[u8]]| -> Option<Vec<u8>> {
         let first = entries.iter().find_map(|entry| value_of(entry, PRELOAD));

@@ -8,7 +8,7 @@ use rampart_fuzz::pieces::pieces;
 
 fuzz_target!(|body: &[u8]| check(body));
 
-/// Whatever the pieces, the verdict is the oracle's.
+/// However the bytes are split, the verdict is the oracle's.
 fn check(body: &[u8]) {
     let expected = oracle::verdict(body);
     assert_eq!(read([body].into_iter()), expected, "in one piece");

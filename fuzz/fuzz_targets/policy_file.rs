@@ -8,7 +8,7 @@ fuzz_target!(|text: &[u8]| check(text));
 
 const FILE: &str = "p.yaml";
 
-/// A file is taken and can be used, or refused with the place of what is wrong.
+/// A file is accepted and usable, or refused with the place of the fault.
 fn check(text: &[u8]) {
     let Ok(text) = std::str::from_utf8(text) else { return };
     match PolicySet::parse(text, FILE) {
@@ -37,7 +37,7 @@ fn check_error(text: &str, error: &PolicyError) {
     let first = error.problems.first().expect("a problem at least");
     let place = format!("{FILE}:{}:{}: ", first.line, first.column);
     assert!(said.starts_with(&place), "{said}");
-    // One more line than line ends, and the end of the file counts as a place.
+    // The end of the file counts as a place.
     let lines = text.split(['\n', '\r']).count() as u64 + 1;
     for problem in &error.problems {
         assert!((1..=lines).contains(&problem.line), "{problem:?} in {lines} lines");

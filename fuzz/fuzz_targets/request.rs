@@ -1,8 +1,7 @@
-//! What is asked about a command, against `httparse`, `serde_json` and `shlex`.
+//! The request for a command, against `httparse`, `serde_json` and `shlex`.
 //!
-//! An input holds texts with NULs between them: agent, session, token, working directory,
-//! the path of the program, `argv[0]`, and the arguments. An empty token or directory is
-//! none.
+//! An input holds texts with NULs between them: agent, session, token, working directory, the path
+//! of the program, `argv[0]`, and the arguments. An empty token or directory means none.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -80,7 +79,7 @@ fn name_of<'a>(path: &'a [u8], argv0: Option<&'a [u8]>) -> &'a [u8] {
     name
 }
 
-/// Asks, and reads the request as a server would.
+/// Writes the request, and reads it as a server would.
 fn body_of<'q>(
     question: &Question<'q, impl Iterator<Item = &'q [u8]> + Clone>,
     preamble: &Preamble<'_>,
@@ -108,7 +107,7 @@ fn body_of<'q>(
     serde_json::from_slice(body).expect("JSON")
 }
 
-/// Bytes as the protocol has them: what is not UTF-8 becomes a character for each byte.
+/// Bytes as in the protocol: if they are not UTF-8, each byte becomes a character.
 fn text(bytes: &[u8]) -> String {
     let chunks = bytes.utf8_chunks();
     chunks.fold(String::new(), |mut text, chunk| {

@@ -10,8 +10,7 @@ use std::net::IpAddr;
 
 fuzz_target!(|text: &[u8]| check(text));
 
-/// A URL that is taken is safe and leads where another reader would go; a plain one is
-/// taken.
+/// An accepted URL is safe and leads where the other parser says; a plain one is accepted.
 fn check(text: &[u8]) {
     if let Some(address) = parse_address(text) {
         assert_eq!(parse_address(address.to_string().as_bytes()), Some(address));
@@ -62,8 +61,8 @@ fn agree(ours: &Url<'_>, theirs: &url::Url) {
         }
         Server::Name { host, port: our_port } => {
             assert_eq!(Some(our_port), port);
-            // The numbers of old (`127.1`, `0x7f.1`) are left to the resolver, which reads
-            // them alike.
+            // Old forms of addresses (`127.1`, `0x7f.1`) are left to the resolver, which reads them
+            // the same.
             if let Some(url::Host::Domain(name)) = their_host {
                 assert!(host.eq_ignore_ascii_case(name.as_bytes()), "not {name}");
             }
@@ -72,7 +71,7 @@ fn agree(ours: &Url<'_>, theirs: &url::Url) {
     }
 }
 
-/// What is made of the URL is one head with the lines that belong there.
+/// The request for the URL has one head with the right lines.
 fn check_head(url: &Url<'_>) {
     let mut memory = vec![0; 8192 + 2 * (url.authority.len() + url.prefix.len())];
     let asker = Asker { agent: b"a", session: b"s", token: None, ask_ms: None };

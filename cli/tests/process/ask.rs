@@ -1,4 +1,5 @@
-//! Questions that wait for a person: who can answer them, and what becomes of whoever asks.
+//! Questions that wait for a person: who can answer them, and what happens to the process that
+//! asked.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -14,7 +15,7 @@ use crate::server::{Server, TOKEN};
 use crate::team::library;
 use crate::world::{TIMEOUT, World, compile, finished, stderr, stdout, wait_until};
 
-/// Asks a person about what is called `publish`.
+/// A policy that asks about `publish`.
 const POLICY: &str = r#"version: "1"
 default_action: allow
 policies:
@@ -36,18 +37,18 @@ pub fn world() -> World {
     world
 }
 
-/// What ran since this was asked last.
+/// What ran since the last call.
 pub fn ran(world: &World) -> String {
     let path = world.path("ran");
     let text = fs::read_to_string(&path).unwrap_or_default();
-    // One that is there and empty is about to be written.
+    // An empty file is about to be written.
     if !text.is_empty() {
         let _ = fs::remove_file(path);
     }
     text
 }
 
-/// A guarded run of a shell's line under the real library.
+/// A guarded run of a shell line under the real library.
 pub fn run(world: &World, flags: &[&str], line: &str) -> Child {
     let mut command = world.rampart(["preload", "--policy"]);
     command
@@ -57,14 +58,14 @@ pub fn run(world: &World, flags: &[&str], line: &str) -> Child {
         .args(["--", "sh", "-c", line])
         .env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()))
         .env("RAMPART_LIBRARY", library())
-        // What is slow here is no server that cannot be reached.
+        // A slow machine must not look like an unreachable server.
         .env("RAMPART_TIMEOUT_MS", "30000")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command.spawn().unwrap()
 }
 
-/// What waits in this world: others may have questions as well.
+/// The questions of this world: other runs on this machine may have some too.
 pub fn pending(world: &World) -> Vec<Value> {
     let mut output = world.run(["pending", "--json"]);
     // A list in which a server's part is missing proves nothing.
@@ -87,7 +88,7 @@ fn listed(world: &World, output: &Output) -> Vec<Value> {
         .collect()
 }
 
-/// The id of the one question that waits, once there is one.
+/// The ID of the only waiting question, once there is one.
 pub fn waiting(world: &World) -> String {
     let mut list = Vec::new();
     wait_until("a question", || {
@@ -98,7 +99,7 @@ pub fn waiting(world: &World) -> String {
     list[0]["id"].as_str().unwrap().to_owned()
 }
 
-/// The id of the question about a command; empty where none waits.
+/// The ID of the question about a command; empty if there is none.
 #[cfg(target_os = "linux")]
 pub fn id_in(world: &World, command: &str) -> String {
     let list = pending(world);
@@ -147,7 +148,7 @@ fn a_program_waits_for_a_person_and_runs_if_it_is_approved_and_only_then() {
     assert!(out.starts_with("0\n") && !out.ends_with("0\n"), "{out}");
     assert_eq!(ran(&world), "");
     assert!(pending(&world).is_empty());
-    // Its lines come a moment after the answers.
+    // Lines are written a moment after the answers.
     wait_until("the audit", || lines(&world, "publish two").len() == 1);
     let audit = world.audit();
     let decided = |command: &str| {
@@ -177,7 +178,7 @@ fn without_a_person_nothing_waits_and_nothing_runs() {
 #[test]
 fn an_approval_holds_as_far_as_was_said() {
     let world = world();
-    // What a shell that was approved starts by the same words is not asked about again.
+    // The commands of an approved shell line are not asked about again.
     let child = run(&world, &["--ask=30"], "sh -c 'publish one; echo $?'; publish one; echo $?");
     let id = waiting(&world);
     answer(&world, &["approve", &id, "--once"]);
@@ -197,7 +198,7 @@ fn an_approval_holds_as_far_as_was_said() {
     });
     assert_eq!(ran(&world), "one\none\n");
     let id = waiting(&world);
-    // By a rule, which is for the next run as well.
+    // By a rule, which holds in the next run too.
     answer(&world, &["approve", &id, "--always"]);
     assert_eq!(end(child), "0\n");
     assert_eq!(ran(&world), "two\n");
@@ -205,8 +206,8 @@ fn an_approval_holds_as_far_as_was_said() {
     assert_eq!(ran(&world), "two\n");
 }
 
-/// Sends what it is given to a Unix socket, and writes what comes back. Whoever reads that to its
-/// end waits for a child that is left behind as well.
+/// Sends an approval to a Unix socket, and prints the answer. A reader of that output also waits
+/// for a child that is left behind.
 const SENDER: &str = r#"
 #include <stdio.h>
 #include <string.h>
@@ -240,7 +241,7 @@ fn a_guarded_process_cannot_answer_by_whatever_program_and_from_whatever_environ
     cannot_answer("--seal=off", &["plain", "clean", "left", "command"]);
 }
 
-/// Who leaves its tree as well: the keeper stays above it.
+/// Also for a process that leaves its tree: the keeper stays its ancestor.
 #[cfg(target_os = "linux")]
 #[test]
 fn in_a_sealed_run_a_program_waits_as_well_and_nobody_in_it_can_answer() {
@@ -254,7 +255,7 @@ fn in_a_sealed_run_a_program_waits_as_well_and_nobody_in_it_can_answer() {
         let out = end(child);
         assert_eq!((ran(&world).as_str(), out == "0\n"), (runs, word == "approve"), "{out}");
     }
-    // Who is killed waits no more.
+    // A killed process no longer waits.
     let line = "publish two & p=$!; read x < go; kill -9 $p; read x < go";
     nix::unistd::mkfifo(&world.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let child = run(&world, &["--seal", "--ask=30"], line);
@@ -297,7 +298,7 @@ fn cannot_answer(seal: &str, ways: &[&str]) {
     let world = world();
     let source = world.write("sender.c", SENDER);
     let sender = world.path("sender");
-    // One in which the library is not, where there are such.
+    // Statically linked, so without the library, where that is possible.
     let flags: &[&str] = if cfg!(target_os = "linux") { &["-static", "-w"] } else { &["-w"] };
     compile(&source, &sender, flags);
     let script = "publish one & s=${RAMPART_URL%%,*}; s=${s#unix://}; echo $s; while read how id; do \
@@ -334,10 +335,10 @@ fn cannot_answer(seal: &str, ways: &[&str]) {
         assert_eq!(ran(&world), "", "{how}");
         assert_eq!(waiting(&world), id, "{how}: it waits yet");
     }
-    // The same program, not guarded.
+    // The same program, unguarded.
     let output = finished(world.command(&sender).args([&socket, &id]));
     assert!(stdout(&output).contains("200 OK"), "{}", stdout(&output));
-    // The mark is made before it is written: it is looked at until it is whole, and left there.
+    // The mark is created before it is written, so wait until it is complete.
     let mark = || fs::read_to_string(world.path("ran")).unwrap_or_default();
     wait_until("what was approved", || mark() == "one\n");
     drop(stdin);
@@ -349,8 +350,8 @@ fn serve(world: &World) -> Server {
     Server::start(world, &[])
 }
 
-/// Puts questions, each on a connection of its own, and tells what comes back. It is another
-/// process than the one that answers: who has asked may not.
+/// Asks questions, each on its own connection, and prints the answers. In another process than the
+/// one that approves: a process that has asked may not approve.
 const ASKER: &str = r#"
 import json, socket, sys, threading
 place, lock, connections = sys.argv[1], threading.Lock(), {}
@@ -383,7 +384,7 @@ for line in sys.stdin:
     elif how == "half": connections[name].shutdown(socket.SHUT_WR)
 "#;
 
-/// Who asks, in a process of its own.
+/// The asking process.
 pub struct Asking {
     process: Child,
     answers: Receiver<(String, String, Value)>,
@@ -421,13 +422,13 @@ impl Asking {
         writeln!(stdin, "{line}").unwrap();
     }
 
-    /// Puts a question that waits.
+    /// Asks a question that waits.
     pub fn ask(&mut self, name: &str, command: &str) {
         self.tell(&format!("ask {name} 60000 {command}"));
         assert_eq!(self.answer(name).0, "102", "{command}");
     }
 
-    /// The next answer for this name: its status, and what it says.
+    /// The next answer for this name: its status and body.
     fn answer(&mut self, name: &str) -> (String, Value) {
         loop {
             if let Some(at) = self.early.iter().position(|(of, ..)| of == name) {
@@ -475,7 +476,7 @@ fn resolution(id: &str, reply: &Value) -> String {
     )
 }
 
-/// The status of a person's word.
+/// The status of a person's answer.
 pub fn resolve(server: &Server, id: &str, reply: &Value) -> (u16, String) {
     let mut client = server.over_unix();
     client.send(resolution(id, reply));
@@ -501,7 +502,7 @@ fn two_hundred_wait_at_once_and_each_gets_its_own_answer() {
         })
         .collect();
     assert_eq!(ids.len(), 200);
-    // Nobody else waits for them.
+    // Other questions do not wait for them.
     asking.tell("ask other 0 ls");
     assert_eq!(asking.verdict("other")["allowed"], true);
     for (number, id) in ids.iter().enumerate().rev() {
@@ -513,7 +514,7 @@ fn two_hundred_wait_at_once_and_each_gets_its_own_answer() {
         assert_eq!(verdict["allowed"], number % 3 == 0, "{number}: {verdict}");
     }
     assert!(list(&server).is_empty());
-    // The connections are as good as before.
+    // The connections still work.
     for number in 0..200 {
         asking.tell(&format!("ask {} 0 ls", name(number)));
         assert_eq!(asking.verdict(&name(number))["allowed"], true);
@@ -537,7 +538,7 @@ fn of_two_words_the_first_counts_and_what_waits_no_more_cannot_be_answered() {
     let typed = world.run(["approve", "none-1"]);
     assert!(stderr(&typed).contains("no question none-1 waits"), "{typed:?}");
 
-    // Who has said all it has to say is there, and who is gone is not.
+    // A client that has shut down its sending side still waits; one that is gone does not.
     asking.ask("half", "publish half");
     asking.tell("half half");
     let mut gone = Asking::over_unix(&world, &server);
@@ -577,7 +578,7 @@ fn nobody_answers_over_tcp_and_nobody_waits_who_has_not_said_so() {
     assert_eq!(asking.answer("three").0, "102");
     let late = asking.verdict("three");
     assert_eq!((&late["allowed"], &late["decision"]), (&false.into(), &"ask".into()), "{late}");
-    // What nobody can read is not asked; a long one that can be read is.
+    // A command too long to read is not asked about; a shorter one is.
     asking.tell(&format!("ask long 60000 publish {}", "x".repeat(20_000)));
     assert_eq!(asking.verdict("long")["decision"], "ask");
     let long = format!("publish {}", "x".repeat(6_000));
@@ -591,7 +592,7 @@ fn nobody_answers_over_tcp_and_nobody_waits_who_has_not_said_so() {
 #[test]
 fn who_waits_leaves_place_for_those_who_do_not() {
     let world = world();
-    // Descriptors for 16 clients beside the server's own.
+    // Descriptors for 16 clients, beside the server's own.
     let script = "ulimit -n 48; exec \"$@\"";
     let server = Server::start_by(&world, &["sh", "-c", script, "sh"]);
     let mut asking = Asking::over_unix(&world, &server);

@@ -1,4 +1,5 @@
-//! What a run that asks says on the terminal that it was started in, and where it says nothing.
+//! What a run with `--ask` writes to the terminal that it was started in, and when it writes
+//! nothing.
 
 use std::fs;
 use std::process::Command;
@@ -11,7 +12,7 @@ use crate::world::{World, wait_until};
 
 const TOLD: &str = "rampart: waiting for a person: ";
 
-/// Words that start a guarded run of a shell's line, for a shell.
+/// A shell line that starts a guarded run of another shell line.
 fn guarded(world: &World, flags: &str, line: &str) -> String {
     let policy = world.home().join("policy.yaml");
     let policy = if flags.contains("--url") {
@@ -22,7 +23,7 @@ fn guarded(world: &World, flags: &str, line: &str) -> String {
     format!("rampart preload {flags} {policy} -- sh -c '{line}'")
 }
 
-/// A program in a terminal of this world.
+/// A program of this world in a terminal.
 fn start(world: &World, words: &[&str], columns: u16) -> Terminal {
     let mut command: Command = world.command(words[0]);
     let rampart = std::path::Path::new(env!("CARGO_BIN_EXE_rampart")).parent().unwrap();
@@ -52,7 +53,7 @@ fn a_run_says_what_waits_on_its_own_terminal_and_how_to_answer() {
     }
 }
 
-/// What is not to be read whole is not to be approved by what is read.
+/// Nobody should approve a command that they cannot read completely.
 #[test]
 fn a_command_that_does_not_fit_is_cut_and_its_whole_is_asked_for() {
     let world = world();
@@ -73,7 +74,7 @@ fn a_screen_that_a_program_has_drawn_is_left_alone() {
     let mut terminal = start(&world, &["sh", "-c", &guarded(&world, "--ask=60", line)], 110);
     let id = waiting(&world);
     answer(&world, &["approve", &id]);
-    // All is told in turn: the first would have been by now.
+    // Messages are in order, so the first one would have been shown by now.
     terminal.shows(&format!("{TOLD}publish two"));
     assert!(!terminal.text().contains("publish one"), "{}", terminal.text());
     let id = waiting(&world);
@@ -101,13 +102,13 @@ fn a_run_behind_a_prompt_is_answered_in_the_same_terminal() {
     terminal.ended();
 }
 
-/// The server is another run's as well: it is one thread that tells both, in turn.
+/// The server is shared with another run; one thread writes to both terminals, in order.
 #[test]
 fn nothing_is_said_where_that_is_wished_or_where_stderr_is_no_terminal_or_another_one() {
     let world = world();
     let server = Server::start(&world, &[]);
     let flags = format!("--ask=60 --url unix://{} --token the-token", server.unix.display());
-    // In a terminal that the agent has made, what is said would be the program's output.
+    // In a terminal made by the agent, a message would look like the program's output.
     world.write(
         "inner.py",
         "import pty, os\nout = open('inner', 'wb')\n\
@@ -156,7 +157,7 @@ fn a_refusal_by_a_rule_that_asks_tells_of_the_flag_that_would_wait() {
         terminal.ended();
         assert_eq!(ran(&world), "");
     }
-    // Who was asked knows.
+    // After a person was asked, the hint is not needed.
     let line = guarded(&world, "--ask=1", "publish one; true");
     let mut terminal = start(&world, &["sh", "-c", &line], 250);
     terminal.shows("nobody answered within 1 s");

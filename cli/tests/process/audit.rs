@@ -1,4 +1,4 @@
-//! The audit as a person meets it: written by several at once, checked, listed, followed.
+//! The audit as a person sees it: written by several servers at once, verified, listed, followed.
 
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -10,7 +10,7 @@ use crate::embedded::Waiting;
 use crate::server::{Client, Server};
 use crate::world::{POLICY, World, stderr, stdout, wait_until};
 
-/// A home whose audit has these decisions, by a server that has ended.
+/// A home whose audit has decisions on these commands, by a server that has ended.
 fn decided(commands: &[&str]) -> World {
     let world = World::new();
     world.write(".rampart/policy.yaml", POLICY);
@@ -56,7 +56,7 @@ fn a_writer_that_is_killed_in_the_middle_of_a_line_loses_nothing_else() {
     OpenOptions::new().append(true).open(&audit).unwrap().write_all(half).unwrap();
     let server = Server::start(&world, &[]);
     server.ask("ls 4");
-    // The event that keeps the torn line, and the new one.
+    // The event with the torn line, and the new decision.
     world.audit_of(5);
     assert_eq!(world.run(["audit", "verify"]).status.code(), Some(0));
 }
@@ -125,7 +125,7 @@ fn following_shows_decisions_as_they_come_and_ends_with_its_reader() {
     let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
     let server = Server::start(&world, &[]);
     let socket = server.unix.clone();
-    // The follower may begin to look after the first of them.
+    // The follower may start only after the first ones.
     let ended = AtomicBool::new(false);
     let seen = std::thread::scope(|scope| {
         scope.spawn(|| {

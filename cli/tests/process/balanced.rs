@@ -1,5 +1,5 @@
-//! Two servers behind `HAProxy`, of which one is killed and started again and again while
-//! many ask. `make test-full` runs it.
+//! Two servers behind `HAProxy`, one of which is killed and restarted repeatedly while many clients
+//! ask. `make test-full` runs it.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,11 +14,11 @@ use crate::world::{POLICY, TIMEOUT, World, finished, stderr, wait_until};
 
 const KILLS: usize = 8;
 const ASKING: usize = 8;
-/// How long a server is left dead, and how long alive.
+/// How long a server stays dead, and how long alive.
 const PAUSE: Duration = Duration::from_millis(700);
 
-/// A question may be put twice: what counts is one answer. A server counts as dead after
-/// three looks, for this machine may be busy; until then it is tried, and then the other one.
+/// A question may be sent twice, but is answered once. A server counts as dead after three failed
+/// checks, because this machine may be busy; until then it is tried first, and then the other one.
 const CONFIGURATION: &str = "global
   maxconn 1000
 defaults
@@ -77,7 +77,7 @@ impl Drop for Balancer {
     }
 }
 
-/// A server at a port that it is to have again. Each decision is on the disk before its answer.
+/// A server at a fixed port. Each decision is on the disk before its answer.
 fn serve(world: &World, port: u16) -> Server {
     Server::at_port(world, port, &["--audit-sync"])
 }
@@ -116,7 +116,7 @@ fn a_server_that_is_killed_loses_no_question_and_nothing_is_answered_unasked() {
         assert!(guarded.join().unwrap() > 0);
         asking.into_iter().flat_map(|asking| asking.join().unwrap()).collect()
     });
-    // Each answer was given to its own question, by one of the two.
+    // Each answer belongs to its own question, from one of the two.
     let lines = worlds.iter().flat_map(|world| world.audit());
     let recorded: HashMap<String, String> = lines
         .filter_map(|line| {
@@ -134,7 +134,7 @@ fn a_server_that_is_killed_loses_no_question_and_nothing_is_answered_unasked() {
     assert!(answers.len() > KILLS * ASKING, "{}", answers.len());
 }
 
-/// Asks one question after the other, half of them on connections of their own.
+/// Asks one question after the other, half of them on fresh connections.
 fn ask_until(
     balancer: &Balancer,
     number: usize,
@@ -155,8 +155,8 @@ fn ask_until(
     answers
 }
 
-/// Runs scripts under the real library, and gives how many. What is allowed runs each time,
-/// what is denied never does.
+/// Runs scripts under the real library, and returns how many. What is allowed always runs, what is
+/// denied never does.
 fn guarded_runs(balancer: &Balancer, over: &AtomicBool) -> usize {
     let world = World::new();
     let stub = stub(&world);

@@ -1,4 +1,4 @@
-//! The commands that look at policies and put files into place.
+//! The commands that inspect policies and install files.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -117,7 +117,7 @@ fn setup_puts_everything_into_place_and_keeps_what_is_there() {
     assert_eq!(fs::read(home.join("token")).unwrap(), token);
     assert_eq!(fs::read_to_string(home.join("policy.yaml")).unwrap(), POLICY);
 
-    // The installed file is another one afterwards, not the old one written over.
+    // The installed file is a new one, not the old one overwritten.
     let installed = home.join("lib/librampart.so");
     let mapped = fs::File::open(&installed).unwrap();
     let longer = [fs::read(&library).unwrap().as_slice(), &[0]].concat();
@@ -242,7 +242,7 @@ fn status_shows_what_runs_and_whether_its_server_answers() {
     let line = status.lines().find(|line| line.contains("/evening")).unwrap();
     assert!(line.contains("guarded  preload/evening  enforce  1 process ("), "{status}");
     assert!(line.ends_with("0 asked, 0 denied, policy the built-in starter"), "{status}");
-    // Those of another session are not this run's.
+    // Decisions of another session do not count.
     for session in ["evening", "day"] {
         let mut client = crate::server::Client::over_unix(&run.socket);
         let body = format!(
@@ -300,7 +300,7 @@ fn explain_tells_the_rule_with_its_line_the_parts_and_what_the_command_does() {
     assert_eq!(json["reads"], serde_json::json!(["/srv/a"]));
     assert!(json["parts"].as_array().unwrap().iter().any(|part| part["what"] == "wrapper"));
 
-    // Words are no shell's text, and what is only mentioned is not done.
+    // Arguments are not a shell line, and what is only mentioned is not done.
     let words = stdout(&world.run(["policy", "explain", "--", "echo", "a; rm -r /srv"]));
     assert!(!words.contains("deletes"), "{words}");
     let many = "true; ".repeat(1_000);
@@ -349,7 +349,7 @@ fn an_agents_alias_is_shown_then_written_and_taken_back_without_a_trace() {
             assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
             stdout(&done)
         };
-        // Nobody at a terminal has said yes.
+        // There is no terminal where somebody could say yes.
         let shown = setup(&["codex"]);
         assert!(shown.contains(alias) && shown.contains("Nothing was written"), "{shown}");
         assert!(shown.contains("in place of:\n    alias codex=other"), "{shown}");
@@ -362,7 +362,7 @@ fn an_agents_alias_is_shown_then_written_and_taken_back_without_a_trace() {
         assert!(setup(&["codex"]).contains("has it already"));
         assert_eq!(fs::read_to_string(&file).unwrap(), after);
     }
-    // As a person's shell does it.
+    // As an interactive shell does.
     world.write("bin/codex", "#!/bin/sh\necho \"codex $1 by $RAMPART_AGENT\"\n");
     fs::set_permissions(world.path("bin/codex"), fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:/usr/bin:/bin", world.path("bin").display());

@@ -1,4 +1,4 @@
-//! Agents whose work is done by a process that was there before the run.
+//! Agents whose work is done by a daemon that was there before the run.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use crate::world::{World, finished, stderr, stdout, wait_until};
 
-/// Stands for an agent and for its daemon, which lives until nobody can write to it any more.
+/// A stub for an agent and its daemon, which lives until its stdin is closed.
 const AGENT: &str = "#!/bin/sh
 case \"$*\" in
 *'daemon run'*|*--listen*|*--cline-hub-daemon*) : > \"$HOME/ready\"; read line ;;
@@ -56,7 +56,7 @@ fn work_is_not_left_to_a_process_that_is_not_guarded() {
         ("claude daemon run --origin x", "claude --bg task", "claude daemon stop", "claude -p x"),
         ("cline --cline-hub-daemon --port 1", "cline task", "end that process", "echo cline"),
     ] {
-        // Nobody is there yet.
+        // There is no daemon yet.
         let output = run(&world, &[], using);
         assert!(ran(&world) && output.status.success(), "{using}: {}", stderr(&output));
 

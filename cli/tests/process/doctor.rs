@@ -1,4 +1,4 @@
-//! What `rampart doctor` says of a home, and of programs of every kind.
+//! What `rampart doctor` says about a home, and about all kinds of programs.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -17,16 +17,16 @@ fn json(output: &Output) -> Value {
     serde_json::from_str(&stdout(output)).unwrap_or_else(|_| panic!("{output:?}"))
 }
 
-/// How bad each thing is, `library=ok` for instance.
+/// The level of each check, such as `library=ok`.
 fn levels(report: &Value) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let checks = report["checks"].as_array().unwrap().iter();
     let told = checks.map(|check| format!("{}={}", text(&check["about"]), text(&check["level"])));
-    // Whether a run can be sealed is the machine's to say.
+    // Whether a run can be sealed depends on the machine.
     told.filter(|told| !told.starts_with("seal=")).collect()
 }
 
-/// A home that lacks nothing, with a library that says when it is loaded.
+/// A complete home, with a library that reports when it is loaded.
 fn well() -> World {
     let world = World::new();
     let home = world.home();
@@ -148,13 +148,13 @@ fn a_server_is_looked_for_where_one_is_named() {
     assert_eq!(level("unix:///nonexistent.sock"), "server=problem");
     drop(server);
     assert_eq!(level(&tcp), "server=problem");
-    // Somebody listens there who is no policy server.
+    // A listener that is not a policy server.
     let other = std::os::unix::net::UnixListener::bind(world.path("other.sock")).unwrap();
     assert_eq!(level(&format!("unix://{}", world.path("other.sock").display())), "server=problem");
     drop(other);
 }
 
-/// A program without a loader: made by the compiler, or byte by byte where it cannot.
+/// A static program: compiled, or an edited ELF file if the compiler cannot.
 fn static_program(world: &World) -> PathBuf {
     let source = world.write("static.c", "int main(void) { return 0; }\n");
     let program = world.path("static");
@@ -163,7 +163,7 @@ fn static_program(world: &World) -> PathBuf {
     if !compiler.output().is_ok_and(|output| output.status.success()) {
         let own = fs::read(env!("CARGO_BIN_EXE_rampart")).unwrap();
         let mut head = own[..120].to_vec();
-        // A single program header, which is not the one that names a loader.
+        // A single program header, which is not `PT_INTERP`.
         head[56..58].copy_from_slice(&1u16.to_le_bytes());
         head[64..68].copy_from_slice(&1u32.to_le_bytes());
         fs::write(&program, head).unwrap();
@@ -172,7 +172,6 @@ fn static_program(world: &World) -> PathBuf {
     program
 }
 
-/// A program with a loader, changed.
 /// A program with the note that Go's linker writes.
 fn go_program(world: &World) -> PathBuf {
     let note = r#"__asm__(".section .note.go.buildid, \"a\", @note\n.long 4, 4, 4\n.asciz \"Go\"\n.byte 0\n.long 7\n.text");"#;
@@ -344,7 +343,7 @@ fn fix_takes_rights_from_others_makes_what_is_missing_and_changes_nothing_else()
     let again = world.run(["doctor", "--fix"]);
     assert_eq!(stderr(&again), "");
 
-    // What takes a decision is told, as ever.
+    // What needs a decision is still only reported.
     fs::write(world.home().join("policy.yaml"), "polices: []").unwrap();
     assert_eq!(world.run(["doctor", "--fix"]).status.code(), Some(1));
     let mut guarded = world.rampart(["doctor", "--fix"]);

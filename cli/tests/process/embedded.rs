@@ -1,5 +1,4 @@
-//! The server of a guarded run: what it decides, how long it lives, what it keeps
-//! from being in the way.
+//! The server of a guarded run: what it decides, how long it lives, what it must not hold up.
 
 use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
@@ -15,7 +14,7 @@ use crate::world::{POLICY, World, compile, stdout};
 pub struct Waiting {
     shell: Child,
     pub socket: PathBuf,
-    /// Its abstract name, where there are such.
+    /// Its abstract socket name, on Linux.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has them"))]
     pub name: String,
     pub token: String,
@@ -59,7 +58,7 @@ impl Waiting {
         client.answer()
     }
 
-    /// Puts a question by the abstract name.
+    /// Asks a question over the abstract socket.
     #[cfg(target_os = "linux")]
     pub fn ask_by_name(&self, command: &str, token: &str) -> crate::server::Answer {
         let mut client = Client::over_name(&self.name);
@@ -92,7 +91,7 @@ fn the_embedded_server_decides_by_the_policy_and_knows_its_token() {
     wait_until_gone(&world);
 }
 
-/// A server that looks at its file does so ten times in that time.
+/// A server that follows its file checks it ten times within this.
 const RELOADED: Duration = Duration::from_secs(1);
 
 #[test]
@@ -112,7 +111,7 @@ fn a_run_keeps_the_policy_that_it_began_with() {
         assert!(denies("forbidden"), "{file}");
         waiting.end();
     }
-    // Nor does one that appears count.
+    // Nor does a policy that appears later count.
     let waiting = Waiting::start(&world, &[]);
     let shutdown = || waiting.ask("shutdown -h now", &waiting.token).body.contains(":false");
     assert!(shutdown());
@@ -188,7 +187,7 @@ fn the_server_lives_as_long_as_one_process_of_the_tree() {
     nix::unistd::mkfifo(&world.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let script = "(read x < go; echo done > late) >/dev/null 2>&1 </dev/null & exit 0";
     assert!(guard(&world, &[], script).status.success());
-    // A server that took the tree for gone would have looked twice by then.
+    // A server that believed the tree gone would have ended by then.
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(world.private_directories().len(), 1);
     std::fs::write(world.path("go"), "x\n").unwrap();
@@ -200,7 +199,7 @@ fn the_server_lives_as_long_as_one_process_of_the_tree() {
 fn the_server_holds_nothing_open_that_somebody_waits_for() {
     let world = World::with_library();
     nix::unistd::mkfifo(&world.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    // The child keeps the server alive, and no pipe of ours open: else this would have no end.
+    // The child keeps the server alive. If the server held our pipe open, this would never return.
     let output = guard(&world, &[], "(read x < go) >/dev/null 2>&1 </dev/null & echo hi");
     assert_eq!(stdout(&output), "hi\n");
     assert_eq!(world.private_directories().len(), 1);

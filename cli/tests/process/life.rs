@@ -1,5 +1,5 @@
-//! A run's own server lives as long as its tree, whatever the processes of that do to
-//! themselves.
+//! A run's own server lives as long as its tree, even if the processes make themselves
+//! unrecognisable.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use crate::team::library;
 use crate::world::{POLICY, World, compile, finished, stderr, wait_until};
 
-/// A daemon that makes itself unrecognisable, and starts a program when its parent is long gone.
+/// A daemon that makes itself unrecognisable, and starts a program long after its parent is gone.
 const DAEMON: &str = r#"
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +25,7 @@ int main(int count, char **words) {
         for (char **each = environ; *each; each++) to = *each + strlen(*each);
         memset(from, 'x', to - from);
     }
-    /* A server that does not see this process has looked for one twice by then. */
+    /* A server that cannot see this process would have ended by then. */
     sleep(2);
     char *arguments[] = {words[2], 0};
     execv(words[2], arguments);
@@ -45,7 +45,7 @@ fn the_server_waits_for_processes_that_cannot_be_recognised() {
         let mut command = world.rampart(["preload", "--policy", "p.yaml", "--"]);
         command.arg(world.path("daemon")).arg(way).arg(&stub).env("RAMPART_LIBRARY", library());
         if nix::unistd::geteuid().is_root() {
-            // Root may read everybody.
+            // Root may read every process.
             for place in [world.path(""), world.runtime()] {
                 fs::set_permissions(place, Permissions::from_mode(0o777)).unwrap();
             }

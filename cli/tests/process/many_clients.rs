@@ -1,4 +1,4 @@
-//! Many clients at one server: what they cost, and who gives way to whom.
+//! Many clients at one server: what they cost, and which ones are closed to make room.
 
 use std::os::unix::net::UnixStream;
 use std::process::Command;
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use crate::server::{Client, Server, question, serve};
 use crate::world::{POLICY, TIMEOUT, World, wait_until};
 
-/// Descriptors that the server keeps for itself.
+/// Descriptors that the server reserves.
 const RESERVED: usize = 32;
 
-/// A server that has place for so many.
+/// A server with room for so many clients.
 fn small(places: usize) -> (World, Server) {
     let world = World::new();
     world.write(".rampart/policy.yaml", POLICY);
@@ -128,7 +128,7 @@ fn a_server_without_descriptors_sends_quiet_ones_away_and_answers() {
     for client in &mut quiet {
         client.ask("ls");
     }
-    // From now on it has one descriptor less than it uses.
+    // From now on its limit is below what it uses.
     let limit = format!("--nofile={}:", server.descriptors());
     let limited = Command::new("prlimit").args(["--pid", &server.pid(), &limit]).status();
     assert!(limited.unwrap().success());
@@ -143,7 +143,7 @@ fn a_server_without_descriptors_sends_quiet_ones_away_and_answers() {
     assert!(closed < 40, "{closed}");
 }
 
-/// So long nobody asks anything before a connection rests: three looks of the server, one a second.
+/// After this a connection without requests rests: three ticks of the server, one a second.
 const UNTIL_REST: Duration = Duration::from_millis(3_200);
 
 #[test]
@@ -152,7 +152,7 @@ fn a_connection_that_rests_costs_little_and_loses_nothing() {
     let (_world, server) = serve();
     server.ask("ls");
     let before = server.private_bytes();
-    // Fewer than those that rest at once.
+    // Fewer than the number from which each rests at once.
     let mut clients = clients(&server, 200);
     for client in &mut clients {
         assert_eq!(client.ask("forbidden")["allowed"], false);
@@ -162,7 +162,7 @@ fn a_connection_that_rests_costs_little_and_loses_nothing() {
     wait_until("connections that cost little", || {
         server.private_bytes().saturating_sub(before) < MEBIBYTE
     });
-    // What came before the rest, with the request before it, is not lost.
+    // Data that came with the previous request, before the rest, is not lost.
     let (whole, half) = (question("forbidden"), question("ls"));
     let (first, second) = half.split_at(half.len() / 2);
     for client in &mut clients[..20] {
@@ -178,7 +178,7 @@ fn a_connection_that_rests_costs_little_and_loses_nothing() {
         assert_eq!(client.ask("forbidden")["allowed"], false);
     }
     assert_eq!(tcp.ask("forbidden")["allowed"], false);
-    // One that has never asked rests as well.
+    // A connection that has never asked rests too.
     let mut late = server.over_unix();
     std::thread::sleep(UNTIL_REST);
     assert_eq!(late.ask("forbidden")["allowed"], false);

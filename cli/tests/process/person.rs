@@ -1,5 +1,5 @@
-//! What a person types, wherever they are: in a narrow terminal or a wide one, in none, where
-//! stdout takes nothing, the disk is full, or nothing can be written at all.
+//! Commands in unusual places: narrow and wide terminals, without a terminal, with a full or closed
+//! stdout, on a full or read-only disk.
 
 use std::fs;
 use std::process::Stdio;
@@ -61,7 +61,7 @@ fn every_command_fits_a_terminal_of_any_width_and_has_colours_only_where_they_ar
                 .flat_map(|row| (0..columns).map(move |column| (row, column)))
                 .filter_map(|(row, column)| screen.cell(row, column))
                 .any(|cell| cell.fgcolor() != vt100::Color::Default);
-            // Of the rest only what is refused has a colour of its own.
+            // Apart from tables, only refusals are coloured.
             let may = no_color.is_empty() && term != "dumb";
             assert!(may || !painted, "{words:?} {no_color:?} {term}:\n{}", terminal.text());
             if *words == ["log"] {
@@ -89,7 +89,7 @@ fn a_stdout_that_takes_nothing_is_a_fault_that_is_told_and_a_closed_one_is_none(
         let mut command = world.rampart(*words);
         let child = command.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
         let full = child.wait_with_output().unwrap();
-        // What clap writes by itself is not told of.
+        // Clap ignores write errors in its own output.
         if words[0] != "help" {
             assert_eq!(full.status.code(), Some(1), "{words:?}");
             assert!(stderr(&full).contains("cannot write to stdout"), "{}", stderr(&full));
@@ -122,8 +122,8 @@ fn ten_that_set_up_at_once_leave_one_home_that_is_whole() {
     assert_eq!(world.run(["policy", "check", ".rampart/policy.yaml"]).status.code(), Some(0));
 }
 
-/// Runs a script where the user's home is on a file system of its own; nothing where this machine
-/// permits none.
+/// Runs a script with the user's home on its own file system; `None` if this machine does not
+/// permit that.
 #[cfg(target_os = "linux")]
 fn in_own_home(world: &World, mount: &str, script: &str) -> Option<std::process::Output> {
     if !crate::reach::can(&["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]) {
@@ -161,7 +161,7 @@ fn a_full_disk_loses_nothing_and_stops_no_command() {
     }
     assert!(told.contains("cannot write the policy") && told.contains("it is as it was"), "{told}");
     assert!(told.contains("No space left on device"), "{told}");
-    // Nothing half written is left.
+    // No incomplete file is left.
     assert!(!said.contains("new-") && !said.contains("\npolicy.yaml"), "{said}");
 }
 

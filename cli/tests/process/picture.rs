@@ -10,7 +10,7 @@ use vt100::{Cell, Color, Parser, Screen};
 use crate::terminal::Terminal;
 use crate::world::World;
 
-/// Of a character, in pixels.
+/// The size of a character, in pixels.
 const WIDTH: f32 = 8.4;
 const HEIGHT: f32 = 18.0;
 /// Around the screen, in pixels.
@@ -115,7 +115,7 @@ fn a_picture_has_what_the_screen_has() {
     let picture = svg(parser.screen());
     assert!(picture.contains(">deny</text>") && picture.contains(COLOURS[1]), "{picture}");
     assert!(picture.contains("a&lt;b &amp; 日"), "{picture}");
-    // What is reversed has the ink for its paper.
+    // Reversed text has swapped colours.
     assert!(picture.contains(&format!("height=\"18\" fill=\"{INK}\"")), "{picture}");
     assert!(
         picture.contains(&format!("fill=\"{PAPER}\" xml:space=\"preserve\">row<")),
@@ -123,7 +123,7 @@ fn a_picture_has_what_the_screen_has() {
     );
 }
 
-/// What an agent does in the pictures: all but the last are programs of the test's own.
+/// What the agent does in the pictures. All programs are stubs.
 const AGENT: &str = "\
 git status
 npm test
@@ -148,7 +148,7 @@ fn stage(library: &Path) -> World {
     world
 }
 
-/// A person's shell in it.
+/// An interactive shell in it.
 fn shell(world: &World, columns: u16, rows: u16) -> Terminal {
     let rampart = world.rampart([] as [&str; 0]).get_program().to_owned();
     let rampart = Path::new(&rampart).parent().unwrap().to_owned();
@@ -167,7 +167,7 @@ fn the_pictures_of_the_readme() {
     let (library, folder) = (named("RAMPART_TEST_LIBRARY"), named("RAMPART_PICTURES"));
     fs::create_dir_all(&folder).unwrap();
     let keep = |name: &str, world: &World, terminal: &Terminal| {
-        // The folder of a test says nothing to anybody; this one is as long.
+        // Replaces the test's directory by one of the same length.
         let own = world.path("").display().to_string();
         let picture = svg(&terminal.screen()).replace(own.trim_end_matches('/'), "/home/me/work");
         fs::write(folder.join(name), picture).unwrap();

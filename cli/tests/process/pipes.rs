@@ -1,5 +1,5 @@
-//! What is piped from one program to another that were started one by one: nobody wrote the
-//! line that they make. `curl` is a stub that prints a script, which only leaves a mark.
+//! Programs that are started one by one and connected by pipes, so that no command line shows the
+//! pipeline. `curl` is a stub that prints a script, which only leaves a mark.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use crate::team::library;
 use crate::world::{World, finished, stderr};
 
-/// In all that is run here PATH leads to these and to the stub.
+/// PATH has only these and the stub.
 const TOOLS: &[&str] = &["sh", "bash", "python3", "make", "sleep", "cat", "env"];
 
 struct Piped(World);
@@ -35,7 +35,7 @@ impl Piped {
         self.0.path(&format!("{name}.ran")).display().to_string()
     }
 
-    /// Whether it ran since this was asked last.
+    /// Whether it ran since the last call.
     fn ran(&self, name: &str) -> bool {
         fs::remove_file(self.mark(name)).is_ok()
     }

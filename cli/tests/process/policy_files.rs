@@ -1,5 +1,4 @@
-//! Where policies come from: the user's folder of them, the project's own; and what of them
-//! outlives a server.
+//! Where policies come from: the user's folder and the project; and what outlives a server.
 
 use std::fs;
 
@@ -111,7 +110,7 @@ fn a_project_may_restrict_and_not_allow() {
     assert_eq!(at("work/p/deep", "build x"), (false, "[Project Policy] no build*".to_owned()));
     assert!(at("work", "build x").0);
 
-    // One that cannot be read allows nothing, until it can.
+    // An unreadable one allows nothing until it is fixed.
     fs::write(&file, "policies: 1\n").unwrap();
     let told = test("ls", &[]);
     assert_eq!(told.status.code(), Some(1));
@@ -136,7 +135,7 @@ fn a_rule_that_holds_once_has_held_after_a_restart() {
     assert_eq!(allowed(2), [true, false]);
     assert_eq!(allowed(1), [false]);
     assert_eq!(crate::world::mode_of(&world.path(".rampart/spent")), 0o600);
-    // Written anew it is another.
+    // Written again it is another rule.
     world.write(".rampart/policy.yaml", &rules.replace("2026-01-01", "2026-01-02"));
     assert_eq!(allowed(2), [true, false]);
 }

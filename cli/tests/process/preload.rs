@@ -107,7 +107,7 @@ fn arguments_arrive_byte_for_byte() {
     assert_eq!(output.stdout, b"a\xff \n'\"$x||--mode|");
 }
 
-/// Its bit in the masks of `/proc/PID/status`.
+/// The signal's bit in the masks of `/proc/PID/status`.
 const SIGPIPE: u64 = 1 << 12;
 
 #[test]
@@ -207,7 +207,7 @@ fn a_server_that_is_there_is_used_with_the_token_that_is_known() {
     let by_port = guard(&world, &["--port", &port], show);
     assert_eq!(stdout(&by_port), format!("{url} {TOKEN} \n"));
     assert_eq!(stderr(&by_port), "");
-    // A server that is only named is not shown this user's own token.
+    // A server named by URL does not get this user's token.
     assert_eq!(stdout(&guard(&world, &["--url", &url], show)), format!("{url}  \n"));
     let given = guard(&world, &["--url", &format!("{unix}/"), "--token", "t"], show);
     assert_eq!(stdout(&given), format!("{unix} t \n"));

@@ -1,4 +1,4 @@
-//! A run's own server is reached from wherever its tree gets to; where it is not, that is told.
+//! A run's own server can be reached from wherever its tree goes; if not, that is reported.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use crate::world::{POLICY, World, finished, mode_of, stderr, wait_until};
 const UNCHECKED: &str = "rampart: forbidden runs unchecked: the policy server cannot be reached";
 const BLOCKED: &str = "rampart: blocked forbidden: Do something else";
 
-/// Puts an empty file system where the sockets are.
+/// Mounts an empty file system over the sockets.
 const HIDE: &str = r#"mount -t tmpfs none "${XDG_RUNTIME_DIR:?}"; "#;
 
 /// Runs `forbidden`, which leaves a mark, where `connect(2)` is not permitted.
@@ -33,12 +33,12 @@ fn world() -> World {
     let world = World::new();
     world.write("p.yaml", POLICY);
     world.write("no-connect.py", NO_CONNECT);
-    // Scripts, for the policy would see the word in a command line.
+    // In scripts, because the policy would see the word in a command line.
     world.write("inner.sh", "forbidden x\n");
     world.write("hidden.sh", &format!("{HIDE} forbidden x\n"));
     let stub = world.write("bin/forbidden", "#!/bin/sh\necho ran >> \"$HOME/marks\"\n");
     fs::set_permissions(stub, Permissions::from_mode(0o755)).unwrap();
-    // Another user has to find it, and to leave a mark.
+    // Another user has to find it and leave a mark.
     fs::set_permissions(world.path(""), Permissions::from_mode(0o755)).unwrap();
     let marks = world.write("marks", "");
     fs::set_permissions(marks, Permissions::from_mode(0o666)).unwrap();
@@ -57,14 +57,14 @@ fn guard(world: &World, flags: &[&str], script: &str) -> Output {
     finished(&mut command(world, flags, script))
 }
 
-/// How often the program ran since this was last called.
+/// How often the program ran since the last call.
 fn marks(world: &World) -> usize {
     let count = fs::read_to_string(world.path("marks")).unwrap().lines().count();
     fs::write(world.path("marks"), "").unwrap();
     count
 }
 
-/// What has to be possible for a case, as a command that is tried without a guard.
+/// Whether a command that a case needs works on this machine, unguarded.
 pub fn can(words: &[&str]) -> bool {
     let tried = Command::new(words[0]).args(&words[1..]).output();
     let can = tried.is_ok_and(|tried| tried.status.success());
@@ -91,7 +91,7 @@ fn the_server_is_where_clean_ups_and_sandboxes_do_not_get_to() {
         wait_until("its end", || fs::read_dir(&parent).unwrap().count() == 0);
     }
     assert_eq!(mode_of(&world.home().join("run")), 0o700);
-    // Who may enter what is above may connect, and has to show the token.
+    // Whoever can enter the directory may connect, but has to show the token.
     let waiting = Waiting::start_with(&world, &["--policy", "p.yaml"], &library_variable());
     assert_eq!(mode_of(&waiting.socket), 0o666);
     assert_eq!(mode_of(waiting.socket.parent().unwrap()), 0o711);
@@ -148,7 +148,7 @@ fn what_runs_unchecked_because_the_server_is_lost_is_told() {
 #[test]
 fn a_killed_server_is_told_by_each_command_that_it_is_missed_by() {
     let world = world();
-    // What is killed is the one that listens at this run's socket, by its number.
+    // Kills only the process that listens at this run's socket, by its ID.
     let kill = r#"for p in /proc/[0-9]*; do
         [ "$(cat "$p/comm" 2>/dev/null)" = rampart-policy ] || continue
         grep -qz "^HOME=$HOME$" "$p/environ" && kill -9 "${p#/proc/}"

@@ -20,7 +20,7 @@ fn what_the_team_allows_runs_and_what_it_denies_does_not() {
     let output = team.guard(&[], script);
     assert_eq!((team.marks("good"), team.marks("forbidden")), (1, 0), "{}", stderr(&output));
     assert!(stderr(&output).contains("Ask the team [team]"), "{}", stderr(&output));
-    // The library was told of the relay and its token, not of the team's.
+    // The library gets the relay's URL and token, not the team's.
     assert!(stdout(&output).starts_with("unix://"), "{}", stdout(&output));
     assert!(!stdout(&output).contains(SECRET), "{}", stdout(&output));
     let questions = team.remote.questions();
@@ -48,7 +48,7 @@ fn each_answer_means_what_it_means_without_a_relay() {
     let twice = format!("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n{}", &with_head(200, "{}")[15..]);
     let until_end = format!("HTTP/1.0 200 OK\r\n\r\n{}", verdict(true));
     let moved = "HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n";
-    // What answers, whether the command runs with fail-open 1 and 0, and a word on stderr.
+    // The answer, whether the command runs with fail-open 1 and 0, and text on stderr.
     let table = [
         (say(with_head(200, &verdict(true))), true, true, ""),
         (say(with_head(200, &verdict(false))), false, false, "Ask the team"),
@@ -80,7 +80,7 @@ fn each_answer_means_what_it_means_without_a_relay() {
             }
         }
     }
-    // A redirect was never followed, and nothing was asked but questions.
+    // No redirect was followed, and there were only questions.
     assert!(team.remote.questions().iter().all(|question| question.contains("/v1/preflight/")));
 }
 
@@ -359,7 +359,7 @@ fn the_url_and_the_ca_can_come_from_the_environment() {
         .env("stub", &team.stub);
     finished(&mut command);
     assert_eq!((team.marks("good"), team.marks("forbidden")), (1, 0));
-    // An empty one is as good as none: what this machine trusts counts.
+    // An empty one counts as unset: this machine's CAs are trusted.
     command.env("RAMPART_CA", "");
     finished(command.env("SSL_CERT_FILE", team.world.path("ca.pem")));
     assert_eq!((team.marks("good"), team.marks("forbidden")), (1, 0));

@@ -1,5 +1,5 @@
-//! Questions of a run behind a relay that wait for a person: at the server that holds them, or
-//! here where it cannot.
+//! Questions behind a relay that wait for a person: at the server that holds them, or here if it
+//! cannot.
 
 use std::process::{Child, Stdio};
 
@@ -21,7 +21,7 @@ fn world() -> (World, Authority) {
     (world, authority)
 }
 
-/// A run of a shell's line behind a relay to this port.
+/// A run of a shell line behind a relay to this port.
 fn run(world: &World, port: u16, token: &str, flags: &[&str], line: &str) -> Child {
     let url = format!("https://localhost:{port}");
     let mut command = world.rampart(["preload", "--url", &url, "--ca", "ca.pem"]);
@@ -31,7 +31,7 @@ fn run(world: &World, port: u16, token: &str, flags: &[&str], line: &str) -> Chi
         .env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()))
         .env("RAMPART_LIBRARY", library())
         .env("RAMPART_TOKEN", token)
-        // What is slow here is no server that cannot be reached.
+        // A slow machine must not look like an unreachable server.
         .env("RAMPART_TIMEOUT_MS", "30000")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -42,7 +42,7 @@ fn seals() -> &'static [&'static str] {
     if cfg!(target_os = "linux") { &["--seal=off", "--seal=on"] } else { &["--seal=off"] }
 }
 
-/// The id of the question about a command, once it waits at this server.
+/// The ID of the question about a command, once it waits at this server.
 fn held(server: &Server, command: &str) -> String {
     wait_until("the question", || list(server).iter().any(|each| each["command"] == command));
     id_of(server, command)
@@ -59,7 +59,7 @@ fn a_server_that_holds_a_question_has_it_answered_there() {
             let child = run(&world, port, TOKEN, &["--ask=60", seal], line);
             let id = held(&server, "publish one");
             assert_eq!(ran(&world), "", "it waits");
-            // It is not the relay's to answer.
+            // It cannot be answered at the relay.
             assert!(pending(&world).is_empty());
             let reply = json!({ "approved": approved, "message": "Not today" });
             assert_eq!(resolve(&server, &id, &reply).0, 200);
@@ -69,7 +69,7 @@ fn a_server_that_holds_a_question_has_it_answered_there() {
             assert_eq!(said.contains("Not today"), !approved, "{said}");
         }
     }
-    // Nobody is waited for who has not said so, and who is gone waits no more.
+    // A run without `--ask` does not wait, and a process that is gone no longer does.
     let out = end(run(&world, port, TOKEN, &["--seal=off"], "publish one; echo $?"));
     assert!(!out.is_empty() && out != "0\n", "{out}");
     let line = "publish two & p=$!; read x < go; kill -9 $p; sleep 30";
@@ -83,7 +83,7 @@ fn a_server_that_holds_a_question_has_it_answered_there() {
     assert_eq!(ran(&world), "");
 }
 
-/// More than the relay has connections for those who do not wait.
+/// More than the relay's connections for questions that do not wait.
 #[test]
 fn who_waits_at_the_server_keeps_nobody_from_asking() {
     let (world, _) = world();
@@ -104,7 +104,7 @@ fn who_waits_at_the_server_keeps_nobody_from_asking() {
     assert_eq!(ran(&world).lines().count(), 4);
 }
 
-/// What the Go server says.
+/// What the Go server answers.
 fn asks() -> Manner {
     let body = json!({
         "allowed": false, "decision": "ask", "message": "A release needs a person.",
@@ -138,15 +138,15 @@ fn what_a_server_asks_at_once_waits_here() {
         assert!(said.contains("Not today [releases]"), "{said}");
         assert_eq!(ran(&world), "");
     }
-    // The server has no line of what was decided here.
+    // The server has no record of what was decided here.
     let decided = |line: &Value| line["decision"]["action"].as_str().unwrap().to_owned();
     wait_until("the audit", || ask::lines(&world, "publish one").len() == 2 * seals().len());
     let of: Vec<String> = ask::lines(&world, "publish one").iter().map(decided).collect();
     assert_eq!(of, ["allow", "deny"].repeat(seals().len()));
-    // Who waits for nobody is refused at once.
+    // A run without `--ask` is refused at once.
     let out = end(run(&world, remote.port, SECRET, &["--seal=off"], "publish one; echo $?"));
     assert!(!out.is_empty() && out != "0\n", "{out}");
-    // What is denied is no question.
+    // A denial is not a question.
     let body = json!({ "allowed": false, "decision": "deny" }).to_string();
     remote.answers(Manner::Say(with_head(200, &body)));
     let child =

@@ -1,5 +1,5 @@
-//! A policy server behind TLS, and a proxy in front of it, as an organisation has
-//! them: on this machine, and as ill as a test wants them.
+//! A policy server with TLS and a proxy in front of it, as an organisation may have them, and as
+//! faulty as a test wants.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
@@ -20,10 +20,10 @@ use scripted_server::{Carrier, Exchange, Request, Server, Transport};
 
 use crate::world::World;
 
-/// The token that the server wants to see; never to be seen by a guarded command.
+/// The server's token, which no guarded command may see.
 pub const SECRET: &str = "the-organisations-token";
 
-/// A CA of the test's own.
+/// A CA for tests.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -39,7 +39,7 @@ impl Authority {
         world.write("ca.pem", &self.0.pem())
     }
 
-    /// Files with a certificate for this name and the key to it.
+    /// Writes a certificate for this name and its key.
     pub fn files(&self, world: &World, name: &str) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new([name.to_owned()]).unwrap();
@@ -54,7 +54,7 @@ impl Authority {
         self.sign(&CertificateParams::new([name.to_owned()]).unwrap())
     }
 
-    /// One that was for this name, until long ago.
+    /// An expired certificate for this name.
     pub fn certify_expired(&self, name: &str) -> Arc<ServerConfig> {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2001, 1, 1);
@@ -76,22 +76,22 @@ impl Authority {
     }
 }
 
-/// How the server answers questions. It is well when asked for its health.
+/// How the server answers questions. `/healthz` always answers `ok`.
 #[derive(Debug, Clone)]
 pub enum Manner {
     /// By its policy: no command with the word `forbidden`.
     Decide,
-    /// The same, and closes the connection without a word after each answer.
+    /// The same, and closes the connection silently after each answer.
     DecideAndClose,
-    /// Only the first question of each connection; the second one ends it.
+    /// Only the first question of each connection; the second closes it.
     DecideOnce,
     /// After a while.
     Late(Duration),
-    /// Not at all, as long as the client waits.
+    /// Never.
     Never,
-    /// With these bytes, which need not be HTTP, and the end of the connection.
+    /// With these bytes, which need not be HTTP, and then closes.
     Say(String),
-    /// The same, but TLS is not told of the end: somebody may have cut the rest off.
+    /// The same, but without `close_notify`, as if the rest had been cut off.
     SayAndBreak(String),
 }
 
@@ -101,7 +101,7 @@ struct Shared {
     handshakes: AtomicUsize,
 }
 
-/// TLS, as the server's end of it.
+/// The server's end of TLS.
 struct Tls(StreamOwned<ServerConnection, TcpStream>);
 
 impl Read for Tls {
@@ -168,7 +168,7 @@ impl Remote {
         *self.shared.manner.lock().unwrap() = manner;
     }
 
-    /// Shows another certificate from the next connection on.
+    /// Uses another certificate from the next connection on.
     pub fn shows(&self, config: Arc<ServerConfig>) {
         *self.shared.config.lock().unwrap() = config;
     }
@@ -177,7 +177,7 @@ impl Remote {
         self.shared.handshakes.load(Ordering::Relaxed)
     }
 
-    /// The questions that were put so far, heads and bodies.
+    /// The questions so far, heads and bodies.
     pub fn questions(&self) -> Vec<String> {
         self.server.requests().iter().map(Request::text).collect()
     }
@@ -256,7 +256,7 @@ impl Proxy {
         &self.0.url
     }
 
-    /// What it was asked for so far.
+    /// The requests so far.
     pub fn asked(&self) -> Vec<String> {
         self.0.requests().iter().map(Request::text).collect()
     }

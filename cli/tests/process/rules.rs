@@ -1,4 +1,4 @@
-//! From a command that is refused to one that is allowed, and back, by what the screen says.
+//! Rules by hand: from a refused command to an allowed one and back, as the output says.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -67,7 +67,7 @@ fn without_a_file_the_starter_policy_becomes_one_with_the_rule() {
     assert_eq!(mode_of(&world.home().join("policy.yaml")), 0o600);
     assert_eq!(world.run(["policy", "check", ".rampart/policy.yaml"]).status.code(), Some(0));
 
-    // An allow goes in front of every policy that refuses.
+    // An allow goes into every policy that refuses.
     assert_eq!(world.run(["allow", "npm publish"]).status.code(), Some(0));
     assert_eq!(verdict(&world, "npm publish"), Some(0));
     assert_eq!(verdict(&world, "npm publish --tag beta"), Some(1));
@@ -99,7 +99,7 @@ fn what_another_file_refuses_is_named_and_an_own_file_beside_others_holds_only_i
     let world = World::new();
     let other = world.write(".rampart/policies/team.yaml", POLICY);
     let own = world.home().join("policy.yaml");
-    // Nobody is told to type what would be refused.
+    // The output does not suggest a command that would be refused.
     let told = stdout(&world.run(["test", "forbidden 1"]));
     assert!(told.contains("team.yaml") && !told.contains("rampart allow"), "{told}");
     let refused = world.run(["allow", "forbidden 1"]);
@@ -115,7 +115,7 @@ fn what_another_file_refuses_is_named_and_an_own_file_beside_others_holds_only_i
 
     assert_eq!(world.run(["block", "npm publish"]).status.code(), Some(0));
     assert_eq!(verdict(&world, "npm publish"), Some(1));
-    // Neither another default nor the built-in policy comes with it.
+    // The new file has neither a default action nor the built-in policy.
     assert_eq!(verdict(&world, "ls"), Some(0));
     assert!(!fs::read_to_string(&own).unwrap().contains("default_action"));
     assert_eq!(world.run(["allow", "npm publish"]).status.code(), Some(0));
@@ -194,11 +194,11 @@ fn a_projects_rule_stands_in_its_own_file_and_only_restricts() {
     assert_eq!(tested("deploy now").status.code(), Some(1));
     assert_eq!(tested("ls").status.code(), Some(0));
 
-    // What the user's own policy refuses, no project allows.
+    // A project cannot allow what the user's own policy refuses.
     let refused = run(&["allow", "--project", "forbidden 1"]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(stderr(&refused).contains("may only restrict"), "{}", stderr(&refused));
-    // What the project itself refuses, it may let through again.
+    // A project may allow again what the project itself refuses.
     assert_eq!(run(&["allow", "--project", "deploy test"]).status.code(), Some(0));
     assert_eq!(tested("deploy test").status.code(), Some(0));
     assert!(stdout(&run(&["rules", "--project"])).lines().count() == 2);
@@ -238,7 +238,7 @@ fn a_guarded_process_writes_no_rules() {
     world.write(".rampart/policy.yaml", POLICY);
     for words in [&["allow", "forbidden"][..], &["block", "ls"], &["rules", "remove", "1"]] {
         let mut command = world.rampart(words);
-        // As the library leaves the environment; the loader only says that it is not there.
+        // As in a guarded process. The loader only warns that the library is missing.
         command.env("LD_PRELOAD", "/nowhere/librampart.so");
         let refused = crate::world::finished(&mut command);
         assert_eq!(refused.status.code(), Some(126), "{words:?}");

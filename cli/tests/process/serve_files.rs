@@ -25,7 +25,7 @@ fn a_changed_policy_is_taken_over_and_a_broken_one_is_not() {
     assert!(complaint.contains("p.yaml:2:"), "{complaint}");
     assert_eq!(server.ask("banned")["allowed"], false);
 
-    // Editors write another file and move it over the old one.
+    // Editors write a new file and rename it over the old one.
     let new = world.write("p.yaml.new", POLICY);
     fs::rename(new, &policy).unwrap();
     server.says("was reloaded");
@@ -34,7 +34,7 @@ fn a_changed_policy_is_taken_over_and_a_broken_one_is_not() {
     fs::remove_file(&policy).unwrap();
     server.says("is gone");
     assert_eq!(server.ask("forbidden")["allowed"], false);
-    // It has looked ten times by then.
+    // By then it has checked ten times.
     std::thread::sleep(std::time::Duration::from_secs(1));
     assert!(server.is_silent());
 
@@ -197,7 +197,7 @@ fn with_audit_sync_a_line_is_there_before_its_answer() {
         assert_eq!(lines.len(), asked);
         assert_eq!(lines[asked - 1]["id"], answer["audit_id"]);
     }
-    // One that is too long to be answered at once is no exception.
+    // Long questions, which go to another thread, are no exception.
     let answer = client.ask(&format!("echo {}", "x".repeat(10_000)));
     assert_eq!(world.audit()[50]["id"], answer["audit_id"]);
 }

@@ -1,4 +1,4 @@
-//! Very long commands: they are answered, and nobody else waits for that.
+//! Very long commands are answered, and other clients do not wait for that.
 
 use std::time::{Duration, Instant};
 

@@ -180,7 +180,7 @@ fn a_body_of_16_mebibytes_is_read_and_one_byte_more_is_not() {
     client.send(&whole);
     assert_eq!(client.answer().status, 200);
 
-    // The refusal reaches even a client that sends everything before it reads.
+    // The refusal even reaches a client that sends everything before it reads.
     for length in [format!("Content-Length: {}", LIMIT + 1), "Transfer-Encoding: chunked".into()] {
         let mut client = server.over_tcp();
         client.send(format!("{}{length}\r\n\r\n", head()));
@@ -203,7 +203,7 @@ fn connections_that_stall_do_not_hold_up_others() {
     for _ in 0..100 {
         assert_eq!(server.ask("ls")["allowed"], true);
     }
-    // And they go on where they were: who is waited for until it has no more time is told so.
+    // And they can continue where they were; those that ran out of time are told so.
     for (n, client) in stalled.iter_mut().enumerate() {
         client.send(&request.as_bytes()[n % request.len()..]);
         assert_eq!(client.answer().status, 200);
@@ -236,7 +236,7 @@ fn a_request_that_is_not_finished_in_time_is_told_so() {
     let (_world, server) = serve();
     let mut client = server.over_tcp();
     client.send(head());
-    // Ten seconds, by the server's own clock: no shorter time would do for a slow client.
+    // Ten seconds by the server's own clock, because a slow client needs that much.
     let start = Instant::now();
     assert_eq!(client.answer().status, 408);
     assert!(start.elapsed() > Duration::from_secs(9), "{:?}", start.elapsed());

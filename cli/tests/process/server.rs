@@ -13,7 +13,7 @@ pub const TOKEN: &str = "the-token";
 const SERVE: [&str; 5] = ["serve", "--token-file", "token", "--unix", "s.sock"];
 const ANY_PORT: [&str; 2] = ["--port", "0"];
 
-/// A server with the policy of the tests, in a home of its own.
+/// A server with the tests' policy, in its own home.
 pub fn serve() -> (World, Server) {
     let world = World::new();
     world.write(".rampart/policy.yaml", POLICY);
@@ -21,7 +21,7 @@ pub fn serve() -> (World, Server) {
     (world, server)
 }
 
-/// A server that is ended with this value.
+/// A server that is killed on drop.
 pub struct Server {
     process: Child,
     pub tcp: SocketAddr,
@@ -34,14 +34,14 @@ impl Server {
         Self::at_port(world, 0, arguments)
     }
 
-    /// At a port that is known before.
+    /// At a given port.
     pub fn at_port(world: &World, port: u16, arguments: &[&str]) -> Self {
         let mut command = world.rampart(SERVE);
         command.args(["--port", &port.to_string()]).args(arguments);
         Self::ready(world, command)
     }
 
-    /// By a command that it is the end of.
+    /// Started by a wrapper command.
     pub fn start_by(world: &World, before: &[&str]) -> Self {
         let server = world.rampart(SERVE);
         let mut command = world.command(before[0]);
@@ -58,7 +58,7 @@ impl Server {
         server
     }
 
-    /// Without a word about a socket. What it says first is not read.
+    /// Without naming a socket. Does not wait for its first line.
     pub fn start_plain(world: &World) -> Self {
         Self::spawn(world, world.rampart(["serve", "--port", "0"]))
     }
@@ -78,7 +78,7 @@ impl Server {
         Self { process, tcp, unix: world.path("s.sock"), said }
     }
 
-    /// The next line on stderr that has these words.
+    /// The next line on stderr that contains these words.
     pub fn says(&self, words: &str) -> String {
         loop {
             let line = self.said.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("no {words:?}"));
@@ -88,7 +88,7 @@ impl Server {
         }
     }
 
-    /// Whether it has said nothing more by now.
+    /// Whether it has written nothing more so far.
     pub fn is_silent(&self) -> bool {
         self.said.try_recv().is_err()
     }
@@ -102,7 +102,7 @@ impl Server {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
-    /// The memory that it shares with nobody.
+    /// Its private memory.
     pub fn private_bytes(&self) -> usize {
         let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).unwrap();
         let private = text.lines().filter_map(|line| line.strip_prefix("Private_"));
@@ -133,7 +133,7 @@ impl Server {
         Client::over_unix(&self.unix)
     }
 
-    /// The answer to one question on a fresh connection.
+    /// The answer to a question on a fresh connection.
     pub fn ask(&self, command: &str) -> serde_json::Value {
         self.over_unix().ask(command)
     }
@@ -146,7 +146,7 @@ impl Drop for Server {
     }
 }
 
-/// An answer, taken apart.
+/// A parsed answer.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -174,7 +174,7 @@ impl Client<UnixStream> {
         Self::new(stream)
     }
 
-    /// Over a socket by its abstract name.
+    /// Over an abstract socket.
     #[cfg(target_os = "linux")]
     pub fn over_name(name: &str) -> Self {
         use std::os::linux::net::SocketAddrExt as _;
@@ -185,12 +185,12 @@ impl Client<UnixStream> {
         Self::new(stream)
     }
 
-    /// Tells the server that nothing more comes.
+    /// Shuts down the sending side.
     pub fn finish_sending(&self) {
         self.stream.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
     }
 
-    /// Whether the server has closed the connection by now.
+    /// Whether the server has already closed the connection.
     pub fn is_gone(&mut self) -> bool {
         self.stream.get_ref().set_nonblocking(true).unwrap();
         let end = self.stream.read(&mut [0]);
@@ -198,7 +198,7 @@ impl Client<UnixStream> {
         matches!(end, Ok(0))
     }
 
-    /// Another one that reads from the same connection.
+    /// A second reader of the same connection.
     pub fn reader(&self) -> Self {
         Self::new(self.stream.get_ref().try_clone().unwrap())
     }
@@ -239,12 +239,12 @@ impl<S: Read + Write> Client<S> {
         head
     }
 
-    /// Whether the server has closed the connection, once it has.
+    /// Waits until the server closes the connection.
     pub fn is_closed(&mut self) -> bool {
         matches!(self.stream.read(&mut [0]), Ok(0) | Err(_))
     }
 
-    /// All that still comes.
+    /// Everything up to the end of the connection.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         let _ = self.stream.read_to_end(&mut rest);
@@ -271,7 +271,7 @@ pub fn question(command: &str) -> String {
     format!("{}Content-Length: {}\r\n\r\n{body}", head(), body.len())
 }
 
-/// A question's head up to the field that says how long it is.
+/// A question's head, without its Content-Length.
 pub fn head() -> String {
     format!("POST /v1/preflight/exec HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n")
 }

@@ -1,4 +1,4 @@
-//! Which server is asked where none is named, and who is shown this user's token.
+//! Which server is used if none is named, and which servers get this user's token.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader};
@@ -12,7 +12,7 @@ use crate::world::{World, finished, stderr, stdout, wait_until};
 
 const SHOW: &str = "echo \"$RAMPART_URL $RAMPART_TOKEN\"";
 
-/// Says that it is well, to whoever asks, at a free port and at a socket.
+/// Answers `ok` to every health check, at a free port and at a socket.
 const STRANGER: &str = r#"
 import http.server, os, socketserver, sys, threading
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -28,14 +28,14 @@ print(tcp.server_address[1], flush=True)
 tcp.serve_forever()
 "#;
 
-/// A server of somebody, until it is dropped.
+/// Another user's server, until dropped.
 struct Stranger {
     process: Child,
     port: String,
 }
 
 impl Stranger {
-    /// As another user; none where only root may start one.
+    /// As another user; `None` unless root.
     fn start(world: &World, socket: &Path) -> Option<Self> {
         let script = world.write("stranger.py", STRANGER);
         if !nix::unistd::geteuid().is_root() {
@@ -78,7 +78,7 @@ fn a_server_of_this_users_own_is_found_by_its_socket_or_its_state() {
     wait_until("its socket", || socket.exists());
     let shown = guard(&world, &[], SHOW);
     assert_eq!(stdout(&shown), format!("unix://{} {TOKEN}\n", socket.display()), "{shown:?}");
-    // Another one goes without that socket, and says so.
+    // A second server goes on without that socket, and says so.
     let second = Server::start_plain(&world);
     second.says("runs will not find this server by themselves");
     drop(second);
@@ -105,7 +105,8 @@ fn a_server_of_this_users_own_is_found_where_the_go_commands_configuration_says(
         let output = guard(&world, &[], SHOW);
         assert_eq!(stdout(&output), format!("{url} {TOKEN}\n"), "{config}: {output:?}");
     }
-    // What is named there and is not this user's, or is not there, is said; so is what is no YAML.
+    // A named server that is not this user's or does not answer is reported, and so is invalid
+    // YAML.
     for (config, said) in [
         ("url: http://127.0.0.1:9\n", "names http://127.0.0.1:9, but no server of yours answers"),
         ("url: https://policy.example\n", "names https://policy.example, but no server of yours"),
@@ -116,7 +117,7 @@ fn a_server_of_this_users_own_is_found_where_the_go_commands_configuration_says(
         assert!(stdout(&output).contains(",unix:@"), "{config}: {output:?}");
         assert!(stderr(&output).contains(said), "{config}: {output:?}");
     }
-    // It may be about other things, or about nothing.
+    // The file may be about other things, or empty.
     for config in ["", "learn: {enabled: false}\n", "url:\n"] {
         world.write(".rampart/config.yaml", config);
         let output = guard(&world, &[], SHOW);
@@ -135,7 +136,7 @@ fn a_strangers_server_is_asked_nothing_and_shown_no_token() {
     let shown = stdout(&guard(&world, &[], SHOW));
     assert!(shown.starts_with("unix://") && shown.contains(",unix:@"), "{shown}");
     assert!(!shown.contains(TOKEN), "{shown}");
-    // One that is named is used, and has the token if it is given for it.
+    // A named one is used, and gets a token only if one is given for it.
     let named = guard(&world, &["--port", &stranger.port], SHOW);
     assert_eq!(stdout(&named), format!("http://127.0.0.1:{} \n", stranger.port));
     assert!(stderr(&named).contains("does not get your token"), "{named:?}");

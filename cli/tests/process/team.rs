@@ -1,4 +1,4 @@
-//! A world in which runs are guarded by a server behind TLS, with the real library.
+//! A world whose runs are guarded by a TLS server, with the real library.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -30,7 +30,7 @@ impl Team {
         Self { world, authority, remote, stub }
     }
 
-    /// Runs a script in which `$stub` leaves its mark in the file that it is given.
+    /// Runs a script in which `$stub FILE` leaves a mark in a file.
     pub fn guard(&self, flags: &[&str], script: &str) -> Output {
         self.guard_with(&self.remote.url(), flags, &[], script)
     }
@@ -55,7 +55,7 @@ impl Team {
         finished(&mut command)
     }
 
-    /// How often the stub has left its mark in this file, which is removed.
+    /// How many marks are in this file, which is then removed.
     pub fn marks(&self, file: &str) -> usize {
         let path = self.world.path(file);
         let marks = fs::read_to_string(&path).unwrap_or_default().lines().count();
@@ -63,7 +63,7 @@ impl Team {
         marks
     }
 
-    /// A guarded shell that waits, and a way to ask its relay.
+    /// A guarded shell that waits, and access to its relay.
     pub fn waiting(&self) -> Waiting {
         self.waiting_for(&self.remote.url())
     }
@@ -77,7 +77,7 @@ impl Team {
     }
 }
 
-/// A command that does nothing but leave its mark in the file that it is given.
+/// A command that only leaves a mark in a file.
 pub fn stub(world: &World) -> PathBuf {
     let stub = world.write("stub", "#!/bin/sh\necho ran >> \"$1\"\n");
     fs::set_permissions(&stub, Permissions::from_mode(0o755)).unwrap();

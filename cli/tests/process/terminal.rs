@@ -1,4 +1,4 @@
-//! A terminal for a program to run in, and what a person would see on it.
+//! A pseudo-terminal for a program, and what a person would see on it.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -12,7 +12,7 @@ use vt100::{Parser, Screen};
 
 use crate::world::wait_until;
 
-/// A program in a terminal; it is ended with this value.
+/// A program in a terminal, killed on drop.
 pub struct Terminal {
     process: Child,
     keyboard: File,
@@ -21,13 +21,13 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Starts the program in a terminal of its own, of this many columns and rows.
+    /// Starts the program in a new terminal of this size.
     pub fn start(command: &mut Command, columns: u16, rows: u16) -> Self {
         let ends = openpty(&size(columns, rows), None).unwrap();
         let slave = File::from(ends.slave);
         command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap());
         command.stderr(slave);
-        // SAFETY: both calls are safe in a child that was just forked.
+        // SAFETY: both calls are async-signal-safe, as a forked child requires.
         unsafe {
             command.pre_exec(|| {
                 nix::unistd::setsid()?;
@@ -38,7 +38,7 @@ impl Terminal {
             });
         }
         let process = command.spawn().unwrap();
-        // The ends in the command would keep the terminal open.
+        // The command's copies would keep the terminal open.
         command.stdin(std::process::Stdio::null());
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
         let keyboard = File::from(ends.master);
@@ -47,7 +47,7 @@ impl Terminal {
         let screen = Arc::clone(&parser);
         let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
-            // A terminal that nobody has open any more is an error on Linux.
+            // On Linux, reading fails once nobody has the terminal open (EIO).
             while let Ok(count @ 1..) = output.read(&mut bytes) {
                 screen.lock().unwrap().process(&bytes[..count]);
             }
@@ -55,27 +55,27 @@ impl Terminal {
         Self { process, keyboard, parser, reader: Some(reader) }
     }
 
-    /// What is on the screen.
+    /// The screen.
     pub fn screen(&self) -> Screen {
         self.parser.lock().unwrap().screen().clone()
     }
 
-    /// Its text, a line for each row.
+    /// Its text, one line per row.
     pub fn text(&self) -> String {
         self.screen().contents()
     }
 
-    /// Waits until the screen has these words in a row.
+    /// Waits until the screen shows these words.
     pub fn shows(&self, words: &str) {
         wait_until_on(self, words, |text| text.contains(words));
     }
 
-    /// Waits until the screen has these words no more.
+    /// Waits until the screen no longer shows these words.
     pub fn hides(&self, words: &str) {
         wait_until_on(self, words, |text| !text.contains(words));
     }
 
-    /// Waits until all that the program wrote is on the screen, once it has ended.
+    /// Waits until everything that the ended program wrote is on the screen.
     pub fn is_drained(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
@@ -87,11 +87,11 @@ impl Terminal {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Makes it another size, as who pulls at a window does.
+    /// Resizes it, as a terminal window does.
     pub fn resize(&mut self, columns: u16, rows: u16) {
         self.parser.lock().unwrap().screen_mut().set_size(count(rows), count(columns));
         let size = size(columns, rows);
-        // SAFETY: it is one such structure.
+        // SAFETY: the call reads one `winsize`, which this is.
         let done = unsafe {
             libc::ioctl(
                 std::os::fd::AsRawFd::as_raw_fd(&self.keyboard),

@@ -23,7 +23,7 @@ fn a_run_is_guarded_over_tls_without_a_proxy_in_front() {
     assert_eq!((team.marks("good"), team.marks("forbidden")), (1, 0), "{}", stderr(&output));
     assert!(stderr(&output).contains("Do something else"), "{}", stderr(&output));
     wait_until_gone(&team.world);
-    // At its Unix socket it speaks as ever.
+    // Its Unix socket works as without TLS.
     assert_eq!(server.ask("ls")["allowed"], true);
 }
 
@@ -38,7 +38,7 @@ fn whoever_does_not_speak_tls_is_answered_nothing_and_holds_up_nobody() {
     plain.send(question("ls"));
     assert!(!plain.rest().starts_with(b"HTTP"));
     assert_eq!(server.ask("ls")["allowed"], true);
-    // What a handshake may take, by the server's own clock.
+    // The server's own time limit for a handshake.
     let start = Instant::now();
     assert!(silent.is_closed());
     assert!(start.elapsed() > Duration::from_secs(5), "{:?}", start.elapsed());

@@ -11,7 +11,7 @@ fn watch(world: &World, columns: u16, rows: u16) -> Terminal {
     Terminal::start(command.env("TERM", "xterm-256color"), columns, rows)
 }
 
-/// Some decisions, of which there are as many lines as given.
+/// Makes decisions, and waits for their lines.
 fn decided(world: &World, server: &Server, commands: &[&str]) {
     let before = world.audit().len();
     for command in commands {
@@ -48,7 +48,7 @@ fn decisions_are_shown_as_they_come_and_told_in_full() {
     assert!(!watch.text().contains("brew tea"), "{}", watch.text());
     watch.types("\r\x1b");
     watch.shows("brew tea");
-    // Arrows, and a key that means nothing.
+    // Arrows, and a key without a meaning.
     watch.types("\x1b[A\x1b[A\x1b[20~");
     watch.shows("not the newest");
     watch.types("q");
@@ -97,10 +97,10 @@ fn a_terminal_of_any_size_is_enough_and_may_change() {
     watch.shows("deny");
     assert!(!watch.text().contains("guarded processes"));
     watch.types("t");
-    // Whatever else runs on the machine.
+    // Shown whatever else runs on this machine.
     watch.shows("guarded processes");
     watch.types("t");
-    // By themselves, and under what is told, which comes a while after its key.
+    // Alone, and under a message, which appears a while after its key.
     for shown in ["deny", "any key goes on"] {
         watch.resize(160, 50);
         if shown != "deny" {
@@ -111,7 +111,7 @@ fn a_terminal_of_any_size_is_enough_and_may_change() {
             if columns >= 20 && rows > 4 {
                 watch.shows(shown);
             }
-            // Nothing tells when it is drawn where there is no room.
+            // On a tiny screen nothing shows that it was drawn.
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
     }
@@ -126,7 +126,7 @@ fn a_terminal_of_any_size_is_enough_and_may_change() {
 fn the_tree_of_a_run_is_shown() {
     let world = World::with_library();
     let run = crate::embedded::Waiting::start_with(&world, &["--session", "the-tree"], &[]);
-    // Others may run on the same machine.
+    // Other runs may be on the same machine.
     let watch = watch(&world, 120, 100);
     watch.shows("preload/the-tree");
     watch.shows("policy the built-in starter");
@@ -181,7 +181,7 @@ fn what_ends_it_leaves_the_terminal_as_it_was() {
     assert_eq!(ended.ended().code(), Some(0));
     wait_until("the screen from before", || !ended.screen().alternate_screen());
 
-    // Stopped, and gone on with, as by a shell.
+    // Stopped and continued, as by a shell.
     let mut shell = world.command("bash");
     shell.args(["--norc", "-i"]).env("TERM", "xterm").env("PS1", "$ ");
     let mut stopped = Terminal::start(&mut shell, 80, 24);
@@ -204,7 +204,7 @@ fn what_ends_it_leaves_the_terminal_as_it_was() {
 fn what_waits_is_read_and_answered() {
     let world = crate::ask::world();
     let mut runs = Vec::new();
-    // Words of this test's own: others may have questions on the same machine.
+    // Unique words: other runs on the same machine may have questions.
     let name = format!("w{}", std::process::id());
     let mut watch = watch(&world, 100, 30);
     watch.shows("rampart watch");

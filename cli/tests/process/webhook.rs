@@ -1,4 +1,4 @@
-//! Who is told by `notify` what was decided and what waits, and that nobody waits for that.
+//! What `notify` sends, and that nothing waits for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ policies:
       - {action: watch, when: {command_matches: ['watched*']}}
 ";
 
-/// Takes calls, and answers them when it may.
+/// A receiver that answers calls once it is allowed to.
 struct Receiver {
     server: scripted_server::Server,
     answers: Arc<AtomicBool>,
@@ -53,7 +53,7 @@ impl Receiver {
         self.server.requests().into_iter().map(|request| request.head).collect()
     }
 
-    /// What it was told, once that is so many events.
+    /// The received events, once there are so many.
     fn events(&self, count: usize) -> Vec<Value> {
         wait_until("what is told", || self.server.requests().len() >= count);
         let events: Vec<Value> = self.server.requests().iter().map(Request::json).collect();
@@ -62,13 +62,13 @@ impl Receiver {
     }
 }
 
-/// The policy of this world tells this URL.
+/// Lets this world's policy notify this URL.
 fn notify(world: &World, rest: &str) {
     let head = "version: '1'\ndefault_action: allow\n";
     world.write(".rampart/policy.yaml", &format!("{head}{rest}\n{RULES}"));
 }
 
-/// There is a program of that name, which does nothing.
+/// With a program `forbidden` that does nothing.
 fn world_with_forbidden() -> World {
     let world = world();
     let file = world.write("bin/forbidden", "#!/bin/sh\n");
@@ -81,7 +81,7 @@ fn events_in_audit(world: &World, name: &str) -> Vec<Value> {
     audit.into_iter().filter(|line| line["request"]["event"] == name).collect()
 }
 
-/// The audit's word that a receiver could not be told, once it is there.
+/// The message of the audit's event about a failed webhook, once it is there.
 fn fault(world: &World) -> String {
     let found = || events_in_audit(world, "webhook-failed");
     wait_until("the audit's word", || !found().is_empty());
@@ -124,14 +124,14 @@ fn what_waits_is_told_once_by_its_id_and_without_its_secrets() {
     answer(&world, &["approve", &id]);
     child.wait_with_output().unwrap();
     assert_eq!(ran(&world), "--token=hunter2 one\n");
-    // That it was approved is told to nobody; what was refused after it is.
+    // The approval is not sent; the next refusal is.
     let refused = receiver.events(2).remove(1);
     assert_eq!((&refused["action"], &refused["command"]), (&"deny".into(), &"forbidden".into()));
     assert!(refused.get("approval_id").is_none(), "{refused}");
     assert!(events_in_audit(&world, "webhook-failed").is_empty());
 }
 
-/// What the keeper decides by itself, and what the server does for it.
+/// Both what the keeper decides itself and what the server decides for it.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_sealed_run_tells_what_was_refused_and_what_waits() {
@@ -170,8 +170,7 @@ fn nobody_waits_for_a_receiver_that_does_not_answer() {
         assert_eq!(asking.verdict("one")["allowed"], true);
     }
     asking.ask("two", "publish two");
-    // So many at once are spoken with, and none of them has answered.
-    // More if that took longer than one of them may.
+    // 16 calls at once, none answered yet; more if some have timed out already.
     wait_until("the calls", || receiver.heads().len() >= 16);
     receiver.answers.store(true, Ordering::SeqCst);
     let events = receiver.events(81);
@@ -184,7 +183,7 @@ fn two_hundred_that_wait_are_told_of_each() {
     let world = world();
     let receiver = Receiver::start("200 OK");
     notify(&world, &format!("notify: {{url: '{}'}}", receiver.url()));
-    // No variable names a proxy.
+    // Proxy variables are ignored.
     let closed = "http://127.0.0.1:9";
     let proxies = ["http_proxy", "HTTP_PROXY", "ALL_PROXY"].map(|name| format!("{name}={closed}"));
     let before: Vec<&str> =

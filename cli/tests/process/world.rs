@@ -1,4 +1,4 @@
-//! A home of its own for each test, and the program to run in it.
+//! A temporary home for each test, and the program to run in it.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// A policy that denies what begins with `forbidden`, and watches `watched`.
+/// A policy that denies `forbidden…`, and watches `watched`.
 pub const POLICY: &str = r#"version: "1"
 default_action: allow
 policies:
@@ -43,7 +43,7 @@ impl World {
         Self { directory, program: env!("CARGO_BIN_EXE_rampart").into() }
     }
 
-    /// A home with a program beside which there is no library, whatever was built.
+    /// A home with a copy of the program that has no library beside it.
     pub fn without_library() -> Self {
         let mut world = Self::new();
         let program = world.path("rampart");
@@ -54,7 +54,7 @@ impl World {
         world
     }
 
-    /// A home with a library in it that the loader takes and that does nothing.
+    /// A home with a loadable library that does nothing.
     pub fn with_library() -> Self {
         let world = Self::new();
         let libraries = world.home().join("lib");
@@ -71,7 +71,7 @@ impl World {
         self.path(".rampart")
     }
 
-    /// Where the private directories of embedded servers appear.
+    /// Where embedded servers make their private directories.
     pub fn runtime(&self) -> PathBuf {
         self.path("run")
     }
@@ -80,7 +80,7 @@ impl World {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
-        // Whatever the umask is: a policy is not to be others' to write.
+        // Independent of the umask: others must not be able to write a policy.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         path
     }
@@ -90,14 +90,14 @@ impl World {
         compile(&source, to, &["-shared", "-fPIC"]);
     }
 
-    /// The program, with nothing in its environment that the test did not put there.
+    /// The program, with a clean environment.
     pub fn rampart<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = self.command(&self.program);
         command.args(arguments);
         command
     }
 
-    /// A program in this world.
+    /// A program of this world.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command
@@ -119,7 +119,7 @@ impl World {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// The audit, once it has so many lines: they come a moment after the answers.
+    /// The audit, once it has so many lines: they are written a moment after the answers.
     pub fn audit_of(&self, lines: usize) -> Vec<serde_json::Value> {
         let text = || fs::read_to_string(self.home().join("audit.jsonl")).unwrap_or_default();
         let count = || text().matches('\n').count();
@@ -135,7 +135,7 @@ impl World {
         wait_until("the audit's lines", || text().matches('\n').count() >= lines);
     }
 
-    /// What is left of embedded servers.
+    /// The remaining directories of embedded servers.
     pub fn private_directories(&self) -> Vec<PathBuf> {
         fs::read_dir(self.runtime()).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
@@ -147,7 +147,7 @@ pub fn compile(source: &Path, to: &Path, flags: &[&str]) {
     assert!(status.success());
 }
 
-/// Runs a command to its end, which has to come.
+/// Runs a command to its end, within a time limit.
 pub fn finished(command: &mut Command) -> Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = child.id().to_string();
@@ -173,7 +173,7 @@ pub fn mode_of(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {

@@ -1,4 +1,4 @@
-//! What the kernel's questions are answered, and how fast.
+//! How the kernel's questions are answered, and how fast.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -11,7 +11,7 @@ use scripted_server::{Server, Transport};
 use super::{Sealed, text};
 use crate::world::{finished, stderr, stdout, wait_until};
 
-/// Starts a program many times at once: the children wait until all are there.
+/// Starts a program many times at once: all children wait for each other first.
 const MANY: &str = r#"
 #include <errno.h>
 #include <stdio.h>
@@ -42,7 +42,7 @@ int main(int count, char **words)
 }
 "#;
 
-/// A policy server that answers what has `slow` in it after a while, and denies `forbidden`.
+/// A policy server that is slow to answer commands with `slow`, and denies `forbidden`.
 fn slow_server(delay: Duration) -> Server {
     Server::scripted(Transport::Tcp, move |exchange| {
         exchange.answer_all(|question| {
@@ -67,7 +67,7 @@ fn a_thousand_at_once_lose_none_and_a_slow_answer_delays_no_other() {
     let quick = sealed.compiled("quick", "int main(void) { return 0; }\n");
     let delay = Duration::from_millis(500);
     let server = slow_server(delay);
-    // One after the other they would take more than eight minutes, and each has 20 s.
+    // In sequence they would take more than eight minutes; each may take 20 s.
     let output = run_at(&sealed, &server.url, &[text(&many), "1000", text(&quick), "slow"]);
     assert_eq!(stdout(&output), "1000 0 0\n", "{}", stderr(&output));
     let output = run_at(&sealed, &server.url, &[text(&many), "200", text(&quick), "forbidden"]);
@@ -129,7 +129,7 @@ fn each_program_is_asked_about_once_and_what_is_not_there_never() {
     let said = "ENOENT\nENOENT\nENOENT\nENOTDIR\nENOENT\nENAMETOOLONG\nEACCES\nEACCES\nEPERM\n";
     assert_eq!(stdout(&output), said);
     assert!(sealed.ran("permitted") && !sealed.ran("forbidden"));
-    // A script is one question, and its interpreter none of its own; nor is the command.
+    // A script is one question; its interpreter and the command itself are none.
     let audit = sealed.0.audit_of(2);
     let is_by_kernel = |line: &serde_json::Value| {
         line["request"]["by"] == "kernel" && line["request"]["pid"].is_u64()
@@ -250,8 +250,8 @@ fn another_thread_that_writes_into_the_arguments_does_no_harm() {
                     _exit(errno);
                 }
                 wait(&status);
-                /* The kernel itself may find that a word has grown while it was copied. */
-                /* And the keeper, that one was started with other words than were allowed. */
+                /* The kernel itself may notice that an argument grew while it was copied, */
+                /* and the keeper that others were started than were allowed. */
                 bad += status != 0 && status != EFAULT << 8 && status != 9;
             }
             return bad > 100 ? 100 : bad;
@@ -262,7 +262,7 @@ fn another_thread_that_writes_into_the_arguments_does_no_harm() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }
 
-/// The server of the run that was started in this home.
+/// The process ID of the server of the run in this home.
 fn server_of(sealed: &Sealed) -> Option<i32> {
     let home = format!("HOME={}", sealed.0.path("").display());
     let home = home.trim_end_matches('/').as_bytes();
@@ -290,7 +290,7 @@ fn the_keeper_decides_by_itself_where_the_policy_is_the_runs_own() {
     let mut said = BufReader::new(child.stdout.take().unwrap());
     said.read_line(&mut String::new()).unwrap();
     let server = server_of(&sealed).expect("a server").to_string();
-    // What would end the server is asked of it, for it knows itself.
+    // Only the server itself knows what would end it, so it is asked.
     writeln!(stdin, "{server}").unwrap();
     let mut status = String::new();
     said.read_line(&mut status).unwrap();

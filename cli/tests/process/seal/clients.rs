@@ -1,5 +1,5 @@
-//! Large programs with helpers, sandboxes and servers of their own, in a sealed run. Where they are
-//! not installed, or do not work without a seal, that is said.
+//! Large programs with their own helpers, sandboxes and servers in a sealed run. Skipped with a
+//! message if they are not installed, or do not work without the seal either.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::surroundings::as_nobody;
 use super::{Sealed, text};
 use crate::world::{finished, stderr, stdout, wait_until};
 
-/// Answers as a Docker engine does that is asked for its version.
+/// Answers like a Docker engine that is asked for its version.
 fn engine(socket: &Path) -> Server {
     Server::at_socket(socket, None, |exchange| {
         while let Some(request) = exchange.request() {
@@ -78,7 +78,7 @@ fn a_browser_renders_in_its_own_sandbox() {
     let mut words = vec!["chromium", &directory];
     words.extend(flags.split_whitespace().chain([&*page]));
     let renders = |output: &Output| stdout(output).contains("rendered 2");
-    // As an ordinary user: for root it would have none.
+    // As an ordinary user: for root it would have no sandbox.
     let mut unsealed = as_nobody(&sealed, &["--seal=off"], &words);
     unsealed.env("PATH", "/usr/bin:/bin");
     if Command::new("chromium").arg("--version").output().is_err()
@@ -89,7 +89,7 @@ fn a_browser_renders_in_its_own_sandbox() {
     }
     let output = finished(as_nobody(&sealed, &[], &words).env("PATH", "/usr/bin:/bin"));
     assert!(renders(&output), "{}", stderr(&output));
-    // Its helpers are programs as others, and were asked about.
+    // Its helpers were asked about like other programs.
     let is_helper = |line: &serde_json::Value| {
         let request = &line["request"];
         request["by"] == "kernel"

@@ -1,5 +1,5 @@
-//! What the library does in a sealed run: it leaves the question to the kernel, and the telling of
-//! a refusal to the keeper.
+//! What the library does in a sealed run: it leaves questions to the kernel and messages to the
+//! keeper.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
@@ -56,7 +56,7 @@ fn each_way_to_start_a_program_fails_by_its_own_contract_and_tells_the_reason() 
     let script = sealed.0.write("calls.py", script);
     let (forbidden, permitted) = (sealed.0.path("bin/forbidden"), sealed.0.path("bin/permitted"));
     let words = ["python3", text(&script), text(&forbidden), text(&permitted)];
-    // The other ways to look tell of the same attempt once.
+    // With the other styles, the same attempt is reported once.
     let output = finished(&mut with_library(&sealed, &["--refusal=errno"], &words));
     assert_eq!(stdout(&output), "1\n".repeat(7) + "ran\n", "{}", stderr(&output));
     assert_eq!(stderr(&output).matches("Do something else").count(), 7, "{}", stderr(&output));
@@ -66,7 +66,7 @@ fn each_way_to_start_a_program_fails_by_its_own_contract_and_tells_the_reason() 
 #[test]
 fn where_the_library_can_reach_nobody_the_kernel_decides_and_the_reason_is_told() {
     let sealed = Sealed::new();
-    // As codex's and claude's sandboxes do it: connect(2) fails, here by its number.
+    // As in the sandboxes of codex and claude: connect(2) fails, here by its number.
     let closed = sealed.failing_call(42, 203);
     let script = sealed.script("permitted\nforbidden\nperl -e 'system(\"permitted; :\")'\n");
     let words = ["python3", text(&closed), "sh", text(&script)];

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Sealed, text};
 use crate::world::{finished, stderr, stdout, wait_until};
 
-/// A sealed shell that told its pid and its parent's, and goes on.
+/// A sealed shell that printed its process ID and its parent's, and goes on.
 pub struct Running {
     pub child: Child,
     said: BufReader<std::process::ChildStdout>,
@@ -20,7 +20,8 @@ impl Running {
     pub fn start(sealed: &Sealed, rest: &str) -> Self {
         let script = sealed.script(&format!("echo $$ $PPID\n{rest}\n"));
         let mut command = sealed.command(&[], &["sh", text(&script)]);
-        // A group of its own: in an orphaned one, which the tests' may be, nothing stops (setpgid(2)).
+        // In its own process group: in an orphaned one, which the tests' may be, nothing stops
+        // (setpgid(2)).
         command.stdout(Stdio::piped()).stdin(Stdio::piped()).process_group(0);
         let mut child = command.spawn().unwrap();
         let mut said = BufReader::new(child.stdout.take().unwrap());
@@ -106,7 +107,7 @@ fn the_command_has_the_streams_signals_and_group_of_what_was_typed() {
 fn a_signal_to_what_was_typed_reaches_the_command() {
     let sealed = Sealed::new();
     for (signal, said) in [("-TERM", "TERM"), ("-USR1", "USR1"), ("-HUP", "HUP")] {
-        // Not a shell's trap: a shell leaves alone what was ignored before it, as nohup does.
+        // Not with a shell's trap: a shell cannot trap signals that were ignored when it started.
         let script = format!(
             "exec perl -e '$| = 1; $SIG{{{said}}} = sub {{ print \"{said}\\n\"; exit 5 }}; \
              print \"ready\\n\"; sleep 1 while 1'"
@@ -117,7 +118,7 @@ fn a_signal_to_what_was_typed_reaches_the_command() {
         assert_eq!(running.line(), said);
         assert_eq!(running.child.wait().unwrap().code(), Some(5));
     }
-    // An alarm that was set before rampart was there is the command's.
+    // An alarm set before rampart started is for the command.
     let command = sealed.command(&[], &["sleep", "15"]);
     let mut alarmed = sealed.wrapped(&["perl", "-e", "alarm 1; exec @ARGV or die"], &command);
     assert_eq!(finished(&mut alarmed).status.signal(), Some(14));
@@ -128,12 +129,12 @@ fn what_was_typed_stops_and_goes_on_and_dies_with_the_command() {
     let sealed = Sealed::new();
     let mut running = Running::start(&sealed, "sleep 60");
     let typed = running.child.id().to_string();
-    // The command stops: so does what was typed.
+    // The command stops, and so does the waiter.
     kill("-STOP", &running.command);
     wait_until("the stop of what was typed", || state(&typed) == "T");
     kill("-CONT", &running.command);
     wait_until("what was typed going on", || state(&typed) == "S");
-    // What was typed is stopped, by signals that can be caught and that cannot.
+    // The waiter is stopped, by a signal that can be caught and by one that cannot.
     for signal in ["-TSTP", "-STOP"] {
         kill(signal, &typed);
         wait_until("the stop of the command", || state(&running.command) == "T");
@@ -197,7 +198,7 @@ fn the_keeper_cannot_be_aimed_at_from_the_tree() {
             told("limit", prlimit(keeper, RLIMIT_NOFILE, 0, &limit));
             told("memory", process_vm_readv(keeper, &own, 1, &own, 1, 0));
             told("trace", ptrace(PTRACE_SEIZE, keeper, 0, 0));
-            /* Each of its threads is it as well. */
+            /* Each of its threads can name it, too. */
             char path[64];
             sprintf(path, "/proc/%d/task", keeper);
             DIR *tasks = opendir(path);

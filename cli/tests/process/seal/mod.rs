@@ -1,4 +1,4 @@
-//! Sealed runs: the kernel asks, and mostly no library is there that could.
+//! Sealed runs: the kernel asks, mostly without the library.
 
 mod ancestry;
 mod answers;
@@ -18,7 +18,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::world::{World, compile, finished};
 
-/// Denies what is called `forbidden…`, and what nobody has a name for.
+/// Denies `forbidden…`, and files without a name.
 const POLICY: &str = r#"version: "1"
 default_action: allow
 policies:
@@ -30,7 +30,7 @@ policies:
         message: "Do something else"
 "#;
 
-/// A home whose library does nothing, and two programs that only leave a mark.
+/// A home with a library that does nothing, and two programs that only leave a mark.
 struct Sealed(World);
 
 impl Sealed {
@@ -55,12 +55,12 @@ impl Sealed {
         self.0.path(&format!("{name}.ran"))
     }
 
-    /// Whether the program ran since this was asked last.
+    /// Whether the program ran since the last call.
     fn ran(&self, name: &str) -> bool {
         fs::remove_file(self.mark(name)).is_ok()
     }
 
-    /// A program without a loader, and so without the library.
+    /// A static program, so without the library.
     fn compiled(&self, name: &str, source: &str) -> PathBuf {
         let source = self.0.write(&format!("{name}.c"), source);
         let program = self.0.path(name);
@@ -68,8 +68,8 @@ impl Sealed {
         program
     }
 
-    /// A Python script that starts what its arguments say where a system call fails with `EPERM`, by
-    /// its number on x86-64, and on other machines.
+    /// A Python script that executes its arguments with a seccomp filter that makes a system call
+    /// fail with `EPERM`. The call is given by its numbers on x86-64 and on other machines.
     fn failing_call(&self, x86_64: u32, other: u32) -> PathBuf {
         let text = format!(
             "import ctypes, os, platform, struct, sys\n\
@@ -87,14 +87,14 @@ impl Sealed {
         self.0.write("closed.py", &text)
     }
 
-    /// A shell's script in a file, which the policy does not read.
+    /// A shell script in a file, which the policy does not read.
     fn script(&self, text: &str) -> PathBuf {
         self.0.write("script.sh", text)
     }
 
     fn command(&self, flags: &[&str], words: &[&str]) -> Command {
         let mut command = self.0.rampart(["preload"]);
-        // Who names a server names no policy.
+        // A server and a policy cannot both be named.
         if !flags.contains(&"--url") {
             command.args(["--policy", "p.yaml"]);
         }
@@ -104,7 +104,7 @@ impl Sealed {
         command
     }
 
-    /// The same command, started by another one.
+    /// The same command, started by a wrapper.
     fn wrapped(&self, wrapper: &[&str], command: &Command) -> Command {
         let mut outer = Command::new(wrapper[0]);
         outer.args(&wrapper[1..]).arg(command.get_program()).args(command.get_args());

@@ -1,5 +1,5 @@
-//! Programs of other kinds in a sealed run, with the library there or not: what it cannot see the
-//! kernel asks about.
+//! Other kinds of programs in a sealed run, with and without the library: the kernel asks about
+//! what the library cannot see.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::{Sealed, text};
 use crate::team::library;
 use crate::world::{compile, finished, stderr, stdout};
 
-/// Whether this machine has a program, and it does what it is to do without a seal.
+/// Whether this machine has a program and it works without the seal.
 fn works(sealed: &Sealed, words: &[&str]) -> bool {
     let mut bare = sealed.0.command(words[0]);
     let path = format!("{}:/usr/sbin:/usr/bin:/bin", sealed.0.path("bin").display());
@@ -66,7 +66,7 @@ fn a_plug_in_that_takes_its_own_libc_is_asked_about() {
         assert_eq!(output.status.code(), Some(1), "{kind} {}", stderr(&output));
         assert!(!sealed.ran("forbidden"), "{kind}");
         assert!(stderr(&output).contains("Do something else"), "{kind} {}", stderr(&output));
-        // This is what the library does not see.
+        // Without the seal, the library does not see it.
         let mut open = sealed.command(&["--seal=off"], &words(text(&forbidden)));
         finished(open.env("RAMPART_LIBRARY", library()));
         assert!(sealed.ran("forbidden"), "{kind}");
@@ -174,7 +174,7 @@ fn a_root_directory_without_the_library_hides_nothing() {
     let output = sealed_run(&sealed, &words("/forbidden"));
     assert_eq!((output.status.code(), stdout(&output)), (Some(1), "EPERM\n".to_owned()));
     assert!(!ran("forbidden") && stderr(&output).contains("Do something else"), "{output:?}");
-    // What is there outside alone cannot be started, which nobody is asked about.
+    // A program that exists only outside cannot be started, so nothing is asked.
     let outside = marks.to_str().unwrap();
     let words = [&words("")[..8], &[outside]].concat();
     assert!(!sealed_run(&sealed, &words).status.success());

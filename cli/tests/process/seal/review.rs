@@ -1,4 +1,4 @@
-//! What is looked at after the kernel was answered: whether what was allowed is what has started.
+//! The review after an answer: whether what was allowed is what started.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use super::{Sealed, text};
 use crate::server::{Server, TOKEN};
 use crate::world::{World, compile, finished, stderr, stdout, wait_until};
 
-/// Denies what is called `b`, and `x` with these words.
+/// Denies `b`, and scripts with changed arguments.
 const POLICY: &str = r#"version: "1"
 default_action: allow
 policies:
@@ -19,9 +19,8 @@ policies:
         message: "Not that"
 "#;
 
-/// Starts `WORDS[1]`, in a child or by a second thread of one, while a thread writes one letter, by
-/// which another path or another argument stands there. Tells what became of who had started the
-/// other one.
+/// Starts `WORDS[1]` in a child, or from a second thread of one, while a thread toggles a letter of
+/// the path or of an argument. Prints what happened to a process that had started the other one.
 const RESTLESS: &str = r#"
 #include <pthread.h>
 #include <stdio.h>
@@ -56,7 +55,7 @@ int main(int count, char **words)
 	for (int i = 0; i < 20000; i++) {
 		pid_t child = words[3] ? fork() : vfork();
 		if (!child && words[3]) {
-			// The child has none of the threads.
+			// Threads are not forked, so the child starts its own.
 			pthread_create(&thread, 0, write_on, 0);
 			pthread_create(&thread, 0, start, 0);
 			pause();
@@ -74,8 +73,8 @@ int main(int count, char **words)
 }
 "#;
 
-/// What is started while its words are changed: it leaves a mark, and goes on for a while, where it
-/// is not what was allowed.
+/// The started program: if it is not what was allowed, it leaves a mark and keeps running for a
+/// while.
 const OTHER: &str = r#"
 #include <fcntl.h>
 #include <string.h>
@@ -91,7 +90,7 @@ int main(int count, char **words)
 }
 "#;
 
-/// Has what is called `a` started while it becomes something else.
+/// Starts `a` while it is being changed into something else, and expects that to be killed.
 fn is_ended(kind: &str, prepare: impl FnOnce(&Sealed, &Path), more: &[&str]) {
     let sealed = Sealed::new();
     sealed.0.write("p.yaml", POLICY);
@@ -116,7 +115,7 @@ fn is_ended_in(
     let source = sealed.0.write("restless.c", RESTLESS);
     let restless = sealed.0.path("restless");
     compile(&source, &restless, &["-w", "-pthread"]);
-    // Into a file: there will be hundreds of refusals, and what a full pipe does not take is lost.
+    // Into a file: there are hundreds of refusals, and what does not fit a full pipe is dropped.
     let script = sealed.script("exec \"$@\" 2>said\n");
     let words = ["sh", text(&script), text(&restless), text(&a), kind];
     let output = finished(&mut start(&[&words[..], more].concat()));
@@ -183,8 +182,8 @@ fn so_is_who_changed_the_arguments_of_a_script() {
     }
 }
 
-/// Without a C library, which is not everywhere there for such programs: does nothing, or leaves a
-/// mark and stays.
+/// Without a C library, which may be missing for 32-bit programs: does nothing, or leaves a mark
+/// and keeps running.
 #[cfg(target_arch = "x86_64")]
 const NARROW: &str = r#"
 static int call(int number, const void *first, int second, int third)
@@ -220,7 +219,7 @@ fn so_is_who_has_started_a_program_with_narrow_pointers() {
     is_ended("ab", narrow, &[]);
 }
 
-/// Starts programs in ways in which what is there afterwards looks like something else.
+/// Starts programs in legitimate ways that look like a change afterwards.
 const HARMLESS: &str = include_str!("harmless.py");
 
 const FAILS: &str = r"
@@ -244,7 +243,7 @@ int main(int count, char **words)
 }
 ";
 
-/// Writes over what it was started with, or traces another program.
+/// Overwrites its own arguments, or traces another program.
 const TITLES: &str = include_str!("titles.c");
 
 #[test]
@@ -262,7 +261,7 @@ fn nobody_is_ended_for_what_only_looks_like_something_else() {
     let output = sealed.run(&words);
     assert_eq!(stdout(&output), "all of them\n", "{}", stderr(&output));
     assert!(!stderr(&output).contains("is ended"), "{}", stderr(&output));
-    // The first program of a run.
+    // Also as the first program of a run.
     let output = sealed.run(&[text(&sealed.0.path("fails")), text(&sealed.0.path("bad"))]);
     assert!(output.status.success(), "{output:?}");
     let is_it = |line: &serde_json::Value| line["request"]["event"] == "changed-in-between";

@@ -13,7 +13,7 @@ fn is_root() -> bool {
     Command::new("id").arg("-u").output().unwrap().stdout == b"0\n"
 }
 
-/// A sealed command as an ordinary user's, in a place that is theirs.
+/// A sealed command of an ordinary user, in a directory of theirs.
 pub fn as_nobody(sealed: &Sealed, flags: &[&str], words: &[&str]) -> Command {
     let mut command = sealed.command(flags, words);
     let own = sealed.0.path("real.so");
@@ -36,7 +36,7 @@ fn an_ordinary_user_can_seal_a_run_which_gains_no_rights_then() {
     let output = finished(&mut as_nobody(&sealed, &[], &["sh", text(&script)]));
     assert_eq!(stdout(&output), "NoNewPrivs:\t1\n126\n", "{}", stderr(&output));
     assert!(sealed.ran("permitted") && !sealed.ran("forbidden"));
-    // Where the user may not look there is nothing to ask about.
+    // Nothing is asked about files that the user cannot reach.
     sealed.0.write("locked/permitted", "");
     std::fs::set_permissions(sealed.0.path("locked"), std::fs::Permissions::from_mode(0o000))
         .unwrap();
@@ -66,7 +66,7 @@ fn what_a_process_starts_that_cannot_be_read_is_refused_and_that_is_told() {
     assert!(!sealed.ran("permitted"));
     let is_it = |line: &serde_json::Value| line["request"]["event"] == "unreadable";
     wait_until("the record of it", || sealed.0.audit().iter().any(is_it));
-    // The same by a server that was there before.
+    // The same with a server that was there before.
     let (serving, server) = serve();
     let url = format!("http://{}", server.tcp);
     let words = ["/usr/bin/python3", text(&hidden), "permitted"];
@@ -80,7 +80,7 @@ fn what_a_process_starts_that_cannot_be_read_is_refused_and_that_is_told() {
 #[test]
 fn where_no_process_may_be_traced_a_refused_line_fails_and_the_reason_is_told() {
     let sealed = Sealed::new();
-    // ptrace(2) fails, by its number; what is to be started can be read all the same.
+    // ptrace(2) fails, by its number; process memory can still be read.
     let closed = sealed.failing_call(101, 117);
     let script = sealed.script("permitted; sh -c 'forbidden x'; echo $?\n");
     let command = sealed.command(&["--seal=on"], &["sh", text(&script)]);
@@ -209,7 +209,7 @@ fn neither_a_cleared_environment_nor_other_namespaces_hide_anything() {
         let mut bare = Command::new(words[0]);
         bare.args(&words[1..words.len() - 2]).arg("permitted").env("PATH", &path[5..]);
         finished(&mut bare);
-        // Not every machine lets everybody have namespaces.
+        // Not every machine permits unprivileged namespaces.
         if !sealed.ran("permitted") {
             continue;
         }
@@ -222,7 +222,7 @@ fn neither_a_cleared_environment_nor_other_namespaces_hide_anything() {
 #[test]
 fn where_no_process_may_be_read_a_run_is_not_sealed_and_that_is_said() {
     let sealed = Sealed::new();
-    // As `ptrace_scope` 2 and many containers have it: process_vm_readv(2) fails, by its number.
+    // As with `ptrace_scope` 2 and in many containers: process_vm_readv(2) fails, by its number.
     let closed = sealed.failing_call(310, 270);
     let agent = sealed.mark_leaver("codex");
     let run = |flag: &str, words: &[&str]| {
@@ -233,7 +233,7 @@ fn where_no_process_may_be_read_a_run_is_not_sealed_and_that_is_said() {
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains("ptrace_scope"), "{}", stderr(&output));
     assert!(!sealed.ran("permitted"));
-    // Where it matters that is told, and the run goes on without.
+    // If the command needs the seal that is reported, and the run goes on without it.
     let output = run("--seal=auto", &[text(&agent)]);
     assert!(stderr(&output).contains("ptrace_scope"), "{}", stderr(&output));
     assert!(output.status.success() && sealed.ran("codex"), "{}", stderr(&output));

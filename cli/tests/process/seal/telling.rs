@@ -1,4 +1,4 @@
-//! How a refusal is told where no library is, or none that could.
+//! How a refusal is reported without the library, or if it cannot report.
 
 use std::process::Output;
 
@@ -11,7 +11,7 @@ const LINE: &str = "permitted; forbidden";
 const WHY: &str = "rampart: blocked this shell command: Do something else [no-forbidden]\n\
     rampart: It did not run. ";
 
-/// Has a static program start this in that way.
+/// Starts a command from a static program, in a given way.
 fn start(sealed: &Sealed, flags: &[&str], way: &str, words: &[&str]) -> Output {
     let starts = sealed.0.path("starts");
     let starts = if starts.exists() { starts } else { sealed.compiled("starts", STARTS) };
@@ -61,7 +61,7 @@ fn a_refusal_looks_as_the_flag_says() {
             let output = start(&sealed, &[flag], way, words);
             let told = stderr(&output);
             let looks = (output.status.code(), stdout(&output), told.matches('\n').count());
-            // `starts` ends with 1 where its call fails.
+            // `starts` exits with 1 if its call fails.
             assert_eq!(looks, (Some(status), said.to_owned(), lines), "{flag} {words:?} {told}");
             assert!(told.contains(short), "{flag} {words:?} {told}");
             assert!(!sealed.ran("permitted") && !sealed.ran("forbidden"), "{flag}");
@@ -150,7 +150,7 @@ fn what_would_not_have_been_the_programs_stderr_gets_nothing_and_a_full_one_hold
             assert_eq!(std::fs::read_to_string(&file).unwrap(), "");
         }
     }
-    // One that is shared goes on where it was.
+    // A shared file offset continues where it was.
     let said = std::fs::read_to_string(&file).unwrap();
     assert!(said.starts_with("before\nrampart: blocked this shell command"), "{said}");
 }

@@ -43,7 +43,7 @@ fn what_a_static_program_starts_is_asked_about_in_whatever_way_it_does() {
         let mut bare = Command::new(&starts);
         bare.args(&words[1..]).env("PATH", sealed.0.path("bin"));
         finished(&mut bare);
-        // Not every machine has every way: a kernel without 32-bit programs, another processor.
+        // Some ways need 32-bit support in the kernel, or this processor.
         if !sealed.ran("permitted") {
             assert!(["int80", "raw"].contains(way), "{way}");
             continue;
@@ -55,7 +55,7 @@ fn what_a_static_program_starts_is_asked_about_in_whatever_way_it_does() {
         let forbidden = path("forbidden");
         let denied = sealed.run(&[text(&starts), way, text(&forbidden), "one"]);
         assert!(!sealed.ran("forbidden"), "{way}");
-        // The words for it are the C library's own there.
+        // There the C library has its own words for it.
         let status_is_right = denied.status.code() == Some(*status) || *way == "popen";
         assert!(status_is_right, "{way}: {denied:?}");
         if *way != "popen" {
