@@ -120,6 +120,11 @@ pub fn cut(text: &str, columns: usize) -> String {
     shown
 }
 
+/// A count of things: `1 file`, `2 files`.
+pub fn plural(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// The width of a text in columns.
 pub fn width(text: &str) -> usize {
     text.width()

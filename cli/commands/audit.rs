@@ -11,7 +11,7 @@ use super::log::{Filter, Rows};
 use crate::audit::{Event, Trail, place, verify};
 use crate::failure::{Failure, say};
 use crate::output;
-use crate::terminal::harmless;
+use crate::terminal::{harmless, plural};
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
@@ -102,22 +102,18 @@ fn check(source: &Source) -> Result<bool, Failure> {
     match &finding.broken {
         None => output::line(format_args!(
             "the chain holds: {} in {}",
-            several(finding.events, "record"),
-            several(finding.files as u64, "file"),
+            plural(finding.events, "record"),
+            plural(finding.files as u64, "file"),
         ))?,
         Some(broken) => output::line(format_args!(
             "{}:{}: {}\nthe {} before it hold",
             broken.file.display(),
             broken.line,
             broken.why,
-            several(finding.events, "record"),
+            plural(finding.events, "record"),
         ))?,
     }
     Ok(finding.broken.is_none())
-}
-
-fn several(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn search(text: &str, filter: &Filter, source: &Source) -> Result<bool, Failure> {

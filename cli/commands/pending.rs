@@ -9,6 +9,7 @@ use crate::approvals::{Question, Reply, Scope, Waits, all, find};
 use crate::failure::{Failure, say};
 use crate::home::Home;
 use crate::output;
+use crate::run::environment::refuse_guarded;
 use crate::terminal::{Screen, cut, harmless};
 
 const EXAMPLES: &str = "\
@@ -86,7 +87,7 @@ pub fn pending(arguments: &Pending) -> Result<(), Failure> {
 /// # Errors
 /// It no longer waits, or this process may not answer it.
 pub fn approve(arguments: &Approve) -> Result<(), Failure> {
-    rules::refuse_guarded("approve")?;
+    refuse_guarded("approve")?;
     let question = find(&Home::locate()?, &arguments.id)?;
     let scope = if arguments.session || arguments.always { Scope::Session } else { Scope::Once };
     if arguments.always {
@@ -107,7 +108,7 @@ pub fn approve(arguments: &Approve) -> Result<(), Failure> {
 /// # Errors
 /// As [`approve`].
 pub fn deny(arguments: &Deny) -> Result<(), Failure> {
-    rules::refuse_guarded("deny")?;
+    refuse_guarded("deny")?;
     let question = find(&Home::locate()?, &arguments.id)?;
     let message = arguments.message.clone();
     question.resolve(&Reply { approved: false, scope: Scope::Once, message })?;

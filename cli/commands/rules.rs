@@ -12,7 +12,7 @@ use crate::policy_edit::{Effect, Written, remove, written};
 use crate::policy_file::compile;
 use crate::rule_file::RuleFile;
 use crate::rule_plan::{Plan, RuleRequest, quoted};
-use crate::run::environment::is_guarded;
+use crate::run::environment::refuse_guarded;
 use crate::terminal::{Screen, harmless};
 
 const EXAMPLES: &str = "\
@@ -249,17 +249,4 @@ fn is_over(rule: &Written) -> bool {
     let until = rule.more.iter().find_map(|more| more.strip_prefix("expires_at: "));
     let until = until.and_then(|until| humantime::parse_rfc3339(until).ok());
     until.is_some_and(|until| until <= SystemTime::now())
-}
-
-/// Fails in a guarded process: an agent must not allow itself what it was refused.
-///
-/// # Errors
-/// This process is guarded.
-pub fn refuse_guarded(what: &str) -> Result<(), Failure> {
-    if is_guarded() {
-        return Err(Failure::cannot_run(format!(
-            "`rampart {what}` is for the person at the keyboard, and this process is guarded"
-        )));
-    }
-    Ok(())
 }

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::home::{Home, keep_private, make_private_directory};
 use crate::library;
 use crate::output;
-use crate::run::environment::is_guarded;
+use crate::run::environment::refuse_guarded;
 use crate::token::Token;
 use crate::whole_file::{create, replace};
 
@@ -105,7 +105,7 @@ fn tell(changed: bool, done: &str, what: &str, path: &Path) -> Result<(), Failur
 
 /// Removes what [`install`] created, unless it was changed.
 fn remove(home: &Home) -> Result<(), Failure> {
-    refuse_guarded("--remove")?;
+    refuse_guarded("setup --remove")?;
     wrapper::remove()?;
     let library = home.libraries().join(library::file_name());
     take_away("library", &library, true)?;
@@ -121,16 +121,6 @@ fn remove(home: &Home) -> Result<(), Failure> {
         let _ = fs::remove_dir(directory);
     }
     output::line("Runs that are under way keep their library.")
-}
-
-/// Fails in a guarded process: an agent must not change its guard.
-fn refuse_guarded(what: &str) -> Result<(), Failure> {
-    if is_guarded() {
-        return Err(Failure::cannot_run(format!(
-            "`rampart setup {what}` is for the person at the keyboard, and this process is guarded"
-        )));
-    }
-    Ok(())
 }
 
 fn take_away(what: &str, path: &Path, is_ours: bool) -> Result<(), Failure> {

@@ -45,6 +45,20 @@ pub fn is_guarded() -> bool {
     })
 }
 
+/// Fails in a guarded process: an agent must not allow itself what it was refused, nor change its
+/// guard.
+///
+/// # Errors
+/// This process is guarded.
+pub fn refuse_guarded(what: &str) -> Result<(), Failure> {
+    if is_guarded() {
+        return Err(Failure::cannot_run(format!(
+            "`rampart {what}` is for the person at the keyboard, and this process is guarded"
+        )));
+    }
+    Ok(())
+}
+
 /// Whether refusals are not to be reported.
 #[cfg(target_os = "linux")]
 pub fn is_silent() -> bool {

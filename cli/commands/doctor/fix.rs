@@ -11,18 +11,14 @@ use crate::commands::setup;
 use crate::failure::{Failure, say};
 use crate::home::Home;
 use crate::library;
-use crate::run::environment::is_guarded;
+use crate::run::environment::refuse_guarded;
 
 /// Fixes what it can, and says what it did.
 ///
 /// # Errors
 /// This process is guarded.
 pub fn run(home: &Home) -> Result<(), Failure> {
-    if is_guarded() {
-        return Err(Failure::cannot_run(
-            "`rampart doctor --fix` is for the person at the keyboard, and this process is guarded",
-        ));
-    }
+    refuse_guarded("doctor --fix")?;
     let library = home.libraries().join(library::file_name());
     for (path, kept) in [
         (home.directory(), 0o700),

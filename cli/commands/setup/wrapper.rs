@@ -3,10 +3,11 @@
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
-use super::{Shell, refuse_guarded};
+use super::Shell;
 use crate::command_line::command_line;
 use crate::failure::Failure;
 use crate::output;
+use crate::run::environment::refuse_guarded;
 use crate::whole_file::replace;
 
 /// The comment that marks a written line.
@@ -31,7 +32,7 @@ pub fn name(text: &str) -> Result<String, String> {
 /// # Errors
 /// The shell is not known, or its file cannot be written.
 pub fn add(agent: &str, shell: Option<Shell>, yes: bool) -> Result<(), Failure> {
-    refuse_guarded("--agent")?;
+    refuse_guarded("setup --agent")?;
     let shell = shell.map_or_else(of_user, Ok)?;
     let file = start_file(shell)?;
     let program = std::env::current_exe()

@@ -12,7 +12,7 @@ use crate::approvals::Question;
 use crate::audit::Event;
 use crate::command_line::how_to_allow;
 use crate::commands::log::{Layout, colour_of, policy, told, who};
-use crate::terminal::{Colour, cut, harmless};
+use crate::terminal::{Colour, cut, harmless, plural};
 
 /// From this width on the processes are shown beside the decisions.
 const WIDE: u16 = 110;
@@ -117,7 +117,7 @@ fn head_line(state: &State, paint: Paint, width: u16) -> Line<'static> {
     let runs = state.guarded.runs.len();
     let mut spans = vec![
         Span::styled("rampart watch", bold),
-        Span::raw(format!("  {} guarded  {} asked  ", plural(runs, "run"), counts.asked)),
+        Span::raw(format!("  {} guarded  {} asked  ", plural(runs as u64, "run"), counts.asked)),
         paint.span(Colour::Red, format!("{} denied", counts.denied)),
         Span::raw("  "),
         paint.span(Colour::Yellow, format!("{} watched", counts.watched)),
@@ -135,10 +135,6 @@ fn head_line(state: &State, paint: Paint, width: u16) -> Line<'static> {
         spans.remove(0);
     }
     Line::from(spans)
-}
-
-fn plural(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn foot_line(state: &State, paint: Paint, width: u16) -> Line<'static> {
