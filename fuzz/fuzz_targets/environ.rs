@@ -7,10 +7,10 @@
 use std::ffi::{CStr, CString, c_char};
 
 use libfuzzer_sys::fuzz_target;
-use rampart_core::repair_count::RepairCount;
 use rampart_core::arena::TextBuffer;
 use rampart_core::environ::{self, Guard, Survey, value_of, write_preload};
 use rampart_core::host::Os;
+use rampart_core::repair_count::RepairCount;
 use rampart_core::settings::Variable;
 
 fuzz_target!(|input: &[u8]| check(input));
