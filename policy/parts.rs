@@ -207,14 +207,19 @@ impl Parts {
     }
 
     /// What two commands have in common of which each rule says the same: their spellings and
-    /// those of the commands around them, and what these are parts of.
+    /// those of the commands around them, their roles, and what these are parts of.
     pub(crate) fn like(&self, part: usize) -> (Option<usize>, String) {
         let (mut around, mut spelled) = (Some(part), String::new());
         while let Some(at) = around
-            && let Part { parent, kind: Kind::Command | Kind::Wrapper, first, end } = self.tree[at]
+            && let Part { parent, kind: kind @ (Kind::Command | Kind::Wrapper), role, first, end } =
+                self.tree[at]
         {
-            let kind = if self.tree[at].kind == Kind::Command { '\u{1}' } else { '\u{2}' };
-            spelled.push(kind);
+            spelled.push(if kind == Kind::Command { '\u{1}' } else { '\u{2}' });
+            spelled.push(match role {
+                Role::Piece => '\u{1}',
+                Role::Same => '\u{2}',
+                Role::Substituted => '\u{3}',
+            });
             if let [one, ..] = &self.spellings[first..end] {
                 spelled.push_str(&self.text[one.start..self.spellings[end - 1].end]);
             }
