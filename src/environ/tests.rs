@@ -149,7 +149,7 @@ fn the_repair_count_is_added_and_is_no_reason_for_a_repair() {
 }
 
 #[test]
-fn a_program_in_a_reexec_loop_gets_none_of_the_librarys_entries() {
+fn a_program_in_a_reexec_loop_gets_none_of_our_entries() {
     let off = Some(Coverage::Reexec);
     let repairs = Some(RepairCount::after(None, 1, 2, 3));
     assert_eq!(repaired_with(off, repairs, &[b"A=1", b"LD_PRELOAD=a.so"]), None);
