@@ -36,7 +36,7 @@ const WRONG: &[(&str, u64, u64, &str)] = &[
         "no time",
     ),
     ("policies: []\ntests:\n  - {name: t, expect: maybe}\n", 3, 23, "`maybe`"),
-    ("policies: []\ntests:\n  - {name: t, sesion: s, expect: deny}\n", 3, 15, "`sesion`"),
+    ("policies: []\ntests:\n  - {name: t, sessions: s, expect: deny}\n", 3, 15, "`sessions`"),
     ("policies: []\ntests:\n- {name: t, params: {command: []}, expect: deny}\n", 3, 31, "empty"),
     (
         "policies: []\ntests:\n- {name: t, params: {coverage: full?}, expect: deny}\n",
