@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use crate::fields::Seen;
+
 /// What a command is given as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Form {
@@ -17,6 +19,12 @@ impl Form {
     #[must_use]
     pub fn from_word(word: Option<&str>) -> Self {
         if word == Some("argv") { Self::Arguments } else { Self::Line }
+    }
+}
+
+impl<T: AsRef<str>> Seen<'_, T> for Form {
+    fn of(field: Option<&T>) -> Self {
+        Self::from_word(field.map(AsRef::as_ref))
     }
 }
 

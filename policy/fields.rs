@@ -2,8 +2,6 @@
 //! its members, the server reads a question and writes its line of the audit, and a test of a
 //! policy file says what it is about.
 
-use crate::Form;
-
 /// Hands the fields of `POST /v1/preflight/exec` to the macro `$to`, those of the body and then
 /// those of `params` (`docs/protocol.md`).
 ///
@@ -52,12 +50,6 @@ impl<'q, T: AsRef<str>> Seen<'q, T> for Option<&'q str> {
 impl<'q, T: AsRef<str>> Seen<'q, T> for &'q str {
     fn of(field: Option<&'q T>) -> Self {
         field.map(AsRef::as_ref).unwrap_or_default()
-    }
-}
-
-impl<T: AsRef<str>> Seen<'_, T> for Form {
-    fn of(field: Option<&T>) -> Self {
-        Self::from_word(field.map(AsRef::as_ref))
     }
 }
 

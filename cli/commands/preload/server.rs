@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rampart_policy::PolicySet;
 
-use super::Arguments;
+use super::arguments::Arguments;
 use crate::audit::Durability;
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, say};
