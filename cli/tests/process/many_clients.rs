@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::server::{Client, Server, question, serve};
 use crate::world::{POLICY, TIMEOUT, World, wait_until};
@@ -91,11 +91,13 @@ fn whoever_has_begun_and_does_not_go_on_gives_way_after_a_moment() {
     for (number, client) in stalled.iter_mut().enumerate() {
         client.send(&question("ls").as_bytes()[..number * 10]);
     }
-    let start = Instant::now();
-    for _ in 0..4 {
-        assert_eq!(server.ask("ls")["allowed"], true);
+    let mut new = clients(&server, 4);
+    for client in &mut new {
+        assert_eq!(client.ask("ls")["allowed"], true);
     }
-    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    // A connection that is given up for taking too long is told so; one that gives way is not.
+    let gone = stalled.iter_mut().map(Client::is_gone).filter(|gone| *gone).count();
+    assert!(gone >= new.len(), "{gone}");
 }
 
 #[test]
