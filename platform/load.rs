@@ -38,13 +38,13 @@ pub struct StateMemory {
 /// Reads the state of this process from its environment, and reports it. `None` if it does not fit
 /// and there is a larger memory to try; in the last one the state holds the error.
 #[inline(never)]
-pub fn read(place: StateMemory) -> Option<&'static State> {
+pub fn read(room: StateMemory) -> Option<&'static State> {
     let errno = errno::Saved::new();
     // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)). Nothing
     // changes it before this returns, and what the state keeps is copied.
     let found: Found<'_> = unsafe { environ::read(Os::HERE, os::environment()) };
     let settings = Settings::read(|variable| found.variable(variable));
-    let StateMemory { state, addresses, memory, is_last } = place;
+    let StateMemory { state, addresses, memory, is_last } = room;
     let room = Room { arena: Arena::new(memory), addresses };
     let state = &*make(state, &settings, &found, room);
     let fits = is_last || !matches!(state.client, Err(TOO_LONG));
@@ -125,8 +125,8 @@ fn client(
     })?;
     let mut resolved = None;
     let addresses = addresses.write([None; MAX_URLS]);
-    for (way, url) in addresses.iter_mut().zip(urls.iter()) {
-        *way = match url.server {
+    for (address, url) in addresses.iter_mut().zip(urls.iter()) {
+        *address = match url.server {
             Server::Address(address) => Some(Address::tcp(address)),
             Server::Unix(path) => Address::unix(path),
             Server::Abstract(name) => Address::abstract_unix(name),

@@ -23,7 +23,7 @@ struct Block<const BYTES: usize> {
 }
 
 impl<const BYTES: usize> Block<BYTES> {
-    fn place(&'static mut self) -> StateMemory {
+    fn memory(&'static mut self) -> StateMemory {
         let Self { state, addresses, memory } = self;
         StateMemory { state, addresses, memory, is_last: BYTES == MEMORY_BYTES }
     }
@@ -58,7 +58,7 @@ impl Own {
         // SAFETY: this is the only writer (the caller's promise), and nobody reads the block before
         // `is_read` is set.
         let block = unsafe { &mut *self.block.get() };
-        let is_read = load::read(block.place()).is_some();
+        let is_read = load::read(block.memory()).is_some();
         self.is_read.store(is_read, Ordering::Release);
     }
 
@@ -123,8 +123,8 @@ fn map() -> Option<&'static State> {
     let block = sys::map(size_of::<Block<MEMORY_BYTES>>())?.cast::<Block<MEMORY_BYTES>>();
     // SAFETY: the mapping is new, large enough and aligned, and zeroed bytes are a valid block: its
     // parts are bytes and `MaybeUninit`.
-    let place = unsafe { &mut *block }.place();
-    let state = load::read(place);
+    let memory = unsafe { &mut *block }.memory();
+    let state = load::read(memory);
     // SAFETY: a mapping is whole pages, and nothing writes to this one any more.
     unsafe { sys::make_read_only(block.cast(), size_of::<Block<MEMORY_BYTES>>()) };
     state

@@ -518,16 +518,13 @@ impl<'a> Judge<'_, 'a> {
         let around = |part: &usize| parts.part(*part).parent;
         let as_written = |part: usize| {
             let says = |pattern: &Pattern| {
-                let exact = Pattern::command(&pattern.source, false);
-                exact.is_ok_and(|exact| {
-                    self.evaluation.spellings(part).any(|(_, text, faith)| {
-                        (faith.excuses || self.evaluation.call.command.contains(text))
-                            && exact.matches(text)
-                    })
+                self.evaluation.spellings(part).any(|(_, text, faith)| {
+                    (faith.excuses || self.evaluation.call.command.contains(text))
+                        && pattern.matches(text)
                 })
             };
             self.met(part).is_some()
-                && (self.when.matches.iter().flatten().any(says)
+                && (self.when.as_written.iter().any(says)
                     || self.when.matches.is_none()
                     || self.contained(part).is_some())
         };
@@ -609,12 +606,11 @@ impl<'a> Judge<'_, 'a> {
         let runs = |part| matches!(parts.part(part).kind, Kind::Command | Kind::Wrapper);
         let meets = |part| runs(part) && self.evaluation.meets(self.when, part, |_| true);
         let mut met: Vec<bool> = (0..parts.len()).map(meets).collect();
-        let below = met.clone();
+        let mut inner = met.clone();
         for part in 0..parts.len() {
             let outer = parts.part(part).parent.is_some_and(|outer| met[outer]);
             met[part] |= outer;
         }
-        let mut inner = below;
         for part in (0..parts.len()).rev() {
             if let Some(outer) = parts.part(part).parent.filter(|_| inner[part]) {
                 inner[outer] = true;

@@ -131,6 +131,8 @@ impl<'de> Deserialize<'de> for WhenEntry {
 #[derive(Debug, Default)]
 pub(crate) struct When {
     pub(crate) matches: Option<Vec<Pattern>>,
+    /// Of a rule that asks, the same in the case that they are written in.
+    pub(crate) as_written: Vec<Pattern>,
     pub(crate) contains: Option<Vec<Contained>>,
     pub(crate) not_matches: Vec<Pattern>,
     pub(crate) assigned: Option<Vec<Glob>>,
@@ -228,6 +230,10 @@ impl When {
                 }
                 Given::Texts(..) | Given::Always(_) | Given::Nothing => {}
             }
+        }
+        if action == Action::Ask {
+            let in_case = |pattern: &Pattern| Pattern::command(&pattern.source, false).ok();
+            when.as_written = when.matches.iter().flatten().filter_map(in_case).collect();
         }
         // What answers and what is excluded lets no rule hold; a rule that restricts by what it
         // excludes alone is meant to restrict all else.

@@ -130,7 +130,6 @@ impl Batch {
 
     /// The record with this index.
     pub fn get(&self, at: usize) -> Record<'_> {
-        let Entry { time, tool, pid, verdict, evaluation_us, .. } = self.entries[at];
         let entry = &self.entries[at];
         let text = |span: &Span| &self.text[span.clone()];
         let fields = self.fields[entry.fields.clone()].iter().map(|(name, field)| {
@@ -141,17 +140,17 @@ impl Batch {
             (*name, said)
         });
         Record {
-            time,
-            tool,
+            time: entry.time,
+            tool: entry.tool,
             id: text(&entry.id),
             agent: text(&entry.agent),
             session: text(&entry.session),
-            pid,
+            pid: entry.pid,
             command: entry.command.as_ref().map(text),
             fields: fields.collect(),
-            verdict,
+            verdict: entry.verdict,
             policies: self.policies[entry.policies.clone()].iter().map(text).collect(),
-            evaluation_us,
+            evaluation_us: entry.evaluation_us,
             message: text(&entry.message),
         }
     }

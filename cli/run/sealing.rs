@@ -95,10 +95,9 @@ fn need(program: &OsStr) -> Option<&'static str> {
     }
     match coverage_of(program) {
         Some(Coverage::Static) => Some("a static program loads no library"),
-        Some(Coverage::OtherArchitecture) => Some(
-            "a program for another architecture cannot \
-            load the library",
-        ),
+        Some(Coverage::OtherArchitecture) => {
+            Some("a program for another architecture cannot load the library")
+        }
         Some(Coverage::Go) => Some("a Go program starts others by system calls of its own"),
         _ => None,
     }

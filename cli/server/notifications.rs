@@ -190,8 +190,7 @@ mod tests {
                 &long,
                 true,
                 20,
-                "publish publish…; whoever runs its policy server decides (60 \
-                s)",
+                "publish publish…; whoever runs its policy server decides (60 s)",
             ),
         ] {
             let shown = line(&waiting(id, command), is_taken, columns);

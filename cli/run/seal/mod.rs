@@ -112,8 +112,7 @@ fn explain(error: Errno) -> &'static str {
     match error {
         Errno::EBUSY => "this process is already in a sealed run",
         Errno::EINVAL | Errno::ENOSYS => {
-            "this kernel, or a filter around this process, does not \
-            support it"
+            "this kernel, or a filter around this process, does not support it"
         }
         Errno::EPERM | Errno::EACCES => "a filter or container around this process forbids it",
         error => error.desc(),
