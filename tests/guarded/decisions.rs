@@ -26,17 +26,17 @@ fn start(sandbox: &Sandbox, how: &[&str]) -> Vec<String> {
     std::iter::once(start).chain(how).chain([sandbox.text("bin/rm"), "rm".to_owned()]).collect()
 }
 
-/// Starts the stand-in for rm in this way, with fail-open; whether it ran.
-fn runs(server: &Server, how: &[&str], ask_ms: Option<u32>, mode: &str) -> bool {
+/// Starts the stand-in for rm in this way, with fail-open; whether it ran, and the time.
+fn runs(server: &Server, how: &[&str], ask_ms: Option<u32>, mode: &str) -> (bool, Duration) {
     let sandbox = Sandbox::new();
-    Run::guarded(&sandbox, &server.url, &start(&sandbox, how))
+    let finished = Run::guarded(&sandbox, &server.url, &start(&sandbox, how))
         .env("RAMPART_SESSION", "decisions")
         .env("RAMPART_FAIL_OPEN", "1")
         .env("RAMPART_MODE", mode)
         .env("RAMPART_TIMEOUT_MS", CHECK_MS.to_string())
         .env("RAMPART_ASK_MS", ask_ms.map_or_else(String::new, |ms| ms.to_string()))
         .finish();
-    !sandbox.take_marks().is_empty()
+    (!sandbox.take_marks().is_empty(), finished.took)
 }
 
 /// What the questions of [`runs`] say about waiting. Another process may ask this server too, if it
@@ -78,7 +78,8 @@ fn a_decision_is_waited_for_longer_than_a_check_wherever_it_is_asked_for() {
                     thread::scope(|scope| {
                         let all = WAYS.map(|how| (how, scope.spawn(move || runs(how))));
                         for (how, ran) in all {
-                            let ran = ran.join().expect("a run");
+                            let (ran, took) = ran.join().expect("a run");
+                            assert!(took >= DECISION, "{how:?}: {took:?}");
                             assert_eq!(ran, allowed, "{how:?} ({transport:?})");
                         }
                     });
@@ -121,7 +122,7 @@ fn without_a_decision_the_program_does_not_run_whatever_the_server_does() {
                         thread::sleep(Duration::from_millis(50));
                         script(exchange);
                     });
-                    assert!(!runs(&server, how, Some(800), "enforce"), "{name}: {how:?}");
+                    assert!(!runs(&server, how, Some(800), "enforce").0, "{name}: {how:?}");
                     assert_eq!(server.connections(), 1, "{name}");
                 });
             }
@@ -138,7 +139,7 @@ fn a_client_that_does_not_wait_says_so_and_times_out() {
             scope.spawn(move || {
                 // The server's answer, which is too late, denies.
                 let server = deciding(Transport::Unix, DENIED);
-                let ran = runs(&server, &["execve"], ask_ms, mode);
+                let (ran, _) = runs(&server, &["execve"], ask_ms, mode);
                 assert!(ran, "{ask_ms:?} {mode}: fail-open decides");
                 assert_eq!(asked_ms(&server), [None], "{ask_ms:?} {mode}");
             });
@@ -152,7 +153,7 @@ fn without_102_processing_the_usual_time_limit_holds() {
         exchange.read();
         exchange.hang();
     });
-    assert!(runs(&server, &["execve"], Some(ENOUGH_MS), "enforce"), "fail-open decides");
+    assert!(runs(&server, &["execve"], Some(ENOUGH_MS), "enforce").0, "fail-open decides");
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! A check ends within its time limit, whatever the server does. No test measures a time: a slow
-//! server here never answers, or allows too late, so that a run without the limit would end
-//! otherwise.
+//! A check ends within its time limit, whatever the server does, and not long before. That it ends
+//! is not measured: a slow server here never answers, or allows too late, so that a run without
+//! the limit would end otherwise.
 
 use std::thread;
 use std::time::Duration;
@@ -16,6 +16,8 @@ type Script = fn(&mut Exchange);
 const SHORT_MS: u32 = 600;
 /// A limit that is to pass after a first check that must not take so long, on a busy machine too.
 const LONGER_MS: u32 = 3_000;
+/// A server that does not answer is waited for at least so long.
+const WAITED: Duration = Duration::from_millis(250);
 /// A limit that is not to pass, on a busy machine either.
 const AMPLE_MS: u32 = 20_000;
 
@@ -33,24 +35,26 @@ fn words(sandbox: &Sandbox, large: bool) -> Vec<String> {
     }
 }
 
-/// Runs with both values of fail-open; returns whether the program ran.
-fn outcomes(large: bool, timeout_ms: u32, script: Script) -> Vec<(Transport, [bool; 2])> {
+/// Runs with both values of fail-open; returns whether the program ran, and the longer time.
+fn outcomes(large: bool, timeout_ms: u32, script: Script) -> Vec<(Transport, [bool; 2], Duration)> {
     let mut outcomes = Vec::new();
     for transport in Transport::BOTH {
         let server = Server::scripted(transport, script);
         let sandbox = Sandbox::new();
         Run::bare(&sandbox, &words(&sandbox, large)).finish();
         assert_eq!(sandbox.take_marks().len(), 1, "it can run");
+        let mut longest = Duration::ZERO;
         let ran = ["0", "1"].map(|fail_open| {
-            Run::guarded(&sandbox, &server.url, &words(&sandbox, large))
+            let finished = Run::guarded(&sandbox, &server.url, &words(&sandbox, large))
                 .env("RAMPART_FAIL_OPEN", fail_open)
                 .env("RAMPART_TIMEOUT_MS", timeout_ms.to_string())
                 .finish();
+            longest = longest.max(finished.took);
             !sandbox.take_marks().is_empty()
         });
         // More than two on a busy machine, where a connection attempt may be repeated.
         wait_until("asked each time", || server.connections() >= 2);
-        outcomes.push((transport, ran));
+        outcomes.push((transport, ran, longest));
     }
     outcomes
 }
@@ -99,8 +103,9 @@ fn a_server_that_takes_too_long_is_one_that_cannot_be_reached() {
     thread::scope(|scope| {
         for (name, large, script) in cases {
             scope.spawn(move || {
-                for (transport, ran) in outcomes(large, SHORT_MS, script) {
+                for (transport, ran, longest) in outcomes(large, SHORT_MS, script) {
                     assert_eq!(ran, [false, true], "{name} ({transport:?})");
+                    assert!(longest >= WAITED, "{name} ({transport:?}): {longest:?}");
                 }
             });
         }
@@ -123,7 +128,7 @@ fn an_early_refusal_of_a_large_question_counts() {
         exchange.hang();
     };
     for script in [early, early_and_reads_on] {
-        for (transport, ran) in outcomes(true, AMPLE_MS, script) {
+        for (transport, ran, _) in outcomes(true, AMPLE_MS, script) {
             assert_eq!(ran, [false, false], "{transport:?}");
         }
     }
@@ -136,7 +141,7 @@ fn an_answer_to_half_a_question_does_not_allow() {
         exchange.send(json_answer(ALLOWED));
         thread::sleep(Duration::from_millis(500));
     };
-    for (transport, ran) in outcomes(true, AMPLE_MS, hasty) {
+    for (transport, ran, _) in outcomes(true, AMPLE_MS, hasty) {
         assert_eq!(ran, [false, false], "{transport:?}");
     }
 }
@@ -146,14 +151,19 @@ fn the_time_limit_holds_for_the_whole_check_under_signals() {
     let storm = probe("storm", Compiler::System);
     for transport in Transport::BOTH {
         let words = [storm.to_str().expect("text"), "2"];
-        let (ran, _) = twice(transport, &words, LONGER_MS, Exchange::hang);
+        let (ran, ..) = twice(transport, &words, LONGER_MS, Exchange::hang);
         assert_eq!(ran, 1, "the first of two");
     }
 }
 
 /// Spawns twice from one process; `end` answers the second question. Returns how often the program
-/// ran, and the number of connections.
-fn twice(transport: Transport, program: &[&str], timeout_ms: u32, end: Script) -> (usize, usize) {
+/// ran, the number of connections, and the time.
+fn twice(
+    transport: Transport,
+    program: &[&str],
+    timeout_ms: u32,
+    end: Script,
+) -> (usize, usize, Duration) {
     let server = Server::scripted(transport, move |exchange| {
         exchange.read();
         exchange.send(json_answer(ALLOWED));
@@ -163,11 +173,11 @@ fn twice(transport: Transport, program: &[&str], timeout_ms: u32, end: Script) -
     let sandbox = Sandbox::new();
     let rm = sandbox.text("bin/rm");
     let program = [program, &[&rm, "rm"]].concat();
-    Run::guarded(&sandbox, &server.url, &program)
+    let finished = Run::guarded(&sandbox, &server.url, &program)
         .env("RAMPART_FAIL_OPEN", "0")
         .env("RAMPART_TIMEOUT_MS", timeout_ms.to_string())
         .finish();
-    (sandbox.take_marks().len(), server.connections())
+    (sandbox.take_marks().len(), server.connections(), finished.took)
 }
 
 #[test]
@@ -197,8 +207,10 @@ fn a_kept_connection_is_waited_for_as_long_as_a_new_one() {
             for (name, runs, end) in cases {
                 scope.spawn(move || {
                     let timeout_ms = if runs == 2 { AMPLE_MS } else { LONGER_MS };
-                    let seen = twice(transport, &start, timeout_ms, end);
-                    assert_eq!(seen, (runs, 1), "{name} ({transport:?})");
+                    let (ran, connections, took) = twice(transport, &start, timeout_ms, end);
+                    assert_eq!((ran, connections), (runs, 1), "{name} ({transport:?})");
+                    let shortest = if runs == 1 { WAITED } else { Duration::ZERO };
+                    assert!(took >= shortest, "{name} ({transport:?}): {took:?}");
                 });
             }
         }

@@ -111,13 +111,14 @@ impl Run {
             }
             thread::sleep(Duration::from_millis(1));
         };
+        let took = begun.elapsed();
         let (stdout, stderr) = (content(stdout), content(stderr));
         let Some(status) = status else {
             panic!("it hangs: {}\nstdout: {stdout}\nstderr: {stderr}", self.shown);
         };
         let wrong = fs::read_to_string(&self.wrong).unwrap_or_default();
         assert_eq!(wrong, "", "{}: the library used what a Mac does not have", self.shown);
-        Finished { status, stdout, stderr, shown: self.shown }
+        Finished { status, stdout, stderr, took, shown: self.shown }
     }
 }
 
@@ -161,6 +162,8 @@ pub struct Finished {
     pub status: ExitStatus,
     pub stdout: String,
     pub stderr: String,
+    /// At least so long: that something was waited for shows on a busy machine too.
+    pub took: Duration,
     shown: String,
 }
 
