@@ -1,7 +1,7 @@
 //! Why a subcommand failed: a message for the person, an exit status for the shell.
 
 use std::fmt::Display;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 /// The command line or the policy is wrong.
@@ -64,5 +64,16 @@ impl Failure {
 
 /// Writes one `rampart: …` line to stderr, which may be closed.
 pub fn say(sentence: impl Display) {
-    let _ = writeln!(std::io::stderr(), "rampart: {sentence}");
+    let _ = writeln!(io::stderr(), "rampart: {sentence}");
+}
+
+/// Why a process or a thread could not be started, for a person, with the limit that is in the way.
+pub fn why_not_started(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EAGAIN) => {
+            "no more processes and threads are allowed (ulimit -u, or a container's limit)".into()
+        }
+        Some(libc::EMFILE) => "too few file descriptors are allowed (ulimit -n)".into(),
+        _ => error.to_string(),
+    }
 }

@@ -10,7 +10,7 @@ use rampart_core::environ::Survey;
 use rampart_core::json::Answer;
 use rampart_core::repair_count::RepairCount;
 use rampart_core::request::{Pipes, Question};
-use rampart_core::settings::{Mode, Notice, Refusal};
+use rampart_core::settings::{Mode, Notice, Refusal, reads_hidden};
 use rampart_core::verdict::{Outcome, Verdict, verdict};
 
 use crate::abi::Strings;
@@ -50,7 +50,7 @@ pub unsafe fn start<Function>(
     };
     // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
     let is_loop = unsafe { is_reexec_loop(state, &program, envp) };
-    let coverage = if state.is_sealed {
+    let coverage = if state.is_sealed() {
         os::uncancelled(|| program.look(state.is_own()))?
     } else {
         check_program(state, &program, is_loop, &mut target)?
@@ -67,12 +67,13 @@ pub unsafe fn start<Function>(
     // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
     let result = unsafe { environment::with(&client.guard, envp.now(), coverage, repairs, run) };
     let result = result.unwrap_or(Err(libc::EPERM));
-    if state.is_sealed && has_failed(result, libc::EPERM) && sys::is_hidden() {
+    let is_unread = || state.is_sealed() && !reads_hidden(state.mark) && sys::is_hidden();
+    if has_failed(result, libc::EPERM) && is_unread() {
         // The keeper reports the other refusals, those of processes that it can read.
         tell_refused_by_kernel(state, &program, IS_HIDDEN, &mut target);
         return Err(libc::EPERM);
     }
-    if state.is_sealed && has_failed(result, libc::ENOSYS) {
+    if state.is_sealed() && has_failed(result, libc::ENOSYS) {
         // The kernel's error if the supervisor is gone (seccomp(2), SECCOMP_RET_USER_NOTIF).
         tell_refused_by_kernel(state, &program, KEEPER_IS_GONE, &mut target);
         return Err(libc::ENOSYS);
@@ -103,7 +104,7 @@ unsafe fn is_reexec_loop(state: &State, program: &Program<'_>, envp: Envp) -> bo
 #[cold]
 #[inline(never)]
 fn tell_unguarded(state: &State, program: &Program<'_>, target: &Target<'_>) {
-    if !state.is_sealed && state.notice != Notice::Nothing && target.shares_stderr() {
+    if !state.is_sealed() && state.notice != Notice::Nothing && target.shares_stderr() {
         report::unguarded(state, last_component(program.path.to_bytes()));
     }
 }
@@ -149,7 +150,7 @@ pub fn start_shell<Function, R>(
 ) -> Result<R, c_int> {
     let check = line.map(|line| {
         |state: &State| {
-            if state.is_sealed && is_told_by_child(state, &target) {
+            if state.is_sealed() && is_told_by_child(state, &target) {
                 return Ok(os::SHELL_COVERAGE);
             }
             check_line(state, line, &mut target)
@@ -262,7 +263,7 @@ fn settle(
 ) -> Result<(), c_int> {
     // In a sealed run the kernel asks the keeper about the shell of a line, which can reach the
     // server even if this process cannot.
-    let is_left = state.is_sealed && matches!(outcome, Outcome::Unreachable(_));
+    let is_left = state.is_sealed() && matches!(outcome, Outcome::Unreachable(_));
     let outcome = if is_left { Outcome::Allowed } else { outcome };
     let verdict = verdict(state.mode, outcome, state.fail_open);
     let is_unchecked = verdict == Verdict::Run && matches!(outcome, Outcome::Unreachable(_));

@@ -71,7 +71,8 @@ fn make<'s>(
 ) -> &'s mut State {
     let real = Real::find();
     let pid = sys::getpid();
-    let is_sealed = settings.sealed.and_then(Decimal::parse).is_some_and(sys::is_sealed);
+    let mark = settings.sealed.and_then(Decimal::parse).filter(|mark| sys::is_sealed(*mark));
+    let is_sealed = mark.is_some();
     // Monitor mode does not wait for decisions; in a sealed run the kernel's question waits.
     let ask_ms = settings.ask_ms.filter(|_| settings.mode == Mode::Enforce && !is_sealed);
     state.write(State {
@@ -87,7 +88,7 @@ fn make<'s>(
         refusal: settings.refusal,
         timeout_ms: settings.timeout_ms,
         ask_ms: ask_ms.unwrap_or(0),
-        is_sealed,
+        mark: mark.unwrap_or(0),
         repairs: found.repairs,
         pid,
         stderr: StandardError::here(pid),

@@ -24,8 +24,8 @@ pub struct State {
     pub timeout_ms: u32,
     /// How long to wait for a person's decision, in milliseconds; 0: not at all.
     pub ask_ms: u32,
-    /// Whether this is a sealed run, in which the kernel asks about every program.
-    pub is_sealed: bool,
+    /// The mark of the sealed run, in which the kernel asks about every program; 0 if it is none.
+    pub mark: u64,
     /// The repairs that led to this process.
     pub repairs: Option<RepairCount>,
     /// The process that read the state; a forked or vforked child has another process ID.
@@ -39,6 +39,11 @@ pub struct State {
 }
 
 impl State {
+    /// Whether this is a sealed run.
+    pub const fn is_sealed(&self) -> bool {
+        self.mark != 0
+    }
+
     /// Whether this is the process that read the state, not a forked or vforked child.
     pub fn is_own(&self) -> bool {
         sys::getpid() == self.pid

@@ -162,6 +162,13 @@ impl Variable {
 /// whether it is in the run that its environment names.
 pub const SEALED_CALL: u32 = u32::from_be_bytes(*b"ramp");
 
+/// Whether the keeper of the sealed run with this mark may read every process, also one that is
+/// hidden (`PR_SET_DUMPABLE` in prctl(2)): the lowest bit of the mark says so.
+#[must_use]
+pub const fn reads_hidden(mark: u64) -> bool {
+    mark & 1 == 1
+}
+
 /// A value that is not valid, and what counts instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Complaint {

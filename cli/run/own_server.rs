@@ -26,7 +26,7 @@ use super::environment;
 use super::lifetime::{Tree, ending_signal};
 use super::private_directory::PrivateDirectory;
 use super::title;
-use crate::failure::Failure;
+use crate::failure::{Failure, why_not_started};
 use crate::home::Home;
 use crate::server::listen::Listener;
 use crate::server::{self, Server};
@@ -145,10 +145,9 @@ impl Startup<'_> {
         &self,
         build: impl FnOnce() -> Result<Run, Failure>,
     ) -> Result<bool, Failure> {
-        let cannot = |error| Failure::new(format!("cannot start the server of this run: {error}"));
-        let (mut ready, writer) = io::pipe().map_err(cannot)?;
+        let (mut ready, writer) = io::pipe().map_err(|error| cannot_start(&error))?;
         // SAFETY: this process has a single thread, so the child may do anything.
-        match unsafe { fork() }.map_err(|error| cannot(error.into()))? {
+        match unsafe { fork() }.map_err(|error| cannot_start(&error.into()))? {
             // Once the intermediate process is gone, only the server holds the pipe's other end.
             ForkResult::Parent { child } => {
                 drop(writer);
@@ -173,7 +172,10 @@ impl Startup<'_> {
         }
         // SAFETY: as above, there is a single thread.
         match unsafe { fork() } {
-            Err(_) => false,
+            Err(error) => {
+                cannot_start(&error.into()).report();
+                false
+            }
             Ok(ForkResult::Parent { .. }) => true,
             Ok(ForkResult::Child) => {
                 self.serve(build, ready);
@@ -210,6 +212,10 @@ impl Startup<'_> {
         drop(ready);
         run();
     }
+}
+
+fn cannot_start(error: &io::Error) -> Failure {
+    Failure::new(format!("cannot start the server of this run: {}", why_not_started(error)))
 }
 
 /// Waits for the intermediate process. There is no status to read if `SIGCHLD` is ignored

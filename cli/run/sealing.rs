@@ -114,13 +114,14 @@ fn named(word: &str) -> Result<Seal, Failure> {
 /// Why it could not, for a person.
 #[cfg(target_os = "linux")]
 pub fn try_out() -> Result<Sealing, String> {
-    use crate::run::seal::{Requirement, probe};
+    use crate::run::seal::{Requirement, may_read_hidden, probe};
 
     let cost = probe()?;
     let mut random = [0; 2];
     getrandom::fill(&mut random).map_err(|error| error.to_string())?;
     // One of the error numbers that the kernel itself never returns.
     let mark = MARKS.start() + u16::from_ne_bytes(random) % (MARKS.end() - MARKS.start());
+    let mark = mark & !1 | u16::from(may_read_hidden());
     Ok(Sealing { no_new_privs: cost == Requirement::NoNewPrivs, mark })
 }
 

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::admission::Admission;
 use super::answer::Handler;
 use super::connection;
-use super::connections::Connections;
+use super::connections::{self, Connections};
 use super::listen::Listener;
 use crate::failure::Failure;
 use crate::token::Token;
@@ -30,6 +30,11 @@ const BLOCKING_THREADS: usize = 4;
 /// # Errors
 /// The runtime cannot be set up.
 pub fn runtime() -> Result<LocalRuntime, Failure> {
+    if !connections::has_descriptors() {
+        return Err(Failure::new(
+            "cannot set up the server: too few file descriptors are allowed (ulimit -n)",
+        ));
+    }
     Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)

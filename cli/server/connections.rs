@@ -17,6 +17,8 @@ use super::askers::Askers;
 
 /// The most connections at once. An idle one is closed to make room for a new one.
 const LIMIT: usize = 4096;
+/// What a server needs besides its clients'.
+const FEWEST_DESCRIPTORS: usize = 20;
 /// Descriptors kept free for files.
 const RESERVED_DESCRIPTORS: usize = 32;
 
@@ -337,14 +339,21 @@ fn give_memory_back() {
     }
 }
 
-/// The limit of connections, after raising the system's limit of descriptors as far as it allows.
+/// Whether a server may open what it cannot do without. Without them, the runtime panics.
+pub fn has_descriptors() -> bool {
+    raise_limit(LIMIT + RESERVED_DESCRIPTORS).is_none_or(|granted| granted >= FEWEST_DESCRIPTORS)
+}
+
+/// The limit of connections, after raising that of descriptors.
 fn limit(reserved: usize) -> usize {
-    let wanted = LIMIT + reserved;
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return LIMIT;
-    };
+    raise_limit(LIMIT + reserved)
+        .map_or(LIMIT, |granted| granted.saturating_sub(reserved).clamp(1, LIMIT))
+}
+
+/// Raises the system's limit of descriptors as far as it allows. Returns what it is then.
+fn raise_limit(wanted: usize) -> Option<usize> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
     let raised = hard.min(soft.max(wanted as libc::rlim_t));
     let granted = setrlimit(Resource::RLIMIT_NOFILE, raised, hard).map_or(soft, |()| raised);
-    let granted = usize::try_from(granted).unwrap_or(wanted);
-    granted.saturating_sub(reserved).clamp(1, LIMIT)
+    Some(usize::try_from(granted).unwrap_or(wanted))
 }

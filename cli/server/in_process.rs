@@ -12,7 +12,7 @@ use super::policy::{Case, Judged, UNTOLD, run_id};
 use super::question::{Question, Verdict};
 use super::webhook::Webhook;
 use crate::audit::{self, Audit, Batch};
-use crate::failure::Failure;
+use crate::failure::{Failure, why_not_started};
 use crate::home::Home;
 use crate::mode::Mode;
 use crate::spent_rules::SpentRules;
@@ -66,7 +66,9 @@ impl InProcess {
             is_news: AtomicBool::new(false),
         });
         let writer = Arc::clone(&in_process);
-        let cannot = |error| Failure::new(format!("cannot start the audit's thread: {error}"));
+        let cannot = |error| {
+            Failure::new(format!("cannot start the audit's thread: {}", why_not_started(&error)))
+        };
         std::thread::Builder::new().spawn(move || writer.write_on()).map_err(cannot)?;
         Ok(in_process)
     }

@@ -7,9 +7,11 @@
 //! Its child becomes the command.
 
 use std::ffi::CStr;
+use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, scope};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -27,7 +29,8 @@ use super::judge::Judge;
 use super::signals;
 use super::supervisor::{Start, Supervisor};
 use super::waiter;
-use crate::failure::Failure;
+use super::workers::Workers;
+use crate::failure::{Failure, why_not_started};
 use crate::processes;
 use crate::run::own_server::{close_all_but, exit, silence};
 use crate::run::title;
@@ -59,7 +62,7 @@ pub fn run(
     plan: Plan<'_>,
     become_command: impl FnOnce() -> Failure,
 ) -> Result<std::convert::Infallible, Failure> {
-    let cannot = |error: Errno| Failure::new(format!("cannot seal this run: {error}"));
+    let cannot = |error: Errno| cannot_seal(&error.into());
     let (waiter_end, keeper_end) = Channel::pair().map_err(cannot)?;
     // From here on signals are blocked, until the waiter can pass them on.
     let inherited = Inherited::take().map_err(cannot)?;
@@ -118,7 +121,7 @@ fn keep(
     let forked = pair.and_then(|pair| Ok((pair, unsafe { fork() }?)));
     let ((own, command_end), forked) = match forked {
         Ok(forked) => forked,
-        Err(error) => fail(&Failure::new(format!("cannot seal this run: {error}"))),
+        Err(error) => fail(&cannot_seal(&error.into())),
     };
     let command = match forked {
         ForkResult::Child => {
@@ -131,31 +134,27 @@ fn keep(
     };
     drop(command_end);
     // Without a pidfd, signals could reach another process that reuses the ID.
-    let Some(handle) = processes::handle(command) else { exit(1) };
+    let Some(handle) = processes::handle(command) else {
+        fail(&cannot_seal(&Errno::last().into()))
+    };
     retire(&[waiter, &own], &handle);
-    let Ok(judge) = (plan.judge)() else { exit(1) };
+    let judge = (plan.judge)().unwrap_or_else(|failure| fail(&failure.and("nothing was run")));
     let told = waiter.send(Message::Command(command.as_raw()), Some(&handle));
     let keeper =
         Arc::new(Keeper { waiter_pid, command, handle, was_stopped: AtomicBool::new(false) });
     let own = Arc::new(own);
     let starting = Starting { command, channel: Mutex::new(Some(Arc::clone(&own))) };
     let workers = Supervisor::prepare(Arc::clone(&judge), Box::new(starting));
-    std::thread::scope(|scope| {
+    scope(|scope| {
         let stand_in = Arc::clone(&keeper);
-        scope.spawn(move || stand_in.watch(waiter));
-        let is_begun = workers.as_ref().is_ok_and(|workers| {
-            told.and_then(|()| tell_threads(&own)).is_ok()
-                && match own.receive() {
-                    Ok(Some((Message::Listener, Some(listener)))) => {
-                        Supervisor::begin(workers, listener);
-                        own.send(Message::GoOn, None).is_ok()
-                    }
-                    // The command's process has reported why, and ends.
-                    _ => true,
-                }
-        });
-        if !is_begun {
-            exit(1);
+        let watching = Builder::new().spawn_scoped(scope, move || stand_in.watch(waiter));
+        let begun =
+            watching.as_ref().and(workers.as_ref()).map_err(cannot_seal).and_then(|workers| {
+                let begun = told.and_then(|()| begin(workers, &own));
+                begun.map_err(|error| cannot_seal(&error.into()))
+            });
+        if let Err(failure) = begun {
+            fail(&failure);
         }
         drop(own);
         keeper.reap(waiter, || {
@@ -166,6 +165,16 @@ fn keep(
         });
         exit(0)
     })
+}
+
+/// Lets the command's process install the filter and start the command. If it cannot, it reports why.
+fn begin(workers: &Arc<Workers<Supervisor>>, command: &Channel) -> Result<(), Errno> {
+    tell_threads(command)?;
+    let Ok(Some((Message::Listener, Some(listener)))) = command.receive() else { return Ok(()) };
+    Supervisor::begin(workers, listener);
+    // Until now a fault could be reported. From now on only the command holds the streams.
+    let _ = silence();
+    command.send(Message::GoOn, None)
 }
 
 /// Sends the command's process the IDs of this process's threads, for the filter, and lets it go
@@ -199,10 +208,12 @@ fn start(channel: &Channel, keeper: Pid, plan: &Plan<'_>) {
     match sealed {
         Ok(Some((Message::GoOn, _))) => {}
         Ok(_) => exit(1),
-        Err(error) => {
-            fail(&Failure::new(format!("cannot seal this run: {error}; nothing was run")))
-        }
+        Err(error) => fail(&cannot_seal(&error.into())),
     }
+}
+
+fn cannot_seal(error: &io::Error) -> Failure {
+    Failure::new(format!("cannot seal this run: {}; nothing was run", why_not_started(error)))
 }
 
 fn fail(failure: &Failure) -> ! {
@@ -210,13 +221,13 @@ fn fail(failure: &Failure) -> ! {
     exit(failure.status().into())
 }
 
-/// Leaves the terminal, and closes what others may wait for.
+/// Leaves the terminal, and closes what others may wait for. The standard streams stay until the
+/// command starts.
 fn retire(channels: &[&Channel], handle: &OwnedFd) {
     let _ = setsid();
     let mut kept = vec![handle.as_raw_fd()];
     kept.extend(channels.iter().map(|channel| channel.descriptor().as_raw_fd()));
     close_all_but(&kept);
-    let _ = silence();
     let _ = chdir("/");
     umask(FileMode::from_bits_truncate(0o077));
     let _ = SigSet::empty().thread_set_mask();

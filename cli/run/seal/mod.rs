@@ -41,6 +41,7 @@ pub use keeper::{Plan, run};
 pub use policy_client::{ClientOptions, PolicyClient};
 pub use refusal_message::Manner;
 
+use crate::failure::why_not_started;
 use crate::run::own_server::exit;
 
 /// What sealing a run requires.
@@ -58,12 +59,11 @@ pub enum Requirement {
 /// # Errors
 /// Why it could not, for a person.
 pub fn probe() -> Result<Requirement, String> {
-    let cannot = |error: Errno| explain(error).to_owned();
     tracee::can_look().map_err(|_| "it needs Linux 5.6 or later".to_owned())?;
-    let pipe = || std::io::pipe().map_err(|error| error.to_string());
+    let pipe = || std::io::pipe().map_err(|error| why_not_started(&error));
     let ((mut reader, mut writer), (mut end, looking)) = (pipe()?, pipe()?);
     // SAFETY: this process has a single thread, so the child may do anything.
-    match unsafe { fork() }.map_err(cannot)? {
+    match unsafe { fork() }.map_err(|error| why_not_started(&error.into()))? {
         ForkResult::Child => {
             drop(looking);
             let _ = writer.write_all(&[try_out()]);
@@ -83,10 +83,20 @@ pub fn probe() -> Result<Requirement, String> {
                 (Ok(()), FREE | RESTRICTED) if looked.is_err() => Err(UNREADABLE.to_owned()),
                 (Ok(()), FREE) => Ok(Requirement::Nothing),
                 (Ok(()), RESTRICTED) => Ok(Requirement::NoNewPrivs),
-                (Ok(()), errno) => Err(cannot(Errno::from_raw(errno.into()))),
+                (Ok(()), errno) => Err(explain(Errno::from_raw(errno.into())).to_owned()),
             }
         }
     }
+}
+
+/// Whether this process may read any other, also one that is hidden from its own user
+/// (`CAP_SYS_PTRACE`, capabilities(7)).
+pub fn may_read_hidden() -> bool {
+    const CAP_SYS_PTRACE: u32 = 19;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    effective.is_some_and(|set| set >> CAP_SYS_PTRACE & 1 == 1)
 }
 
 const UNREADABLE: &str = "a process may not read its child's memory here \

@@ -13,20 +13,39 @@ fn is_root() -> bool {
     Command::new("id").arg("-u").output().unwrap().stdout == b"0\n"
 }
 
-/// A sealed command of an ordinary user, in a directory of theirs.
-pub fn as_nobody(sealed: &Sealed, flags: &[&str], words: &[&str]) -> Command {
+/// A sealed command with the real library.
+fn with_real_library(sealed: &Sealed, flags: &[&str], words: &[&str]) -> Command {
     let mut command = sealed.command(flags, words);
     let own = sealed.0.path("real.so");
     std::fs::copy(library(), &own).unwrap();
     command.env("RAMPART_LIBRARY", own);
-    let mut wrapper = vec!["env"];
+    command
+}
+
+/// The same of an ordinary user, in a directory of theirs.
+pub fn as_nobody(sealed: &Sealed, flags: &[&str], words: &[&str]) -> Command {
+    as_user(65534, &[], sealed, flags, words)
+}
+
+/// The same of this user, if root runs the tests, started by a wrapper.
+pub fn as_user(
+    user: u32,
+    wrapper: &[&str],
+    sealed: &Sealed,
+    flags: &[&str],
+    words: &[&str],
+) -> Command {
+    let command = with_real_library(sealed, flags, words);
+    let [to_user, to_group] = ["reuid", "regid"].map(|id| format!("--{id}={user}"));
+    let mut all = vec!["env"];
     if is_root() {
-        let all = sealed.0.path("");
-        let owned = Command::new("chown").args(["-R", "65534:65534", text(&all)]).status();
-        assert!(owned.unwrap().success());
-        wrapper = vec!["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+        let (home, owner) = (sealed.0.path(""), format!("{user}:{user}"));
+        let done = Command::new("chown").args(["-R", &owner, text(&home)]).status();
+        assert!(done.unwrap().success());
+        all = vec!["setpriv", &to_user, &to_group, "--clear-groups"];
     }
-    sealed.wrapped(&wrapper, &command)
+    all.extend(wrapper);
+    sealed.wrapped(&all, &command)
 }
 
 #[test]
@@ -75,6 +94,70 @@ fn what_a_process_starts_that_cannot_be_read_is_refused_and_that_is_told() {
     assert_eq!(stdout(&output), "1\n", "{}", stderr(&output));
     assert!(!sealed.ran("permitted"));
     wait_until("the server's record of it", || serving.audit().iter().any(is_it));
+}
+
+#[test]
+fn in_roots_run_who_changes_its_user_is_told_of_its_refusal_and_of_nothing_else() {
+    if !is_root() {
+        eprintln!("left out: it takes root");
+        return;
+    }
+    let sealed = Sealed::new();
+    let changes = "import os, sys\n\
+        os.setgid(65534); os.setuid(65534)\n\
+        try: os.execvp(sys.argv[1], sys.argv[1:])\n\
+        except OSError as error: print(error.errno)\n";
+    let changes = sealed.0.write("changes.py", changes);
+    std::fs::set_permissions(sealed.0.path(""), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let words = |name| ["/usr/bin/python3", text(&changes), name];
+    let run = |name| finished(&mut with_real_library(&sealed, &[], &words(name)));
+    let output = run("permitted");
+    assert!(output.status.success() && sealed.ran("permitted"), "{}", stderr(&output));
+    let output = run("forbidden");
+    assert_eq!(stdout(&output), "1\n", "{}", stderr(&output));
+    assert!(stderr(&output).contains("Do something else"), "{}", stderr(&output));
+    assert_eq!(stderr(&output).matches("rampart: blocked").count(), 1, "{}", stderr(&output));
+    assert!(!sealed.ran("forbidden"));
+    // In many containers root may not read other users' processes.
+    let command = with_real_library(&sealed, &[], &words("permitted"));
+    let wrapper = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"];
+    let output = finished(&mut sealed.wrapped(&wrapper, &command));
+    assert_eq!(stdout(&output), "1\n", "{}", stderr(&output));
+    assert!(stderr(&output).contains("does not let itself be read"), "{}", stderr(&output));
+    assert!(!sealed.ran("permitted"));
+}
+
+#[test]
+fn a_run_that_cannot_begin_for_want_of_processes_or_descriptors_says_so() {
+    let sealed = Sealed::new();
+    // Of a user that nobody else is, so that each number is the limit once.
+    let run = |limit: &str, flag: &str| {
+        finished(&mut as_user(64_913, &["prlimit", limit], &sealed, &[flag], &["permitted"]))
+    };
+    let mut told = Vec::new();
+    for (kind, numbers) in [("nproc", 1..=24), ("nofile", 4..=22)] {
+        for (number, flag) in numbers.flat_map(|it| [(it, "--seal=on"), (it, "--seal=off")]) {
+            let limit = format!("--{kind}={number}");
+            let output = run(&limit, flag);
+            let (told_why, ran) = (stderr(&output), sealed.ran("permitted"));
+            if output.status.success() {
+                assert!(ran, "{limit} {flag} {told_why}");
+                continue;
+            }
+            assert!(!ran && told_why.contains("rampart: "), "{limit} {flag} {told_why}");
+            assert!(!told_why.contains("a bug"), "{limit} {flag} {told_why}");
+            told.push((kind, flag, told_why));
+        }
+    }
+    for (kind, flag, word) in [
+        ("nproc", "--seal=on", "ulimit -u"),
+        ("nproc", "--seal=off", "ulimit -u"),
+        ("nofile", "--seal=on", "ulimit -n"),
+        ("nofile", "--seal=off", "ulimit -n"),
+    ] {
+        let is_it = |it: &&(&str, &str, String)| it.0 == kind && it.1 == flag;
+        assert!(told.iter().filter(is_it).any(|it| it.2.contains(word)), "{told:?}");
+    }
 }
 
 #[test]
