@@ -2,7 +2,6 @@
 //! only prints a warning, and the command would run unguarded.
 
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -13,6 +12,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::failure::{Failure, say};
 use crate::home::Home;
+use crate::text_file;
 
 const SYSTEM_LIBRARIES: &str = "/usr/local/lib";
 
@@ -126,7 +126,7 @@ fn is_own(source: &Path) -> bool {
 fn check(path: &Path) -> Result<(), String> {
     let read = |path: &Path| -> io::Result<Header> {
         let mut header = Header::default();
-        File::open(path)?.read_exact(&mut header)?;
+        text_file::open(path)?.read_exact(&mut header)?;
         Ok(header)
     };
     let metadata = path.metadata().map_err(|error| error.to_string())?;

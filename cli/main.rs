@@ -23,6 +23,7 @@ mod run;
 mod server;
 mod spent_rules;
 mod terminal;
+mod text_file;
 mod token;
 mod trust;
 mod whole_file;

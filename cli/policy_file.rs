@@ -10,6 +10,7 @@ use rampart_policy::{Action, Decision, PolicySet, Problem, STARTER};
 use crate::command_line::how_to_allow;
 use crate::failure::Failure;
 use crate::home::{self, Home};
+use crate::text_file;
 
 /// A policy and its origin.
 pub struct InForce {
@@ -99,9 +100,10 @@ impl Files {
         let there = self
             .there()
             .map_err(|error| cannot(self.folder.as_deref().unwrap_or(&self.first), error))?;
+        let read = if self.folder.is_none() { text_file::read_named } else { text_file::read };
         let wanted = there.into_iter().filter(|path| is_wanted(path));
         wanted
-            .map(|path| match std::fs::read_to_string(&path) {
+            .map(|path| match read(&path) {
                 Ok(text) => Ok((text, path)),
                 Err(error) => Err(cannot(&path, error)),
             })

@@ -11,6 +11,7 @@ use rampart_policy::PolicySet;
 
 use crate::home::{self, Home};
 use crate::policy_file::compile;
+use crate::text_file;
 
 /// How long a directory's policies are cached.
 const KNOWN_FOR: Duration = Duration::from_millis(500);
@@ -41,7 +42,7 @@ fn read(here: &Path, home: &Home) -> Vec<Project> {
         .filter(|folder| !is_own(folder))
         .filter_map(|folder| {
             let file = folder.join("policy.yaml");
-            match std::fs::read_to_string(&file) {
+            match text_file::read(&file) {
                 Ok(source) => Some(compile(&source, &file)),
                 Err(error) if is_absence(&error) => None,
                 Err(error) => Some(Err(format!("cannot read {}: {error}", file.display()))),

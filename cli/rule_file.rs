@@ -11,6 +11,7 @@ use rampart_policy::{PolicySet, STARTER};
 use crate::failure::Failure;
 use crate::home::{Home, make_private_directory};
 use crate::policy_file::{Files, compile};
+use crate::text_file;
 use crate::whole_file::replace;
 
 /// A new project policy, which restricts nothing yet.
@@ -77,7 +78,7 @@ impl RuleFile {
     ) -> Result<Self, Failure> {
         // Follow links: the file may be kept elsewhere, as with dotfiles.
         let path = std::fs::canonicalize(&path).unwrap_or(path);
-        match std::fs::read_to_string(&path) {
+        match text_file::read(&path) {
             Ok(text) => Ok(Self { path, text, begins_as: None, project }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Ok(Self { path, text: begin.to_owned(), begins_as: Some(begins_as), project })
@@ -113,7 +114,7 @@ impl RuleFile {
         let directory = File::open(directory).map_err(failed)?;
         let _held = Flock::lock(directory, FlockArg::LockExclusive)
             .map_err(|(_, error)| failed(error.into()))?;
-        let is_same = match std::fs::read_to_string(&self.path) {
+        let is_same = match text_file::read(&self.path) {
             Ok(now) => self.begins_as.is_none() && now == self.text,
             Err(error) => self.begins_as.is_some() && error.kind() == io::ErrorKind::NotFound,
         };

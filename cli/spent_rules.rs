@@ -1,8 +1,8 @@
 //! Rules that hold once and are spent, kept in a file so that they do not hold again after a
 //! restart or in another run.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs::OpenOptions;
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -11,6 +11,7 @@ use rampart_policy::Memory;
 
 use crate::failure::say;
 use crate::home::{Home, make_private_directory};
+use crate::text_file;
 
 /// The file, and how far it was read and written.
 #[derive(Debug)]
@@ -49,10 +50,9 @@ impl SpentRules {
     fn exchange(&self, at: &mut Progress, memory: &Memory) -> io::Result<()> {
         let length = std::fs::metadata(&self.file).map_or(0, |metadata| metadata.len());
         if length > at.read {
-            let mut text = String::new();
-            let mut file = File::open(&self.file)?;
+            let mut file = text_file::open(&self.file)?;
             file.seek(SeekFrom::Start(at.read))?;
-            file.read_to_string(&mut text)?;
+            let text = text_file::whole(file)?;
             // An incomplete line is read the next time.
             let whole = text.rfind('\n').map_or(0, |end| end + 1);
             at.read += whole as u64;
@@ -80,6 +80,8 @@ impl SpentRules {
             .append(true)
             .create(true)
             .mode(0o600)
+            // Do not block on a pipe that nobody reads.
+            .custom_flags(libc::O_NONBLOCK)
             .open(&self.file)?
             .write_all(lines.as_bytes())?;
         at.kept = spent.len();

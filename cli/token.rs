@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::failure::Failure;
 use crate::home;
+use crate::text_file;
 use crate::whole_file::create;
 
 const RANDOM_BYTES: usize = 32;
@@ -54,7 +55,7 @@ impl Token {
     /// # Errors
     /// The file is missing, cannot be read or holds no usable token.
     pub fn read(path: &Path) -> Result<Self, Failure> {
-        Self::read_if_there(path)?
+        Self::made_of(path, text_file::read_named(path))?
             .ok_or_else(|| Failure::new(format!("there is no token file {}", path.display())))
     }
 
@@ -63,7 +64,11 @@ impl Token {
     /// # Errors
     /// The file cannot be read or holds no usable token.
     pub fn read_if_there(path: &Path) -> Result<Option<Self>, Failure> {
-        let text = match std::fs::read_to_string(path) {
+        Self::made_of(path, text_file::read(path))
+    }
+
+    fn made_of(path: &Path, read: io::Result<String>) -> Result<Option<Self>, Failure> {
+        let text = match read {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {

@@ -3,15 +3,17 @@
 //! `audit.jsonl` is rotated to `audit.2026-01-02T03-04-05.678Z.jsonl` beside it. Names sort by time
 //! and before the current file, as the Go command expects.
 
-use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::event::Event;
+use crate::text_file;
 
 /// How much of a file's tail is read at first.
 const TAIL_BYTES: u64 = 64 * 1024;
+/// The longest last line that is looked for. No server writes a longer one: a question has 16 MiB.
+const LONGEST_LINE: u64 = 64 * 1024 * 1024;
 
 /// The name that a file is rotated to.
 pub fn put_away(path: &Path, now: SystemTime) -> PathBuf {
@@ -81,12 +83,12 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Reads it from a file of `size` bytes.
+    /// Reads it from a file of `size` bytes. Both are empty if the line has no end in sight.
     ///
     /// # Errors
     /// As the system says.
     pub fn read(path: &Path, size: u64) -> io::Result<Self> {
-        let mut file = File::open(path)?;
+        let mut file = text_file::open(path)?;
         let mut room = TAIL_BYTES;
         loop {
             let begin = size.saturating_sub(room);
@@ -101,6 +103,9 @@ impl Tail {
                 let line = whole[line.unwrap_or(0)..].to_vec();
                 return Ok(Self { line, torn: bytes.split_off(torn) });
             }
+            if room >= LONGEST_LINE {
+                return Ok(Self { line: Vec::new(), torn: Vec::new() });
+            }
             room *= 4;
         }
     }
@@ -114,7 +119,7 @@ impl Tail {
 /// When the first line of a file was written.
 pub fn begun(path: &Path) -> Option<SystemTime> {
     let mut beginning = [0; 512];
-    let read = File::open(path).and_then(|mut file| file.read(&mut beginning)).ok()?;
+    let read = text_file::open(path).and_then(|mut file| file.read(&mut beginning)).ok()?;
     let text = String::from_utf8_lossy(&beginning[..read]);
     let (_, after) = text.split_once(r#""timestamp":""#)?;
     humantime::parse_rfc3339(after.split_once('"')?.0).ok()
@@ -123,6 +128,7 @@ pub fn begun(path: &Path) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::fs::File;
     use std::path::Path;
     use std::time::{Duration, UNIX_EPOCH};
 
@@ -164,5 +170,16 @@ mod tests {
             assert_eq!(String::from_utf8(tail.line).unwrap(), line);
             assert_eq!(String::from_utf8(tail.torn).unwrap(), torn);
         }
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_not_sought_in_the_whole_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.jsonl");
+        let size = 2 * super::LONGEST_LINE;
+        fs::write(&path, "first\n").unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(size).unwrap();
+        let tail = Tail::read(&path, size).unwrap();
+        assert!(tail.line.is_empty() && tail.torn.is_empty());
     }
 }

@@ -10,6 +10,7 @@ use crate::failure::{Failure, say};
 use crate::home::Home;
 use crate::output;
 use crate::policy_file::{InForce, Origin, compile, warnings};
+use crate::text_file;
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -100,7 +101,7 @@ pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
 fn check(files: &[PathBuf]) -> Result<bool, Failure> {
     let mut good = true;
     for file in files {
-        let checked = std::fs::read_to_string(file)
+        let checked = text_file::read_named(file)
             .map_err(|error| format!("{}: {error}", file.display()))
             .and_then(|source| compile(&source, file));
         match checked {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::endpoint::{DEFAULT_URL, Endpoint};
 use crate::failure::say;
 use crate::home::Home;
+use crate::text_file;
 
 /// Finds a running, trusted server; the first of socket, configuration, state file, default URL.
 pub fn find(home: &Home) -> Option<Endpoint> {
@@ -42,7 +43,7 @@ struct Configuration {
 
 fn configured(home: &Home) -> Option<String> {
     let path = home.config();
-    let text = match std::fs::read_to_string(&path) {
+    let text = match text_file::read(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return None,
         text => text.map_err(|error| error.to_string()),
     };
@@ -66,7 +67,7 @@ struct State {
 }
 
 fn stated(home: &Home) -> Option<Endpoint> {
-    let text = std::fs::read_to_string(home.serve_state()).ok()?;
+    let text = text_file::read(&home.serve_state()).ok()?;
     let state: State = serde_json::from_str(&text).ok()?;
     Endpoint::parse(&state.url).ok()
 }

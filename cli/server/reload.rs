@@ -1,8 +1,8 @@
 //! Reloads policy files when they change. If the new text is not a policy, the old one stays in
 //! force.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
+use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use crate::owner;
 use crate::policy_file::{Files, InForce, Origin, compile_all, joined};
 use crate::project_policy::Projects;
 use crate::spent_rules::SpentRules;
+use crate::text_file;
 
 /// How often the files are checked at most.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -178,15 +179,14 @@ impl Reload {
 fn read(path: &Path) -> Result<(String, Uid), String> {
     let shown = path.display();
     let cannot = |error| format!("cannot read {shown}: {error}");
-    let mut file = File::open(path).map_err(cannot)?;
+    let file = text_file::open(path).map_err(cannot)?;
     let metadata = file.metadata().map_err(cannot)?;
     if let Some(who) = owner::other_writers(&metadata) {
         return Err(format!(
             "{shown} can be written by {who}: run `chmod go-w {shown}`, or make it yours"
         ));
     }
-    let mut source = String::new();
-    file.read_to_string(&mut source).map_err(cannot)?;
+    let source = text_file::whole(file).map_err(cannot)?;
     Ok((source, Uid::from_raw(metadata.uid())))
 }
 

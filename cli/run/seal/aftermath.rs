@@ -2,7 +2,7 @@
 //! was passed to `execve`, at the top of the new program's memory (`AT_EXECFN`, getauxval(3)), and
 //! the length of the arguments (`proc_pid_stat(5)`).
 
-use std::fs::{File, Metadata, metadata, read, read_link, read_to_string};
+use std::fs::{Metadata, metadata, read, read_link, read_to_string};
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
@@ -16,6 +16,7 @@ use nix::unistd::{Pid, SysconfVar, sysconf};
 use super::memory::{Memory, has_memory_at};
 use super::tracee::Started;
 use crate::processes;
+use crate::text_file;
 
 /// `PF_FORKNOEXEC` (linux/sched.h): forked, but no `execve` yet.
 const JUST_FORKED: u64 = 0x40;
@@ -106,7 +107,7 @@ fn other_words(process: i32, started: &Started, there: &Arguments) -> Option<Vec
         return Some(words);
     }
     let mut line = Vec::new();
-    let file = File::open(within(process, &started.path)).ok()?;
+    let file = text_file::open(&within(process, &started.path)).ok()?;
     file.take(FIRST_LINE).read_to_end(&mut line).ok()?;
     let mut head = interpreter(&line)?;
     head.extend([&started.path[..], b"\0"].concat());
@@ -145,7 +146,7 @@ fn runs(process: i32, path: &[u8]) -> bool {
 fn is_elf(file: &Path) -> bool {
     let mut start = [0; 4];
     // If it cannot be read, assume that it is.
-    File::open(file).and_then(|mut file| file.read_exact(&mut start)).is_err()
+    text_file::open(file).and_then(|mut file| file.read_exact(&mut start)).is_err()
         || start == *b"\x7fELF"
 }
 

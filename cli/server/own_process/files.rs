@@ -1,16 +1,32 @@
 //! The files and ports that this process uses, as `fuser` and the like would find them.
 
 use std::fs;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrStorage, getsockname};
+
+use crate::text_file;
+
+/// How much is read of a file of process IDs.
+const PAGE: u64 = 4096;
 
 /// Whether a path is this process's program.
 pub fn is_program(path: &Path) -> bool {
     let identity = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
     let own = std::env::current_exe().ok().and_then(|own| identity(&own));
     own.is_some() && identity(path) == own
+}
+
+/// The beginning of a regular file: all that is read of a file of process IDs (`pkill -F`).
+///
+/// # Errors
+/// As the system says, or it is something else: a pipe can be read only once.
+pub fn beginning(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    text_file::open(path)?.take(PAGE).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Whether one of its sockets is bound to a port.

@@ -1,5 +1,6 @@
 //! Whether `kill`, `pkill`, `killall`, `fuser` and the like would reach this process.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::str::FromStr as _;
 
@@ -186,8 +187,13 @@ fn pkill(itself: &OwnProcess, options: &Options<'_>) -> bool {
         return false;
     }
     if let Some(file) = options.value(&["F", "pidfile"]) {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        return text.split_whitespace().any(|word| is_number_of(itself, word));
+        return match files::beginning(Path::new(file)) {
+            Ok(text) => text.split_whitespace().any(|word| is_number_of(itself, word)),
+            // `pkill` could not read these either. What is in a pipe cannot be known.
+            Err(error) => {
+                !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied)
+            }
+        };
     }
     let Some(pattern) = options.operands.first() else {
         return options.given.iter().any(|(name, _)| {

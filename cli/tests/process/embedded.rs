@@ -129,6 +129,11 @@ fn what_would_end_the_server_is_refused_whatever_the_policy_says() {
     let waiting = Waiting::start(&world, &["--policy", "p.yaml"]);
     let server = find_server(&waiting, "rampart-policy");
     let socket = waiting.socket.display();
+    let [own, other] = [("own", &server), ("other", &"1".to_owned())]
+        .map(|(name, number)| world.write(&format!("{name}.pid"), &format!("{number}\n")));
+    // The server cannot know what will be written to it, and does not wait for that.
+    let pipe = world.path("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let (refused, allowed) = (
         [
             format!("kill {server}"),
@@ -137,6 +142,8 @@ fn what_would_end_the_server_is_refused_whatever_the_policy_says() {
             format!("sudo kill {server}"),
             "pkill -f rampart".to_owned(),
             "pkill policy".to_owned(),
+            format!("pkill -F {}", own.display()),
+            format!("pkill -F {}", pipe.display()),
             "killall rampart-policy".to_owned(),
             "kill -9 -1".to_owned(),
             format!("fuser -k {socket}"),
@@ -147,6 +154,8 @@ fn what_would_end_the_server_is_refused_whatever_the_policy_says() {
             format!("kill 1{server}"),
             format!("echo kill {server}"),
             "pkill -f server".to_owned(),
+            format!("pkill -F {}", other.display()),
+            format!("pkill -F {}.missing", other.display()),
             "pkill -f preload".to_owned(),
             "pkill -f \"sh -c\"".to_owned(),
             "killall node".to_owned(),

@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
 use crate::server::{Server, head};
 use crate::world::{POLICY, World, stderr, stdout};
 
@@ -117,6 +120,13 @@ fn a_project_may_restrict_and_not_allow() {
     assert!(stdout(&told).contains("[Project Policy]"), "{}", stdout(&told));
     fs::remove_file(&file).unwrap();
     assert_eq!(test("ls", &[]).status.code(), Some(0));
+
+    // Nobody waits for whoever may write to a pipe.
+    fs::create_dir_all(world.path("work/q/.rampart")).unwrap();
+    mkfifo(&world.path("work/q/.rampart/policy.yaml"), Mode::S_IRWXU).unwrap();
+    let (is_allowed, why) = at("work/q", "ls");
+    assert!(!is_allowed && why.contains("not a regular file"), "{why}");
+    assert!(at("work", "build x").0);
 }
 
 #[test]

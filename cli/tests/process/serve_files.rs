@@ -25,6 +25,12 @@ fn a_changed_policy_is_taken_over_and_a_broken_one_is_not() {
     assert!(complaint.contains("p.yaml:2:"), "{complaint}");
     assert_eq!(server.ask("banned")["allowed"], false);
 
+    // More than anybody writes, and than there may be memory for.
+    fs::File::options().write(true).open(&policy).unwrap().set_len(17 << 20).unwrap();
+    let complaint = server.says("not taken");
+    assert!(complaint.contains("longer than 16 MiB"), "{complaint}");
+    assert_eq!(server.ask("banned")["allowed"], false);
+
     // Editors write a new file and rename it over the old one.
     let new = world.write("p.yaml.new", POLICY);
     fs::rename(new, &policy).unwrap();
@@ -43,7 +49,16 @@ fn a_changed_policy_is_taken_over_and_a_broken_one_is_not() {
         .into_iter()
         .filter_map(|line| line["request"]["event"].as_str().map(str::to_owned))
         .collect();
-    assert_eq!(events, ["policy-reloaded", "policy-refused", "policy-reloaded", "policy-missing"]);
+    assert_eq!(
+        events,
+        [
+            "policy-reloaded",
+            "policy-refused",
+            "policy-refused",
+            "policy-reloaded",
+            "policy-missing"
+        ]
+    );
 }
 
 #[test]
