@@ -7,7 +7,6 @@
 //! Write errors are reported on stderr, once, and the server keeps answering: a full disk must
 //! neither stop what the policy allows nor allow what it denies.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -71,14 +70,6 @@ impl Audit {
         }
         let writer = WriterState::Here(Box::new(Writer::new(path, Limits::default())));
         Self { durability, lines: Batch::default(), writer }
-    }
-
-    /// The file, if it could be opened: a forked server has to keep it open.
-    pub fn file(&self) -> Option<&File> {
-        match &self.writer {
-            WriterState::Here(writer) => writer.file(),
-            WriterState::Thread(..) | WriterState::Nowhere => None,
-        }
     }
 
     /// The current batch. Call `settle` before the answers are sent.

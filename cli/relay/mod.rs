@@ -13,7 +13,6 @@ mod remote;
 use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
 use std::net::ToSocketAddrs as _;
-use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -71,9 +70,8 @@ pub fn start(options: RelayOptions<'_>, home: &Home, library: &Path) -> Result<A
     let connector = Connector::new(tls, proxy, request_timeout);
     let client = Client::new(remote, connector, authorization, request_timeout);
     let audit = waits.then(|| Audit::open(&home.audit(), Durability::Soon));
-    let file = audit.as_ref().and_then(Audit::file).map(AsRawFd::as_raw_fd);
     let reserved = client::CONNECTIONS + if waits { handler::MOST_HELD } else { 0 };
-    own_server::start(TITLE, home, library, file, reserved, |runtime| {
+    own_server::start(TITLE, home, library, reserved, |runtime| {
         hide_memory();
         let run = server::run_id()?;
         let approval_queue = ApprovalQueue::new(&run);

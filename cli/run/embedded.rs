@@ -1,7 +1,6 @@
 //! The policy server that belongs to one guarded run.
 
 use std::ffi::CStr;
-use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Instant;
 
@@ -31,8 +30,7 @@ pub fn start(
 ) -> Result<Access, Failure> {
     let rules = Reload::never(policy, Instant::now());
     let audit = Audit::open(&home.audit(), durability);
-    let file = audit.file().map(AsRawFd::as_raw_fd);
-    own_server::start(TITLE, home, library, file, 0, |_| {
+    own_server::start(TITLE, home, library, 0, |_| {
         let policy = Policy::new(mode, rules, audit)?;
         Ok(async move |server, shutdown| {
             if !is_sealed {

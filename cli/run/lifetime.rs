@@ -63,14 +63,6 @@ impl Tree {
         Self { marks: Marks::new(root, entry), watched: Watched::new(root) }
     }
 
-    /// The descriptor that a forked server has to keep open.
-    pub fn descriptor(&self) -> Option<&OwnedFd> {
-        match &self.watched {
-            Watched::Handle(handle) => Some(handle),
-            Watched::Number(_) => None,
-        }
-    }
-
     /// Waits until no process of the tree is left and nobody is connected: a client may be a
     /// process of the tree that could not be recognised.
     pub async fn gone(self, connections: &Connections) {

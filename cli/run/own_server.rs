@@ -8,7 +8,7 @@
 use std::ffi::CStr;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -49,9 +49,9 @@ pub type Shutdown = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Starts a server for the process tree whose root this process is about to become. `build` is
 /// called in the server's process, which has a single thread, and may still report on stderr; the
-/// function that it returns runs the server, with the standard streams closed. `file` stays open in
-/// the server, and `reserved` descriptors are kept free for other uses. `title` is what `ps` shows;
-/// `comm` has the first 15 characters of it (`PR_SET_NAME`).
+/// function that it returns runs the server, with the standard streams closed. `reserved`
+/// descriptors are kept free for other uses. `title` is what `ps` shows; `comm` has the first 15
+/// characters of it (`PR_SET_NAME`).
 ///
 /// # Errors
 /// No directory for its socket, no process for it, or `build` failed. Nothing is left behind.
@@ -59,7 +59,6 @@ pub fn start<Run: AsyncFnOnce(Server, Shutdown)>(
     title: &CStr,
     home: &Home,
     library: &Path,
-    file: Option<RawFd>,
     reserved: usize,
     build: impl FnOnce(&LocalRuntime) -> Result<Run, Failure>,
 ) -> Result<Access, Failure> {
@@ -75,10 +74,7 @@ pub fn start<Run: AsyncFnOnce(Server, Shutdown)>(
     let token = Token::random()?;
     let entry = format!("{}={url}", environment::URL).into_bytes();
     let tree = Tree::new(getpid(), entry);
-    let mut kept: Vec<RawFd> = listeners.iter().map(AsRawFd::as_raw_fd).collect();
-    kept.extend(tree.descriptor().map(AsRawFd::as_raw_fd));
-    kept.extend(file);
-    let startup = Startup { title, kept, directory: &directory };
+    let startup = Startup { title, directory: &directory };
     let build = || {
         let runtime = server::runtime()?;
         let entered = runtime.enter();
@@ -133,8 +129,6 @@ fn listen_by_name() -> Result<Option<(UnixListener, String)>, Failure> {
 /// What the server's process is started with.
 struct Startup<'b> {
     title: &'b CStr,
-    /// The descriptors that stay open in it.
-    kept: Vec<RawFd>,
     directory: &'b PrivateDirectory,
 }
 
@@ -190,9 +184,7 @@ impl Startup<'_> {
         build: impl FnOnce() -> Result<Run, Failure>,
         mut ready: io::PipeWriter,
     ) {
-        let mut open = vec![ready.as_raw_fd()];
-        open.extend(&self.kept);
-        close_all_but(&open);
+        close_inherited();
         let _ = chdir("/");
         umask(FileMode::from_bits_truncate(0o077));
         let _ = SigSet::empty().thread_set_mask();
@@ -242,19 +234,27 @@ pub fn silence() -> io::Result<()> {
     Ok(())
 }
 
-/// Closes inherited descriptors: somebody may wait for the end of one of those pipes.
-pub fn close_all_but(kept: &[RawFd]) {
+/// Closes the descriptors that this program was started with, but for the standard streams: somebody
+/// may wait for the end of one of those pipes. Those that it has opened itself are close-on-exec, and
+/// stay: they have an owner, which may be a library.
+pub fn close_inherited() {
     let named = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
     let open: Vec<RawFd> = match fs::read_dir("/dev/fd") {
         Ok(entries) => entries.filter_map(named).collect(),
         Err(_) => (0..ASSUMED_DESCRIPTORS).collect(),
     };
     for descriptor in open {
-        if descriptor > libc::STDERR_FILENO && !kept.contains(&descriptor) {
-            // SAFETY: no value in this process owns a descriptor that is not kept.
+        if descriptor > libc::STDERR_FILENO && is_inherited(descriptor) {
+            // SAFETY: no value in this process owns a descriptor that it was started with.
             unsafe { libc::close(descriptor) };
         }
     }
+}
+
+fn is_inherited(descriptor: RawFd) -> bool {
+    // SAFETY: fcntl(2) takes numbers here.
+    let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
+    flags != -1 && flags & libc::FD_CLOEXEC == 0
 }
 
 /// Ends the process without running exit handlers: those belong to the process that it was forked

@@ -32,7 +32,7 @@ use super::waiter;
 use super::workers::Workers;
 use crate::failure::{Failure, why_not_started};
 use crate::processes;
-use crate::run::own_server::{close_all_but, exit, silence};
+use crate::run::own_server::{close_inherited, exit, silence};
 use crate::run::title;
 
 const TITLE: &CStr = c"rampart-keeper";
@@ -137,7 +137,7 @@ fn keep(
     let Some(handle) = processes::handle(command) else {
         fail(&cannot_seal(&Errno::last().into()))
     };
-    retire(&[waiter, &own], &handle);
+    retire();
     let judge = (plan.judge)().unwrap_or_else(|failure| fail(&failure.and("nothing was run")));
     let told = waiter.send(Message::Command(command.as_raw()), Some(&handle));
     let keeper =
@@ -223,11 +223,9 @@ fn fail(failure: &Failure) -> ! {
 
 /// Leaves the terminal, and closes what others may wait for. The standard streams stay until the
 /// command starts.
-fn retire(channels: &[&Channel], handle: &OwnedFd) {
+fn retire() {
     let _ = setsid();
-    let mut kept = vec![handle.as_raw_fd()];
-    kept.extend(channels.iter().map(|channel| channel.descriptor().as_raw_fd()));
-    close_all_but(&kept);
+    close_inherited();
     let _ = chdir("/");
     umask(FileMode::from_bits_truncate(0o077));
     let _ = SigSet::empty().thread_set_mask();

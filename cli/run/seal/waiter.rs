@@ -1,7 +1,7 @@
 //! The process that the user started. It represents the command: it passes on signals, stops and
 //! continues as the command does, and ends as the command ended.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use super::channel::{Channel, Message};
 use super::signals;
-use crate::run::own_server::{close_all_but, exit, silence};
+use crate::run::own_server::{close_inherited, exit, silence};
 
 /// Waits until the command has ended, and ends as it did. `keeper_pid` is the keeper's process ID.
 pub fn wait(keeper: &Channel, keeper_pid: Pid) -> ! {
@@ -20,7 +20,7 @@ pub fn wait(keeper: &Channel, keeper_pid: Pid) -> ! {
         exit(1)
     };
     // Somebody may wait for the end of a pipe that only the command is to hold.
-    close_all_but(&[keeper.descriptor().as_raw_fd(), signals.as_fd().as_raw_fd()]);
+    close_inherited();
     let mut waiter = Waiter { keeper_pid, command: None, early: Vec::new() };
     loop {
         let mut ends = [

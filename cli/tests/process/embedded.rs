@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::preload::{guard, wait_until_gone};
 use crate::server::{Client, TOKEN};
-use crate::world::{POLICY, World, compile, stdout};
+use crate::world::{POLICY, World, compile, finished, stdout};
 
 /// A guarded shell that waits, and its server.
 pub struct Waiting {
@@ -214,6 +214,21 @@ fn the_server_holds_nothing_open_that_somebody_waits_for() {
     assert_eq!(world.private_directories().len(), 1);
     std::fs::write(world.path("go"), "x\n").unwrap();
     wait_until_gone(&world);
+
+    // The same with a descriptor that only the command knows of.
+    let daemon = "(read x < go) 9>&- >/dev/null 2>&1 </dev/null & echo hi >&9";
+    let rampart = env!("CARGO_BIN_EXE_rampart");
+    for flag in ["--seal=off", "--seal=on"] {
+        if flag == "--seal=on" && !cfg!(target_os = "linux") {
+            continue;
+        }
+        let line = format!("exec {rampart} preload {flag} -- sh -c '{daemon}' 9>&1");
+        let output = finished(world.command("/bin/sh").args(["-c", &line]));
+        assert_eq!(stdout(&output), "hi\n", "{output:?}");
+        assert_eq!(world.private_directories().len(), 1);
+        std::fs::write(world.path("go"), "x\n").unwrap();
+        wait_until_gone(&world);
+    }
 }
 
 #[test]

@@ -3,12 +3,13 @@
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::preload::guard;
 use crate::server::{Server, TOKEN};
-use crate::world::{World, finished, stderr, stdout, wait_until};
+use crate::world::{POLICY, World, finished, stderr, stdout, wait_until};
 
 const SHOW: &str = "echo \"$RAMPART_URL $RAMPART_TOKEN\"";
 
@@ -91,6 +92,17 @@ fn a_server_of_this_users_own_is_found_by_its_socket_or_its_state() {
     state(&world, &server.tcp.port().to_string());
     let shown = stdout(&guard(&world, &[], SHOW));
     assert_eq!(shown, format!("http://localhost:{} {TOKEN}\n", server.tcp.port()));
+}
+
+#[test]
+fn whoever_listens_at_the_users_socket_and_does_not_answer_is_passed_over() {
+    let world = world();
+    world.write(".rampart/policy.yaml", POLICY);
+    let socket = UnixListener::bind(world.home().join("serve.sock")).unwrap();
+    let hangs_up = std::thread::spawn(move || socket.accept().map(drop));
+    let output = guard(&world, &[], SHOW);
+    hangs_up.join().unwrap().unwrap();
+    assert!(stdout(&output).contains(",unix:@"), "{output:?}");
 }
 
 #[test]
