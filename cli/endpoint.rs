@@ -26,8 +26,10 @@ use crate::owner;
 /// Where to look for a server if none is named.
 pub const DEFAULT_URL: &str = Settings::DEFAULT_URL;
 
-/// Far longer than a server on this machine needs.
-const PROBE_TIME: Duration = Duration::from_millis(300);
+/// Far longer than connecting takes on this machine.
+const CONNECT_TIME: Duration = Duration::from_millis(300);
+/// Far longer than a server takes to answer on a busy machine: who is not waited for is not used.
+const PROBE_TIME: Duration = Duration::from_secs(5);
 const PROBE_ANSWER_LIMIT: usize = 4096;
 
 /// One server, by the list of URLs that `RAMPART_URL` may hold.
@@ -115,7 +117,7 @@ impl Endpoint {
     /// Whether somebody listens there.
     pub fn is_reachable(&self, address: Option<SocketAddr>) -> bool {
         let connects =
-            |address: &SocketAddr| TcpStream::connect_timeout(address, PROBE_TIME).is_ok();
+            |address: &SocketAddr| TcpStream::connect_timeout(address, CONNECT_TIME).is_ok();
         self.targets.iter().any(|target| match (&target.location, address) {
             (Location::Address(address), _) => connects(address),
             (Location::Name(..), Some(address)) => connects(&address),
@@ -182,7 +184,7 @@ impl Target {
         let answer = attohttpc::get(format!("{}/healthz", self.url))
             .proxy_settings(ProxySettings::builder().build())
             .follow_redirects(false)
-            .connect_timeout(PROBE_TIME)
+            .connect_timeout(CONNECT_TIME)
             .read_timeout(PROBE_TIME)
             .send();
         let answer = answer.ok().filter(attohttpc::Response::is_success)?;

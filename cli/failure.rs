@@ -2,7 +2,10 @@
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// The command line or the policy is wrong.
 const USAGE: u8 = 2;
@@ -65,6 +68,21 @@ impl Failure {
 /// Writes one `rampart: …` line to stderr, which may be closed.
 pub fn say(sentence: impl Display) {
     let _ = writeln!(io::stderr(), "rampart: {sentence}");
+}
+
+/// The same from a server, which does not wait for whoever reads: what does not fit into a full
+/// pipe, or on a stopped terminal, is left out.
+pub fn say_at_once(sentence: impl Display) {
+    let stderr = io::stderr();
+    // A pipe that can be written to takes so much at once (pipe(7)).
+    for piece in format!("rampart: {sentence}\n").as_bytes().chunks(libc::PIPE_BUF) {
+        let mut waited = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+        // If it cannot be asked, as some devices on macOS, it is written to.
+        if poll(&mut waited, PollTimeout::ZERO) == Ok(0) || stderr.lock().write_all(piece).is_err()
+        {
+            return;
+        }
+    }
 }
 
 /// Why a process or a thread could not be started, for a person, with the limit that is in the way.

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rampart_policy::Memory;
 
-use crate::failure::say;
+use crate::failure::say_at_once;
 use crate::home::{Home, make_private_directory};
 use crate::text_file;
 
@@ -43,7 +43,7 @@ impl SpentRules {
             && !std::mem::replace(&mut at.said, true)
         {
             let file = self.file.display();
-            say(format!("cannot keep in {file} that a rule has held once: {error}"));
+            say_at_once(format!("cannot keep in {file} that a rule has held once: {error}"));
         }
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::batch::Batch;
 use super::writer::{Limits, RETRY, Writer};
-use crate::failure::say;
+use crate::failure::say_at_once;
 use crate::home;
 
 /// A batch of this size is handed over at once.
@@ -94,7 +94,7 @@ impl Audit {
 
     /// Adds an event, and reports it on stderr.
     pub fn event(&mut self, event: &str, message: &str) {
-        say(message);
+        say_at_once(message);
         self.lines.event(event, message);
         self.settle();
     }
@@ -147,7 +147,7 @@ impl Audit {
             }
             Err(TrySendError::Full(Message::Write(lines))) => self.lines = lines,
             Err(_) => {
-                say("the audit's thread ended; the decisions stand, and are not recorded");
+                say_at_once("the audit's thread ended; the decisions stand, and are not recorded");
                 self.writer = WriterState::Nowhere;
             }
         }
@@ -174,7 +174,7 @@ fn start(writer: Writer) -> WriterState {
     match thread::Builder::new().name("audit".into()).spawn(work) {
         Ok(thread) => WriterState::Thread(sender, thread),
         Err(error) => {
-            say(format!(
+            say_at_once(format!(
                 "no thread for the audit: {error}; the decisions stand, and are not recorded"
             ));
             WriterState::Nowhere

@@ -18,7 +18,7 @@ use super::batch::Batch;
 use super::event::Host;
 use super::files::{self, Tail};
 use super::record::Parents;
-use crate::failure::say;
+use crate::failure::say_at_once;
 
 /// How long to wait for the lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
@@ -329,7 +329,7 @@ impl Writer {
     fn complain(&mut self, error: &io::Error) {
         if !self.complained {
             self.complained = true;
-            say(format!(
+            say_at_once(format!(
                 "cannot write the audit file {}: {error}; the decisions stand, and are not recorded",
                 self.path.display()
             ));

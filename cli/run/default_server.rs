@@ -13,10 +13,12 @@ use crate::text_file;
 /// Finds a running, trusted server; the first of socket, configuration, state file, default URL.
 pub fn find(home: &Home) -> Option<Endpoint> {
     // `is_trusted` reads the machine's table of all sockets, so `is_reachable` is tested first.
-    let is_it =
-        |place: &Endpoint| place.is_reachable(None) && place.is_trusted() && place.is_well();
-    if let Some(own) = Endpoint::at_socket(&home.serve_socket()).filter(is_it) {
-        return Some(own);
+    let is_there = |place: &Endpoint| place.is_reachable(None) && place.is_trusted();
+    if let Some(own) = Endpoint::at_socket(&home.serve_socket()).filter(is_there) {
+        if own.is_well() {
+            return Some(own);
+        }
+        say(format!("no policy server of yours answers at {}, so it is not used", own.url()));
     }
     if let Some(url) = configured(home) {
         // The URL may name any host: do not even connect before the owner is known.
@@ -31,7 +33,7 @@ pub fn find(home: &Home) -> Option<Endpoint> {
         }
     }
     let others = [stated(home), Endpoint::parse(DEFAULT_URL).ok()];
-    others.into_iter().flatten().find(is_it)
+    others.into_iter().flatten().find(|place| is_there(place) && place.is_well())
 }
 
 /// The part of the Go command's configuration that names its server.

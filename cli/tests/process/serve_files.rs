@@ -1,11 +1,14 @@
 //! The files of `rampart serve`: policy, sockets, token, audit.
 
 use std::fs::{self, Permissions};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 
-use crate::server::{Server, question};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use crate::server::{Client, Server, TOKEN, question};
 use crate::world::{POLICY, World, mode_of, stderr, wait_until};
 
 #[test]
@@ -59,6 +62,35 @@ fn a_changed_policy_is_taken_over_and_a_broken_one_is_not() {
             "policy-missing"
         ]
     );
+}
+
+#[test]
+fn a_stderr_that_nobody_reads_holds_up_no_answer() {
+    let world = World::new();
+    let policy = world.write("p.yaml", POLICY);
+    world.write("token", TOKEN);
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let mut command =
+        world.rampart(["serve", "--token-file", "token", "--port", "0", "--policy", "p.yaml"]);
+    let mut server = command.stderr(writer.try_clone().unwrap()).spawn().unwrap();
+    let socket = world.home().join("serve.sock");
+    wait_until("its socket", || socket.exists());
+    assert_eq!(Client::over_unix(&socket).ask("forbidden")["allowed"], false);
+    fill(&writer);
+    fs::write(&policy, POLICY.replace("forbidden*", "banned*")).unwrap();
+    // By then it has said that the policy was reloaded.
+    wait_until("the new policy", || Client::over_unix(&socket).ask("forbidden")["allowed"] == true);
+    assert_eq!(Client::over_unix(&socket).ask("banned")["allowed"], false);
+    server.kill().unwrap();
+    server.wait().unwrap();
+}
+
+/// Writes until no more fits.
+fn fill(mut pipe: &std::io::PipeWriter) {
+    let flags = OFlag::from_bits_retain(fcntl(pipe, FcntlArg::F_GETFL).unwrap());
+    fcntl(pipe, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).unwrap();
+    while pipe.write(&[b'x'; 4096]).is_ok() {}
+    fcntl(pipe, FcntlArg::F_SETFL(flags)).unwrap();
 }
 
 #[test]
