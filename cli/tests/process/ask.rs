@@ -127,7 +127,7 @@ pub fn end(child: Child) -> String {
 #[test]
 fn a_program_waits_for_a_person_and_runs_if_it_is_approved_and_only_then() {
     let world = world();
-    let child = run(&world, &["--ask=30"], "publish one; echo $?; publish two; echo $?");
+    let child = run(&world, &["--ask=600"], "publish one; echo $?; publish two; echo $?");
     let id = waiting(&world);
     assert_eq!(ran(&world), "", "it waits");
     let list = pending(&world);
@@ -179,7 +179,7 @@ fn without_a_person_nothing_waits_and_nothing_runs() {
 fn an_approval_holds_as_far_as_was_said() {
     let world = world();
     // The commands of an approved shell line are not asked about again.
-    let child = run(&world, &["--ask=30"], "sh -c 'publish one; echo $?'; publish one; echo $?");
+    let child = run(&world, &["--ask=600"], "sh -c 'publish one; echo $?'; publish one; echo $?");
     let id = waiting(&world);
     answer(&world, &["approve", &id, "--once"]);
     wait_until("what was approved", || world.path("ran").exists());
@@ -190,7 +190,7 @@ fn an_approval_holds_as_far_as_was_said() {
     assert_eq!(ran(&world), "");
 
     let line = "publish one; publish one; publish two; echo $?";
-    let child = run(&world, &["--ask=30"], line);
+    let child = run(&world, &["--ask=600"], line);
     let id = waiting(&world);
     answer(&world, &["approve", &id, "--session"]);
     wait_until("the other command", || {
@@ -202,7 +202,7 @@ fn an_approval_holds_as_far_as_was_said() {
     answer(&world, &["approve", &id, "--always"]);
     assert_eq!(end(child), "0\n");
     assert_eq!(ran(&world), "two\n");
-    assert_eq!(end(run(&world, &["--ask=30"], "publish two; echo $?")), "0\n");
+    assert_eq!(end(run(&world, &["--ask=600"], "publish two; echo $?")), "0\n");
     assert_eq!(ran(&world), "two\n");
 }
 
@@ -248,7 +248,7 @@ fn in_a_sealed_run_a_program_waits_as_well_and_nobody_in_it_can_answer() {
     cannot_answer("--seal", &["plain", "clean", "left", "command", "daemon"]);
     let world = world();
     for (word, runs) in [("approve", "one\n"), ("deny", "")] {
-        let child = run(&world, &["--seal", "--ask=30"], "publish one; echo $?");
+        let child = run(&world, &["--seal", "--ask=600"], "publish one; echo $?");
         let id = waiting(&world);
         assert_eq!(ran(&world), "", "it waits");
         answer(&world, &[word, &id]);
@@ -258,7 +258,7 @@ fn in_a_sealed_run_a_program_waits_as_well_and_nobody_in_it_can_answer() {
     // A killed process no longer waits.
     let line = "publish two & p=$!; read x < go; kill -9 $p; wait $p; : > killed; read x < go";
     nix::unistd::mkfifo(&world.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let child = run(&world, &["--seal", "--ask=30"], line);
+    let child = run(&world, &["--seal", "--ask=600"], line);
     let id = waiting(&world);
     fs::write(world.path("go"), "x\n").unwrap();
     wait_until("the kill", || world.path("killed").exists());
@@ -281,7 +281,7 @@ fn a_server_that_does_not_say_what_waits_is_named_and_the_others_are_listed() {
         None,
         move |exchange| exchange.answer_all(|_| lies.clone()),
     );
-    let child = run(&world, &["--ask=30"], "publish one; echo $?");
+    let child = run(&world, &["--ask=600"], "publish one; echo $?");
     let mut questions = Vec::new();
     wait_until("the question", || {
         let output = world.run(["pending", "--json"]);
@@ -312,7 +312,7 @@ fn cannot_answer(seal: &str, ways: &[&str]) {
         daemon) env -i \"$(command -v sender)\" $s $id daemon | cat;; \
         command) rampart approve $id;; \
         esac; echo; echo done; done; wait";
-    let mut command = world.rampart(["preload", seal, "--ask=60", "--policy"]);
+    let mut command = world.rampart(["preload", seal, "--ask=600", "--policy"]);
     let rampart = PathBuf::from(env!("CARGO_BIN_EXE_rampart"));
     let path = [world.path("bin"), world.path(""), rampart.parent().unwrap().to_owned()];
     let path = path.map(|each| each.display().to_string()).join(":");

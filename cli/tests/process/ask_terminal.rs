@@ -37,7 +37,7 @@ fn start(world: &World, words: &[&str], columns: u16) -> Terminal {
 fn a_run_says_what_waits_on_its_own_terminal_and_how_to_answer() {
     let world = world();
     for seal in ["--seal=off", "--seal=on"] {
-        let flags = format!("--ask=60 {seal}");
+        let flags = format!("--ask=600 {seal}");
         let line = guarded(&world, &flags, "publish one && echo is done");
         let mut terminal = start(&world, &["sh", "-c", &line], 110);
         let id = waiting(&world);
@@ -58,7 +58,7 @@ fn a_run_says_what_waits_on_its_own_terminal_and_how_to_answer() {
 fn a_command_that_does_not_fit_is_cut_and_its_whole_is_asked_for() {
     let world = world();
     let line = format!("publish {}", "x".repeat(200));
-    let mut terminal = start(&world, &["sh", "-c", &guarded(&world, "--ask=60", &line)], 90);
+    let mut terminal = start(&world, &["sh", "-c", &guarded(&world, "--ask=600", &line)], 90);
     let id = waiting(&world);
     terminal.shows("…; in another terminal: rampart pending (");
     assert!(!terminal.text().contains("rampart approve"), "{}", terminal.text());
@@ -71,7 +71,7 @@ fn a_command_that_does_not_fit_is_cut_and_its_whole_is_asked_for() {
 fn a_screen_that_a_program_has_drawn_is_left_alone() {
     let world = world();
     let line = "stty raw -echo; publish one; stty sane; publish two";
-    let mut terminal = start(&world, &["sh", "-c", &guarded(&world, "--ask=60", line)], 110);
+    let mut terminal = start(&world, &["sh", "-c", &guarded(&world, "--ask=600", line)], 110);
     let id = waiting(&world);
     answer(&world, &["approve", &id]);
     // Messages are in order, so the first one would have been shown by now.
@@ -90,7 +90,7 @@ fn a_run_behind_a_prompt_is_answered_in_the_same_terminal() {
     let mut terminal = start(&world, &shell, 110);
     terminal.shows("ready>");
     terminal
-        .types(&format!("{} &\r", guarded(&world, "--ask=60", "publish one; echo is d\"\"one")));
+        .types(&format!("{} &\r", guarded(&world, "--ask=600", "publish one; echo is d\"\"one")));
     let id = waiting(&world);
     terminal.shows(&format!("{TOLD}publish one; rampart approve {id} ("));
     terminal.types(&format!("rampart approve {id}\r"));
@@ -107,7 +107,7 @@ fn a_run_behind_a_prompt_is_answered_in_the_same_terminal() {
 fn nothing_is_said_where_that_is_wished_or_where_stderr_is_no_terminal_or_another_one() {
     let world = world();
     let server = Server::start(&world, &[]);
-    let flags = format!("--ask=60 --url unix://{} --token the-token", server.unix.display());
+    let flags = format!("--ask=600 --url unix://{} --token the-token", server.unix.display());
     // In a terminal made by the agent, a message would look like the program's output.
     world.write(
         "inner.py",

@@ -56,7 +56,7 @@ fn a_server_that_holds_a_question_has_it_answered_there() {
     for seal in seals() {
         for (approved, runs) in [(true, "one\n"), (false, "")] {
             let line = "publish one; echo $?";
-            let child = run(&world, port, TOKEN, &["--ask=60", seal], line);
+            let child = run(&world, port, TOKEN, &["--ask=600", seal], line);
             let id = held(&server, "publish one");
             assert_eq!(ran(&world), "", "it waits");
             // It cannot be answered at the relay.
@@ -74,7 +74,7 @@ fn a_server_that_holds_a_question_has_it_answered_there() {
     assert!(!out.is_empty() && out != "0\n", "{out}");
     let line = "publish two & p=$!; read x < go; kill -9 $p; sleep 30";
     nix::unistd::mkfifo(&world.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let mut child = run(&world, port, TOKEN, &["--ask=60", "--seal=off"], line);
+    let mut child = run(&world, port, TOKEN, &["--ask=600", "--seal=off"], line);
     held(&server, "publish two");
     std::fs::write(world.path("go"), "x\n").unwrap();
     wait_until("that it waits no more", || list(&server).is_empty());
@@ -91,7 +91,7 @@ fn who_waits_at_the_server_keeps_nobody_from_asking() {
     let line = "i=0; while [ $i -lt 40 ]; do publish $i & i=$((i+1)); done; read x < go; \
         /bin/echo is asked and runs; wait";
     nix::unistd::mkfifo(&world.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let child = run(&world, server.tcp.port(), TOKEN, &["--ask=60", "--seal=off"], line);
+    let child = run(&world, server.tcp.port(), TOKEN, &["--ask=600", "--seal=off"], line);
     wait_until("forty questions", || list(&server).len() == 40);
     std::fs::write(world.path("go"), "x\n").unwrap();
     wait_until("the answer", || !ask::lines(&world, "/bin/echo is asked and runs").is_empty());
@@ -120,7 +120,7 @@ fn what_a_server_asks_at_once_waits_here() {
     remote.answers(asks());
     for seal in seals() {
         let line = "publish one; echo $?";
-        let child = run(&world, remote.port, SECRET, &["--ask=60", seal], line);
+        let child = run(&world, remote.port, SECRET, &["--ask=600", seal], line);
         let id = waiting(&world);
         let question = pending(&world).remove(0);
         assert_eq!(question["command"], "publish one");
@@ -130,7 +130,7 @@ fn what_a_server_asks_at_once_waits_here() {
         answer(&world, &["approve", &id]);
         assert_eq!(end(child), "0\n");
         assert_eq!(ran(&world), "one\n");
-        let child = run(&world, remote.port, SECRET, &["--ask=60", seal], line);
+        let child = run(&world, remote.port, SECRET, &["--ask=600", seal], line);
         let id = waiting(&world);
         answer(&world, &["deny", &id, "--message", "Not today"]);
         let output = child.wait_with_output().unwrap();
@@ -150,7 +150,7 @@ fn what_a_server_asks_at_once_waits_here() {
     let body = json!({ "allowed": false, "decision": "deny" }).to_string();
     remote.answers(Manner::Say(with_head(200, &body)));
     let child =
-        run(&world, remote.port, SECRET, &["--ask=60", "--seal=off"], "publish one; echo $?");
+        run(&world, remote.port, SECRET, &["--ask=600", "--seal=off"], "publish one; echo $?");
     assert_ne!(end(child), "0\n");
     assert_eq!(ran(&world), "");
 }
@@ -161,7 +161,7 @@ fn a_server_that_is_gone_while_it_holds_a_question_has_not_allowed_it() {
     let remote = Remote::start(authority.certify("localhost"));
     remote.answers(Manner::Say("HTTP/1.1 102 Processing\r\n\r\n".to_owned()));
     for seal in seals() {
-        let flags = ["--ask=60", "--fail-open=true", seal];
+        let flags = ["--ask=600", "--fail-open=true", seal];
         let output = run(&world, remote.port, SECRET, &flags, "publish one; echo $?")
             .wait_with_output()
             .unwrap();

@@ -210,7 +210,7 @@ fn what_waits_is_read_and_answered() {
     watch.shows("rampart watch");
     for (number, keys, ran) in [(1, "wy", true), (2, "wn", false), (3, "way", true)] {
         let line = format!("publish {name}-{number}; echo $?");
-        runs.push((crate::ask::run(&world, &["--ask=60"], &line), ran));
+        runs.push((crate::ask::run(&world, &["--ask=600"], &line), ran));
         watch.types(&format!("/{name}-{number}\r"));
         watch.shows(&format!("publish {name}-{number}"));
         for (key, words) in keys.chars().zip(["asks to run", "would write to", ""]) {

@@ -97,7 +97,7 @@ fn what_waits_is_told_once_by_its_id_and_without_its_secrets() {
     notify(&world, &format!("notify: {{url: '{}'}}", receiver.url()));
     let child = run(
         &world,
-        &["--ask=60", "--agent=tester"],
+        &["--ask=600", "--agent=tester"],
         "publish --token=hunter2 one; forbidden; true",
     );
     let id = waiting(&world);
@@ -138,7 +138,7 @@ fn a_sealed_run_tells_what_was_refused_and_what_waits() {
     let world = world_with_forbidden();
     let receiver = Receiver::start("200 OK");
     notify(&world, &format!("notify: {{url: '{}', on: [ask, deny, watch]}}", receiver.url()));
-    let child = run(&world, &["--seal", "--ask=60"], "forbidden; publish one; true");
+    let child = run(&world, &["--seal", "--ask=600"], "forbidden; publish one; true");
     let id = waiting(&world);
     let events = receiver.events(2);
     let of = |action: &str| events.iter().find(|event| event["action"] == action).unwrap();
