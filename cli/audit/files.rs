@@ -3,7 +3,8 @@
 //! `audit.jsonl` is rotated to `audit.2026-01-02T03-04-05.678Z.jsonl` beside it. Names sort by time
 //! and before the current file, as the Go command expects.
 
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -12,8 +13,8 @@ use crate::text_file;
 
 /// How much of a file's tail is read at first.
 const TAIL_BYTES: u64 = 64 * 1024;
-/// The longest last line that is looked for. No server writes a longer one: a question has 16 MiB.
-const LONGEST_LINE: u64 = 64 * 1024 * 1024;
+/// The longest line that is read. No server writes a longer one: a question has 16 MiB.
+pub const LONGEST_LINE: u64 = 64 * 1024 * 1024;
 
 /// The name that a file is rotated to.
 pub fn put_away(path: &Path, now: SystemTime) -> PathBuf {
@@ -28,8 +29,9 @@ pub fn all(path: &Path) -> Vec<PathBuf> {
     if path.is_dir() {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
         let named = entries.map(|entry| entry.path());
-        let mut files: Vec<_> =
-            named.filter(|file| file.extension().is_some_and(|end| end == "jsonl")).collect();
+        let mut files: Vec<_> = named
+            .filter(|file| file.extension().is_some_and(|end| end == "jsonl") && file.is_file())
+            .collect();
         files.sort_by_cached_key(|file| day_and_number(file));
         return files;
     }
@@ -54,6 +56,7 @@ pub fn earlier(path: &Path) -> Vec<PathBuf> {
     let named = entries.map(|entry| entry.path());
     let mut files: Vec<PathBuf> = named
         .filter(|file| file.file_name().and_then(|name| name.to_str()).is_some_and(is_one))
+        .filter(|file| file.is_file())
         .collect();
     files.sort();
     files
@@ -116,6 +119,30 @@ impl Tail {
     }
 }
 
+/// The lines of a file.
+pub struct Lines(BufReader<File>);
+
+impl Lines {
+    /// # Errors
+    /// As the system says.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        File::open(path).map(BufReader::new).map(Self)
+    }
+
+    /// Reads the next one, with its end, in place of what `line` holds; `false` if there is none.
+    ///
+    /// # Errors
+    /// As the system says, or the line is longer than 64 MiB.
+    pub fn next(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
+        line.clear();
+        (&mut self.0).take(LONGEST_LINE + 1).read_until(b'\n', line)?;
+        if line.len() as u64 > LONGEST_LINE {
+            return Err(io::Error::other("a line is longer than 64 MiB"));
+        }
+        Ok(!line.is_empty())
+    }
+}
+
 /// When the first line of a file was written.
 pub fn begun(path: &Path) -> Option<SystemTime> {
     let mut beginning = [0; 512];
@@ -132,7 +159,7 @@ mod tests {
     use std::path::Path;
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::{Tail, all, put_away};
+    use super::{Lines, Tail, all, put_away};
 
     #[test]
     fn files_that_were_put_away_come_in_the_order_of_their_times_and_nothing_else_does() {
@@ -181,5 +208,8 @@ mod tests {
         File::options().write(true).open(&path).unwrap().set_len(size).unwrap();
         let tail = Tail::read(&path, size).unwrap();
         assert!(tail.line.is_empty() && tail.torn.is_empty());
+        let (mut lines, mut line) = (Lines::open(&path).unwrap(), Vec::new());
+        assert!(lines.next(&mut line).unwrap() && line == b"first\n");
+        assert!(lines.next(&mut line).unwrap_err().to_string().contains("longer than"));
     }
 }

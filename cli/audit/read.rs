@@ -1,19 +1,20 @@
 //! Reads the audit: its existing files, and lines as they are added.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::event::Event;
-use super::files;
+use super::files::{self, Lines};
 use crate::failure::Failure;
 use crate::home::Home;
+use crate::text_file;
 
 /// The named audit, otherwise this command's own, otherwise the Go command's.
 ///
 /// # Errors
-/// The named one cannot be read, or the home directory is not known.
+/// The named one cannot be read, this command's own is no file, or the home directory is not known.
 pub fn place(named: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(named) = named {
         return match std::fs::metadata(named) {
@@ -26,6 +27,12 @@ pub fn place(named: Option<&Path>) -> Result<PathBuf, Failure> {
     let home = Home::locate()?;
     let of_go = home.directory().join("audit");
     let own = home.audit();
+    if own.exists() && !own.is_file() {
+        let own = own.display();
+        return Err(Failure::usage(format!(
+            "{own} is not a regular file, and so no audit: remove it"
+        )));
+    }
     Ok(if !own.exists() && of_go.is_dir() { of_go } else { own })
 }
 
@@ -84,13 +91,12 @@ impl Trail {
 /// Calls `take` with each event of a file. Other lines are skipped: `audit verify` reports those.
 fn each(file: &Path, mut take: impl FnMut(Event)) -> Result<(), Failure> {
     let fault = |error| Failure::new(format!("cannot read the audit {}: {error}", file.display()));
-    let mut reader = BufReader::new(File::open(file).map_err(fault)?);
+    let mut lines = Lines::open(file).map_err(fault)?;
     let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line).map_err(fault)? > 0 {
+    while lines.next(&mut line).map_err(fault)? {
         if let Some(event) = event(&line) {
             take(event);
         }
-        line.clear();
     }
     Ok(())
 }
@@ -111,7 +117,7 @@ pub struct Follower {
 impl Follower {
     /// Begins at the end of the file.
     pub fn new(path: &Path) -> Self {
-        let file = File::open(path).ok();
+        let file = text_file::open(path).ok();
         let at = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |facts| facts.len());
         Self { path: path.to_path_buf(), file, at, begun: Vec::new() }
     }
@@ -123,7 +129,7 @@ impl Follower {
         let _ = self.read(&mut events);
         if !self.is_current() {
             // The file was rotated: the old one was just read to its end.
-            self.file = File::open(&self.path).ok();
+            self.file = text_file::open(&self.path).ok();
             self.at = 0;
             self.begun.clear();
             let _ = self.read(&mut events);
@@ -141,7 +147,12 @@ impl Follower {
         }
         file.seek(SeekFrom::Start(self.at))?;
         let mut bytes = Vec::new();
-        self.at += file.read_to_end(&mut bytes)? as u64;
+        // The rest is read the next time.
+        self.at += file.take(files::LONGEST_LINE).read_to_end(&mut bytes)? as u64;
+        if bytes.len() as u64 == files::LONGEST_LINE && !bytes.contains(&b'\n') {
+            // No line of an audit.
+            return Ok(());
+        }
         self.begun.extend(bytes);
         let whole = self.begun.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         let rest = self.begun.split_off(whole);

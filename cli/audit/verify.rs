@@ -1,12 +1,11 @@
 //! Verifies the chain of an audit: each line's own hash, and that it follows the previous line.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::event::{Event, is_intact};
+use super::files::Lines;
 use crate::failure::Failure;
 
 /// The result.
@@ -59,9 +58,9 @@ impl Check {
     fn file(&mut self, file: &Path, is_last: bool) -> Result<bool, Failure> {
         let fault =
             |error| Failure::new(format!("cannot read the audit {}: {error}", file.display()));
-        let mut reader = BufReader::new(File::open(file).map_err(fault)?);
+        let mut lines = Lines::open(file).map_err(fault)?;
         let (mut line, mut number) = (Vec::new(), 0);
-        while reader.read_until(b'\n', &mut line).map_err(fault)? > 0 {
+        while lines.next(&mut line).map_err(fault)? {
             number += 1;
             let checked = match line.strip_suffix(b"\n") {
                 Some(whole) => self.line(whole),
@@ -79,7 +78,6 @@ impl Check {
                 self.finding.broken = Some(Broken { file: file.to_path_buf(), line: number, why });
                 return Ok(false);
             }
-            line.clear();
         }
         Ok(true)
     }

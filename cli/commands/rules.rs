@@ -55,6 +55,7 @@ pub struct Block {
 #[derive(Debug, Args)]
 struct Rule {
     /// The command, or a pattern for commands, in quotes
+    #[arg(value_parser = pattern)]
     pattern: String,
     /// For one command only
     #[arg(long)]
@@ -68,6 +69,15 @@ struct Rule {
     /// Only show the rule and what it would have changed
     #[arg(long)]
     dry_run: bool,
+}
+
+/// # Errors
+/// It is empty.
+fn pattern(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("it matches no command: write one in quotes, or * for all".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// The longest duration; anything longer is meant to last forever.

@@ -6,6 +6,9 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
 use crate::embedded::Waiting;
 use crate::server::{Client, Server};
 use crate::world::{POLICY, World, stderr, stdout, wait_until};
@@ -115,6 +118,14 @@ fn without_an_audit_the_log_says_so_and_a_bad_moment_is_a_mistake() {
     let missing = world.run(["log", "--audit", "nowhere.jsonl"]);
     assert_eq!(missing.status.code(), Some(2));
     assert!(stderr(&missing).contains("nowhere.jsonl"), "{}", stderr(&missing));
+    // What a guarded process may have put in its place is not waited for.
+    std::fs::create_dir_all(world.home()).unwrap();
+    mkfifo(&world.home().join("audit.jsonl"), Mode::S_IRWXU).unwrap();
+    for words in [&["log"][..], &["log", "--follow"], &["audit", "verify"], &["audit", "stats"]] {
+        let told = world.run(words);
+        assert_eq!(told.status.code(), Some(2), "{words:?}");
+        assert!(stderr(&told).contains("not a regular file"), "{words:?} {}", stderr(&told));
+    }
 }
 
 #[test]

@@ -86,6 +86,11 @@ fn a_rule_that_cannot_be_written_changes_nothing_and_says_what_to_do() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(stderr(&refused).contains("command_matches: [\"ls\"]"), "{}", stderr(&refused));
     assert_eq!(fs::read_to_string(&policy).unwrap(), flow);
+    for command in ["allow", "block"] {
+        let empty = world.run([command, " "]);
+        assert_eq!(empty.status.code(), Some(2));
+        assert!(stderr(&empty).contains("matches no command"), "{}", stderr(&empty));
+    }
     let bad = world.run(["block", "a[b"]);
     assert_eq!(bad.status.code(), Some(2));
     assert!(stderr(&bad).contains("is not a usable pattern"), "{}", stderr(&bad));
