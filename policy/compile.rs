@@ -11,7 +11,7 @@ use crate::error::{PolicyError, Problem};
 use crate::format::{self, ActionEntry, Document, PolicyEntry, RuleEntry, TestEntry};
 use crate::glob::Glob;
 use crate::notify::Notify;
-use crate::programs::Verb;
+use crate::programs::{Verb, Verbs};
 use crate::rules::{Checked, Policy, Rule};
 use crate::time;
 use crate::value::{Findings, each};
@@ -105,7 +105,7 @@ impl Checker {
         };
         let about_commands = is_about("exec") || is_about("command");
         let about_texts = tools.is_some() && is_about("exec");
-        let mut verbs: Vec<Verb> = TOOLS
+        let mut verbs: Verbs = TOOLS
             .iter()
             .filter(|(name, _)| is_about(name))
             .flat_map(|(_, verbs)| verbs.iter().copied())

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::glob::collapse_blanks;
-use crate::programs::Verb;
+use crate::programs::{Verb, Verbs};
 
 /// How large the spellings of one line may grow, in bytes.
 pub(crate) const MAX_TEXT: usize = 64 << 20;
@@ -82,6 +82,8 @@ pub(crate) struct Parts {
     text: String,
     spellings: Vec<Spelling>,
     tree: Vec<Part>,
+    /// What commands do.
+    deeds: Verbs,
     /// Where in the last part each of its spellings is, if these are many.
     many: HashMap<Box<str>, usize>,
     /// Names of the variables that a part assigns for its command.
@@ -96,6 +98,7 @@ impl Parts {
             text: String::with_capacity(line * 4 + 64),
             spellings: Vec::with_capacity(8),
             tree: Vec::with_capacity(4),
+            deeds: Verbs::default(),
             many: HashMap::new(),
             assigned: Vec::new(),
             unparsed: None,
@@ -105,6 +108,9 @@ impl Parts {
     /// Adds a part; the spellings that follow are its own.
     pub(crate) fn begin(&mut self, parent: Option<usize>, kind: Kind) -> usize {
         let first = self.spellings.len();
+        if let Kind::Deed(verb) = kind {
+            self.deeds.add(verb);
+        }
         self.tree.push(Part { parent, kind, role: Role::Piece, first, end: first });
         self.tree.len() - 1
     }
@@ -155,6 +161,11 @@ impl Parts {
         self.spellings.push(Spelling { start, end: self.text.len(), faith });
         self.text.push('\0');
         part.end = self.spellings.len();
+    }
+
+    /// What commands do, of which each is there or is not.
+    pub(crate) fn deeds(&self) -> Verbs {
+        self.deeds
     }
 
     /// Notes what a part has to do with the part around it.

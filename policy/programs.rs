@@ -53,6 +53,36 @@ pub(crate) enum Verb {
     Run,
 }
 
+/// A set of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Verbs(u8);
+
+impl Verbs {
+    pub(crate) fn add(&mut self, verb: Verb) {
+        self.0 |= 1 << verb as u8;
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn holds(self, verb: Verb) -> bool {
+        self.meets([verb].into_iter().collect())
+    }
+
+    pub(crate) fn meets(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
+}
+
+impl FromIterator<Verb> for Verbs {
+    fn from_iter<T: IntoIterator<Item = Verb>>(verbs: T) -> Self {
+        let mut all = Self::default();
+        verbs.into_iter().for_each(|verb| all.add(verb));
+        all
+    }
+}
+
 /// What the operands of a program are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operands {

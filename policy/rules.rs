@@ -10,7 +10,7 @@ use crate::error::Problem;
 use crate::format::TestEntry;
 use crate::glob::Glob;
 use crate::notify::Notify;
-use crate::programs::Verb;
+use crate::programs::Verbs;
 use crate::when::When;
 
 /// One policy.
@@ -33,7 +33,7 @@ pub struct Policy {
     /// Whether it is about the texts in commands as well.
     pub(crate) about_texts: bool,
     /// What of what commands do it is about.
-    pub(crate) verbs: Vec<Verb>,
+    pub(crate) verbs: Verbs,
     pub(crate) agent: Glob,
     pub(crate) session: Glob,
     pub(crate) at: Location,

@@ -189,7 +189,7 @@ impl Visitor<'_> {
         let folder = written[..written.len() - name.len()].trim_end_matches('/');
         let by_name =
             if written.contains('/') && !folder.ends_with("bin") { Faith::WIDE } else { excuses };
-        let resolved = plain[1..].iter().all(|word| matches!(normal_word(word), Cow::Borrowed(_)));
+        let resolved = normal.iter().all(|word| matches!(word, Cow::Borrowed(_)));
         // A program's name with a blank in it reads like a program and an argument.
         let as_written = if resolved && !written.contains(' ') { faith } else { Faith::WIDE };
         if let Some(sent) = sent {

@@ -233,7 +233,8 @@ impl Evaluator {
 /// The text without control characters and what they tell a terminal, where there are any.
 fn visible(text: &str) -> Option<String> {
     let is_hidden = |byte: u8| byte < b' ' && !matches!(byte, b'\t' | b'\n');
-    if !text.bytes().any(is_hidden) {
+    // To look at every byte is faster than to look where to stop.
+    if !text.bytes().fold(false, |found, byte| found | is_hidden(byte)) {
         return None;
     }
     let mut visible = String::with_capacity(text.len());
@@ -370,6 +371,7 @@ impl<'a> Evaluation<'a> {
         let mut settled = usize::MAX;
         let mut seen = usize::MAX;
         let evaluator = self.evaluator;
+        let done = self.parts.deeds();
         for condition in self.worth.line().within(0..evaluator.owners.len()) {
             let place = evaluator.owners[condition];
             let entry = &evaluator.rules[place];
@@ -378,6 +380,10 @@ impl<'a> Evaluation<'a> {
             }
             seen = place;
             let policy = &evaluator.checked.policies[entry.policy];
+            // A path is named by many commands, and few do with it what the rule is about.
+            if entry.about == About::Deeds && !policy.verbs.meets(done) {
+                continue;
+            }
             if !policy.agent.matches(self.call.agent) || !policy.session.matches(self.call.session)
             {
                 continue;
@@ -585,7 +591,10 @@ impl<'a> Judge<'_, 'a> {
         let mut texts = commands(Kind::Text)
             .filter(|_| self.policy.about_texts && self.rule.action == Action::Allow)
             .filter(as_written);
-        let permitted = |part| self.evaluation.permitted(self.when, part);
+        let permitted = |part| {
+            let says = |text: &str, faith: Faith| faith.permits && self.says(part, text);
+            self.evaluation.meets(self.when, part, says)
+        };
         if readable && commands(own).all(permitted) && texts.all(permitted) {
             found()
         } else if self.rule.action == Action::Watch
@@ -604,7 +613,9 @@ impl<'a> Judge<'_, 'a> {
     fn marks(&self, own: Kind) -> bool {
         let parts = self.evaluation.parts;
         let runs = |part| matches!(parts.part(part).kind, Kind::Command | Kind::Wrapper);
-        let meets = |part| runs(part) && self.evaluation.meets(self.when, part, |_| true);
+        let meets = |part| {
+            runs(part) && self.evaluation.meets(self.when, part, |text, _| self.says(part, text))
+        };
         let mut met: Vec<bool> = (0..parts.len()).map(meets).collect();
         let mut inner = met.clone();
         for part in 0..parts.len() {
@@ -626,7 +637,7 @@ impl<'a> Judge<'_, 'a> {
         let worth = self.evaluation.worth.parts(&self.entry.patterns, parts.len());
         worth.into_iter().find_map(|part| {
             let Kind::Deed(verb) = parts.part(part).kind else { return None };
-            if !self.policy.verbs.contains(&verb) || !self.text_met_around(part) {
+            if !self.policy.verbs.holds(verb) || !self.text_met_around(part) {
                 return None;
             }
             let worth = self.evaluation.worth.of(part).within(self.entry.patterns.clone());
@@ -747,12 +758,7 @@ impl<'a> Judge<'_, 'a> {
     }
 
     fn pattern_met(&self, part: usize) -> Option<Found<'a>> {
-        let patterns = self.when.matches.as_ref()?;
-        let numbers = match self.entry.about {
-            About::Commands => self.entry.patterns.clone(),
-            About::Deeds => 0..0,
-        };
-        let of = |pattern: &'a Pattern| {
+        self.patterns(part).find_map(|pattern| {
             let (_, text, faith) = self
                 .said(part)
                 .find(|(lower, text, _)| pattern.matches(self.cased(lower, text)))?;
@@ -761,33 +767,49 @@ impl<'a> Judge<'_, 'a> {
                 text,
                 sure: faith.excuses || text == self.evaluation.call.command,
             })
-        };
-        if self.entry.about == About::Deeds {
-            return patterns.iter().find_map(of);
-        }
-        let first = numbers.start;
-        self.evaluation
-            .worth
-            .of(part)
-            .within(numbers)
-            .find_map(|condition| of(&patterns[condition - first]))
+        })
     }
 
     fn contained(&self, part: usize) -> Option<Found<'a>> {
-        let texts = self.when.contains.as_ref()?;
-        let of = |text: &'a Contained| {
+        self.texts(part).find_map(|text| {
             let (_, spelling, _) = self.said(part).find(|(_, spelling, _)| text.is_in(spelling))?;
             Some(Found { pattern: &text.source, text: spelling, sure: true })
+        })
+    }
+
+    /// Whether a text of the part meets a pattern or holds a text of the rule, if it has any.
+    fn says(&self, part: usize, text: &str) -> bool {
+        self.patterns(part).any(|pattern| pattern.matches(text))
+            || self.texts(part).any(|contained| contained.is_in(text))
+            || self.when.matches.is_none() && self.when.contains.is_none()
+    }
+
+    /// The rule's patterns that the part may meet.
+    fn patterns(&self, part: usize) -> impl Iterator<Item = &'a Pattern> {
+        self.worth(part, self.when.matches.as_deref(), &self.entry.patterns)
+    }
+
+    /// The rule's texts that the part may hold.
+    fn texts(&self, part: usize) -> impl Iterator<Item = &'a Contained> {
+        self.worth(part, self.when.contains.as_deref(), &self.entry.texts)
+    }
+
+    /// Of `all`, which have these `numbers` as conditions if the rule is about commands, those
+    /// that are worth a look.
+    fn worth<T>(
+        &self,
+        part: usize,
+        all: Option<&'a [T]>,
+        numbers: &Range<usize>,
+    ) -> impl Iterator<Item = &'a T> {
+        let all = all.unwrap_or_default();
+        let (numbers, others) = match self.entry.about {
+            About::Commands => (numbers.clone(), &[][..]),
+            About::Deeds => (0..0, all),
         };
-        if self.entry.about == About::Deeds {
-            return texts.iter().find_map(of);
-        }
-        let first = self.entry.texts.start;
-        self.evaluation
-            .worth
-            .of(part)
-            .within(self.entry.texts.clone())
-            .find_map(|condition| of(&texts[condition - first]))
+        let first = numbers.start;
+        let worth = self.evaluation.worth.of(part).within(numbers);
+        worth.map(move |number| &all[number - first]).chain(others)
     }
 
     /// The spellings that the policy is about. One that is about texts has patterns that were
@@ -835,26 +857,25 @@ impl<'a> Evaluation<'a> {
     /// Whether a part is permitted: as it will run it meets the conditions, and in no
     /// spelling an exclusion.
     fn permitted(&self, when: &When, part: usize) -> bool {
-        self.meets(when, part, |faith| faith.permits)
+        self.meets(when, part, |text, faith| {
+            faith.permits
+                && (when.matches.iter().flatten().any(|pattern| pattern.matches(text))
+                    || when.contains.iter().flatten().any(|contained| contained.is_in(text))
+                    || when.matches.is_none() && when.contains.is_none())
+        })
     }
 
-    /// The same by the spellings that are `taken`.
-    fn meets(&self, when: &When, part: usize, taken: impl Fn(Faith) -> bool) -> bool {
+    /// The same where a spelling has to be what `says` tells.
+    fn meets(&self, when: &When, part: usize, says: impl Fn(&str, Faith) -> bool) -> bool {
         let excluded = |(lower, _, _): (&str, &str, Faith)| {
             when.not_matches.iter().any(|pattern| pattern.matches(lower))
-        };
-        let meets = |(_, text, faith): (&str, &str, Faith)| {
-            let matches = when.matches.iter().flatten().any(|pattern| pattern.matches(text));
-            let contains = when.contains.iter().flatten().any(|contained| contained.is_in(text));
-            taken(faith)
-                && (matches || contains || (when.matches.is_none() && when.contains.is_none()))
         };
         let named = |names: &Vec<Glob>| {
             self.parts.assigned(part).any(|name| names.iter().any(|pattern| pattern.matches(name)))
         };
         when.assigned.as_ref().is_none_or(named)
             && !self.spellings(part).any(excluded)
-            && self.spellings(part).any(meets)
+            && self.spellings(part).any(|(_, text, faith)| says(text, faith))
     }
 
     /// Whether a deed meets conditions on deeds. To restrict, one meaning of it is enough, and
