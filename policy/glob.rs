@@ -134,11 +134,11 @@ impl Glob {
         }
     }
 
-    /// The texts that every matching text contains.
+    /// The texts that every matching text contains which has a NUL before it and behind it.
     pub(crate) fn literals(&self) -> Vec<String> {
         let runs = |steps: &[Step]| -> Vec<String> {
-            let runs = steps.split(|step| step.only().is_none());
-            runs.filter(|run| !run.is_empty()).map(text_of).collect()
+            let runs = steps.split(|step| step.only().is_none()).map(text_of);
+            runs.filter(|run| !matches!(run.as_str(), "" | "\0")).collect()
         };
         match &self.shape {
             Shape::Nothing | Shape::Everything => Vec::new(),
@@ -151,9 +151,12 @@ impl Glob {
                     Piece::Steps(steps) => runs(steps),
                 })
                 .collect(),
-            Shape::Anchored { prefix, steps, .. } => {
-                let prefix: Vec<Step> = prefix.chars().map(Step::Char).collect();
-                runs(&[&prefix[..], steps].concat())
+            Shape::Anchored { prefix, steps, open } => {
+                let mut all = vec![Step::Char('\0')];
+                all.extend(prefix.chars().map(Step::Char));
+                all.extend_from_slice(steps);
+                all.extend((!open).then_some(Step::Char('\0')));
+                runs(&all)
             }
         }
     }

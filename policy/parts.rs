@@ -78,7 +78,7 @@ struct Spelling {
 /// The parts of one command line. A part comes before those it is made of.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
-    /// All spellings, one after the other with a NUL between.
+    /// All spellings, one after the other, with a NUL before and behind each.
     text: String,
     spellings: Vec<Spelling>,
     tree: Vec<Part>,
@@ -94,8 +94,10 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) fn with_capacity(line: usize) -> Self {
+        let mut text = String::with_capacity(line * 4 + 64);
+        text.push('\0');
         Self {
-            text: String::with_capacity(line * 4 + 64),
+            text,
             spellings: Vec::with_capacity(8),
             tree: Vec::with_capacity(4),
             deeds: Verbs::default(),
@@ -211,9 +213,10 @@ impl Parts {
         &self.text
     }
 
-    /// Where the spellings of each part end in [`text`](Self::text).
+    /// Where the spellings of each part end in [`text`](Self::text), with the NUL behind them.
     pub(crate) fn ends(&self) -> Vec<usize> {
-        let end = |part: &Part| part.end.checked_sub(1).map_or(0, |last| self.spellings[last].end);
+        let end =
+            |part: &Part| part.end.checked_sub(1).map_or(1, |last| self.spellings[last].end + 1);
         self.tree.iter().map(end).collect()
     }
 

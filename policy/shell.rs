@@ -2,6 +2,7 @@
 //! of what no shell would take.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::panic::catch_unwind;
 
 use brush_parser::{
@@ -337,8 +338,11 @@ pub(crate) fn crude_pieces(script: &str) -> impl Iterator<Item = Piece> {
         .map(|piece| piece.replace(QUOTES, ""))
         .filter(|piece| piece.contains('|'))
         .map(move |piece| piece.split('|').map(words).collect());
+    // Most are the same however they are split.
+    let mut known = HashSet::new();
     single
         .chain(pipelines)
-        .map(|stages: Vec<Vec<String>>| Piece { stages })
-        .filter(|piece| piece.stages.iter().any(|stage| !stage.is_empty()))
+        .filter(|stages: &Vec<Vec<String>>| stages.iter().any(|stage| !stage.is_empty()))
+        .filter(move |stages| known.insert(stages.clone()))
+        .map(|stages| Piece { stages })
 }

@@ -77,15 +77,17 @@ impl Evaluator {
                 let Some(about) = about(policy, rule) else { continue };
                 let first = conditions.len();
                 let When { matches, contains, deeds, .. } = &rule.when;
-                let of_globs =
-                    |pattern: &Pattern| pattern.globs().map(small_literals).collect::<Vec<_>>();
-                match about {
-                    About::Commands => conditions.extend(matches.iter().flatten().map(of_globs)),
-                    About::Deeds => {
-                        let of = deeds.iter().find(|on| !on.not);
-                        conditions.extend(of.iter().flat_map(|on| &on.patterns).map(of_globs));
-                    }
-                }
+                let on_deed = deeds.iter().find(|on| !on.not);
+                let patterns = match about {
+                    About::Commands => matches.as_deref().unwrap_or_default(),
+                    About::Deeds => on_deed.map_or(&[][..], |on| &on.patterns),
+                };
+                // A host is a piece of what is spelled.
+                let whole = on_deed.is_none_or(|on| on.of != Aspect::Domain);
+                let needed = |glob: &Glob| small_literals(glob, whole);
+                conditions.extend(
+                    patterns.iter().map(|pattern| pattern.globs().map(needed).collect::<Vec<_>>()),
+                );
                 let middle = conditions.len();
                 if about == About::Commands {
                     conditions.extend(
@@ -269,9 +271,14 @@ fn named(policies: &[Policy]) -> Vec<String> {
     named
 }
 
-/// The literals of a pattern as the search looks for them, in small letters.
-fn small_literals(glob: &Glob) -> Vec<String> {
-    glob.literals().into_iter().map(|literal| literal.to_ascii_lowercase()).collect()
+/// The literals of a pattern as the search looks for them, in small letters: with what stands
+/// between spellings where the pattern is compared with `whole` ones.
+fn small_literals(glob: &Glob, whole: bool) -> Vec<String> {
+    let small = |literal: &String| match literal.to_ascii_lowercase() {
+        literal if whole => literal,
+        literal => literal.trim_matches('\0').to_string(),
+    };
+    glob.literals().iter().map(small).collect()
 }
 
 /// The decision that no rule makes, to refuse.
@@ -637,7 +644,7 @@ impl<'a> Judge<'_, 'a> {
         let worth = self.evaluation.worth.parts(&self.entry.patterns, parts.len());
         worth.into_iter().find_map(|part| {
             let Kind::Deed(verb) = parts.part(part).kind else { return None };
-            if !self.policy.verbs.holds(verb) || !self.text_met_around(part) {
+            if !self.policy.verbs.holds(verb) {
                 return None;
             }
             let worth = self.evaluation.worth.of(part).within(self.entry.patterns.clone());
@@ -645,6 +652,9 @@ impl<'a> Judge<'_, 'a> {
                 worth.map(|number| number - self.entry.patterns.start).collect();
             let found =
                 self.evaluation.deed_met(&self.when.deeds, verb, part, restricts, Some(&worth))?;
+            if !self.text_met_around(part) {
+                return None;
+            }
             let excused = restricts
                 && self.earlier.iter().enumerate().any(|(place, rule)| {
                     rule.action < Action::Ask
