@@ -256,8 +256,11 @@ fn in_a_sealed_run_a_program_waits_as_well_and_nobody_in_it_can_answer() {
         assert_eq!((ran(&world).as_str(), out == "0\n"), (runs, word == "approve"), "{out}");
     }
     // A killed process no longer waits.
-    let line = "publish two & p=$!; read x < go; kill -9 $p; wait $p; : > killed; read x < go";
-    nix::unistd::mkfifo(&world.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let line = "publish two & p=$!; read x < go; kill -9 $p; wait $p; : > killed; read x < end";
+    // Two: of one alone, the second reader may meet the first writer, and read its end.
+    for pipe in ["go", "end"] {
+        nix::unistd::mkfifo(&world.path(pipe), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    }
     let child = run(&world, &["--seal", "--ask=600"], line);
     let id = waiting(&world);
     fs::write(world.path("go"), "x\n").unwrap();
@@ -266,7 +269,7 @@ fn in_a_sealed_run_a_program_waits_as_well_and_nobody_in_it_can_answer() {
     wait_until("that it waits no more", || {
         stderr(&world.run(["approve", &id])).contains("the process that asked is gone")
     });
-    fs::write(world.path("go"), "x\n").unwrap();
+    fs::write(world.path("end"), "x\n").unwrap();
     end(child);
     assert_eq!(ran(&world), "");
 }
