@@ -2,8 +2,8 @@
 
 use std::fs::Metadata;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::net::UnixStream;
 
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::{Uid, User, geteuid};
@@ -33,14 +33,14 @@ pub fn other_writers(file: &Metadata) -> Option<String> {
 /// The user and process at the other end of a Unix socket. For a client on Linux, the process that
 /// called `listen(2)` (`unix(7)`, `SO_PEERCRED`).
 #[cfg(target_os = "linux")]
-pub fn of_peer(socket: &UnixStream) -> Option<(Uid, Option<i32>)> {
+pub fn of_peer(socket: &impl AsFd) -> Option<(Uid, Option<i32>)> {
     let facts = getsockopt(socket, sockopt::PeerCredentials).ok()?;
     Some((Uid::from_raw(facts.uid()), Some(facts.pid())))
 }
 
 /// The same (`getpeereid(3)`, `LOCAL_PEERPID` in `unix(4)`).
 #[cfg(target_os = "macos")]
-pub fn of_peer(socket: &UnixStream) -> Option<(Uid, Option<i32>)> {
+pub fn of_peer(socket: &impl AsFd) -> Option<(Uid, Option<i32>)> {
     let (user, _) = nix::unistd::getpeereid(socket).ok()?;
     Some((user, getsockopt(socket, sockopt::LocalPeerPid).ok()))
 }

@@ -47,6 +47,8 @@ impl<H: Handler> Admission<H> {
         visit: &Visit,
     ) -> Response<Full<Bytes>> {
         let keeps = keeps_connection(&request);
+        // Its head may have come with the request before.
+        visit.has_begun();
         let answered = self.respond(request, asker, visit).await;
         visit.enter(Phase::Sending);
         let mut response = answered.unwrap_or_else(Refusal::into_response);

@@ -4,22 +4,28 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
+use hyper::body::Bytes;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv};
 use nix::unistd::Pid;
+use tokio::io::ReadBuf;
 
 use super::connections::Visit;
 use super::pending::Hold;
-use super::stream::{Peer, Stream};
+use super::stream::{Peer, Stream, Wire};
 use crate::processes;
 
 /// The server has the whole request but has not completed it (RFC 2518, section 10.1).
 const HELD: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
+
+/// Few requests are longer, in bytes.
+const COMMON_BYTES: usize = 4 * 1024;
 
 /// The client of a connection, while it waits for its answer.
 #[derive(Clone)]
@@ -30,8 +36,27 @@ pub struct Asker {
 }
 
 impl Asker {
-    pub fn new(peer: Peer, stream: Rc<RefCell<Stream>>, visit: Rc<Visit>) -> Self {
-        Self { peer, stream, visit }
+    pub fn new(stream: Stream, visit: Rc<Visit>) -> Self {
+        Self { peer: stream.peer(), stream: Rc::new(RefCell::new(stream)), visit }
+    }
+
+    /// The connection, as hyper reads and writes it. `unread` has been received before.
+    pub fn wire(&self, unread: Bytes) -> Wire {
+        Wire::new(Rc::clone(&self.stream), Rc::clone(&self.visit), unread)
+    }
+
+    /// Waits for data, and reads the beginning of it; empty at the end of the data.
+    pub fn poll_first(&self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        let mut room = [MaybeUninit::uninit(); COMMON_BYTES];
+        let mut room = ReadBuf::uninit(&mut room);
+        ready!(self.stream.borrow_mut().pinned().poll_read(context, &mut room))?;
+        Poll::Ready(Ok(Bytes::copy_from_slice(room.filled())))
+    }
+
+    /// Whether the client keeps what it was sent when the connection is closed, even if data of its
+    /// own was not read.
+    pub fn keeps_answers(&self) -> bool {
+        matches!(*self.stream.borrow(), Stream::Unix(_))
     }
 
     /// Sends `102 Processing` ahead of the answer.
@@ -76,22 +101,16 @@ impl Hold for Asker {
 }
 
 impl Stream {
-    fn number(&self) -> i32 {
+    fn descriptor(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Tcp(stream) => stream.as_raw_fd(),
-            Self::Unix(stream) => stream.socket().as_raw_fd(),
-            Self::Tls(stream) => stream.get_ref().0.as_raw_fd(),
+            Self::Tcp(stream) | Self::Unix(stream) => stream.as_fd(),
+            Self::Tls(stream) => stream.get_ref().0.as_fd(),
         }
     }
 
     /// Whether the other end receives nothing more.
     fn is_closed(&self) -> bool {
-        let descriptor = match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
-            Self::Tls(stream) => stream.get_ref().0.as_fd(),
-        };
-        let mut look = [PollFd::new(descriptor, PollFlags::empty())];
+        let mut look = [PollFd::new(self.descriptor(), PollFlags::empty())];
         let gone = PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL;
         poll(&mut look, PollTimeout::ZERO).is_ok()
             && look[0].revents().is_some_and(|events| events.intersects(gone))
@@ -106,7 +125,8 @@ impl Stream {
             Self::Tls(_) => 1,
         };
         loop {
-            match recv(self.number(), &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
+            let (socket, flags) = (self.descriptor().as_raw_fd(), MsgFlags::MSG_PEEK);
+            match recv(socket, &mut [0], flags | MsgFlags::MSG_DONTWAIT) {
                 Err(Errno::EINTR) => {}
                 received => return received.is_ok_and(|count| count <= most),
             }

@@ -29,7 +29,10 @@ impl Askers {
         moments.insert(process, processes::now());
         if moments.len() > self.many.get() {
             moments.retain(|process, moment| {
-                processes::started(Pid::from_raw(*process)).is_some_and(|start| start <= *moment)
+                let process = Pid::from_raw(*process);
+                // Most are gone, and to see that takes a fraction of the time.
+                processes::is_there(process)
+                    && processes::started(process).is_some_and(|start| start <= *moment)
             });
             self.many.set(FEW.max(2 * moments.len()));
         }

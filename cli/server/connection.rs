@@ -1,16 +1,19 @@
 //! One client, from its first byte to its last.
 
-use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
+use hyper::body::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::spawn_local;
+use tokio_rustls::Accept;
 
 use super::admission::Admission;
 use super::answer::{Handler, Refusal, TOO_SLOW};
@@ -23,36 +26,96 @@ const BUFFER_BYTES: usize = 8 * 1024;
 /// The buffer for data that is discarded after the last answer.
 const PIECE_BYTES: usize = 4096;
 
-/// Answers a client's requests one after the other, until either side closes.
-pub async fn converse<H: Handler>(arrival: Arrival, visitor: Visitor, admission: Rc<Admission<H>>) {
-    let stream = tokio::select! {
-        biased;
-        // A failed TLS handshake gets no answer.
-        ready = shake(arrival, &visitor) => match ready { Ok(stream) => stream, Err(_) => return },
-        _ = visitor.told() => return,
-    };
-    let peer = stream.peer();
-    let stream = Rc::new(RefCell::new(stream));
-    let asker = Asker::new(peer, Rc::clone(&stream), Rc::clone(&visitor));
-    let mut wire = Wire::new(stream, Rc::clone(&visitor));
-    loop {
-        // The HTTP state is freed before the connection rests.
-        let spoken = Box::pin(speak(wire, &asker, &visitor, &admission)).await;
-        let Some(mut rested) = spoken else { return };
-        if !matches!(rest(&mut rested, &visitor).await, Ok(true)) {
-            return;
-        }
-        wire = rested;
+/// A client that speaks or rests.
+struct Client {
+    asker: Asker,
+    visitor: Visitor,
+}
+
+impl Client {
+    fn new(stream: Stream, visitor: Visitor) -> Self {
+        Self { asker: Asker::new(stream, Rc::clone(&visitor)), visitor }
     }
 }
 
-/// Answers requests until the connection ends, or is to rest: then returns it.
+/// Answers a new client's requests, on a task of its own.
+pub fn welcome<H: Handler>(arrival: Arrival, visitor: Visitor, admission: Rc<Admission<H>>) {
+    match arrival {
+        Arrival::Plain(stream) => begin(Client::new(stream, visitor), admission),
+        Arrival::Shaking(shaking) => {
+            spawn_local(shake(shaking, visitor, admission));
+        }
+    }
+}
+
+/// Most clients have sent their question by now; the others cost little until they do.
+fn begin<H: Handler>(client: Client, admission: Rc<Admission<H>>) {
+    match client.asker.poll_first(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(unread)) if !unread.is_empty() => {
+            spawn_local(converse(client, unread, admission));
+        }
+        Poll::Ready(_) => {}
+        Poll::Pending => {
+            spawn_local(rest(client, admission));
+        }
+    }
+}
+
+/// Performs the TLS handshake within a request's time limit. A failed one gets no answer.
+async fn shake<H: Handler>(
+    shaking: Box<Accept<TcpStream>>,
+    visitor: Visitor,
+    admission: Rc<Admission<H>>,
+) {
+    visitor.enter(Phase::Asking);
+    let shaken = tokio::select! {
+        biased;
+        shaken = shaking => shaken,
+        _ = visitor.told() => return,
+    };
+    if let Ok(stream) = shaken {
+        visitor.enter(Phase::New);
+        begin(Client::new(Stream::Tls(Box::new(stream)), visitor), admission);
+    }
+}
+
+/// Answers a client's requests one after the other, until either side closes or it is to rest.
+/// `unread` has been received before.
+async fn converse<H: Handler>(client: Client, mut unread: Bytes, admission: Rc<Admission<H>>) {
+    while let Some(left) = speak(&client, unread, &admission).await {
+        if left.is_empty() {
+            // On a task of its own, which is a fraction of the size of this one.
+            spawn_local(rest(client, admission));
+            return;
+        }
+        unread = left;
+    }
+}
+
+/// Waits for the next request, with nothing but the socket.
+async fn rest<H: Handler>(client: Client, admission: Rc<Admission<H>>) {
+    loop {
+        tokio::select! {
+            biased;
+            come = poll_fn(|context| client.asker.poll_first(context)) => {
+                if let Ok(unread) = come && !unread.is_empty() {
+                    spawn_local(converse(client, unread, admission));
+                }
+                return;
+            }
+            word = client.visitor.told() => if matches!(word, Word::Go | Word::Finish) { return },
+        }
+    }
+}
+
+/// Answers requests until the connection ends, or is to rest: then returns what was received of
+/// the next one.
 async fn speak<H: Handler>(
-    wire: Wire,
-    asker: &Asker,
-    visitor: &Visitor,
+    Client { asker, visitor }: &Client,
+    unread: Bytes,
     admission: &Admission<H>,
-) -> Option<Wire> {
+) -> Option<Bytes> {
+    let _awake = visitor.stay_awake();
     let service = service_fn(|request| {
         let answer = admission.answer(request, asker, visitor);
         // Boxed, because `poll_without_shutdown` needs a service whose futures are `Unpin`.
@@ -65,7 +128,7 @@ async fn speak<H: Handler>(
         .half_close(true)
         .auto_date_header(false)
         .title_case_headers(true)
-        .serve_connection(TokioIo::new(wire), service);
+        .serve_connection(TokioIo::new(asker.wire(unread)), service);
     let mut finishing = false;
     loop {
         let word = tokio::select! {
@@ -79,10 +142,8 @@ async fn speak<H: Handler>(
             Word::Rest if !matches!(visitor.phase(), Phase::New | Phase::Idle) => {}
             Word::Rest => {
                 let parts = http.into_parts();
-                let mut wire = parts.io.into_inner();
                 // The previous read may include the beginning of the next request.
-                wire.put_back(&parts.read_buf);
-                return Some(wire);
+                return Some(parts.io.into_inner().into_unread(&parts.read_buf));
             }
             Word::Go if !visitor.has_just_asked() => return None,
             Word::TooSlow => {
@@ -96,26 +157,13 @@ async fn speak<H: Handler>(
         }
     }
     let wire = http.into_parts().io.into_inner();
+    let has_all = wire.is_over() || (asker.keeps_answers() && visitor.is_whole());
     if let Some(status) = wire.verdict() {
         refuse(wire, Refusal::of_head(status), visitor).await;
-    } else if !finishing && !wire.is_over() {
+    } else if !finishing && !has_all {
         leave(wire, visitor).await;
     }
     None
-}
-
-/// Waits for the next request; `false` if there will be none.
-async fn rest(wire: &mut Wire, visitor: &Visitor) -> io::Result<bool> {
-    loop {
-        let word = tokio::select! {
-            biased;
-            come = wire.wait() => return come,
-            word = visitor.told() => word,
-        };
-        if matches!(word, Word::Go | Word::Finish) {
-            return Ok(false);
-        }
-    }
 }
 
 /// Answers a request that could not be parsed, and closes.
@@ -130,16 +178,6 @@ async fn refuse(mut wire: Wire, refusal: Refusal, visitor: &Visitor) {
     if sent {
         leave(wire, visitor).await;
     }
-}
-
-/// Performs the TLS handshake, if there is one, within a request's time limit.
-async fn shake(arrival: Arrival, visitor: &Visitor) -> io::Result<Stream> {
-    if matches!(arrival, Arrival::Shaking(_)) {
-        visitor.enter(Phase::Asking);
-    }
-    let stream = arrival.ready().await?;
-    visitor.enter(Phase::New);
-    Ok(stream)
 }
 
 /// Discards what still arrives: closing a socket with unread data resets the connection, and the

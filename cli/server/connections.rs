@@ -6,7 +6,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -14,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{interval, timeout};
 
 use super::askers::Askers;
+use super::in_flight::InFlight;
 
 /// The most connections at once. An idle one is closed to make room for a new one.
 const LIMIT: usize = 4096;
@@ -32,10 +35,10 @@ const IDLE_TICKS: u32 = 120;
 const SHY_TICKS: u32 = 2;
 /// Ticks after which a connection without a request rests, that is, keeps only its socket.
 const REST_TICKS: u32 = 2;
-/// With more connections than this, each rests as soon as it has its answer.
-const MANY: usize = 256;
-/// When so many start to rest at one tick, it is worth returning memory to the system.
-const WORTH_TRIMMING: usize = 32;
+/// While more connections than this are awake, each rests as soon as it has its answer.
+const AWAKE: usize = 16;
+/// When there are so many fewer than there were, it is worth returning memory to the system.
+const WORTH_TRIMMING: usize = 16;
 /// How long a new client waits before the next attempt to make room.
 const PLACE_PAUSE: Duration = Duration::from_millis(100);
 
@@ -80,8 +83,11 @@ pub struct Visit {
     used: Cell<u64>,
     /// An answer is not completely sent yet.
     owes: Cell<bool>,
+    /// The last request has been received completely.
+    is_whole: Cell<bool>,
     word: Cell<Option<Word>>,
-    told: Notify,
+    /// The task that is to be told.
+    task: RefCell<Option<Waker>>,
 }
 
 impl Visit {
@@ -92,12 +98,22 @@ impl Visit {
 
     /// Changes the connection's state.
     pub fn enter(&self, phase: Phase) {
-        if phase == Phase::Sending {
-            self.owes.set(true);
+        match phase {
+            Phase::Asking => self.is_whole.set(false),
+            Phase::Answering => self.is_whole.set(true),
+            Phase::Sending => self.owes.set(true),
+            Phase::New | Phase::Idle | Phase::Leaving => {}
         }
         self.phase.set(phase);
         self.since.set(self.connections.now.get());
         self.used.set(self.connections.next_turn());
+    }
+
+    /// Records that a request has begun to arrive.
+    pub fn has_begun(&self) {
+        if matches!(self.phase(), Phase::New | Phase::Idle) {
+            self.enter(Phase::Asking);
+        }
     }
 
     /// Whether an answer is not completely sent yet.
@@ -110,10 +126,23 @@ impl Visit {
         self.owes.set(false);
         if self.phase() == Phase::Sending {
             self.enter(Phase::Idle);
-            if self.connections.visits.borrow().len() > MANY {
+            if self.connections.awake.get() > AWAKE {
                 self.tell_to_rest();
             }
         }
+    }
+
+    /// Whether the last request has been received completely.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole.get()
+    }
+
+    /// Counts the connection as awake, that is, with more than its socket, for the lifetime of what
+    /// this returns.
+    pub fn stay_awake(&self) -> InFlight<'_> {
+        let awake = InFlight::take(&self.connections.awake);
+        self.connections.note_size();
+        awake
     }
 
     /// Records that a process asks a question.
@@ -122,18 +151,25 @@ impl Visit {
     }
 
     /// Waits for a notice, also one given before.
-    pub async fn told(&self) -> Word {
-        loop {
-            self.told.notified().await;
+    pub fn told(&self) -> impl Future<Output = Word> {
+        poll_fn(|context| {
             if let Some(word) = self.word.take() {
-                return word;
+                return Poll::Ready(word);
             }
-        }
+            match &mut *self.task.borrow_mut() {
+                Some(task) => task.clone_from(context.waker()),
+                none => *none = Some(context.waker().clone()),
+            }
+            Poll::Pending
+        })
     }
 
     fn tell(&self, word: Word) {
         self.word.set(Some(word));
-        self.told.notify_one();
+        let task = self.task.take();
+        if let Some(task) = task {
+            task.wake();
+        }
     }
 
     /// Any other notice is more urgent.
@@ -208,6 +244,10 @@ pub struct Connections {
     /// The current tick.
     now: Cell<u32>,
     left: Notify,
+    /// How many are awake.
+    awake: Cell<usize>,
+    /// The greatest size since memory was returned to the system.
+    largest: Cell<usize>,
 }
 
 impl Connections {
@@ -221,6 +261,8 @@ impl Connections {
             turn: Cell::new(0),
             now: Cell::new(0),
             left: Notify::new(),
+            awake: Cell::new(0),
+            largest: Cell::new(0),
         })
     }
 
@@ -235,10 +277,12 @@ impl Connections {
             since: Cell::new(self.now.get()),
             used: Cell::new(self.next_turn()),
             owes: Cell::new(false),
+            is_whole: Cell::new(false),
             word: Cell::new(None),
-            told: Notify::new(),
+            task: RefCell::new(None),
         });
         self.visits.borrow_mut().insert(number, Rc::clone(&visit));
+        self.note_size();
         Visitor(visit)
     }
 
@@ -291,13 +335,12 @@ impl Connections {
     /// Notifies connections that are overdue, forever.
     pub async fn watch(&self) {
         let mut ticks = interval(TICK);
-        let mut resting = 0;
         loop {
             ticks.tick().await;
-            if resting >= WORTH_TRIMMING {
+            if self.largest.get() >= self.size() + WORTH_TRIMMING {
+                self.largest.set(self.size());
                 give_memory_back();
             }
-            resting = 0;
             let now = self.now.get() + 1;
             self.now.set(now);
             for visit in self.visits.borrow().values() {
@@ -305,7 +348,6 @@ impl Connections {
                     visit.tell(word);
                 } else if visit.may_rest(now) {
                     visit.tell_to_rest();
-                    resting += 1;
                 }
             }
         }
@@ -318,6 +360,15 @@ impl Connections {
             visit.tell(if visit.is_answering() { Word::Finish } else { Word::Go });
         }
         let _ = timeout(limit, self.none()).await;
+    }
+
+    /// A measure of the memory in use: those that are awake count twice.
+    fn size(&self) -> usize {
+        self.visits.borrow().len() + self.awake.get()
+    }
+
+    fn note_size(&self) {
+        self.largest.set(self.largest.get().max(self.size()));
     }
 
     fn next_turn(&self) -> u64 {

@@ -2,13 +2,18 @@
 
 use std::fs::{Metadata, Permissions};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+#[cfg(target_os = "macos")]
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::socket::{Backlog, listen, setsockopt, sockopt};
+#[cfg(target_os = "linux")]
+use nix::sys::socket::{SockFlag, accept4};
 use nix::sys::stat::{Mode, umask};
 
 use tokio::io::Interest;
@@ -19,15 +24,15 @@ use super::local::{Local, watch};
 use super::stream::{Arrival, Stream};
 use crate::failure::Failure;
 
-/// A listening socket of either kind.
+/// A listening socket.
 pub struct Listener {
-    socket: Socket,
-    tls: Option<TlsAcceptor>,
+    socket: AsyncFd<OwnedFd>,
+    kind: Kind,
 }
 
-enum Socket {
-    Tcp(tokio::net::TcpListener),
-    Unix(AsyncFd<UnixListener>),
+enum Kind {
+    Unix,
+    Tcp(Option<TlsAcceptor>),
 }
 
 impl Listener {
@@ -38,8 +43,7 @@ impl Listener {
     pub fn unix(listener: UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         listen(&listener, longest_queue())?;
-        let socket = Socket::Unix(watch(listener, Interest::READABLE)?);
-        Ok(Self { socket, tls: None })
+        Ok(Self { socket: watch(listener.into(), Interest::READABLE)?, kind: Kind::Unix })
     }
 
     /// Takes a bound socket, which speaks TLS if there is an acceptor.
@@ -51,8 +55,7 @@ impl Listener {
         listen(&listener, longest_queue())?;
         // On Linux, accepted sockets inherit this.
         setsockopt(&listener, sockopt::TcpNoDelay, &true)?;
-        let socket = Socket::Tcp(tokio::net::TcpListener::from_std(listener)?);
-        Ok(Self { socket, tls })
+        Ok(Self { socket: watch(listener.into(), Interest::READABLE)?, kind: Kind::Tcp(tls) })
     }
 
     /// Waits for the next client.
@@ -60,18 +63,36 @@ impl Listener {
     /// # Errors
     /// As the system says.
     pub(super) async fn accept(&self) -> io::Result<Arrival> {
-        let stream = match &self.socket {
-            Socket::Unix(listener) => {
-                let accepted = listener.async_io(Interest::READABLE, UnixListener::accept);
-                Stream::Unix(Local::new(accepted.await?.0)?)
+        let socket = self.socket.async_io(Interest::READABLE, accept).await?;
+        Ok(Arrival::Plain(match &self.kind {
+            Kind::Unix => Stream::Unix(Local::new(socket)),
+            Kind::Tcp(None) => Stream::Tcp(Local::new(socket)),
+            Kind::Tcp(Some(tls)) => {
+                let stream = tokio::net::TcpStream::from_std(TcpStream::from(socket))?;
+                return Ok(Arrival::Shaking(Box::new(tls.accept(stream))));
             }
-            Socket::Tcp(listener) => match (listener.accept().await?.0, &self.tls) {
-                (stream, None) => Stream::Tcp(stream),
-                (stream, Some(tls)) => return Ok(Arrival::Shaking(Box::new(tls.accept(stream)))),
-            },
-        };
-        Ok(Arrival::Plain(stream))
+        }))
     }
+}
+
+/// Accepts a client, with a socket that does not block and that no program inherits.
+#[cfg(target_os = "linux")]
+fn accept(listener: &OwnedFd) -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = accept4(listener.as_raw_fd(), flags)?;
+    // SAFETY: the system has just given it, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(socket) })
+}
+
+/// The same, where this takes three calls.
+#[cfg(target_os = "macos")]
+fn accept(listener: &OwnedFd) -> io::Result<OwnedFd> {
+    let socket = nix::sys::socket::accept(listener.as_raw_fd())?;
+    // SAFETY: the system has just given it, and nobody else has it.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok(socket)
 }
 
 /// The system's own limit (-1), because a guarded tree may start thousands of programs at once

@@ -1,36 +1,36 @@
-//! The socket of a client on this machine.
+//! The socket of a client, without TLS.
 //!
-//! A task that polls a Unix socket for writing is woken whenever the other end reads, so after each
-//! answer, for nothing. Hence writability is polled only while the socket is full. And most clients
-//! have sent their question when they are accepted, so it is read before anything is polled: epoll
-//! does not tell of what was read meanwhile.
+//! A socket is registered with the poller only once there is something to wait for: most clients
+//! have sent their question when they are accepted, and many are done after one. A task that polls
+//! a Unix socket for writing would be woken whenever the other end reads, so after each answer, for
+//! nothing. Hence writability is polled only while the socket is full.
 
-use std::io::{self, ErrorKind, Write as _};
-use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use nix::sys::socket::{Shutdown, shutdown};
+use nix::unistd::write;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
-/// Registers a socket with the runtime for these events.
+/// Registers a descriptor with the runtime for these events.
 ///
 /// # Errors
 /// As the system says.
-pub fn watch<S: AsRawFd + Into<OwnedFd>>(socket: S, events: Interest) -> io::Result<AsyncFd<S>> {
-    // SAFETY: a socket owns its descriptor, which stays the same and open until it is dropped.
-    Ok(unsafe { AsyncFd::register_with_interest(socket, events) }?)
+pub fn watch(descriptor: OwnedFd, events: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: it owns its descriptor, which stays the same and open until it is dropped.
+    Ok(unsafe { AsyncFd::register_with_interest(descriptor, events) }?)
 }
 
 /// Reads into room that nothing was put into yet: to fill it with zeros first would take longer
 /// than to read a question. Gives how many bytes came.
-fn read(socket: &UnixStream, room: &mut ReadBuf<'_>) -> io::Result<usize> {
+fn read(socket: RawFd, room: &mut ReadBuf<'_>) -> io::Result<usize> {
     // SAFETY: nothing but what `recv` writes is put there.
     let free = unsafe { room.unfilled_mut() };
-    // SAFETY: the socket keeps its descriptor open, and there are as many bytes.
-    let count = unsafe { libc::recv(socket.as_raw_fd(), free.as_mut_ptr().cast(), free.len(), 0) };
+    // SAFETY: there are as many bytes.
+    let count = unsafe { libc::recv(socket, free.as_mut_ptr().cast(), free.len(), 0) };
     let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
     // SAFETY: so many bytes were put there.
     unsafe { room.assume_init(count) };
@@ -38,28 +38,32 @@ fn read(socket: &UnixStream, room: &mut ReadBuf<'_>) -> io::Result<usize> {
     Ok(count)
 }
 
-/// A connected Unix socket.
+/// A connected socket that does not block.
 pub struct Local {
-    socket: AsyncFd<UnixStream>,
+    /// Its registration for reading, once it was waited for. Before the socket, which is to outlive
+    /// it: fields are dropped in their order.
+    readable: Option<AsyncFd<RawFd>>,
     /// A duplicate that is polled for writing, while the socket is full.
-    full: Option<AsyncFd<UnixStream>>,
+    full: Option<AsyncFd<OwnedFd>>,
+    socket: OwnedFd,
     /// The first read was tried.
     is_tried: bool,
 }
 
 impl Local {
-    /// Takes an accepted socket.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn new(socket: UnixStream) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        Ok(Self { socket: watch(socket, Interest::READABLE)?, full: None, is_tried: false })
+    /// Takes an accepted socket that does not block.
+    pub fn new(socket: OwnedFd) -> Self {
+        Self { readable: None, full: None, socket, is_tried: false }
     }
 
-    /// The socket.
-    pub fn socket(&self) -> &UnixStream {
-        self.socket.get_ref()
+    fn readable(&mut self) -> io::Result<&mut AsyncFd<RawFd>> {
+        if self.readable.is_none() {
+            let socket = self.socket.as_raw_fd();
+            // SAFETY: `socket` owns the descriptor and is dropped after this.
+            let watched = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
+            self.readable = Some(watched?);
+        }
+        self.readable.as_mut().ok_or_else(|| ErrorKind::NotFound.into())
     }
 
     /// Waits until the socket may take more.
@@ -67,7 +71,7 @@ impl Local {
         let full = if let Some(full) = &mut self.full {
             full
         } else {
-            let again = self.socket().try_clone()?;
+            let again = self.socket.try_clone()?;
             self.full.insert(watch(again, Interest::WRITABLE)?)
         };
         ready!(full.poll_write_ready(context))?.clear_ready();
@@ -77,7 +81,7 @@ impl Local {
 
 impl AsFd for Local {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket().as_fd()
+        self.socket.as_fd()
     }
 }
 
@@ -87,14 +91,16 @@ impl AsyncRead for Local {
         context: &mut Context<'_>,
         room: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let socket = self.socket.as_raw_fd();
         // Once only: whoever sends without end is to wait for its turn.
-        if !std::mem::replace(&mut self.is_tried, true) && read(self.socket(), room).is_ok() {
+        if !std::mem::replace(&mut self.is_tried, true) && read(socket, room).is_ok() {
             return Poll::Ready(Ok(()));
         }
+        let readable = self.readable()?;
         loop {
-            let mut ready = ready!(self.socket.poll_read_ready(context))?;
+            let mut ready = ready!(readable.poll_read_ready(context))?;
             let free = room.remaining();
-            match read(ready.get_inner(), room) {
+            match read(socket, room) {
                 Ok(count) => {
                     // A short read means that the socket is empty (epoll(7), "Questions and
                     // answers").
@@ -118,7 +124,8 @@ impl AsyncWrite for Local {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         loop {
-            match self.socket().write(bytes) {
+            // A client that is gone gives an error: Rust's runtime ignores `SIGPIPE`.
+            match write(&self.socket, bytes).map_err(io::Error::from) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     ready!(self.poll_room(context))?;
                 }
@@ -136,7 +143,7 @@ impl AsyncWrite for Local {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.socket().shutdown(Shutdown::Write))
+        Poll::Ready(shutdown(self.socket.as_raw_fd(), Shutdown::Write).map_err(io::Error::from))
     }
 }
 
@@ -153,6 +160,11 @@ mod tests {
     use super::Local;
     use crate::server::runtime;
 
+    fn local(server: UnixStream) -> Local {
+        server.set_nonblocking(true).unwrap();
+        Local::new(server.into())
+    }
+
     #[test]
     fn what_has_no_room_waits_for_it_and_what_comes_meanwhile_is_read() {
         // More than the kernel buffers.
@@ -165,7 +177,7 @@ mod tests {
             all
         });
         runtime().unwrap().block_on(async {
-            let mut local = Local::new(server).unwrap();
+            let mut local = local(server);
             for _ in 0..2 {
                 local.write_all(&vec![7; BYTES]).await.unwrap();
                 assert!(local.full.is_none(), "it is woken for nothing again");
@@ -184,7 +196,7 @@ mod tests {
         let entered = runtime().unwrap();
         let _entered = entered.enter();
         client.write_all(b"ask").unwrap();
-        let mut local = Local::new(server).unwrap();
+        let mut local = local(server);
         let mut room = [0; 2];
         let mut read = || {
             let mut room = ReadBuf::new(&mut room);

@@ -4,7 +4,7 @@
 //! commands are evaluated on another thread, one at a time.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -112,9 +112,12 @@ impl Policy {
             // Clients that wait for a person get an answer before the server ends.
             self.approval_queue.close();
         };
+        // On a task of its own: to wake this future takes a system call.
+        let policy = Rc::clone(self);
+        let mut attending = spawn_local(async move { policy.attend().await });
         tokio::select! {
-            () = server.run(Rc::clone(self), shutdown) => {}
-            () = self.attend() => {}
+            () = server.run(Rc::clone(self), shutdown) => attending.abort(),
+            ended = &mut attending => if let Err(fault) = ended { resume_unwind(fault.into_panic()) },
         }
         self.webhook.finish();
         let audit = &mut *self.audit.borrow_mut();

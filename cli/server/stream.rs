@@ -8,12 +8,12 @@ use std::task::{Context, Poll, ready};
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::Accept;
 use tokio_rustls::server::TlsStream;
 
-use super::connections::{Phase, Visit};
+use super::connections::Visit;
 use super::local::Local;
 use crate::owner;
 use crate::processes;
@@ -25,22 +25,9 @@ pub enum Arrival {
     Shaking(Box<Accept<TcpStream>>),
 }
 
-impl Arrival {
-    /// The connection, after the handshake.
-    ///
-    /// # Errors
-    /// The client does not speak TLS, or is gone.
-    pub async fn ready(self) -> io::Result<Stream> {
-        match self {
-            Self::Plain(stream) => Ok(stream),
-            Self::Shaking(shaking) => shaking.await.map(Box::new).map(Stream::Tls),
-        }
-    }
-}
-
 /// A connection.
 pub enum Stream {
-    Tcp(TcpStream),
+    Tcp(Local),
     Unix(Local),
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -70,7 +57,7 @@ impl Stream {
     /// The process at the other end, if the system tells.
     pub fn peer(&self) -> Peer {
         let Self::Unix(stream) = self else { return Peer::UNKNOWN };
-        let Some((user, pid)) = owner::of_peer(stream.socket()) else { return Peer::UNKNOWN };
+        let Some((user, pid)) = owner::of_peer(stream) else { return Peer::UNKNOWN };
         // A process outside this PID namespace is shown as 0.
         let pid = pid.filter(|pid| *pid > 0);
         Peer { pid, user: Some(user.as_raw()), since: processes::now() }
@@ -78,8 +65,7 @@ impl Stream {
 
     pub fn pinned(&mut self) -> Pin<&mut dyn Duplex> {
         match self {
-            Self::Tcp(stream) => Pin::new(stream),
-            Self::Unix(stream) => Pin::new(stream),
+            Self::Tcp(stream) | Self::Unix(stream) => Pin::new(stream),
             Self::Tls(stream) => Pin::new(stream),
         }
     }
@@ -99,26 +85,15 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub fn new(stream: Rc<RefCell<Stream>>, visit: Rc<Visit>) -> Self {
-        Self { stream, visit, unread: Bytes::new(), verdict: None, is_over: false }
+    /// `unread` has been received and is to be read again.
+    pub fn new(stream: Rc<RefCell<Stream>>, visit: Rc<Visit>, unread: Bytes) -> Self {
+        Self { stream, visit, unread, verdict: None, is_over: false }
     }
 
-    /// Puts unparsed data back, to be read again.
-    pub fn put_back(&mut self, unread: &[u8]) {
+    /// What hyper has not parsed, `read` of which it has read already.
+    pub fn into_unread(self, read: &[u8]) -> Bytes {
         // A copy: a slice would keep the whole buffer alive.
-        self.unread = Bytes::copy_from_slice(unread);
-    }
-
-    /// Waits until there is something to read; `false` at the end of the data.
-    ///
-    /// # Errors
-    /// The client is gone.
-    pub async fn wait(&mut self) -> io::Result<bool> {
-        let mut first = [0];
-        if self.unread.is_empty() && self.read(&mut first).await? > 0 {
-            self.unread = Bytes::copy_from_slice(&first);
-        }
-        Ok(!self.unread.is_empty())
+        [read, &self.unread].concat().into()
     }
 
     /// The status for a request that could not be parsed.
@@ -147,8 +122,8 @@ impl AsyncRead for Wire {
         }
         if room.filled().len() == before {
             self.is_over = true;
-        } else if matches!(self.visit.phase(), Phase::New | Phase::Idle) {
-            self.visit.enter(Phase::Asking);
+        } else {
+            self.visit.has_begun();
         }
         Poll::Ready(Ok(()))
     }

@@ -105,9 +105,8 @@ impl Server {
     /// Its private memory.
     pub fn private_bytes(&self) -> usize {
         let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).unwrap();
-        let private = text.lines().filter_map(|line| line.strip_prefix("Private_"));
-        let kibibytes = private.map(|line| line.split_whitespace().nth(1).unwrap());
-        kibibytes.map(|number| number.parse::<usize>().unwrap() * 1024).sum()
+        let anonymous = text.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap();
+        anonymous.split_whitespace().next().unwrap().parse::<usize>().unwrap() * 1024
     }
 
     pub fn signal(&self, name: &str) {
