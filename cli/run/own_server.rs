@@ -198,7 +198,11 @@ impl Startup<'_> {
                 return;
             }
         };
-        if silence().is_err() || ready.write_all(&[1]).is_err() {
+        if let Err(error) = silence() {
+            cannot_start(&error).report();
+            return;
+        }
+        if ready.write_all(&[1]).is_err() {
             return;
         }
         drop(ready);
@@ -227,7 +231,8 @@ fn succeeded(child: Pid) -> bool {
 /// # Errors
 /// As the system says.
 pub fn silence() -> io::Result<()> {
-    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null");
+    let null = null.map_err(|error| io::Error::other(format!("/dev/null: {error}")))?;
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;
     dup2_stderr(&null)?;

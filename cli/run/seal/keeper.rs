@@ -6,6 +6,7 @@
 //! process's memory (Yama, `ptrace_scope` 1), and as a subreaper it stays the ancestor of orphans.
 //! Its child becomes the command.
 
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -21,7 +22,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, signal, sigprocmask};
 use nix::sys::socket::{MsgFlags, recv};
 use nix::sys::stat::{Mode as FileMode, umask};
-use nix::unistd::{ForkResult, Pid, chdir, fork, getpid, getppid, setsid};
+use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, fork, getpid, getppid, setsid};
 
 use super::channel::{Channel, Message};
 use super::filter;
@@ -137,8 +138,14 @@ fn keep(
     let Some(handle) = processes::handle(command) else {
         fail(&cannot_seal(&Errno::last().into()))
     };
+    // Until the command starts, what is in the way can be reported.
+    let stderr = Cell::new(io::stderr().as_fd().try_clone_to_owned().ok());
+    let give_up = |failure: &Failure| -> ! {
+        let _ = stderr.take().map(dup2_stderr);
+        fail(failure)
+    };
     retire();
-    let judge = (plan.judge)().unwrap_or_else(|failure| fail(&failure.and("nothing was run")));
+    let judge = (plan.judge)().unwrap_or_else(|failure| give_up(&failure.and("nothing was run")));
     let told = waiter.send(Message::Command(command.as_raw()), Some(&handle));
     let keeper =
         Arc::new(Keeper { waiter_pid, command, handle, was_stopped: AtomicBool::new(false) });
@@ -154,9 +161,9 @@ fn keep(
                 begun.map_err(|error| cannot_seal(&error.into()))
             });
         if let Err(failure) = begun {
-            fail(&failure);
+            give_up(&failure);
         }
-        drop(own);
+        drop((own, stderr.take()));
         keeper.reap(waiter, || {
             if let Ok(workers) = &workers {
                 workers.work().finish();
@@ -172,8 +179,6 @@ fn begin(workers: &Arc<Workers<Supervisor>>, command: &Channel) -> Result<(), Er
     tell_threads(command)?;
     let Ok(Some((Message::Listener, Some(listener)))) = command.receive() else { return Ok(()) };
     Supervisor::begin(workers, listener);
-    // Until now a fault could be reported. From now on only the command holds the streams.
-    let _ = silence();
     command.send(Message::GoOn, None)
 }
 
@@ -221,11 +226,11 @@ fn fail(failure: &Failure) -> ! {
     exit(failure.status().into())
 }
 
-/// Leaves the terminal, and closes what others may wait for. The standard streams stay until the
-/// command starts.
+/// Leaves the terminal, and closes what others may wait for.
 fn retire() {
     let _ = setsid();
     close_inherited();
+    let _ = silence();
     let _ = chdir("/");
     umask(FileMode::from_bits_truncate(0o077));
     let _ = SigSet::empty().thread_set_mask();

@@ -41,7 +41,12 @@ pub fn reaches(itself: &OwnProcess, words: &[String]) -> bool {
     let Some((program, arguments)) = words.split_first() else { return false };
     match program.as_str() {
         "kill" => kill(itself, arguments),
-        "pkill" => pkill(itself, &Options::read(arguments, PKILL_VALUES, &PKILL_LONG_VALUES)),
+        // `pgrep` and `pidof` only find it. They are looked at where a shell's own `kill`, which
+        // nobody asks about, may get what they find: `kill $(pgrep x)`.
+        "pkill" | "pgrep" => {
+            pkill(itself, &Options::read(arguments, PKILL_VALUES, &PKILL_LONG_VALUES))
+        }
+        "pidof" => arguments.contains(&itself.name),
         "killall" => {
             killall(itself, &Options::read(arguments, KILLALL_VALUES, &KILLALL_LONG_VALUES))
         }
@@ -293,6 +298,8 @@ mod tests {
             "kill 4711:12",
             "kill rampart-policy",
             "pkill rampart",
+            "pgrep -f ramp",
+            "pidof -s rampart-policy",
             "pkill .",
             "pkill -9 -f policy",
             "pkill -fi RAMPART",
@@ -323,6 +330,8 @@ mod tests {
             "kill -1 12",
             "kill -TERM -4701",
             "kill",
+            "pgrep node",
+            "pidof node",
             "pkill server",
             "pkill -f server",
             "pkill -f 'serve'",
@@ -339,7 +348,6 @@ mod tests {
             "pkill -g 0",
             "pkill -F /nonexistent",
             "pkill",
-            "pgrep rampart",
             "killall rampart",
             "killall node",
             "killall -l",

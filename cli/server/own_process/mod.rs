@@ -144,6 +144,11 @@ mod tests {
             ("rampart rules", false),
             ("rampart log --denied", false),
             ("echo rampart allow x", false),
+            // Who only looks for processes may find the server.
+            ("pgrep .", false),
+            ("pgrep . | xargs kill", true),
+            ("kill -9 $(pgrep -f .)", true),
+            ("kill -9 `pgrep no-such-name`", false),
         ] {
             assert_eq!(itself.refuses(line).is_some(), refused, "{line}");
         }

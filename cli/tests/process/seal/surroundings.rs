@@ -128,6 +128,16 @@ fn in_roots_run_who_changes_its_user_is_told_of_its_refusal_and_of_nothing_else(
 }
 
 #[test]
+fn an_audit_that_cannot_be_written_is_said_once() {
+    let sealed = Sealed::new();
+    std::fs::create_dir_all(sealed.0.home().join("audit.jsonl")).unwrap();
+    let output = sealed.run(&["permitted"]);
+    assert!(sealed.ran("permitted"), "{output:?}");
+    let told = stderr(&output);
+    assert_eq!(told.matches("cannot write the audit file").count(), 1, "{told}");
+}
+
+#[test]
 fn a_run_that_cannot_begin_for_want_of_processes_or_descriptors_says_so() {
     let sealed = Sealed::new();
     // Of a user that nobody else is, so that each number is the limit once.
