@@ -162,6 +162,12 @@ impl Batch {
     }
 }
 
+impl AsMut<Self> for Batch {
+    fn as_mut(&mut self) -> &mut Self {
+        self
+    }
+}
+
 /// The length of all strings of a record, in bytes.
 fn length(record: &Record<'_>) -> usize {
     let fields = record.fields.iter().map(|(_, said)| match said {

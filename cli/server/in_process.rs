@@ -39,6 +39,28 @@ struct AuditState {
     is_behind: bool,
 }
 
+/// The unwritten lines, to which more are added. These are written soon after.
+struct Lines<'p>(&'p InProcess, MutexGuard<'p, AuditState>);
+
+impl AsMut<Batch> for Lines<'_> {
+    fn as_mut(&mut self) -> &mut Batch {
+        self.1.audit.lines()
+    }
+}
+
+impl Drop for Lines<'_> {
+    fn drop(&mut self) {
+        let Self(own, audit_state) = self;
+        own.note_fault(audit_state);
+        audit_state.audit.settle();
+        if audit_state.audit.has_enough() {
+            audit_state.audit.write();
+        } else if !std::mem::replace(&mut audit_state.is_behind, true) {
+            own.is_news.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 impl InProcess {
     /// # Errors
     /// The system has no random bytes for the IDs, or no thread to write the audit.
@@ -93,17 +115,15 @@ impl InProcess {
             pid: None,
             id: format!("{}-{number}", self.run),
         };
-        let mut lines = Batch::default();
-        let Judged::Closed(verdict) = case.judge(question, &mut lines) else { return None };
-        self.append(lines);
-        Some(verdict)
+        match case.judge(question, || Lines(self, self.audit_state())) {
+            Judged::Closed(verdict) => Some(verdict),
+            Judged::Open(_) => None,
+        }
     }
 
     /// Writes an event that is not a decision.
     pub fn note(&self, event: &str, message: &str) {
-        let mut lines = Batch::default();
-        lines.event(event, message);
-        self.append(lines);
+        Lines(self, self.audit_state()).as_mut().event(event, message);
         self.wake();
     }
 
@@ -119,18 +139,6 @@ impl InProcess {
     pub fn wake(&self) {
         if self.is_news.swap(false, Ordering::Relaxed) {
             self.unwritten.notify_one();
-        }
-    }
-
-    fn append(&self, lines: Batch) {
-        let mut audit_state = self.audit_state();
-        audit_state.audit.append(lines);
-        self.note_fault(&mut audit_state);
-        audit_state.audit.settle();
-        if audit_state.audit.has_enough() {
-            audit_state.audit.write();
-        } else if !std::mem::replace(&mut audit_state.is_behind, true) {
-            self.is_news.store(true, Ordering::Relaxed);
         }
     }
 

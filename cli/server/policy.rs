@@ -141,7 +141,7 @@ impl Policy {
             self.judge_here(case, &question)
         } else {
             let (id, question) = (case.id.clone(), question.into_owned());
-            let judged = self.judge_aside(move |lines| case.judge(&question, lines));
+            let judged = self.judge_aside(move |lines| case.judge(&question, || lines));
             let judged = Box::pin(judged).await;
             judged.unwrap_or_else(|| Judged::Closed(Verdict::refused(self.mode, id)))
         };
@@ -232,7 +232,7 @@ impl Policy {
 
     fn judge_here(&self, case: Case, question: &Question<'_>) -> Judged {
         let mut audit = self.audit.borrow_mut();
-        let judged = case.judge(question, audit.lines());
+        let judged = case.judge(question, || audit.lines());
         self.note(&mut audit);
         judged
     }
@@ -281,7 +281,7 @@ impl Policy {
         let _place = InFlight::take(&self.long);
         let case = self.next_case(pid);
         let judged = self.judge_aside(move |lines| match Question::read(&body) {
-            Ok(question) => Ok(case.judge(&question, lines)),
+            Ok(question) => Ok(case.judge(&question, || lines)),
             Err(error) => Err(not_a_question(&error)),
         });
         judged.await.unwrap_or_else(|| Err(Answer::fault(StatusCode::BAD_REQUEST, FAULT)))
@@ -355,9 +355,15 @@ pub struct Case {
 impl Case {
     /// The verdict, with its line in the audit, or that a person has to decide. A panic refuses: a
     /// client that gets no answer may let the command run.
-    pub fn judge(mut self, question: &Question<'_>, audit: &mut Batch) -> Judged {
+    ///
+    /// `audit` is called once there is a line.
+    pub fn judge<A: AsMut<Batch>>(
+        mut self,
+        question: &Question<'_>,
+        audit: impl FnOnce() -> A,
+    ) -> Judged {
         if let Some((event, message)) = question.finding() {
-            audit.event(event, message);
+            audit().as_mut().event(event, message);
             return Judged::Closed(Verdict::refused(self.mode, self.id));
         }
         let judged = || {
@@ -366,7 +372,7 @@ impl Case {
                 return Some(Err((question.clone().into_owned(), decision, took)));
             }
             self.announce(question, &decision, None);
-            Some(Ok(self.conclude(question, decision, took, audit)))
+            Some(Ok(self.conclude(question, decision, took, audit().as_mut())))
         };
         match unless_it_fails(judged, || None) {
             Some(Ok(verdict)) => Judged::Closed(verdict),

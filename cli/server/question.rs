@@ -10,6 +10,9 @@ use crate::audit::{Record, Said};
 use crate::home;
 use crate::mode::Mode;
 
+/// Most questions have fewer fields that are copied to the audit.
+const AUDITED: usize = 12;
+
 /// Defines [`Question`] and [`Params`] from the table of their fields. `audited` marks a field that
 /// is copied to the audit.
 macro_rules! question {
@@ -66,7 +69,7 @@ macro_rules! question {
 
             /// The fields that are copied to the audit, by name.
             fn audited(&self) -> Vec<(&'static str, Said<'_>)> {
-                let mut found = Vec::new();
+                let mut found = Vec::with_capacity(AUDITED);
                 $( $( $seen_audited(&mut found, stringify!($seen), self.$seen.as_ref()); )? )*
                 $( $( $own_audited(&mut found, stringify!($own), self.$own.as_ref()); )? )*
                 $( $( $detail_audited(&mut found, stringify!($detail), self.params.$detail.as_ref()); )? )*

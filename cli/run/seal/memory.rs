@@ -31,9 +31,22 @@ pub struct Memory {
     blocks: Vec<Block>,
 }
 
+/// From where one call reads.
+#[derive(Default)]
+struct Starts {
+    addresses: [u64; AT_ONCE],
+    count: usize,
+}
+
+impl Starts {
+    fn all(&self) -> &[u64] {
+        &self.addresses[..self.count]
+    }
+}
+
 /// What one call has read.
 struct Block {
-    starts: Vec<u64>,
+    starts: Starts,
     /// How much was asked for from each of them, if their pages are that long.
     most: usize,
     /// One after the other, as far as there was memory.
@@ -44,7 +57,7 @@ impl Block {
     /// The bytes from an address on; never empty.
     fn at(&self, address: u64) -> Option<&[u8]> {
         let mut left = &self.bytes[..];
-        for start in &self.starts {
+        for start in self.starts.all() {
             let (piece, more) = left.split_at(reach(*start, self.most).min(left.len()));
             let offset = address.checked_sub(*start).and_then(|it| usize::try_from(it).ok());
             if let Some(found) = offset.and_then(|offset| piece.get(offset..))
@@ -60,25 +73,27 @@ impl Block {
 
 impl Memory {
     pub fn new(process: Pid, pointer: usize) -> Self {
-        Self { process, pointer, blocks: Vec::new() }
+        Self { process, pointer, blocks: Vec::with_capacity(KEPT) }
     }
 
     /// Reads what is at some addresses into the cache in one call. Errors show when the addresses
     /// are read.
     pub fn read_ahead(&mut self, addresses: impl IntoIterator<Item = u64>) {
-        let mut starts: Vec<u64> = Vec::new();
+        let mut starts = Starts::default();
         for address in addresses {
             let is_near =
                 |start: &u64| *start <= address && address - *start < reach(*start, SHORT) as u64;
-            if address != 0 && !starts.iter().any(is_near) && self.kept(address).is_none() {
-                starts.push(address);
-                if starts.len() == AT_ONCE {
+            let is_new = !starts.all().iter().any(is_near) && self.kept(address).is_none();
+            if address != 0 && is_new {
+                starts.addresses[starts.count] = address;
+                starts.count += 1;
+                if starts.count == AT_ONCE {
                     break;
                 }
             }
         }
         // Nothing is saved for a single one.
-        if starts.len() > 1 {
+        if starts.count > 1 {
             let _ = self.read(starts, SHORT);
         }
     }
@@ -158,7 +173,9 @@ impl Memory {
     /// The bytes at an address, at most up to the end of its page; never empty.
     fn bytes_at(&mut self, address: u64) -> Result<&[u8], Errno> {
         if self.kept(address).is_none() {
-            self.read(vec![address], PAGE)?;
+            let mut starts = Starts { count: 1, ..Starts::default() };
+            starts.addresses[0] = address;
+            self.read(starts, PAGE)?;
         }
         self.kept(address).ok_or(Errno::EFAULT)
     }
@@ -170,10 +187,10 @@ impl Memory {
     /// Reads so many bytes from each address, at most up to the end of its page, and stops where
     /// there is no memory.
     #[expect(clippy::slow_vector_initialization, reason = "malloc(3) has a cache, calloc(3) none")]
-    fn read(&mut self, starts: Vec<u64>, most: usize) -> Result<(), Errno> {
+    fn read(&mut self, starts: Starts, most: usize) -> Result<(), Errno> {
         let mut there = [RemoteIoVec { base: 0, len: 0 }; AT_ONCE];
         let mut length = 0;
-        for (piece, start) in there.iter_mut().zip(&starts) {
+        for (piece, start) in there.iter_mut().zip(starts.all()) {
             let base = usize::try_from(*start).map_err(|_| Errno::EFAULT)?;
             *piece = RemoteIoVec { base, len: reach(*start, most) };
             length += piece.len;
@@ -181,7 +198,7 @@ impl Memory {
         let mut bytes = Vec::with_capacity(length);
         bytes.resize(length, 0);
         let mut here = [IoSliceMut::new(&mut bytes)];
-        let read = process_vm_readv(self.process, &mut here, &there[..starts.len().min(AT_ONCE)])?;
+        let read = process_vm_readv(self.process, &mut here, &there[..starts.count])?;
         if read == 0 {
             return Err(Errno::EFAULT);
         }

@@ -66,18 +66,18 @@ pub struct PolicyClient {
 }
 
 /// What a question is about.
-struct Subject {
+struct Subject<'p> {
     command: String,
-    cwd: Option<String>,
+    cwd: Option<Cow<'p, str>>,
     /// The pipes at the program's standard input and output.
-    pipes: [Option<String>; 2],
+    pipes: [Option<&'p str>; 2],
 }
 
-impl Subject {
-    fn of(program: &Program) -> Self {
-        let cwd = program.cwd.as_ref().map(|cwd| String::from_utf8_lossy(cwd).into_owned());
+impl<'p> Subject<'p> {
+    fn of(program: &'p Program) -> Self {
+        let cwd = program.cwd.as_deref().map(String::from_utf8_lossy);
         let command = command_line(&program.words);
-        Self { command, cwd, pipes: program.pipes.clone() }
+        Self { command, cwd, pipes: program.pipes.each_ref().map(Option::as_deref) }
     }
 
     /// Removes pipes that are close-on-exec. Done only where needed: finding that out is the
@@ -152,9 +152,9 @@ impl PolicyClient {
     }
 
     /// The question for this process's own policy.
-    fn question<'q>(&'q self, thread: Pid, about: &'q Subject) -> Question<'q> {
+    fn question<'q>(&'q self, thread: Pid, about: &'q Subject<'_>) -> Question<'q> {
         let text = |text: &'q str| Some(Text(Cow::Borrowed(text)));
-        let [stdin, stdout] = &about.pipes;
+        let [stdin, stdout] = about.pipes;
         Question {
             agent: text(&self.agent),
             session: text(&self.session),
@@ -162,8 +162,8 @@ impl PolicyClient {
                 command: Cow::Borrowed(&about.command),
                 coverage: text("full"),
                 form: text("argv"),
-                stdin: stdin.as_deref().and_then(text),
-                stdout: stdout.as_deref().and_then(text),
+                stdin: stdin.and_then(text),
+                stdout: stdout.and_then(text),
                 ..Params::default()
             },
             cwd: about.cwd.as_deref().and_then(text),
@@ -174,7 +174,7 @@ impl PolicyClient {
     }
 
     /// The same question as a request body for the server.
-    fn body(&self, thread: Pid, about: &Subject) -> String {
+    fn body(&self, thread: Pid, about: &Subject<'_>) -> String {
         let mut body = json!({
             "agent": self.agent,
             "session": self.session,
@@ -183,13 +183,13 @@ impl PolicyClient {
             "by": "kernel",
             "enforce": true,
         });
-        for (name, pipe) in ["stdin", "stdout"].into_iter().zip(&about.pipes) {
+        for (name, pipe) in ["stdin", "stdout"].into_iter().zip(about.pipes) {
             if let Some(pipe) = pipe {
-                body["params"][name] = pipe.as_str().into();
+                body["params"][name] = pipe.into();
             }
         }
         if let Some(cwd) = &about.cwd {
-            body["cwd"] = cwd.as_str().into();
+            body["cwd"] = cwd.as_ref().into();
         }
         match self.ask_ms {
             // First, where a relay finds it and cuts it out.
@@ -322,10 +322,13 @@ impl Judge for PolicyClient {
             slow();
         }
         let judged = self.in_process.as_ref().and_then(|in_process| {
-            if in_process.may_join(&self.question(thread, &about)) {
+            let mut question = self.question(thread, &about);
+            if in_process.may_join(&question) {
+                drop(question);
                 about.keep_inherited(thread);
+                question = self.question(thread, &about);
             }
-            judge_here(in_process, &self.question(thread, &about))
+            judge_here(in_process, &question)
         });
         let (outcome, answer) = judged.unwrap_or_else(|| {
             slow();

@@ -1,13 +1,15 @@
 //! A process that waits in a system call: the program that it wants to start, as the kernel will
 //! see it.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::borrow::Cow;
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::io::Write as _;
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::OnceLock;
 
-use nix::NixPath as _;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
@@ -21,6 +23,9 @@ use super::memory::Memory;
 
 /// The longest path, its NUL included (`PATH_MAX`, linux/limits.h).
 const LONGEST_PATH: usize = 4096;
+
+/// More than the longest path of a process in `/proc` that is asked for here.
+const PROC_PATH: usize = 64;
 
 /// A call that waits for an answer.
 #[derive(Debug, Clone, Copy)]
@@ -100,9 +105,9 @@ impl Waiting {
             _ => opened_by(&path).and_then(|number| self.name_of(number).ok()),
         };
         let name = match opened {
-            Some(opened) if path.is_empty() || matches!(base, Base::Root) => opened,
-            Some(directory) => [&directory[..], b"/", &path].concat(),
-            None => path.clone(),
+            Some(opened) if path.is_empty() || matches!(base, Base::Root) => Cow::Owned(opened),
+            Some(directory) => Cow::Owned([&directory[..], b"/", &path].concat()),
+            None => Cow::Borrowed(&path[..]),
         };
         self.look(&base, &path, has_moved)?;
         let mut words = memory.strings(argv).map_err(of_memory)?;
@@ -110,10 +115,11 @@ impl Waiting {
         let first_bytes = lengths.next().unwrap_or(0);
         let argv_bytes = first_bytes + lengths.sum::<u64>();
         let is_shell_line = shell_line::is_shell_line(&name, words.iter().map(Vec::as_slice));
-        let named = truthful_name(&name, words.first().map(Vec::as_slice)).to_vec();
-        match words.first_mut() {
-            Some(first) => *first = named,
-            None => words.push(named),
+        let called = words.first().map(Vec::as_slice);
+        let named = truthful_name(&name, called);
+        if called != Some(named) {
+            let named = named.to_vec();
+            words.splice(..words.len().min(1), [named]);
         }
         let words = words.into_iter().map(OsString::from_vec).collect();
         let cwd = link(self.thread, "cwd", <[u8]>::to_vec).ok();
@@ -255,15 +261,16 @@ fn is_startable(path: &[u8]) -> bool {
 /// # Errors
 /// As `readlink(2)`.
 fn link<T>(thread: Pid, of: &str, make: impl FnOnce(&[u8]) -> T) -> Result<T, Errno> {
-    let mut room = [0; LONGEST_PATH];
-    let path = path(thread, of);
-    let read = path.with_nix_path(|path| {
-        // SAFETY: readlink(2) reads a string that ends with NUL and writes at most the length of
-        // `room` into it.
-        unsafe { libc::readlink(path.as_ptr(), room.as_mut_ptr().cast(), room.len()) }
-    })?;
+    let mut place = [0; PROC_PATH];
+    write!(&mut place[..], "/proc/{thread}/{of}\0").map_err(|_| Errno::ENAMETOOLONG)?;
+    let place = CStr::from_bytes_until_nul(&place).map_err(|_| Errno::ENAMETOOLONG)?;
+    let mut room = [MaybeUninit::<u8>::uninit(); LONGEST_PATH];
+    // SAFETY: readlink(2) reads a string that ends with NUL and writes at most the length of `room`
+    // into it.
+    let read = unsafe { libc::readlink(place.as_ptr(), room.as_mut_ptr().cast(), room.len()) };
     let length = usize::try_from(Errno::result(read)?).unwrap_or_default();
-    Ok(make(&room[..length]))
+    // SAFETY: readlink(2) has written so many bytes, of those that there are.
+    Ok(make(unsafe { std::slice::from_raw_parts(room.as_ptr().cast(), length) }))
 }
 
 /// The pipe that a link stands for.
