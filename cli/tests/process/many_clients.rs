@@ -25,20 +25,17 @@ fn clients(server: &Server, count: usize) -> Vec<Client<UnixStream>> {
 }
 
 #[test]
-fn a_thousand_idle_connections_cost_at_most_4_mebibytes() {
-    const MEBIBYTE: usize = 1024 * 1024;
+fn a_server_with_a_thousand_idle_connections_takes_at_most_5_mebibytes() {
+    const MOST: usize = 5 * 1024 * 1024;
     for bytes in [1, 3_000] {
         let (_world, server) = serve();
         let command = "x".repeat(bytes);
-        server.ask(&command);
-        let before = server.private_bytes();
         let mut clients = clients(&server, 1000);
         for client in &mut clients {
             assert_eq!(client.ask(&command)["allowed"], true);
         }
-        let grown = server.private_bytes().saturating_sub(before);
-        assert!(grown > MEBIBYTE / 8, "{bytes}: nothing was measured: {grown}");
-        assert!(grown < 4 * MEBIBYTE, "{bytes}: {} KiB", grown / 1024);
+        // What it took to begin may be given back only now.
+        wait_until("a small server", || server.private_bytes() <= MOST);
         // They are all still there.
         for client in &mut clients {
             assert_eq!(client.ask("forbidden")["allowed"], false);
