@@ -67,7 +67,7 @@ pub fn explain(call: &Call<'_>) -> Explanation {
                 Kind::Whole => What::Whole,
                 Kind::Command => What::Command,
                 Kind::Wrapper => What::Wrapper,
-                Kind::Text => What::Text,
+                Kind::Text | Kind::Foreign => What::Text,
                 Kind::Deed(Verb::Read) => What::Reads,
                 Kind::Deed(Verb::Write) => What::Writes,
                 Kind::Deed(Verb::Delete) => What::Deletes,

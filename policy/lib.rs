@@ -102,8 +102,9 @@
 //! What is said in quotes or stands in a here-document is data unless something runs it. A
 //! policy that names the tool `exec` is the exception, for such files are written for a server
 //! that splits the whole line at `;`, `|`, `&`, backquotes and line ends, quotes undone: its
-//! restricting rules are held against those pieces as well, and its `allow` has to permit
-//! each of them. A relative path is to them what is typed, and not where the call is made. The tool `command` is the same without the texts, and so is a policy that
+//! restricting rules are held against those pieces as well, those of comments included, and its
+//! `allow` has to permit each of them. So are they against what `cmd.exe` and PowerShell read
+//! otherwise (`dialects`): escapes, slashes, variables. A relative path is to them what is typed, and not where the call is made. The tool `command` is the same without the texts, and so is a policy that
 //! names no tool. An argument list has no such pieces.
 //!
 //! # What a command does
@@ -144,6 +145,7 @@ mod command;
 mod compile;
 mod conditions;
 mod deeds;
+mod dialects;
 mod does;
 mod effects;
 mod error;

@@ -18,17 +18,27 @@ pub(crate) struct Faith {
     pub(crate) excuses: bool,
     /// It names the program as it was named: an allow may permit by it.
     pub(crate) permits: bool,
-    /// It is absolute only by the directory that the call is made in.
-    pub(crate) near: bool,
+    pub(crate) by: By,
+}
+
+/// What a spelling owes its paths to. The later it stands, the less is known of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum By {
+    /// To what was written.
+    Itself,
+    /// To a directory that the line has changed to.
+    Cd,
+    /// To the directory that the call is made in, or one below.
+    Call,
 }
 
 impl Faith {
     /// For restricting rules only.
-    pub(crate) const WIDE: Self = Self { excuses: false, permits: false, near: false };
+    pub(crate) const WIDE: Self = Self { excuses: false, permits: false, by: By::Itself };
     /// For exclusions as well.
-    pub(crate) const EXCUSES: Self = Self { excuses: true, permits: false, near: false };
+    pub(crate) const EXCUSES: Self = Self { excuses: true, permits: false, by: By::Itself };
     /// For every use.
-    pub(crate) const FULL: Self = Self { excuses: true, permits: true, near: false };
+    pub(crate) const FULL: Self = Self { excuses: true, permits: true, by: By::Itself };
 }
 
 /// What a part is.
@@ -42,6 +52,8 @@ pub(crate) enum Kind {
     Wrapper,
     /// A piece of a text in a command, which runs only if something else runs the text.
     Text,
+    /// A piece of a line as a shell of another system reads it: for patterns alone.
+    Foreign,
     /// What a command does to a file or with a URL, spelled by that alone.
     Deed(Verb),
 }
@@ -156,7 +168,7 @@ impl Parts {
             let known = &mut own[known];
             known.faith.excuses |= faith.excuses;
             known.faith.permits |= faith.permits;
-            known.faith.near &= faith.near;
+            known.faith.by = known.faith.by.min(faith.by);
             self.text.truncate(start);
             return;
         }

@@ -85,7 +85,8 @@ impl Visitor<'_> {
                 Inner::Script(text, arguments)
                     if self.form == Form::Line
                         && !arguments.is_empty()
-                        && !text.contains([' ', '$']) =>
+                        && !text.contains(' ')
+                        && (text.contains('/') || !text.contains('$')) =>
                 {
                     let text = std::iter::once(text.as_str()).chain(arguments);
                     self.nested(&text.collect::<Vec<_>>().join(" "), place)

@@ -307,13 +307,57 @@ fn closes(closer: &str, opener: &str) -> bool {
     }
 }
 
-const OPERATORS: &[char] = &[';', '|', '&', '(', ')', '<', '>', '\n', '`', '{', '}', '$'];
+const OPERATORS: &[char] = &[';', '|', '&', '(', ')', '<', '>', '\n', '`', '{', '}'];
 const QUOTES: &[char] = &['\'', '"', '\\'];
 
 /// A piece of what no shell would take.
 pub(crate) struct Piece {
     /// The words of each stage; more than one is a pipeline.
     pub(crate) stages: Vec<Vec<String>>,
+}
+
+/// A script without the words and brackets of the grammar that stand before its first command.
+pub(crate) fn behind_openers(script: &str) -> &str {
+    let mut rest = script.trim_start();
+    loop {
+        let word = rest.split_whitespace().next().unwrap_or_default();
+        rest = match rest.strip_prefix(['(', '{']) {
+            Some(behind) => behind.trim_start(),
+            None if BEFORE_COMMAND.contains(&word) => rest[word.len()..].trim_start(),
+            None => return rest,
+        }
+    }
+}
+
+/// The comments of a script, and whether each stands where a command would begin.
+pub(crate) fn comments(script: &str) -> Vec<(&str, bool)> {
+    let mut found = Vec::new();
+    if !script.contains('#') {
+        return found;
+    }
+    let bytes = script.as_bytes();
+    // The quote that is open, whether a word begins, and whether a command does.
+    let (mut quote, mut word, mut command) = (0, true, true);
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'\\' if quote != b'\'' => (at, word, command) = (at + 1, false, false),
+            b'\'' | b'"' if quote == 0 => (quote, word, command) = (byte, false, false),
+            _ if byte == quote => quote = 0,
+            _ if quote != 0 => {}
+            b'#' if word => {
+                let end = script[at..].find('\n').map_or(script.len(), |end| at + end);
+                found.push((&script[at..end], command));
+                at = end;
+                continue;
+            }
+            b' ' | b'\t' => word = true,
+            b'\n' | b';' | b'|' | b'&' | b'(' => (word, command) = (true, true),
+            _ => (word, command) = (false, false),
+        }
+        at += 1;
+    }
+    found
 }
 
 /// The pieces of a script that cannot be parsed: split at every operator, once with quotes
@@ -324,7 +368,9 @@ pub(crate) fn crude_pieces(script: &str) -> impl Iterator<Item = Piece> {
             text.split_whitespace().skip_while(|word| is_assignment(word) || is_reserved(word));
         words.map(str::to_string).collect()
     };
-    let undone = script.split(OPERATORS).map(|piece| piece.replace(QUOTES, ""));
+    let undone = script
+        .split(OPERATORS)
+        .map(|piece| piece.replace("$'", "'").replace("$\"", "\"").replace(QUOTES, ""));
     // Parentheses are code as well, whose quotes were lost on the way: `python3 -c f(x)`.
     let with_code = script
         .split([';', '|', '&', '\n'])

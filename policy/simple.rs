@@ -9,12 +9,16 @@ use crate::find;
 use crate::invocation::{Inner, Invocation};
 use crate::parsed::Command;
 use crate::parts::{Faith, Kind, Role};
-use crate::programs::Program;
+use crate::programs::{self, Operands, Program, base_name};
 use crate::spelling::normal_word;
+use crate::spells::normal_arguments;
 use crate::visit::{Place, Visitor};
 
 /// What ends a command wherever a shell reads it.
-const ENDS_A_COMMAND: &[char] = &[';', '|', '&', '\n', '`'];
+pub(crate) const ENDS_A_COMMAND: &[char] = &[';', '|', '&', '\n', '`'];
+
+/// How many operands of a command in a text are spelled by themselves.
+const MAX_DEEDS_OF_TEXT: usize = 64;
 
 /// Variables that change what a command runs, or the start of their names.
 #[rustfmt::skip]
@@ -181,15 +185,45 @@ impl Visitor<'_> {
             for script in &command.scripts {
                 text = Cow::Owned(text.replace(script.as_str(), ""));
             }
-            let pieces = text.split(ENDS_A_COMMAND).flat_map(|piece| {
-                let inner = piece.split("$(").chain(piece.split("<(")).skip(1);
-                let inner = inner.map(|inner| inner.split(')').next().unwrap_or_default());
-                std::iter::once(piece).chain(inner)
-            });
-            for piece in pieces.map(str::trim).filter(|piece| !piece.is_empty()) {
+            self.text(&text, Faith::FULL, part);
+        }
+    }
+
+    /// Adds the pieces of a text, of which the first is of the given faith.
+    pub(crate) fn text(&mut self, text: &str, first: Faith, part: usize) {
+        let pieces = text.split(ENDS_A_COMMAND).flat_map(|piece| {
+            let inner = piece.split("$(").skip(1).chain(piece.split("<(").skip(1));
+            let inner = inner.map(|inner| inner.split(')').next().unwrap_or_default());
+            std::iter::once(piece).chain(inner)
+        });
+        for (number, piece) in pieces.map(str::trim).enumerate() {
+            if !piece.is_empty() {
                 self.parts.begin(Some(part), Kind::Text);
-                self.parts.spell(Faith::FULL, [piece]);
+                self.parts.spell(if number == 0 { first } else { Faith::FULL }, [piece]);
+                self.text_as_command(piece);
             }
+        }
+    }
+
+    /// Spells the text begun last as a command in it would be: by its program's name, and with
+    /// its options in normal spelling before each operand.
+    fn text_as_command(&mut self, text: &str) {
+        let end = text.find(char::is_whitespace).unwrap_or(text.len());
+        let (written, rest) = text.split_at(end);
+        let name = base_name(written);
+        if name.len() < written.len() {
+            self.parts.spell(Faith::WIDE, [name, rest.trim_start()]);
+        }
+        let program = programs::find(name).filter(|program| program.style.is_some());
+        let Some(program) = program.filter(|program| program.does != Operands::Find) else {
+            return;
+        };
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        let arguments = program.arguments(&words);
+        for deed in program.each(&arguments.operands).into_iter().take(MAX_DEEDS_OF_TEXT) {
+            let normal = normal_arguments(program, &arguments.options, &deed, true);
+            let words = std::iter::once(name).chain(normal.iter().map(AsRef::as_ref));
+            self.parts.spell(Faith::WIDE, words);
         }
     }
 
@@ -225,7 +259,7 @@ impl Visitor<'_> {
         };
         // A shell from elsewhere is not the shell, whatever it is called.
         let elsewhere = words[0].contains('/')
-            && !["/bin/", "/usr/bin/", "/usr/local/bin/"]
+            && !["/bin/", "/usr/bin/", "/usr/local/bin/", "/opt/homebrew/bin/"]
                 .iter()
                 .any(|folder| words[0].strip_prefix(folder) == Some(name));
         if program.transparent && !own && !elsewhere { Kind::Wrapper } else { Kind::Command }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use crate::invocation::Invocation;
 use crate::parsed::{Command, Redirection};
-use crate::parts::{Faith, Kind};
+use crate::parts::{By, Faith, Kind};
 use crate::programs::{Operands, Program, base_name};
 use crate::simple::{assigned, is_risky};
 use crate::spelling::{absolute_word, by_home, normal_word, places};
@@ -58,11 +58,12 @@ impl Visitor<'_> {
         let faithful = command.redirections.iter().all(|to| normal_word(&to.target) == to.target);
         self.parts
             .spell(if faithful { faith } else { Faith::WIDE }, plain.iter().map(String::as_str));
-        self.parts.spell(Faith { permits: false, ..faith }, normal.iter().map(String::as_str));
+        let by_name = command.words.first().is_none_or(|word| is_known_by_name(word));
+        let faith = if by_name { Faith { permits: false, ..faith } } else { Faith::WIDE };
+        self.parts.spell(faith, normal.iter().map(String::as_str));
         if let Some(cwd) = self.cwd.as_deref() {
             let absolute = clothes(true, Some(cwd));
-            self.parts
-                .spell(Faith { permits: false, ..faith }, absolute.iter().map(String::as_str));
+            self.parts.spell(faith, absolute.iter().map(String::as_str));
         }
         let alone = command.redirections.len() == 1 && !command.guessed;
         let faith = if alone { Faith::EXCUSES } else { Faith::WIDE };
@@ -185,15 +186,14 @@ impl Visitor<'_> {
         let name = base_name(written);
         let faith = if guessed { Faith::WIDE } else { Faith::FULL };
         let excuses = Faith { permits: false, ..faith };
-        // A program from where no programs are kept is not known by its name.
-        let folder = written[..written.len() - name.len()].trim_end_matches('/');
-        let by_name =
-            if written.contains('/') && !folder.ends_with("bin") { Faith::WIDE } else { excuses };
+        let by_name = if is_known_by_name(written) { excuses } else { Faith::WIDE };
         let resolved = normal.iter().all(|word| matches!(word, Cow::Borrowed(_)));
         // A program's name with a blank in it reads like a program and an argument.
         let as_written = if resolved && !written.contains(' ') { faith } else { Faith::WIDE };
         if let Some(sent) = sent {
-            self.parts.spell(as_written, [sent]);
+            // A blank behind it is no argument.
+            let ends = sent.ends_with([' ', '\t']);
+            self.parts.spell(if ends { Faith::WIDE } else { as_written }, [sent]);
         }
         self.parts.spell(as_written, plain.iter().copied());
         let same = plain[1..].iter().copied().eq(normal.iter().map(AsRef::as_ref));
@@ -228,14 +228,24 @@ impl Visitor<'_> {
                 !began.is_empty() && behind.is_some_and(|it| it.is_empty() || it.starts_with('/'))
             })
         };
-        let near = self.texts && !absolute.is_empty() && is_near();
+        let by = match (absolute.is_empty(), self.texts) {
+            (true, _) | (_, false) => By::Itself,
+            _ if is_near() => By::Call,
+            _ => By::Cd,
+        };
         for other in [absolute, at_home] {
             if !other.is_empty() {
                 let words = changed(normal, &other);
-                self.parts.spell(Faith { near, ..by_name }, std::iter::once(name).chain(words));
+                self.parts.spell(Faith { by, ..by_name }, std::iter::once(name).chain(words));
             }
         }
     }
+}
+
+/// Whether a program is what its name says: one from where no programs are kept need not be.
+fn is_known_by_name(program: &str) -> bool {
+    let folder = program[..program.len() - base_name(program).len()].trim_end_matches('/');
+    !program.contains('/') || program.starts_with(['/', '~']) && folder.ends_with("bin")
 }
 
 /// The words with some of them spelled in another way, which are given by their index.
@@ -249,7 +259,8 @@ fn changed<'w>(
     })
 }
 
-fn normal_arguments<'a>(
+/// The arguments of one deed in normal spelling: options first, as its patterns have them.
+pub(crate) fn normal_arguments<'a>(
     program: &Program,
     options: &'a [String],
     operands: &[&'a str],

@@ -12,10 +12,11 @@ use crate::conditions::Aspect;
 use crate::glob::Glob;
 use crate::index::{Bits, Groups, Index};
 use crate::memory::Memory;
-use crate::parts::{Faith, Kind, Part, Parts, Role};
+use crate::parts::{By, Faith, Kind, Part, Parts, Role};
 use crate::patterns::{Contained, Pattern};
 use crate::programs::Verb;
 use crate::rules::{Checked, Policy, Rule};
+use crate::simple::ENDS_A_COMMAND;
 use crate::visit::Visitor;
 use crate::when::{OnDeed, When};
 use crate::{Action, Because, Call, Decision};
@@ -188,10 +189,14 @@ impl Evaluator {
     fn decide(&self, holding: &[Holding<'_>], parts: &Parts) -> Decision {
         let of = |on_deeds: bool| holding.iter().filter(move |held| held.on_deeds == on_deeds);
         // To ask by a guess is no looser than what is done where nobody asks.
-        let guess = of(false).any(|held| held.guess) && of(false).all(|held| held.guess);
+        let said = || of(false).filter(|held| !held.mark);
+        let guess = said().any(|held| held.guess) && said().all(|held| held.guess);
         let default = self.checked.default_action;
-        let on_text = of(false).map(|held| held.rule.action).max();
+        let on_text = said().map(|held| held.rule.action).max();
         let on_text = if guess { on_text.max(Some(default)) } else { on_text };
+        // What only marks changes nothing but what is allowed without it.
+        let marked = of(false).any(|held| held.mark) && on_text.unwrap_or(default) == Action::Allow;
+        let on_text = if marked { Some(Action::Watch) } else { on_text };
         // What a rule says of a command's deeds makes the verdict no looser.
         let on_deeds = of(true).map(|held| held.rule.action).max();
         let action = on_text.unwrap_or(default).max(on_deeds.unwrap_or(Action::Allow));
@@ -346,6 +351,8 @@ struct Holding<'a> {
     rule: &'a Rule,
     /// Whether it asks by a guess, which is no looser than what is done without it.
     guess: bool,
+    /// Whether it only marks what is allowed without it.
+    mark: bool,
     number: usize,
     found: Found<'a>,
     /// Whether it is about what the command does.
@@ -415,10 +422,11 @@ impl<'a> Evaluation<'a> {
                 // What only marks, or asks by a guess, leaves the policy's other rules to be
                 // looked at.
                 let guess = rule.action == Action::Ask && default > Action::Ask && !found.sure;
-                let marks = rule.action == Action::Watch && (on_deeds || !found.sure);
-                settled = if marks || guess { settled } else { entry.policy };
+                let mark = rule.action == Action::Watch && !found.sure;
+                let goes_on = guess || mark || (on_deeds && rule.action == Action::Watch);
+                settled = if goes_on { settled } else { entry.policy };
                 let number = entry.rule + 1;
-                holding.push(Holding { policy, rule, guess, number, found, on_deeds });
+                holding.push(Holding { policy, rule, guess, mark, number, found, on_deeds });
             }
         }
         holding
@@ -503,14 +511,18 @@ impl<'a> Judge<'_, 'a> {
         // From the last to the first: what a part is made of comes before the part.
         for part in self.evaluation.worth.parts(&conditions, parts.len()).rev() {
             let Some(met) = self.met(part) else { continue };
-            let mut around = parts.part(part).parent;
+            let Part { parent, kind, .. } = parts.part(part);
+            let mut around = parent.filter(|_| *kind != Kind::Foreign);
             while let Some(outer) = around.filter(|outer| !met_inside[*outer]) {
                 met_inside[outer] = true;
                 around = parts.part(outer).parent;
             }
             if !met_inside[part] && !self.excused(part) {
-                if !self.asks_where_the_default_denies() || self.is_asked_about(part) {
+                if !self.asks_where_the_default_denies() {
                     return Some(met);
+                }
+                if self.is_asked_about(part) {
+                    return Some(Found { sure: true, ..met });
                 }
                 guessed.get_or_insert(Found { sure: false, ..met });
             }
@@ -530,10 +542,22 @@ impl<'a> Judge<'_, 'a> {
         let parts = self.evaluation.parts;
         let around = |part: &usize| parts.part(*part).parent;
         let as_written = |part: usize| {
+            // What only runs others is asked about where it is all of the line.
+            let Part { kind, parent, .. } = parts.part(part);
+            let runs_others = match kind {
+                Kind::Wrapper => true,
+                Kind::Whole => parent.is_some(),
+                _ => false,
+            };
+            let sent = self.evaluation.call.command;
+            // What is only guessed at has no spelling that excuses.
+            let is_known = self.evaluation.spellings(part).any(|(.., faith)| faith.excuses);
+            let is_in_it = |text: &str| is_known && sent.contains(text);
             let says = |pattern: &Pattern| {
                 self.evaluation.spellings(part).any(|(_, text, faith)| {
-                    (faith.excuses || self.evaluation.call.command.contains(text))
-                        && pattern.matches(text)
+                    let typed =
+                        text == sent.trim() || !runs_others && (faith.excuses || is_in_it(text));
+                    typed && pattern.matches(text)
                 })
             };
             self.met(part).is_some()
@@ -604,11 +628,7 @@ impl<'a> Judge<'_, 'a> {
         };
         if readable && commands(own).all(permitted) && texts.all(permitted) {
             found()
-        } else if self.rule.action == Action::Watch
-            && self.policy.about_texts
-            && self.evaluation.evaluator.checked.default_action == Action::Allow
-            && self.marks(own)
-        {
+        } else if self.rule.action == Action::Watch && self.policy.about_texts && self.marks(own) {
             found().map(|found| Found { sure: false, ..found })
         } else {
             None
@@ -619,10 +639,23 @@ impl<'a> Judge<'_, 'a> {
     /// would be allowed unmarked permits nothing.
     fn marks(&self, own: Kind) -> bool {
         let parts = self.evaluation.parts;
-        let runs = |part| matches!(parts.part(part).kind, Kind::Command | Kind::Wrapper);
-        let meets = |part| {
-            runs(part) && self.evaluation.meets(self.when, part, |text, _| self.says(part, text))
+        // What only runs another is marked by the variables alone that it sets.
+        let runs = |part| match parts.part(part).kind {
+            Kind::Command => true,
+            Kind::Wrapper => self.when.assigned.is_some(),
+            _ => false,
         };
+        let meets = |part| self.evaluation.meets(self.when, part, |text, _| self.says(part, text));
+        // A variable is marked wherever it is set.
+        if self.when.assigned.is_some() && !self.is_about_words() {
+            return (0..parts.len()).any(meets);
+        }
+        // A line that no shell would take is one command where it holds no operator.
+        if parts.unparsed.is_some() && !self.evaluation.call.command.contains(ENDS_A_COMMAND) {
+            let whole = |part: &usize| parts.part(*part).kind == Kind::Whole;
+            return (0..parts.len()).filter(whole).any(meets);
+        }
+        let meets = |part| runs(part) && meets(part);
         let mut met: Vec<bool> = (0..parts.len()).map(meets).collect();
         let mut inner = met.clone();
         for part in 0..parts.len() {
@@ -731,6 +764,11 @@ impl<'a> Judge<'_, 'a> {
         pieces.peek().is_some() && pieces.all(|piece| self.excused(piece))
     }
 
+    /// Whether the rule has patterns, or texts, for commands to meet.
+    fn is_about_words(&self) -> bool {
+        self.when.matches.is_some() || self.when.contains.is_some()
+    }
+
     /// Whether the rule's patterns leave out no command.
     fn is_about_all(&self) -> bool {
         match (&self.when.matches, &self.when.contains) {
@@ -743,7 +781,8 @@ impl<'a> Judge<'_, 'a> {
     /// or of the texts, and the variables.
     fn met(&self, part: usize) -> Option<Found<'a>> {
         let kind = self.evaluation.parts.part(part).kind;
-        if matches!(kind, Kind::Deed(_)) || kind == Kind::Text && !self.policy.about_texts {
+        let is_text = matches!(kind, Kind::Text | Kind::Foreign);
+        if matches!(kind, Kind::Deed(_)) || is_text && !self.policy.about_texts {
             return None;
         }
         let assigned = self.when.assigned.as_ref().map(|names| {
@@ -760,7 +799,7 @@ impl<'a> Judge<'_, 'a> {
             Some(Some(name)) => Some(name),
             None => None,
         };
-        if self.when.matches.is_none() && self.when.contains.is_none() {
+        if !self.is_about_words() {
             let (_, text, _) = self.evaluation.spellings(part).next()?;
             return name.map(|_| Found { pattern: first_pattern(self.when), text, sure: true });
         }
@@ -781,6 +820,9 @@ impl<'a> Judge<'_, 'a> {
     }
 
     fn contained(&self, part: usize) -> Option<Found<'a>> {
+        if self.evaluation.parts.part(part).kind == Kind::Foreign {
+            return None;
+        }
         self.texts(part).find_map(|text| {
             let (_, spelling, _) = self.said(part).find(|(_, spelling, _)| text.is_in(spelling))?;
             Some(Found { pattern: &text.source, text: spelling, sure: true })
@@ -791,7 +833,7 @@ impl<'a> Judge<'_, 'a> {
     fn says(&self, part: usize, text: &str) -> bool {
         self.patterns(part).any(|pattern| pattern.matches(text))
             || self.texts(part).any(|contained| contained.is_in(text))
-            || self.when.matches.is_none() && self.when.contains.is_none()
+            || !self.is_about_words()
     }
 
     /// The rule's patterns that the part may meet.
@@ -827,7 +869,9 @@ impl<'a> Judge<'_, 'a> {
     /// `rm -rf ~/**` is no word about `rm -rf node_modules` in a project at home.
     fn said(&self, part: usize) -> impl Iterator<Item = (&'a str, &'a str, Faith)> {
         let about_texts = self.policy.about_texts;
-        self.evaluation.spellings(part).filter(move |(.., faith)| !(about_texts && faith.near))
+        self.evaluation
+            .spellings(part)
+            .filter(move |(.., faith)| !(about_texts && faith.by == By::Call))
     }
 
     /// The spelling that the rule's own patterns are compared with.
@@ -835,21 +879,40 @@ impl<'a> Judge<'_, 'a> {
         if self.rule.action >= Action::Ask { lower } else { text }
     }
 
+    /// Whether a part meets the patterns by what was written alone, of a policy that is about that.
+    fn is_met_as_written(&self, part: usize) -> bool {
+        let meets = |(lower, text, faith): (&str, &str, Faith)| {
+            let mut patterns = self.patterns(part);
+            faith.by == By::Itself && patterns.any(|it| it.matches(self.cased(lower, text)))
+        };
+        self.policy.about_texts && self.evaluation.spellings(part).any(meets)
+    }
+
     /// Whether an exclusion, or a permitting rule that comes before, excuses the part.
     fn excused(&self, part: usize) -> bool {
+        // What excuses the line excuses another reading of it.
+        let Part { parent, kind, .. } = self.evaluation.parts.part(part);
+        if let (Kind::Foreign, Some(line)) = (kind, parent)
+            && self.excused(*line)
+        {
+            return true;
+        }
         // The star of an exclusion for one command does not reach over a pipe.
         let whole = self.evaluation.parts.part(part).kind == Kind::Whole;
         let exclusions = self.when.not_matches.iter();
         let mut exclusions = exclusions.filter(|pattern| !whole || pattern.source.contains('|'));
         let as_it_runs = || self.evaluation.spellings(part).filter(|(_, _, faith)| faith.excuses);
-        exclusions.any(|pattern| as_it_runs().any(|(_, text, _)| pattern.matches(text)))
-            || self.earlier.iter().any(|rule| {
-                rule.action < Action::Ask
-                    && rule.when.deeds.is_empty()
-                    && rule.when.count.is_none()
-                    && self.evaluation.is_in_force(rule, self.policy)
-                    && self.evaluation.permitted(&rule.when, part)
-            })
+        // What is refused as it was written is not excused by where the line has gone to.
+        let counts = |by| by == By::Itself || !self.is_met_as_written(part);
+        exclusions.any(|pattern| {
+            as_it_runs().any(|(_, text, faith)| pattern.matches(text) && counts(faith.by))
+        }) || self.earlier.iter().any(|rule| {
+            rule.action < Action::Ask
+                && rule.when.deeds.is_empty()
+                && rule.when.count.is_none()
+                && self.evaluation.is_in_force(rule, self.policy)
+                && self.evaluation.permitted(&rule.when, part)
+        })
     }
 }
 

@@ -142,6 +142,17 @@ impl<'c> Visitor<'c> {
 
     /// Takes the line apart. `argv0` is what a program is called that is more than one.
     pub(crate) fn line(&mut self, line: &str, form: Form, argv0: Option<&str>) {
+        self.line_of_this_shell(line, form, argv0);
+        if self.texts && form == Form::Line && !self.overflow {
+            // What is behind a command is as an argument to it.
+            for (comment, begins) in shell::comments(line) {
+                self.text(comment, if begins { Faith::FULL } else { Faith::WIDE }, 0);
+            }
+            self.line_of_other_shells(line);
+        }
+    }
+
+    fn line_of_this_shell(&mut self, line: &str, form: Form, argv0: Option<&str>) {
         let place = Place { parent: None, depth: 0, sent: Some(line), heard: false };
         self.form = form;
         let words = match form {
@@ -227,7 +238,9 @@ impl<'c> Visitor<'c> {
             ..Command::default()
         };
         self.parts.begin(place.parent, Kind::Whole);
-        self.parts.spell(Faith::WIDE, [text.replace(['\'', '"', '\\'], "").as_str()]);
+        let undone = text.replace(['\'', '"', '\\'], "");
+        self.parts.spell(Faith::WIDE, [undone.as_str()]);
+        self.parts.spell(Faith::WIDE, [shell::behind_openers(&undone)]);
         for piece in shell::crude_pieces(text) {
             let mut commands: Vec<Command<'_>> = piece.stages.into_iter().map(read).collect();
             match &mut commands[..] {
