@@ -142,7 +142,7 @@ pub(crate) enum Runs {
 /// nothing for one that changes nothing about what is done to which file.
 pub(crate) type Style = Vec<(&'static str, Option<char>)>;
 
-const RM: &str = "recursive=r force=f R=r v i d I verbose dir interactive one-file-system no-preserve-root preserve-root";
+const RM: &str = "recursive=r force=f R=r v i d I x P W verbose dir interactive one-file-system no-preserve-root preserve-root";
 const CHMOD: &str = "recursive=R c f v H L P changes silent quiet verbose preserve-root no-preserve-root dereference";
 const CP: &str = "recursive=r force=f archive=a R=r v i n u verbose interactive no-clobber update";
 

@@ -31,6 +31,7 @@ fn spellings_of_one_thing_are_one_to_a_restricting_rule() {
         "rm -r -f /",
         "rm --recursive --force /",
         "rm -rf -- /",
+        "rm -rfx -P /",
         "rm -rf //",
         "rm -rf /home/../",
         "rm -rf /./",
