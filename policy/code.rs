@@ -149,3 +149,29 @@ fn literals(code: &str) -> Vec<Vec<String>> {
     }
     groups
 }
+
+/// The texts that a program of awk hands to a shell: `system("…")`, `print | "…"`, `"…" | getline`.
+pub(crate) fn handed_to_a_shell(code: &str) -> Vec<String> {
+    let mut handed = Vec::new();
+    let mut rest = code;
+    while let Some((outside, behind)) = rest.split_once('"') {
+        let mut escaped = false;
+        let end = behind.bytes().position(|byte| {
+            let ends = byte == b'"' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            ends
+        });
+        let Some(end) = end else { break };
+        let (text, after) = (&behind[..end], &behind[end + 1..]);
+        let before = outside.trim_end();
+        let is_fed = after.trim_start().strip_prefix('|');
+        if before.ends_with("system(")
+            || before.ends_with('|') && !before.ends_with("||")
+            || is_fed.is_some_and(|behind| behind.trim_start().starts_with("getline"))
+        {
+            handed.push(text.replace("\\\"", "\""));
+        }
+        rest = after;
+    }
+    handed
+}

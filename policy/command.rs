@@ -1,5 +1,6 @@
 //! What one command runs, by its line of the table.
 
+use crate::code;
 use crate::find;
 use crate::invocation::{Inner, Invocation};
 use crate::programs::{self, Program, Runs, base_name, is_option};
@@ -40,6 +41,11 @@ pub(crate) fn inner<'a>(command: Invocation<'_, 'a>) -> Vec<Inner<'a>> {
             .map(|file| Inner::File(file))
             .into_iter()
             .collect(),
+        Runs::Awk => {
+            let operands = program.arguments(arguments).operands;
+            let scripts = operands.first().map(|code| code::handed_to_a_shell(code));
+            scripts.into_iter().flatten().map(|text| Inner::Script(text, Vec::new())).collect()
+        }
         Runs::Interpreter => interpreter(program, arguments).into_iter().collect(),
         Runs::Input => {
             if program.has(arguments, |option, _| matches!(option.sign, Some('?' | '<'))) {
@@ -200,7 +206,7 @@ fn interpreter<'a>(program: &Program, arguments: &[&'a str]) -> Option<Inner<'a>
             Some(option) => match (option.name, option.value) {
                 // `ruby -r` names a library, which is no code.
                 ("c" | "e" | "E" | "eval" | "command" | "r", Some(code))
-                    if option.name != "r" || crate::code::is_code(code) =>
+                    if option.name != "r" || code::is_code(code) =>
                 {
                     return Some(Inner::Code(code));
                 }

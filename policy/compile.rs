@@ -150,7 +150,7 @@ impl Checker {
         let known = call.coverage.is_none_or(|word| COVERAGES.contains(&word));
         if !known {
             let what = format!("the coverage is none that is known: `{}`", COVERAGES.join("`, `"));
-            self.found.problem(entry.name.referenced, what);
+            self.found.problem(entry.at(), what);
         }
     }
 

@@ -36,7 +36,7 @@ pub enum Outcome {
 impl<'a> Test<'a> {
     /// Those of one entry.
     fn of(entry: &'a TestEntry) -> Vec<Self> {
-        let at = entry.name.referenced;
+        let at = entry.at();
         let test = |command, at, is_one_of_many| Self { entry, command, at, is_one_of_many };
         match &entry.params.command {
             None => vec![test("", at, false)],
@@ -49,10 +49,12 @@ impl<'a> Test<'a> {
         }
     }
 
-    /// Its name, and its command where others have the same name.
+    /// Its name, and its command where others have the same name, or where it has none.
     #[must_use]
     pub fn name(&self) -> Cow<'a, str> {
-        let name = &self.entry.name.value;
+        let Some(name) = self.entry.name.as_ref().map(|name| name.value.as_str()) else {
+            return Cow::Borrowed(self.command);
+        };
         if self.is_one_of_many {
             Cow::Owned(format!("{name}: {}", self.command))
         } else {

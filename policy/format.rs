@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
-use serde_saphyr::Spanned;
+use serde_saphyr::{Location, Spanned};
 
 use crate::error::{PolicyError, unknown_word};
 use crate::value::Texts;
@@ -58,7 +58,7 @@ macro_rules! tests {
         #[derive(Debug, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub(crate) struct TestEntry {
-            pub(crate) name: Spanned<String>,
+            pub(crate) name: Option<Spanned<String>>,
             pub(crate) tool: Option<String>,
             #[serde(default)]
             pub(crate) params: ParamsEntry,
@@ -85,6 +85,11 @@ macro_rules! tests {
         }
 
         impl TestEntry {
+            /// Where it is, by its name or, where it has none, by what it expects.
+            pub(crate) fn at(&self) -> Location {
+                self.name.as_ref().unwrap_or(&self.expect).referenced
+            }
+
             /// The call that it is about, for one of its commands; `home` is where it names none.
             pub(crate) fn call<'t>(&'t self, command: &'t str, home: Option<&'t str>) -> Call<'t> {
                 let mut call = Call {

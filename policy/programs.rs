@@ -126,6 +126,8 @@ pub(crate) enum Runs {
     Input,
     /// The same, in a language that is not read here.
     Interpreter,
+    /// What the program that is its first operand hands to a shell.
+    Awk,
     /// The file of its first operand, in this very shell.
     File,
     /// A shell as somebody else: by an option, or by its standard input.
@@ -363,7 +365,7 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("strings|qrencode").takes("n t e o> bytes radix encoding").does(Each(Read)).style(""),
     p("grep|ggrep|egrep|fgrep|zgrep|rg|ag|ack").takes("e% f% A B C m D d g t T M E regexp% file% include exclude exclude-dir exclude-from glob type max-count context color colour label").does(AfterFirst(Read)).style(""),
     p("sed|gsed").takes("e% f% l expression% file% line-length").does(AfterFirst(Read)).style(""),
-    p("awk|gawk|mawk|nawk").takes("F v i f% e% file% field-separator assign source%").does(AfterFirst(Read)).style(""),
+    p("awk|gawk|mawk|nawk").takes("F v i f% e% file% field-separator assign source%").does(AfterFirst(Read)).runs(Runs::Awk).style(""),
     p("jq|yq|gojq").takes("f% from-file% indent L arg= argjson= slurpfile= rawfile= args").does(AfterFirst(Read)),
     p("tr|printf|echo|test|[|expr").does(Operands::Other),
     p("openssl").takes("in< out> inkey< key< cert< CAfile passin pass k").does(Operands::Other).decodes("d"),

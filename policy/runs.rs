@@ -274,7 +274,9 @@ impl<'m> Values<'m> {
             .or_else(|| words.iter().find_map(|word| word.strip_prefix("-I")))
             .filter(|mark| !mark.is_empty())
             .or_else(|| words.contains(&"-i").then_some("{}"));
-        Self { values: input.split_whitespace().map(str::to_string).collect(), mark }
+        let values = input.split(|c: char| c.is_whitespace() || c == '\0');
+        let values = values.filter(|value| !value.is_empty()).map(str::to_string).collect();
+        Self { values, mark }
     }
 
     /// How much text they are where they are put in more than once.

@@ -184,6 +184,11 @@ const READ: &[(&str, &str, [Action; 2])] = &[
         [Allow, Allow],
     ),
     (
+        "default_action: allow\npolicies: [{name: p, rules: [{action: deny}]}]\ntests: [{params: {command: ls}, expect: deny}]\n",
+        "",
+        [Deny, Deny],
+    ),
+    (
         "default_action: allow\npolicies: [{name: p, enabled: yes, rules: [{action: deny, once: }]}]\n",
         "",
         [Deny, Deny],

@@ -942,6 +942,26 @@ fn a_command_in_a_text_is_known_as_one_is_that_runs() {
 }
 
 #[test]
+fn what_awk_hands_to_a_shell_is_a_command() {
+    let rules = "  - {action: deny, when: {command_matches: 'rm -fr ~'}}\n";
+    let cases = [
+        ("awk 'BEGIN{system(\"rm -rf ~\")}'", Deny),
+        ("gawk -F: '{ print | \"rm -rf ~\" }' x", Deny),
+        ("awk 'BEGIN { \"rm -rf ~\" | getline }'", Deny),
+        ("awk '$1 == \"x\" || \"rm -rf ~\"' f", Allow),
+        ("awk '{print \"rm -rf ~\"}' f", Allow),
+        ("awk -f x.awk 'system(\"x\")'", Allow),
+    ];
+    check("allow", rules, &cases);
+}
+
+#[test]
+fn what_xargs_is_given_ends_at_a_nul_as_well() {
+    let rules = "  - {action: deny, when: {command_matches: 'rm -fr /'}}\n";
+    check("allow", rules, &[("printf 'x\\0/\\0' | xargs -0 rm -rf", Deny)]);
+}
+
+#[test]
 fn where_a_call_is_made_makes_no_path_of_what_was_written_without_one() {
     let rules = "  - action: deny\n    when: {command_matches: ['rm -rf /*', 'rm -rf ~/**', 'rm -rf ..']}\n";
     let cases = [
