@@ -25,8 +25,9 @@ fn clients(server: &Server, count: usize) -> Vec<Client<UnixStream>> {
 }
 
 #[test]
-fn a_server_with_a_thousand_idle_connections_takes_at_most_5_mebibytes() {
-    const MOST: usize = 5 * 1024 * 1024;
+fn a_server_with_a_thousand_idle_connections_takes_at_most_10_mebibytes() {
+    /// With what a server on a busy machine has not given back yet of what it began with.
+    const MOST: usize = 10 * 1024 * 1024;
     for bytes in [1, 3_000] {
         let (_world, server) = serve();
         let command = "x".repeat(bytes);
@@ -34,8 +35,8 @@ fn a_server_with_a_thousand_idle_connections_takes_at_most_5_mebibytes() {
         for client in &mut clients {
             assert_eq!(client.ask(&command)["allowed"], true);
         }
-        // What it took to begin may be given back only now.
-        wait_until("a small server", || server.private_bytes() <= MOST);
+        let taken = server.private_bytes();
+        assert!(taken <= MOST, "{bytes}: {} KiB", taken / 1024);
         // They are all still there.
         for client in &mut clients {
             assert_eq!(client.ask("forbidden")["allowed"], false);
