@@ -63,6 +63,11 @@ impl Files {
         Self { first, folder: named.is_none().then(|| home.policies()) }
     }
 
+    /// Whether a person has named the file.
+    pub fn is_named(&self) -> bool {
+        self.folder.is_none()
+    }
+
     /// Those that exist, in order of precedence.
     ///
     /// # Errors
@@ -100,7 +105,7 @@ impl Files {
         let there = self
             .there()
             .map_err(|error| cannot(self.folder.as_deref().unwrap_or(&self.first), error))?;
-        let read = if self.folder.is_none() { text_file::read_named } else { text_file::read };
+        let read = if self.is_named() { text_file::read_named } else { text_file::read };
         let wanted = there.into_iter().filter(|path| is_wanted(path));
         wanted
             .map(|path| match read(&path) {

@@ -41,6 +41,8 @@ pub struct Reload {
     seen: Vec<(PathBuf, Fingerprint)>,
     /// A file is missing, and that was reported.
     missing: bool,
+    /// What keeps the files from being read, and was reported.
+    in_the_way: Option<String>,
     looked: Instant,
     projects: Option<Arc<Projects>>,
     spent: Arc<SpentRules>,
@@ -71,6 +73,7 @@ impl Reload {
             files: Some(files),
             seen: Vec::new(),
             missing: false,
+            in_the_way: None,
             looked: now,
             projects: Some(Arc::new(Projects::new(home))),
             spent: Arc::new(spent),
@@ -104,7 +107,12 @@ impl Reload {
         }
         self.looked = now;
         self.spent.keep(self.policies.memory());
-        let Some(Ok(there)) = self.files.as_ref().map(Files::there) else { return };
+        let Some(files) = &self.files else { return };
+        let there = match files.there() {
+            Ok(there) => there,
+            Err(error) => return self.refuse(&format!("cannot list the policies: {error}"), audit),
+        };
+        let may_be_a_pipe = files.is_named();
         let is_gone = |file: &&PathBuf| {
             std::fs::metadata(file).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
         };
@@ -120,12 +128,28 @@ impl Reload {
         self.missing = false;
         let mut facts = Vec::with_capacity(there.len());
         for file in there {
-            let Ok(metadata) = std::fs::metadata(&file) else { return };
-            if !metadata.is_file() || !settled(&metadata) {
+            let metadata = match std::fs::metadata(&file) {
+                Ok(metadata) => metadata,
+                // It was just removed. A link that leads nowhere stays.
+                Err(_) if file.symlink_metadata().is_err() => return,
+                Err(error) => {
+                    return self.refuse(&format!("cannot read {}: {error}", file.display()), audit);
+                }
+            };
+            if !metadata.is_file() {
+                // A pipe is read once.
+                if !may_be_a_pipe {
+                    let why = format!("{} is not a regular file", file.display());
+                    self.refuse(&why, audit);
+                }
+                return;
+            }
+            if !settled(&metadata) {
                 return;
             }
             facts.push((file, fingerprint(&metadata)));
         }
+        self.in_the_way = None;
         if !facts.is_empty() && self.seen != facts {
             let files: Vec<PathBuf> = facts.iter().map(|(file, _)| file.clone()).collect();
             self.seen = facts;
@@ -166,13 +190,22 @@ impl Reload {
                 let message = format!("the policy {name} was reloaded; it belongs to {owners}");
                 audit.event("policy-reloaded", &message);
             }
-            Err(fault) => {
-                let message =
-                    format!("the changed policy is not taken, and the old one stays: {fault}");
-                audit.event("policy-refused", &message);
-            }
+            Err(fault) => refused(&fault, audit),
         }
     }
+
+    /// Reports once what is in the way of reading the files.
+    fn refuse(&mut self, why: &str, audit: &mut Audit) {
+        if self.in_the_way.as_deref() != Some(why) {
+            refused(why, audit);
+            self.in_the_way = Some(why.to_owned());
+        }
+    }
+}
+
+fn refused(why: &str, audit: &mut Audit) {
+    let message = format!("the changed policy is not taken, and the old one stays: {why}");
+    audit.event("policy-refused", &message);
 }
 
 /// The text and the owner of a policy file. Fails if others may write to it.

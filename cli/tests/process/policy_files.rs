@@ -42,6 +42,29 @@ fn all_of_the_users_policies_are_one() {
 }
 
 #[test]
+fn what_is_no_policy_file_is_told_once_and_keeps_no_later_change_out() {
+    let world = World::new();
+    let policy = world.write(".rampart/policy.yaml", POLICY);
+    world.write(".rampart/policies/a.yaml", &deny("a", "a*"));
+    let server = Server::start(&world, &[]);
+    let (pipe, link) =
+        (world.home().join("policies/b.yaml"), world.home().join("policies/.#a.yaml"));
+    // As an editor marks a file that it has open.
+    std::os::unix::fs::symlink("me@here.1", &link).unwrap();
+    assert!(server.says("not taken").contains(".#a.yaml"));
+    fs::remove_file(&link).unwrap();
+    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    assert!(server.says("not taken").contains("b.yaml is not a regular file"));
+    fs::write(&policy, POLICY.replace("forbidden*", "banned*")).unwrap();
+    assert_eq!(server.ask("forbidden")["allowed"], false);
+    fs::remove_file(&pipe).unwrap();
+    server.says("was reloaded");
+    assert_eq!(server.ask("forbidden")["allowed"], true);
+    assert_eq!(server.ask("banned")["allowed"], false);
+    assert!(server.is_silent());
+}
+
+#[test]
 fn without_a_main_file_the_folder_is_the_policy_and_not_the_starter() {
     let world = World::new();
     let open = deny("a", "first").replace("policies:", "default_action: allow\npolicies:");
