@@ -281,6 +281,7 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("parallel").takes("j S N n L a< I C d jobs sshlogin arg-file< colsep delay joblog> results> timeout").runs(Runs::Line(0)),
     p("su").takes("g u G s! T w group user supp-group shell! whitelist-environment c$ command$ session-command$").runs(Runs::Login),
     p("runuser").takes("g u G s! T w group user supp-group shell! whitelist-environment c$ command$ session-command$").runs(Runs::AfterDashes),
+    p("sg").takes("c$").runs(Runs::Line(1)),
     p("script").takes("E I B O T m o echo log-in log-out> log-io> log-timing> c$ command$").does(Each(Write)),
     p("flock").takes("w E c$ command$ timeout conflict-exit-code").runs(Runs::Command(1)),
     p("cmd|cmd.exe").runs(Runs::Line(1)),
