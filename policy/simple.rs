@@ -32,14 +32,31 @@ const RISKY: &[&str] = &[
     "MAVEN_", "GRADLE_", "R_", "OPENSSL_CONF", "ANSIBLE_", "TF_CLI",
 ];
 
-pub(crate) fn is_risky(name: &str) -> bool {
-    RISKY.iter().any(|risky| {
-        if risky.ends_with('_') || risky.len() > 4 {
-            name.starts_with(risky)
-        } else {
-            name == *risky
-        }
-    })
+/// Those of them that change how a program runs, and nothing about which.
+#[rustfmt::skip]
+const PLAIN: &[&str] = &[
+    "NODE_ENV", "NODE_NO_WARNINGS", "GIT_TERMINAL_PROMPT", "GIT_OPTIONAL_LOCKS", "GIT_AUTHOR_NAME",
+    "GIT_AUTHOR_EMAIL", "GIT_AUTHOR_DATE", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL",
+    "GIT_COMMITTER_DATE", "GIT_MERGE_AUTOEDIT", "CARGO_INCREMENTAL", "CARGO_TERM_COLOR",
+    "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONIOENCODING",
+    "PYTHONUTF8", "PIP_NO_INPUT", "PIP_NO_CACHE_DIR", "PIP_DISABLE_PIP_VERSION_CHECK",
+    "DOCKER_BUILDKIT",
+];
+/// Pagers and editors that show and change nothing.
+const NO_PROGRAMS: &[&str] = &["", "cat", "true", ":"];
+
+/// Whether an assignment changes what a command runs.
+pub(crate) fn is_risky(name: &str, value: &str) -> bool {
+    let is_plain = PLAIN.contains(&name)
+        || (name.ends_with("PAGER") || name.ends_with("EDITOR")) && NO_PROGRAMS.contains(&value);
+    !is_plain
+        && RISKY.iter().any(|risky| {
+            if risky.ends_with('_') || risky.len() > 4 {
+                name.starts_with(risky)
+            } else {
+                name == *risky
+            }
+        })
 }
 
 /// Whether a wrapper's own words are such as are known, and change nothing about what runs.
@@ -57,7 +74,7 @@ fn changes_nothing(program: &Program, words: &[&str]) -> bool {
     while at < words.len() {
         let word = words[at];
         let Some(given) = program.option(&words[at..]) else {
-            let risky = assigned(word).is_some_and(|(name, _)| is_risky(name));
+            let risky = assigned(word).is_some_and(|(name, value)| is_risky(name, value));
             if risky || !(program.assignments || is_quantity(word) || word == "--" || word == "-") {
                 return false;
             }
@@ -127,7 +144,7 @@ impl Visitor<'_> {
         self.also(invocation, &inner, part);
         // An argument list is no shell text.
         if self.texts && (self.form == Form::Line || place.depth > 0) {
-            self.texts(command, &words, part);
+            self.texts(command, &words, kind, part);
         }
         place = place.inside(part);
         let mut origins = processes;
@@ -171,26 +188,29 @@ impl Visitor<'_> {
 
     /// Adds the pieces of a command's text between the operators that are in its words, and of
     /// the texts that it is given.
-    fn texts(&mut self, command: &Command<'_>, words: &[&str], part: usize) {
-        let mut texts: Vec<Cow<'_, str>> = Vec::new();
+    fn texts(&mut self, command: &Command<'_>, words: &[&str], kind: Kind, part: usize) {
+        let mut texts: Vec<(Cow<'_, str>, Faith)> = Vec::new();
+        // What a wrapper runs is known by itself, and is what needs a permission.
+        let faith = if kind == Kind::Wrapper { Faith::WIDE } else { Faith::FULL };
         let holds = |word: &&str| {
             word.contains(ENDS_A_COMMAND) || word.contains("$(") || word.contains("<(")
         };
         if words.iter().any(|word| word.len() > 1 && holds(word)) {
-            texts.push(Cow::Owned(words.join(" ")));
+            texts.push((Cow::Owned(words.join(" ")), faith));
         }
-        texts.extend(command.documents.iter().map(|text| Cow::Borrowed(text.as_str())));
-        for mut text in texts {
+        let documents = command.documents.iter();
+        texts.extend(documents.map(|text| (Cow::Borrowed(text.as_str()), Faith::FULL)));
+        for (mut text, faith) in texts {
             // What runs is known by itself.
             for script in &command.scripts {
                 text = Cow::Owned(text.replace(script.as_str(), ""));
             }
-            self.text(&text, Faith::FULL, part);
+            self.text(&text, [faith, faith], part);
         }
     }
 
-    /// Adds the pieces of a text, of which the first is of the given faith.
-    pub(crate) fn text(&mut self, text: &str, first: Faith, part: usize) {
+    /// Adds the pieces of a text, with the faith of the first and that of the others.
+    pub(crate) fn text(&mut self, text: &str, faith: [Faith; 2], part: usize) {
         let pieces = text.split(ENDS_A_COMMAND).flat_map(|piece| {
             let inner = piece.split("$(").skip(1).chain(piece.split("<(").skip(1));
             let inner = inner.map(|inner| inner.split(')').next().unwrap_or_default());
@@ -199,7 +219,7 @@ impl Visitor<'_> {
         for (number, piece) in pieces.map(str::trim).enumerate() {
             if !piece.is_empty() {
                 self.parts.begin(Some(part), Kind::Text);
-                self.parts.spell(if number == 0 { first } else { Faith::FULL }, [piece]);
+                self.parts.spell(faith[number.min(1)], [piece]);
                 self.text_as_command(piece);
             }
         }

@@ -21,7 +21,7 @@ impl Visitor<'_> {
         let risky = command
             .assignments
             .iter()
-            .any(|word| assigned(word).is_none_or(|(name, _)| is_risky(name)));
+            .any(|word| assigned(word).is_none_or(|(name, value)| is_risky(name, value)));
         let kind =
             if risky || !command.redirections.is_empty() { Kind::Command } else { Kind::Wrapper };
         let part = self.parts.begin(place.parent, kind);

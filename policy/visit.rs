@@ -146,7 +146,8 @@ impl<'c> Visitor<'c> {
         if self.texts && form == Form::Line && !self.overflow {
             // What is behind a command is as an argument to it.
             for (comment, begins) in shell::comments(line) {
-                self.text(comment, if begins { Faith::FULL } else { Faith::WIDE }, 0);
+                let first = if begins { Faith::FULL } else { Faith::WIDE };
+                self.text(comment, [first, Faith::FULL], 0);
             }
             self.line_of_other_shells(line);
         }

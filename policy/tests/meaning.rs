@@ -962,6 +962,28 @@ fn what_xargs_is_given_ends_at_a_nul_as_well() {
 }
 
 #[test]
+fn what_is_permitted_there_every_day_is_permitted() {
+    let rules = "  - {action: allow, when: {command_matches: ['git *', 'npm *']}}\n  - {action: deny, when: {command_matches: 'bash -c git push*'}}\n";
+    let cases = [
+        ("bash -c 'git status && git diff'", Allow),
+        ("bash -lc \"git add . && npm test | git hash-object\"", Allow),
+        ("timeout 9 sh -c 'git pull; npm ci'", Allow),
+        ("bash -c 'git status && id'", Deny),
+        ("bash -c 'git push; git diff'", Allow),
+        ("GIT_PAGER=cat git log", Allow),
+        ("GIT_EDITOR=true git rebase --continue", Allow),
+        ("NODE_ENV=test GIT_TERMINAL_PROMPT=0 npm test", Allow),
+        ("env NODE_ENV=test npm test", Allow),
+        ("GIT_PAGER=sh git log", Deny),
+        ("NODE_OPTIONS=x npm test", Deny),
+        ("GIT_SSH_COMMAND=cat git fetch", Deny),
+        // Its words are texts, which nothing in the line runs.
+        ("git commit -m 'a; b'", Deny),
+    ];
+    check_exec("deny", rules, &cases);
+}
+
+#[test]
 fn where_a_call_is_made_makes_no_path_of_what_was_written_without_one() {
     let rules = "  - action: deny\n    when: {command_matches: ['rm -rf /*', 'rm -rf ~/**', 'rm -rf ..']}\n";
     let cases = [
