@@ -204,8 +204,7 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
     fn send(&mut self, socket: &Descriptor) -> Result<(), SendError<Stop>> {
         let (buffer, deadline) = ([0; BUFFER_BYTES], &mut self.deadline);
         let mut outgoing = Outgoing { socket, deadline, buffer, filled: 0 };
-        // A child's connection ends with its answer.
-        self.question.write(&self.client.preamble, self.blocked.is_some(), &mut outgoing)?;
+        self.question.write(&self.client.preamble, &mut outgoing)?;
         outgoing.flush().map_err(SendError::Stopped)
     }
 

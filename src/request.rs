@@ -191,21 +191,18 @@ impl<'q, Arguments> Question<'q, Arguments> {
 
 impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Question<'q, Arguments> {
     /// Writes the request. The arguments are read twice, to measure and to send, so that no buffer
-    /// of their size is needed. `is_last` tells the server that no other follows on this connection
-    /// (RFC 9112, section 9.3): it need not wait for one.
+    /// of their size is needed.
     ///
     /// # Errors
     /// [`SendError`]; then the connection cannot be used any more.
     pub fn write<S: Sink>(
         &self,
         preamble: &Preamble<'_>,
-        is_last: bool,
         sink: &mut S,
     ) -> Result<(), SendError<S::Stop>> {
         let bytes = self.body_length(preamble);
         let length = Decimal::new(u64::try_from(bytes).unwrap_or(u64::MAX));
-        let end: &[u8] = if is_last { b"\r\nConnection: close\r\n\r\n" } else { b"\r\n\r\n" };
-        for piece in [preamble.head, length.as_bytes(), end] {
+        for piece in [preamble.head, length.as_bytes(), b"\r\n\r\n"] {
             sink.put(piece).map_err(SendError::Stopped)?;
         }
         let mut body = Exactly { left: bytes, sink };

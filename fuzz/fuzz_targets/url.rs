@@ -78,7 +78,7 @@ fn check_head(url: &Url<'_>) {
     let preamble = Preamble::new(url, &asker, &mut Arena::new(&mut memory)).expect("room enough");
     let mut wire = Wire::default();
     let question: Question<'_, std::iter::Empty<&[u8]>> = Question::about_line(b"ls", None);
-    question.write(&preamble, false, &mut wire).expect("a sink without an end");
+    question.write(&preamble, &mut wire).expect("a sink without an end");
     let mut headers = [httparse::EMPTY_HEADER; 8];
     let mut head = httparse::Request::new(&mut headers);
     let parsed = head.parse(&wire.0).expect("a head");

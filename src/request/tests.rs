@@ -20,7 +20,7 @@ fn request_of(
     let command = Command::Program { name: b"rm", other_name: None, arguments };
     let mut wire = Vec::new();
     Question { command, cwd, coverage, missed: 0, pipes: Pipes::default() }
-        .write(&preamble, false, &mut wire)
+        .write(&preamble, &mut wire)
         .expect("a request");
     String::from_utf8(wire).expect("UTF-8")
 }
@@ -37,21 +37,6 @@ fn a_request_is_what_the_protocol_says() {
             body.len()
         )
     );
-}
-
-#[test]
-fn the_last_request_of_a_connection_says_so() {
-    let mut memory = [0; 1024];
-    let url = Url::parse(b"http://127.0.0.1").expect("a URL");
-    let preamble = Preamble::new(&url, &ASKER, &mut Arena::new(&mut memory)).expect("a preamble");
-    for is_last in [false, true] {
-        let mut wire = Vec::new();
-        Line::about_line(b"ls", None).write(&preamble, is_last, &mut wire).expect("a request");
-        let wire = String::from_utf8(wire).expect("UTF-8");
-        let (head, body) = wire.split_once("\r\n\r\n").expect("a body");
-        assert_eq!(head.ends_with("\r\nConnection: close"), is_last, "{head}");
-        assert!(head.contains(&format!("\r\nContent-Length: {}", body.len())), "{head}");
-    }
 }
 
 #[test]
@@ -93,7 +78,7 @@ fn the_number_of_missed_checks_is_sent_unless_it_is_zero() {
             Preamble::new(&url, &ASKER, &mut Arena::new(&mut memory)).expect("a preamble");
         let mut wire = Vec::new();
         let question = Question { missed, ..Line::about_line(b"ls", None) };
-        question.write(&preamble, false, &mut wire).expect("a request");
+        question.write(&preamble, &mut wire).expect("a request");
         let wire = String::from_utf8(wire).expect("UTF-8");
         let body = wire.split_once("\r\n\r\n").map(|(_, body)| body).expect("a body");
         let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
@@ -113,7 +98,7 @@ fn pipes_are_sent_by_their_numbers() {
         let pipes = Pipes { stdin: NonZeroU64::new(stdin), stdout: NonZeroU64::new(stdout) };
         let mut wire = Vec::new();
         let question = Question { pipes, ..Line::about_line(b"sh", None) };
-        question.write(&preamble, false, &mut wire).expect("a request");
+        question.write(&preamble, &mut wire).expect("a request");
         let wire = String::from_utf8(wire).expect("UTF-8");
         let body = wire.split_once("\r\n\r\n").map(|(_, body)| body).expect("a body");
         let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
@@ -154,11 +139,11 @@ fn a_request_says_whether_it_is_about_arguments_or_a_line_and_what_argv0_is() {
         ),
     ] {
         let mut wire = Vec::new();
-        program(other_name).write(&preamble, false, &mut wire).expect("a request");
+        program(other_name).write(&preamble, &mut wire).expect("a request");
         assert_eq!(params(wire), expected);
     }
     let mut wire = Vec::new();
-    Line::about_line(b"rm x", None).write(&preamble, false, &mut wire).expect("a request");
+    Line::about_line(b"rm x", None).write(&preamble, &mut wire).expect("a request");
     assert_eq!(params(wire), serde_json::json!({"command": "rm x", "form": "line"}));
 }
 
@@ -196,7 +181,7 @@ fn arguments_that_change_while_they_are_read_are_an_error() {
         let command = Command::Program { name: b"x", other_name: None, arguments };
         let pipes = Pipes::default();
         let question = Question { command, cwd: None, coverage: None, missed: 0, pipes };
-        let sent = question.write(&preamble, false, &mut Vec::new());
+        let sent = question.write(&preamble, &mut Vec::new());
         assert_eq!(sent, Err(SendError::Changed));
     }
 }
