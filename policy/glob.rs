@@ -168,14 +168,16 @@ pub(crate) fn collapse_blanks(text: &mut String, start: usize) {
     if !bytes.contains(&b'\t') && !bytes.windows(2).any(|pair| pair == b"  ") {
         return;
     }
-    let tail = text.split_off(start);
-    let mut rest = tail.as_str();
-    while let Some(at) = rest.find([' ', '\t']) {
-        text.push_str(&rest[..at]);
-        text.push(' ');
-        rest = rest[at..].trim_start_matches([' ', '\t']);
-    }
-    text.push_str(rest);
+    let mut bytes = text.split_off(start).into_bytes();
+    let mut before = false;
+    bytes.retain_mut(|byte| {
+        let blank = matches!(byte, b' ' | b'\t');
+        if blank {
+            *byte = b' ';
+        }
+        !(std::mem::replace(&mut before, blank) && blank)
+    });
+    text.push_str(&String::from_utf8_lossy(&bytes));
 }
 
 fn parse(pattern: &str) -> Result<Vec<Step>, String> {

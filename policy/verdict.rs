@@ -472,12 +472,6 @@ struct Judge<'b, 'a> {
 
 impl<'a> Judge<'_, 'a> {
     fn holds(&self) -> Option<Found<'a>> {
-        let conditions = self.entry.patterns.start..self.entry.texts.end;
-        if !conditions.is_empty()
-            && self.evaluation.worth.line().within(conditions).next().is_none()
-        {
-            return None;
-        }
         if !self.evaluation.is_in_force(self.rule, self.policy) {
             return None;
         }
