@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod background;
 mod command_line;
 mod commands;
 mod endpoint;

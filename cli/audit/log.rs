@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::batch::Batch;
 use super::writer::{Limits, RETRY, Writer};
+use crate::background::gives_way;
 use crate::failure::say_at_once;
 use crate::home;
 
@@ -170,7 +171,10 @@ impl Audit {
 
 fn start(writer: Writer) -> WriterState {
     let (sender, messages) = sync_channel(MESSAGES);
-    let work = move || work(writer, &messages);
+    let work = move || {
+        gives_way();
+        work(writer, &messages);
+    };
     match thread::Builder::new().name("audit".into()).spawn(work) {
         Ok(thread) => WriterState::Thread(sender, thread),
         Err(error) => {

@@ -12,6 +12,7 @@ use super::policy::{Case, Judged, UNTOLD, run_id};
 use super::question::{Question, Verdict};
 use super::webhook::Webhook;
 use crate::audit::{self, Audit, Batch};
+use crate::background::gives_way;
 use crate::failure::{Failure, why_not_started};
 use crate::home::Home;
 use crate::mode::Mode;
@@ -161,6 +162,7 @@ impl InProcess {
     fn write_on(&self) {
         self.policies.compile();
         audit::prepare();
+        gives_way();
         loop {
             let is_idle = |audit_state: &mut AuditState| !audit_state.is_behind;
             drop(self.unwritten.wait_while(self.audit_state(), is_idle));

@@ -26,6 +26,7 @@ use super::judge::Judge;
 use super::refusal_message;
 use super::signals;
 use super::tracee::Started;
+use crate::background::gives_way;
 use crate::processes;
 
 /// When the first check is due. Each further pause is twice as long.
@@ -181,6 +182,7 @@ impl Review {
 
     /// Checks what is due, forever.
     pub fn watch(&self) {
+        gives_way();
         let mut idle = IDLE_LOOKS;
         loop {
             if idle == IDLE_LOOKS {
