@@ -99,26 +99,28 @@
 //!
 //! # Text
 //!
-//! What is said in quotes or stands in a here-document is data unless something runs it. A
-//! policy that names the tool `exec` is the exception, for such files are written for a server
-//! that splits the whole line at `;`, `|`, `&`, backquotes and line ends, quotes undone: its
-//! restricting rules are held against those pieces as well, those of comments included, and its
-//! `allow` has to permit each of them. So are they against what `cmd.exe` and PowerShell read
-//! otherwise (`dialects`): escapes, slashes, variables. A relative path is to them what is typed, and not where the call is made. The tool `command` is the same without the texts, and so is a policy that
-//! names no tool. An argument list has no such pieces.
+//! What is said in quotes or stands in a here-document is data unless something runs it. A policy
+//! that names the tool `exec` is the exception, for such files are written for a server that splits
+//! the whole line at `;`, `|`, `&`, backquotes and line ends, quotes undone: its restricting rules
+//! are held against those pieces as well, those of comments included, and its `allow` has to permit
+//! each of them. So are they against what `cmd.exe` and PowerShell read otherwise (`dialects`):
+//! escapes, slashes, variables. A relative path is to them what is typed, and not where the call is
+//! made. The tool `command` is the same without the texts, and so is a policy that names no tool.
+//! An argument list has no such pieces.
 //!
 //! # What a command does
 //!
-//! The policies whose `match.tool` is `read`, `write` (or `edit`), `delete`, `send`, `fetch` or `run`
-//! decide the commands that do that, by `path_matches`, `url_matches`, `domain_matches` and
-//! their `_not_` forms. They make a verdict stricter, never looser; an `allow` in such a
-//! policy excuses from the rules after it, by what is done or by the command that does it. Paths are absolute, and known by `~` as well
-//! wherever a home is. A delete is a write, and what is emptied is deleted. `send` is what of a
-//! file goes to another machine, through pipes as well, and `env:` the whole environment. A
-//! wildcard in a command is also each path that a rule names and that it may stand for. What a
-//! program in another language does (`python3 -c …`) is known by the paths that it quotes. `run` is code that came from elsewhere and is run
-//! unread, by its URL: from a pipe, `$(…)`, `<(…)`, a file that the same line fetched; a shell
-//! that another machine speaks to (`tcp://…`); what was decoded (`data:`).
+//! The policies whose `match.tool` is `read`, `write` (or `edit`), `delete`, `send`, `fetch` or
+//! `run` decide the commands that do that, by `path_matches`, `url_matches`, `domain_matches` and
+//! their `_not_` forms. They make a verdict stricter, never looser; an `allow` in such a policy
+//! excuses from the rules after it, by what is done or by the command that does it. Paths are
+//! absolute, and known by `~` as well wherever a home is. A delete is a write, and what is emptied
+//! is deleted. `send` is what of a file goes to another machine, through pipes as well, and `env:`
+//! the whole environment. A wildcard in a command is also each path that a rule names and that it
+//! may stand for. What a program in another language does (`python3 -c …`) is known by the paths
+//! that it quotes. `run` is code that came from elsewhere and is run unread, by its URL: from a
+//! pipe, `$(…)`, `<(…)`, a file that the same line fetched; a shell that another machine speaks to
+//! (`tcp://…`); what was decoded (`data:`).
 //!
 //! ```yaml
 //! - {name: homes, match: {tool: delete}, rules: [{action: deny, when: {path_matches: ["~", "~/[*]*"]}}]}
