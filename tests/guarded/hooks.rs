@@ -3,7 +3,7 @@
 
 use scripted_server::Server;
 
-use crate::support::{Compiler, Finished, Run, Sandbox, is_for_linux_alone, probe};
+use crate::support::{Compiler, Finished, Run, Sandbox, is_for_linux_alone};
 use crate::ways::{Given, functions};
 
 /// Whether this C library lacks a function, by a run of the probe without the library.
@@ -70,6 +70,8 @@ fn a_denied_program_does_not_run_and_its_function_fails_by_its_own_contract() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_call_waits_for_no_library_that_another_thread_is_loading() {
+    use crate::support::probe;
+
     let sandbox = Sandbox::new();
     let server = Server::allowing();
     let slow = format!("--while-loading={}", probe("never_loaded.so", Compiler::System).display());
