@@ -641,7 +641,7 @@ impl<'a> Judge<'_, 'a> {
         };
         let meets = |part| self.evaluation.meets(self.when, part, |text, _| self.says(part, text));
         // A variable is marked wherever it is set.
-        if self.when.assigned.is_some() && !self.is_about_words() {
+        if self.when.assigned.is_some() && !self.when.is_about_words() {
             return (0..parts.len()).any(meets);
         }
         // A line that no shell would take is one command where it holds no operator.
@@ -702,9 +702,7 @@ impl<'a> Judge<'_, 'a> {
         if !self.when.is_about_text() {
             return true;
         }
-        let unconditional = self.when.matches.is_none()
-            && self.when.contains.is_none()
-            && self.when.assigned.is_none();
+        let unconditional = !self.when.is_about_words() && self.when.assigned.is_none();
         let parent = |part: &usize| self.evaluation.parts.part(*part).parent;
         let (mut met, mut looked_at) = (false, Vec::new());
         // The innermost that meets them decides, as it does where there are no deeds.
@@ -758,11 +756,6 @@ impl<'a> Judge<'_, 'a> {
         pieces.peek().is_some() && pieces.all(|piece| self.excused(piece))
     }
 
-    /// Whether the rule has patterns, or texts, for commands to meet.
-    fn is_about_words(&self) -> bool {
-        self.when.matches.is_some() || self.when.contains.is_some()
-    }
-
     /// Whether the rule's patterns leave out no command.
     fn is_about_all(&self) -> bool {
         match (&self.when.matches, &self.when.contains) {
@@ -793,7 +786,7 @@ impl<'a> Judge<'_, 'a> {
             Some(Some(name)) => Some(name),
             None => None,
         };
-        if !self.is_about_words() {
+        if !self.when.is_about_words() {
             let (_, text, _) = self.evaluation.spellings(part).next()?;
             return name.map(|_| Found { pattern: first_pattern(self.when), text, sure: true });
         }
@@ -827,7 +820,7 @@ impl<'a> Judge<'_, 'a> {
     fn says(&self, part: usize, text: &str) -> bool {
         self.patterns(part).any(|pattern| pattern.matches(text))
             || self.texts(part).any(|contained| contained.is_in(text))
-            || !self.is_about_words()
+            || !self.when.is_about_words()
     }
 
     /// The rule's patterns that the part may meet.
@@ -928,7 +921,7 @@ impl<'a> Evaluation<'a> {
             faith.permits
                 && (when.matches.iter().flatten().any(|pattern| pattern.matches(text))
                     || when.contains.iter().flatten().any(|contained| contained.is_in(text))
-                    || when.matches.is_none() && when.contains.is_none())
+                    || !when.is_about_words())
         })
     }
 

@@ -323,9 +323,11 @@ impl When {
 
     /// Whether it says something of the command's text.
     pub(crate) fn is_about_text(&self) -> bool {
-        self.matches.is_some()
-            || self.contains.is_some()
-            || self.assigned.is_some()
-            || !self.not_matches.is_empty()
+        self.is_about_words() || self.assigned.is_some() || !self.not_matches.is_empty()
+    }
+
+    /// Whether it has patterns, or texts, for commands to meet.
+    pub(crate) fn is_about_words(&self) -> bool {
+        self.matches.is_some() || self.contains.is_some()
     }
 }
