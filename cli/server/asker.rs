@@ -53,12 +53,6 @@ impl Asker {
         Poll::Ready(Ok(Bytes::copy_from_slice(room.filled())))
     }
 
-    /// Whether the client keeps what it was sent when the connection is closed, even if data of its
-    /// own was not read.
-    pub fn keeps_answers(&self) -> bool {
-        matches!(*self.stream.borrow(), Stream::Unix(_))
-    }
-
     /// Sends `102 Processing` ahead of the answer.
     async fn say(&self) -> io::Result<()> {
         let mut left = HELD;

@@ -157,10 +157,9 @@ async fn speak<H: Handler>(
         }
     }
     let wire = http.into_parts().io.into_inner();
-    let has_all = wire.is_over() || (asker.keeps_answers() && visitor.is_whole());
     if let Some(status) = wire.verdict() {
         refuse(wire, Refusal::of_head(status), visitor).await;
-    } else if !finishing && !has_all {
+    } else if !finishing && !wire.is_over() {
         leave(wire, visitor).await;
     }
     None

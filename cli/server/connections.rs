@@ -83,8 +83,6 @@ pub struct Visit {
     used: Cell<u64>,
     /// An answer is not completely sent yet.
     owes: Cell<bool>,
-    /// The last request has been received completely.
-    is_whole: Cell<bool>,
     word: Cell<Option<Word>>,
     /// The task that is to be told.
     task: RefCell<Option<Waker>>,
@@ -98,11 +96,8 @@ impl Visit {
 
     /// Changes the connection's state.
     pub fn enter(&self, phase: Phase) {
-        match phase {
-            Phase::Asking => self.is_whole.set(false),
-            Phase::Answering => self.is_whole.set(true),
-            Phase::Sending => self.owes.set(true),
-            Phase::New | Phase::Idle | Phase::Leaving => {}
+        if phase == Phase::Sending {
+            self.owes.set(true);
         }
         self.phase.set(phase);
         self.since.set(self.connections.now.get());
@@ -130,11 +125,6 @@ impl Visit {
                 self.tell_to_rest();
             }
         }
-    }
-
-    /// Whether the last request has been received completely.
-    pub fn is_whole(&self) -> bool {
-        self.is_whole.get()
     }
 
     /// Counts the connection as awake, that is, with more than its socket, for the lifetime of what
@@ -277,7 +267,6 @@ impl Connections {
             since: Cell::new(self.now.get()),
             used: Cell::new(self.next_turn()),
             owes: Cell::new(false),
-            is_whole: Cell::new(false),
             word: Cell::new(None),
             task: RefCell::new(None),
         });
