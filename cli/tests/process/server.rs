@@ -189,12 +189,12 @@ impl Client<UnixStream> {
         self.stream.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
     }
 
-    /// Whether the server has already closed the connection.
+    /// Whether the server has already closed the connection, without a word.
     pub fn is_gone(&mut self) -> bool {
         self.stream.get_ref().set_nonblocking(true).unwrap();
-        let end = self.stream.read(&mut [0]);
+        let is_end = self.stream.fill_buf().is_ok_and(<[u8]>::is_empty);
         self.stream.get_ref().set_nonblocking(false).unwrap();
-        matches!(end, Ok(0))
+        is_end
     }
 
     /// A second reader of the same connection.
