@@ -36,15 +36,25 @@ const LONGEST_DIRECTORY: usize = 384;
 ///
 /// # Safety
 /// A given `envp` is NULL or an array of strings that ends with NULL.
-pub unsafe fn start<Function>(
+pub unsafe fn start<Function: Copy>(
     program: Option<Program<'_>>,
     envp: Envp,
     mut target: Target<'_>,
     find: impl FnOnce(&Real) -> Option<Function>,
-    run: impl FnOnce(Function, Strings) -> c_int,
+    run: impl Fn(Function, Strings) -> c_int,
 ) -> Result<c_int, c_int> {
     let state = once::state().ok_or(libc::EPERM)?;
-    let run = |envp| Ok(run(find(&state.real).ok_or(libc::ENOSYS)?, envp));
+    let run = |envp| {
+        let original = find(&state.real).ok_or(libc::ENOSYS)?;
+        loop {
+            let result = Ok(run(original, envp));
+            // Until the keeper has received the kernel's question, a signal handler without
+            // `SA_RESTART` interrupts the call, which otherwise never fails so (execve(2)).
+            if !state.is_sealed() || !has_failed(result, libc::EINTR) {
+                return result;
+            }
+        }
+    };
     let Some(program) = program.filter(|_| state.mode != Mode::Disabled) else {
         return run(envp.now());
     };

@@ -16,13 +16,13 @@ use crate::{gate, once};
 ///
 /// # Safety
 /// `envp` is NULL or an array of strings that ends with NULL.
-pub unsafe fn start<Function>(
+pub unsafe fn start<Function: Copy>(
     program: Option<Program<'_>>,
     actions: Option<&posix_spawn_file_actions_t>,
     envp: MutStrings,
     find: impl Fn(&Real) -> Option<Function>,
     tell: impl Fn(Function, CharPtr, MutStrings, MutStrings) -> c_int,
-    run: impl FnOnce(Function, MutStrings) -> c_int,
+    run: impl Fn(Function, MutStrings) -> c_int,
 ) -> c_int {
     // A file action may change the directory; their content is private to the C library.
     let program = program.map(|it| if actions.is_none() { it } else { it.elsewhere() });

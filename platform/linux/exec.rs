@@ -89,13 +89,13 @@ fn is_relative_to(directory: c_int, path: &CStr) -> bool {
 /// Starts the program at `path` relative to an open directory, or the open file itself if `path` is
 /// empty. The name comes from the kernel, which also names a memfd and a deleted file.
 #[inline(never)]
-unsafe fn opened<Function>(
+unsafe fn opened<Function: Copy>(
     descriptor: c_int,
     path: &CStr,
     argv: Strings,
     envp: Strings,
     find: impl FnOnce(&Real) -> Option<Function>,
-    run: impl FnOnce(Function, Strings) -> c_int,
+    run: impl Fn(Function, Strings) -> c_int,
 ) -> c_int {
     let mut room = [0; LONGEST_OPENED_PATH];
     let program = match name_of(descriptor, path.to_bytes(), &mut room) {

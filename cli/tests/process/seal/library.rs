@@ -81,6 +81,24 @@ fn where_the_library_can_reach_nobody_the_kernel_decides_and_the_reason_is_told(
 }
 
 #[test]
+fn no_signal_handler_interrupts_a_call_that_starts_a_program() {
+    let sealed = Sealed::new();
+    // Handlers of Python's have no SA_RESTART. A file that is no program fails with EACCES.
+    let script = "import os, signal, sys\n\
+        signal.signal(signal.SIGALRM, lambda *_: None)\n\
+        signal.setitimer(signal.ITIMER_REAL, 5e-5, 5e-5)\n\
+        found = set()\n\
+        for _ in range(2000):\n\
+        \x20   try: os.execv(sys.argv[0], ['x'])\n\
+        \x20   except OSError as error: found.add(error.errno)\n\
+        signal.setitimer(signal.ITIMER_REAL, 0)\n\
+        print(found)\n";
+    let script = sealed.0.write("interrupted.py", script);
+    let output = finished(&mut with_library(&sealed, &[], &["python3", text(&script)]));
+    assert_eq!(stdout(&output), "{13}\n", "{}", stderr(&output));
+}
+
+#[test]
 fn that_the_keeper_is_gone_is_told() {
     let sealed = Sealed::new();
     let mut command = with_library(&sealed, &[], &["sh", text(&sealed.0.path("wait.sh"))]);
