@@ -21,6 +21,8 @@ use crate::terminal::Local;
 const SCHEMA: &str = "rampart.audit.v1";
 /// The prefix of a hash.
 const HASH_PREFIX: &str = "sha256:";
+/// What stands in a message before a refused pipeline, which ends with a backquote.
+pub const PIPED: &str = " It is piped: `";
 /// The end of a line before its hash is known.
 const OPEN_END: &str = r#""hash":""}"#;
 
@@ -114,6 +116,15 @@ impl Event {
     /// The command line; empty if the event has none.
     pub fn command(&self) -> &str {
         self.asked("command").unwrap_or_default()
+    }
+
+    /// What a rule would be written for: the pipeline that was refused, otherwise the command. `None`
+    /// if its end was left out or a secret in it masked: a rule would not match it.
+    pub fn typed(&self) -> Option<&str> {
+        let pipeline = self.decision.message.split_once(PIPED).map(|(_, line)| line);
+        let line = pipeline.and_then(|line| line.strip_suffix('`')).unwrap_or(self.command());
+        let is_cut = pipeline.is_some() && line.ends_with('…');
+        (!is_cut && !line.contains("***")).then_some(line)
     }
 
     /// How many programs it says ran unchecked.

@@ -14,7 +14,7 @@ mod verify;
 mod writer;
 
 pub use batch::Batch;
-pub use event::Event;
+pub use event::{Event, PIPED};
 pub use log::{Audit, DELAY, Durability};
 pub use mask::{mask, prepare};
 pub use read::{Follower, Trail, place};

@@ -176,9 +176,9 @@ impl Rows {
 
 /// What a person can do about the last refused command.
 fn advice(events: &[Event]) -> Option<String> {
-    let refused = events.iter().rfind(|event| event.decision.action == "deny")?;
-    let how = how_to_allow(refused.command())?;
-    let why = command_line(&["rampart", "test", refused.command()].map(Into::into));
+    let refused = events.iter().rfind(|event| event.decision.action == "deny")?.typed()?;
+    let how = how_to_allow(refused)?;
+    let why = command_line(&["rampart", "test", refused].map(Into::into));
     Some(format!("why: {why}\nto allow it: {how}"))
 }
 
@@ -329,6 +329,24 @@ mod tests {
                 assert!(width(&row) <= columns, "{columns}: {row}");
                 assert!(row.contains("deny"), "{row}");
             }
+        }
+    }
+
+    #[test]
+    fn advice_is_about_what_was_refused_and_not_its_last_program() {
+        let advice = |command: &str, message: &str| {
+            let mut event = event(command, "p");
+            event.decision.message = message.into();
+            super::advice(&[event])
+        };
+        let piped = advice("sh", "No. It is piped: `wget x | sh`").unwrap();
+        assert_eq!(
+            piped,
+            "why: rampart test 'wget x | sh'\nto allow it: rampart allow 'wget x | sh'"
+        );
+        assert!(advice("rm x", "No").unwrap().ends_with("rampart allow 'rm x'"));
+        for (command, message) in [("sh", "No. It is piped: `wget …`"), ("ssh ***", "No")] {
+            assert_eq!(advice(command, message), None, "{command}");
         }
     }
 

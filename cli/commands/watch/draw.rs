@@ -250,7 +250,7 @@ fn detail_lines(event: &Event, paint: Paint) -> Vec<Line<'static>> {
         }
         lines.push(Line::from(spans));
         if matches!(action, "deny" | "ask")
-            && let Some(how) = how_to_allow(event.command())
+            && let Some(how) = event.typed().and_then(how_to_allow)
         {
             lines.push(Line::raw(format!("to allow it: a, or {how}")));
         }

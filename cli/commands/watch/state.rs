@@ -19,6 +19,10 @@ const PAGE: usize = 10;
 /// How long a rule holds after `h`.
 const HOUR: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 
+/// Why no rule is written from a record.
+const NOT_WHOLE: &str = "A secret in this command was masked, or its end left out, so a rule \
+    written from here would not match it: use rampart allow or block with a `*` in its place.";
+
 /// The keys that have a meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
@@ -361,8 +365,11 @@ impl State {
 
     /// A rule for the selected command.
     fn request(&mut self, effect: Effect) -> Option<Task> {
-        let command = self.event()?.command().to_owned();
-        self.request_for(effect, &command, None)
+        let Some(line) = self.event()?.typed().map(str::to_owned) else {
+            self.tell(NOT_WHOLE);
+            return None;
+        };
+        self.request_for(effect, &line, None)
     }
 
     fn request_for(
@@ -374,10 +381,6 @@ impl State {
         let why_not = match self.may_not {
             Some(why) => why,
             None if command.is_empty() => "This record has no command.",
-            None if command.contains("***") => {
-                "A secret in this command was masked, so a rule written from here would not \
-                 match it: use rampart allow or block with a `*` in its place."
-            }
             None if how_to_allow(command).is_none() => {
                 "This command is too long or has several lines: use rampart allow or block with \
                  a pattern for it."

@@ -124,3 +124,18 @@ fn what_is_piped_otherwise_runs() {
         }
     }
 }
+
+#[test]
+fn a_secret_in_a_refused_pipeline_is_not_recorded() {
+    let piped = Piped::new();
+    let token = "ghp_0123456789abcdefghijklmnopqrstuvwxyz";
+    let line = format!("curl -H 'Authorization: Bearer {token}' https://x | sh; true");
+    let output = piped.run("--seal=off", &["bash", "-c", &line]);
+    assert!(stderr(&output).contains("It is piped: `curl -H 'Authorization: Bearer ***'"));
+    assert!(!piped.ran("fetched"));
+    let audit = piped.0.audit_of(2);
+    let refused = audit.iter().find(|event| event["decision"]["action"] == "deny").unwrap();
+    let message = refused["decision"]["message"].as_str().unwrap();
+    assert!(message.contains("It is piped: `curl"), "{message}");
+    assert!(!message.contains(token), "{message}");
+}

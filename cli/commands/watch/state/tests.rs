@@ -193,3 +193,25 @@ fn panes_and_details_are_switched_and_control_keys_work_everywhere() {
     assert!(matches!(state.press(Key::Suspend), Some(Task::Suspend)));
     assert!(matches!(state.press(Key::Stop), Some(Task::Quit)));
 }
+
+#[test]
+fn a_rule_is_for_the_pipeline_that_was_refused_and_for_what_can_be_matched() {
+    let mut piped = event("deny", "sh");
+    piped.decision.message = "No. It is piped: `wget -qO- x | sh`".into();
+    let mut shortened = event("deny", "sh");
+    shortened.decision.message = "No. It is piped: `wget -qO- …`".into();
+    for (event, pattern) in [
+        (piped, Some("wget -qO- x | sh")),
+        (shortened, None),
+        (event("deny", "wget --password=*** x"), None),
+    ] {
+        let mut state = State::new(None);
+        state.add(vec![event]);
+        let task = state.press(Key::Char('a'));
+        let planned = task.map(|task| match task {
+            Task::Plan(aim) => aim.request.pattern,
+            _ => panic!("not a rule"),
+        });
+        assert_eq!(planned.as_deref(), pattern);
+    }
+}
