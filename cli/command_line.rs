@@ -2,8 +2,12 @@
 
 use std::convert::Infallible;
 use std::ffi::OsString;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt as _;
+use std::str::FromStr;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use rampart_core::command::{Sink, write_words};
 
 /// Most lines are shorter.
@@ -39,6 +43,32 @@ pub fn literal(command: &str) -> String {
         }
         pattern
     })
+}
+
+/// A parser for a number in a range.
+pub fn number<N>(range: RangeInclusive<N>) -> impl Fn(&str) -> Result<N, String> + Clone
+where
+    N: FromStr + PartialOrd + Display + Clone,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("write a number from {} to {}", range.start(), range.end()))
+    }
+}
+
+/// Parses a name, which may not be empty: the library takes an empty one for none.
+pub fn named() -> impl TypedValueParser<Value = OsString> {
+    OsStringValueParser::new().try_map(|name: OsString| {
+        if name.is_empty() { Err("it is empty: write a name") } else { Ok(name) }
+    })
+}
+
+/// Parses how many, or which one of a list.
+///
+/// # Errors
+/// It is no number.
+pub fn count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "write a number".to_owned())
 }
 
 struct Json(Vec<u8>);

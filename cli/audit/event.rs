@@ -127,6 +127,12 @@ impl Event {
         (!is_cut && !line.contains("***")).then_some(line)
     }
 
+    /// Whether it refuses, or would have if it had been enforced. A question that a person answered
+    /// is recorded with the answer.
+    pub fn is_refusal(&self) -> bool {
+        matches!(&*self.decision.action, "deny" | "ask")
+    }
+
     /// How many programs it says ran unchecked.
     pub fn unchecked(&self) -> u64 {
         self.request.get("missed").and_then(Value::as_u64).unwrap_or(0)

@@ -36,6 +36,21 @@ pub fn place(named: Option<&Path>) -> Result<PathBuf, Failure> {
     Ok(if !own.exists() && of_go.is_dir() { of_go } else { own })
 }
 
+/// As [`place`], for who shows records: a named file that has none is refused, rather than shown as
+/// an audit in which nothing happened.
+///
+/// # Errors
+/// As [`place`], or no line of the named file is a record.
+pub fn place_with_records(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    let path = place(named)?;
+    let is_filled = path.metadata().is_ok_and(|facts| facts.is_file() && facts.len() > 0);
+    if named.is_some() && is_filled && Trail::of(&path).last(1, |_| true)?.is_empty() {
+        let path = path.display();
+        return Err(Failure::usage(format!("{path} is no audit: no line of it is a record")));
+    }
+    Ok(path)
+}
+
 /// An audit to be read.
 pub struct Trail {
     path: PathBuf,

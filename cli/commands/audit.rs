@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::log::{Filter, Rows};
-use crate::audit::{Event, Trail, place, verify};
+use crate::audit::{Event, Trail, place, place_with_records, verify};
 use crate::failure::{Failure, say};
 use crate::output;
 use crate::terminal::{harmless, plural};
@@ -67,7 +67,7 @@ struct Source {
 
 impl Source {
     fn trail(&self) -> Result<Trail, Failure> {
-        Ok(Trail::of(&place(self.audit.as_deref())?))
+        Ok(Trail::of(&place_with_records(self.audit.as_deref())?))
     }
 }
 
@@ -84,8 +84,7 @@ pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
 }
 
 fn check(source: &Source) -> Result<bool, Failure> {
-    let trail = source.trail()?;
-    let files = trail.files();
+    let files = Trail::of(&place(source.audit.as_deref())?).files();
     if files.is_empty() {
         return Err(Failure::new(
             "there is no audit yet; `rampart preload` and `rampart serve` write it",
@@ -157,7 +156,7 @@ impl Stats {
         let decision = &event.decision;
         *self.decisions.entry(decision.action.clone()).or_default() += 1;
         *self.sessions.entry(super::log::who(event)).or_default() += 1;
-        if decision.action == "deny" {
+        if event.is_refusal() {
             let policy =
                 decision.matched_policies.first().cloned().unwrap_or_else(|| "no rule".into());
             *self.denied_by_policy.entry(policy).or_default() += 1;

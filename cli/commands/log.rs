@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
-use crate::audit::{Event, Follower, Trail, place};
-use crate::command_line::{command_line, how_to_allow};
+use crate::audit::{Event, Follower, Trail, place_with_records};
+use crate::command_line::{command_line, count, how_to_allow};
 use crate::failure::{Failure, say};
 use crate::output;
 use crate::terminal::{Colour, Local, Screen, cut, fit, harmless, width};
@@ -44,7 +44,13 @@ pub struct Arguments {
     #[command(flatten)]
     filter: Filter,
     /// Show the last N records [default: 50]
-    #[arg(long, short = 'n', value_name = "N")]
+    #[arg(
+        long,
+        short = 'n',
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = count
+    )]
     lines: Option<usize>,
     /// Show which process started what
     #[arg(long, conflicts_with = "json")]
@@ -74,7 +80,7 @@ pub struct Filter {
 impl Filter {
     /// Whether a record is wanted.
     pub fn wants(&self, event: &Event) -> bool {
-        (!self.denied || event.decision.action == "deny" || event.decision.action == "ask")
+        (!self.denied || event.is_refusal())
             && self.session.as_ref().is_none_or(|session| *session == event.session)
             && self.since.is_none_or(|since| event.time().is_some_and(|time| time >= since))
     }
@@ -104,7 +110,7 @@ fn since(text: &str) -> Result<SystemTime, String> {
 /// # Errors
 /// The audit cannot be read.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let path = place(arguments.audit.as_deref())?;
+    let path = place_with_records(arguments.audit.as_deref())?;
     // Opened before the existing records are read, so that none is missed.
     let follower = arguments.follow.then(|| Follower::new(&path));
     let few = if arguments.filter.is_narrow() { usize::MAX } else { 50 };
@@ -176,7 +182,7 @@ impl Rows {
 
 /// What a person can do about the last refused command.
 fn advice(events: &[Event]) -> Option<String> {
-    let refused = events.iter().rfind(|event| event.decision.action == "deny")?.typed()?;
+    let refused = events.iter().rfind(|event| event.is_refusal())?.typed()?;
     let how = how_to_allow(refused)?;
     let why = command_line(&["rampart", "test", refused].map(Into::into));
     Some(format!("why: {why}\nto allow it: {how}"))

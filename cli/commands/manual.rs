@@ -69,7 +69,8 @@ fn write_pages(command: &Command, directory: &Path) -> Result<(), Failure> {
     let written = std::fs::create_dir_all(directory)
         .and_then(|()| std::fs::File::create(&file)?.write_all(&page(command.clone())?));
     written.map_err(|error| Failure::new(format!("cannot write {}: {error}", file.display())))?;
-    let others = command.get_subcommands().filter(|each| each.get_name() != "help");
+    let others =
+        command.get_subcommands().filter(|each| each.get_name() != "help" && !each.is_hide_set());
     others.into_iter().try_for_each(|each| write_pages(each, directory))
 }
 

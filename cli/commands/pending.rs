@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::rules;
 use crate::approvals::{Question, Reply, Scope, Waits, all, find};
@@ -56,7 +57,7 @@ pub struct Deny {
     /// The question, as `rampart pending` lists it
     id: String,
     /// Message to the agent
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     message: Option<String>,
 }
 

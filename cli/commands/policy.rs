@@ -57,6 +57,9 @@ enum Action {
         /// The policy that they are about [default: the file's own, else the policy in force]
         #[arg(long, value_name = "FILE")]
         policy: Option<PathBuf>,
+        /// Write one JSON object
+        #[arg(long)]
+        json: bool,
     },
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(test::Question),
@@ -69,7 +72,7 @@ enum Action {
         /// Show this policy file instead
         #[arg(long, value_name = "FILE")]
         policy: Option<PathBuf>,
-        /// Write one JSON object with origin and text
+        /// Write one JSON object with origin, file and source
         #[arg(long)]
         json: bool,
     },
@@ -90,7 +93,7 @@ struct Report<'a> {
 pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
     match &arguments.action {
         Action::Check { files } => check(files),
-        Action::Test { file, policy } => test::run_file(file, policy.as_deref()),
+        Action::Test { file, policy, json } => test::run_file(file, policy.as_deref(), *json),
         Action::Explain(question) => explain::run(question).map(|()| true),
         Action::Suggest(arguments) => suggest::run(arguments).map(|()| true),
         Action::Conditions => conditions().map(|()| true),

@@ -148,7 +148,13 @@ fn replace_process(command: &[OsString]) -> Result<std::convert::Infallible, Fai
         .map_err(|_| Failure::usage("the command has a NUL byte in it"))?;
     inherited::restore();
     let Err(error) = execvp(&name, &words);
-    let sentence = format!("cannot run {}: {}", program.display(), error.desc());
+    let shown = command_line(&[program.to_owned()]);
+    let mut sentence = format!("cannot run {shown}: {}", error.desc());
+    if command.get(1).is_some_and(|word| word == "--") {
+        // As in `--ask 60 -- agent`.
+        sentence
+            .push_str("; an option's value is joined to it by `=`, and COMMAND stands after `--`");
+    }
     Err(match error {
         Errno::ENOENT | Errno::ENOTDIR => Failure::not_found(sentence),
         _ => Failure::cannot_run(sentence),

@@ -3,9 +3,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use crate::command_line::count;
 use crate::failure::{Failure, say};
 use crate::output;
 use crate::policy_edit::{Effect, Written, remove, written};
@@ -29,9 +31,9 @@ command now, in their policies. The output shows what it would have changed amon
 logged commands. `rampart serve` reloads the file at once; a run that is under way keeps the
 policy that it began with. A guarded process cannot do this.
 
-A project's file is .rampart/policy.yaml in this directory or the nearest one above it, otherwise
-at the root of the Git work tree. It can only restrict: it cannot allow what your own policy
-refuses.";
+A project's file is .rampart/policy.yaml in this directory or the nearest one above it,
+otherwise at the root of the Git work tree. It can only restrict: it cannot allow what your own
+policy refuses.";
 
 /// Allow a command that the policy refuses
 #[derive(Debug, Args)]
@@ -48,7 +50,7 @@ pub struct Block {
     #[command(flatten)]
     rule: Rule,
     /// Message to the agent
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     message: Option<String>,
 }
 
@@ -114,6 +116,7 @@ enum Action {
     /// Remove a rule
     Remove {
         /// Its number in `rampart rules`
+        #[arg(value_parser = count)]
         number: usize,
     },
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use clap::Args;
 
 use crate::audit::{Audit, Durability};
+use crate::command_line::number;
 use crate::failure::{Failure, say};
 use crate::home::{Home, make_private_directory};
 use crate::mode::Mode;
@@ -37,7 +38,13 @@ pub struct Arguments {
     #[arg(long, value_name = "IP", default_value = "127.0.0.1", help_heading = "Where")]
     addr: IpAddr,
     /// Port to listen at; 0 takes a free one and says which
-    #[arg(long, value_name = "N", default_value_t = 19090, help_heading = "Where")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 19090,
+        value_parser = number(0..=u16::MAX),
+        help_heading = "Where"
+    )]
     port: u16,
     /// Listen at this Unix socket too [default: ~/.rampart/serve.sock, where runs look for it]
     #[arg(long, value_name = "PATH", help_heading = "Where")]

@@ -126,11 +126,11 @@ fn count() -> Result<Counts, Failure> {
     let mut counts = Counts::new();
     for event in events.into_iter().filter(|event| is_new(event.time())) {
         let missed = event.unchecked();
-        let is_decision = event.is_decision();
+        let (is_decision, is_refusal) = (event.is_decision(), event.is_refusal());
         let (asked, denied, unchecked) = counts.entry((event.agent, event.session)).or_default();
         *unchecked += missed;
         *asked += u64::from(is_decision);
-        *denied += u64::from(is_decision && event.decision.action == "deny");
+        *denied += u64::from(is_decision && is_refusal);
     }
     Ok(counts)
 }

@@ -13,9 +13,9 @@ use clap::Args;
 use rampart_policy::{Call, PolicySet};
 
 use super::log::Filter;
-use crate::audit::{Event, Trail, place};
+use crate::audit::{Event, Trail, place_with_records};
 use crate::command_line::literal;
-use crate::failure::{Failure, say};
+use crate::failure::Failure;
 use crate::output;
 use crate::terminal::harmless;
 
@@ -88,7 +88,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn suggest(audit: Option<&Path>, filter: &Filter) -> Result<(), Failure> {
-    let path = place(audit)?;
+    let path = place_with_records(audit)?;
     let mut asked = BTreeMap::new();
     let mut order = Vec::new();
     Trail::of(&path).each(|event| {
@@ -97,7 +97,10 @@ fn suggest(audit: Option<&Path>, filter: &Filter) -> Result<(), Failure> {
         }
     })?;
     if order.is_empty() {
-        say(format!("nothing of that kind is recorded in {}", path.display()));
+        return Err(Failure::new(format!(
+            "nothing of that kind is recorded in {}, so there is nothing to suggest",
+            path.display()
+        )));
     }
     let asked: Vec<Candidate> = order.iter().filter_map(|command| asked.remove(command)).collect();
     let count: usize = asked.iter().map(|each| each.times).sum();
@@ -116,7 +119,7 @@ fn note(event: &Event, asked: &mut BTreeMap<String, Candidate>, order: &mut Vec<
     event.timestamp.clone_into(&mut entry.last);
     let decision = &event.decision;
     entry.doubt = match decision.matched_policies.first() {
-        Some(policy) if matches!(&*decision.action, "deny" | "ask") => {
+        Some(policy) if event.is_refusal() => {
             Some(format!("{policy} refused it: {}", decision.message))
         }
         _ if command.contains("***") => Some("a secret in it was masked".to_owned()),

@@ -1,14 +1,16 @@
 //! `rampart test`: the policy's verdict on a command, and why.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rampart_core::coverage::Coverage;
-use rampart_policy::{Because, COVERAGES, Call, Decision, Form, Outcome};
+use rampart_policy::{Because, COVERAGES, Call, Decision, Form, Outcome, Test};
 use serde::Serialize;
 
+use super::log::colour_of;
 use crate::command_line::command_line;
 use crate::failure::Failure;
 use crate::home::{self, Home};
@@ -17,6 +19,7 @@ use crate::policy_file::{InForce, Origin, by_typing};
 use crate::program::coverage_of;
 use crate::project_policy;
 use crate::server::verdict_name;
+use crate::terminal::{Screen, harmless, plural};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,12 +61,12 @@ pub struct Question {
     /// The policy [default: ~/.rampart/policy.yaml and policies/*.yaml, else the built-in starter]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Name of the agent
-    #[arg(long, value_name = "NAME", default_value = "preload")]
-    agent: String,
-    /// Name of the session
-    #[arg(long, value_name = "ID", default_value = "test")]
-    session: String,
+    /// Name of the agent [default: preload]
+    #[arg(long, value_name = "NAME")]
+    agent: Option<String>,
+    /// Name of the session [default: test]
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
     /// Directory that the command runs in [default: this one]
     #[arg(long, value_name = "DIR")]
     cwd: Option<String>,
@@ -110,7 +113,8 @@ pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let is_policy =
         |file: &&Path| file.extension().is_some_and(|end| end == "yaml" || end == "yml");
     if let Some(file) = file.filter(is_policy) {
-        return run_file(file, question.policy.as_deref());
+        question.is_for_file()?;
+        return run_file(file, question.policy.as_deref(), question.json);
     }
     let asked = question.ask()?;
     let decision = asked.decide();
@@ -123,6 +127,22 @@ pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
 }
 
 impl Question {
+    /// Fails if it says what only a command is asked about with: each test in a file says its own.
+    fn is_for_file(&self) -> Result<(), Failure> {
+        let given = [
+            ("--agent", &self.agent),
+            ("--session", &self.session),
+            ("--cwd", &self.cwd),
+            ("--coverage", &self.coverage),
+        ];
+        match given.into_iter().find(|(_, value)| value.is_some()) {
+            Some((flag, _)) => Err(Failure::usage(format!(
+                "{flag} is for a command: say it in the tests of the file"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// The command and the policy.
     ///
     /// # Errors
@@ -157,8 +177,8 @@ impl Subject<'_> {
     /// The command in the policy's terms.
     pub fn call(&self) -> Call<'_> {
         Call {
-            agent: &self.question.agent,
-            session: &self.question.session,
+            agent: self.question.agent.as_deref().unwrap_or("preload"),
+            session: self.question.session.as_deref().unwrap_or("test"),
             command: &self.command,
             form: if self.question.line.is_some() { Form::Line } else { Form::Arguments },
             cwd: self.cwd.as_deref(),
@@ -219,44 +239,98 @@ impl Subject<'_> {
 ///
 /// # Errors
 /// A policy is not usable.
-pub fn run_file(file: &Path, policy: Option<&Path>) -> Result<bool, Failure> {
+pub fn run_file(file: &Path, policy: Option<&Path>, json: bool) -> Result<bool, Failure> {
     let home = Home::locate()?;
     let own = InForce::load(Some(file), &home)?.policies;
     let policies = match policy {
         None if !own.policies().is_empty() => own.clone(),
         named => InForce::load(named, &home)?.policies,
     };
-    let (mut count, mut failed) = (0, 0);
-    let mut text = String::new();
-    for test in own.tests() {
-        count += 1;
-        let name = test.name();
-        let _ = match policies.run_test(&test, home::of_user()) {
-            Outcome::Passed => writeln!(text, "ok      {name}"),
-            Outcome::Skipped => writeln!(text, "skipped {name}: no command is of its tool"),
-            Outcome::Failed(decision) => {
-                failed += 1;
-                let (expected, is) = (verdict_name(test.expected()), verdict_name(decision.action));
-                let place = format!("{}:{}", file.display(), test.line());
-                writeln!(
-                    text,
-                    "FAILED  {name} ({place}): expected {expected}, but it is {is}: {}",
-                    decision.message
-                )
-            }
-        };
+    let tests: Vec<_> = own.tests().collect();
+    let outcomes = tests.iter().map(|test| policies.run_test(test, home::of_user()));
+    let outcomes: Vec<Outcome> = outcomes.collect();
+    let told = tests.iter().zip(&outcomes).map(|(test, outcome)| Tested::new(test, outcome));
+    let told: Vec<Tested<'_>> = told.collect();
+    let failed = told.iter().filter(|test| test.outcome == FAILED).count();
+    if json {
+        output::json(&FileReport { tests: told.len(), failed, outcomes: &told })?;
+        return Ok(failed == 0);
     }
-    let _ = writeln!(text, "{count} tests, {failed} failed");
+    let mut text = told.iter().map(|test| test.text(file)).collect::<String>();
+    let _ = writeln!(text, "{}, {failed} failed", plural(told.len() as u64, "test"));
     output::text(&text)?;
     Ok(failed == 0)
 }
 
+/// The word for a test that found another verdict.
+const FAILED: &str = "failed";
+
+/// The tests of a file, for a program to read.
+#[derive(Serialize)]
+struct FileReport<'t> {
+    tests: usize,
+    failed: usize,
+    outcomes: &'t [Tested<'t>],
+}
+
+/// What became of a test.
+#[derive(Serialize)]
+struct Tested<'t> {
+    name: Cow<'t, str>,
+    /// In the file, counted from 1.
+    line: u64,
+    outcome: &'static str,
+    expected: &'static str,
+    /// The verdict, if it is another one.
+    decision: Option<&'static str>,
+    message: &'t str,
+}
+
+impl<'t> Tested<'t> {
+    fn new(test: &Test<'t>, outcome: &'t Outcome) -> Self {
+        let (outcome, decision) = match outcome {
+            Outcome::Passed => ("passed", None),
+            Outcome::Skipped => ("skipped", None),
+            Outcome::Failed(decision) => (FAILED, Some(decision)),
+        };
+        Self {
+            name: test.name(),
+            line: test.line(),
+            outcome,
+            expected: verdict_name(test.expected()),
+            decision: decision.map(|decision| verdict_name(decision.action)),
+            message: decision.map_or("", |decision| &decision.message),
+        }
+    }
+
+    fn text(&self, file: &Path) -> String {
+        let Self { name, line, outcome, expected, decision, message } = self;
+        let name = harmless(name);
+        match decision {
+            Some(decision) => {
+                let why = if message.is_empty() { "" } else { ": " };
+                let place = format!("{}:{line}", file.display());
+                format!(
+                    "FAILED  {name} ({place}): expected {expected}, but it is {decision}{why}{message}\n"
+                )
+            }
+            None if *outcome == "skipped" => {
+                format!("skipped {name}: no command is of its tool\n")
+            }
+            None => format!("ok      {name}\n"),
+        }
+    }
+}
+
 /// The verdict as text.
 pub fn told(asked: &Subject<'_>, decision: &Decision) -> String {
-    let mut text = format!("{}: {}\n", verdict_name(decision.action), asked.command);
+    let verdict = verdict_name(decision.action);
+    let painted = colour_of(verdict)
+        .map_or_else(|| verdict.to_owned(), |colour| Screen::of_stdout().paint(colour, verdict));
+    let mut text = format!("{painted}: {}\n", harmless(&asked.command));
     let mut row = |name: &str, value: &str| {
         if !value.is_empty() {
-            let _ = writeln!(text, "  {name:<8} {value}");
+            let _ = writeln!(text, "  {name:<8} {}", harmless(value));
         }
     };
     row("message", &decision.message);

@@ -13,9 +13,11 @@ use std::ffi::OsString;
 use clap::Args;
 use serde::Serialize;
 
+use crate::command_line::named;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output;
+use crate::terminal::{Colour, Screen};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,7 +40,7 @@ pub struct Arguments {
     #[arg(last = true, value_name = "PROGRAM")]
     program: Vec<OsString>,
     /// Say what a run of this agent needs
-    #[arg(long, value_name = "NAME", conflicts_with = "program")]
+    #[arg(long, value_name = "NAME", value_parser = named(), conflicts_with = "program")]
     agent: Option<OsString>,
     /// First fix what needs no decision: rights that are too wide, missing files
     #[arg(long, conflicts_with_all = ["program", "agent", "json"])]
@@ -119,13 +121,14 @@ fn check(arguments: &Arguments) -> Result<bool, Failure> {
         output::json(&Report { ok, checks })?;
         return Ok(ok);
     }
+    let screen = Screen::of_stdout();
     for Check { about, level, text, advice } in &checks {
-        let level = match level {
-            Level::Ok => "ok",
-            Level::Warning => "warning",
-            Level::Problem => "problem",
-        };
-        output::line(format_args!("{level:<8} {about:<8} {text}"))?;
+        let level = screen.paint_cell(&match level {
+            Level::Ok => (None, "ok      ".to_owned()),
+            Level::Warning => (Some(Colour::Yellow), "warning ".to_owned()),
+            Level::Problem => (Some(Colour::Red), "problem ".to_owned()),
+        });
+        output::line(format_args!("{level} {about:<8} {text}"))?;
         if let Some(advice) = advice {
             output::line(format_args!("{:18}{advice}", ""))?;
         }

@@ -96,7 +96,7 @@ fn policy(home: &Home) -> Vec<Check> {
         }
         None => checks.push(Check::ok("policy", shown.to_string())),
     }
-    let found = warnings(&policy.policies, path);
+    let found = warnings(&policy.policies, path).map(|text| text.replacen(" warning:", "", 1));
     checks.extend(found.map(|text| Check { advice: None, ..Check::warning("policy", text, "") }));
     checks
 }

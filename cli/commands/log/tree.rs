@@ -19,7 +19,7 @@ pub fn text(events: &[Event], screen: Screen) -> String {
     sessions.sort_by(|one, other| one[0].timestamp.cmp(&other[0].timestamp));
     let mut text = String::new();
     for events in sessions {
-        let refused = events.iter().filter(|event| event.decision.action == "deny").count();
+        let refused = events.iter().filter(|event| event.is_refusal()).count();
         let head = format!("{}: {} asked, {refused} denied", who(events[0]), events.len());
         text.push_str(&head);
         text.push('\n');

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ValueEnum};
 use rampart_core::settings::Refusal;
 
+use crate::command_line::{named, number};
 use crate::mode::Mode;
 use crate::run::sealing::Seal;
 
@@ -50,15 +51,17 @@ pub struct Arguments {
     /// Whether verdicts are enforced
     #[arg(long, value_enum, default_value = "enforce", help_heading = "Verdicts")]
     pub mode: Mode,
-    /// Whether programs may start while the server cannot be reached
     #[arg(
         long,
         value_name = "BOOL",
         action = ArgAction::Set,
         num_args = 0..=1,
         require_equals = true,
-        default_value = "true",
+        default_value = fail_open(),
         default_missing_value = "true",
+        hide_default_value = true,
+        help = "Whether programs may start while the server cannot be reached [default: \
+            RAMPART_FAIL_OPEN, else true]",
         help_heading = "Verdicts"
     )]
     pub fail_open: bool,
@@ -73,7 +76,7 @@ pub struct Arguments {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "300",
-        value_parser = clap::value_parser!(u32).range(1..=86_400),
+        value_parser = number(1..=86_400_u32),
         help = "If a rule says `ask`, wait so long for a person's answer [without a number: \
             300]; `rampart pending` lists the questions",
         help_heading = "Verdicts"
@@ -81,10 +84,16 @@ pub struct Arguments {
     pub ask: Option<u32>,
 
     /// Name of the agent, for the policy and the audit
-    #[arg(long, value_name = "NAME", default_value = "preload", help_heading = "Names")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "preload",
+        value_parser = named(),
+        help_heading = "Names"
+    )]
     pub agent: OsString,
     /// Name of this run, for the policy and the audit [default: preload-PID]
-    #[arg(long, value_name = "ID", help_heading = "Names")]
+    #[arg(long, value_name = "ID", value_parser = named(), help_heading = "Names")]
     pub session: Option<OsString>,
 
     /// Use a server of this run's own, with this policy
@@ -99,7 +108,7 @@ pub struct Arguments {
     #[arg(
         long,
         value_name = "N",
-        value_parser = clap::value_parser!(u16).range(1..),
+        value_parser = number(1..=u16::MAX),
         conflicts_with = "url",
         help_heading = "Server"
     )]
@@ -153,6 +162,12 @@ pub struct Arguments {
     /// The command to guard, with its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+/// What `RAMPART_FAIL_OPEN` says, by the library's rules: only `1` is true.
+fn fail_open() -> &'static str {
+    let value = std::env::var_os("RAMPART_FAIL_OPEN").filter(|value| !value.is_empty());
+    if value.is_none_or(|value| value == "1") { "true" } else { "false" }
 }
 
 /// How a refusal looks.

@@ -249,7 +249,7 @@ fn detail_lines(event: &Event, paint: Paint) -> Vec<Line<'static>> {
             spans.push(Span::raw(format!(": {}", harmless(&event.decision.message))));
         }
         lines.push(Line::from(spans));
-        if matches!(action, "deny" | "ask")
+        if event.is_refusal()
             && let Some(how) = event.typed().and_then(how_to_allow)
         {
             lines.push(Line::raw(format!("to allow it: a, or {how}")));

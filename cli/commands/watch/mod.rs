@@ -14,7 +14,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, KeyCode, KeyEventKind, KeyModifiers};
 
 use crate::approvals::{self, Question, Reply, Scope, Waits};
-use crate::audit::{Follower, Trail, place};
+use crate::audit::{Follower, Trail, place_with_records};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::rule_plan::Plan;
@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         ));
     }
     let home = Home::locate()?;
-    let path = place(arguments.audit.as_deref())?;
+    let path = place_with_records(arguments.audit.as_deref())?;
     // Opened before the existing records are read, so that none is missed.
     let follower = Follower::new(&path);
     let may_not = is_guarded()

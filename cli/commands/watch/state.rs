@@ -202,7 +202,7 @@ impl State {
                 continue;
             }
             counts.asked += 1;
-            counts.denied += usize::from(event.decision.action == "deny");
+            counts.denied += usize::from(event.is_refusal());
             counts.watched += usize::from(event.decision.action == "watch");
         }
         counts

@@ -37,6 +37,7 @@ mod strangers;
 mod team;
 mod terminal;
 mod tls;
+mod usage;
 mod watch;
 mod webhook;
 mod world;
