@@ -61,7 +61,7 @@ pub unsafe fn start<Function: Copy>(
     // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
     let is_loop = unsafe { is_reexec_loop(state, &program, envp) };
     let coverage = if state.is_sealed() {
-        os::uncancelled(|| program.look(state.is_own()))?
+        os::uncancelled(|| program.look(state.is_own(), state.real.is_wrapped))?
     } else {
         check_program(state, &program, is_loop, &mut target)?
     };
@@ -200,7 +200,7 @@ pub fn check_program(
 ) -> Result<Option<Coverage>, c_int> {
     os::uncancelled(|| {
         let is_own = state.is_own();
-        let coverage = program.look(is_own)?;
+        let coverage = program.look(is_own, state.real.is_wrapped)?;
         let coverage = if is_loop { UNGUARDED } else { coverage };
         check(state, is_own, &Subject::Program(program), coverage, target)?;
         Ok(coverage)

@@ -46,13 +46,14 @@ impl<'p> Program<'p> {
     /// every entry of PATH.
     ///
     /// Other errors are left to the kernel, which may use another user ID, and which can read files
-    /// that may only be executed.
+    /// that may only be executed. All are if the original is wrapped by another library, which may
+    /// find the program elsewhere.
     #[inline(never)]
-    pub fn look(&self, is_own: bool) -> Result<Option<Coverage>, c_int> {
+    pub fn look(&self, is_own: bool, is_wrapped: bool) -> Result<Option<Coverage>, c_int> {
         match os::coverage_of(self.path, self.is_certain, is_own) {
             Err(Errno(
                 errno @ (libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG),
-            )) => Err(errno),
+            )) if !is_wrapped => Err(errno),
             found => Ok(found.ok().flatten()),
         }
     }

@@ -14,6 +14,7 @@ use super::admission::Admission;
 use super::answer::Handler;
 use super::connection;
 use super::connections::{self, Connections};
+use super::limits;
 use super::listen::Listener;
 use crate::failure::Failure;
 use crate::token::Token;
@@ -32,6 +33,7 @@ const BLOCKING_THREADS: usize = 4;
 /// # Errors
 /// The runtime cannot be set up.
 pub fn runtime() -> Result<LocalRuntime, Failure> {
+    limits::outlast();
     if !connections::has_descriptors() {
         return Err(Failure::new(
             "cannot set up the server: too few file descriptors are allowed (ulimit -n)",

@@ -19,6 +19,7 @@ mod connections;
 mod in_flight;
 #[cfg(target_os = "linux")]
 mod in_process;
+mod limits;
 pub mod listen;
 mod local;
 mod notifications;
@@ -43,6 +44,7 @@ pub use connections::Connections;
 pub use in_flight::InFlight;
 #[cfg(target_os = "linux")]
 pub use in_process::InProcess;
+pub use limits::outlast;
 pub use own_process::OwnProcess;
 pub use pending::Hold;
 pub use policy::{Policy, run_id};

@@ -172,25 +172,29 @@ impl Name {
 }
 
 /// The next definition of each function after this library, as `dlsym(RTLD_NEXT)` would find it;
-/// NULL if there is none.
-pub fn behind_this<const COUNT: usize>(names: &[Name; COUNT]) -> [*const c_void; COUNT] {
+/// NULL if there is none. And the number of objects that define them.
+pub fn behind_this<const COUNT: usize>(names: &[Name; COUNT]) -> ([*const c_void; COUNT], usize) {
     let mut found = [core::ptr::null::<c_void>(); COUNT];
+    let mut objects = 0_usize;
     let mut next = ours().map_or(core::ptr::null(), |ours| ours.next);
     // SAFETY: as in `ours`; the C library, with which the search ends, is never unloaded either.
     while let Some(object) = unsafe { next.as_ref() } {
         // SAFETY: the object is in the loader's list, so it is loaded.
         if let Some(tables) = unsafe { Tables::of(object) } {
+            let mut defines = false;
             for (name, slot) in names.iter().zip(&mut found).filter(|(_, slot)| slot.is_null()) {
                 // SAFETY: the tables are those of a loaded object.
                 *slot = unsafe { tables.function(name) };
+                defines |= !slot.is_null();
             }
+            objects = objects.saturating_add(usize::from(defines));
             if found.iter().all(|slot| !slot.is_null()) {
                 break;
             }
         }
         next = object.next;
     }
-    found
+    (found, objects)
 }
 
 /// The symbol tables of an object (`elf(5)`).

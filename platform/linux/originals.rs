@@ -30,6 +30,9 @@ macro_rules! found_at_load {
         pub struct Real {
             $($name: Option<unsafe extern "C" fn($($type),*) -> $result>,)*
             register_atfork: Option<Register>,
+            /// Whether some of them are not the C library's but another preloaded library's, which
+            /// may map paths (`fakechroot(1)`).
+            pub is_wrapped: bool,
         }
 
         impl Real {
@@ -39,11 +42,16 @@ macro_rules! found_at_load {
                 let names = const {
                     [$(Name::new(concat!(stringify!($name), "\0")),)* Name::new(AT_FORK)]
                 };
-                let [$($name,)* register_atfork] = behind_this(&names);
+                let ([$($name,)* register_atfork], objects) = behind_this(&names);
+                let is_wrapped = objects > 1;
                 // SAFETY: the types are those of the table, which `exports.rs` checks against the
                 // `libc` crate's where that has the function, and glibc's of `__register_atfork`.
                 unsafe {
-                    Self { $($name: function($name),)* register_atfork: function(register_atfork) }
+                    Self {
+                        $($name: function($name),)*
+                        register_atfork: function(register_atfork),
+                        is_wrapped,
+                    }
                 }
             }
 

@@ -17,12 +17,14 @@ type Attributes = *const posix_spawnattr_t;
 pub struct Real {
     /// The text segment of the C library, by which its own calls are recognised.
     pub libc_text: TextRange,
+    /// Whether some of them are another library's, which may map paths. dyld does not tell.
+    pub is_wrapped: bool,
 }
 
 impl Real {
     /// dyld has bound this image's references to them; only the text segment is to be found.
     pub fn find() -> Self {
-        let mut real = Self { libc_text: TextRange::NONE };
+        let mut real = Self { libc_text: TextRange::NONE, is_wrapped: false };
         if let Some(popen) = real.popen() {
             real.libc_text = TextRange::around(popen as *const c_void);
         }

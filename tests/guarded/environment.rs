@@ -241,6 +241,19 @@ fn another_library_that_stands_in_front_of_the_same_functions_is_called_in_its_t
             );
             assert_eq!((server.take_commands().len(), sandbox.take_marks().len()), (1, 1));
         }
+        // It may find a program where there seems to be none.
+        let (allowing, denying) = (Server::allowing(), Server::denying());
+        for (server, runs) in [(&allowing, 1), (&denying, 0)] {
+            for function in ["execve", "posix_spawn"] {
+                let words = [&*text("start"), function, "/mapped/rm", "rm"].map(str::to_owned);
+                let run = Run::guarded(&sandbox, &server.url, &words)
+                    .env("BEHIND_MAPS", sandbox.path("bin"))
+                    .env("LD_PRELOAD", format!("{ours}:{behind}"));
+                let finished = run.finish();
+                assert_eq!(finished.stdout.matches("ran rm\n").count(), runs, "{finished:#?}");
+                assert_eq!((server.take_commands().len(), sandbox.take_marks().len()), (1, runs));
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use scripted_server::{Server, Transport, json_answer};
 
-use crate::support::{Compiler, Run, Sandbox, System, probe};
+use crate::support::{Compiler, Run, Sandbox, System, is_for_linux_alone, probe};
 
 /// Spawns `rm --password=hunter2` twice.
 fn words(sandbox: &Sandbox) -> Vec<String> {
@@ -181,6 +181,27 @@ fn a_full_or_broken_stderr_neither_blocks_nor_kills() {
     let finished = Run::guarded(&sandbox, &server.url, &closed).finish();
     assert_eq!((finished.code(), &*finished.stdout, &*finished.stderr), (0, "end\n", ""));
     assert_eq!(server.take_commands(), ["rm x", "rm y"]);
+    assert_eq!(sandbox.take_marks(), [""; 0]);
+}
+
+#[test]
+fn a_stderr_that_may_not_grow_gets_no_line_and_kills_nobody() {
+    if is_for_linux_alone("a Mac cannot take back SIGXFSZ") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let server = Server::judging(Transport::Unix, |command| !command.starts_with("rm"));
+    let file = sandbox.path("errors");
+    // Longer than the limit, which stdout does not reach.
+    let long = [b'x'; 4096];
+    std::fs::write(&file, long).expect("a file");
+    let within = ["sh", "-c", "ulimit -f 1; exec \"$@\"", "sh"].map(str::to_owned);
+    let words = [&within[..], &words(&sandbox)].concat();
+    let stderr = File::options().append(true).open(&file).expect("a file");
+    let finished = Run::guarded(&sandbox, &server.url, &words).stderr(stderr).finish();
+    let refused = "2x returned 1 errno 77 status -1000\n";
+    assert_eq!((finished.code(), &*finished.stdout), (0, refused));
+    assert_eq!(std::fs::read(file).expect("a file"), long);
     assert_eq!(sandbox.take_marks(), [""; 0]);
 }
 

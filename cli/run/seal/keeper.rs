@@ -35,6 +35,7 @@ use crate::failure::{Failure, why_not_started};
 use crate::processes;
 use crate::run::own_server::{close_inherited, exit, silence};
 use crate::run::title;
+use crate::server::outlast;
 
 const TITLE: &CStr = c"rampart-keeper";
 /// How often the keeper checks whether the waiter was stopped: there is no notice of that.
@@ -238,6 +239,7 @@ fn retire() {
     let _ = unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) };
     // Processes of the same user can now neither trace this one nor take its descriptors.
     let _ = prctl::set_dumpable(false);
+    outlast();
     // Each question may take a connection of its own.
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(soft.max(DESCRIPTORS)), hard);

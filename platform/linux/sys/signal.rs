@@ -11,8 +11,22 @@ pub struct SignalMask(u64);
 impl SignalMask {
     /// Every signal that can be blocked.
     pub const ALL: Self = Self(u64::MAX);
-    /// SIGPIPE alone.
-    pub const PIPE: Self = Self(1 << (libc::SIGPIPE - 1));
+    /// Those that a failed write sends: SIGPIPE and SIGXFSZ (write(2), `EPIPE` and `EFBIG`).
+    pub const OF_WRITES: Self = Self(1 << (libc::SIGPIPE - 1) | 1 << (libc::SIGXFSZ - 1));
+
+    /// The pending signals.
+    pub fn pending() -> Self {
+        let mut pending = Self(0);
+        let arguments = [&raw mut pending.0 as usize, size_of::<u64>(), 0, 0, 0, 0];
+        // SAFETY: the pointer is to a mask of the size given.
+        let _ = unsafe { call(libc::SYS_rt_sigpending, arguments) };
+        pending
+    }
+
+    /// This mask without the signals of `other`.
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
 
     /// Blocks these signals in the calling thread; returns the mask that was in force.
     pub fn block(self) -> Self {
@@ -46,11 +60,6 @@ impl SignalMask {
         Self(handled.fold(self.0, |mask, number| mask | 1 << (number - 1)))
     }
 
-    /// Whether it holds all signals of `other`.
-    pub fn holds(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
     /// Discards one of these signals if it is pending.
     pub fn discard_pending(self) {
         let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -72,13 +81,4 @@ fn is_handled(number: u32) -> bool {
     // SAFETY: without a new action nothing is changed, and the kernel writes at most four words.
     let known = unsafe { call(libc::SYS_rt_sigaction, arguments) };
     known.is_ok() && ![libc::SIG_DFL, libc::SIG_IGN].contains(&action[0])
-}
-
-/// Whether all of `signals` are pending.
-pub fn is_pending(signals: SignalMask) -> bool {
-    let mut pending = SignalMask(0);
-    let arguments = [&raw mut pending.0 as usize, size_of::<u64>(), 0, 0, 0, 0];
-    // SAFETY: the pointer is to a mask of the size given.
-    let _ = unsafe { call(libc::SYS_rt_sigpending, arguments) };
-    pending.holds(signals)
 }

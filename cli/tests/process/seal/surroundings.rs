@@ -50,6 +50,22 @@ pub fn as_user(
     sealed.wrapped(&all, &command)
 }
 
+/// The audit cannot grow by a byte then, and each of its lines comes before the answer.
+#[test]
+fn a_limit_of_file_sizes_ends_neither_the_server_nor_the_keeper() {
+    let sealed = Sealed::new();
+    let script = sealed.script("forbidden; permitted; forbidden; echo $?");
+    for (seal, limit) in [("--seal=off", "-f"), ("--seal=off", "-Sf"), ("--seal=on", "-f")] {
+        let wrapper = ["sh", "-c", &format!("ulimit {limit} 0; exec \"$@\""), "sh"];
+        let flags = [seal, "--audit-sync"];
+        let words = ["sh", text(&script)];
+        let output = finished(&mut as_user(65534, &wrapper, &sealed, &flags, &words));
+        assert_eq!(stdout(&output), "126\n", "{seal} {limit}: {output:?}");
+        assert!(sealed.ran("permitted") && !sealed.ran("forbidden"), "{seal} {limit}: {output:?}");
+        assert!(!stderr(&output).contains("unchecked"), "{seal} {limit}: {output:?}");
+    }
+}
+
 #[test]
 fn an_ordinary_user_can_seal_a_run_which_gains_no_rights_then() {
     let sealed = Sealed::new();
