@@ -1,8 +1,6 @@
 //! A command as one line of shell words inside a JSON string (`docs/protocol.md`,
 //! Request).
 
-use crate::words::Words;
-
 /// A receiver of bytes: a buffer, a counter, a socket.
 pub trait Sink {
     /// Why it accepts no more bytes.
@@ -85,12 +83,35 @@ fn is_plain(word: &[u8]) -> bool {
 /// Whether a shell would not take a plain first word for the name of a program: `coproc rm` runs
 /// `rm`, but a program named `coproc` need not.
 fn is_grammar(word: &[u8]) -> bool {
-    /// The reserved words of POSIX ("Reserved Words"), bash and zsh that need no quotes.
-    const RESERVED: Words = Words(
-        "case coproc do done elif else end esac fi for foreach function if in repeat select then \
-         time until while",
-    );
-    RESERVED.contains(word) || is_assignment(word)
+    is_reserved(word) || is_assignment(word)
+}
+
+/// The reserved words of POSIX ("Reserved Words"), bash and zsh that need no quotes. Every check
+/// asks twice: a `match` goes by the length and the letters, where a list is read to its end.
+fn is_reserved(word: &[u8]) -> bool {
+    matches!(
+        word,
+        b"case"
+            | b"coproc"
+            | b"do"
+            | b"done"
+            | b"elif"
+            | b"else"
+            | b"end"
+            | b"esac"
+            | b"fi"
+            | b"for"
+            | b"foreach"
+            | b"function"
+            | b"if"
+            | b"in"
+            | b"repeat"
+            | b"select"
+            | b"then"
+            | b"time"
+            | b"until"
+            | b"while"
+    )
 }
 
 /// Whether a word begins with `NAME=` or `NAME+=`.
