@@ -283,10 +283,14 @@ pub fn colour_of(action: &str) -> Option<Colour> {
     }
 }
 
-/// The agent and the session, or only the session if it begins with the agent.
+/// The agent and the session of a record.
 pub fn who(event: &Event) -> String {
-    let (agent, session) = (&event.agent, &event.session);
-    if agent.is_empty() || session.starts_with(agent.as_str()) {
+    name(&event.agent, &event.session)
+}
+
+/// The agent and the session, or only the session if it begins with the agent.
+pub fn name(agent: &str, session: &str) -> String {
+    if agent.is_empty() || session.starts_with(agent) {
         return harmless(session);
     }
     harmless(&format!("{agent}/{session}"))

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
+use super::log::name;
 use super::rules;
 use crate::approvals::{Question, Reply, Scope, Waits, all, find};
 use crate::failure::{Failure, say};
@@ -123,7 +124,7 @@ fn told(question: &Question, columns: usize) -> String {
     let (waited, left) = (seconds(waiting.waited_ms), seconds(waiting.left_ms));
     let process = waiting.pid.map_or_else(String::new, |pid| format!(", process {pid}"));
     let place = waiting.cwd.as_deref().map_or_else(String::new, |cwd| format!(" in {cwd}"));
-    let who = format!("{}/{}{process}{place}", waiting.agent, waiting.session);
+    let who = format!("{}{process}{place}", name(&waiting.agent, &waiting.session));
     let policy = waiting.policy.as_deref().map_or_else(String::new, |name| format!(" [{name}]"));
     let why = if waiting.message.is_empty() { "a rule asks a person" } else { &waiting.message };
     let lines = [

@@ -76,6 +76,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// # Errors
 /// There is no library to install, or a file cannot be written.
 pub fn install(home: &Home) -> Result<(), Failure> {
+    // It would replace the library of later runs.
+    refuse_guarded("setup")?;
     let library = library::find_to_install(home)?;
     let private = |directory: &Path| {
         make_private_directory(directory).and_then(|()| keep_private(directory)).map_err(|error| {

@@ -95,7 +95,7 @@ impl RunReport {
     pub fn name(&self) -> String {
         match (&*self.agent, &*self.session) {
             ("", "") => "library without a run".to_owned(),
-            (agent, session) => format!("{agent}/{session}"),
+            (agent, session) => super::log::name(agent, session),
         }
     }
 

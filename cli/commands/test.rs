@@ -109,10 +109,7 @@ struct Reason<'a> {
 /// The policy is not usable.
 pub fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let question = &arguments.question;
-    let file = question.line.as_deref().map(Path::new);
-    let is_policy =
-        |file: &&Path| file.extension().is_some_and(|end| end == "yaml" || end == "yml");
-    if let Some(file) = file.filter(is_policy) {
+    if let Some(file) = question.line.as_deref().filter(|line| is_file(line)).map(Path::new) {
         question.is_for_file()?;
         return run_file(file, question.policy.as_deref(), question.json);
     }
@@ -232,6 +229,13 @@ impl Subject<'_> {
             policy_file: self.file(decision),
         }
     }
+}
+
+/// Whether a policy file is meant, and not a command about one, such as `cat policy.yaml`.
+fn is_file(line: &str) -> bool {
+    let path = Path::new(line);
+    path.extension().is_some_and(|end| end == "yaml" || end == "yml")
+        && (!line.contains(char::is_whitespace) || path.is_file())
 }
 
 /// Runs the tests in a policy file, on its own policies or, if it has none, on `policy` or the

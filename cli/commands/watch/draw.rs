@@ -11,7 +11,7 @@ use super::state::{Dialog, Pane, State};
 use crate::approvals::Question;
 use crate::audit::Event;
 use crate::command_line::how_to_allow;
-use crate::commands::log::{Layout, colour_of, policy, told, who};
+use crate::commands::log::{Layout, colour_of, name, policy, told, who};
 use crate::terminal::{Colour, cut, harmless, plural};
 
 /// From this width on the processes are shown beside the decisions.
@@ -226,7 +226,7 @@ fn question_text(Question { waiting, .. }: &Question) -> Vec<String> {
     let place = waiting.cwd.as_deref().map_or_else(String::new, |cwd| format!(", in {cwd}"));
     let policy = waiting.policy.as_deref().map_or_else(String::new, |name| format!(" [{name}]"));
     vec![
-        format!("{}/{}{process}{place} asks to run", waiting.agent, waiting.session),
+        format!("{}{process}{place} asks to run", name(&waiting.agent, &waiting.session)),
         format!("    {}", waiting.command),
         format!("{}{policy}", waiting.message),
         format!("It waits {} s more.", waiting.left_ms / 1000),

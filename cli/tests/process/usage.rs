@@ -159,3 +159,51 @@ fn every_page_of_the_manual_is_of_a_command_that_help_lists() {
         }
     }
 }
+
+#[test]
+fn a_command_about_a_policy_file_is_no_policy_file() {
+    let world = World::new();
+    world.write(".rampart/policy.yaml", POLICY);
+    world.write("my tests.yaml", &format!("{POLICY}tests: []\n"));
+    for (line, status, verdict) in [
+        ("ls a.yaml", 0, "allow: ls a.yaml\n"),
+        ("forbidden ./a.yml", 1, "deny: forbidden ./a.yml\n"),
+        ("my tests.yaml", 0, "0 tests, 0 failed\n"),
+    ] {
+        let told = world.run(["test", line]);
+        assert_eq!(told.status.code(), Some(status), "{line}: {}", stderr(&told));
+        assert!(stdout(&told).starts_with(verdict), "{line}: {}", stdout(&told));
+    }
+    let told = world.run(["test", "nowhere.yaml"]);
+    assert_eq!(told.status.code(), Some(2));
+    assert!(stderr(&told).contains("nowhere.yaml: No such file"), "{}", stderr(&told));
+}
+
+#[test]
+fn a_guarded_process_changes_neither_rules_nor_what_is_installed() {
+    let world = World::with_library();
+    let policy = world.write(".rampart/policy.yaml", POLICY);
+    let library = world.home().join("lib/librampart.so");
+    let before = fs::read(&library).unwrap();
+    let other = world.path("other.so");
+    world.compile_library(&other);
+    let list = if cfg!(target_os = "macos") { "DYLD_INSERT_LIBRARIES" } else { "LD_PRELOAD" };
+    for words in [
+        &["allow", "forbidden"][..],
+        &["block", "ls"],
+        &["rules", "remove", "1"],
+        &["approve", "1-1"],
+        &["deny", "1-1"],
+        &["doctor", "--fix"],
+        &["setup"],
+        &["setup", "--remove"],
+        &["setup", "--agent", "codex", "--shell", "bash", "--yes"],
+    ] {
+        let mut command = world.rampart(words);
+        let told = finished(command.env(list, &library).env("RAMPART_LIBRARY", &other));
+        assert_eq!(told.status.code(), Some(126), "{words:?}: {}", stderr(&told));
+        assert!(stderr(&told).contains("this process is guarded"), "{words:?}: {}", stderr(&told));
+        assert_eq!(fs::read_to_string(&policy).unwrap(), POLICY);
+        assert!(fs::read(&library).unwrap() == before && !world.path(".bashrc").exists());
+    }
+}
