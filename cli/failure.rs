@@ -67,7 +67,8 @@ impl Failure {
 
 /// Writes one `rampart: …` line to stderr, which may be closed.
 pub fn say(sentence: impl Display) {
-    let _ = writeln!(io::stderr(), "rampart: {sentence}");
+    // At once, so that the lines of several commands stay whole.
+    let _ = io::stderr().write_all(format!("rampart: {sentence}\n").as_bytes());
 }
 
 /// The same from a server, which does not wait for whoever reads: what does not fit into a full

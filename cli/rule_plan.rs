@@ -22,11 +22,15 @@ const SHOWN: usize = 8;
 /// How many policies may refuse a command, one after another.
 const POLICIES: usize = 64;
 
+/// What a rule that refuses tells an agent if the person says nothing else.
+const BLOCKED: &str = "The user has blocked this. Ask them what to do instead";
+
 /// What a person asked for.
 #[derive(Debug, Clone)]
 pub struct RuleRequest {
     pub effect: Effect,
     pub pattern: String,
+    /// For an agent that is refused; `None`: that a person has blocked it.
     pub message: Option<String>,
     /// For one command only.
     pub once: bool,
@@ -142,7 +146,10 @@ impl RuleRequest {
             effect: self.effect,
             pattern: self.pattern.clone(),
             added: written(now),
-            message: self.message.clone(),
+            message: match self.effect {
+                Effect::Allow => None,
+                Effect::Block => Some(self.message.clone().unwrap_or_else(|| BLOCKED.into())),
+            },
             once: self.once,
             until: self.lasts.map(|lasts| written(now + lasts)),
         }

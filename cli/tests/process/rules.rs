@@ -119,6 +119,11 @@ fn what_another_file_refuses_is_named_and_an_own_file_beside_others_holds_only_i
     assert_eq!(fs::read_to_string(&other).unwrap(), POLICY);
 
     assert_eq!(world.run(["block", "npm publish"]).status.code(), Some(0));
+    // What is written is nothing that the lint complains of.
+    let checked = stdout(&world.run(["policy", "check", ".rampart/policy.yaml"]));
+    assert!(!checked.contains("has no message"), "{checked}");
+    let told = stdout(&world.run(["test", "npm publish"]));
+    assert!(told.contains("The user has blocked this"), "{told}");
     assert_eq!(verdict(&world, "npm publish"), Some(1));
     // The new file has neither a default action nor the built-in policy.
     assert_eq!(verdict(&world, "ls"), Some(0));

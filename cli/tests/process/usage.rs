@@ -180,7 +180,7 @@ fn a_command_about_a_policy_file_is_no_policy_file() {
 }
 
 #[test]
-fn a_guarded_process_changes_neither_rules_nor_what_is_installed() {
+fn a_guarded_process_neither_answers_nor_changes_what_is_installed() {
     let world = World::with_library();
     let policy = world.write(".rampart/policy.yaml", POLICY);
     let library = world.home().join("lib/librampart.so");
@@ -189,10 +189,7 @@ fn a_guarded_process_changes_neither_rules_nor_what_is_installed() {
     world.compile_library(&other);
     let list = if cfg!(target_os = "macos") { "DYLD_INSERT_LIBRARIES" } else { "LD_PRELOAD" };
     for words in [
-        &["allow", "forbidden"][..],
-        &["block", "ls"],
-        &["rules", "remove", "1"],
-        &["approve", "1-1"],
+        &["approve", "1-1"][..],
         &["deny", "1-1"],
         &["doctor", "--fix"],
         &["setup"],
