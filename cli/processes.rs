@@ -75,13 +75,22 @@ impl Marks {
 
 /// `/proc/PID/stat` (`proc_pid_stat(5)`), read in one call.
 #[cfg(target_os = "linux")]
-fn status(process: i32) -> std::io::Result<String> {
-    use std::io::Read as _;
-
+pub fn status(process: i32) -> std::io::Result<String> {
     // A name, and some fifty numbers.
     let mut room = [0; 2048];
-    let length = std::fs::File::open(format!("/proc/{process}/stat"))?.read(&mut room)?;
-    Ok(String::from_utf8_lossy(&room[..length]).into_owned())
+    Ok(String::from_utf8_lossy(short(process, "stat", &mut room)?).into_owned())
+}
+
+/// A file that the system has about a process and that fits into `room`, read in one call.
+///
+/// # Errors
+/// As `open(2)` and `read(2)`.
+#[cfg(target_os = "linux")]
+pub fn short<'r>(process: i32, name: &str, room: &'r mut [u8]) -> std::io::Result<&'r [u8]> {
+    use std::io::Read as _;
+
+    let length = std::fs::File::open(format!("/proc/{process}/{name}"))?.read(room)?;
+    Ok(&room[..length])
 }
 
 /// The parent of a process; `None` where it is gone.

@@ -4,7 +4,6 @@
 
 use std::fs::{Metadata, metadata, read, read_link, read_to_string};
 use std::io::Read as _;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -31,9 +30,8 @@ pub enum Look {
     /// The old program is, or may be, still running.
     NotYet,
     Same,
-    /// Another program, by its path or by its NUL-terminated arguments, with a pidfd of the
-    /// process.
-    Other(OwnedFd, Vec<u8>),
+    /// Another program, by its path or by its NUL-terminated arguments.
+    Other(Vec<u8>),
 }
 
 /// Checks what a process runs that was allowed to start `started` at `uptime` (time since boot).
@@ -57,7 +55,6 @@ pub fn look(
             _ => return Look::NotYet,
         }
     }
-    let Some(handle) = processes::handle(pid) else { return Look::Gone };
     let Some(state) = State::of(process) else { return Look::Gone };
     // Begun after the answer: another process that reuses the ID.
     if state.is_over || state.begun > uptime {
@@ -72,12 +69,12 @@ pub fn look(
     }
     if path != started.path {
         let is_certain = runs(process, &path);
-        return if is_certain { Look::Other(handle, path) } else { Look::NotYet };
+        return if is_certain { Look::Other(path) } else { Look::NotYet };
     }
     match state.arguments.filter(|arguments| arguments.environ_end == address) {
         Some(arguments) if arguments.bytes != started.argv_bytes => {
             match other_words(process, started, &arguments) {
-                Some(words) => Look::Other(handle, words),
+                Some(words) => Look::Other(words),
                 None => Look::Same,
             }
         }
@@ -160,8 +157,9 @@ fn within(process: i32, path: &[u8]) -> PathBuf {
 /// The path by which the kernel started a process, and its address there. `None` if it cannot be
 /// read.
 fn path_of(process: Pid) -> Option<(Vec<u8>, u64)> {
-    let vector = read(format!("/proc/{process}/auxv")).ok()?;
-    let address = execfn(&vector, 8).or_else(|| execfn(&vector, 4))?;
+    let mut room = [0; 2048];
+    let vector = processes::short(process.as_raw(), "auxv", &mut room).ok()?;
+    let address = execfn(vector, 8).or_else(|| execfn(vector, 4))?;
     Some((Memory::new(process, size_of::<u64>()).string(address).ok()?, address))
 }
 
@@ -208,7 +206,7 @@ struct Arguments {
 
 impl State {
     fn of(process: i32) -> Option<Self> {
-        let text = read_to_string(format!("/proc/{process}/stat")).ok()?;
+        let text = processes::status(process).ok()?;
         let (_, fields) = text.rsplit_once(") ")?;
         let fields: Vec<&str> = fields.split_whitespace().collect();
         // Numbered as in the manual: the state is field 3.

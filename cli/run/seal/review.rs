@@ -212,21 +212,29 @@ impl Review {
     }
 
     fn look_after(&self, process: i32, mut allowed: Allowed) {
-        let was = |path: &[u8]| allowed.before.has(path);
-        let (handle, found) = match look(process, &allowed.started, allowed.uptime, was) {
+        let now = |allowed: &Allowed| {
+            let was = |path: &[u8]| allowed.before.has(path);
+            look(process, &allowed.started, allowed.uptime, was)
+        };
+        let found = match now(&allowed) {
             Look::Gone => return,
             Look::Same => return self.records().settle(process, &allowed),
             Look::NotYet => {
                 allowed.found = None;
                 return self.look_again(process, allowed);
             }
-            Look::Other(handle, found) => (handle, found),
+            Look::Other(found) => found,
         };
         if allowed.found.as_ref() != Some(&found) {
             allowed.found = Some(found);
             return self.look_again(process, allowed);
         }
-        if !is_traced(process) && signals::is_below(process, getpid()) {
+        if is_traced(process) || !signals::is_below(process, getpid()) {
+            return;
+        }
+        let Some(handle) = processes::handle(Pid::from_raw(process)) else { return };
+        // Once more: the ID may have been another process's until the handle kept this one.
+        if matches!(now(&allowed), Look::Other(again) if again == found) {
             self.end(process, &handle, &allowed, &found);
         }
     }

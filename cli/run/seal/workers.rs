@@ -19,7 +19,7 @@ const THREADS_LIMIT: usize = 4096;
 /// A thread's stack. The policy engine bounds its recursion by itself.
 const STACK_BYTES: usize = 2 * 1024 * 1024;
 /// A question that the warden sees at two checks takes long.
-const LOOK_PAUSE: Duration = Duration::from_millis(5);
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
 /// After this many checks without a question the warden sleeps.
 const LOOKS_AT_NOTHING: u32 = 20;
 
