@@ -81,7 +81,8 @@ pub fn install(home: &Home) -> Result<(), Failure> {
     let library = library::find_to_install(home)?;
     let private = |directory: &Path| {
         make_private_directory(directory).and_then(|()| keep_private(directory)).map_err(|error| {
-            Failure::new(format!("cannot make {} private: {error}", directory.display()))
+            let directory = directory.display();
+            Failure::new(format!("cannot make {directory} a directory of your own: {error}"))
         })
     };
     private(home.directory())?;

@@ -1,6 +1,5 @@
 //! Checks Rampart's files: that they exist, can be used, and cannot be changed or read by others.
 
-use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -33,8 +32,8 @@ fn directory(home: &Home) -> Check {
         let text = format!("there is no {shown}");
         return Check::warning("home", text, "run `rampart setup`");
     };
-    if let Some(text) = changeable(path, &metadata) {
-        return Check::problem("home", text, format!("run `chmod 700 {shown}` as its owner"));
+    if let Some(check) = changeable("home", path, "700") {
+        return check;
     }
     if metadata.mode() & OTHERS_MAY_DO_ANYTHING != 0 {
         let text = format!("others can look into {shown}");
@@ -89,13 +88,8 @@ fn policy(home: &Home) -> Vec<Check> {
     };
     let shown = path.display();
     let mut checks = Vec::new();
-    match path.metadata().ok().and_then(|metadata| changeable(path, &metadata)) {
-        Some(text) => {
-            let advice = format!("run `chmod go-w {shown}` as its owner");
-            checks.push(Check::problem("policy", text, advice));
-        }
-        None => checks.push(Check::ok("policy", shown.to_string())),
-    }
+    let is_safe = || Check::ok("policy", shown.to_string());
+    checks.push(changeable("policy", path, "go-w").unwrap_or_else(is_safe));
     let found = warnings(&policy.policies, path).map(|text| text.replacen(" warning:", "", 1));
     checks.extend(found.map(|text| Check { advice: None, ..Check::warning("policy", text, "") }));
     checks
@@ -108,13 +102,8 @@ fn library(home: &Home) -> Vec<Check> {
     };
     let shown = path.display();
     let mut checks = Vec::new();
-    match path.metadata().ok().and_then(|metadata| changeable(&path, &metadata)) {
-        Some(text) => {
-            let advice = format!("run `chmod go-w {shown}` as its owner");
-            checks.push(Check::problem("library", text, advice));
-        }
-        None => checks.push(Check::ok("library", shown.to_string())),
-    }
+    let is_safe = || Check::ok("library", shown.to_string());
+    checks.push(changeable("library", &path, "go-w").unwrap_or_else(is_safe));
     if !library::can_be_listed(&path) {
         let text = format!(
             "the library cannot be preloaded from {shown}: the path has a blank, a colon or a \
@@ -127,11 +116,16 @@ fn library(home: &Home) -> Vec<Check> {
     checks
 }
 
-/// The problem, if others can change a file.
-fn changeable(path: &Path, metadata: &Metadata) -> Option<String> {
+/// The problem, if others can change a file; with these rights they could not.
+fn changeable(about: &'static str, path: &Path, rights: &str) -> Option<Check> {
+    let metadata = path.metadata().ok()?;
     let shown = path.display();
     if ![ROOT, geteuid().as_raw()].contains(&metadata.uid()) {
-        return Some(format!("{shown} belongs to somebody else, who can change it"));
+        let text = format!("{shown} belongs to somebody else, who can change it");
+        let advice = format!("remove it, or have root run `chown {} {shown}`", geteuid());
+        return Some(Check::problem(about, text, advice));
     }
-    (metadata.mode() & OTHERS_MAY_WRITE != 0).then(|| format!("others can change {shown}"))
+    let text = format!("others can change {shown}");
+    let advice = format!("run `chmod {rights} {shown}` as its owner");
+    (metadata.mode() & OTHERS_MAY_WRITE != 0).then(|| Check::problem(about, text, advice))
 }
