@@ -63,6 +63,13 @@ pub enum Action {
     Deny,
 }
 
+impl Action {
+    /// Whether it keeps a command from running, and does not let it run.
+    pub(crate) fn restricts(self) -> bool {
+        self >= Self::Ask
+    }
+}
+
 /// The verdict of a [`PolicySet`](crate::PolicySet) on one [`Call`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
@@ -82,7 +89,7 @@ impl Decision {
     /// Whether the command may run.
     #[must_use]
     pub fn allowed(&self) -> bool {
-        matches!(self.action, Action::Allow | Action::Watch)
+        !self.action.restricts()
     }
 }
 

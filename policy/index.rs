@@ -9,6 +9,11 @@ use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
+use crate::parts::Parts;
+
+/// From how many parts on the search is run for each part by itself.
+const MANY_PARTS: usize = 16;
+
 /// Up to how many literals the search is built for speed at the cost of memory.
 const FAST_LITERALS: usize = 100;
 
@@ -74,16 +79,17 @@ impl Index {
         Self { search, users, always }
     }
 
-    /// The conditions that something in `text` may meet, which is in small letters.
-    pub(crate) fn candidates(&self, text: &str) -> Bits {
-        let Some(search) = &self.search else {
-            return self.always.clone();
-        };
+    /// The conditions that the spellings of the `parts` may meet, which in small letters are
+    /// `lower`.
+    pub(crate) fn candidates(&self, lower: &str, parts: &Parts) -> Candidates {
+        if parts.len() > MANY_PARTS {
+            return self.candidates_of_each(lower, &parts.ends());
+        }
         let mut literals = Bits::new(self.users.len());
-        for hit in search.find_overlapping_iter(text) {
+        for hit in self.search.iter().flat_map(|it| it.find_overlapping_iter(lower)) {
             literals.set(hit.pattern().as_usize());
         }
-        self.needing(&literals)
+        Candidates { line: self.needing(&literals), of: Vec::new(), groups: Vec::new() }
     }
 
     /// The conditions that need no more than these literals.
@@ -99,14 +105,15 @@ impl Index {
         found
     }
 
-    /// The same for each of the texts that `text` is made of, which end at `ends`, in one pass.
-    pub(crate) fn candidates_of_each(&self, text: &str, ends: &[usize]) -> Groups {
-        let mut groups = Groups { line: self.always.clone(), of: Vec::new(), each: Vec::new() };
+    /// Those that each of the texts may meet that `text` is made of, which end at `ends`, in
+    /// one pass.
+    fn candidates_of_each(&self, text: &str, ends: &[usize]) -> Candidates {
+        let of = Vec::with_capacity(ends.len());
+        let mut all = Candidates { line: self.always.clone(), of, groups: Vec::new() };
         let mut known: HashMap<Vec<usize>, usize> = HashMap::new();
         let (mut found, mut last): (Vec<usize>, Vec<usize>) = (Vec::new(), vec![usize::MAX]);
         // For each literal the text in which it was found last, from 1.
         let mut seen = vec![0; self.users.len()];
-        groups.of.reserve(ends.len());
         let mut hits = self.search.iter().flat_map(|it| it.find_overlapping_iter(text)).peekable();
         for (number, end) in ends.iter().enumerate() {
             found.clear();
@@ -117,59 +124,72 @@ impl Index {
                     found.push(literal);
                 }
             }
-            if found != last {
-                last.clone_from(&found);
-                found.sort_unstable();
-                let group = *known.entry(found.clone()).or_insert_with(|| {
-                    let mut literals = Bits::new(self.users.len());
-                    for literal in &found {
-                        literals.set(*literal);
-                    }
-                    let bits = self.needing(&literals);
-                    groups.line.add(&bits);
-                    groups.each.push((bits, Vec::new()));
-                    groups.each.len() - 1
-                });
-                groups.of.push(group);
-            } else if let Some(group) = groups.of.last() {
-                groups.of.push(*group);
-            }
-            if let Some(group) = groups.of.last() {
-                groups.each[*group].1.push(number);
-            }
+            let group = match all.of.last() {
+                Some(group) if found == last => *group,
+                _ => {
+                    last.clone_from(&found);
+                    found.sort_unstable();
+                    *known.entry(found.clone()).or_insert_with(|| {
+                        let mut literals = Bits::new(self.users.len());
+                        for literal in &found {
+                            literals.set(*literal);
+                        }
+                        let bits = self.needing(&literals);
+                        all.line.add(&bits);
+                        all.groups.push((bits, Vec::new()));
+                        all.groups.len() - 1
+                    })
+                }
+            };
+            all.of.push(group);
+            all.groups[group].1.push(number);
         }
-        groups
+        all
     }
 }
 
-/// Texts that may meet the same conditions, together: of many texts most are alike.
+/// The conditions that are worth a look.
 #[derive(Debug)]
-pub(crate) struct Groups {
-    /// The conditions that any may meet.
+pub(crate) struct Candidates {
+    /// Those of all parts together.
     pub(crate) line: Bits,
-    /// For each text its group.
+    /// For each part its group, where there are many: of many parts most are alike.
     of: Vec<usize>,
-    /// For each group its conditions, and its texts in order.
-    each: Vec<(Bits, Vec<usize>)>,
+    /// For each group its conditions, and its parts in order.
+    groups: Vec<(Bits, Vec<usize>)>,
 }
 
-impl Groups {
-    /// The conditions that the text `number` may meet.
-    pub(crate) fn of(&self, number: usize) -> &Bits {
-        &self.each[self.of[number]].0
+impl Candidates {
+    /// Those of one part, as far as they are known apart.
+    pub(crate) fn of(&self, part: usize) -> &Bits {
+        self.of.get(part).map_or(&self.line, |group| &self.groups[*group].0)
     }
 
-    /// The texts that may meet one of the `conditions`, ascending.
-    pub(crate) fn meeting(&self, conditions: &Range<usize>) -> Vec<usize> {
+    /// The parts, of so many, that may meet one of the `conditions`, ascending; all of them
+    /// where there are no conditions.
+    pub(crate) fn parts(
+        &self,
+        conditions: &Range<usize>,
+        len: usize,
+    ) -> impl DoubleEndedIterator<Item = usize> + use<> {
+        let (some, all) = if self.of.is_empty() || conditions.is_empty() {
+            (Vec::new(), 0..len)
+        } else {
+            (self.meeting(conditions), 0..0)
+        };
+        some.into_iter().chain(all)
+    }
+
+    fn meeting(&self, conditions: &Range<usize>) -> Vec<usize> {
         let may = |bits: &Bits| bits.within(conditions.clone()).next().is_some();
-        let mut groups = self.each.iter().filter(|(bits, _)| may(bits)).map(|(_, texts)| texts);
-        let mut texts = groups.next().cloned().unwrap_or_default();
-        let first = texts.len();
-        texts.extend(groups.flatten());
-        if texts.len() > first {
-            texts.sort_unstable();
+        let mut groups = self.groups.iter().filter(|(bits, _)| may(bits)).map(|(_, parts)| parts);
+        let mut parts = groups.next().cloned().unwrap_or_default();
+        let first = parts.len();
+        parts.extend(groups.flatten());
+        if parts.len() > first {
+            parts.sort_unstable();
         }
-        texts
+        parts
     }
 }
 

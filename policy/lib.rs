@@ -54,8 +54,10 @@
 //!    Each command (`simple`) gets its spellings (`spells`: as sent, with quotes undone, by the
 //!    program's last component, options and paths in normal form, relative paths made
 //!    absolute), what it runs in turn (`runs`), and its deeds (`deeds`).
-//! 5. **Verdict** (`verdict`): one pass over all of them finds the patterns that may match
-//!    (`index`), and the rules that own those are looked at in the order of evaluation.
+//! 5. **Verdict** (`evaluator`): one pass over all of them finds the patterns that may match
+//!    (`index`), the rules that own those are looked at in the order of evaluation, whether each
+//!    holds (`judge`) by a part that meets it (`met`) and that nothing excuses (`excuse`), and
+//!    those that hold decide (`verdict`).
 //!
 //! # What a rule means
 //!
@@ -151,6 +153,8 @@ mod dialects;
 mod does;
 mod effects;
 mod error;
+mod evaluator;
+mod excuse;
 mod explain;
 mod feed;
 mod fields;
@@ -160,8 +164,10 @@ mod format;
 mod glob;
 mod index;
 mod invocation;
+mod judge;
 mod lint;
 mod memory;
+mod met;
 mod notify;
 mod parsed;
 mod parts;
@@ -196,8 +202,8 @@ pub use memory::Memory;
 pub use notify::{Notify, Platform};
 pub use rules::{Policy, Rule};
 
+use evaluator::Evaluator;
 use rules::Checked;
-use verdict::Evaluator;
 
 /// The policy that is in force where the user has written none.
 pub const STARTER: &str = include_str!("starter.yaml");

@@ -1,6 +1,5 @@
 //! What is no error in a policy file, and still hardly what its author meant.
 
-use crate::Action;
 use crate::error::Problem;
 use crate::rules::{Checked, Policy, Rule};
 
@@ -19,7 +18,7 @@ fn about(policy: &Policy) -> Vec<Problem> {
             "is switched off, so that no rule of it holds; remove `enabled: false` to use it",
         )];
     }
-    if !policy.about_commands && policy.verbs.is_empty() {
+    if !policy.is_reached() {
         return vec![warn("is about tools that no command is here, so that nothing reaches it")];
     }
     let mut found = Vec::new();
@@ -38,7 +37,7 @@ fn about(policy: &Policy) -> Vec<Problem> {
         } else if rule.always_holds() {
             always = Some(number);
         }
-        if rule.action >= Action::Ask && rule.message.is_empty() {
+        if rule.action.restricts() && rule.message.is_empty() {
             let text = format!(
                 "rule {number} of `{}` has no message; say what to do instead, so that an agent does not try again",
                 policy.name

@@ -39,6 +39,13 @@ pub struct Policy {
     pub(crate) at: Location,
 }
 
+impl Policy {
+    /// Whether it is about a tool that a command is here.
+    pub(crate) fn is_reached(&self) -> bool {
+        self.about_commands || !self.verbs.is_empty()
+    }
+}
+
 /// One rule of a policy.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -198,7 +198,7 @@ impl When {
         for key in &entry.unknown {
             found.problem(key.referenced, unknown_key(&key.value, &known));
         }
-        let restricts = action >= Action::Ask;
+        let restricts = action.restricts();
         let mut when = Self::default();
         let says = |(_, given): &&(_, Given)| given.says_something();
         let said: Vec<_> = entry.given.iter().filter(says).collect();
