@@ -71,6 +71,7 @@ pub(crate) fn inner<'a>(command: Invocation<'_, 'a>) -> Vec<Inner<'a>> {
             }
             found
         }
+        Runs::Nothing if !program.has_signs(b"$&") => Vec::new(),
         Runs::AfterDashes | Runs::Nothing | Runs::Command(_) | Runs::Line(_) | Runs::Multi => {
             given(program, arguments)
         }

@@ -1,7 +1,7 @@
 //! What a command does, as parts: to files and with URLs, by its words, its redirections, and
 //! the code from elsewhere that it runs.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use crate::code;
 use crate::feed::{Feed, Known};
@@ -73,7 +73,7 @@ impl Visitor<'_> {
         let (words, guessed) = (invocation.words, command.guessed);
         let deeds = does::deeds(invocation);
         // What is done twice is done.
-        let mut known = HashSet::new();
+        let mut known = BTreeSet::new();
         for (verb, target) in &deeds {
             if deeds.len() == 1 || known.insert((verb, target)) {
                 self.deed(*verb, target, guessed, part);

@@ -13,6 +13,10 @@ pub(crate) fn deeds(command: Invocation<'_, '_>) -> Vec<(Verb, String)> {
     let Invocation { program: Some(program), arguments, name, .. } = command else {
         return Vec::new();
     };
+    // Most programs do nothing to files, and no option of them does.
+    if program.does == Operands::Other && !program.has_signs(b"<>x^@") {
+        return Vec::new();
+    }
     let mut doing = Doing {
         program,
         name,
@@ -137,8 +141,7 @@ impl<'a> Doing<'_, 'a> {
     /// Adds what is done to the operands.
     fn operands(&mut self, operands: Vec<&'a str>) {
         match self.program.does {
-            // `perl -pi -e … FILE`
-            Operands::Other if matches!(self.name, "perl" | "ruby") => {
+            Operands::Filtered => {
                 let short = |letter| {
                     let is = |word: &&str| word.len() < 6 && is_letters(word);
                     self.words.iter().filter(|word| is(word)).any(|word| word.contains(letter))

@@ -3,7 +3,7 @@
 //! A pipeline hands on what it was given and adds to it, stage by stage, so that what was there
 //! before is shared and never copied: a line of any make costs what it is long.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// What a command reads or writes.
@@ -14,7 +14,7 @@ pub(crate) struct Feed {
 }
 
 /// Where something came from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
     /// From elsewhere, by its URL.
     Url(String),
@@ -123,7 +123,7 @@ impl Feed {
         most: usize,
     ) -> (Vec<String>, usize) {
         let mut waiting: Vec<&Rc<Sources>> = self.sources.iter().collect();
-        let mut names = HashSet::new();
+        let mut names = BTreeSet::new();
         let mut found = Vec::new();
         let mut looked = 0;
         while let Some(sources) = waiting.pop().filter(|_| looked <= most) {
@@ -172,7 +172,7 @@ impl Feed {
 
 /// Sources that were told already. They are kept, so that no other takes the place of one.
 #[derive(Debug, Default)]
-pub(crate) struct Known(HashMap<*const Sources, Rc<Sources>>);
+pub(crate) struct Known(BTreeMap<*const Sources, Rc<Sources>>);
 
 impl Known {
     /// Whether they were not yet.

@@ -29,6 +29,8 @@ pub(crate) struct Index {
     users: Vec<Vec<(usize, usize)>>,
     /// Conditions that need none.
     always: Bits,
+    /// No literal: to copy it is cheaper than to be given as many zeros.
+    none: Bits,
 }
 
 impl Index {
@@ -76,7 +78,8 @@ impl Index {
             // Without the search every condition is looked at, which is slow and right.
             (0..conditions.len()).for_each(|condition| always.set(condition));
         }
-        Self { search, users, always }
+        let none = Bits::new(users.len());
+        Self { search, users, always, none }
     }
 
     /// The conditions that the spellings of the `parts` may meet, which in small letters are
@@ -85,7 +88,7 @@ impl Index {
         if parts.len() > MANY_PARTS {
             return self.candidates_of_each(lower, &parts.ends());
         }
-        let mut literals = Bits::new(self.users.len());
+        let mut literals = self.none.clone();
         for hit in self.search.iter().flat_map(|it| it.find_overlapping_iter(lower)) {
             literals.set(hit.pattern().as_usize());
         }
@@ -130,7 +133,7 @@ impl Index {
                     last.clone_from(&found);
                     found.sort_unstable();
                     *known.entry(found.clone()).or_insert_with(|| {
-                        let mut literals = Bits::new(self.users.len());
+                        let mut literals = self.none.clone();
                         for literal in &found {
                             literals.set(*literal);
                         }

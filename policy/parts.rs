@@ -1,6 +1,6 @@
 //! What a command line was taken apart into: a tree of parts, each with its spellings.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::glob::collapse_blanks;
 use crate::programs::{Verb, Verbs};
@@ -97,7 +97,7 @@ pub(crate) struct Parts {
     /// What commands do.
     deeds: Verbs,
     /// Where in the last part each of its spellings is, if these are many.
-    many: HashMap<Box<str>, usize>,
+    many: BTreeMap<Box<str>, usize>,
     /// Names of the variables that a part assigns for its command.
     assigned: Vec<(usize, String)>,
     /// Why the line, or something in it, could not be taken apart.
@@ -113,7 +113,7 @@ impl Parts {
             spellings: Vec::with_capacity(8),
             tree: Vec::with_capacity(4),
             deeds: Verbs::default(),
-            many: HashMap::new(),
+            many: BTreeMap::new(),
             assigned: Vec::new(),
             unparsed: None,
         }

@@ -92,6 +92,8 @@ pub(crate) enum Operands {
     Each(Verb),
     /// Each is read and written.
     Edited,
+    /// Each is read with `-n` or `-p`, and with `-i` written as well (`perl -pi -e … FILE`).
+    Filtered,
     /// Each behind the first, which says what to do (`chmod MODE FILE…`, `grep PATTERN FILE…`)
     /// and may be given by an option that takes a value with a `%`.
     AfterFirst(Verb),
@@ -155,6 +157,8 @@ pub(crate) struct Program {
     names: &'static str,
     /// The options that are listed, with the sign behind each; a blank where it has none.
     pub(crate) options: Names<char>,
+    /// The signs that any has, a bit each.
+    signs: u128,
     pub(crate) does: Operands,
     pub(crate) runs: Runs,
     pub(crate) transparent: bool,
@@ -175,6 +179,7 @@ fn p(names: &'static str) -> Program {
     Program {
         names,
         options: Names::default(),
+        signs: 0,
         does: Operands::Other,
         runs: Runs::Nothing,
         transparent: false,
@@ -197,7 +202,12 @@ impl Program {
                 _ => (item, ' '),
             })
             .collect();
+        self.signs = self.options.values().fold(0, |signs, sign| signs | 1 << (*sign as u32));
         self
+    }
+    /// Whether an option has one of these signs.
+    pub(crate) fn has_signs(&self, signs: &[u8]) -> bool {
+        signs.iter().any(|sign| self.signs >> sign & 1 == 1)
     }
     fn does(mut self, does: Operands) -> Self {
         self.does = does;
@@ -317,7 +327,8 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("at|batch").takes("f< q t l? c?").runs(Runs::Input),
     p("crontab").takes("u l? r?").does(Each(Read)),
     // Interpreters: their scripts are in a language of their own.
-    p("python|python2|python3|pypy|pypy3|perl|ruby|node|nodejs|php|lua|luajit|tclsh|Rscript|osascript").takes("c e E m M W X I Q C command eval r").runs(Runs::Interpreter),
+    p("python|python2|python3|pypy|pypy3|node|nodejs|php|lua|luajit|tclsh|Rscript|osascript").takes("c e E m M W X I Q C command eval r").runs(Runs::Interpreter),
+    p("perl|ruby").takes("c e E m M W X I Q C command eval r").does(Operands::Filtered).runs(Runs::Interpreter),
     p("deno run|bun run").runs(Runs::Interpreter),
     p("deno eval|bun eval|expect").takes("c").runs(Runs::Interpreter),
     // What deletes.

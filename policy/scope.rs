@@ -1,16 +1,15 @@
 //! What a script has set at the point that was read up to: variables, functions, aliases.
 //! What a subshell sets is undone behind it, at the cost of what it has set.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use brush_parser::ast::FunctionDefinition;
 
-/// A map whose changes can be undone.
+/// A map whose changes can be undone; an empty tree costs nothing, and most lines set nothing.
 #[derive(Debug)]
 pub(crate) struct Undoable<K, V> {
-    map: HashMap<K, V>,
+    map: BTreeMap<K, V>,
     /// What was there before each change since the first [`mark`](Self::mark).
     before: Vec<(K, Option<V>)>,
     marks: usize,
@@ -18,12 +17,12 @@ pub(crate) struct Undoable<K, V> {
 
 impl<K, V> Default for Undoable<K, V> {
     fn default() -> Self {
-        Self { map: HashMap::new(), before: Vec::new(), marks: 0 }
+        Self { map: BTreeMap::new(), before: Vec::new(), marks: 0 }
     }
 }
 
-impl<K: Hash + Eq + Clone, V> Undoable<K, V> {
-    pub(crate) fn map(&self) -> &HashMap<K, V> {
+impl<K: Ord + Clone, V> Undoable<K, V> {
+    pub(crate) fn map(&self) -> &BTreeMap<K, V> {
         &self.map
     }
 
@@ -43,9 +42,9 @@ impl<K: Hash + Eq + Clone, V> Undoable<K, V> {
     }
 
     /// All that there is, which is there no longer.
-    pub(crate) fn take(&mut self) -> Vec<(K, V)> {
+    pub(crate) fn take(&mut self) -> BTreeMap<K, V> {
         self.before.clear();
-        self.map.drain().collect()
+        std::mem::take(&mut self.map)
     }
 
     fn mark(&mut self) -> usize {

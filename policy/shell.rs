@@ -2,7 +2,7 @@
 //! of what no shell would take.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::panic::catch_unwind;
 
 use brush_parser::{
@@ -385,7 +385,7 @@ pub(crate) fn crude_pieces(script: &str) -> impl Iterator<Item = Piece> {
         .filter(|piece| piece.contains('|'))
         .map(move |piece| piece.split('|').map(words).collect());
     // Most are the same however they are split.
-    let mut known = HashSet::new();
+    let mut known = BTreeSet::new();
     single
         .chain(pipelines)
         .filter(|stages: &Vec<Vec<String>>| stages.iter().any(|stage| !stage.is_empty()))

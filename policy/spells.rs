@@ -2,7 +2,7 @@
 //! with paths made absolute and by the home that they lie in, for each of its operands.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use crate::invocation::Invocation;
 use crate::parsed::{Command, Redirection};
@@ -127,7 +127,7 @@ impl Visitor<'_> {
         let all = normal_arguments(program, &arguments.options, &arguments.operands, true);
         self.parts.spell(Faith::WIDE, std::iter::once(name).chain(all.iter().map(AsRef::as_ref)));
         // What is done twice is done.
-        let mut known = HashSet::new();
+        let mut known = BTreeSet::new();
         for deed in deeds.into_iter().filter(|deed| known.insert(deed.clone())) {
             self.parts.begin(Some(part), kind);
             let mut plain = vec![words[0]];

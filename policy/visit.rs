@@ -2,7 +2,7 @@
 //! directory, the variables, the functions and their arguments, the aliases.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use brush_parser::ast::{self, CompoundCommand, CompoundListItem};
@@ -61,21 +61,21 @@ pub(crate) struct Visitor<'c> {
     /// `$0`, `$1` and so on, where they are known.
     pub(crate) arguments: Option<Rc<Arguments>>,
     /// Files that the line has made, each with what is in it.
-    pub(crate) made: HashMap<String, Feed>,
+    pub(crate) made: BTreeMap<String, Feed>,
     /// Programs that the line has copied, each with what it is a copy of.
-    pub(crate) copies: HashMap<String, String>,
+    pub(crate) copies: BTreeMap<String, String>,
     /// What the script is given to read, if it is a script of its own.
     pub(crate) stdin: Feed,
     /// Variables, as `$name`, whose values were read, and where from.
     pub(crate) tainted: BTreeMap<String, Feed>,
     /// What was told of where something comes from, for commands that are alike.
-    pub(crate) known: HashMap<Like, Known>,
+    pub(crate) known: BTreeMap<Like, Known>,
     /// How much text may be made of the line, in bytes, ...
     pub(crate) most: usize,
     /// ... and of values, and of what commands hand on, may still be.
     pub(crate) left: usize,
     /// Functions that were called.
-    pub(crate) called: HashSet<String>,
+    pub(crate) called: BTreeSet<String>,
     pub(crate) commands: usize,
     /// How many commands are looked at.
     pub(crate) most_commands: usize,
@@ -126,14 +126,14 @@ impl<'c> Visitor<'c> {
             began: cwd,
             scope: Scope::default(),
             arguments: None,
-            made: HashMap::new(),
-            copies: HashMap::new(),
+            made: BTreeMap::new(),
+            copies: BTreeMap::new(),
             stdin: Feed::default(),
             tainted: BTreeMap::new(),
-            known: HashMap::new(),
+            known: BTreeMap::new(),
             most,
             left: most,
-            called: HashSet::new(),
+            called: BTreeSet::new(),
             commands: 0,
             most_commands: MAX_COMMANDS.min(COMMANDS + line.len() * COMMANDS_A_BYTE),
             overflow: false,
@@ -389,9 +389,7 @@ impl<'c> Visitor<'c> {
 
     /// Adds the bodies of functions that nothing in the line calls.
     fn never_called(&mut self, place: Place<'_>) {
-        let mut functions = self.scope.functions.take();
-        functions.sort_by(|a, b| a.0.cmp(&b.0));
-        for (name, function) in functions {
+        for (name, function) in self.scope.functions.take() {
             if !self.called.contains(&name) {
                 self.apart(|visitor| visitor.call(&function, None, place, &Feed::default()));
             }
