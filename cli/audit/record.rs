@@ -35,6 +35,7 @@ pub struct Record<'a> {
     pub policies: Vec<&'a str>,
     /// How long the policy took, in microseconds.
     pub evaluation_us: u64,
+    /// Masked as the command is: it may name a command.
     pub message: &'a str,
 }
 
@@ -102,7 +103,7 @@ impl<'a> Record<'a> {
             action: self.verdict,
             matched_policies: self.policies,
             evaluation_time_us: self.evaluation_us,
-            message: self.message,
+            message: &*mask(self.message),
         };
         let event = Event {
             id: self.id,

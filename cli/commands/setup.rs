@@ -1,7 +1,7 @@
 //! `rampart setup`: installs the library, a token and a policy.
 
 use std::fs::{self, Permissions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -14,6 +14,7 @@ use crate::home::{Home, keep_private, make_private_directory};
 use crate::library;
 use crate::output;
 use crate::run::environment::refuse_guarded;
+use crate::text_file;
 use crate::token::Token;
 use crate::whole_file::{create, replace};
 
@@ -93,7 +94,8 @@ pub fn install(home: &Home) -> Result<(), Failure> {
     })?;
     tell(changed, "installed", "library", &installed)?;
     tell(make_token(&home.token())?, "made", "token", &home.token())?;
-    tell(write_policy(&home.policy())?, "wrote", "starter policy", &home.policy())?;
+    let is_new = write_policy(&home.policy())?;
+    tell(is_new, "wrote", if is_new { "starter policy" } else { "policy" }, &home.policy())?;
     output::line("Try it: rampart preload -- sh -c 'echo guarded'")
 }
 
@@ -114,7 +116,7 @@ fn remove(home: &Home) -> Result<(), Failure> {
     take_away("library", &library, true)?;
     take_away("token", &home.token(), true)?;
     let policy = home.policy();
-    let is_starter = fs::read_to_string(&policy).is_ok_and(|text| text == STARTER);
+    let is_starter = text_file::read(&policy).is_ok_and(|text| text == STARTER);
     take_away("policy", &policy, is_starter)?;
     if home.audit().exists() {
         output::line(format_args!("kept the audit {}", home.audit().display()))?;
@@ -146,7 +148,8 @@ fn take_away(what: &str, path: &Path, is_ours: bool) -> Result<(), Failure> {
 /// Copies the library, unless it is the same; returns whether it did.
 fn install_library(from: &Path, to: &Path) -> io::Result<bool> {
     let bytes = fs::read(from)?;
-    if fs::read(to).is_ok_and(|old| old == bytes) {
+    let mut old = Vec::new();
+    if text_file::open(to).and_then(|mut file| file.read_to_end(&mut old)).is_ok() && old == bytes {
         return Ok(false);
     }
     replace(to, &bytes, 0o755).map(|()| true)

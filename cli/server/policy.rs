@@ -29,7 +29,7 @@ use super::pipes::Pipes;
 use super::question::{Question, Verdict};
 use super::reload::Reload;
 use super::webhook::Webhook;
-use crate::audit::{self, Audit, Batch, PIPED, mask};
+use crate::audit::{self, Audit, Batch, PIPED};
 use crate::failure::Failure;
 use crate::mode::Mode;
 use crate::policy_file::suggestion;
@@ -401,7 +401,7 @@ impl Case {
             let decision = policies.evaluate(&call);
             if !decision.allowed() && decision.because.is_some() {
                 pipes().forget(question);
-                let shown = cut(&mask(&line), SHOWN);
+                let shown = cut(&line, SHOWN);
                 let message = format!("{}{PIPED}{shown}`", decision.message);
                 let _ = self.joined.set(line);
                 // Deny rather than ask: a person would see only this end of the pipe.

@@ -8,6 +8,7 @@ use crate::command_line::command_line;
 use crate::failure::Failure;
 use crate::output;
 use crate::run::environment::refuse_guarded;
+use crate::text_file;
 use crate::whole_file::replace;
 
 /// The comment that marks a written line.
@@ -126,7 +127,7 @@ fn start_file(shell: Shell) -> Result<PathBuf, Failure> {
 }
 
 fn read(file: &Path) -> Result<String, Failure> {
-    match std::fs::read_to_string(file) {
+    match text_file::read(file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Failure::new(format!("cannot read {}: {error}", file.display())))
         }

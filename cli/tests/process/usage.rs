@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
 use crate::server::Server;
 use crate::world::{POLICY, World, finished, stderr, stdout};
 
@@ -203,4 +206,26 @@ fn a_guarded_process_neither_answers_nor_changes_what_is_installed() {
         assert_eq!(fs::read_to_string(&policy).unwrap(), POLICY);
         assert!(fs::read(&library).unwrap() == before && !world.path(".bashrc").exists());
     }
+}
+
+#[test]
+fn setup_waits_for_no_pipe_that_stands_in_the_place_of_a_file() {
+    let world = World::new();
+    fs::create_dir_all(world.home().join("lib")).unwrap();
+    let library = world.path("other.so");
+    world.compile_library(&library);
+    let pipe = |name: &str| mkfifo(&world.path(name), Mode::S_IRWXU).unwrap();
+    pipe(".rampart/policy.yaml");
+    pipe(".rampart/lib/librampart.so");
+    let installed = finished(world.rampart(["setup"]).env("RAMPART_LIBRARY", &library));
+    assert_eq!(installed.status.code(), Some(0), "{}", stderr(&installed));
+    assert!(stdout(&installed).contains("installed the library"), "{}", stdout(&installed));
+    assert!(stdout(&installed).contains("kept the policy"), "{}", stdout(&installed));
+    let removed = world.run(["setup", "--remove"]);
+    assert_eq!(removed.status.code(), Some(0), "{}", stderr(&removed));
+    assert!(stdout(&removed).contains("kept the policy"), "{}", stdout(&removed));
+    pipe(".bashrc");
+    let alias = world.run(["setup", "--agent", "codex", "--shell", "bash", "--yes"]);
+    assert_eq!(alias.status.code(), Some(1), "{}", stdout(&alias));
+    assert!(stderr(&alias).contains("not a regular file"), "{}", stderr(&alias));
 }
