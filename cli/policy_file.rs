@@ -228,8 +228,12 @@ fn by_a_rule(
 }
 
 /// The `rampart allow` line that would allow a refused command. `None` if the refusing rule is in
-/// another file than the one that `rampart allow` writes to: a rule there could not override it.
+/// another file than the one that `rampart allow` writes to, or a project's: a rule there could not
+/// override it.
 pub fn by_typing(policies: &PolicySet, decision: &Decision, command: &str) -> Option<String> {
+    if decision.because.as_ref().is_some_and(|because| because.of_project) {
+        return None;
+    }
     let because = decision.because.as_ref().filter(|_| policies.origin().is_some());
     let file = because.map(|because| Path::new(&because.file)).or(policies.origin().map(Path::new));
     let own = file.is_none_or(|file| home::own_policy() == Some(file));

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::home::{self, Home};
 use crate::policy_edit::{Draft, Effect, OWN_POLICY, insert};
 use crate::policy_file::{InForce, compile, compile_all};
+use crate::project_policy::restrict;
 use crate::rule_file::RuleFile;
 use crate::terminal::{cut, harmless};
 
@@ -238,9 +239,47 @@ fn may_only_restrict(wanted: &[&Event], pattern: &str) -> Result<(), Failure> {
     })
 }
 
+/// The project's policy file that refuses, here, what a pattern stands for, if one does.
+///
+/// # Errors
+/// The policy in force is not usable.
+pub fn refusing_project(pattern: &str) -> Result<Option<String>, Failure> {
+    let home = Home::locate()?;
+    let Ok(here) = std::env::current_dir() else { return Ok(None) };
+    let policies = restrict(InForce::load(None, &home)?.policies, &here, &home);
+    let decision = verdict(&policies, &Event::of_command(&example(pattern)));
+    let because = decision.because.filter(|because| because.of_project);
+    Ok(because.filter(|because| because.action >= Action::Ask).map(|because| because.file))
+}
+
 /// A command that the pattern matches.
 fn example(pattern: &str) -> String {
-    pattern.replace("**", "x").replace(['*', '?'], "x")
+    let mut example = String::with_capacity(pattern.len());
+    let mut rest = pattern.chars().peekable();
+    while let Some(c) = rest.next() {
+        example.push(match c {
+            '*' => {
+                while rest.next_if_eq(&'*').is_some() {}
+                'x'
+            }
+            '?' => 'x',
+            '[' => member(&rest.by_ref().take_while(|c| *c != ']').collect::<Vec<_>>()),
+            c => c,
+        });
+    }
+    example
+}
+
+/// A character of a class, which stands between its brackets.
+fn member(class: &[char]) -> char {
+    let Some(('^', others)) = class.split_first() else {
+        return class.first().copied().unwrap_or('x');
+    };
+    let is_in = |c: char| {
+        others.contains(&c)
+            || others.windows(3).any(|of| of[1] == '-' && (of[0]..=of[2]).contains(&c))
+    };
+    ('a'..='z').chain('0'..='9').chain('A'..='Z').find(|c| !is_in(*c)).unwrap_or('x')
 }
 
 /// A pattern or command, quoted for a shell.
@@ -302,4 +341,35 @@ fn by_hand(why: &str, draft: &Draft) -> Failure {
         "{why}; nothing was written. To write it yourself, the rule is:\n{}",
         draft.lines().join("\n")
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use rampart_policy::{Call, PolicySet};
+
+    use super::example;
+
+    #[test]
+    fn an_example_is_matched_by_its_pattern() {
+        for pattern in [
+            "ls",
+            "a *",
+            "a **/b?",
+            "a x[*]",
+            "a [[]1]",
+            "a [a-c]",
+            "a [^a-z~]x",
+            "**.pub",
+            "a [^}-~]",
+        ] {
+            let source = format!(
+                "default_action: deny\npolicies:\n- name: p\n  rules:\n  - action: allow\n    \
+                 when: {{command_matches: ['{pattern}']}}\n"
+            );
+            let policies = PolicySet::parse(&source, "p").unwrap();
+            let command = example(pattern);
+            let call = Call { agent: "a", session: "s", command: &command, ..Call::default() };
+            assert!(policies.evaluate(&call).allowed(), "{pattern}: {command}");
+        }
+    }
 }

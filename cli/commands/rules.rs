@@ -7,13 +7,13 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::command_line::count;
+use crate::command_line::{count, literal};
 use crate::failure::{Failure, say};
 use crate::output;
 use crate::policy_edit::{Effect, Written, remove, written};
 use crate::policy_file::compile;
 use crate::rule_file::RuleFile;
-use crate::rule_plan::{Plan, RuleRequest, quoted};
+use crate::rule_plan::{Plan, RuleRequest, quoted, refusing_project};
 use crate::run::environment::refuse_guarded;
 use crate::terminal::{Screen, harmless};
 
@@ -126,24 +126,20 @@ enum Action {
 /// # Errors
 /// The rule cannot be written, or would not do what it is for.
 pub fn allow(arguments: &Allow) -> Result<(), Failure> {
-    add(Effect::Allow, &arguments.rule, None)
+    if add(Effect::Allow, &arguments.rule, None)? {
+        output::line("Start the command again: a run keeps the policy that it began with.")?;
+    }
+    Ok(())
 }
 
 /// Writes a rule that allows this command and no other.
 ///
 /// # Errors
-/// As [`allow`], or no pattern stands for this command alone.
+/// As [`allow`].
 pub fn allow_exactly(command: &str) -> Result<(), Failure> {
-    if command.contains(['*', '?', '[']) {
-        return Err(Failure::usage(
-            "a rule for it would allow other commands too, because it contains `*`, `?` or `[`: \
-             approve it \
-             with --once or --session, or choose a pattern with `rampart allow`",
-        ));
-    }
-    let pattern = command.to_owned();
+    let pattern = literal(command);
     let rule = Rule { pattern, once: false, lasts: None, project: false, dry_run: false };
-    add(Effect::Allow, &rule, None)
+    add(Effect::Allow, &rule, None).map(drop)
 }
 
 /// Writes a rule that refuses.
@@ -151,10 +147,14 @@ pub fn allow_exactly(command: &str) -> Result<(), Failure> {
 /// # Errors
 /// As [`allow`].
 pub fn block(arguments: &Block) -> Result<(), Failure> {
-    add(Effect::Block, &arguments.rule, arguments.message.as_deref())
+    if add(Effect::Block, &arguments.rule, arguments.message.as_deref())? {
+        output::line("A run that is under way keeps the policy that it began with.")?;
+    }
+    Ok(())
 }
 
-fn add(effect: Effect, rule: &Rule, message: Option<&str>) -> Result<(), Failure> {
+/// Plans a rule, writes and shows it; returns whether it was written.
+fn add(effect: Effect, rule: &Rule, message: Option<&str>) -> Result<bool, Failure> {
     if !rule.dry_run {
         refuse_guarded(effect.command())?;
     }
@@ -168,10 +168,18 @@ fn add(effect: Effect, rule: &Rule, message: Option<&str>) -> Result<(), Failure
     };
     let plan = loop {
         let Some(plan) = Plan::new(&request)? else {
-            return output::line(format_args!(
-                "{} is allowed already; nothing was written",
-                quoted(&rule.pattern)
-            ));
+            if !rule.project
+                && let Some(file) = refusing_project(&rule.pattern)?
+            {
+                return Err(Failure::usage(format!(
+                    "your own policy allows {pattern}, and the project's {file} refuses it: \
+                     `rampart allow --project {pattern}` writes the rule there; nothing was written",
+                    pattern = quoted(&rule.pattern)
+                )));
+            }
+            let pattern = quoted(&rule.pattern);
+            output::line(format_args!("{pattern} is allowed already; nothing was written"))?;
+            return Ok(false);
         };
         // If another writer was faster, plan again.
         if rule.dry_run || plan.write()? {
@@ -182,9 +190,9 @@ fn add(effect: Effect, rule: &Rule, message: Option<&str>) -> Result<(), Failure
         output::line(line)?;
     }
     if rule.dry_run {
-        return output::line("Nothing was written.");
+        output::line("Nothing was written.")?;
     }
-    output::line("Start the command again: a run keeps the policy that it began with.")
+    Ok(!rule.dry_run)
 }
 
 /// Lists the rules, or takes one out.

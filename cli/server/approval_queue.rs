@@ -182,11 +182,11 @@ fn apply(outcome: Outcome, decision: &mut Decision) {
             decision.message = message.unwrap_or_else(|| "A person has denied it".to_owned());
             return;
         }
-        Outcome::Late(limit) => format!("nobody answered within {} s", limit.as_secs_f64()),
-        Outcome::Gone => "the process that asked is gone".to_owned(),
-        Outcome::Ended => "the server ended before anybody answered".to_owned(),
+        Outcome::Late(limit) => format!("Nobody answered within {} s", limit.as_secs_f64()),
+        Outcome::Gone => "The process that asked is gone".to_owned(),
+        Outcome::Ended => "The server ended before anybody answered".to_owned(),
     };
-    let before = std::mem::take(&mut decision.message);
-    let before = before.trim_end_matches('.');
-    decision.message = if before.is_empty() { why } else { format!("{before}; {why}") };
+    // First, because who shows it may leave out the end.
+    let message = std::mem::take(&mut decision.message);
+    decision.message = if message.is_empty() { why } else { format!("{why}. {message}") };
 }

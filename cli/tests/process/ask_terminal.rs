@@ -160,7 +160,7 @@ fn a_refusal_by_a_rule_that_asks_tells_of_the_flag_that_would_wait() {
     // After a person was asked, the hint is not needed.
     let line = guarded(&world, "--ask=1", "publish one; true");
     let mut terminal = start(&world, &["sh", "-c", &line], 250);
-    terminal.shows("nobody answered within 1 s");
+    terminal.shows("Nobody answered within 1 s");
     terminal.shows("who can allow it: ");
     assert!(!terminal.text().contains(hint), "{}", terminal.text());
     terminal.ended();

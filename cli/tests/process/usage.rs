@@ -229,3 +229,39 @@ fn setup_waits_for_no_pipe_that_stands_in_the_place_of_a_file() {
     assert_eq!(alias.status.code(), Some(1), "{}", stdout(&alias));
     assert!(stderr(&alias).contains("not a regular file"), "{}", stderr(&alias));
 }
+
+#[test]
+fn what_a_project_refuses_is_allowed_where_it_is_refused() {
+    let world = World::new();
+    let project = world.write("p/.rampart/policy.yaml", POLICY);
+    let run = |words: &[&str]| finished(world.rampart(words).current_dir(world.path("p")));
+    // The built-in policy is in force, which `rampart allow` would copy.
+    let told = stdout(&run(&["test", "forbidden 1"]));
+    assert!(told.starts_with("deny: ") && !told.contains("rampart allow"), "{told}");
+    let told = run(&["allow", "forbidden 1"]);
+    assert_eq!(told.status.code(), Some(2), "{}", stdout(&told));
+    let said = stderr(&told);
+    assert!(said.contains(project.to_str().unwrap()), "{said}");
+    assert!(said.contains("`rampart allow --project 'forbidden 1'`"), "{said}");
+    assert_eq!(run(&["allow", "--project", "forbidden 1"]).status.code(), Some(0));
+    assert_eq!(run(&["test", "forbidden 1"]).status.code(), Some(0));
+    assert_eq!(run(&["test", "forbidden 2"]).status.code(), Some(1));
+}
+
+#[test]
+fn what_is_offered_for_a_command_with_stars_and_brackets_allows_it_and_no_other() {
+    let world = World::new();
+    world.write(".rampart/policy.yaml", POLICY);
+    for command in ["forbidden x[1]", "forbidden 'a*b'", "forbidden '?'"] {
+        let told = stdout(&world.run(["test", command]));
+        let offered = told.lines().find_map(|line| line.strip_prefix("  to allow ")).unwrap();
+        let offered =
+            offered.replacen("rampart ", &format!("{} ", env!("CARGO_BIN_EXE_rampart")), 1);
+        let written = finished(world.command("sh").args(["-c", &offered]));
+        assert_eq!(written.status.code(), Some(0), "{offered}: {}", stderr(&written));
+        assert_eq!(world.run(["test", command]).status.code(), Some(0), "{command}");
+    }
+    for command in ["forbidden x1", "forbidden axb", "forbidden x"] {
+        assert_eq!(world.run(["test", command]).status.code(), Some(1), "{command}");
+    }
+}

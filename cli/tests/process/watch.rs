@@ -53,6 +53,7 @@ fn decisions_are_shown_as_they_come_and_told_in_full() {
     watch.shows("not the newest");
     watch.types("q");
     assert_eq!(watch.ended().code(), Some(0));
+    watch.is_drained();
     assert!(!watch.screen().alternate_screen());
 }
 
