@@ -3,7 +3,7 @@
 use crate::code;
 use crate::find;
 use crate::invocation::{Inner, Invocation};
-use crate::programs::{self, Program, Runs, base_name, is_option};
+use crate::programs::{self, Operands, Program, Runs, base_name, is_option};
 use crate::shell::is_assignment;
 
 /// In place of how many `{}` of one command its values are put.
@@ -109,6 +109,10 @@ fn given<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
                         std::iter::once(script).chain(rest.iter().copied()).collect();
                     return vec![Inner::Script(format!("env {}", line.join(" ")), Vec::new())];
                 }
+                // What files are carried by is no command beside that.
+                (Some('$'), Some(script))
+                    if program.does == Operands::Transfer
+                        && script.split_whitespace().next() == Some("ssh") => {}
                 (Some('$'), Some(script)) => {
                     found.push(Inner::Script(script.to_string(), Vec::new()));
                 }

@@ -31,6 +31,8 @@ pub(crate) struct Evaluator {
     named: Vec<String>,
     /// Whether any is about the texts in commands.
     texts: bool,
+    /// The places of those that count calls.
+    pub(crate) counting: Vec<usize>,
     /// Whether any holds once, those included that are not in force.
     pub(crate) once: bool,
 }
@@ -102,30 +104,39 @@ impl Evaluator {
             entry.about == About::Commands && checked.policies[entry.policy].about_texts
         });
         let once = checked.policies.iter().flat_map(|policy| &policy.rules).any(|rule| rule.once);
-        Self { checked, index, owners, rules, deeds, named, texts, once }
+        let counts =
+            |entry: &Entry| checked.policies[entry.policy].rules[entry.rule].when.count.is_some();
+        let counting = (0..rules.len()).filter(|place| counts(&rules[*place])).collect();
+        Self { checked, index, owners, rules, deeds, named, texts, counting, once }
     }
 
     /// The verdict on one call.
     pub(crate) fn evaluate(&self, call: &Call<'_>, memory: &Memory) -> Decision {
-        let decision = self.evaluate_sent(call, memory);
+        let decision = self.evaluate_sent(call, memory, true);
         match visible(call.command) {
             // What a terminal does not show may be nothing to what reads the command.
             Some(command) if decision.action < Action::Deny => {
-                let visible = self.evaluate_sent(&Call { command: &command, ..*call }, memory);
+                let visible =
+                    self.evaluate_sent(&Call { command: &command, ..*call }, memory, false);
                 if visible.action > decision.action { visible } else { decision }
             }
             _ => decision,
         }
     }
 
-    fn evaluate_sent(&self, call: &Call<'_>, memory: &Memory) -> Decision {
+    /// The same for the command as it is; `counted` where it is a call of its own.
+    fn evaluate_sent(&self, call: &Call<'_>, memory: &Memory, counted: bool) -> Decision {
         let mut visitor = Visitor::new(call.command, call.cwd, call.home, self.deeds, self.texts);
         visitor.named = &self.named;
         visitor.line(call.command, call.form, call.argv0);
         if visitor.overflow {
             return Decision { unparsed: Some("too large".to_string()), ..refused(TOO_LARGE) };
         }
-        Evaluation::new(self, call, &visitor.parts, memory).decide()
+        let evaluation = Evaluation::new(self, call, &visitor.parts, memory);
+        if counted {
+            evaluation.count();
+        }
+        evaluation.decide()
     }
 
     /// The verdict on one deed that is asked about by itself, as the tests of a file do.
@@ -142,7 +153,9 @@ impl Evaluator {
         for place in crate::spelling::places(target, call.cwd, call.home) {
             parts.spell(Faith::FULL, [place.as_str()]);
         }
-        Evaluation::new(self, call, &parts, memory).decide()
+        let evaluation = Evaluation::new(self, call, &parts, memory);
+        evaluation.count();
+        evaluation.decide()
     }
 }
 

@@ -45,11 +45,9 @@ impl<'a> Judge<'a> {
             (About::Commands, true) => self.restricts(),
             (About::Commands, false) => self.permits(),
         }?;
-        // A rule that counts holds from its bound on, for what it would hold for.
         let counted = |bounds| {
-            let evaluation = self.evaluation;
             let (policy, number) = (&self.policy.name, self.entry.rule + 1);
-            evaluation.memory.count(policy, number, bounds, evaluation.now())
+            self.evaluation.memory.is_counted(policy, number, bounds)
         };
         self.when.count.is_none_or(counted).then_some(found)
     }
@@ -89,12 +87,13 @@ impl<'a> Judge<'a> {
     /// a part of that part meet it, the inner one has to be excused.
     fn restricts(self) -> Option<(Found<'a>, Voice)> {
         if self.is_about_all() && self.when.assigned.is_none() {
-            return self.restricts_all().map(|found| (found, Voice::Decides));
+            let guesses = self.rule.action == Action::Ask && self.when.excludes_only;
+            let voice = if guesses { Voice::Guesses } else { Voice::Decides };
+            return self.restricts_all().map(|found| (found, voice));
         }
-        let Evaluation { parts, evaluator, .. } = self.evaluation;
-        // To ask is to permit what a person permits, where the default denies.
-        let asks_to_permit =
-            self.rule.action == Action::Ask && evaluator.checked.default_action > Action::Ask;
+        let parts = self.evaluation.parts;
+        // To ask is to permit what a person permits.
+        let asks_to_permit = self.rule.action == Action::Ask;
         let conditions = self.entry.patterns.start..self.entry.texts.end;
         let mut met_inside = Vec::new();
         let mut guessed = None;
@@ -153,7 +152,7 @@ impl<'a> Judge<'a> {
                 if *role == Role::Substituted {
                     return true;
                 }
-                let is_run = *role == Role::Piece && *kind != Kind::Text;
+                let is_run = matches!(role, Role::Piece | Role::Packaged) && *kind != Kind::Text;
                 if is_run && self.part(outer).kind == Kind::Command {
                     return false;
                 }
@@ -168,8 +167,11 @@ impl<'a> Judge<'a> {
 
     /// A rule about every command has every command to be excused, wrappers as well.
     fn restricts_all(self) -> Option<Found<'a>> {
-        let is_command =
-            |part: &usize| matches!(self.part(*part).kind, Kind::Command | Kind::Wrapper);
+        let is_command = |part: &usize| match self.part(*part).kind {
+            Kind::Command | Kind::Wrapper => true,
+            Kind::Text => self.is_typed_text(*part),
+            _ => false,
+        };
         let mut commands = (0..self.evaluation.parts.len()).filter(is_command).peekable();
         let excusable = !self.when.not_matches.is_empty() || self.entry.rule > 0;
         if commands.peek().is_some() && excusable {
@@ -192,12 +194,15 @@ impl<'a> Judge<'a> {
         let own = if has_commands { Kind::Command } else { Kind::Wrapper };
         let mut commands = self.of_kind(own).peekable();
         let readable = self.evaluation.parts.unparsed.is_none() && commands.peek().is_some();
-        let as_written = |part: &usize| self.spellings(*part).any(|(.., faith)| faith.permits);
-        let mut texts = self
-            .of_kind(Kind::Text)
-            .filter(|_| self.policy.about_texts && self.rule.action == Action::Allow)
-            .filter(as_written);
+        if readable && self.permits_together(self.of_kind(own).count()) {
+            return found(Voice::Decides);
+        }
+        if self.of_kind(Kind::Wrapper).any(|part| self.leaves_out(part)) {
+            return None;
+        }
+        let mut texts = self.of_kind(Kind::Text).filter(|part| self.is_typed_text(*part));
         let permitted = |part| self.permitted(part);
+        let mut commands = commands.filter(|part| !self.is_packaged(*part));
         if readable && commands.all(permitted) && texts.all(permitted) {
             found(Voice::Decides)
         } else if self.rule.action == Action::Watch && self.policy.about_texts && self.marks(own) {
@@ -205,6 +210,32 @@ impl<'a> Judge<'a> {
         } else {
             None
         }
+    }
+
+    /// Whether a pattern is about a line of so many commands, and this is one.
+    fn permits_together(self, commands: usize) -> bool {
+        let sent = self.evaluation.call.command.trim();
+        let of = |pattern: &Pattern| pattern.commands() == commands && pattern.matches(sent);
+        commands > 1
+            && self.patterns(0).any(of)
+            && self.when.assigned.is_none()
+            && !(0..self.evaluation.parts.len()).any(|part| self.leaves_out(part))
+    }
+
+    /// Whether a part is a text that is as it was typed, and the policy is about such.
+    fn is_typed_text(self, part: usize) -> bool {
+        self.policy.about_texts && self.spellings(part).any(|(.., faith)| faith.permits)
+    }
+
+    /// Whether a command is a package's program, which needs no permission but that of what
+    /// runs it, or what such a one does to one of its operands.
+    fn is_packaged(self, part: usize) -> bool {
+        let Part { role, parent, .. } = self.part(part);
+        let is_packaged = |whole: usize| {
+            let Part { kind, role, .. } = self.part(whole);
+            *kind == Kind::Whole && *role == Role::Packaged
+        };
+        *role == Role::Packaged || parent.is_some_and(is_packaged)
     }
 
     /// Whether each command meets the rule, is run by one that does, or runs one: to mark what
@@ -215,6 +246,11 @@ impl<'a> Judge<'a> {
         // A variable is marked wherever it is set.
         if self.when.assigned.is_some() && !self.when.is_about_words() {
             return (0..parts.len()).any(meets);
+        }
+        // A pattern that is about several commands is about the line.
+        let sent = self.evaluation.call.command.trim();
+        if self.patterns(0).any(|pattern| pattern.commands() > 1 && pattern.matches(sent)) {
+            return true;
         }
         // A line that no shell would take is one command where it holds no operator.
         if parts.unparsed.is_some() && !self.evaluation.call.command.contains(ENDS_A_COMMAND) {

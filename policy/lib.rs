@@ -96,7 +96,7 @@
 //! - Control characters are nothing to what may be behind a terminal: a line is judged without
 //!   them as well.
 //! - A rule with `once` holds for the call that it decides and never again, one with
-//!   `expires_at` until then; `call_count` counts what the rule would hold for ([`Memory`]).
+//!   `expires_at` until then; `call_count` counts the calls of the rule's tools ([`Memory`]).
 //! - Without a `default_action`, what no rule is about is denied.
 //!
 //! # Text

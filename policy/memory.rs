@@ -60,24 +60,28 @@ impl Memory {
         self.also_spent([name(policy, rule)]);
     }
 
-    /// Counts a call, and says whether the calls of late are within the bounds.
-    pub(crate) fn count(
-        &self,
-        policy: &str,
-        number: usize,
-        bounds: Bounds,
-        now: SystemTime,
-    ) -> bool {
+    /// Counts a call for the rule of this `number`.
+    pub(crate) fn count(&self, policy: &str, number: usize, bounds: Bounds, now: SystemTime) {
         let window = bounds.window.map_or(WINDOW, Duration::from_secs);
         let mut met = self.met();
-        let calls = met.calls.entry(format!("{policy}/{number}")).or_default();
+        let calls = met.calls.entry(place(policy, number)).or_default();
         calls.push_back(now);
         let is_old = |call: &SystemTime| now.duration_since(*call).is_ok_and(|age| age >= window);
         while calls.front().is_some_and(is_old) || calls.len() > MOST_CALLS as usize {
             calls.pop_front();
         }
-        bounds.hold(calls.len() as u64)
     }
+
+    /// Whether the calls of late that were counted for the rule are within its bounds.
+    pub(crate) fn is_counted(&self, policy: &str, number: usize, bounds: Bounds) -> bool {
+        let counted = self.met().calls.get(&place(policy, number)).map_or(0, VecDeque::len);
+        bounds.hold(counted as u64)
+    }
+}
+
+/// Where a rule stands.
+fn place(policy: &str, number: usize) -> String {
+    format!("{policy}/{number}")
 }
 
 /// The name of a rule: where it stands, what it says and when it was written, so that the

@@ -6,7 +6,7 @@ use crate::conditions::Aspect;
 use crate::evaluator::About;
 use crate::glob::Glob;
 use crate::judge::Judge;
-use crate::parts::{By, Faith, Kind};
+use crate::parts::{By, Faith, Kind, Part};
 use crate::patterns::{Contained, Pattern};
 use crate::programs::Verb;
 use crate::verdict::{Found, Question};
@@ -60,11 +60,16 @@ impl<'a> Judge<'a> {
     }
 
     pub(crate) fn contained(self, part: usize) -> Option<Found<'a>> {
-        if self.part(part).kind == Kind::Foreign {
+        let Part { kind, parent, .. } = self.part(part);
+        if *kind == Kind::Foreign {
             return None;
         }
+        // A line holds what was sent, and its commands what is undone in them.
+        let is_line = *kind == Kind::Whole && parent.is_none();
+        let spellings = if is_line { 1 } else { usize::MAX };
         self.texts(part).find_map(|contained| {
-            let (_, text, _) = self.said(part).find(|(_, text, _)| contained.is_in(text))?;
+            let mut said = self.said(part).take(spellings);
+            let (_, text, _) = said.find(|(_, text, _)| contained.is_in(text))?;
             Some(Found { pattern: &contained.source, text })
         })
     }
@@ -72,18 +77,26 @@ impl<'a> Judge<'a> {
     /// Whether a part meets the conditions on commands by a spelling that is usable so, and in
     /// no spelling an exclusion.
     pub(crate) fn meets(self, part: usize, usable: impl Fn(Faith) -> bool) -> bool {
-        let mut excluded = self.spellings(part).map(|(lower, text, _)| {
-            let text = self.cased(lower, text, true);
-            self.when.not_matches.iter().any(|pattern| pattern.matches(text))
-        });
+        // A variable that changes nothing about what runs is set around that.
+        let around = self.part(part).parent;
+        let around = around.filter(|outer| self.part(*outer).kind == Kind::Wrapper);
         let says = |text: &str| {
             self.patterns(part).any(|pattern| pattern.matches(text))
                 || self.texts(part).any(|contained| contained.is_in(text))
                 || !self.when.is_about_words()
         };
-        self.assigns(part)
-            && !excluded.any(|excluded| excluded)
+        (self.assigns(part) || around.is_some_and(|outer| self.assigns(outer)))
+            && !self.leaves_out(part)
             && self.spellings(part).any(|(_, text, faith)| usable(faith) && says(text))
+    }
+
+    /// Whether a spelling of a part is one that the rule is not for.
+    pub(crate) fn leaves_out(self, part: usize) -> bool {
+        let excluded = |(lower, text, _): (&str, &str, Faith)| {
+            let text = self.cased(lower, text, true);
+            self.when.not_matches.iter().any(|pattern| pattern.matches(text))
+        };
+        !self.when.not_matches.is_empty() && self.spellings(part).any(excluded)
     }
 
     /// Whether a part meets the patterns by what was written alone, of a policy that is about that.
@@ -101,9 +114,9 @@ impl<'a> Judge<'a> {
         let sent = self.spellings(0).next().map(|(_, text, _)| text);
         let literal = |pattern: &Pattern| sent.is_some() && pattern.written.as_literal() == sent;
         when.contains.is_none()
-            && when.not_matches.is_empty()
             && when.assigned.is_none()
             && when.matches.iter().flatten().any(literal)
+            && !(0..self.evaluation.parts.len()).any(|part| self.leaves_out(part))
     }
 
     /// Whether a deed meets the conditions on deeds. To restrict, one meaning of it is enough,
@@ -153,7 +166,7 @@ impl<'a> Judge<'a> {
     }
 
     /// The rule's patterns on commands that the part may meet.
-    fn patterns(self, part: usize) -> impl Iterator<Item = &'a Pattern> {
+    pub(crate) fn patterns(self, part: usize) -> impl Iterator<Item = &'a Pattern> {
         self.worth_of_text(part, self.when.matches.as_deref(), &self.entry.patterns)
     }
 

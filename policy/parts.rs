@@ -67,6 +67,8 @@ pub(crate) enum Role {
     Same,
     /// The shell runs it to make words of that.
     Substituted,
+    /// It is a package's program, which that runs: who permits that permits it.
+    Packaged,
 }
 
 #[derive(Debug)]
@@ -245,6 +247,7 @@ impl Parts {
                 Role::Piece => '\u{1}',
                 Role::Same => '\u{2}',
                 Role::Substituted => '\u{3}',
+                Role::Packaged => '\u{4}',
             });
             if let [one, ..] = &self.spellings[first..end] {
                 spelled.push_str(&self.text[one.start..self.spellings[end - 1].end]);

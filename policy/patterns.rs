@@ -1,6 +1,7 @@
 //! What conditions hold against a command: globs, in two spellings, and texts to be found in it.
 
 use crate::glob::{Glob, collapse_blanks};
+use crate::simple::ENDS_A_COMMAND;
 use crate::spelling::normal_pattern;
 
 /// A pattern, as written and in normal spelling.
@@ -32,6 +33,11 @@ impl Pattern {
 
     pub(crate) fn matches(&self, text: &str) -> bool {
         self.globs().any(|glob| glob.matches(text))
+    }
+
+    /// Of how many commands a line is that it is about.
+    pub(crate) fn commands(&self) -> usize {
+        self.source.split(ENDS_A_COMMAND).filter(|piece| !piece.trim().is_empty()).count()
     }
 }
 

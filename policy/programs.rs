@@ -170,6 +170,8 @@ pub(crate) struct Program {
     pub(crate) fetches: Option<&'static str>,
     /// What it is given to read goes to another machine.
     pub(crate) sends: bool,
+    /// What it runs is a package's program, or stands in a project's environment.
+    pub(crate) packages: bool,
     /// Its output is code in disguise where one of these options is there.
     pub(crate) decodes: Option<&'static str>,
     pub(crate) style: Option<Style>,
@@ -188,6 +190,7 @@ fn p(names: &'static str) -> Program {
         else_input: false,
         fetches: None,
         sends: false,
+        packages: false,
         decodes: None,
         style: None,
     }
@@ -243,6 +246,10 @@ impl Program {
         self.sends = true;
         self
     }
+    fn packages(mut self) -> Self {
+        self.packages = true;
+        self
+    }
     fn decodes(mut self, with: &'static str) -> Self {
         self.decodes = Some(with);
         self
@@ -286,7 +293,7 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("chroot|setarch|direnv exec|lxc exec|incus exec").takes("userspec groups e o p c").runs(Runs::Command(1)),
     p("unshare|nsenter").takes("S G R w t l C setuid setgid root wd target map-user map-group propagation").runs(Runs::Command(0)),
     p("strace|ltrace|perf|valgrind").takes("e o> O p P s u a b I E S n l x output> trace attach user string-limit").runs(Runs::Command(0)),
-    p("watch|concurrently|nodemon|yarn exec").takes("x. n q interval equexit exec$").runs(Runs::Line(0)),
+    p("watch|concurrently|nodemon").takes("x. n q interval equexit exec$").runs(Runs::Line(0)),
     p("xargs|gxargs").takes("I n L P s d E a< J R S replace max-args max-lines max-procs max-chars delimiter arg-file<").runs(Runs::Command(0)),
     p("parallel").takes("j S N n L a< I C d jobs sshlogin arg-file< colsep delay joblog> results> timeout").runs(Runs::Line(0)),
     p("su").takes("g u G s! T w group user supp-group shell! whitelist-environment c$ command$ session-command$").runs(Runs::Login),
@@ -316,8 +323,9 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("gdb").takes("args& ex x").does(Each(Read)),
     p("fd|fdfind").takes("x& X& exec& exec-batch& e t d E").does(Operands::Other),
     p("entr|ifne|pee").runs(Runs::Command(0)),
-    p("npx|bunx").takes("p package c$ call$").runs(Runs::Command(0)),
-    p("uv run|poetry run|pipenv run|pdm run|hatch run|bundle exec|rbenv exec|pyenv exec|conda run|perf stat|perf record|toolbox run|asdf exec|distrobox enter|npm exec|pnpm exec|pnpm dlx|yarn dlx").takes("p n e o with python package cwd container c$").runs(Runs::Command(0)),
+    p("npx|bunx|uvx|pipx run|npm exec|pnpm exec|pnpm dlx|yarn dlx|yarn exec").takes("p package c$ call$ from with python spec index-url pip-args").runs(Runs::Command(0)).packages(),
+    p("uv run|poetry run|pipenv run|pdm run|hatch run|bundle exec|rbenv exec|pyenv exec|conda run|asdf exec").takes("p n e o with python package cwd c$").runs(Runs::Command(0)).packages(),
+    p("perf stat|perf record|toolbox run|distrobox enter").takes("p e o container c$").runs(Runs::Command(0)),
     p("nix-shell").takes("run$ command$ p A I packages attr").runs(Runs::Nothing),
     p("nix develop|nix shell|nix run").takes("c& command&").runs(Runs::Nothing),
     p("busybox|busybox-static|toybox|coreutils").takes("coreutils-prog&").runs(Runs::Multi),

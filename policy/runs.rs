@@ -10,7 +10,7 @@ use crate::feed::Feed;
 use crate::find;
 use crate::invocation::{Inner, Invocation};
 use crate::parsed::Command;
-use crate::parts::{Faith, Kind};
+use crate::parts::{Faith, Kind, Role};
 use crate::scope::Arguments;
 use crate::visit::{Place, Visitor};
 
@@ -69,7 +69,8 @@ impl Visitor<'_> {
             let feed = match inner {
                 Inner::Words(inner) => {
                     let own = !self.texts || invocation.program.is_none_or(|it| !it.transparent);
-                    self.runs_words(&inner, &values, command, own, origins, deeper)
+                    let packaged = invocation.program.is_some_and(|it| it.packages);
+                    self.runs_words(&inner, &values, command, (own, packaged), origins, deeper)
                 }
                 Inner::Here(text) => self.script(&with_output(text, origins), deeper),
                 Inner::Script(text, _) if invocation.name == "parallel" => {
@@ -130,7 +131,7 @@ impl Visitor<'_> {
         inner: &[&str],
         values: &Values<'_>,
         by: &Command<'_>,
-        own: bool,
+        (own, packaged): (bool, bool),
         origins: &[(String, Feed)],
         deeper: Place<'_>,
     ) -> Feed {
@@ -152,7 +153,11 @@ impl Visitor<'_> {
             .filter(|(source, _)| inner.iter().any(|word| word.contains(source)))
             .cloned()
             .collect();
+        let part = self.parts.len();
         let fed = self.command_with(&command, deeper, processes);
+        if packaged && part < self.parts.len() {
+            self.parts.is(part, Role::Packaged);
+        }
         self.heard(&command, deeper).and(fed)
     }
 

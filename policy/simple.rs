@@ -144,7 +144,7 @@ impl Visitor<'_> {
         self.also(invocation, &inner, part);
         // An argument list is no shell text.
         if self.texts && (self.form == Form::Line || place.depth > 0) {
-            self.texts(command, &words, kind, part);
+            self.texts(command, invocation, kind, part);
         }
         place = place.inside(part);
         let mut origins = processes;
@@ -188,14 +188,25 @@ impl Visitor<'_> {
 
     /// Adds the pieces of a command's text between the operators that are in its words, and of
     /// the texts that it is given.
-    fn texts(&mut self, command: &Command<'_>, words: &[&str], kind: Kind, part: usize) {
+    fn texts(
+        &mut self,
+        command: &Command<'_>,
+        invocation: Invocation<'_, '_>,
+        kind: Kind,
+        part: usize,
+    ) {
+        let words = invocation.words;
         let mut texts: Vec<(Cow<'_, str>, Faith)> = Vec::new();
         // What a wrapper runs is known by itself, and is what needs a permission.
         let faith = if kind == Kind::Wrapper { Faith::WIDE } else { Faith::FULL };
         let holds = |word: &&str| {
             word.contains(ENDS_A_COMMAND) || word.contains("$(") || word.contains("<(")
         };
-        if words.iter().any(|word| word.len() > 1 && holds(word)) {
+        if words.iter().any(holds) {
+            // `find` ends by a `;` what it runs, which is no text.
+            let finds = invocation.program.is_some_and(|program| program.does == Operands::Find);
+            let ends = finds && words.iter().filter(|word| holds(word)).all(|it| it.len() == 1);
+            let faith = if ends { Faith::WIDE } else { faith };
             texts.push((Cow::Owned(words.join(" ")), faith));
         }
         let documents = command.documents.iter();

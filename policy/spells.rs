@@ -187,7 +187,12 @@ impl Visitor<'_> {
         let faith = if guessed { Faith::WIDE } else { Faith::FULL };
         let excuses = Faith { permits: false, ..faith };
         let by_name = if is_known_by_name(written) { excuses } else { Faith::WIDE };
-        let resolved = normal.iter().all(|word| matches!(word, Cow::Borrowed(_)));
+        // What stands here may be written so.
+        let resolved = normal.iter().enumerate().all(|(index, word)| {
+            let plain = plain.get(index + 1).and_then(|word| word.strip_prefix("./"));
+            matches!(word, Cow::Borrowed(_))
+                || plain.is_some_and(|plain| plain == *word && !plain.starts_with(".."))
+        });
         // A program's name with a blank in it reads like a program and an argument.
         let as_written = if resolved && !written.contains(' ') { faith } else { Faith::WIDE };
         if let Some(sent) = sent {

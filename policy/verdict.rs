@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use crate::evaluator::Evaluator;
+use crate::evaluator::{About, Entry, Evaluator};
 use crate::index::Candidates;
 use crate::judge::Judge;
 use crate::memory::Memory;
@@ -82,9 +82,9 @@ impl<'a> Evaluation<'a> {
             of.map(|held| held.rule.rule.action).max()
         };
         let default = self.evaluator.checked.default_action;
-        // Guesses alone change nothing.
-        let on_text = most(Voice::Decides);
-        let on_text = on_text.and(on_text.max(most(Voice::Guesses)));
+        // Guesses alone make nothing looser.
+        let guessed = most(Voice::Guesses);
+        let on_text = most(Voice::Decides).or(guessed.map(|_| default)).max(guessed);
         let marks = on_text.unwrap_or(default) == Action::Allow;
         let on_text = on_text.max(most(Voice::Marks).filter(|_| marks));
         let said = on_text.max(most(Voice::OfDeeds));
@@ -123,7 +123,7 @@ impl<'a> Evaluation<'a> {
     /// The first rule of each policy that holds, in the order of evaluation.
     fn holding(&self) -> Vec<Holding<'_>> {
         let mut holding = Vec::new();
-        let mut settled = usize::MAX;
+        let (mut settled, mut settled_deeds) = (usize::MAX, usize::MAX);
         let mut seen = usize::MAX;
         for condition in self.worth.line.within(0..self.evaluator.owners.len()) {
             let place = self.evaluator.owners[condition];
@@ -133,6 +133,9 @@ impl<'a> Evaluation<'a> {
             seen = place;
             let rule = Judge::new(self, place);
             let Judge { policy, entry, .. } = rule;
+            if entry.about == About::Deeds && entry.policy == settled_deeds {
+                continue;
+            }
             if !policy.agent.matches(self.call.agent) || !policy.session.matches(self.call.session)
             {
                 continue;
@@ -142,14 +145,33 @@ impl<'a> Evaluation<'a> {
                 if voice == Voice::OfDeeds && action == Action::Allow {
                     continue;
                 }
-                // Behind what does not decide the policy's other rules are looked at.
-                let decides =
-                    voice == Voice::Decides || voice == Voice::OfDeeds && action != Action::Watch;
-                settled = if decides { entry.policy } else { settled };
+                // Behind what does not decide the policy's other rules are looked at; behind what
+                // is said of deeds those on what the command says.
+                match voice {
+                    Voice::Decides => settled = entry.policy,
+                    Voice::OfDeeds if action.restricts() => settled_deeds = entry.policy,
+                    _ => {}
+                }
                 holding.push(Holding { rule, found, voice });
             }
         }
         holding
+    }
+
+    /// Counts the call for each rule that counts those of its tools, whoever makes them.
+    pub(crate) fn count(&self) {
+        let done = self.parts.deeds();
+        let Evaluator { counting, rules, checked, .. } = self.evaluator;
+        for Entry { policy, rule, about, .. } in counting.iter().map(|place| &rules[*place]) {
+            let policy = &checked.policies[*policy];
+            let is_one = match about {
+                About::Commands => !self.is_one_deed(),
+                About::Deeds => policy.verbs.meets(done),
+            };
+            if let Some(bounds) = policy.rules[*rule].when.count.filter(|_| is_one) {
+                self.memory.count(&policy.name, rule + 1, bounds, self.now());
+            }
+        }
     }
 
     /// When the call is made; the clock is asked only where a rule asks.

@@ -15,11 +15,14 @@ use crate::parts::{Faith, Kind, MAX_TEXT, Parts};
 use crate::programs::Verb;
 use crate::scope::{Arguments, Scope};
 use crate::shell;
+use crate::simple::ENDS_A_COMMAND;
 
 /// How every function that pipes itself into itself is spelled.
 const FORK_BOMB: &str = ":(){ :|:& };:";
 /// How often the body of a loop is walked, each time with another value.
 const MAX_ROUNDS: usize = 16;
+/// How long a line may be whose commands are spelled one behind the other as well, in bytes.
+const MAX_LINE_OF_TEXTS: usize = 8192;
 /// How many commands of any line are looked at, ...
 const COMMANDS: usize = 10_000;
 /// ... how many more for each byte of it, ...
@@ -163,6 +166,12 @@ impl<'c> Visitor<'c> {
         let Some(mut words) = words else {
             let root = self.parts.begin(None, Kind::Whole);
             self.parts.spell(Faith::WIDE, [line]);
+            // What follows a command is as an argument to it, whatever stands between them.
+            if self.texts && form == Form::Line && line.len() <= MAX_LINE_OF_TEXTS {
+                let pieces = line.split(ENDS_A_COMMAND).map(str::trim);
+                let pieces: Vec<&str> = pieces.filter(|piece| !piece.is_empty()).collect();
+                self.parts.spell(Faith::WIDE, [pieces.join(" && ").as_str()]);
+            }
             self.script(line, place.inside(root));
             return;
         };

@@ -140,6 +140,8 @@ pub(crate) struct When {
     /// Those on the call, whatever the command is.
     on_call: Vec<OnCall>,
     pub(crate) count: Option<Bounds>,
+    /// Whether it says only what it is not for.
+    pub(crate) excludes_only: bool,
     /// Why no command can meet it, where none can.
     pub(crate) never: Option<String>,
     /// Keys and values as they were written.
@@ -241,12 +243,14 @@ impl When {
             let is_answer = |given: &Given| matches!(given, Given::Texts(Against::Answer, _));
             if said.iter().all(|(_, given)| is_answer(given)) {
                 when.never = Some(format!("`{}` holds {}", only.key, only.holds));
-            } else if !restricts {
+            } else if restricts {
+                when.excludes_only = true;
+            } else {
                 when.never = Some("it says only what it is not for".to_string());
             }
         }
-        // A restricting rule that is to hold always does, whatever else it says.
-        if always && restricts {
+        // A rule that is to hold always does, whatever else it says; but it permits no more.
+        if always && action != Action::Allow {
             if said.len() > 1 {
                 found.warning(
                     at,

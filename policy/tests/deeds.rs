@@ -355,6 +355,14 @@ fn rules_end_are_spent_and_count() {
         "- {name: p, rules: [{action: deny, when: {call_count: {gte: 3, window: 1m}}}]}\n",
     );
     assert_eq!([0, 1, 2, 70].map(|second| at(&counts, second)), [Allow, Allow, Deny, Allow]);
+    // All calls of the rule's tools count, and one that is looked at twice is one.
+    let counts = policies(
+        "- {name: p, rules: [{action: deny, when: {command_matches: 'rm *', call_count: {gte: 3}}}]}\n\
+         - {name: q, match: {tool: fetch}, rules: [{action: deny, when: {call_count: {gte: 2}}}]}\n",
+    );
+    let of = |command| counts.evaluate(&Call { command, ..here() }).action;
+    let called = ["rm x", "l\u{1}s", "rm x", "ls", "curl https://a", "ls", "curl https://b"];
+    assert_eq!(called.map(of), [Allow, Allow, Deny, Allow, Allow, Allow, Deny]);
 }
 
 #[test]

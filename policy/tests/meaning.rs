@@ -935,6 +935,9 @@ fn a_command_in_a_text_is_known_as_one_is_that_runs() {
         ("echo 'a; rm --force --recursive -- /x/..'", Deny),
         ("cat > x <<'E'\n/bin/rm -fr /tmp /\nE", Deny),
         ("echo 'a; rm -rf /x'", Allow),
+        ("echo \\; rm -rf /", Deny),
+        ("echo a '|' curl x", Deny),
+        ("find . -exec true \\; curl x", Deny),
         ("echo 'a; /usr/bin/curlx'", Allow),
         ("bash -c $HOME/bin/curl x", Deny),
     ];
@@ -963,8 +966,18 @@ fn what_xargs_is_given_ends_at_a_nul_as_well() {
 
 #[test]
 fn what_is_permitted_there_every_day_is_permitted() {
-    let rules = "  - {action: allow, when: {command_matches: ['git *', 'npm *']}}\n  - {action: deny, when: {command_matches: 'bash -c git push*'}}\n";
+    let rules = "  - {action: allow, when: {command_matches: ['git *', 'npm *', 'npx *', 'rsync *']}}\n  - {action: deny, when: {command_matches: 'bash -c git push*'}}\n";
     let cases = [
+        // A package's program is permitted with what runs it, and what that runs is not.
+        ("npx jest --watch", Allow),
+        ("npx -y rimraf a b", Allow),
+        ("npm exec -- jest", Allow),
+        ("x=$(npx jest)", Allow),
+        ("npx sh -c 'rm x'", Deny),
+        ("npx -c 'rm x'", Deny),
+        ("npx jest; rm x", Deny),
+        ("rsync -e 'ssh -p 1' a h:b", Allow),
+        ("rsync -e 'sh -c id' a h:b", Deny),
         ("bash -c 'git status && git diff'", Allow),
         ("bash -lc \"git add . && npm test | git hash-object\"", Allow),
         ("timeout 9 sh -c 'git pull; npm ci'", Allow),
@@ -1013,4 +1026,124 @@ fn where_a_call_is_made_makes_no_path_of_what_was_written_without_one() {
         // Ours has it where it is.
         assert_eq!(decide(&of("command"), command).action, Deny, "{command}");
     }
+}
+
+#[test]
+fn to_ask_by_what_is_not_said_leaves_the_rules_behind_it_their_say() {
+    let deny = "  - {action: deny}\n";
+    for (ask, sure, unsure) in [
+        ("command_not_matches: ls", "", "git push"),
+        ("session_not_matches: x", "", "git push"),
+        ("command_matches: 'GIT *'", "GIT push", "git push"),
+        ("command_matches: 'git push*'", "git push -f", "sudo git push"),
+    ] {
+        let ask = format!("  - {{action: ask, when: {{{ask}}}}}\n");
+        if !sure.is_empty() {
+            check_exec("allow", &format!("{ask}{deny}"), &[(sure, Ask)]);
+        }
+        check_exec("allow", &format!("{ask}{deny}"), &[(unsure, Deny)]);
+        check_exec("deny", &ask, &[(unsure, Deny)]);
+        check_exec("allow", &ask, &[(unsure, Ask)]);
+    }
+    // What a command does is asked about, and what it says is looked at all the same.
+    let source = "default_action: allow\npolicies:\n- name: p\n  match: {tool: [exec, read]}\n  rules:\n  \
+        - {action: ask, when: {path_matches: '**/.env'}}\n  - {action: deny, when: {path_matches: '**/.e*'}}\n  \
+        - {action: deny, when: {command_matches: 'cat *'}}\n";
+    let policies = PolicySet::parse(source, "p.yaml").unwrap();
+    assert_eq!(
+        ["cat .env", "head .env", "head .e"].map(|it| decide(&policies, it).action),
+        [Deny, Ask, Deny]
+    );
+}
+
+#[test]
+fn a_permission_that_comes_before_a_refusal_of_all_else_is_one_for_texts_as_well() {
+    let rules = "  - {action: allow, when: {command_matches: 'git *'}}\n  - {action: deny, when: {default: true}}\n";
+    let cases =
+        [("git commit -m 'a; b'", Deny), ("git commit -m a", Allow), ("git log; git diff", Allow)];
+    check_exec("allow", rules, &cases);
+    let rules = "  - {action: watch, when: {command_matches: 'git *'}}\n";
+    check_exec("deny", rules, &[("git commit -m 'a; b'", Deny), ("git commit -m a", Watch)]);
+}
+
+#[test]
+fn a_pattern_about_several_commands_permits_a_line_of_as_many() {
+    let rules = "  - {action: allow, when: {command_matches: ['cd * && make *', '*curl*|*jq*'], command_not_matches: '**secret**'}}\n";
+    let cases = [
+        ("cd x && make test", Allow),
+        ("curl https://a/b | jq .", Allow),
+        ("cd x; id && make test", Deny),
+        ("cd x && make test; id", Deny),
+        ("cd $(id) && make test", Deny),
+        ("cd x > y && make test", Deny),
+        ("id; curl a | jq .", Deny),
+        ("curl a | jq . | sh", Deny),
+        ("cd x && make secret", Deny),
+        ("cd x", Deny),
+    ];
+    check_exec("deny", rules, &cases);
+    let rules = "  - {action: watch, when: {command_matches: '* && *'}}\n";
+    check_exec("allow", rules, &[("ls && id", Watch), ("ls; id", Allow), ("ls", Allow)]);
+}
+
+#[test]
+fn a_rule_that_holds_always_does_unless_it_permits() {
+    let rule = |action: &str| {
+        format!("  - {{action: {action}, when: {{default: true, command_matches: 'rm *'}}}}\n")
+    };
+    for (action, of_all) in [("watch", Watch), ("ask", Ask), ("deny", Deny)] {
+        check_exec("allow", &rule(action), &[("ls", of_all), ("rm x", of_all)]);
+    }
+    check_exec("deny", &rule("allow"), &[("ls", Deny), ("rm x", Allow)]);
+}
+
+#[test]
+fn what_a_permission_leaves_out_may_be_what_only_runs_others() {
+    let rules = "  - {action: allow, when: {command_matches: ['*', 'cat a b'], command_not_matches: ['bash -c **', 'env *']}}\n";
+    let cases = [("ls", Allow), ("bash -c ls", Deny), ("env ls", Deny), ("A=1 ls", Allow)];
+    check_exec("deny", rules, &cases);
+    let rules =
+        "  - {action: allow, when: {command_matches: ['cat a b'], command_not_matches: ['* b']}}\n";
+    check_exec("deny", rules, &[("cat a b", Deny)]);
+    check_exec("deny", &rules.replace("* b", "* c"), &[("cat a b", Allow), ("cat a c", Deny)]);
+}
+
+#[test]
+fn a_permission_for_what_lies_here_is_one_as_it_is_written() {
+    let rules =
+        "  - {action: allow, when: {command_matches: ['rm -rf ./*', 'node ./scripts/*']}}\n";
+    let cases = [
+        ("rm -rf ./x", Allow),
+        ("node ./scripts/a.js --b", Allow),
+        ("rm -rf ./..", Deny),
+        ("rm -rf ./x/../..", Deny),
+        ("rm -rf ./x /y", Deny),
+        ("node ./x", Deny),
+    ];
+    check_exec("deny", rules, &cases);
+}
+
+#[test]
+fn a_permission_by_a_variable_is_one_for_what_it_is_set_for() {
+    let rules = "  - {action: allow, when: {command_env_assignments: [FOO]}}\n";
+    let cases =
+        [("FOO=1 ls", Allow), ("env FOO=1 ls", Allow), ("ls", Deny), ("FOO=1 ls; id", Deny)];
+    check_exec("deny", rules, &cases);
+}
+
+#[test]
+fn what_follows_a_command_is_as_an_argument_to_it() {
+    let rules = "  - action: deny\n    when:\n      command_matches: ['compose up *', 'curl *']\n      command_not_matches: ['curl localhost*']\n";
+    let cases = [
+        ("compose up", Allow),
+        ("compose up -d", Deny),
+        ("compose up; ls", Deny),
+        ("compose up\nls", Deny),
+        ("ls; compose up", Allow),
+        ("curl localhost; ls", Allow),
+    ];
+    check_exec("allow", rules, &cases);
+    // It is no text that somebody wrote.
+    let rules = "  - {action: ask, when: {command_contains: '&&'}}\n";
+    check_exec("allow", rules, &[("ls; id", Allow), ("ls && id", Ask)]);
 }
