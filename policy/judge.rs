@@ -168,7 +168,7 @@ impl<'a> Judge<'a> {
     /// A rule about every command has every command to be excused, wrappers as well.
     fn restricts_all(self) -> Option<Found<'a>> {
         let is_command = |part: &usize| match self.part(*part).kind {
-            Kind::Command | Kind::Wrapper => true,
+            Kind::Wrapper | Kind::Command => true,
             Kind::Text => self.is_typed_text(*part),
             _ => false,
         };
