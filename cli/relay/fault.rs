@@ -44,11 +44,19 @@ impl Fault {
     }
 }
 
-/// The message for an error. The most common one names the way out.
+/// The message for an error. The most common ones name the way out.
 fn sentence(error: &(dyn Error + 'static)) -> String {
     match error.downcast_ref() {
         Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
             "its certificate is from a CA that is not trusted here (--ca names another)".to_owned()
+        }
+        // What `openssl req -x509` makes.
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(why)))
+            if why.0.to_string() == "CaUsedAsEndEntity" =>
+        {
+            "it shows a CA's own certificate, not one for a server (openssl: \
+             basicConstraints=CA:FALSE)"
+                .to_owned()
         }
         _ => error.to_string(),
     }

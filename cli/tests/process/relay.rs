@@ -98,6 +98,7 @@ fn a_server_that_does_not_prove_who_it_is_is_said_and_nothing_is_run() {
     for (config, url, words) in [
         (stranger.certify("localhost"), &url, "not trusted here"),
         (team.authority.certify_expired("localhost"), &url, "expired"),
+        (team.authority.certify_as_ca("localhost"), &url, "a CA's own certificate"),
         (team.authority.certify("policy.example"), &url, "not valid for"),
         (right(), &by_number, "not valid for"),
         (right(), &plain_url, "corrupt message"),

@@ -62,6 +62,13 @@ impl Authority {
         self.sign(&params)
     }
 
+    /// A certificate for this name that is a CA's, as a self-signed one mostly is.
+    pub fn certify_as_ca(&self, name: &str) -> Arc<ServerConfig> {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        self.sign(&params)
+    }
+
     fn sign(&self, params: &CertificateParams) -> Arc<ServerConfig> {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
