@@ -68,7 +68,7 @@ pub struct Question {
     #[arg(long, value_name = "ID")]
     session: Option<String>,
     /// Directory that the command runs in [default: this one]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = directory)]
     cwd: Option<String>,
     /// How much the guard would see of the program [default: detected for ARGV]
     #[arg(long, value_name = "WORD", value_parser = COVERAGES)]
@@ -76,6 +76,15 @@ pub struct Question {
     /// Write one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// A directory, by its absolute path: without one no relative name in a command is known.
+///
+/// # Errors
+/// It is empty.
+fn directory(text: &str) -> Result<String, String> {
+    let path = std::path::absolute(text).map_err(|error| error.to_string())?;
+    path.into_os_string().into_string().map_err(|_| "this directory is not UTF-8".to_owned())
 }
 
 /// The verdict, for a program to read.

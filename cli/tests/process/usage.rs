@@ -34,6 +34,7 @@ fn a_mistake_is_told_in_words_and_is_no_silent_default() {
         (&["deny", "1-1", "--message", ""], "--message <TEXT>"),
         (&["test", "--agent", "a", "cases.yaml"], "--agent is for a command"),
         (&["test", "--cwd", "/", "cases.yaml"], "--cwd is for a command"),
+        (&["test", "--cwd", "", "ls"], "--cwd <DIR>"),
     ] {
         let told = world.run(words);
         assert_eq!(told.status.code(), Some(2), "{words:?}: {}", stderr(&told));
@@ -263,5 +264,21 @@ fn what_is_offered_for_a_command_with_stars_and_brackets_allows_it_and_no_other(
     }
     for command in ["forbidden x1", "forbidden axb", "forbidden x"] {
         assert_eq!(world.run(["test", command]).status.code(), Some(1), "{command}");
+    }
+}
+
+#[test]
+fn a_directory_may_be_relative_to_this_one() {
+    let world = World::new();
+    fs::create_dir_all(world.path("a/b")).unwrap();
+    let policy = format!(
+        "default_action: allow\npolicies:\n- name: p\n  match: {{tool: read}}\n  rules:\n  - action: deny\n    \
+         when: {{path_matches: '{}'}}\n    message: no\n",
+        world.path("a/secret").display()
+    );
+    world.write(".rampart/policy.yaml", &policy);
+    for (cwd, status) in [("a", 1), ("./a/b/..", 1), ("a/b", 0), (".", 0)] {
+        let told = world.run(["test", "--cwd", cwd, "cat secret"]);
+        assert_eq!(told.status.code(), Some(status), "{cwd}: {}", stdout(&told));
     }
 }
