@@ -160,15 +160,17 @@ fn guard(
             Variable::FailOpen => flag(settings.fail_open),
             Variable::Agent => Some(settings.agent),
             Variable::Session => settings.session,
-            Variable::Debug => flag(settings.debug),
+            // Here and below: the default adds no variable to the environment.
+            Variable::Debug if !settings.debug => None,
+            Variable::Debug => flag(true),
             Variable::Notice => settings.notice.value(),
+            Variable::TimeoutMs if settings.timeout_ms == Settings::DEFAULT_TIMEOUT_MS => None,
             Variable::TimeoutMs => {
                 *entry = Some(number(variable, settings.timeout_ms, arena)?);
                 None
             }
             Variable::Address => settings.address,
             Variable::Sealed => settings.sealed,
-            // The default adds no variable to the environment.
             Variable::Refusal if settings.refusal == Refusal::Errno => None,
             Variable::Refusal => Some(settings.refusal.as_str().as_bytes()),
             Variable::AskMs => {

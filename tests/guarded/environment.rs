@@ -64,7 +64,6 @@ fn split(dump: &str) -> (Vec<&str>, Vec<&str>) {
 fn wanted(url: &str, preload: Option<&str>) -> Vec<String> {
     let mut wanted = vec![
         "RAMPART_AGENT=preload".to_owned(),
-        "RAMPART_DEBUG=0".to_owned(),
         "RAMPART_FAIL_OPEN=0".to_owned(),
         "RAMPART_MODE=enforce".to_owned(),
         "RAMPART_NOTICE=1".to_owned(),

@@ -81,6 +81,19 @@ fn where_the_library_can_reach_nobody_the_kernel_decides_and_the_reason_is_told(
 }
 
 #[test]
+fn what_the_first_process_passes_on_needs_no_repair() {
+    let sealed = Sealed::new();
+    for flag in ["--seal=on", "--seal=off"] {
+        let words = ["sh", "-c", "sh -c 'env; :'; :"];
+        let output = finished(&mut with_library(&sealed, &[flag], &words));
+        let passed_on = stdout(&output);
+        assert!(passed_on.contains("RAMPART_URL="), "{}", stderr(&output));
+        // A repair is counted, so that one that never ends is noticed.
+        assert!(!passed_on.contains("RAMPART_AGAIN="), "{flag} {passed_on}");
+    }
+}
+
+#[test]
 fn no_signal_handler_interrupts_a_call_that_starts_a_program() {
     let sealed = Sealed::new();
     // Handlers of Python's have no SA_RESTART. A file that is no program fails with EACCES.
