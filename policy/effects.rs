@@ -8,7 +8,7 @@ use crate::feed::{Feed, Source};
 use crate::invocation::Invocation;
 use crate::programs::{self, base_name, is_option};
 use crate::scope::Arguments;
-use crate::simple::assigned;
+use crate::simple::{DECLARES, assigned};
 use crate::spelling::{self, places};
 use crate::visit::Visitor;
 use crate::writes;
@@ -25,7 +25,7 @@ impl Visitor<'_> {
         let words = invocation.words;
         match words[0] {
             "cd" | "pushd" => self.change_directory(words),
-            "export" | "declare" | "local" | "readonly" | "typeset" => {
+            name if DECLARES.contains(&name) => {
                 for (name, value) in words[1..].iter().filter_map(|word| assigned(word)) {
                     self.assign(name, value);
                 }
@@ -80,11 +80,7 @@ impl Visitor<'_> {
 
     /// Follows `cd`, so that later relative paths are known.
     fn change_directory(&mut self, words: &[&str]) {
-        let target = words[1..]
-            .iter()
-            .find(|word| !crate::programs::is_option(word))
-            .copied()
-            .unwrap_or("~");
+        let target = words[1..].iter().find(|word| !is_option(word)).copied().unwrap_or("~");
         let target = spelling::normal_word(target).into_owned();
         let at_home =
             target.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/'));

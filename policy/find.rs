@@ -1,7 +1,7 @@
 //! `find`: where it begins, what it finds, deletes and runs.
 
 use crate::invocation::{Inner, Invocation, starting_points};
-use crate::programs::{Operands, base_name, is_option};
+use crate::programs::{self, Operands, base_name, is_option};
 
 /// Options of `find` that leave nothing out.
 #[rustfmt::skip]
@@ -56,12 +56,13 @@ pub(crate) fn swept_from<'a>(command: Invocation<'_, 'a>) -> Vec<&'a str> {
 
 /// Whether a command removes what was found, and all that is below it.
 fn removes(words: &[&str]) -> bool {
-    let Some(at) = words.iter().position(|word| base_name(word) == "rm") else { return false };
-    let has = |letters: &[char], long: &str| {
-        let short = |word: &&str| !word.starts_with("--") && word.contains(letters);
-        words[at..].iter().filter(|word| is_option(word)).any(|word| *word == long || short(word))
-    };
-    words.contains(&"{}") && has(&['r', 'R'], "--recursive") && has(&['f'], "--force")
+    let at = words.iter().position(|word| base_name(word) == "rm");
+    let Some((at, rm)) = at.zip(programs::find("rm")) else { return false };
+    let arguments = rm.arguments(&words[at + 1..]);
+    // The letters stand first.
+    let letters = arguments.options.first().filter(|letters| !letters.starts_with("--"));
+    letters.is_some_and(|letters| letters.contains('r') && letters.contains('f'))
+        && words.contains(&"{}")
 }
 
 fn deletes(command: Invocation<'_, '_>) -> bool {

@@ -86,6 +86,19 @@ pub(crate) struct Given<'a> {
     pub(crate) words: usize,
 }
 
+impl Given<'_> {
+    /// Whether it has one of the names, or its `word` has one that is a letter, before a value.
+    pub(crate) fn is_named(&self, names: &str, word: &str) -> bool {
+        let letters = if word.starts_with("--") { "" } else { word };
+        let letters = match (self.value, letters.split_once(self.name)) {
+            (Some(_), Some((before, _))) => before,
+            _ => letters,
+        };
+        let mut names = names.split(' ');
+        names.any(|name| name == self.name || name.len() == 1 && letters.contains(name))
+    }
+}
+
 /// The arguments of a program whose options have a normal spelling, sorted out.
 #[derive(Debug, Default)]
 pub(crate) struct Arguments<'a> {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use brush_parser::ast;
 
 use crate::feed::Feed;
+use crate::shell::is_assignment;
 
 /// A simple command, its words read.
 #[derive(Debug, Default)]
@@ -21,6 +22,15 @@ pub(crate) struct Command<'a> {
     pub(crate) guessed: bool,
     /// Whether it has no words because it is what is around others, such as a loop.
     pub(crate) around: bool,
+}
+
+impl<'a> Command<'a> {
+    /// A command by its words, of which those in front may be assignments.
+    pub(crate) fn of_words(mut words: Vec<Cow<'a, str>>) -> Self {
+        let assignments = words.iter().take_while(|word| is_assignment(word)).count();
+        let rest = words.split_off(assignments);
+        Self { assignments: words, words: rest, ..Self::default() }
+    }
 }
 
 /// A file that a command reads or writes.

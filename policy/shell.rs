@@ -25,14 +25,21 @@ const LEVEL: usize = 16 << 10;
 /// Words behind which, as behind an operator, a command begins.
 const BEFORE_COMMAND: &[&str] =
     &["if", "then", "else", "elif", "do", "while", "until", "time", "coproc", "!", "{"];
-const OPENERS: &[&str] =
-    &["if", "while", "until", "for", "select", "case", "{", "[[", "coproc", "!"];
-const CLOSERS: &[&str] = &["fi", "done", "esac", "}", "]]"];
+/// Words that open something, and what closes that; nothing does where a command's end is enough.
+#[rustfmt::skip]
+const OPENERS: &[(&str, &str)] = &[
+    ("if", "fi"), ("while", "done"), ("until", "done"), ("for", "done"), ("select", "done"),
+    ("case", "esac"), ("{", "}"), ("[[", "]]"), ("coproc", ""), ("!", ""),
+];
 const OTHERS: &[&str] = &["then", "else", "elif", "do", "function", "time"];
 
 /// Whether a word, where a command begins, means something else than a command.
 fn is_reserved(word: &str) -> bool {
-    OPENERS.contains(&word) || CLOSERS.contains(&word) || OTHERS.contains(&word)
+    OPENERS.iter().any(|(opener, _)| *opener == word) || is_closer(word) || OTHERS.contains(&word)
+}
+
+fn is_closer(word: &str) -> bool {
+    !word.is_empty() && OPENERS.iter().any(|(_, closer)| *closer == word)
 }
 
 /// The words of a text that says an argument list as the wire says it: words of characters
@@ -247,23 +254,22 @@ fn parse_ended(script: &str) -> Result<ast::Program, Fault> {
 /// Whether commands are nested no deeper than the parser is given.
 /// `select` is `for` to all that follows: the grammar has no word for it.
 fn is_shallow(tokens: &mut [Token]) -> bool {
-    let mut open: Vec<&'static str> = Vec::new();
+    let mut open: Vec<(&str, &str)> = Vec::new();
+    let is_group = |(opener, _): &(&str, &str)| matches!(*opener, "(" | "case");
     let mut begins = true;
     for token in tokens {
         match token {
             Token::Operator(operator, _) => {
                 match operator.as_str() {
-                    "(" => open.push("("),
-                    ")" => match open.iter().rposition(|word| matches!(*word, "(" | "case")) {
-                        Some(at) if open[at] == "(" => open.truncate(at),
+                    "(" => open.push(("(", ")")),
+                    ")" => match open.iter().rposition(is_group) {
+                        Some(at) if open[at].0 == "(" => open.truncate(at),
                         // The end of a pattern of `case`.
                         Some(_) => {}
                         None => return false,
                     },
                     ";" | "\n" | "&" => {
-                        while open.last().is_some_and(|word| matches!(*word, "!" | "coproc")) {
-                            open.pop();
-                        }
+                        while open.pop_if(|(_, closer)| closer.is_empty()).is_some() {}
                     }
                     _ => {}
                 }
@@ -277,44 +283,30 @@ fn is_shallow(tokens: &mut [Token]) -> bool {
                     *word = "for".to_string();
                 }
                 let word = word.as_str();
-                if let Some(opener) = OPENERS.iter().find(|opener| begins && **opener == word) {
-                    open.push(opener);
-                } else if CLOSERS.contains(&word)
-                    && (begins || word == "]]")
-                    && let Some(at) = open.iter().rposition(|opener| closes(word, opener))
+                if let Some(opener) = OPENERS.iter().find(|(opener, _)| begins && *opener == word) {
+                    open.push(*opener);
+                } else if (begins || word == "]]")
+                    && let Some(at) = open.iter().rposition(|(_, closer)| *closer == word)
                 {
                     open.truncate(at);
                 }
-                begins = begins && (BEFORE_COMMAND.contains(&word) || CLOSERS.contains(&word));
+                begins = begins && (BEFORE_COMMAND.contains(&word) || is_closer(word));
             }
         }
-        let groups = open.iter().filter(|word| matches!(**word, "(" | "case")).count();
+        let groups = open.iter().filter(|opener| is_group(opener)).count();
         if open.len() > MAX_NESTING || groups > MAX_GROUPS {
             return false;
         }
     }
     // The parser takes long to find out.
-    !open.iter().any(|word| matches!(*word, "(" | "case"))
-}
-
-fn closes(closer: &str, opener: &str) -> bool {
-    match closer {
-        "fi" => opener == "if",
-        "done" => matches!(opener, "for" | "while" | "until" | "select"),
-        "esac" => opener == "case",
-        "}" => opener == "{",
-        _ => opener == "[[",
-    }
+    !open.iter().any(is_group)
 }
 
 const OPERATORS: &[char] = &[';', '|', '&', '(', ')', '<', '>', '\n', '`', '{', '}'];
 const QUOTES: &[char] = &['\'', '"', '\\'];
 
-/// A piece of what no shell would take.
-pub(crate) struct Piece {
-    /// The words of each stage; more than one is a pipeline.
-    pub(crate) stages: Vec<Vec<String>>,
-}
+/// A piece of what no shell would take: the words of each stage; more than one is a pipeline.
+type Piece = Vec<Vec<String>>;
 
 /// A script without the words and brackets of the grammar that stand before its first command.
 pub(crate) fn behind_openers(script: &str) -> &str {
@@ -388,7 +380,6 @@ pub(crate) fn crude_pieces(script: &str) -> impl Iterator<Item = Piece> {
     let mut known = BTreeSet::new();
     single
         .chain(pipelines)
-        .filter(|stages: &Vec<Vec<String>>| stages.iter().any(|stage| !stage.is_empty()))
+        .filter(|stages: &Piece| stages.iter().any(|stage| !stage.is_empty()))
         .filter(move |stages| known.insert(stages.clone()))
-        .map(|stages| Piece { stages })
 }

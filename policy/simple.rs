@@ -17,6 +17,9 @@ use crate::visit::{Place, Visitor};
 /// What ends a command wherever a shell reads it.
 pub(crate) const ENDS_A_COMMAND: &[char] = &[';', '|', '&', '\n', '`'];
 
+/// Commands that give variables their values.
+pub(crate) const DECLARES: &[&str] = &["export", "declare", "typeset", "local", "readonly"];
+
 /// How many operands of a command in a text are spelled by themselves.
 const MAX_DEEDS_OF_TEXT: usize = 64;
 
@@ -173,7 +176,7 @@ impl Visitor<'_> {
             self.parts.spell(Faith::WIDE, ["rm", "-fr", &normal_word(path)]);
         }
         let words = invocation.words;
-        let assigns = matches!(words[0], "export" | "declare" | "typeset" | "local" | "readonly")
+        let assigns = DECLARES.contains(&words[0])
             || invocation.program.is_some_and(|program| program.assignments);
         if assigns {
             let own = match inner {

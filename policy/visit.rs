@@ -163,7 +163,7 @@ impl<'c> Visitor<'c> {
             Form::Arguments => shell::argument_list(line).filter(|words| !words.is_empty()),
             Form::Line => shell::plain_line(line),
         };
-        let Some(mut words) = words else {
+        let Some(words) = words else {
             let root = self.parts.begin(None, Kind::Whole);
             self.parts.spell(Faith::WIDE, [line]);
             // What follows a command is as an argument to it, whatever stands between them.
@@ -175,20 +175,17 @@ impl<'c> Visitor<'c> {
             self.script(line, place.inside(root));
             return;
         };
-        let assignments = match form {
-            Form::Arguments => 0,
-            Form::Line => words.iter().take_while(|word| shell::is_assignment(word)).count(),
+        let mut command = match form {
+            Form::Arguments => Command { words, ..Command::default() },
+            Form::Line => Command::of_words(words),
         };
-        let rest = words.split_off(assignments);
-        let called =
-            argv0.filter(|_| rest.first().is_some_and(|word| command::is_multi_call(word)));
-        let command = Command { assignments: words, words: rest, ..Command::default() };
-        if let Some(name) = called {
+        let program = command.words.first_mut().filter(|word| command::is_multi_call(word));
+        if let (Some(name), Some(program)) = (argv0, program) {
+            *program = Cow::Owned(name.to_string());
+            command.assignments.clear();
             let root = self.parts.begin(None, Kind::Whole);
             self.parts.spell(Faith::WIDE, [line]);
-            let mut words = command.words;
-            words[0] = Cow::Owned(name.to_string());
-            self.command(&Command { words, ..Command::default() }, place.inside(root));
+            self.command(&command, place.inside(root));
         } else {
             self.command(&command, place);
         }
@@ -203,10 +200,8 @@ impl<'c> Visitor<'c> {
     /// Adds all commands of a script; gives what it writes, as far as that is seen.
     pub(crate) fn script(&mut self, text: &str, place: Place<'_>) -> Feed {
         let input = self.stdin.clone();
-        if let Some(mut words) = shell::plain_script(text) {
-            let assignments = words.iter().take_while(|word| shell::is_assignment(word)).count();
-            let rest = words.split_off(assignments);
-            let command = Command { assignments: words, words: rest, input, ..Command::default() };
+        if let Some(words) = shell::plain_script(text) {
+            let command = Command { input, ..Command::of_words(words) };
             let written = self.command_with(&command, place, Vec::new());
             return self.heard(&command, place).and(written);
         }
@@ -252,7 +247,7 @@ impl<'c> Visitor<'c> {
         self.parts.spell(Faith::WIDE, [undone.as_str()]);
         self.parts.spell(Faith::WIDE, [shell::behind_openers(&undone)]);
         for piece in shell::crude_pieces(text) {
-            let mut commands: Vec<Command<'_>> = piece.stages.into_iter().map(read).collect();
+            let mut commands: Vec<Command<'_>> = piece.into_iter().map(read).collect();
             match &mut commands[..] {
                 [command] => self.command(command, Place { depth: usize::MAX, ..place }),
                 stages => {

@@ -165,11 +165,7 @@ impl Reader<'_> {
             let source = raw.get(*start_index..*end_index).unwrap_or_default();
             match piece {
                 WordPiece::Text(text) | WordPiece::SingleQuotedText(text) => building.push(text),
-                WordPiece::AnsiCQuotedText(text) => {
-                    let mut undone = String::new();
-                    undo_escapes(text, &mut undone);
-                    building.push(&undone);
-                }
+                WordPiece::AnsiCQuotedText(text) => building.push(&unescaped(text)),
                 WordPiece::DoubleQuotedSequence(inner)
                 | WordPiece::GettextDoubleQuotedSequence(inner) => {
                     // `"$@"` may be no word at all, `""` is one.
@@ -490,8 +486,9 @@ fn expanded(pieces: &[Braced]) -> Option<Vec<String>> {
     Some(words)
 }
 
-/// Undoes the escapes of C.
-fn undo_escapes(text: &str, out: &mut String) {
+/// The text with the escapes of C undone, which are those of `printf` and `echo -e`.
+pub(crate) fn unescaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         if c != '\\' {
@@ -528,11 +525,5 @@ fn undo_escapes(text: &str, out: &mut String) {
         }
         out.push(char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER));
     }
-}
-
-/// The text with the escapes that `printf` and `echo -e` undo undone.
-pub(crate) fn unescaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    undo_escapes(text, &mut out);
     out
 }

@@ -79,16 +79,7 @@ pub(crate) fn fetched(command: Invocation<'_, '_>) -> Vec<String> {
     let Some(unless) = program.fetches else { return Vec::new() };
     let has = |names: &str, value: Option<&str>| {
         program.has(arguments, |option, word| {
-            let named = names.split(' ').any(|name| {
-                name == option.name
-                    || (name.len() == 1
-                        && option.name.len() > 1
-                        && option.value.is_none()
-                        && option.sign.is_none()
-                        && !word.starts_with("--")
-                        && option.name.contains(name))
-            });
-            named && value.is_none_or(|value| option.value == Some(value))
+            option.is_named(names, word) && value.is_none_or(|value| option.value == Some(value))
         })
     };
     let to_output = |names| has(names, Some("-")) || has(names, Some("/dev/stdout"));
@@ -141,10 +132,5 @@ pub(crate) fn download(command: Invocation<'_, '_>) -> Option<(String, String)> 
 pub(crate) fn decodes(command: Invocation<'_, '_>) -> bool {
     let Invocation { program: Some(program), arguments, .. } = command else { return false };
     let Some(with) = program.decodes else { return false };
-    program.has(arguments, |option, word| {
-        with.split(' ').any(|name| {
-            name == option.name
-                || (name.len() == 1 && !word.starts_with("--") && word.contains(name))
-        })
-    })
+    program.has(arguments, |option, word| option.is_named(with, word))
 }
