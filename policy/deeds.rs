@@ -218,7 +218,7 @@ impl Visitor<'_> {
             _ => {
                 let places = places(target, self.cwd.as_deref(), self.home);
                 for place in &places {
-                    self.parts.spell(faith, [place.as_str()]);
+                    self.parts.spell(faith, [&place]);
                 }
                 for place in places.iter().filter(|place| has_wildcard(place)) {
                     for named in stands_for(place, self.named) {

@@ -151,7 +151,7 @@ impl Evaluator {
         parts.begin(None, Kind::Deed(verb));
         parts.spell(Faith::FULL, [target]);
         for place in crate::spelling::places(target, call.cwd, call.home) {
-            parts.spell(Faith::FULL, [place.as_str()]);
+            parts.spell(Faith::FULL, [&place]);
         }
         let evaluation = Evaluation::new(self, call, &parts, memory);
         evaluation.count();

@@ -17,7 +17,7 @@ const MAX_OPTIONS: usize = 16 << 20;
 
 impl Visitor<'_> {
     /// The command with its assignments and redirections.
-    pub(crate) fn clothed(&mut self, command: &Command<'_>, place: Place<'_>) -> usize {
+    pub(crate) fn clothed<'w>(&mut self, command: &'w Command<'_>, place: Place<'_>) -> usize {
         let risky = command
             .assignments
             .iter()
@@ -33,49 +33,39 @@ impl Visitor<'_> {
         }
         let faith = if command.guessed { Faith::WIDE } else { Faith::FULL };
         let clothes = |normal: bool, cwd: Option<&str>| {
-            let read = |word: &str| match cwd.and_then(|cwd| absolute_word(word, cwd, Some(true))) {
-                Some(absolute) => absolute,
-                None if normal => normal_word(word).into_owned(),
-                None => word.to_string(),
-            };
-            let mut words: Vec<String> =
-                command.assignments.iter().map(ToString::to_string).collect();
+            let spelled =
+                |word: &'w str| if normal { normal_word(word) } else { Cow::Borrowed(word) };
+            let assignments = command.assignments.iter().map(|word| Cow::Borrowed(word.as_ref()));
+            let mut words: Vec<Cow<'w, str>> = assignments.collect();
             words.extend(command.words.iter().enumerate().map(|(index, word)| match index {
-                0 if normal => base_name(word).to_string(),
-                0 => word.to_string(),
-                _ if normal => normal_word(word).into_owned(),
-                _ => word.to_string(),
+                0 if normal => Cow::Borrowed(base_name(word)),
+                _ => spelled(word),
             }));
             for Redirection { operator, target } in &command.redirections {
                 let writes = normal && operator.contains('>');
-                words.push(if writes { ">" } else { operator }.to_string());
-                words.push(read(target));
+                words.push(Cow::Borrowed(if writes { ">" } else { operator }));
+                let absolute = cwd.and_then(|cwd| absolute_word(target, cwd, Some(true)));
+                words.push(absolute.map_or_else(|| spelled(target), Cow::Owned));
             }
             words
         };
-        let plain = clothes(false, None);
-        let normal = clothes(true, None);
         let faithful = command.redirections.iter().all(|to| normal_word(&to.target) == to.target);
-        self.parts
-            .spell(if faithful { faith } else { Faith::WIDE }, plain.iter().map(String::as_str));
+        self.parts.spell(if faithful { faith } else { Faith::WIDE }, clothes(false, None));
         let by_name = command.words.first().is_none_or(|word| is_known_by_name(word));
         let faith = if by_name { Faith { permits: false, ..faith } } else { Faith::WIDE };
-        self.parts.spell(faith, normal.iter().map(String::as_str));
-        if let Some(cwd) = self.cwd.as_deref() {
-            let absolute = clothes(true, Some(cwd));
-            self.parts.spell(faith, absolute.iter().map(String::as_str));
+        self.parts.spell(faith, clothes(true, None));
+        if self.cwd.is_some() {
+            self.parts.spell(faith, clothes(true, self.cwd.as_deref()));
         }
         let alone = command.redirections.len() == 1 && !command.guessed;
         let faith = if alone { Faith::EXCUSES } else { Faith::WIDE };
         for Redirection { operator, target } in &command.redirections {
             let operator = if operator.contains('>') { ">" } else { operator };
             self.parts.spell(faith, [operator, &normal_word(target)]);
-            for place in if *operator == *"<<<" {
-                Vec::new()
-            } else {
-                places(target, self.cwd.as_deref(), self.home)
-            } {
-                self.parts.spell(faith, [operator, &place]);
+            if operator != "<<<" {
+                for place in places(target, self.cwd.as_deref(), self.home) {
+                    self.parts.spell(faith, [operator, &place]);
+                }
             }
         }
         part
@@ -123,7 +113,7 @@ impl Visitor<'_> {
         if let Some(sent) = place.sent {
             self.parts.spell(Faith::WIDE, [sent]);
         }
-        self.parts.spell(Faith::WIDE, words.iter().copied());
+        self.parts.spell(Faith::WIDE, words);
         let all = normal_arguments(program, &arguments.options, &arguments.operands, true);
         self.parts.spell(Faith::WIDE, std::iter::once(name).chain(all.iter().map(AsRef::as_ref)));
         // What is done twice is done.
@@ -200,7 +190,7 @@ impl Visitor<'_> {
             let ends = sent.ends_with([' ', '\t']);
             self.parts.spell(if ends { Faith::WIDE } else { as_written }, [sent]);
         }
-        self.parts.spell(as_written, plain.iter().copied());
+        self.parts.spell(as_written, plain);
         let same = plain[1..].iter().copied().eq(normal.iter().map(AsRef::as_ref));
         if !same || name.len() != written.len() {
             let words = |first| std::iter::once(first).chain(normal.iter().map(AsRef::as_ref));

@@ -179,8 +179,9 @@ impl<'c> Visitor<'c> {
             Form::Arguments => Command { words, ..Command::default() },
             Form::Line => Command::of_words(words),
         };
-        let program = command.words.first_mut().filter(|word| command::is_multi_call(word));
-        if let (Some(name), Some(program)) = (argv0, program) {
+        if let (Some(name), Some(program)) = (argv0, command.words.first_mut())
+            && command::is_multi_call(program)
+        {
             *program = Cow::Owned(name.to_string());
             command.assignments.clear();
             let root = self.parts.begin(None, Kind::Whole);
@@ -244,7 +245,7 @@ impl<'c> Visitor<'c> {
         };
         self.parts.begin(place.parent, Kind::Whole);
         let undone = text.replace(['\'', '"', '\\'], "");
-        self.parts.spell(Faith::WIDE, [undone.as_str()]);
+        self.parts.spell(Faith::WIDE, [&undone]);
         self.parts.spell(Faith::WIDE, [shell::behind_openers(&undone)]);
         for piece in shell::crude_pieces(text) {
             let mut commands: Vec<Command<'_>> = piece.into_iter().map(read).collect();
