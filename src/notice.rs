@@ -63,7 +63,7 @@ pub fn write_refusal(
         }
         Outcome::Unreachable(_) => text.push_lossy(
             b"The user can start the policy server, or have commands run without it \
-            (RAMPART_FAIL_OPEN=1)",
+            (RAMPART_FAIL_OPEN=1, if it is not sealed)",
         ),
         Outcome::Status(_) | Outcome::Garbled(_) | Outcome::Fault(_) => {
             text.push_lossy(b"That is for the user to mend");
@@ -248,7 +248,7 @@ mod tests {
                 full,
                 "rampart: blocked this shell command: the policy server cannot be reached\n\
                  rampart: It did not run. The user can start the policy server, or have commands \
-                 run without it (RAMPART_FAIL_OPEN=1).\n"
+                 run without it (RAMPART_FAIL_OPEN=1, if it is not sealed).\n"
                     .to_owned(),
             ),
             (
