@@ -11,6 +11,7 @@ use rampart_policy::{PolicySet, STARTER};
 use crate::failure::Failure;
 use crate::home::{Home, make_private_directory};
 use crate::policy_file::{Files, compile};
+use crate::spent_rules::SpentRules;
 use crate::text_file;
 use crate::whole_file::replace;
 
@@ -89,12 +90,17 @@ impl RuleFile {
         }
     }
 
-    /// Its current policies.
+    /// The policies of this text in the place of its own, without rules that held once and are
+    /// spent.
     ///
     /// # Errors
     /// It is not a policy.
-    pub fn compiled(&self) -> Result<PolicySet, Failure> {
-        compile(&self.text, &self.path).map_err(Failure::usage)
+    pub fn compiled_as(&self, text: &str) -> Result<PolicySet, String> {
+        let policies = compile(text, &self.path)?;
+        if let Ok(home) = Home::locate() {
+            SpentRules::of(&home).keep(policies.memory());
+        }
+        Ok(policies)
     }
 
     /// Replaces the file, unless it has changed since it was read; returns whether it did. Two

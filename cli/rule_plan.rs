@@ -69,7 +69,7 @@ impl Plan {
         let probe = Probe::new(&draft)?;
         let logged = logged(file.project.as_deref())?;
         let matched: Vec<&Event> = logged.iter().filter(|event| probe.matches(event)).collect();
-        let before = file.compiled()?;
+        let before = file.compiled_as(&file.text).map_err(Failure::usage)?;
         // Tried without its limit: one evaluation would spend a rule that holds once.
         let lasting = draft.lasting();
         let policies = match draft.effect {
@@ -90,7 +90,7 @@ impl Plan {
         };
         let text = text_with(&draft)?;
         compile(&text, &file.path).map_err(unusable)?;
-        let after = compile(&text_with(&lasting)?, &file.path).map_err(unusable)?;
+        let after = file.compiled_as(&text_with(&lasting)?).map_err(unusable)?;
         let is_other =
             |event: &&Event| verdict(&before, event).allowed() != verdict(&after, event).allowed();
         let mut changed: Vec<String> =
@@ -171,7 +171,7 @@ fn policies_to_allow(
     let mut text = file.text.clone();
     let mut policies: Vec<String> = Vec::new();
     for _ in 0..POLICIES {
-        let compiled = compile(&text, &file.path).map_err(Failure::usage)?;
+        let compiled = file.compiled_as(&text).map_err(Failure::usage)?;
         let refused = wanted.iter().find_map(|event| {
             let decision = verdict(&compiled, event);
             (!decision.allowed()).then_some((event, decision))

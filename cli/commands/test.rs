@@ -19,6 +19,7 @@ use crate::policy_file::{InForce, Origin, by_typing};
 use crate::program::coverage_of;
 use crate::project_policy;
 use crate::server::verdict_name;
+use crate::spent_rules::SpentRules;
 use crate::terminal::{Screen, harmless, plural};
 
 const EXAMPLES: &str = "\
@@ -164,6 +165,7 @@ impl Question {
         if let Some(here) = &cwd {
             policy.policies = project_policy::restrict(policy.policies, Path::new(here), &home);
         }
+        SpentRules::of(&home).keep(policy.policies.memory());
         let origin = policy.origin.to_string();
         Ok(Subject { question: self, policy, origin, command, cwd, coverage })
     }

@@ -282,3 +282,24 @@ fn a_directory_may_be_relative_to_this_one() {
         assert_eq!(told.status.code(), Some(status), "{cwd}: {}", stdout(&told));
     }
 }
+
+#[test]
+fn a_rule_that_held_once_is_spent_for_test_and_allow_as_well() {
+    let world = World::new();
+    world.write(".rampart/policy.yaml", POLICY);
+    let test = || world.run(["test", "forbidden 1"]).status.code();
+    for _ in 0..2 {
+        let allowed = stdout(&world.run(["allow", "--once", "forbidden 1"]));
+        assert!(allowed.contains("once: true"), "{allowed}");
+        assert_eq!(test(), Some(0), "what is only tested spends nothing");
+        assert_eq!(test(), Some(0));
+        let mut server = Server::start(&world, &[]);
+        assert_eq!(server.ask("forbidden 1")["allowed"], true);
+        assert_eq!(server.ask("forbidden 1")["allowed"], false);
+        server.signal("-TERM");
+        server.ended();
+        assert_eq!(test(), Some(1));
+        // By the second, the time when a rule was written tells it from the one before.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
+}
