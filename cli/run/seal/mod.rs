@@ -34,7 +34,7 @@ use std::io::{Read as _, Write as _};
 
 use nix::errno::Errno;
 use nix::sys::prctl;
-use nix::unistd::{ForkResult, fork};
+use nix::unistd::{ForkResult, fork, getpid};
 
 pub use judge::Judge;
 pub use keeper::{Plan, run};
@@ -60,6 +60,11 @@ pub enum Requirement {
 /// Why it could not, for a person.
 pub fn probe() -> Result<Requirement, String> {
     tracee::can_look().map_err(|_| "it needs Linux 5.6 or later".to_owned())?;
+    // The keeper reads what `/proc` has of the processes that the kernel names by their IDs here.
+    let own = std::fs::read_link("/proc/self").ok();
+    if own.is_none_or(|own| own.as_os_str() != getpid().to_string().as_str()) {
+        return Err(FOREIGN_PROC.to_owned());
+    }
     let pipe = || std::io::pipe().map_err(|error| why_not_started(&error));
     let ((mut reader, mut writer), (mut end, looking)) = (pipe()?, pipe()?);
     // SAFETY: this process has a single thread, so the child may do anything.
@@ -102,12 +107,15 @@ pub fn may_read_hidden() -> bool {
 const UNREADABLE: &str = "a process may not read its child's memory here \
     (kernel.yama.ptrace_scope, or a filter around this process)";
 
+const FOREIGN_PROC: &str = "/proc is missing or that of another PID namespace (here helps \
+    `mount -t proc proc /proc`, or --mount-proc of unshare)";
+
 /// What the child reports: one of these, or an error number.
 const FREE: u8 = 0;
 const RESTRICTED: u8 = u8::MAX;
 
 fn try_out() -> u8 {
-    let program = filter::program(&[nix::unistd::getpid().as_raw()], 1);
+    let program = filter::program(&[getpid().as_raw()], 1);
     let tried = match filter::install(&program) {
         Ok(_) => Ok(FREE),
         Err(Errno::EACCES) => {

@@ -146,6 +146,30 @@ fn in_roots_run_who_changes_its_user_is_told_of_its_refusal_and_of_nothing_else(
 }
 
 #[test]
+fn where_proc_has_other_ids_than_the_kernel_nothing_is_sealed_and_that_is_said() {
+    let sealed = Sealed::new();
+    // A PID namespace that still has the /proc of the one around it.
+    let inside = ["unshare", "--user", "--map-root-user", "--pid", "--fork"];
+    if !Command::new(inside[0]).args(&inside[1..]).arg("true").status().unwrap().success() {
+        eprintln!("left out: no user namespaces here");
+        return;
+    }
+    let run = |flag: &str, words: &[&str]| {
+        finished(&mut sealed.wrapped(&inside, &sealed.command(&[flag], words)))
+    };
+    let output = run("--seal=on", &["bin/permitted"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("/proc is"), "{}", stderr(&output));
+    assert!(!sealed.ran("permitted"));
+    let source = "#include <unistd.h>\n\
+        int main(int count, char **words) { execv(words[1], words + 1); return 5; }\n";
+    let starts = sealed.compiled("starts", source);
+    let output = run("--seal=auto", &[text(&starts), "bin/permitted"]);
+    assert!(stderr(&output).contains("cannot be sealed: /proc is"), "{}", stderr(&output));
+    assert!(output.status.success() && sealed.ran("permitted"), "{}", stderr(&output));
+}
+
+#[test]
 fn an_audit_that_cannot_be_written_is_said_once() {
     let sealed = Sealed::new();
     std::fs::create_dir_all(sealed.0.home().join("audit.jsonl")).unwrap();
