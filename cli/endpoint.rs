@@ -21,7 +21,7 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use crate::failure::Failure;
-use crate::owner;
+use crate::{owner, unix_socket};
 
 /// Where to look for a server if none is named.
 pub const DEFAULT_URL: &str = Settings::DEFAULT_URL;
@@ -198,14 +198,9 @@ impl Location {
     /// Connects to a Unix socket.
     fn connect(&self) -> io::Result<UnixStream> {
         match self {
-            Self::Socket(path) => UnixStream::connect(path),
+            Self::Socket(path) => unix_socket::connect(path.as_ref(), PROBE_TIME),
             #[cfg(target_os = "linux")]
-            Self::Abstract(name) => {
-                use std::os::linux::net::SocketAddrExt as _;
-
-                let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-                UnixStream::connect_addr(&address)
-            }
+            Self::Abstract(name) => unix_socket::connect_abstract(name.as_bytes(), PROBE_TIME),
             Self::Address(_) | Self::Name(..) => Err(io::ErrorKind::Unsupported.into()),
         }
     }

@@ -27,6 +27,7 @@ mod terminal;
 mod text_file;
 mod token;
 mod trust;
+mod unix_socket;
 mod whole_file;
 
 use std::convert::Infallible;

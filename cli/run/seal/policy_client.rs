@@ -25,6 +25,7 @@ use crate::command_line::command_line;
 use crate::failure::Failure;
 use crate::server::{InProcess, Params, Question, Text};
 use crate::token::Token;
+use crate::unix_socket;
 
 /// Judging a longer command takes longer than waking another thread for the next question.
 const LONG_BYTES: usize = 4 * 1024;
@@ -285,8 +286,8 @@ impl PolicyClient {
             let left = deadline.saturating_duration_since(Instant::now());
             let left = left.max(Duration::from_millis(1));
             let stream = match way {
-                Target::Socket(path) => UnixStream::connect(path).map(boxed),
-                Target::Abstract(name) => connect_abstract(name).map(boxed),
+                Target::Socket(path) => unix_socket::connect(path, left).map(boxed),
+                Target::Abstract(name) => unix_socket::connect_abstract(name, left).map(boxed),
                 Target::Address(address) => TcpStream::connect_timeout(address, left).map(boxed),
             };
             match stream {
@@ -300,13 +301,6 @@ impl PolicyClient {
 
 fn boxed(stream: impl Stream + 'static) -> Box<dyn Stream> {
     Box::new(stream)
-}
-
-fn connect_abstract(name: &[u8]) -> io::Result<UnixStream> {
-    use std::os::linux::net::SocketAddrExt as _;
-
-    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-    UnixStream::connect_addr(&address)
 }
 
 fn bytes_to_path(bytes: &[u8]) -> PathBuf {

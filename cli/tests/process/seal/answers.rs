@@ -3,9 +3,11 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use nix::sys::socket::{Backlog, listen};
 use scripted_server::{Server, Transport};
 
 use super::{Sealed, text};
@@ -86,6 +88,23 @@ fn where_nobody_can_be_asked_everything_is_refused_unless_it_is_only_watched() {
     let mut watched = sealed.0.rampart(["preload", "--seal", "--mode", "monitor"]);
     watched.args(["--url", "http://127.0.0.1:1", "--"]).args(words);
     assert_eq!(stdout(&finished(&mut watched)), "3 0 0\n");
+}
+
+#[test]
+fn where_a_stopped_server_has_no_room_for_one_more_who_asks_is_refused_in_time() {
+    let sealed = Sealed::new();
+    let socket = sealed.0.path("full.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    listen(&listener, Backlog::new(0).unwrap()).unwrap();
+    let _waits = UnixStream::connect(&socket).unwrap();
+    let script = sealed.script("permitted\necho $?\n");
+    let url = format!("unix://{}", socket.display());
+    let mut command = sealed.0.rampart(["preload", "--seal", "--url", &url, "--"]);
+    command.args(["sh", text(&script)]).env("RAMPART_TIMEOUT_MS", "500");
+    let output = finished(&mut command);
+    assert_eq!(stdout(&output), "126\n", "{}", stderr(&output));
+    assert!(stderr(&output).contains("everything is refused"), "{}", stderr(&output));
+    assert!(!sealed.ran("permitted"));
 }
 
 #[test]
