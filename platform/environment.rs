@@ -11,7 +11,7 @@ use rampart_core::settings::Variable;
 use crate::abi::Strings;
 use crate::os::sys;
 use crate::scratch::Scratch;
-use crate::{errno, os};
+use crate::{errno, os, spare};
 
 /// Environments of up to this many pointers are repaired on the stack.
 const POINTERS_ON_STACK: usize = 128;
@@ -42,11 +42,38 @@ impl Envp {
 pub struct NoMemory;
 
 /// Calls `run` with `envp` if a program with this coverage needs no other environment, else with a
-/// repaired one that holds the count `repairs`.
+/// repaired one that holds the count `repairs`. Not inlined, so that its frame is not on the stack
+/// during the check.
 ///
 /// # Safety
 /// `envp` is NULL or an array of strings that ends with NULL.
+#[inline(never)]
 pub unsafe fn with<R>(
+    guard: &Guard<'_>,
+    envp: Strings,
+    coverage: Option<Coverage>,
+    repairs: impl FnOnce() -> RepairCount,
+    run: impl FnOnce(Strings) -> R,
+) -> Result<R, NoMemory> {
+    let (mut both, mut result) = (Some((repairs, run)), Err(NoMemory));
+    let mut start = |guard: &Guard<'_>| {
+        if let Some((repairs, run)) = both.take() {
+            // SAFETY: the caller's promise.
+            result = unsafe { with_this(guard, envp, coverage, repairs, run) };
+        }
+    };
+    match spare::needed(guard) {
+        None => start(guard),
+        Some(spare) => spare::with(guard, spare, &mut start),
+    }
+    result
+}
+
+/// The same by this guard.
+///
+/// # Safety
+/// As for [`with`].
+unsafe fn with_this<R>(
     guard: &Guard<'_>,
     envp: Strings,
     coverage: Option<Coverage>,
@@ -139,6 +166,14 @@ impl Repair<'_> {
 /// environment under another thread's `getenv(3)`, and two such calls at once would undo each
 /// other's repair.
 pub fn repair_own(guard: &Guard<'_>, coverage: Option<Coverage>) -> Result<(), NoMemory> {
+    let Some(spare) = spare::needed(guard) else { return repair_own_by(guard, coverage) };
+    let mut result = Err(NoMemory);
+    spare::with(guard, spare, &mut |guard| result = repair_own_by(guard, coverage));
+    result
+}
+
+/// The same by this guard.
+fn repair_own_by(guard: &Guard<'_>, coverage: Option<Coverage>) -> Result<(), NoMemory> {
     // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)).
     let survey = || unsafe { guard.survey(os::environment(), coverage) };
     let Survey::Broken(room) = survey() else { return Ok(()) };

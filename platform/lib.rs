@@ -50,6 +50,7 @@ mod report;
 mod resolver;
 mod scratch;
 mod shell;
+mod spare;
 mod spawn;
 mod standard_error;
 mod state;

@@ -8,8 +8,9 @@ use rampart_core::command;
 use rampart_core::environ::{self, Found, Guard};
 use rampart_core::host::Os;
 use rampart_core::request::{Asker, Preamble, PreambleError};
+use rampart_core::run_files;
 use rampart_core::settings::{Mode, Notice, Refusal, Settings, Variable};
-use rampart_core::url::{self, MAX_URLS, Server, Urls};
+use rampart_core::url::{self, MAX_URLS, Server, Url, Urls};
 
 use crate::missed::Missed;
 use crate::os::sys::{self, Address};
@@ -140,7 +141,8 @@ fn client(
         };
     }
     let settings = Settings { session: Some(session), address: resolved, ..*settings };
-    let guard = guard(&settings, preload, arena).map_err(|Full| TOO_LONG)?;
+    let spare = spare(&urls.first, arena).map_err(|Full| TOO_LONG)?;
+    let guard = guard(&settings, preload, spare, arena).map_err(|Full| TOO_LONG)?;
     Ok(ClientConfig { addresses, preamble, guard })
 }
 
@@ -148,6 +150,7 @@ fn client(
 fn guard(
     settings: &Settings<'_>,
     preload: &[u8],
+    spare: Option<&'static CStr>,
     arena: &mut Arena<'static>,
 ) -> Result<Guard<'static>, Full> {
     let flag = |on: bool| Some(if on { &b"1"[..] } else { b"0" });
@@ -188,7 +191,14 @@ fn guard(
         .write(|text| environ::write_preload(here, preload, library, library_as_given, text))?;
     let preload = CStr::from_bytes_with_nul(entry).map_err(|_| Full)?;
     let listing = os::listing_variable();
-    Ok(Guard { os: here, variables, preload, library, library_as_given, listing })
+    Ok(Guard { os: here, variables, preload, library, library_as_given, spare, listing })
+}
+
+/// The path of the copy of the library that the server of this run keeps, if it is a run's own.
+fn spare(url: &Url<'_>, arena: &mut Arena<'static>) -> Result<Option<&'static CStr>, Full> {
+    let Server::Unix(socket) = url.server else { return Ok(None) };
+    let Some(directory) = run_files::directory(socket) else { return Ok(None) };
+    string(&[directory, run_files::SPARE_LIBRARY.as_bytes()], arena).map(Some)
 }
 
 /// The entry of a variable that is a number. Not inlined, to keep the caller's frame small.

@@ -33,6 +33,8 @@ pub struct Guard<'m> {
     pub library: &'m [u8],
     /// The library as the preload list named it, perhaps by a relative path.
     pub library_as_given: &'m [u8],
+    /// The run's copy of the library, if it has one (`run_files`).
+    pub spare: Option<&'m CStr>,
     /// The variable, if the loader has one, that makes it list what it would load and exit
     /// (`ldd(1)`). Packaging tools read that list; the library does not belong in it.
     pub listing: Option<&'m CStr>,
@@ -340,7 +342,9 @@ impl Guard<'_> {
     }
 
     fn is_ours(&self, name: &[u8]) -> bool {
-        name == self.library || name == self.library_as_given
+        name == self.library
+            || name == self.library_as_given
+            || self.spare.is_some_and(|spare| name == spare.to_bytes())
     }
 }
 

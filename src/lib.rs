@@ -43,6 +43,7 @@ pub mod message_shell;
 pub mod notice;
 pub mod repair_count;
 pub mod request;
+pub mod run_files;
 pub mod settings;
 pub mod shell_line;
 pub mod url;

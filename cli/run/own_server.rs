@@ -70,11 +70,11 @@ pub fn start<Run: AsyncFnOnce(Server, Shutdown)>(
         url = format!("{url},unix:@{name}");
         listeners.push(listener);
     }
-    let library = directory.listable(library)?;
+    let listed = directory.listable(library)?;
     let token = Token::random()?;
     let entry = format!("{}={url}", environment::URL).into_bytes();
     let tree = Tree::new(getpid(), entry);
-    let startup = Startup { title, directory: &directory };
+    let startup = Startup { title, directory: &directory, library };
     let build = || {
         let runtime = server::runtime()?;
         let entered = runtime.enter();
@@ -102,7 +102,7 @@ pub fn start<Run: AsyncFnOnce(Server, Shutdown)>(
         return Err(Failure::new("the server of this run did not start; nothing was run"));
     }
     directory.leave_to_server();
-    Ok(Access { url, token, library })
+    Ok(Access { url, token, library: listed })
 }
 
 /// Listens at a random name in the abstract namespace (`unix(7)`). Every user can see the name and
@@ -130,6 +130,7 @@ fn listen_by_name() -> Result<Option<(UnixListener, String)>, Failure> {
 struct Startup<'b> {
     title: &'b CStr,
     directory: &'b PrivateDirectory,
+    library: &'b Path,
 }
 
 impl Startup<'_> {
@@ -198,6 +199,7 @@ impl Startup<'_> {
                 return;
             }
         };
+        self.directory.keep_spare(self.library);
         if let Err(error) = silence() {
             cannot_start(&error).report();
             return;

@@ -8,13 +8,13 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::mkdtemp;
+use rampart_core::run_files::{SOCKET, SPARE_LIBRARY};
 use rampart_core::url::LONGEST_SOCKET_PATH;
 
 use crate::failure::Failure;
 use crate::home::{Home, make_private_directory};
 use crate::library;
 
-const SOCKET: &str = "s.sock";
 const TEMPLATE: &str = "rampart-XXXXXX";
 
 /// Others may enter but not list it, for a guarded process may change its user; the token keeps
@@ -86,6 +86,21 @@ impl PrivateDirectory {
         symlink(library, &link).map(|()| link).map_err(|error| {
             Failure::new(format!("cannot make a link to {}: {error}", library.display()))
         })
+    }
+
+    /// Copies the library here, for children of the run, if its own file vanishes meanwhile. Without
+    /// the copy they would start unguarded then, but the run can begin.
+    pub fn keep_spare(&self, library: &Path) {
+        let copy = self.path.join(SPARE_LIBRARY);
+        if let Some(folder) = copy.parent()
+            && fs::create_dir(folder).is_ok()
+        {
+            let _ = fs::set_permissions(folder, Permissions::from_mode(DIRECTORY_MODE));
+            if fs::copy(library, &copy).is_err() {
+                // Half a copy would be worse than none.
+                let _ = fs::remove_file(copy);
+            }
+        }
     }
 
     /// Removes the directory and its contents.

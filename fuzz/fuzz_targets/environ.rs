@@ -46,6 +46,7 @@ fn check(input: &[u8]) {
         preload: &preload,
         library: LIBRARY,
         library_as_given: AS_GIVEN,
+        spare: None,
         listing: None,
     };
 

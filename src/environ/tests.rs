@@ -13,6 +13,7 @@ fn guard() -> Guard<'static> {
         preload: c"LD_PRELOAD=/opt/r/librampart.so:libz.so",
         library: LIBRARY.as_bytes(),
         library_as_given: b"./librampart.so",
+        spare: Some(c"/run/r/spare/librampart.so"),
         listing: Some(c"LD_TRACE_LOADED_OBJECTS"),
     }
 }

@@ -129,6 +129,32 @@ fn one_lost_way_to_the_server_loses_no_check() {
 }
 
 #[test]
+fn whatever_becomes_of_the_librarys_file_its_run_stays_guarded() {
+    let world = world();
+    world.write("system.py", "import os\nos.system('sh inner.sh')\n");
+    for (lost, script) in [
+        ("moved", "mv lib/librampart.so lib/other; sh inner.sh"),
+        ("its folder moved", "mv lib lib2; sh inner.sh; mv lib2 lib"),
+        ("system", "mv lib/librampart.so lib/other; python3 system.py"),
+        (
+            "a clean environment",
+            "mv lib/librampart.so lib/other; env -i \"PATH=$PATH\" sh inner.sh",
+        ),
+        ("another list", "mv lib/librampart.so lib/other; LD_PRELOAD=libc.so.6 sh inner.sh"),
+        ("back again", "mv lib lib2; sh -c 'mv lib2 lib; sh inner.sh'"),
+    ] {
+        let _ = fs::create_dir(world.path("lib"));
+        let own = world.path("lib/librampart.so");
+        fs::copy(library(), &own).unwrap();
+        let mut command = command(&world, &[], script);
+        let output = finished(command.env("RAMPART_LIBRARY", own));
+        assert_eq!(marks(&world), 0, "{lost}: {output:?}");
+        assert_eq!(stderr(&output).matches(BLOCKED).count(), 1, "{lost}: {output:?}");
+        assert!(!stderr(&output).contains("cannot be preloaded"), "{lost}: {output:?}");
+    }
+}
+
+#[test]
 fn what_runs_unchecked_because_the_server_is_lost_is_told() {
     let world = world();
     let mut cases = vec![("connect", "python3 no-connect.py".to_owned())];
