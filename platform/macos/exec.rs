@@ -25,7 +25,7 @@ pub unsafe fn execv_in(file: CharPtr, path: CharPtr, argv: MutStrings) -> c_int 
     unsafe { found_in(file, || string(path).map_or(&b""[..], CStr::to_bytes), argv.cast()) }
 }
 
-unsafe fn found_in<'s>(file: CharPtr, path: impl FnOnce() -> &'s [u8], argv: Strings) -> c_int {
+unsafe fn found_in<'s>(file: CharPtr, path: impl Fn() -> &'s [u8], argv: Strings) -> c_int {
     // SAFETY: see `execvp`.
     unsafe {
         let Some(name) = string(file) else { return errno::fail(libc::EFAULT) };
