@@ -416,13 +416,15 @@ impl Case {
         let start = Instant::now();
         let decision = match self.mode {
             Mode::Disabled => unexplained(Action::Allow, ""),
-            Mode::Enforce | Mode::Monitor => judge(|| match self.itself.refuses(call.command) {
-                Some(message) => {
-                    let matched = vec![OwnProcess::POLICY.to_owned()];
-                    Decision { matched, ..unexplained(Action::Deny, &message) }
-                }
-                None => self.decision(question),
-            }),
+            Mode::Enforce | Mode::Monitor => {
+                judge(|| match self.itself.refuses(call.command, call.cwd) {
+                    Some(message) => {
+                        let matched = vec![OwnProcess::POLICY.to_owned()];
+                        Decision { matched, ..unexplained(Action::Deny, &message) }
+                    }
+                    None => self.decision(question),
+                })
+            }
         };
         (decision, start.elapsed())
     }

@@ -1,13 +1,13 @@
 //! Whether `kill`, `pkill`, `killall`, `fuser` and the like would reach this process.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use nix::sys::signal::Signal;
 use regex::RegexBuilder;
 
-use super::{OwnProcess, files};
+use super::{OwnProcess, Place, files};
 
 /// The largest compiled pattern, in bytes: a bound on memory.
 const LARGEST_PATTERN: usize = 1 << 20;
@@ -34,21 +34,33 @@ const KILLALL_VALUES: &str = "sunoyZct";
 const KILLALL_LONG_VALUES: [&str; 6] =
     ["signal", "user", "ns", "older-than", "younger-than", "context"];
 const FUSER_VALUES: &str = "nN";
+/// Options of `lsof` that take a value, mostly joined to the letter.
+const LSOF_VALUES: &str = "AcdDgikmpsSTu";
+const DAEMON_VALUES: &str = "pxnuscgraNPIkdR";
+const DAEMON_LONG_VALUES: [&str; 10] =
+    ["pidfile", "exec", "name", "user", "signal", "pid", "ppid", "chuid", "retry", "startas"];
 
 /// Whether a command would send a signal to the server. The first word is the program's name,
 /// without directory.
-pub fn reaches(itself: &OwnProcess, words: &[String]) -> bool {
+pub fn reaches(itself: &OwnProcess, words: &[String], place: &Place<'_>) -> bool {
     let Some((program, arguments)) = words.split_first() else { return false };
+    // What only finds processes is looked at where a shell's own `kill`, which nobody asks about,
+    // may get what it finds: `kill $(pgrep x)`.
+    let may_be_killed = place.line.contains("kill");
     match program.as_str() {
         "kill" => kill(itself, arguments),
-        // `pgrep` and `pidof` only find it. They are looked at where a shell's own `kill`, which
-        // nobody asks about, may get what they find: `kill $(pgrep x)`.
         "pkill" | "pgrep" => {
-            pkill(itself, &Options::read(arguments, PKILL_VALUES, &PKILL_LONG_VALUES))
+            pkill(itself, &Options::read(arguments, PKILL_VALUES, &PKILL_LONG_VALUES), place)
         }
-        "pidof" => arguments.contains(&itself.name),
+        "pidof" => may_be_killed && arguments.contains(&itself.name),
+        "lsof" => may_be_killed && lsof(itself, &Options::read(arguments, LSOF_VALUES, &[]), place),
+        "start-stop-daemon" => {
+            let options = Options::read(arguments, DAEMON_VALUES, &DAEMON_LONG_VALUES);
+            start_stop_daemon(itself, &options, place)
+        }
         "killall" => {
-            killall(itself, &Options::read(arguments, KILLALL_VALUES, &KILLALL_LONG_VALUES))
+            let options = Options::read(arguments, KILLALL_VALUES, &KILLALL_LONG_VALUES);
+            killall(itself, &options, place)
         }
         "skill" => {
             let options = Options::read(arguments, "", &[]);
@@ -57,7 +69,9 @@ pub fn reaches(itself: &OwnProcess, words: &[String]) -> bool {
         }
         // Signals all processes outside its own session.
         "killall5" => true,
-        "fuser" => fuser(&Options::read(arguments, FUSER_VALUES, &["namespace"])),
+        "fuser" => {
+            fuser(&Options::read(arguments, FUSER_VALUES, &["namespace"]), place, may_be_killed)
+        }
         _ => false,
     }
 }
@@ -175,7 +189,7 @@ fn kill(itself: &OwnProcess, arguments: &[String]) -> bool {
         })
 }
 
-fn pkill(itself: &OwnProcess, options: &Options<'_>) -> bool {
+fn pkill(itself: &OwnProcess, options: &Options<'_>, place: &Place<'_>) -> bool {
     let among = |names: &[&str], is_it: &dyn Fn(&str) -> bool| {
         options.value(names).is_none_or(|list| list.split(',').any(|word| is_it(word.trim())))
     };
@@ -192,13 +206,7 @@ fn pkill(itself: &OwnProcess, options: &Options<'_>) -> bool {
         return false;
     }
     if let Some(file) = options.value(&["F", "pidfile"]) {
-        return match files::beginning(Path::new(file)) {
-            Ok(text) => text.split_whitespace().any(|word| is_number_of(itself, word)),
-            // `pkill` could not read these either. What is in a pipe cannot be known.
-            Err(error) => {
-                !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied)
-            }
-        };
+        return is_in_file(itself, &place.path(file));
     }
     let Some(pattern) = options.operands.first() else {
         return options.given.iter().any(|(name, _)| {
@@ -212,7 +220,51 @@ fn pkill(itself: &OwnProcess, options: &Options<'_>) -> bool {
     found != options.has(&["v", "inverse"])
 }
 
-fn killall(itself: &OwnProcess, options: &Options<'_>) -> bool {
+/// Whether a file of process IDs names the server.
+fn is_in_file(itself: &OwnProcess, file: &Path) -> bool {
+    match files::beginning(file) {
+        Ok(text) => text.split_whitespace().any(|word| is_number_of(itself, word)),
+        // Whoever is to read it could not read these either. What is in a pipe cannot be known.
+        Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied),
+    }
+}
+
+/// Whether `lsof` lists the server, by one of its selections; `-a` is not looked at.
+fn lsof(itself: &OwnProcess, options: &Options<'_>, place: &Place<'_>) -> bool {
+    options.given.iter().any(|(name, value)| match *name {
+        "i" => {
+            let ports = value.rsplit_once(':').map_or("", |(_, ports)| ports);
+            ports.split(',').filter_map(|port| port.parse().ok()).any(files::listens_at)
+        }
+        "c" => itself.name.starts_with(value),
+        "u" => value.split(',').any(|user| itself.is_user(user)),
+        "p" => value.split(',').any(|number| is_number_of(itself, number)),
+        "U" => true,
+        _ => false,
+    }) || options.operands.iter().any(|operand| files::uses(&place.path(operand), false))
+}
+
+/// Whether `start-stop-daemon --stop` would stop the server: all its conditions must hold.
+fn start_stop_daemon(itself: &OwnProcess, options: &Options<'_>, place: &Place<'_>) -> bool {
+    let mut conditions = options
+        .given
+        .iter()
+        .filter_map(|(name, value)| match *name {
+            "p" | "pidfile" => Some(is_in_file(itself, &place.path(value))),
+            "x" | "exec" => Some(files::is_program(&place.path(value))),
+            "n" | "name" => Some(itself.name == *value),
+            "u" | "user" => Some(itself.is_user(value)),
+            "pid" => Some(is_number_of(itself, value)),
+            "ppid" => Some(value.parse() == Ok((itself.parent)())),
+            _ => None,
+        })
+        .peekable();
+    let signal = options.value(&["s", "signal"]);
+    let stops = options.has(&["K", "stop"]) && !options.has(&["t", "test"]);
+    stops && signal != Some("0") && conditions.peek().is_some() && conditions.all(|holds| holds)
+}
+
+fn killall(itself: &OwnProcess, options: &Options<'_>, place: &Place<'_>) -> bool {
     let user = options.value(&["u", "user"]);
     if options.is_harmless()
         || options.value(&["s"]) == Some("0")
@@ -230,7 +282,7 @@ fn killall(itself: &OwnProcess, options: &Options<'_>) -> bool {
         if is_pattern {
             matches(name, &itself.name, false, ignores_case)
         } else if name.contains('/') {
-            files::is_program(Path::new(name))
+            files::is_program(&place.path(name))
         } else if ignores_case {
             name.eq_ignore_ascii_case(&itself.name)
         } else {
@@ -239,8 +291,9 @@ fn killall(itself: &OwnProcess, options: &Options<'_>) -> bool {
     })
 }
 
-fn fuser(options: &Options<'_>) -> bool {
-    if !options.has(&["k", "K", "kill"]) || options.is_harmless() {
+fn fuser(options: &Options<'_>, place: &Place<'_>, may_be_killed: bool) -> bool {
+    let kills = options.has(&["k", "K", "kill"]) && !options.is_harmless();
+    if !kills && !may_be_killed {
         return false;
     }
     let space = options.value(&["n", "namespace"]);
@@ -254,9 +307,16 @@ fn fuser(options: &Options<'_>) -> bool {
         let number = |port: &str| port.split(',').next().and_then(|port| port.parse().ok());
         match port.and_then(number) {
             Some(port) => files::listens_at(port),
-            None => files::uses(Path::new(operand), whole),
+            None => files::uses(&place.path(operand), whole),
         }
     })
+}
+
+impl Place<'_> {
+    /// The path that a word of the command means.
+    fn path(&self, word: &str) -> PathBuf {
+        self.directory.join(word)
+    }
 }
 
 /// Whether a pattern matches the text. One that does not compile would match nothing in the real
@@ -272,10 +332,12 @@ fn matches(pattern: &str, text: &str, exact: bool, ignores_case: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{OwnProcess, reaches};
+    use std::path::Path;
 
-    #[test]
-    fn what_would_end_the_server_is_known_and_nothing_else() {
+    use super::{OwnProcess, Place, reaches};
+
+    /// Checks that commands would reach a server, or would not.
+    fn check(lines: &[&str], expected: bool) {
         let itself = OwnProcess {
             pid: 4711,
             parent: || 1,
@@ -285,6 +347,15 @@ mod tests {
             name: "rampart-policy".to_owned(),
             line: "rampart-policy".to_owned(),
         };
+        for line in lines {
+            let words = line.split_whitespace().map(|word| word.trim_matches('\'').to_owned());
+            let place = Place { line, directory: Path::new("/dev") };
+            assert_eq!(reaches(&itself, &words.collect::<Vec<_>>(), &place), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_would_end_the_server_is_known_and_nothing_else() {
         let reach = [
             "kill 4711",
             "kill -9 4711",
@@ -299,7 +370,6 @@ mod tests {
             "kill rampart-policy",
             "pkill rampart",
             "pgrep -f ramp",
-            "pidof -s rampart-policy",
             "pkill .",
             "pkill -9 -f policy",
             "pkill -fi RAMPART",
@@ -319,6 +389,8 @@ mod tests {
             "fuser -k /",
             "fuser -km /",
             "fuser -k -n file /dev/null",
+            "fuser -k null",
+            "fuser -k ../dev/null",
         ];
         let leave = [
             "kill 4712",
@@ -346,7 +418,7 @@ mod tests {
             "pkill -t pts/1 rampart",
             "pkill -P 4000 rampart",
             "pkill -g 0",
-            "pkill -F /nonexistent",
+            "pkill -F /proc/self/none",
             "pkill",
             "killall rampart",
             "killall node",
@@ -354,18 +426,30 @@ mod tests {
             "killall -u 1002",
             "fuser -k 3000/tcp",
             "fuser -k -n tcp 3000",
-            "fuser -k /nonexistent",
+            "fuser -k /proc/self/none",
             "fuser /",
+            "fuser -k none/none",
             "echo kill 4711",
         ];
-        for (lines, expected) in [(&reach[..], true), (&leave[..], false)] {
-            for line in lines {
-                let words: Vec<String> = line
-                    .split_whitespace()
-                    .map(|word| word.trim_matches('\'').to_owned())
-                    .collect();
-                assert_eq!(reaches(&itself, &words), expected, "{line}");
-            }
-        }
+        check(&reach, true);
+        check(&leave, false);
+    }
+
+    #[test]
+    fn what_stops_a_daemon_reaches_the_server_if_all_its_conditions_hold() {
+        let reach = [
+            "start-stop-daemon --stop --user 1001",
+            "start-stop-daemon -K -n rampart-policy --retry 5",
+            "start-stop-daemon --stop --pid 4711 --name rampart-policy",
+        ];
+        let leave = [
+            "start-stop-daemon --start --user 1001",
+            "start-stop-daemon --stop --test --user 1001",
+            "start-stop-daemon --stop --pid 4711 --name other",
+            "start-stop-daemon --stop --signal 0 --pid 4711",
+            "start-stop-daemon --stop",
+        ];
+        check(&reach, true);
+        check(&leave, false);
     }
 }

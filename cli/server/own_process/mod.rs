@@ -9,6 +9,7 @@ mod killers;
 mod words;
 
 use std::fs;
+use std::path::Path;
 
 use nix::unistd::{User, geteuid, getpgrp, getppid, getsid};
 
@@ -46,6 +47,14 @@ pub fn same_command(line: &str, command: &str) -> bool {
     words::any_command(line, &mut |words| {
         words.split_first().is_some_and(|(first, rest)| first == name && rest == arguments)
     })
+}
+
+/// Where a command stands.
+struct Place<'l> {
+    /// The line that it is part of.
+    line: &'l str,
+    /// The directory that relative paths are about.
+    directory: &'l Path,
 }
 
 /// How other processes can find the server.
@@ -89,17 +98,18 @@ impl OwnProcess {
 
     /// Whether a command could end a process: a quick test.
     pub fn may_be_meant(line: &str) -> bool {
-        ["kill", "fuser"].iter().any(|word| line.contains(word))
+        ["kill", "fuser", "stop-daemon"].iter().any(|word| line.contains(word))
     }
 
-    /// Why a command is refused; `None` if it is not.
-    pub fn refuses(&self, line: &str) -> Option<String> {
+    /// Why a command that would run in this directory is refused; `None` if it is not.
+    pub fn refuses(&self, line: &str, directory: Option<&str>) -> Option<String> {
         if line.contains("rampart") && words::any_command(line, &mut |words| is_for_a_person(words))
         {
             return Some(FOR_A_PERSON.to_owned());
         }
+        let place = Place { line, directory: directory.map_or(Path::new("/"), Path::new) };
         (Self::may_be_meant(line)
-            && words::any_command(line, &mut |words| killers::reaches(self, words)))
+            && words::any_command(line, &mut |words| killers::reaches(self, words, &place)))
         .then(|| {
             format!(
                 "This would end the policy server that guards this run (process {}). Name the \
@@ -112,10 +122,12 @@ impl OwnProcess {
     /// The same for a question that is not parsed yet.
     pub fn refuses_question(&self, body: &[u8]) -> Option<String> {
         let holds = |word: &[u8]| body.windows(word.len()).any(|window| window == word);
-        if !holds(b"kill") && !holds(b"fuser") && !holds(b"rampart") {
+        if !["kill", "fuser", "stop-daemon", "rampart"].iter().any(|word| holds(word.as_bytes())) {
             return None;
         }
-        Question::read(body).ok().and_then(|question| self.refuses(&question.params.command))
+        let question = Question::read(body).ok()?;
+        let call = question.call();
+        self.refuses(call.command, call.cwd)
     }
 
     fn is_user(&self, word: &str) -> bool {
@@ -149,8 +161,22 @@ mod tests {
             ("pgrep . | xargs kill", true),
             ("kill -9 $(pgrep -f .)", true),
             ("kill -9 `pgrep no-such-name`", false),
+            ("kill -9 \"$(pgrep -f .)\"", true),
+            ("kill -9 \"a `pgrep -f .`\"", true),
+            ("kill -9 \"$(pgrep no-such-name)\"", false),
+            ("echo '\"$(pgrep -f . | xargs kill)\"'", false),
+            ("if true; then kill $(pgrep -f .); fi", true),
+            ("for i in 1 2; do command pkill .; done", true),
+            ("eval 'pkill .'", true),
+            ("trap 'pkill .' EXIT", true),
+            ("! time -p pkill .", true),
+            ("kill $(fuser /)", true),
+            ("fuser /", false),
+            ("kill $(lsof -t /)", true),
+            ("kill $(lsof -t /proc/self/none)", false),
+            ("lsof -t /", false),
         ] {
-            assert_eq!(itself.refuses(line).is_some(), refused, "{line}");
+            assert_eq!(itself.refuses(line, None).is_some(), refused, "{line}");
         }
     }
 }
