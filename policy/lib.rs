@@ -44,11 +44,12 @@
 //! ```
 //!
 //! 1. **Input** ([`Call`]). An argument list is never parsed as shell text, a line once.
-//! 2. **Line to tree** (`shell`, `word`): the grammar, the words and the braces are those of
-//!    `brush-parser`, with a guard on size and depth, and one splitter for what no shell takes.
-//! 3. **Tree to commands** (`visit`, `stage`, `pipes`): one walk that knows where each command
-//!    runs: directory, variables, functions and their arguments, aliases (`effects`), and what is
-//!    piped to it.
+//! 2. **Line to tree** (`shell`, `word`, `parameter`): the grammar, the words and the braces are
+//!    those of `brush-parser`, with a guard on size and depth, and one splitter for what no shell
+//!    takes.
+//! 3. **Tree to commands** (`visit`, `compound`, `stage`, `pipes`): one walk that knows where each
+//!    command runs: directory, variables, functions and their arguments, aliases (`effects`), and
+//!    what is piped to it.
 //! 4. **Command to what it is and does**: by one table, a line a program (`programs`), which says
 //!    what a command runs (`command`, `find`), does (`does`) and writes to its output (`writes`).
 //!    Each command (`simple`) gets its spellings (`spells`: as sent, with quotes undone, by the
@@ -147,6 +148,7 @@ mod call;
 mod code;
 mod command;
 mod compile;
+mod compound;
 mod conditions;
 mod deeds;
 mod dialects;
@@ -169,6 +171,7 @@ mod lint;
 mod memory;
 mod met;
 mod notify;
+mod parameter;
 mod parsed;
 mod parts;
 mod patterns;

@@ -5,7 +5,14 @@ use rampart_policy::{Action, Call, Decision, Platform, PolicySet};
 use Action::{Allow, Ask, Deny, Watch};
 
 fn policy(default: &str, rules: &str) -> PolicySet {
-    let source = format!("default_action: {default}\npolicies:\n- name: p\n  rules:\n{rules}");
+    policy_about("{}", default, rules)
+}
+
+/// The same about some tools only, as `match` has them.
+fn policy_about(tools: &str, default: &str, rules: &str) -> PolicySet {
+    let source = format!(
+        "default_action: {default}\npolicies:\n- name: p\n  match: {tools}\n  rules:\n{rules}"
+    );
     PolicySet::parse(&source, "p.yaml").unwrap_or_else(|error| panic!("{error}\n{source}"))
 }
 
@@ -16,9 +23,19 @@ fn decide(policies: &PolicySet, command: &str) -> Decision {
 /// Checks what `rules` say of each command.
 #[track_caller]
 fn check(default: &str, rules: &str, cases: &[(&str, Action)]) {
-    let policies = policy(default, rules);
+    check_by(&policy(default, rules), cases);
+}
+
+/// Checks what a policy for the tool `exec`, as the other server has them, says of each command.
+#[track_caller]
+fn check_exec(default: &str, rules: &str, cases: &[(&str, Action)]) {
+    check_by(&policy_about("{tool: exec}", default, rules), cases);
+}
+
+#[track_caller]
+fn check_by(policies: &PolicySet, cases: &[(&str, Action)]) {
     for (command, action) in cases {
-        let decision = decide(&policies, command);
+        let decision = decide(policies, command);
         assert_eq!(decision.action, *action, "{command}\n{decision:#?}");
     }
 }
@@ -154,10 +171,7 @@ fn what_surrounds_an_excused_part_is_not_held_against_it() {
 #[test]
 fn a_policy_about_exec_is_held_against_texts_and_one_about_commands_is_not() {
     let text = |tool: &str, default: &str, rules: &str, command: &str| {
-        let head = format!("default_action: {default}\npolicies:\n- name: p\n");
-        let source = format!("{head}  match: {{tool: {tool}}}\n  rules:\n{rules}");
-        let policies = PolicySet::parse(&source, "p.yaml").expect("a right file");
-        decide(&policies, command).action
+        decide(&policy_about(&format!("{{tool: {tool}}}"), default, rules), command).action
     };
     let deny = "  - {action: deny, when: {command_matches: 'rm -rf /'}}\n";
     for command in [
@@ -672,19 +686,6 @@ fn who_is_told_is_what_the_first_file_says_and_never_what_a_project_does() {
     assert_eq!((told(&restricted), restricted.notify()), (None, None));
 }
 
-/// Checks what a policy for the tool `exec`, as the other server has them, says of each command.
-#[track_caller]
-fn check_exec(default: &str, rules: &str, cases: &[(&str, Action)]) {
-    let source = format!(
-        "default_action: {default}\npolicies:\n- name: p\n  match: {{tool: exec}}\n  rules:\n{rules}"
-    );
-    let policies = PolicySet::parse(&source, "p.yaml").unwrap_or_else(|error| panic!("{error}"));
-    for (command, action) in cases {
-        let decision = decide(&policies, command);
-        assert_eq!(decision.action, *action, "{command}\n{decision:#?}");
-    }
-}
-
 #[test]
 fn to_ask_is_to_permit_what_a_person_permits_where_the_default_denies() {
     let rules = "  - {action: ask, when: {command_matches: ['git push*', 'make **', 'make']}}\n";
@@ -1011,20 +1012,14 @@ fn where_a_call_is_made_makes_no_path_of_what_was_written_without_one() {
         ("rm -rf ../other", Deny),
         ("cd .. && rm -rf *", Deny),
     ];
-    let of = |tool: &str| {
-        let source = format!(
-            "default_action: allow\npolicies:\n- name: p\n  match: {{tool: {tool}}}\n  rules:\n{rules}"
-        );
-        PolicySet::parse(&source, "p.yaml").expect("a right file")
-    };
-    let decide = |policies: &PolicySet, command| {
-        let (cwd, home) = (Some("/home/u/project"), Some("/home/u"));
-        policies.evaluate(&Call { agent: "a", session: "s", command, cwd, home, ..Call::default() })
-    };
+    let theirs = policy_about("{tool: exec}", "allow", rules);
+    let ours = policy_about("{tool: command}", "allow", rules);
     for (command, action) in cases {
-        assert_eq!(decide(&of("exec"), command).action, action, "{command}");
+        let (cwd, home) = (Some("/home/u/project"), Some("/home/u"));
+        let call = Call { agent: "a", session: "s", command, cwd, home, ..Call::default() };
+        assert_eq!(theirs.evaluate(&call).action, action, "{command}");
         // Ours has it where it is.
-        assert_eq!(decide(&of("command"), command).action, Deny, "{command}");
+        assert_eq!(ours.evaluate(&call).action, Deny, "{command}");
     }
 }
 
