@@ -301,3 +301,22 @@ fn a_refusal_says_what_a_person_may_type_and_a_guarded_process_may_not_type_it()
         assert_eq!(server.ask(command)["allowed"], true, "{command}");
     }
 }
+
+#[test]
+fn the_question_in_the_protocols_page_is_one() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/protocol.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, example) = page.split_once("```http\n").unwrap();
+    let (example, _) = example.split_once("\n```").unwrap();
+    let (head, body) = example.split_once("\n\n").unwrap();
+    let head = head.replace('\n', "\r\n").replace("Bearer TOKEN", "Bearer the-token");
+    let (_world, server) = serve();
+    let mut client = server.over_unix();
+    // The next one is understood only if the first is as long as it says.
+    client.send(format!("{head}\r\n\r\n{body}{}", question("forbidden")));
+    for verdict in ["\"allowed\":true", "\"allowed\":false"] {
+        let answer = client.answer();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.body.contains(verdict), "{answer:?}");
+    }
+}
