@@ -45,6 +45,7 @@ enum Action {
         source: Source,
     },
     /// Show the records with a text in command, message or policy, ignoring case
+    #[command(after_help = "The status is 0 if there are any, otherwise 1.")]
     Search {
         /// The text
         text: String,

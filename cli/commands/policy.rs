@@ -26,7 +26,14 @@ Examples:
   rampart policy explain --json -- cp a b | jq .reads
 
 Nothing is run and no server is asked. Rules are matched against the parts of the
-command that are listed, each in all its spellings.";
+command that are listed, each in all its spellings. The status is 0 whatever the verdict.";
+
+const TEST_EXAMPLES: &str = "\
+Examples:
+  rampart policy test team.yaml
+  rampart policy test cases.yaml --policy team.yaml  # of a file without policies
+
+The status is 0 if all tests pass, 1 if one fails, 2 if a file is not usable.";
 
 const SHOW_EXAMPLES: &str = "\
 Examples:
@@ -51,6 +58,7 @@ enum Action {
         files: Vec<PathBuf>,
     },
     /// Run the tests in a policy file
+    #[command(after_help = TEST_EXAMPLES)]
     Test {
         /// The file
         file: PathBuf,
