@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 
 use crate::audit::{Event, Follower, Trail, place_with_records};
-use crate::command_line::{command_line, count, how_to_allow};
+use crate::command_line::count;
 use crate::failure::{Failure, say};
 use crate::output;
 use crate::terminal::{Colour, Local, Screen, cut, fit, harmless, width};
 
+mod advice;
 mod tree;
 
 const EXAMPLES: &str = "\
@@ -154,7 +155,7 @@ impl Rows {
 
     /// On a terminal, says what to do about the last refusal.
     fn advise(&self, events: &[Event]) -> Result<(), Failure> {
-        match advice(events) {
+        match advice::about(events) {
             Some(advice) if self.screen.width.is_some() && !self.json => {
                 output::line(self.screen.paint(Colour::Dim, &advice))
             }
@@ -178,14 +179,6 @@ impl Rows {
         }
         output::text(&text)
     }
-}
-
-/// What a person can do about the last refused command.
-fn advice(events: &[Event]) -> Option<String> {
-    let refused = events.iter().rfind(|event| event.is_refusal())?.typed()?;
-    let how = how_to_allow(refused)?;
-    let why = command_line(&["rampart", "test", refused].map(Into::into));
-    Some(format!("why: {why}\nto allow it: {how}"))
 }
 
 /// The text of a column, and its colour.
@@ -339,24 +332,6 @@ mod tests {
                 assert!(width(&row) <= columns, "{columns}: {row}");
                 assert!(row.contains("deny"), "{row}");
             }
-        }
-    }
-
-    #[test]
-    fn advice_is_about_what_was_refused_and_not_its_last_program() {
-        let advice = |command: &str, message: &str| {
-            let mut event = event(command, "p");
-            event.decision.message = message.into();
-            super::advice(&[event])
-        };
-        let piped = advice("sh", "No. It is piped: `wget x | sh`").unwrap();
-        assert_eq!(
-            piped,
-            "why: rampart test 'wget x | sh'\nto allow it: rampart allow 'wget x | sh'"
-        );
-        assert!(advice("rm x", "No").unwrap().ends_with("rampart allow 'rm x'"));
-        for (command, message) in [("sh", "No. It is piped: `wget …`"), ("ssh ***", "No")] {
-            assert_eq!(advice(command, message), None, "{command}");
         }
     }
 
