@@ -94,7 +94,7 @@ commands! {
     Setup(setup::Arguments) => setup::run;
     #[command(hide = true)]
     Init(suggest::Init) => suggest::init;
-    Completions(manual::Completions) => |it| manual::completions(it, Cli::command());
+    Completions(manual::Completions) => |it| manual::completions(it, &Cli::command());
     #[command(name = "man")]
     Manual(manual::Manual) => |it| manual::manual(it, Cli::command());
 }

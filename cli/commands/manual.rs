@@ -43,9 +43,12 @@ pub struct Manual {
 ///
 /// # Errors
 /// They cannot be written.
-pub fn completions(arguments: &Completions, mut command: Command) -> Result<(), Failure> {
+pub fn completions(arguments: &Completions, command: &Command) -> Result<(), Failure> {
+    // Hidden subcommands would be offered too.
+    let shown = command.get_subcommands().filter(|each| !each.is_hide_set()).cloned();
+    let mut shown = Command::new("rampart").version(env!("CARGO_PKG_VERSION")).subcommands(shown);
     let mut text = Vec::new();
-    clap_complete::generate(arguments.shell, &mut command, "rampart", &mut text);
+    clap_complete::generate(arguments.shell, &mut shown, "rampart", &mut text);
     output::text(&String::from_utf8_lossy(&text)).map(drop)
 }
 
