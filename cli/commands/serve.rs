@@ -9,6 +9,7 @@ use clap::Args;
 
 use crate::audit::{Audit, Durability};
 use crate::command_line::number;
+use crate::endpoint::Endpoint;
 use crate::failure::{Failure, say};
 use crate::home::{Home, make_private_directory};
 use crate::mode::Mode;
@@ -145,7 +146,12 @@ fn unix(
         let _ = make_private_directory(home.directory());
     }
     match listen::bind_unix(&path) {
-        Ok((listener, file)) => Ok(Some((listener, file, path))),
+        Ok((listener, file)) => {
+            if let Err(why) = Endpoint::parse(&format!("unix://{}", path.display())) {
+                say(format!("runs cannot ask at that socket: {}", why.sentence()));
+            }
+            Ok(Some((listener, file, path)))
+        }
         Err(failure) if arguments.unix.is_none() => {
             say(format!("runs will not find this server by themselves: {}", failure.sentence()));
             Ok(None)

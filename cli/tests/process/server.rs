@@ -58,9 +58,10 @@ impl Server {
         server
     }
 
-    /// Without naming a socket. Does not wait for its first line.
-    pub fn start_plain(world: &World) -> Self {
-        Self::spawn(world, world.rampart(["serve", "--port", "0"]))
+    /// Without the token and the socket of other tests. Does not wait for its first line.
+    pub fn start_plain(world: &World, arguments: &[&str]) -> Self {
+        let words = ["serve", "--port", "0"].iter().chain(arguments);
+        Self::spawn(world, world.rampart(words))
     }
 
     fn spawn(world: &World, mut command: Command) -> Self {

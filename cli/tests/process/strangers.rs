@@ -80,7 +80,7 @@ fn a_server_of_this_users_own_is_found_by_its_socket_or_its_state() {
     let shown = guard(&world, &[], SHOW);
     assert_eq!(stdout(&shown), format!("unix://{} {TOKEN}\n", socket.display()), "{shown:?}");
     // A second server goes on without that socket, and says so.
-    let second = Server::start_plain(&world);
+    let second = Server::start_plain(&world, &[]);
     second.says("runs will not find this server by themselves");
     drop(second);
     assert_eq!(stdout(&guard(&world, &[], SHOW)), stdout(&shown));

@@ -303,3 +303,11 @@ fn a_rule_that_held_once_is_spent_for_test_and_allow_as_well() {
         std::thread::sleep(std::time::Duration::from_millis(1100));
     }
 }
+
+#[test]
+fn a_socket_whose_path_is_in_no_url_is_told() {
+    let world = World::new();
+    let server = Server::start_plain(&world, &["--unix", "a b.sock"]);
+    assert!(server.says("runs cannot ask at that socket").contains("white space"));
+    server.says("serving on");
+}
