@@ -197,7 +197,10 @@ fn completions_and_manual_are_of_every_command() {
         let written = world.run(["completions", shell]);
         assert_eq!(written.status.code(), Some(0), "{shell}");
         assert!(stdout(&written).contains("preload"), "{shell}");
-        assert!(!stdout(&written).contains("from-audit"), "{shell}: a hidden subcommand is offered");
+        assert!(
+            !stdout(&written).contains("from-audit"),
+            "{shell}: a hidden subcommand is offered"
+        );
     }
     let script = world.write("c.bash", &stdout(&world.run(["completions", "bash"])));
     let checked = std::process::Command::new("bash").arg("-n").arg(script).status().unwrap();
