@@ -64,7 +64,11 @@ pub(crate) fn look_through(code: &str) -> Found {
     for home in HOMES {
         text = text.replace(home, "'~'");
     }
-    let groups = literals(&text);
+    let mut groups = literals(&text);
+    // A home within a text, as in "$ENV{HOME}/*".
+    for literal in groups.iter_mut().flatten().filter(|literal| literal.starts_with("'~'")) {
+        *literal = literal.replace("'~'", "~");
+    }
     let mut paths = Vec::new();
     let mut urls = Vec::new();
     let mut before = "";
@@ -140,7 +144,8 @@ fn literals(code: &str) -> Vec<Vec<String>> {
                 _ => literal.push(next),
             }
         }
-        let joins = between.chars().all(|c| c == ',' || c.is_whitespace()) && !between.is_empty();
+        let joins = between.chars().all(|c| matches!(c, ',' | '[') || c.is_whitespace())
+            && !between.is_empty();
         match groups.last_mut().filter(|_| joins) {
             Some(group) => group.push(literal),
             None => groups.push(vec![literal]),

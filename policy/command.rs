@@ -72,7 +72,7 @@ pub(crate) fn inner<'a>(command: Invocation<'_, 'a>) -> Vec<Inner<'a>> {
             found
         }
         Runs::Nothing if !program.has_signs(b"$&") => Vec::new(),
-        Runs::AfterDashes | Runs::Nothing | Runs::Command(_) | Runs::Line(_) | Runs::Multi => {
+        Runs::After(_) | Runs::Nothing | Runs::Command(_) | Runs::Line(_) | Runs::Multi => {
             given(program, arguments)
         }
     }
@@ -89,11 +89,13 @@ fn given<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
     let mut at = 0;
     while at < arguments.len() {
         let word = arguments[at];
+        if matches!(program.runs, Runs::After(mark) if mark == word) {
+            operands = 0;
+            at += 1;
+            break;
+        }
         if word == "--" {
             at += 1;
-            if program.runs == Runs::AfterDashes {
-                operands = 0;
-            }
             if operands == 0 || operands == usize::MAX {
                 break;
             }
@@ -162,7 +164,9 @@ fn given<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
         Runs::Multi
             if programs::find(base_name(rest[0])).is_some_and(|it| it.runs == Runs::Multi) => {}
         // No program is called so: a line.
-        Runs::Command(0) if rest.len() == 1 && !program.transparent && rest[0].contains(' ') => {
+        Runs::Command(0) | Runs::After(_)
+            if rest.len() == 1 && !program.transparent && rest[0].contains(' ') =>
+        {
             found.push(Inner::Script(rest[0].to_string(), Vec::new()));
         }
         _ => found.push(Inner::Words(rest.to_vec())),

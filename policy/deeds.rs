@@ -97,6 +97,9 @@ impl Visitor<'_> {
                 Inner::Code(code) | Inner::File(code) => {
                     from.extend(of(code));
                     from.extend(self.made(code).cloned());
+                    if code.starts_with("https://") || code.starts_with("http://") {
+                        run.push((*code).to_string());
+                    }
                     if code::is_code(code) {
                         run.extend(self.looks_through(code, part));
                     }

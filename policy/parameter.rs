@@ -43,14 +43,7 @@ impl Reader<'_> {
         );
         // The home is always set.
         if name == "HOME" && unset {
-            let known = matches!(
-                expansion,
-                E::Parameter { .. }
-                    | E::UseDefaultValues { .. }
-                    | E::AssignDefaultValues { .. }
-                    | E::IndicateErrorIfNullOrUnset { .. }
-            );
-            return building.push(if known { "$HOME" } else { source });
+            return building.push(if is_whole(expansion) { "$HOME" } else { source });
         }
         let values = match expansion {
             E::UseDefaultValues { test_type, default_value, .. }
@@ -173,5 +166,20 @@ fn name_of(parameter: &Parameter) -> String {
         Parameter::Named(name)
         | Parameter::NamedWithIndex { name, .. }
         | Parameter::NamedWithAllIndices { name, .. } => name.clone(),
+    }
+}
+
+/// Whether an expansion of the home, which is always set and ends with no slash, leaves it whole.
+fn is_whole(expansion: &ParameterExpr) -> bool {
+    use ParameterExpr as E;
+    match expansion {
+        E::Parameter { .. }
+        | E::UseDefaultValues { .. }
+        | E::AssignDefaultValues { .. }
+        | E::IndicateErrorIfNullOrUnset { .. } => true,
+        E::RemoveSmallestSuffixPattern { pattern, .. }
+        | E::RemoveLargestSuffixPattern { pattern, .. } => pattern.as_deref() == Some("/"),
+        E::Substring { offset, length: None, .. } => offset.value.trim() == "0",
+        _ => false,
     }
 }

@@ -134,8 +134,8 @@ pub(crate) enum Runs {
     File,
     /// A shell as somebody else: by an option, or by its standard input.
     Login,
-    /// What stands behind `--`.
-    AfterDashes,
+    /// What stands behind this word.
+    After(&'static str),
     /// What stands behind `-exec` and the like, up to `;` or `+`.
     Find,
     /// The program of the first operand is this very program (`busybox rm`).
@@ -297,7 +297,7 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("xargs|gxargs").takes("I n L P s d E a< J R S replace max-args max-lines max-procs max-chars delimiter arg-file<").runs(Runs::Command(0)),
     p("parallel").takes("j S N n L a< I C d jobs sshlogin arg-file< colsep delay joblog> results> timeout").runs(Runs::Line(0)),
     p("su").takes("g u G s! T w group user supp-group shell! whitelist-environment c$ command$ session-command$").runs(Runs::Login),
-    p("runuser").takes("g u G s! T w group user supp-group shell! whitelist-environment c$ command$ session-command$").runs(Runs::AfterDashes),
+    p("runuser").takes("g u G s! T w group user supp-group shell! whitelist-environment c$ command$ session-command$").runs(Runs::After("--")),
     p("sg").takes("c$").runs(Runs::Line(1)),
     p("script").takes("E I B O T m o echo log-in log-out> log-io> log-timing> c$ command$").does(Each(Write)),
     p("flock").takes("w E c$ command$ timeout conflict-exit-code").runs(Runs::Command(1)),
@@ -315,11 +315,11 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("flatpak-spawn|distrobox-host-exec").takes("directory env= unset-env").runs(Runs::Command(0)),
     p("launchctl submit").takes("l p o e").runs(Runs::Command(0)),
     p("machinectl shell").takes("E setenv uid M H").runs(Runs::Command(1)),
-    p("zellij run").runs(Runs::AfterDashes),
+    p("zellij run").runs(Runs::After("--")),
     p("screen").takes("S c e h p s t T X").runs(Runs::Command(0)),
     p("xterm|urxvt|konsole|alacritty|kitty|foot").takes("e& T title").runs(Runs::Nothing),
-    p("mise exec|mise x").runs(Runs::AfterDashes),
-    p("gnome-terminal|guix shell|guix environment").runs(Runs::AfterDashes),
+    p("mise exec|mise x").runs(Runs::After("--")),
+    p("gnome-terminal|guix shell|guix environment").runs(Runs::After("--")),
     p("gdb").takes("args& ex x").does(Each(Read)),
     p("fd|fdfind").takes("x& X& exec& exec-batch& e t d E").does(Operands::Other),
     p("entr|ifne|pee").runs(Runs::Command(0)),
@@ -344,6 +344,11 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("unlink|srm|trash|trash-put|gio trash|rimraf|del-cli").takes("n").does(Each(Delete)).style(""),
     p("shred|gshred|wipe").takes("n s iterations size random-source<").does(Each(Delete)).style(""),
     p("find|gfind").takes("fprint> fprintf> fls> name iname path regex newer").does(Find).runs(Runs::Find).style(""),
+    p("git rebase").takes("x$ exec$ onto s X C strategy strategy-option"),
+    p("git bisect").runs(Runs::After("run")),
+    p("git submodule").takes("b branch name reference j jobs depth").runs(Runs::After("foreach")),
+    p("git filter-branch").takes("tree-filter$ index-filter$ msg-filter$ env-filter$ parent-filter$ commit-filter$ tag-name-filter$ subdirectory-filter d original"),
+    p("man").takes("P$ pager$ M S s L C e m"),
     p("git clean").takes("e exclude").does(Each(Delete)),
     p("git rm").does(Each(Delete)),
     // What moves and copies.

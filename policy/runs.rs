@@ -152,6 +152,7 @@ impl Visitor<'_> {
             .iter()
             .filter(|(source, _)| inner.iter().any(|word| word.contains(source)))
             .cloned()
+            .chain(values.mark.map(|mark| (mark.to_string(), by.input.untold())))
             .collect();
         let part = self.parts.len();
         let fed = self.command_with(&command, deeper, processes);
@@ -266,11 +267,10 @@ impl<'m> Values<'m> {
         if name.ends_with("find") {
             return Self { values: find::found(&words[1..]), mark: Some("{}") };
         }
-        let Some(input) =
-            command.input.text().filter(|_| name.ends_with("xargs") || name == "parallel")
-        else {
+        if !name.ends_with("xargs") && name != "parallel" {
             return Self { values: Vec::new(), mark: None };
-        };
+        }
+        let input = command.input.text().unwrap_or_default();
         let given = words.iter().position(|word| *word == "-I");
         let given = given.and_then(|at| words.get(at + 1)).copied();
         let placed = name == "parallel" && words.iter().any(|word| word.contains("{}"));
@@ -295,7 +295,8 @@ impl<'m> Values<'m> {
     /// The words of a command with the values put in.
     fn put_in<'w>(&self, words: &[&'w str]) -> Vec<Cow<'w, str>> {
         let values = || self.values.iter().cloned().map(Cow::Owned);
-        let Some(mark) = self.mark else {
+        // What is not known stays the mark.
+        let Some(mark) = self.mark.filter(|_| !self.values.is_empty()) else {
             return words.iter().map(|word| Cow::Borrowed(*word)).chain(values()).collect();
         };
         let mut filled: Vec<Cow<'w, str>> = Vec::with_capacity(words.len());

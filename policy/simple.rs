@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::Form;
 use crate::command;
-use crate::feed::Feed;
+use crate::feed::{Feed, Source};
 use crate::find;
 use crate::invocation::{Inner, Invocation};
 use crate::parsed::Command;
@@ -136,7 +136,11 @@ impl Visitor<'_> {
                     self.assign(name, value);
                 }
             }
-            return Feed::default();
+            // `$(< FILE)` is what is in the file.
+            let read = command.redirections.iter().filter(|from| from.operator == "<");
+            return Feed::of_sources(
+                read.map(|from| Source::File(self.place(&from.target))).collect(),
+            );
         };
         let inner = command::inner(invocation);
         let kind = Self::kind(invocation, &inner);

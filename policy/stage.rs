@@ -191,7 +191,7 @@ fn printed(script: &str) -> Option<String> {
     {
         return Some(name.to_string());
     }
-    if !script.starts_with("echo ") && !script.starts_with("printf ") {
+    if !["echo ", "printf ", "realpath ", "readlink "].iter().any(|by| script.starts_with(by)) {
         return None;
     }
     let program = shell::parse(script).ok()?;
@@ -212,7 +212,12 @@ fn printed(script: &str) -> Option<String> {
             _ => return None,
         }
     }
-    let Reading { texts, scripts, unread, .. } = reader.reading;
+    let Reading { mut texts, scripts, unread, .. } = reader.reading;
+    for text in &mut texts {
+        if let Some(rest) = text.strip_prefix("$HOME") {
+            *text = format!("~{rest}");
+        }
+    }
     if !scripts.is_empty() || unread.is_some() || texts.iter().any(|text| text.contains(['$', '`']))
     {
         return None;

@@ -43,7 +43,9 @@ pub(crate) fn written(command: Invocation<'_, '_>) -> Option<String> {
             Some(formatted(&unescaped(format), values))
         }
         "find" | "gfind" => Some(found(arguments).join("\n")),
-        "which" => Some((*arguments.last()?).to_string()),
+        // Another name of the same.
+        "which" | "realpath" => Some((*arguments.last()?).to_string()),
+        "readlink" if arguments.len() > 1 => Some((*arguments.last()?).to_string()),
         "command" if matches!(arguments, ["-v", _]) => Some(arguments[1].to_string()),
         _ => None,
     }
@@ -124,7 +126,15 @@ pub(crate) fn download(command: Invocation<'_, '_>) -> Option<(String, String)> 
     let last = || {
         url.rsplit('/').next().unwrap_or_default().split('?').next().unwrap_or_default().to_string()
     };
+    let folder = (0..command.arguments.len()).find_map(|at| {
+        let given = command.program?.option(&command.arguments[at..])?;
+        given.value.filter(|_| matches!(given.name, "P" | "directory-prefix" | "output-dir"))
+    });
     let file = written.map_or_else(last, |(_, file)| file);
+    let file = match folder {
+        Some(folder) => format!("{}/{file}", folder.trim_end_matches('/')),
+        None => file,
+    };
     Some((file, url))
 }
 
