@@ -35,6 +35,8 @@ enum Shape {
         below: bool,
     },
     Anchored {
+        /// Whether the start of the text is as good as the slash behind a `**` in front.
+        below: bool,
         /// Literal start of the text.
         prefix: String,
         /// What follows the prefix.
@@ -75,18 +77,20 @@ impl Glob {
         let shape = match steps.first() {
             None => Shape::Nothing,
             Some(Step::Star { .. }) if steps.len() == 1 => Shape::Everything,
-            Some(Step::Star { crossing }) => {
+            Some(Step::Star { crossing }) if !crossing || is_loose(&steps) => {
                 let below = *crossing && matches!(steps.get(1), Some(Step::Char('/')));
                 Shape::Pieces { pieces: pieces(&steps), below }
             }
-            Some(_) => {
+            Some(first) => {
+                let crossing = matches!(first, Step::Star { .. });
+                let below = crossing && matches!(steps.get(1), Some(Step::Char('/')));
                 let open = matches!(steps.last(), Some(Step::Star { .. }));
                 if open {
                     steps.pop();
                 }
                 let literal = steps.iter().take_while(|step| matches!(step, Step::Char(_))).count();
                 let prefix = text_of(&steps[..literal]);
-                Shape::Anchored { prefix, steps: steps.split_off(literal), open }
+                Shape::Anchored { below, prefix, steps: steps.split_off(literal), open }
             }
         };
         Ok(Self { shape })
@@ -115,8 +119,11 @@ impl Glob {
                     |rest: &'t str, piece: &Piece| Some(&rest[piece.end_of_first(rest)?..]);
                 pieces.iter().try_fold(text, behind).is_some()
             }
-            Shape::Anchored { prefix, steps, open } => {
-                text.strip_prefix(prefix.as_str()).is_some_and(|rest| run(steps, rest, *open))
+            Shape::Anchored { below, prefix, steps, open } => {
+                let fits = |steps, text: &str| {
+                    text.strip_prefix(prefix.as_str()).is_some_and(|rest| run(steps, rest, *open))
+                };
+                fits(steps, text) || *below && fits(&steps[2..], text)
             }
         }
     }
@@ -129,7 +136,7 @@ impl Glob {
     /// The one text that matches, where the pattern has no wildcard.
     pub(crate) fn as_literal(&self) -> Option<&str> {
         match &self.shape {
-            Shape::Anchored { prefix, steps, open: false } if steps.is_empty() => Some(prefix),
+            Shape::Anchored { prefix, steps, open: false, .. } if steps.is_empty() => Some(prefix),
             _ => None,
         }
     }
@@ -151,10 +158,14 @@ impl Glob {
                     Piece::Steps(steps) => runs(steps),
                 })
                 .collect(),
-            Shape::Anchored { prefix, steps, open } => {
+            Shape::Anchored { below, prefix, steps, open } => {
                 let mut all = vec![Step::Char('\0')];
                 all.extend(prefix.chars().map(Step::Char));
                 all.extend_from_slice(steps);
+                if *below {
+                    // The slash may be missing.
+                    all.drain(..=2);
+                }
                 all.extend((!open).then_some(Step::Char('\0')));
                 runs(&all)
             }
@@ -236,6 +247,12 @@ fn pieces(steps: &[Step]) -> Vec<Piece> {
             }
         })
         .collect()
+}
+
+/// Whether whatever follows the last piece matches, and between pieces whatever there is.
+fn is_loose(steps: &[Step]) -> bool {
+    let all_cross = |steps: &[Step]| !steps.contains(&Step::Star { crossing: false });
+    matches!(steps, [inner @ .., Step::Star { .. }] if all_cross(inner))
 }
 
 fn text_of(steps: &[Step]) -> String {

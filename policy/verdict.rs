@@ -96,8 +96,8 @@ impl<'a> Evaluation<'a> {
             return Decision { action, unparsed: self.parts.unparsed.clone(), ..refused(message) };
         };
         let Holding { rule: Judge { policy, rule, entry, .. }, found, .. } = &holding[at];
-        // What holds once is spent by the call that it decides.
-        if rule.once {
+        // A permission for once is spent by the call that it decides.
+        if rule.once && action == Action::Allow {
             self.memory.spend(policy, rule);
         }
         let mut matched: Vec<String> =

@@ -371,6 +371,8 @@ fn rules_end_are_spent_and_count() {
     };
     let once = policies("- {name: p, rules: [{action: allow, once: true}, {action: deny}]}\n");
     assert_eq!([at(&once, 0), at(&once, 1)], [Allow, Deny]);
+    let refuses = policies("- {name: p, rules: [{action: deny, once: true}]}\n");
+    assert_eq!([at(&refuses, 0), at(&refuses, 1)], [Deny, Deny]);
     let restarted = policies("- {name: p, rules: [{action: allow, once: true}, {action: deny}]}\n")
         .remembering(rampart_policy::Memory::default().into());
     restarted.memory().also_spent(once.memory().spent());

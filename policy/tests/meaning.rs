@@ -549,6 +549,12 @@ fn globs_match_as_they_are_written_down() {
         ("'A b'", &["A b", "A   b", "A\tb"], &["a b", "A b c"]),
         ("'*a[0-9]b*'", &["xa1by", "a1b"], &["ab", "axb"]),
         ("'a*/b'", &["a/b", "ax/b"], &["a/x/b", "ab"]),
+        ("'**/b'", &["b", "/b", "a/x/b"], &["b/", "a/bc", "ab"]),
+        ("'**/*.b'", &["x.b", "a/x.b", "a/.b"], &["x.bc", "a.b/c"]),
+        ("'**b'", &["b", "a/b"], &["bc", "b/c"]),
+        ("'**/b*'", &["b", "a/bc/d"], &["ab"]),
+        ("'**/b/**'", &["a/b/", "b/c", "a/b/c/d"], &["a/b", "ab/c"]),
+        ("'**/a*/b**'", &["ax/b", "c/a/bc/d"], &["a/x/b"]),
     ];
     for (pattern, matching, others) in table {
         let policies = policy(
