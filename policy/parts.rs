@@ -1,9 +1,8 @@
 //! What a command line was taken apart into: a tree of parts, each with its spellings.
 
-use std::collections::BTreeMap;
-
 use crate::glob::collapse_blanks;
 use crate::programs::{Verb, Verbs};
+use crate::scope::Rare;
 
 /// How large the spellings of one line may grow, in bytes.
 pub(crate) const MAX_TEXT: usize = 64 << 20;
@@ -99,7 +98,7 @@ pub(crate) struct Parts {
     /// What commands do.
     deeds: Verbs,
     /// Where in the last part each of its spellings is, if these are many.
-    many: BTreeMap<Box<str>, usize>,
+    many: Rare<Box<str>, usize>,
     /// Names of the variables that a part assigns for its command.
     assigned: Vec<(usize, String)>,
     /// Why the line, or something in it, could not be taken apart.
@@ -115,7 +114,7 @@ impl Parts {
             spellings: Vec::with_capacity(8),
             tree: Vec::with_capacity(4),
             deeds: Verbs::default(),
-            many: BTreeMap::new(),
+            many: Rare::default(),
             assigned: Vec::new(),
             unparsed: None,
         }

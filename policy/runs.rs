@@ -40,7 +40,7 @@ impl Visitor<'_> {
                 // A function that calls itself is not followed.
                 let name = words[0].to_string();
                 self.scope.functions.remove(&name);
-                self.called.insert(name.clone());
+                self.called.insert(name.clone(), ());
                 let feed = self.call(&function, Some(&words[1..]), place, &command.input);
                 if !self.scope.functions.map().contains_key(&name) {
                     self.scope.functions.insert(name, function);

@@ -1,15 +1,61 @@
 //! What a script has set at the point that was read up to: variables, functions, aliases.
 //! What a subshell sets is undone behind it, at the cost of what it has set.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use brush_parser::ast::FunctionDefinition;
 
-/// A map whose changes can be undone; an empty tree costs nothing, and most lines set nothing.
+/// A map that is empty for most lines, and costs nothing to make and to end then.
+#[derive(Debug)]
+pub(crate) struct Rare<K, V>(Option<BTreeMap<K, V>>);
+
+impl<K, V> Default for Rare<K, V> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<K: 'static, V: 'static> Deref for Rare<K, V> {
+    type Target = BTreeMap<K, V>;
+
+    fn deref(&self) -> &BTreeMap<K, V> {
+        self.0.as_ref().unwrap_or(const { &BTreeMap::new() })
+    }
+}
+
+impl<K: Ord, V> Rare<K, V> {
+    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
+        self.0.get_or_insert_default().insert(key, value)
+    }
+
+    pub(crate) fn remove_entry<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<(K, V)>
+    where
+        K: Borrow<Q>,
+    {
+        self.0.as_mut()?.remove_entry(key)
+    }
+
+    pub(crate) fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        self.remove_entry(key).map(|(_, value)| value)
+    }
+}
+
+impl<K: Ord, V> FromIterator<(K, V)> for Rare<K, V> {
+    fn from_iter<T: IntoIterator<Item = (K, V)>>(all: T) -> Self {
+        Self(Some(all.into_iter().collect()))
+    }
+}
+
+/// A map whose changes can be undone.
 #[derive(Debug)]
 pub(crate) struct Undoable<K, V> {
-    map: BTreeMap<K, V>,
+    map: Rare<K, V>,
     /// What was there before each change since the first [`mark`](Self::mark).
     before: Vec<(K, Option<V>)>,
     marks: usize,
@@ -17,11 +63,11 @@ pub(crate) struct Undoable<K, V> {
 
 impl<K, V> Default for Undoable<K, V> {
     fn default() -> Self {
-        Self { map: BTreeMap::new(), before: Vec::new(), marks: 0 }
+        Self { map: Rare::default(), before: Vec::new(), marks: 0 }
     }
 }
 
-impl<K: Ord + Clone, V> Undoable<K, V> {
+impl<K: Ord + Clone + 'static, V: 'static> Undoable<K, V> {
     pub(crate) fn map(&self) -> &BTreeMap<K, V> {
         &self.map
     }
@@ -42,9 +88,9 @@ impl<K: Ord + Clone, V> Undoable<K, V> {
     }
 
     /// All that there is, which is there no longer.
-    pub(crate) fn take(&mut self) -> BTreeMap<K, V> {
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = (K, V)> + use<K, V> {
         self.before.clear();
-        std::mem::take(&mut self.map)
+        std::mem::take(&mut self.map).0.into_iter().flatten()
     }
 
     fn mark(&mut self) -> usize {

@@ -156,7 +156,7 @@ impl Visitor<'_> {
         place = place.inside(part);
         let mut origins = processes;
         origins.extend(self.scripts(command, Place { heard: true, ..place }));
-        if words.iter().any(|word| word.contains('$')) {
+        if !self.tainted.is_empty() && words.iter().any(|word| word.contains('$')) {
             let known = self.tainted.iter().map(|(name, feed)| (name.clone(), feed.clone()));
             origins.extend(known);
         }
@@ -278,7 +278,8 @@ impl Visitor<'_> {
 
     /// What kind of part a command is.
     fn kind(invocation: Invocation<'_, '_>, inner: &[Inner<'_>]) -> Kind {
-        let Invocation { program: Some(program), words, name, .. } = invocation else {
+        let Invocation { words, name, .. } = invocation;
+        let Some(program) = invocation.program.filter(|program| program.transparent) else {
             return Kind::Command;
         };
         let own = match inner {
@@ -300,6 +301,6 @@ impl Visitor<'_> {
             && !["/bin/", "/usr/bin/", "/usr/local/bin/", "/opt/homebrew/bin/"]
                 .iter()
                 .any(|folder| words[0].strip_prefix(folder) == Some(name));
-        if program.transparent && !own && !elsewhere { Kind::Wrapper } else { Kind::Command }
+        if own || elsewhere { Kind::Command } else { Kind::Wrapper }
     }
 }

@@ -1,7 +1,6 @@
 //! The verdict on one call: the rules that hold, and the decision that they make together.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use crate::evaluator::{About, Entry, Evaluator};
@@ -9,6 +8,7 @@ use crate::index::Candidates;
 use crate::judge::Judge;
 use crate::memory::Memory;
 use crate::parts::{Faith, Kind, Parts};
+use crate::scope::Rare;
 use crate::{Action, Because, Call, Decision};
 
 /// What is said where no rule matches and the default is to refuse.
@@ -59,7 +59,7 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) worth: Candidates,
     pub(crate) memory: &'a Memory,
     /// What was found of the commands around deeds, of which many are around several.
-    known: RefCell<BTreeMap<(Question, usize, usize), bool>>,
+    known: RefCell<Rare<(Question, usize, usize), bool>>,
 }
 
 impl<'a> Evaluation<'a> {

@@ -2,7 +2,6 @@
 //! directory, the variables, the functions and their arguments, the aliases.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use brush_parser::ast::{self, CompoundListItem};
@@ -13,7 +12,7 @@ use crate::feed::{Feed, Known};
 use crate::parsed::{Command, Stage};
 use crate::parts::{Faith, Kind, MAX_TEXT, Parts};
 use crate::programs::Verb;
-use crate::scope::{Arguments, Scope};
+use crate::scope::{Arguments, Rare, Scope};
 use crate::shell;
 use crate::simple::ENDS_A_COMMAND;
 
@@ -58,21 +57,21 @@ pub(crate) struct Visitor<'c> {
     /// `$0`, `$1` and so on, where they are known.
     pub(crate) arguments: Option<Rc<Arguments>>,
     /// Files that the line has made, each with what is in it.
-    pub(crate) made: BTreeMap<String, Feed>,
+    pub(crate) made: Rare<String, Feed>,
     /// Programs that the line has copied, each with what it is a copy of.
-    pub(crate) copies: BTreeMap<String, String>,
+    pub(crate) copies: Rare<String, String>,
     /// What the script is given to read, if it is a script of its own.
     pub(crate) stdin: Feed,
     /// Variables, as `$name`, whose values were read, and where from.
-    pub(crate) tainted: BTreeMap<String, Feed>,
+    pub(crate) tainted: Rare<String, Feed>,
     /// What was told of where something comes from, for commands that are alike.
-    pub(crate) known: BTreeMap<Like, Known>,
+    pub(crate) known: Rare<Like, Known>,
     /// How much text may be made of the line, in bytes, ...
     pub(crate) most: usize,
     /// ... and of values, and of what commands hand on, may still be.
     pub(crate) left: usize,
     /// Functions that were called.
-    pub(crate) called: BTreeSet<String>,
+    pub(crate) called: Rare<String, ()>,
     pub(crate) commands: usize,
     /// How many commands are looked at.
     pub(crate) most_commands: usize,
@@ -123,14 +122,14 @@ impl<'c> Visitor<'c> {
             began: cwd,
             scope: Scope::default(),
             arguments: None,
-            made: BTreeMap::new(),
-            copies: BTreeMap::new(),
+            made: Rare::default(),
+            copies: Rare::default(),
             stdin: Feed::default(),
-            tainted: BTreeMap::new(),
-            known: BTreeMap::new(),
+            tainted: Rare::default(),
+            known: Rare::default(),
             most,
             left: most,
-            called: BTreeSet::new(),
+            called: Rare::default(),
             commands: 0,
             most_commands: MAX_COMMANDS.min(COMMANDS + line.len() * COMMANDS_A_BYTE),
             overflow: false,
@@ -346,7 +345,7 @@ impl<'c> Visitor<'c> {
     /// Adds the bodies of functions that nothing in the line calls.
     fn never_called(&mut self, place: Place<'_>) {
         for (name, function) in self.scope.functions.take() {
-            if !self.called.contains(&name) {
+            if !self.called.contains_key(&name) {
                 self.apart(|visitor| visitor.call(&function, None, place, &Feed::default()));
             }
         }
