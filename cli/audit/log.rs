@@ -2,7 +2,8 @@
 //!
 //! Entries are handed over in batches, 10 ms after the first answer or once they take 64 KiB:
 //! waking the thread for each would take the processor from the clients. A crash of the server may
-//! lose the last batch. With `--audit-sync` each entry is on the disk before its answer is sent.
+//! lose the last batch. In a run that is process 1, with which the kernel kills the server, each
+//! entry is written before its answer is sent, with `--audit-sync` to the disk.
 //!
 //! Write errors are reported on stderr, once, and the server keeps answering: a full disk must
 //! neither stop what the policy allows nor allow what it denies.
@@ -32,6 +33,8 @@ pub const DELAY: Duration = Duration::from_millis(10);
 pub enum Durability {
     /// A moment after their answers are sent.
     Soon,
+    /// Before their answers are sent: the server may be killed at any time.
+    Written,
     /// On the disk before their answers are sent.
     Synced,
 }
@@ -40,6 +43,12 @@ impl Durability {
     /// By the flag `--audit-sync`.
     pub fn synced(synced: bool) -> Self {
         if synced { Self::Synced } else { Self::Soon }
+    }
+
+    /// By the same flag, for the server of the run that this process is about to become. The kernel
+    /// kills every process with process 1 of a container (`pid_namespaces(7)`).
+    pub fn of_run(synced: bool) -> Self {
+        if std::process::id() == 1 && !synced { Self::Written } else { Self::synced(synced) }
     }
 }
 
@@ -83,13 +92,15 @@ impl Audit {
         self.lines.append(lines);
     }
 
-    /// With `--audit-sync`, writes the batch to the disk.
+    /// Writes the batch, if it is to be written before the answers.
     pub fn settle(&mut self) {
-        if self.durability == Durability::Synced
+        if self.durability != Durability::Soon
             && let WriterState::Here(writer) = &mut self.writer
         {
             writer.write(std::mem::take(&mut self.lines));
-            writer.sync();
+            if self.durability == Durability::Synced {
+                writer.sync();
+            }
         }
     }
 
@@ -134,7 +145,7 @@ impl Audit {
         if self.lines.is_empty() {
             return;
         }
-        if self.durability == Durability::Synced {
+        if self.durability != Durability::Soon {
             return self.settle();
         }
         self.begin();

@@ -8,6 +8,7 @@ pub mod environment;
 pub mod guarded;
 pub mod inherited;
 pub mod lifetime;
+mod orphans;
 pub mod own_server;
 pub mod private_directory;
 #[cfg(target_os = "linux")]

@@ -24,6 +24,7 @@ use tokio::runtime::LocalRuntime;
 
 use super::environment;
 use super::lifetime::{Tree, ending_signal};
+use super::orphans;
 use super::private_directory::PrivateDirectory;
 use super::title;
 use crate::failure::{Failure, why_not_started};
@@ -135,22 +136,25 @@ struct Startup<'b> {
 
 impl Startup<'_> {
     /// Forks twice, so that the server is not a child of the command: one that waits for all its
-    /// children would wait for it. Returns whether the server is ready.
+    /// children would wait for it. Where it would become one again, as an orphan, the process
+    /// between them stays as its parent. Returns whether the server is ready.
     fn spawn<Run: FnOnce()>(
         &self,
         build: impl FnOnce() -> Result<Run, Failure>,
     ) -> Result<bool, Failure> {
         let (mut ready, writer) = io::pipe().map_err(|error| cannot_start(&error))?;
+        let stays = orphans::come_to_this_process();
         // SAFETY: this process has a single thread, so the child may do anything.
-        match unsafe { fork() }.map_err(|error| cannot_start(&error.into()))? {
+        let forked = unsafe { if stays { orphans::fork_unawaited() } else { fork() } };
+        match forked.map_err(|error| cannot_start(&error.into()))? {
             // Once the intermediate process is gone, only the server holds the pipe's other end.
             ForkResult::Parent { child } => {
                 drop(writer);
-                Ok(succeeded(child) && ready.read_exact(&mut [0]).is_ok())
+                Ok((stays || succeeded(child)) && ready.read_exact(&mut [0]).is_ok())
             }
             ForkResult::Child => {
                 drop(ready);
-                let left = self.intermediate(build, writer);
+                let left = self.intermediate(build, writer, stays);
                 exit(i32::from(!left))
             }
         }
@@ -161,6 +165,7 @@ impl Startup<'_> {
         &self,
         build: impl FnOnce() -> Result<Run, Failure>,
         ready: io::PipeWriter,
+        stays: bool,
     ) -> bool {
         if setsid().is_err() {
             return false;
@@ -171,6 +176,12 @@ impl Startup<'_> {
                 cannot_start(&error.into()).report();
                 false
             }
+            Ok(ForkResult::Parent { child }) if stays => {
+                drop(ready);
+                self.retire();
+                let _ = silence();
+                succeeded(child)
+            }
             Ok(ForkResult::Parent { .. }) => true,
             Ok(ForkResult::Child) => {
                 self.serve(build, ready);
@@ -180,11 +191,8 @@ impl Startup<'_> {
         }
     }
 
-    fn serve<Run: FnOnce()>(
-        &self,
-        build: impl FnOnce() -> Result<Run, Failure>,
-        mut ready: io::PipeWriter,
-    ) {
+    /// Leaves behind what belongs to the command.
+    fn retire(&self) {
         close_inherited();
         let _ = chdir("/");
         umask(FileMode::from_bits_truncate(0o077));
@@ -192,6 +200,14 @@ impl Startup<'_> {
         // SAFETY: ignoring a signal installs no handler.
         let _ = unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) };
         title::set(self.title);
+    }
+
+    fn serve<Run: FnOnce()>(
+        &self,
+        build: impl FnOnce() -> Result<Run, Failure>,
+        mut ready: io::PipeWriter,
+    ) {
+        self.retire();
         let run = match build() {
             Ok(run) => run,
             Err(failure) => {

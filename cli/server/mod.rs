@@ -44,6 +44,7 @@ pub use connections::Connections;
 pub use in_flight::InFlight;
 #[cfg(target_os = "linux")]
 pub use in_process::InProcess;
+#[cfg(target_os = "linux")]
 pub use limits::outlast;
 pub use own_process::OwnProcess;
 pub use pending::Hold;

@@ -134,7 +134,7 @@ impl Server {
         if let Ok(here) = std::env::current_dir() {
             policy.policies = project_policy::restrict(policy.policies, &here, home);
         }
-        let durability = Durability::synced(arguments.audit_sync);
+        let durability = Durability::of_run(arguments.audit_sync);
         let own = Own {
             policies: policy.policies.clone(),
             audit: home.audit(),

@@ -245,6 +245,62 @@ fn a_command_that_waits_for_all_its_children_does_not_wait_for_the_server() {
     assert_eq!(output.status.code(), Some(0));
 }
 
+/// Starts a run whose command is given the orphans of its tree.
+#[cfg(target_os = "linux")]
+fn reaping(world: &World, is_first: bool, words: &[&str]) -> Option<std::process::Output> {
+    const SUBREAPER: &str = "import ctypes, os, sys\n\
+        assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0\n\
+        os.execv(sys.argv[1], sys.argv[1:])\n";
+    let script = world.write("subreaper.py", SUBREAPER);
+    let first = ["unshare", "-rpf", "--mount-proc"];
+    let outer = if is_first { &first[..] } else { &["python3", script.to_str().unwrap()] };
+    if is_first && !crate::reach::can(&[&first[..], &["true"]].concat()) {
+        return None;
+    }
+    let rampart = world.rampart(["preload", "--policy", "p.yaml", "--"]);
+    let mut command = world.command(outer[0]);
+    command.args(&outer[1..]).arg(rampart.get_program()).args(rampart.get_args()).args(words);
+    Some(finished(command.env("RAMPART_LIBRARY", crate::team::library())))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_command_that_is_given_orphans_is_not_given_the_server() {
+    let world = World::new();
+    world.write("p.yaml", POLICY);
+    // Started after the server, which a shell that waits for its own children would not notice.
+    let script = "import os, subprocess, sys\n\
+        refused = subprocess.run(['sh', '-c', 'forbidden x']).returncode\n\
+        orphan = subprocess.run(['sh', '-c', 'exit 3 &'])\n\
+        ended = []\n\
+        while True:\n\
+        \x20   try: ended.append(os.waitstatus_to_exitcode(os.wait()[1]))\n\
+        \x20   except ChildProcessError: break\n\
+        print(refused, ended)\n";
+    let script = world.write("reaps.py", script);
+    for is_first in [false, true] {
+        let words = ["python3", script.to_str().unwrap()];
+        let Some(output) = reaping(&world, is_first, &words) else { continue };
+        assert_eq!(stdout(&output), "126 [3]\n", "{is_first}: {output:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_last_decision_of_process_1_is_in_the_audit() {
+    let world = World::new();
+    world.write("p.yaml", POLICY);
+    for number in 1..=5 {
+        let line = format!("sh -c 'forbidden {number}'");
+        if reaping(&world, true, &["sh", "-c", &format!("exec {line}")]).is_none() {
+            return;
+        }
+        let audit = world.audit();
+        assert_eq!(audit.len(), number, "{audit:?}");
+        assert_eq!(audit[number - 1]["request"]["command"], *line);
+    }
+}
+
 #[test]
 fn sigterm_ends_the_embedded_server_and_the_terminals_signals_do_not() {
     let world = World::with_library();
