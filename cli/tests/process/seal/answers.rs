@@ -97,7 +97,7 @@ fn where_a_stopped_server_has_no_room_for_one_more_who_asks_is_refused_in_time()
     let listener = UnixListener::bind(&socket).unwrap();
     listen(&listener, Backlog::new(0).unwrap()).unwrap();
     let _waits = UnixStream::connect(&socket).unwrap();
-    let script = sealed.script("permitted\necho $?\n");
+    let script = sealed.script("bin/permitted\necho $?\n");
     let url = format!("unix://{}", socket.display());
     let mut command = sealed.0.rampart(["preload", "--seal", "--url", &url, "--"]);
     command.args(["sh", text(&script)]).env("RAMPART_TIMEOUT_MS", "500");
