@@ -16,7 +16,7 @@ use crate::run::environment::variable;
 /// Error numbers that no system call returns: above the kernel's own, up to `MAX_ERRNO`
 /// (linux/err.h).
 #[cfg(target_os = "linux")]
-const MARKS: std::ops::RangeInclusive<u16> = 1024..=4095;
+pub const MARKS: std::ops::RangeInclusive<u16> = 1024..=4095;
 /// The variable that sets `--seal`.
 const SEAL: &str = "RAMPART_SEAL";
 

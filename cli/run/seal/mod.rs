@@ -35,6 +35,7 @@ use std::io::{Read as _, Write as _};
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::unistd::{ForkResult, fork, getpid};
+use rampart_core::settings::SEALED_CALL;
 
 pub use judge::Judge;
 pub use keeper::{Plan, run};
@@ -43,6 +44,7 @@ pub use refusal_message::Manner;
 
 use crate::failure::why_not_started;
 use crate::run::own_server::exit;
+use crate::run::sealing::MARKS;
 
 /// What sealing a run requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,9 +128,18 @@ fn try_out() -> u8 {
     tried.unwrap_or_else(|error| u8::try_from(error as i32).unwrap_or(RESTRICTED - 1))
 }
 
+/// Whether another run's filter answers the call by which its library knows it.
+fn is_in_sealed_run() -> bool {
+    // SAFETY: prctl(2) takes numbers for an operation that the kernel does not have.
+    let answer = unsafe { libc::prctl(SEALED_CALL.cast_signed(), 0, 0, 0, 0) };
+    answer == -1 && u16::try_from(Errno::last_raw()).is_ok_and(|mark| MARKS.contains(&mark))
+}
+
 fn explain(error: Errno) -> &'static str {
     match error {
-        Errno::EBUSY => "this process is already in a sealed run",
+        Errno::EBUSY if is_in_sealed_run() => "this process is already in a sealed run",
+        // The kernel has one listener for a process (seccomp(2), `EBUSY`).
+        Errno::EBUSY => "a container or sandbox around this process has the kernel ask it already",
         Errno::EINVAL | Errno::ENOSYS => {
             "this kernel, or a filter around this process, does not support it"
         }

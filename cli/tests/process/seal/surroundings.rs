@@ -170,6 +170,29 @@ fn where_proc_has_other_ids_than_the_kernel_nothing_is_sealed_and_that_is_said()
 }
 
 #[test]
+fn who_else_has_the_kernel_ask_is_said() {
+    let sealed = Sealed::new();
+    // A filter that asks about nothing, whose listener stays open.
+    let listens = sealed.compiled(
+        "listens",
+        "#include <fcntl.h>\n#include <linux/filter.h>\n#include <linux/seccomp.h>\n\
+         #include <sys/prctl.h>\n#include <sys/syscall.h>\n#include <unistd.h>\n\
+         int main(int count, char **words) {\n\
+         struct sock_filter code[] = {{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};\n\
+         struct sock_fprog program = {1, code};\n\
+         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);\n\
+         int listener = syscall(SYS_seccomp, 1, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);\n\
+         fcntl(dup2(listener, 9), F_SETFD, 0);\n\
+         execv(words[1], words + 1); return 5; }\n",
+    );
+    let command = sealed.command(&["--seal=on"], &["bin/permitted"]);
+    let output = finished(&mut sealed.wrapped(&[text(&listens)], &command));
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("container or sandbox around"), "{}", stderr(&output));
+    assert!(!sealed.ran("permitted"));
+}
+
+#[test]
 fn an_audit_that_cannot_be_written_is_said_once() {
     let sealed = Sealed::new();
     std::fs::create_dir_all(sealed.0.home().join("audit.jsonl")).unwrap();
