@@ -148,8 +148,13 @@ fn keep(
     retire();
     let judge = (plan.judge)().unwrap_or_else(|failure| give_up(&failure.and("nothing was run")));
     let told = waiter.send(Message::Command(command.as_raw()), Some(&handle));
-    let keeper =
-        Arc::new(Keeper { waiter_pid, command, handle, was_stopped: AtomicBool::new(false) });
+    let keeper = Arc::new(Keeper {
+        waiter_pid,
+        command,
+        handle,
+        was_stopped: AtomicBool::new(false),
+        told_to_stop: AtomicBool::new(false),
+    });
     let own = Arc::new(own);
     let starting = Starting { command, channel: Mutex::new(Some(Arc::clone(&own))) };
     let workers = Supervisor::prepare(Arc::clone(&judge), Box::new(starting));
@@ -289,6 +294,8 @@ struct Keeper {
     handle: OwnedFd,
     /// The command was stopped because the waiter was.
     was_stopped: AtomicBool,
+    /// The waiter was told to stop as the command did, and was not seen running with it since.
+    told_to_stop: AtomicBool,
 }
 
 impl Keeper {
@@ -330,6 +337,7 @@ impl Keeper {
                 let _ = kill(self.waiter_pid, Signal::SIGCONT);
             }
         } else if !self.was_stopped.load(Ordering::SeqCst) {
+            self.told_to_stop.store(true, Ordering::SeqCst);
             tell(waiter, Some(Message::Stopped(libc::WSTOPSIG(status))));
         }
     }
@@ -352,14 +360,22 @@ impl Keeper {
     fn follow_stop(&self) {
         let stopped = || signals::is_stopped(self.waiter_pid);
         if !self.was_stopped.load(Ordering::SeqCst) {
-            let differs = || stopped() && !signals::is_stopped(self.command);
+            let goes_on = || !signals::is_stopped(self.command);
+            let differs = || stopped() && goes_on();
             // A signal to the whole group may have reached only one of them so far.
             if differs() && {
                 std::thread::sleep(SIGNAL_TIME);
                 differs()
             } {
-                self.was_stopped.store(true, Ordering::SeqCst);
-                signals::send(&self.handle, libc::SIGSTOP);
+                if self.told_to_stop.swap(false, Ordering::SeqCst) {
+                    // It heard so when the command went on already.
+                    let _ = kill(self.waiter_pid, Signal::SIGCONT);
+                } else {
+                    self.was_stopped.store(true, Ordering::SeqCst);
+                    signals::send(&self.handle, libc::SIGSTOP);
+                }
+            } else if goes_on() && !stopped() {
+                self.told_to_stop.store(false, Ordering::SeqCst);
             }
         } else if !stopped() {
             signals::send(&self.handle, libc::SIGCONT);

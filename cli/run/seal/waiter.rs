@@ -68,7 +68,9 @@ impl Waiter {
                 }
                 self.command = Some(Command { process: Pid::from_raw(process), handle });
             }
-            (Message::Stopped(signal), _) => stop(signal),
+            // By now the command may go on: a signal to the group stopped and continued this process,
+            // too, which hears of the stop only now.
+            (Message::Stopped(signal), _) if self.is_stopped() => stop(signal),
             (Message::Ended(status), _) => end(status),
             (Message::Last(status), _) => {
                 // Reap the keeper: process 1 may not, in a container.
@@ -77,6 +79,10 @@ impl Waiter {
             }
             _ => {}
         }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.command.as_ref().is_some_and(|command| signals::is_stopped(command.process))
     }
 
     /// Passes on a signal that was sent to this process but not to the command.

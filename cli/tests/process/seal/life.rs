@@ -5,6 +5,9 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
 use super::{Sealed, text};
 use crate::world::{finished, stderr, stdout, wait_until};
 
@@ -148,6 +151,27 @@ fn what_was_typed_stops_and_goes_on_and_dies_with_the_command() {
     kill("-KILL", &typed);
     wait_until("the end of the command", || is_gone(&running.command));
     running.child.wait().unwrap();
+}
+
+#[test]
+fn a_group_that_was_stopped_and_goes_on_stays_so() {
+    let sealed = Sealed::new();
+    let mut running = Running::start(&sealed, "sleep 60");
+    let typed = running.child.id().to_string();
+    let group = Pid::from_raw(running.child.id().cast_signed());
+    let both = || (state(&typed), state(&running.command));
+    for pause in [50, 300, 400, 500, 600] {
+        killpg(group, Signal::SIGSTOP).unwrap();
+        wait_until("the stop of both", || both() == ("T".into(), "T".into()));
+        // The keeper looks four times a second.
+        std::thread::sleep(Duration::from_millis(pause));
+        killpg(group, Signal::SIGCONT).unwrap();
+        wait_until("both going on", || both() == ("S".into(), "S".into()));
+        std::thread::sleep(Duration::from_millis(600));
+        assert_eq!(both(), ("S".into(), "S".into()), "{pause}");
+    }
+    killpg(group, Signal::SIGTERM).unwrap();
+    assert_eq!(running.child.wait().unwrap().signal(), Some(15));
 }
 
 #[test]
