@@ -156,7 +156,7 @@ fn what_was_typed_stops_and_goes_on_and_dies_with_the_command() {
 #[test]
 fn a_group_that_was_stopped_and_goes_on_stays_so() {
     let sealed = Sealed::new();
-    let mut running = Running::start(&sealed, "sleep 60");
+    let mut running = Running::start(&sealed, "exec sleep 60");
     let typed = running.child.id().to_string();
     let group = Pid::from_raw(running.child.id().cast_signed());
     let both = || (state(&typed), state(&running.command));
