@@ -23,7 +23,7 @@
 //! let parts = explain(&line).parts;
 //! let part = |at: usize| (parts[at].depth, parts[at].what, parts[at].spellings.last().unwrap().as_str());
 //! // 2. The line is a tree, of which the comment is no part.
-//! assert_eq!(part(0), (0, What::Whole, command));
+//! assert_eq!((part(0).1, parts[0].spellings[0].as_str()), (What::Whole, command));
 //! // 3. The tree is walked command by command, with what those before it have set.
 //! assert_eq!(part(1), (1, What::Command, "cd /srv"));
 //! assert_eq!(part(2), (1, What::Wrapper, "D=data"));
