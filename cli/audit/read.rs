@@ -44,11 +44,26 @@ pub fn place(named: Option<&Path>) -> Result<PathBuf, Failure> {
 pub fn place_with_records(named: Option<&Path>) -> Result<PathBuf, Failure> {
     let path = place(named)?;
     let is_filled = path.metadata().is_ok_and(|facts| facts.is_file() && facts.len() > 0);
-    if named.is_some() && is_filled && Trail::of(&path).last(1, |_| true)?.is_empty() {
+    if named.is_some() && is_filled && !has_record(&path).map_err(|error| fault(&path, &error))? {
         let path = path.display();
         return Err(Failure::usage(format!("{path} is no audit: no line of it is a record")));
     }
     Ok(path)
+}
+
+fn has_record(file: &Path) -> io::Result<bool> {
+    let mut lines = Lines::open(file)?;
+    let mut line = Vec::new();
+    while lines.next(&mut line)? {
+        if event(&line).is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn fault(file: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!("cannot read the audit {}: {error}", file.display()))
 }
 
 /// An audit to be read.
@@ -105,7 +120,7 @@ impl Trail {
 
 /// Calls `take` with each event of a file. Other lines are skipped: `audit verify` reports those.
 fn each(file: &Path, mut take: impl FnMut(Event)) -> Result<(), Failure> {
-    let fault = |error| Failure::new(format!("cannot read the audit {}: {error}", file.display()));
+    let fault = |error| fault(file, &error);
     let mut lines = Lines::open(file).map_err(fault)?;
     let mut line = Vec::new();
     while lines.next(&mut line).map_err(fault)? {
