@@ -129,7 +129,7 @@ fn one_lost_way_to_the_server_loses_no_check() {
 }
 
 #[test]
-fn whatever_becomes_of_the_librarys_file_its_run_stays_guarded() {
+fn whatever_becomes_of_the_file_of_the_library_its_run_stays_guarded() {
     let world = world();
     world.write("system.py", "import os\nos.system('sh inner.sh')\n");
     for (lost, script) in [
