@@ -1,6 +1,7 @@
 //! `rampart status`: the guarded runs under way, with their servers and policies.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
@@ -13,7 +14,7 @@ use crate::home::Home;
 use crate::output;
 use crate::run::default_server;
 use crate::run::guarded::{Run, runs};
-use crate::terminal::harmless;
+use crate::terminal::{fit, harmless, width};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -143,23 +144,58 @@ fn text(report: &Report) -> String {
     if report.runs.is_empty() {
         text.push_str("guarded  nothing\n");
     }
-    for run in &report.runs {
-        let several = if run.processes.len() == 1 { "" } else { "es" };
-        let unchecked = match run.unchecked {
-            0 => String::new(),
-            count => format!(", {count} UNCHECKED"),
-        };
-        text.push_str(&harmless(&format!(
-            "guarded  {}  {}  {} process{several} ({}), {} asked, {} denied{unchecked}, {}",
-            run.name(),
-            if run.mode.is_empty() { "enforce" } else { &run.mode },
-            run.processes.len(),
-            run.processes.first().map_or_else(String::new, ToString::to_string),
-            run.asked,
-            run.denied,
-            run.state(),
-        )));
-        text.push('\n');
+    let rows: Vec<[String; 4]> = report.runs.iter().map(cells).collect();
+    let widest = |at: usize| rows.iter().map(|row| width(&row[at])).max().unwrap_or_default();
+    let columns = [widest(0), widest(1), widest(2)];
+    for row in &rows {
+        let padded = row.iter().zip(columns).map(|(cell, columns)| fit(cell, columns) + "  ");
+        let _ = writeln!(text, "guarded  {}{}", padded.collect::<String>(), row[3]);
     }
     text
+}
+
+/// Name, mode, processes, and what was asked, of which the last may be of any width.
+fn cells(run: &RunReport) -> [String; 4] {
+    let unchecked = match run.unchecked {
+        0 => String::new(),
+        count => format!(", {count} UNCHECKED"),
+    };
+    let several = if run.processes.len() == 1 { "" } else { "es" };
+    let first = run.processes.first().map_or_else(String::new, ToString::to_string);
+    let mode = if run.mode.is_empty() { "enforce" } else { &run.mode };
+    [
+        run.name(),
+        mode.to_owned(),
+        format!("{} process{several} ({first})", run.processes.len()),
+        format!("{} asked, {} denied{unchecked}, {}", run.asked, run.denied, run.state()),
+    ]
+    .map(|cell| harmless(&cell))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Report, RunReport, text};
+
+    #[test]
+    fn runs_stand_in_columns() {
+        let run = |agent: &str, processes: &[i32], mode: &str| RunReport {
+            agent: agent.into(),
+            session: "s".into(),
+            mode: mode.into(),
+            url: String::new(),
+            answers: true,
+            policy: Some("/p".into()),
+            processes: processes.to_vec(),
+            asked: 3,
+            denied: 1,
+            unchecked: 0,
+        };
+        let runs = vec![run("a", &[1], "enforce"), run("an-agent", &[23, 24], "monitor")];
+        assert_eq!(
+            text(&Report { server: None, runs }),
+            "server   none of yours runs: each run starts its own\n\
+             guarded  a/s         enforce  1 process (1)     3 asked, 1 denied, policy /p\n\
+             guarded  an-agent/s  monitor  2 processes (23)  3 asked, 1 denied, policy /p\n"
+        );
+    }
 }
