@@ -22,6 +22,9 @@ pub fn handle(process: Pid) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
+/// The start time of a process that is there, where the system does not tell it.
+pub const UNKNOWN: u64 = 0;
+
 /// How to recognise the processes of a tree.
 pub struct Marks {
     /// An entry in the environment of all of them.
@@ -292,7 +295,7 @@ pub fn started(process: Pid) -> Option<u64> {
     const START: usize = 19;
     let Ok(status) = status(process.as_raw()) else {
         // Other users' processes may be hidden (`hidepid`, proc(5)).
-        return is_there(process).then_some(0);
+        return is_there(process).then_some(UNKNOWN);
     };
     let (_, fields) = status.rsplit_once(") ")?;
     if fields.starts_with(['Z', 'X']) {
@@ -333,7 +336,7 @@ pub fn started(process: Pid) -> Option<u64> {
     match facts(process.as_raw()) {
         Some(found) => Some(found.pbi_start_tvsec),
         // The system does not tell about every process.
-        None => is_there(process).then_some(0),
+        None => is_there(process).then_some(UNKNOWN),
     }
 }
 

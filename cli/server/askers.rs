@@ -52,7 +52,11 @@ impl Askers {
         let mut moments = self.moments.borrow_mut();
         moments.retain(|process, moment| {
             let start = processes::started(Pid::from_raw(*process));
-            start.is_some_and(|start| (since..=*moment).contains(&start))
+            // What cannot be looked up is not gone: another user's process may be hidden, and
+            // something may have been mounted over /proc.
+            start.is_some_and(|start| {
+                start == processes::UNKNOWN || (since..=*moment).contains(&start)
+            })
         });
         moments.keys().next().copied().map(Pid::from_raw)
     }

@@ -5,6 +5,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 
+#[cfg(target_os = "linux")]
+use crate::reach::can;
 use crate::team::library;
 use crate::world::{POLICY, World, compile, finished, stderr, wait_until};
 
@@ -58,4 +60,28 @@ fn the_server_waits_for_processes_that_cannot_be_recognised() {
         assert!(String::from_utf8_lossy(&output.stdout).contains("refused"), "{way}: {output:?}");
         wait_until("the end of its server", || world.private_directories().is_empty());
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_server_waits_for_who_has_asked_where_processes_are_hidden() {
+    let hides = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/proc"];
+    if !can(&hides) {
+        return;
+    }
+    let world = World::new();
+    world.write("p.yaml", POLICY);
+    let stub = world.write("forbidden", "#!/bin/sh\necho ran >> marks\n");
+    fs::set_permissions(&stub, Permissions::from_mode(0o755)).unwrap();
+    world.write("late.sh", "./forbidden x\n");
+    // By then a server that takes hidden processes for gone would have ended.
+    let script = "mount -t tmpfs none /proc; (setsid sh -c 'sleep 2; sh late.sh' &)";
+    let rampart = world.rampart(["preload", "--policy", "p.yaml", "--", "sh", "-c", script]);
+    let mut command = world.command("unshare");
+    command.arg("-rm").arg(rampart.get_program()).args(rampart.get_args());
+    let output = finished(command.env("RAMPART_LIBRARY", library()));
+    assert!(!world.path("marks").exists(), "{output:?}");
+    assert!(stderr(&output).contains("rampart: blocked"), "{output:?}");
+    assert!(!stderr(&output).contains("unchecked"), "{output:?}");
+    wait_until("the end of its server", || world.private_directories().is_empty());
 }
