@@ -5,7 +5,7 @@ use std::path::Path;
 use rampart_policy::{Call, PolicySet};
 
 use crate::audit::Event;
-use crate::command_line::command_line;
+use crate::command_line::{command_line, how_to_allow};
 use crate::home::{self, Home};
 use crate::policy_file::{InForce, by_typing};
 use crate::project_policy;
@@ -24,7 +24,8 @@ pub fn about(events: &[Event]) -> Option<String> {
 
 /// The same by these policies, for a person who is in the directory `here`.
 fn by(policies: &PolicySet, refused: &Event, here: &str) -> Option<String> {
-    let line = refused.typed()?;
+    // Nothing is offered that nobody would type.
+    let line = refused.typed().filter(|line| how_to_allow(line).is_some())?;
     let cwd = refused.asked("cwd").unwrap_or(here);
     let (agent, session) = (&*refused.agent, &*refused.session);
     let home = home::of_user();
@@ -63,6 +64,8 @@ mod tests {
         );
         let elsewhere = advice("/", "rm -rf /", "No").unwrap();
         assert!(elsewhere.starts_with("why: rampart test --cwd /w 'rm -rf /'\n"), "{elsewhere}");
+        let long = format!("rm -rf / {}", "x".repeat(300));
+        assert_eq!(advice("/w", &long, "No"), None);
         for (command, message) in
             [("sh", "No. It is piped: `wget …`"), ("ssh ***", "No"), ("ls", "By another policy")]
         {
