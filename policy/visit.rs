@@ -163,7 +163,9 @@ impl<'c> Visitor<'c> {
             if self.texts && form == Form::Line && line.len() <= MAX_LINE_OF_TEXTS {
                 let pieces = line.split(ENDS_A_COMMAND).map(str::trim);
                 let pieces: Vec<&str> = pieces.filter(|piece| !piece.is_empty()).collect();
-                self.parts.spell(Faith::WIDE, [pieces.join(" && ").as_str()]);
+                let joined = pieces.join(" && ");
+                self.parts.spell(Faith::WIDE, [joined.as_str()]);
+                self.parts.spell(Faith::WIDE, [shell::behind_openers(&joined)]);
             }
             self.script(line, place.inside(root));
             return;

@@ -1141,6 +1141,7 @@ fn what_follows_a_command_is_as_an_argument_to_it() {
         ("compose up; ls", Deny),
         ("compose up\nls", Deny),
         ("ls; compose up", Allow),
+        ("if compose up; then ls; fi", Deny),
         ("curl localhost; ls", Allow),
     ];
     check_exec("allow", rules, &cases);
