@@ -891,10 +891,12 @@ fn a_comment_is_a_text_of_the_line() {
 
 #[test]
 fn what_no_shell_takes_is_held_against_rules_without_the_grammar_before_it() {
-    let rules = "  - {action: deny, when: {command_matches: ['launchctl load *', 'code *a(*']}}\n";
+    let rules = "  - {action: deny, when: {command_matches: ['launchctl load *', 'code *a(*', 'curl *b']}}\n";
     let cases = [
         ("if launchctl load \"$P\"; then", Deny),
         ("while ! code 'b a(c' \"$P\"; do", Deny),
+        ("if curl 'x ; b'", Deny),
+        ("while curl \"x && b", Deny),
         ("if ls; then", Allow),
     ];
     check_exec("allow", rules, &cases);
@@ -922,13 +924,15 @@ fn an_exclusion_does_not_excuse_by_where_the_line_has_gone_what_is_refused_as_wr
 
 #[test]
 fn a_program_from_anywhere_is_not_the_excused_one_with_a_redirection_either() {
-    let rules = "  - {action: deny, when: {command_matches: ['* setup *', 'curl *'], command_not_matches: ['rampart setup*', 'curl localhost*']}}\n";
+    let rules = "  - {action: deny, when: {command_matches: ['* setup *', 'curl *', '*> /etc*'], command_not_matches: ['rampart setup*', 'curl localhost*', 'cat x > /etc/y']}}\n";
     let cases = [
         ("rampart setup -h > out", Allow),
         ("/usr/bin/rampart setup -h > out", Allow),
         ("./rampart setup -h > out", Deny),
         ("/src/rampart setup -h >> out", Deny),
         ("bin/curl localhost", Deny),
+        ("/bin/cat x > /etc/y", Allow),
+        ("/tmp/cat x > /etc/y", Deny),
     ];
     check_exec("allow", rules, &cases);
 }
