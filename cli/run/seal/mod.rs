@@ -5,7 +5,7 @@
 //! 1. [`filter`] is installed in the process that becomes the command, and inherited by all that
 //!    it starts;
 //! 2. [`keeper`] is the parent of that process, and [`waiter`] represents the command to whoever
-//!    started `rampart`; they talk over a [`channel`];
+//!    started `rampart`; they talk over a [`channel`], and a [`witness`] tells whom signals are for;
 //! 3. [`supervisor`] and its [`workers`] receive the notifications, [`tracee`] reads with
 //!    [`memory`] what is to be started, [`policy_client`] gets a decision, and [`refusal_message`]
 //!    tells the reason of a refusal. [`review`] checks afterwards, with [`aftermath`], that what was
@@ -28,6 +28,7 @@ mod signals;
 mod supervisor;
 mod tracee;
 mod waiter;
+mod witness;
 mod workers;
 
 use std::io::{Read as _, Write as _};

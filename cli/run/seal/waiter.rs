@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 
 use super::channel::{Channel, Message};
 use super::signals;
+use super::witness::Witness;
 use crate::run::own_server::{close_inherited, exit, silence};
 
 /// Waits until the command has ended, and ends as it did. `keeper_pid` is the keeper's process ID.
@@ -21,7 +22,8 @@ pub fn wait(keeper: &Channel, keeper_pid: Pid) -> ! {
     };
     // Somebody may wait for the end of a pipe that only the command is to hold.
     close_inherited();
-    let mut waiter = Waiter { keeper_pid, command: None, early: Vec::new() };
+    let witness = Witness::start();
+    let mut waiter = Waiter { keeper_pid, command: None, early: Vec::new(), witness };
     loop {
         let mut ends = [
             PollFd::new(keeper.descriptor().as_fd(), PollFlags::POLLIN),
@@ -50,6 +52,8 @@ struct Waiter {
     command: Option<Command>,
     /// Signals received before there was a command.
     early: Vec<i32>,
+    /// Without it, what the group is sent reaches the command twice.
+    witness: Option<Witness>,
 }
 
 struct Command {
@@ -71,14 +75,26 @@ impl Waiter {
             // By now the command may go on: a signal to the group stopped and continued this process,
             // too, which hears of the stop only now.
             (Message::Stopped(signal), _) if self.is_stopped() => stop(signal),
-            (Message::Ended(status), _) => end(status),
+            (Message::Ended(status), _) => self.end(status),
             (Message::Last(status), _) => {
                 // Reap the keeper: process 1 may not, in a container.
                 let _ = wait_for(self.keeper_pid, 0);
-                end(status)
+                self.end(status)
             }
             _ => {}
         }
+    }
+
+    /// Whether the command was sent this signal as well.
+    fn was_for_group(&mut self, number: i32) -> bool {
+        if number == libc::SIGCHLD {
+            return false;
+        }
+        let was = self.witness.as_mut().and_then(|witness| witness.was_for_group(number));
+        if was.is_none() {
+            self.witness = None;
+        }
+        was == Some(true)
     }
 
     fn is_stopped(&self) -> bool {
@@ -88,8 +104,10 @@ impl Waiter {
     /// Passes on a signal that was sent to this process but not to the command.
     fn pass_on(&mut self, info: &siginfo) {
         let Ok(number) = i32::try_from(info.ssi_signo) else { return };
+        let was_for_group = self.was_for_group(number);
         let Some(command) = &self.command else {
-            if number != libc::SIGCHLD && info.ssi_code != libc::SI_KERNEL {
+            let is_for_itself = number == libc::SIGCHLD || info.ssi_code == libc::SI_KERNEL;
+            if !is_for_itself && !was_for_group {
                 self.early.push(number);
             }
             return;
@@ -102,6 +120,7 @@ impl Waiter {
             _ if info.ssi_code == libc::SI_KERNEL => false,
             // If the command runs, it was in the group that was sent the signal.
             libc::SIGCONT => signals::is_stopped(command.process),
+            _ if was_for_group => false,
             // From a process of the tree: it signals the whole group, which includes the command.
             _ => !signals::is_below(info.ssi_pid.cast_signed(), self.keeper_pid),
         };
@@ -110,18 +129,24 @@ impl Waiter {
         }
     }
 
+    fn end(&mut self, status: i32) -> ! {
+        // It is reaped here, because process 1 may not do it.
+        self.witness = None;
+        end(status)
+    }
+
     /// The keeper is gone. If it was killed, the command is now a child of this process, which is a
     /// subreaper too.
     fn go_on_alone(&mut self, signals: &SignalFd) -> ! {
         let keeper = wait_for(self.keeper_pid, 0);
         let Some(command) = self.command.as_ref().map(|command| command.process) else {
-            end(keeper.ok().flatten().unwrap_or(FAILED))
+            self.end(keeper.ok().flatten().unwrap_or(FAILED))
         };
         loop {
             match wait_for(command, libc::WUNTRACED | libc::WNOHANG) {
-                Err(_) => end(FAILED),
+                Err(_) => self.end(FAILED),
                 Ok(Some(status)) if libc::WIFSTOPPED(status) => stop(libc::WSTOPSIG(status)),
-                Ok(Some(status)) => end(status),
+                Ok(Some(status)) => self.end(status),
                 Ok(None) => {
                     if let Ok(Some(signal)) = signals.read_signal() {
                         self.pass_on(&signal);

@@ -154,6 +154,39 @@ fn what_was_typed_stops_and_goes_on_and_dies_with_the_command() {
 }
 
 #[test]
+fn a_signal_to_the_group_reaches_the_command_once_and_one_to_what_was_typed_does_too() {
+    let sealed = Sealed::new();
+    let mut running = Running::start(
+        &sealed,
+        "exec perl -e '$| = 1; $SIG{USR1} = sub { print ++$count, \"\\n\" }; \
+         $SIG{USR2} = sub { print \"in all $count\\n\" }; print \"ready\\n\"; sleep 1 while 1'",
+    );
+    assert_eq!(running.line(), "ready");
+    let typed = running.child.id().to_string();
+    let group = Pid::from_raw(running.child.id().cast_signed());
+    for count in 1..=3 {
+        let sent = 2 * count - 1;
+        killpg(group, Signal::SIGUSR1).unwrap();
+        assert_eq!(running.line(), sent.to_string());
+        // By what was typed, so that anything passed on before comes first.
+        kill("-USR2", &typed);
+        assert_eq!(running.line(), format!("in all {sent}"));
+        kill("-USR1", &typed);
+        assert_eq!(running.line(), (sent + 1).to_string());
+    }
+    // Nobody but what was typed is to reap who helped it: process 1 may not.
+    let helper = || {
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let mut all = all.filter_map(|it| it.file_name().into_string().ok());
+        all.find(|pid| field(pid, 1).as_ref() == Some(&typed) && *pid != running.keeper)
+    };
+    let helper = helper().expect("a second child of what was typed");
+    kill("-TERM", &running.command);
+    assert_eq!(running.child.wait().unwrap().signal(), Some(15));
+    assert_eq!(field(&helper, 0), None);
+}
+
+#[test]
 fn a_group_that_was_stopped_and_goes_on_stays_so() {
     let sealed = Sealed::new();
     let mut running = Running::start(&sealed, "exec sleep 60");
