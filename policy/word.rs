@@ -246,8 +246,13 @@ fn guarded<E: ToString>(
     raw: &str,
     parse: fn(&str, &ParserOptions) -> Result<Pieces, E>,
 ) -> Result<Pieces, String> {
-    let (mut opened, mut nests, mut doubled) = (0, 0, 0);
+    let (mut opened, mut nests, mut doubled, mut unclosed) = (0, 0, 0, 0usize);
     for (at, byte) in raw.bytes().enumerate() {
+        match byte {
+            b'(' => unclosed += 1,
+            b')' => unclosed = unclosed.saturating_sub(1),
+            _ => {}
+        }
         if matches!(byte, b'(' | b'{' | b'[' | b'`') {
             opened += 1;
             if byte != b'`' && raw[..at].ends_with('$') {
@@ -256,7 +261,8 @@ fn guarded<E: ToString>(
             }
         }
     }
-    if nests > MAX_OPEN || (nests > 0 && opened > MAX_OPEN * 20) || doubled > MAX_DOUBLED {
+    let tried = nests > 0 && (opened > MAX_OPEN * 20 || unclosed > MAX_UNCLOSED);
+    if nests > MAX_OPEN || tried || doubled > MAX_DOUBLED {
         return Err("a word with too many brackets".to_string());
     }
     let parse = || {
@@ -266,6 +272,10 @@ fn guarded<E: ToString>(
     // A level of words takes several of the grammar's.
     if nests > FEW_OPEN { shell::on_stack_for(nests * 8, parse) } else { parse() }
 }
+
+/// How many brackets may be open at the end of a word: each is tried in two ways, as those of the
+/// text in `"$(cat <<E …)"` are.
+const MAX_UNCLOSED: usize = 12;
 
 /// How often arithmetic may be opened in one word: each is tried as a substitution, too.
 const MAX_DOUBLED: usize = 8;
