@@ -246,13 +246,8 @@ fn guarded<E: ToString>(
     raw: &str,
     parse: fn(&str, &ParserOptions) -> Result<Pieces, E>,
 ) -> Result<Pieces, String> {
-    let (mut opened, mut nests, mut doubled, mut unclosed) = (0, 0, 0, 0usize);
+    let (mut opened, mut nests, mut doubled) = (0, 0, 0);
     for (at, byte) in raw.bytes().enumerate() {
-        match byte {
-            b'(' => unclosed += 1,
-            b')' => unclosed = unclosed.saturating_sub(1),
-            _ => {}
-        }
         if matches!(byte, b'(' | b'{' | b'[' | b'`') {
             opened += 1;
             if byte != b'`' && raw[..at].ends_with('$') {
@@ -261,7 +256,7 @@ fn guarded<E: ToString>(
             }
         }
     }
-    let tried = nests > 0 && (opened > MAX_OPEN * 20 || unclosed > MAX_UNCLOSED);
+    let tried = nests > 0 && (opened > MAX_OPEN * 20 || unclosed(raw) > MAX_UNCLOSED);
     if nests > MAX_OPEN || tried || doubled > MAX_DOUBLED {
         return Err("a word with too many brackets".to_string());
     }
@@ -277,13 +272,23 @@ fn guarded<E: ToString>(
 /// text in `"$(cat <<E …)"` are.
 const MAX_UNCLOSED: usize = 12;
 
+fn unclosed(raw: &str) -> usize {
+    raw.bytes().fold(0usize, |open, byte| match byte {
+        b'(' => open + 1,
+        b')' => open.saturating_sub(1),
+        _ => open,
+    })
+}
+
 /// How often arithmetic may be opened in one word: each is tried as a substitution, too.
 const MAX_DOUBLED: usize = 8;
 
 /// The words that the braces of `raw` stand for.
 fn braces(raw: &str) -> Vec<String> {
     let listed = raw.contains('{') && (raw.contains(',') || raw.contains(".."));
-    let few = raw.matches('{').count() <= MAX_BRACES && !raw.contains("$((");
+    let few = raw.matches('{').count() <= MAX_BRACES
+        && !raw.contains("$((")
+        && unclosed(raw) <= MAX_UNCLOSED;
     let parse = || {
         catch_unwind(|| word::parse_brace_expansions(raw, &ParserOptions::default()).ok().flatten())
             .unwrap_or_default()

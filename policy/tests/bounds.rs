@@ -136,11 +136,12 @@ fn lines_on_which_the_parser_loses_its_way_are_answered() {
 fn brackets_that_nothing_closes_in_a_text_wear_nobody_out() {
     let source = "default_action: allow\npolicies:\n- name: p\n  rules:\n  - {action: deny, when: {command_matches: 'rm -rf /'}}\n";
     let policies = PolicySet::parse(source, "p.yaml").expect("a right file");
-    for bracket in ["(x\n", "((x\n", "f(a, \"b) (\n", "it's (a\n"] {
+    for bracket in ["(x\n", "((x\n", "f(a, \"b) (\n", "it's (a\n", "(\"\" (a\n"] {
         let text = bracket.repeat(40);
         for line in [
             format!("git commit -m \"$(cat <<'E'\n{text}E\n)\"\nrm -rf /"),
             format!("x $(cat <<'E'\n{text}E\n)\nrm -rf /"),
+            format!("x \"$(cat <<'E'\na, b\n({{}}\n{text}E\n)\"\nrm -rf /"),
         ] {
             let decision = policies.evaluate(&Call { command: &line, ..Call::default() });
             assert_eq!(decision.action, Action::Deny, "{line}");
