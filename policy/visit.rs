@@ -164,7 +164,6 @@ impl<'c> Visitor<'c> {
                 let pieces = line.split(ENDS_A_COMMAND).map(str::trim);
                 let pieces: Vec<&str> = pieces.filter(|piece| !piece.is_empty()).collect();
                 let joined = pieces.join(" && ");
-                self.parts.spell(Faith::WIDE, [joined.as_str()]);
                 self.parts.spell(Faith::WIDE, [shell::behind_openers(&joined)]);
             }
             self.script(line, place.inside(root));
