@@ -215,11 +215,11 @@ impl<'a> Judge<'a> {
     /// Whether a pattern is about a line of so many commands, and this is one.
     fn permits_together(self, commands: usize) -> bool {
         let sent = self.evaluation.call.command.trim();
-        let of = |pattern: &Pattern| pattern.commands() == commands && pattern.matches(sent);
+        let of = |pattern: &Pattern| pattern.commands == commands && pattern.matches(sent);
         commands > 1
             && self.patterns(0).any(of)
             && self.when.assigned.is_none()
-            && !(0..self.evaluation.parts.len()).any(|part| self.leaves_out(part))
+            && !self.leaves_out_any()
     }
 
     /// Whether a part is a text that is as it was typed, and the policy is about such.
@@ -249,7 +249,7 @@ impl<'a> Judge<'a> {
         }
         // A pattern that is about several commands is about the line.
         let sent = self.evaluation.call.command.trim();
-        if self.patterns(0).any(|pattern| pattern.commands() > 1 && pattern.matches(sent)) {
+        if self.patterns(0).any(|pattern| pattern.commands > 1 && pattern.matches(sent)) {
             return true;
         }
         // A line that no shell would take is one command where it holds no operator.

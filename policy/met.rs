@@ -99,6 +99,11 @@ impl<'a> Judge<'a> {
         !self.when.not_matches.is_empty() && self.spellings(part).any(excluded)
     }
 
+    /// Whether the rule is not for some part of the line.
+    pub(crate) fn leaves_out_any(self) -> bool {
+        (0..self.evaluation.parts.len()).any(|part| self.leaves_out(part))
+    }
+
     /// Whether a part meets the patterns by what was written alone, of a policy that is about that.
     pub(crate) fn is_met_as_written(self, part: usize) -> bool {
         let meets = |(lower, text, faith): (&str, &str, Faith)| {
@@ -116,7 +121,7 @@ impl<'a> Judge<'a> {
         when.contains.is_none()
             && when.assigned.is_none()
             && when.matches.iter().flatten().any(literal)
-            && !(0..self.evaluation.parts.len()).any(|part| self.leaves_out(part))
+            && !self.leaves_out_any()
     }
 
     /// Whether a deed meets the conditions on deeds. To restrict, one meaning of it is enough,

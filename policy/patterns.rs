@@ -10,6 +10,8 @@ pub(crate) struct Pattern {
     pub(crate) source: String,
     pub(crate) written: Glob,
     pub(crate) normal: Option<Glob>,
+    /// Of how many commands a line is that it is about; 0 if it is not about commands.
+    pub(crate) commands: usize,
 }
 
 impl Pattern {
@@ -18,13 +20,14 @@ impl Pattern {
         let written = Glob::new(&cased(source, any_case))?;
         let normal =
             normal_pattern(source).and_then(|normal| Glob::new(&cased(&normal, any_case)).ok());
-        Ok(Self { source: source.to_string(), written, normal })
+        let commands = source.split(ENDS_A_COMMAND).filter(|piece| !piece.trim().is_empty());
+        Ok(Self { source: source.to_string(), written, normal, commands: commands.count() })
     }
 
     /// A pattern on what is as it is written, such as a path.
     pub(crate) fn plain(source: &str, any_case: bool) -> Result<Self, String> {
         let written = Glob::new(&cased(source, any_case))?;
-        Ok(Self { source: source.to_string(), written, normal: None })
+        Ok(Self { source: source.to_string(), written, normal: None, commands: 0 })
     }
 
     pub(crate) fn globs(&self) -> impl Iterator<Item = &Glob> {
@@ -33,11 +36,6 @@ impl Pattern {
 
     pub(crate) fn matches(&self, text: &str) -> bool {
         self.globs().any(|glob| glob.matches(text))
-    }
-
-    /// Of how many commands a line is that it is about.
-    pub(crate) fn commands(&self) -> usize {
-        self.source.split(ENDS_A_COMMAND).filter(|piece| !piece.trim().is_empty()).count()
     }
 }
 
