@@ -52,7 +52,7 @@ pub fn reaches(itself: &OwnProcess, words: &[String], place: &Place<'_>) -> bool
         "pkill" | "pgrep" => {
             pkill(itself, &Options::read(arguments, PKILL_VALUES, &PKILL_LONG_VALUES), place)
         }
-        "pidof" => may_be_killed && arguments.contains(&itself.name),
+        "pidof" => arguments.contains(&itself.name),
         "lsof" => may_be_killed && lsof(itself, &Options::read(arguments, LSOF_VALUES, &[]), place),
         "start-stop-daemon" => {
             let options = Options::read(arguments, DAEMON_VALUES, &DAEMON_LONG_VALUES);
@@ -370,6 +370,7 @@ mod tests {
             "kill rampart-policy",
             "pkill rampart",
             "pgrep -f ramp",
+            "pidof -s rampart-policy",
             "pkill .",
             "pkill -9 -f policy",
             "pkill -fi RAMPART",

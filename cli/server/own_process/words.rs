@@ -14,11 +14,11 @@ const FRONTS: [&str; 4] = ["sudo", "doas", "busybox", "toybox"];
 /// Options of `sudo` and `doas` that take a value.
 const FRONT_VALUES: [&str; 12] =
     ["-u", "-g", "-h", "-p", "-C", "-r", "-t", "-T", "-U", "-D", "-R", "-a"];
-/// Shells, and programs that take `-c LINE` as shells do.
 /// Words of a shell's grammar, and built-in commands, behind which a command stands.
 const BEFORE_COMMANDS: [&str; 12] = [
     "if", "then", "else", "elif", "while", "until", "do", "!", "time", "command", "builtin", "exec",
 ];
+/// Shells, and programs that take `-c LINE` as shells do.
 const SHELLS: [&str; 8] = ["sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "script"];
 
 /// Whether `look` returns true for any command in the line. It gets the command's words, the first
