@@ -95,8 +95,7 @@ fn take_pending() -> Option<i32> {
 /// Closes all descriptors but one: somebody may wait for the end of a pipe, or of this process's
 /// channel to the keeper.
 fn close_others(kept: i32) {
-    const FIRST: i32 = 0;
-    for (from, to) in [(FIRST, kept - 1), (kept + 1, i32::MAX)] {
+    for (from, to) in [(0, kept - 1), (kept + 1, i32::MAX)] {
         if from <= to {
             // Before Linux 5.9 they stay open for as long as this process.
             // SAFETY: close_range(2) takes numbers; nothing here uses the descriptors again.
