@@ -9,14 +9,34 @@ use std::time::{Duration, Instant};
 
 use rampart_policy::PolicySet;
 
+use crate::failure::Failure;
 use crate::home::{self, Home};
-use crate::policy_file::compile;
+use crate::policy_file::{InForce, compile};
+use crate::spent_rules::SpentRules;
 use crate::text_file;
 
 /// How long a directory's policies are cached.
 const KNOWN_FOR: Duration = Duration::from_millis(500);
 /// For how many directories they are cached.
 const MAX_KNOWN: usize = 256;
+
+/// The policy as a server judges by it in the directory `here`: restricted by the projects that this
+/// is in, and without rules that held once and are spent. `named` is as for [`InForce::load`].
+///
+/// # Errors
+/// As [`InForce::load`].
+pub fn in_force(
+    named: Option<&Path>,
+    here: Option<&Path>,
+    home: &Home,
+) -> Result<InForce, Failure> {
+    let mut policy = InForce::load(named, home)?;
+    if let Some(here) = here {
+        policy.policies = restrict(policy.policies, here, home);
+    }
+    SpentRules::of(home).keep(policy.policies.memory());
+    Ok(policy)
+}
 
 /// The policies, restricted by the projects that `here` is in. A project policy that cannot be read
 /// refuses everything.

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::home::{self, Home};
 use crate::policy_edit::{Draft, Effect, OWN_POLICY, insert};
 use crate::policy_file::{InForce, compile, compile_all};
-use crate::project_policy::restrict;
+use crate::project_policy::in_force;
 use crate::rule_file::RuleFile;
 use crate::terminal::{cut, harmless};
 
@@ -246,7 +246,7 @@ fn may_only_restrict(wanted: &[&Event], pattern: &str) -> Result<(), Failure> {
 pub fn refusing_project(pattern: &str) -> Result<Option<String>, Failure> {
     let home = Home::locate()?;
     let Ok(here) = std::env::current_dir() else { return Ok(None) };
-    let policies = restrict(InForce::load(None, &home)?.policies, &here, &home);
+    let policies = in_force(None, Some(&here), &home)?.policies;
     let decision = verdict(&policies, &Event::of_command(&example(pattern)));
     let because = decision.because.filter(|because| because.of_project);
     Ok(because.filter(|because| because.action >= Action::Ask).map(|because| because.file))

@@ -19,7 +19,6 @@ use crate::policy_file::{InForce, Origin, by_typing};
 use crate::program::coverage_of;
 use crate::project_policy;
 use crate::server::verdict_name;
-use crate::spent_rules::SpentRules;
 use crate::terminal::{Screen, harmless, plural};
 
 const EXAMPLES: &str = "\
@@ -156,16 +155,13 @@ impl Question {
     /// The policy is not usable.
     pub fn ask(&self) -> Result<Subject<'_>, Failure> {
         let home = Home::locate()?;
-        let mut policy = InForce::load(self.policy.as_deref(), &home)?;
         let command = self.line.clone().unwrap_or_else(|| command_line(&self.words));
         let here = || std::env::current_dir().ok()?.into_os_string().into_string().ok();
         let cwd = self.cwd.clone().or_else(here);
         let found = || self.words.first().and_then(|name| coverage_of(name));
         let coverage = self.coverage.as_deref().or_else(|| found().map(Coverage::word));
-        if let Some(here) = &cwd {
-            policy.policies = project_policy::restrict(policy.policies, Path::new(here), &home);
-        }
-        SpentRules::of(&home).keep(policy.policies.memory());
+        let here = cwd.as_deref().map(Path::new);
+        let policy = project_policy::in_force(self.policy.as_deref(), here, &home)?;
         let origin = policy.origin.to_string();
         Ok(Subject { question: self, policy, origin, command, cwd, coverage })
     }

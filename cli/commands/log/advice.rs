@@ -7,7 +7,7 @@ use rampart_policy::{Call, PolicySet};
 use crate::audit::Event;
 use crate::command_line::{command_line, how_to_allow};
 use crate::home::{self, Home};
-use crate::policy_file::{InForce, by_typing};
+use crate::policy_file::by_typing;
 use crate::project_policy;
 
 /// What a person can do about the last refused command, if the policy in force refuses it too: the
@@ -17,9 +17,8 @@ pub fn about(events: &[Event]) -> Option<String> {
     let here = std::env::current_dir().ok()?.into_os_string().into_string().ok()?;
     let cwd = refused.asked("cwd").unwrap_or(&here);
     let home = Home::locate().ok()?;
-    let policies = InForce::load(None, &home).ok()?.policies;
-    let policies = project_policy::restrict(policies, Path::new(cwd), &home);
-    by(&policies, refused, &here)
+    let policy = project_policy::in_force(None, Some(Path::new(cwd)), &home).ok()?;
+    by(&policy.policies, refused, &here)
 }
 
 /// The same by these policies, for a person who is in the directory `here`.

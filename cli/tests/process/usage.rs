@@ -6,6 +6,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use crate::server::Server;
+use crate::terminal::Terminal;
 use crate::world::{POLICY, World, finished, stderr, stdout};
 
 #[test]
@@ -299,6 +300,10 @@ fn a_rule_that_held_once_is_spent_for_test_and_allow_as_well() {
         server.signal("-TERM");
         server.ended();
         assert_eq!(test(), Some(1));
+        let mut terminal = Terminal::start(&mut world.rampart(["log"]), 120, 24);
+        terminal.ended();
+        terminal.is_drained();
+        assert!(terminal.text().contains("why: rampart test"), "{}", terminal.text());
         // By the second, the time when a rule was written tells it from the one before.
         std::thread::sleep(std::time::Duration::from_millis(1100));
     }
