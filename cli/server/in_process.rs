@@ -1,16 +1,14 @@
 //! A policy without a server, for questions of this process (the keeper of a sealed run).
 
-use std::cell::OnceCell;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rampart_policy::PolicySet;
 
+use super::case::{Cases, Judged};
 use super::own_process::OwnProcess;
-use super::pipes::Pipes;
-use super::policy::{Case, Judged, UNTOLD, run_id};
 use super::question::{Question, Verdict};
-use super::webhook::Webhook;
+use super::webhook::UNTOLD;
 use crate::audit::{self, Audit, Batch};
 use crate::background::gives_way;
 use crate::failure::{Failure, why_not_started};
@@ -20,14 +18,9 @@ use crate::spent_rules::SpentRules;
 
 /// A policy that decides questions on the caller's thread, unless a person has to be asked.
 pub struct InProcess {
-    mode: Mode,
-    itself: Arc<OwnProcess>,
-    pipes: Arc<Mutex<Pipes>>,
-    webhook: Arc<Webhook>,
+    cases: Arc<Cases>,
     policies: PolicySet,
     spent: Arc<SpentRules>,
-    run: String,
-    count: AtomicU64,
     audit_state: Mutex<AuditState>,
     unwritten: Condvar,
     /// The writing thread has to be woken.
@@ -76,14 +69,9 @@ impl InProcess {
         let spent = SpentRules::of(home);
         spent.keep(policies.memory());
         let in_process = Arc::new(Self {
-            mode,
-            itself: Arc::new(OwnProcess::here()),
-            pipes: Arc::default(),
-            webhook: Arc::default(),
+            cases: Cases::new(mode)?,
             policies,
             spent: Arc::new(spent),
-            run: run_id()?,
-            count: AtomicU64::new(0),
             audit_state: Mutex::new(AuditState { audit, is_behind: false }),
             unwritten: Condvar::new(),
             is_news: AtomicBool::new(false),
@@ -103,19 +91,8 @@ impl InProcess {
         if OwnProcess::may_be_meant(&question.params.command) {
             return None;
         }
-        let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        let case = Case {
-            policies: self.policies.clone(),
-            projects: None,
-            spent: Arc::clone(&self.spent),
-            itself: Arc::clone(&self.itself),
-            pipes: Arc::clone(&self.pipes),
-            webhook: Arc::clone(&self.webhook),
-            joined: OnceCell::new(),
-            mode: self.mode,
-            pid: None,
-            id: format!("{}-{number}", self.run),
-        };
+        let spent = Arc::clone(&self.spent);
+        let case = self.cases.next(self.policies.clone(), None, spent, None);
         match case.judge(question, || Lines(self, self.audit_state())) {
             Judged::Closed(verdict) => Some(verdict),
             Judged::Open(_) => None,
@@ -130,9 +107,7 @@ impl InProcess {
 
     /// Whether the question's command may be connected by a pipe to a known one.
     pub fn may_join(&self, question: &Question<'_>) -> bool {
-        let pipes = question.pipes();
-        pipes != [None, None]
-            && self.pipes.lock().unwrap_or_else(PoisonError::into_inner).may_join(pipes)
+        self.cases.may_join(question)
     }
 
     /// Wakes the writing thread if needed. Called after the answer is given, because waking a
@@ -145,7 +120,7 @@ impl InProcess {
 
     /// Writes everything, before the process ends.
     pub fn finish(&self) {
-        self.webhook.finish();
+        self.cases.webhook.finish();
         let mut audit_state = self.audit_state();
         self.note_fault(&mut audit_state);
         audit_state.audit.finish();
@@ -153,7 +128,7 @@ impl InProcess {
 
     /// Writes an event if a webhook has failed.
     fn note_fault(&self, audit_state: &mut AuditState) {
-        if let Some(fault) = self.webhook.take_fault() {
+        if let Some(fault) = self.cases.webhook.take_fault() {
             audit_state.audit.lines().event(UNTOLD, &fault);
         }
     }

@@ -14,6 +14,7 @@ mod approval;
 mod approval_queue;
 mod asker;
 mod askers;
+mod case;
 mod connection;
 mod connections;
 mod in_flight;
@@ -40,6 +41,7 @@ pub use answer::{AdmittedRequest, Answer, Endpoint, Handler};
 pub use approval::{Reply, Scope, Waiting};
 pub use approval_queue::{ApprovalQueue, OnBehalf};
 pub use asker::Asker;
+pub use case::run_id;
 pub use connections::Connections;
 pub use in_flight::InFlight;
 #[cfg(target_os = "linux")]
@@ -48,7 +50,7 @@ pub use in_process::InProcess;
 pub use limits::outlast;
 pub use own_process::OwnProcess;
 pub use pending::Hold;
-pub use policy::{Policy, run_id};
+pub use policy::Policy;
 #[cfg(target_os = "linux")]
 pub use question::{Params, Text};
 pub use question::{Question, verdict_name};

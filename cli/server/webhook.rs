@@ -38,6 +38,8 @@ use crate::mode::Mode;
 use crate::terminal::cut;
 use crate::trust;
 
+/// The audit's event for a webhook that failed.
+pub const UNTOLD: &str = "webhook-failed";
 /// For a whole call, including the name lookup.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How many calls are under way at once.
