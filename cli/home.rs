@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -50,6 +50,13 @@ impl Home {
     /// The directory itself.
     pub fn directory(&self) -> &Path {
         &self.0
+    }
+
+    /// Whether a `.rampart` is the user's own and no project's, by whatever path.
+    pub fn owns(&self, folder: &Path) -> bool {
+        let by_default = of_user().map(|home| Path::new(home).join(".rampart"));
+        let is_same = |own: &Path| folder == own || is_same_file(folder, own);
+        is_same(&self.0) || by_default.is_some_and(|own| is_same(&own))
     }
 
     /// The policy in force if no flag names another.
@@ -101,6 +108,12 @@ impl Home {
     pub fn libraries(&self) -> PathBuf {
         self.0.join("lib")
     }
+}
+
+/// Whether two paths lead to the same file. A home may have several: `/home` is a link on some systems.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| path.metadata().ok().map(|facts| (facts.dev(), facts.ino()));
+    identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
 /// Creates a directory and missing parents with mode 0700.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rampart_policy::PolicySet;
 
 use crate::failure::Failure;
-use crate::home::{self, Home};
+use crate::home::Home;
 use crate::policy_file::{InForce, compile};
 use crate::spent_rules::SpentRules;
 use crate::text_file;
@@ -55,16 +55,14 @@ fn apply(policies: PolicySet, projects: &[Project]) -> PolicySet {
 
 /// The policies of the projects that `here` is in, the nearest first.
 fn read(here: &Path, home: &Home) -> Vec<Project> {
-    let own = home::of_user().map(|home| Path::new(home).join(".rampart"));
-    let is_own = |folder: &Path| folder == home.directory() || Some(folder) == own.as_deref();
     let folders = here.ancestors().map(|folder| folder.join(".rampart"));
     folders
-        .filter(|folder| !is_own(folder))
         .filter_map(|folder| {
             let file = folder.join("policy.yaml");
             match text_file::read(&file) {
-                Ok(source) => Some(compile(&source, &file)),
                 Err(error) if is_absence(&error) => None,
+                _ if home.owns(&folder) => None,
+                Ok(source) => Some(compile(&source, &file)),
                 Err(error) => Some(Err(format!("cannot read {}: {error}", file.display()))),
             }
         })

@@ -57,9 +57,15 @@ impl RuleFile {
         let here = std::env::current_dir().map_err(|error| {
             Failure::new(format!("cannot tell which directory this is: {error}"))
         })?;
-        let project = project(&here, &home);
+        let project = project(&here, &home).ok_or_else(|| {
+            Failure::usage(format!(
+                "{} is in no project, and its .rampart is your own: leave --project out, or change \
+                 to the project's folder",
+                here.display()
+            ))
+        })?;
         let path = project.join(".rampart/policy.yaml");
-        Self::read(path, PROJECT_BEGIN, "new", Some(project))
+        Self::read(path, PROJECT_BEGIN, "new", Some(project.to_path_buf()))
     }
 
     /// The user's other policies, which are never written to: each text with its path.
@@ -132,11 +138,11 @@ impl RuleFile {
 }
 
 /// The project folder of `here`: the nearest with a `.rampart/policy.yaml`, otherwise the root of
-/// the Git work tree, otherwise `here` itself. The user's own `.rampart` does not count.
-fn project(here: &Path, home: &Home) -> PathBuf {
-    let has = |name: &'static str| {
-        let is_one = move |folder: &&Path| folder.join(name).exists();
-        here.ancestors().filter(|folder| folder.join(".rampart") != home.directory()).find(is_one)
-    };
-    has(".rampart/policy.yaml").or_else(|| has(".git")).unwrap_or(here).to_path_buf()
+/// the Git work tree, otherwise `here` itself. The user's own `.rampart` is no project's.
+fn project<'h>(here: &'h Path, home: &Home) -> Option<&'h Path> {
+    let folders = || here.ancestors().filter(|folder| !home.owns(&folder.join(".rampart")));
+    let with = |name: &str| folders().find(|folder| folder.join(name).exists());
+    with(".rampart/policy.yaml")
+        .or_else(|| with(".git"))
+        .or_else(|| folders().find(|it| *it == here))
 }

@@ -1,7 +1,7 @@
 //! Rules by hand: from a refused command to an allowed one and back, as the output says.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use crate::server::{Server, head};
 use crate::world::{POLICY, World, mode_of, stderr, stdout};
@@ -218,6 +218,41 @@ fn a_projects_rule_stands_in_its_own_file_and_only_restricts() {
     }
     assert!(fs::read_to_string(&file).unwrap().ends_with("policies: []\n"));
     assert_eq!(run(&["policy", "check", file.to_str().unwrap()]).status.code(), Some(0));
+}
+
+#[test]
+fn a_persons_own_policy_is_no_projects() {
+    let world = World::new();
+    let others = world.path("other-home");
+    fs::create_dir(&others).unwrap();
+    // A home with two paths, as where /home is a link: the kernel says the other one.
+    let link = world.path("link");
+    symlink(world.path(""), &link).unwrap();
+    // Dotfiles in Git do not make the home a project.
+    fs::create_dir(world.path(".git")).unwrap();
+    let nothing: [(&str, &str); 0] = [];
+    let moved = [("RAMPART_HOME", others.to_str().unwrap())];
+    for variables in [&nothing[..], &[("HOME", link.to_str().unwrap())], &moved] {
+        let run = |words: &[&str]| {
+            let mut rampart = world.rampart(words);
+            crate::world::finished(rampart.envs(variables.iter().copied()))
+        };
+        for effect in ["block", "allow"] {
+            let refused = run(&[effect, "--project", "deploy *"]);
+            assert_eq!(refused.status.code(), Some(2), "{effect} {variables:?}");
+            assert!(stderr(&refused).contains("leave --project out"), "{}", stderr(&refused));
+        }
+        assert_eq!(run(&["rules", "--project"]).status.code(), Some(2), "{variables:?}");
+        // The built-in policy is still in force.
+        assert!(!world.home().join("policy.yaml").exists(), "{variables:?}");
+        assert_eq!(run(&["test", "rm -rf /"]).status.code(), Some(1), "{variables:?}");
+        // Nor is one's own policy read as a project's: it would be in force twice.
+        let file = world.write(".rampart/policy.yaml", POLICY);
+        let lax = world.write("lax.yaml", "version: \"1\"\ndefault_action: allow\npolicies: []\n");
+        let told = run(&["test", "--policy", lax.to_str().unwrap(), "forbidden 1"]);
+        assert_eq!(told.status.code(), Some(0), "{variables:?}: {}", stdout(&told));
+        fs::remove_file(file).unwrap();
+    }
 }
 
 #[test]
