@@ -12,6 +12,8 @@ const INTERPRETER: u32 = 3;
 const NOTES: u32 = 4;
 /// The size of a 64-bit program header; the kernel takes no other.
 const PROGRAM_HEADER_BYTES: u16 = 56;
+/// The most that the kernel takes: 64 KiB (`load_elf_phdrs`, `fs/binfmt_elf.c`).
+const MAX_PROGRAM_HEADERS: u16 = u16::MAX / PROGRAM_HEADER_BYTES;
 
 /// Offsets in the ELF header, in bytes.
 mod at {
@@ -22,8 +24,8 @@ mod at {
     pub const PROGRAM_HEADER_COUNT: usize = 56;
 }
 
-/// How much of the program will be seen; `None` if this is not a program, or if `head` does not
-/// hold its program headers.
+/// How much of the program will be seen; `None` if this is not a program, or if its program headers
+/// cannot be read.
 ///
 /// A program that names no loader is static, position-independent or not. So is the dynamic loader
 /// run as a program: it would load the library, but the program that it runs is not asked about.
@@ -66,13 +68,18 @@ fn segments(head: &[u8], file: &(impl ReadAt + ?Sized)) -> Option<Segments> {
         return None;
     }
     let start = u64::from_le_bytes(field(head, at::PROGRAM_HEADERS)?);
-    let mut at = usize::try_from(start).ok()?;
+    let mut at = start;
     let mut found = Segments::default();
-    for _ in 0..count {
-        let Some(header) = field::<{ PROGRAM_HEADER_BYTES as usize }>(head, at) else {
-            // The other headers are not in `head`; they matter only if no loader was named.
-            return found.name_loader.then_some(found);
-        };
+    for _ in 0..count.min(MAX_PROGRAM_HEADERS) {
+        let mut header = [0; PROGRAM_HEADER_BYTES as usize];
+        if head.read_at(at, &mut header) < header.len() {
+            // Tools that change a program move its headers to the end. Each costs a system call
+            // there, and what follows matters only if no loader was named.
+            if found.name_loader {
+                return Some(found);
+            }
+            (file.read_at(at, &mut header) == header.len()).then_some(())?;
+        }
         match u32::from_le_bytes(field(&header, 0)?) {
             INTERPRETER => found.name_loader = true,
             NOTES => {
@@ -82,7 +89,7 @@ fn segments(head: &[u8], file: &(impl ReadAt + ?Sized)) -> Option<Segments> {
             }
             _ => {}
         }
-        at = at.checked_add(header.len())?;
+        at = at.checked_add(u64::from(PROGRAM_HEADER_BYTES))?;
     }
     Some(found)
 }
@@ -155,7 +162,8 @@ mod tests {
     fn a_truncated_or_unusual_header_says_nothing() {
         let whole = super::super::fixtures::elf(62, &[1, 3]);
         for length in 0..64 + 56 + 56 {
-            assert_eq!(coverage(Cpu::X86_64, &whole[..length], &whole[..]), None, "{length}");
+            let head = &whole[..length];
+            assert_eq!(coverage(Cpu::X86_64, head, head), None, "{length}");
         }
         assert_eq!(coverage(Cpu::X86_64, &whole, &whole[..]), Some(Coverage::Full));
         // A relocatable file, a core dump, program headers of another size or far away.
@@ -163,6 +171,25 @@ mod tests {
             let mut odd = whole.clone();
             odd[position] = value;
             assert_eq!(coverage(Cpu::X86_64, &odd, &odd[..]), None, "{position}");
+        }
+    }
+
+    #[test]
+    fn program_headers_are_found_wherever_they_are() {
+        let whole = |kinds: &[u32]| super::super::fixtures::elf(62, kinds);
+        for (kinds, told) in [
+            (&[NOTES, INTERPRETER, NOTES][..], Some(Coverage::Full)),
+            (&[NOTES, NOTES][..], Some(Coverage::Static)),
+        ] {
+            let near = whole(kinds);
+            // As patchelf and what makes one file of a Node program leave it.
+            let mut far = near.clone();
+            far.resize(9000, 0);
+            far.extend(&near[64..]);
+            far[32..40].copy_from_slice(&9000u64.to_le_bytes());
+            let head = &far[..HEAD_BYTES];
+            assert_eq!(coverage(Cpu::X86_64, head, &far[..]), told, "{kinds:?}");
+            assert_eq!(coverage(Cpu::X86_64, head, head), None, "{kinds:?}");
         }
     }
 
