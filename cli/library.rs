@@ -26,14 +26,15 @@ pub fn file_name() -> String {
 /// # Errors
 /// There is none, or it cannot be used.
 pub fn find(home: &Home) -> Result<PathBuf, Failure> {
-    let path = match named() {
-        Some(path) => path,
-        None => installed(home)?,
+    let (path, cure) = match named() {
+        Some(path) => (path, "name another in RAMPART_LIBRARY"),
+        None => (installed(home)?, "run `rampart setup`, or name another in RAMPART_LIBRARY"),
     };
     let path = std::path::absolute(&path)
         .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
     check(&path).map_err(|fault| {
-        Failure::usage(format!("the library {} cannot be preloaded: {fault}", path.display()))
+        let path = path.display();
+        Failure::usage(format!("the library {path} cannot be preloaded: {fault}; {cure}"))
     })?;
     Ok(path)
 }
@@ -143,7 +144,7 @@ fn check(path: &Path) -> Result<(), String> {
     fits(&library, &program)?;
     let flags = statvfs(path).map_or(FsFlags::empty(), |system| system.flags());
     if is_noexec(flags) {
-        return Err("its file system is mounted noexec; install it elsewhere".to_owned());
+        return Err("its file system is mounted noexec".to_owned());
     }
     Ok(())
 }

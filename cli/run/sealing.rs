@@ -71,6 +71,10 @@ pub fn decide(
             say(format_args!("{why}, so this run is sealed{price} (--seal=off turns that off)"));
             Ok(Some(sealing))
         }
+        Err(_) if is_in_sealed_run() => {
+            say(format_args!("{why}; the sealed run around this one checks it, by its own policy"));
+            Ok(None)
+        }
         Err(fault) => {
             say(format_args!("{why}, but this run cannot be sealed: {fault}"));
             Ok(None)
@@ -123,6 +127,18 @@ pub fn try_out() -> Result<Sealing, String> {
     let mark = MARKS.start() + u16::from_ne_bytes(random) % (MARKS.end() - MARKS.start());
     let mark = mark & !1 | u16::from(may_read_hidden());
     Ok(Sealing { no_new_privs: cost == Requirement::NoNewPrivs, mark })
+}
+
+/// Whether this process is in a sealed run, whose kernel asks about what it starts.
+#[cfg(target_os = "linux")]
+pub fn is_in_sealed_run() -> bool {
+    crate::run::seal::is_in_sealed_run()
+}
+
+/// Whether this process is in a sealed run: never, on this system.
+#[cfg(not(target_os = "linux"))]
+pub fn is_in_sealed_run() -> bool {
+    false
 }
 
 /// How a run could be sealed here.

@@ -31,10 +31,9 @@ pub fn run(home: &Home) -> Result<(), Failure> {
         take_rights(path, kept);
     }
     let made = [&*library, &*home.token(), &*home.policy()];
+    let is_missing = made.iter().any(|path| !path.exists()) || library::find(home).is_err();
     // The checks that follow report what is still wrong.
-    if !made.iter().all(|path| path.exists())
-        && let Err(failure) = setup::install(home)
-    {
+    if is_missing && let Err(failure) = setup::install(home) {
         say(failure.sentence());
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access, geteuid};
 
@@ -45,11 +46,13 @@ fn directory(home: &Home) -> Check {
 /// A problem that keeps the audit from being written, if there is one.
 fn audit(home: &Home) -> Option<Check> {
     let path = home.audit();
-    // The file is created when first needed.
-    let place = [path.as_path(), home.directory()].into_iter().find(|place| place.exists())?;
+    // The file and its directory are created when first needed.
+    let place = path.ancestors().find(|place| place.exists())?;
     let shown = path.display();
     let advice = "fix that, or set RAMPART_HOME to another directory: decisions are not recorded";
-    if let Err(error) = access(place, AccessFlags::W_OK) {
+    let is_usable = place == path || place.is_dir();
+    let usable = if is_usable { access(place, AccessFlags::W_OK) } else { Err(Errno::ENOTDIR) };
+    if let Err(error) = usable {
         let text = format!("the audit {shown} cannot be written: {}", error.desc());
         return Some(Check::problem("audit", text, advice));
     }

@@ -8,13 +8,14 @@ use serde::Serialize;
 use super::Check;
 use crate::failure::Failure;
 use crate::output;
-use crate::run::sealing::{Sealing, try_out};
+use crate::run::sealing::{Sealing, is_in_sealed_run, try_out};
 use crate::run::{agents, daemons};
 
 /// Whether this user can seal runs on this kernel; `None` on systems without seals.
 pub fn check() -> Option<Check> {
     (Os::HERE == Os::Linux).then(|| match try_out() {
         Ok(sealing) => Check::ok("seal", price(sealing)),
+        Err(_) if is_in_sealed_run() => Check::ok("seal", AROUND),
         Err(why) => Check::warning(
             "seal",
             format!("a run cannot be sealed here: {why}"),
@@ -22,6 +23,8 @@ pub fn check() -> Option<Check> {
         ),
     })
 }
+
+const AROUND: &str = "a sealed run is around this process, and checks all that it starts";
 
 fn price(sealing: Sealing) -> &'static str {
     if sealing.no_new_privs {
@@ -51,11 +54,12 @@ pub fn of_agent(name: &OsStr, json: bool) -> Result<bool, Failure> {
     let why = found.and_then(|agent| agent.why);
     let daemon = found.and_then(daemons::unguarded);
     let tried = try_out();
-    let ok = daemon.is_none() && (why.is_none() || tried.is_ok());
-    let seal = match &tried {
-        Ok(sealing) => price(*sealing),
-        Err(why) => why,
+    let (is_sealed, seal) = match &tried {
+        Ok(sealing) => (true, price(*sealing)),
+        Err(_) if is_in_sealed_run() => (true, AROUND),
+        Err(why) => (false, why.as_str()),
     };
+    let ok = daemon.is_none() && (why.is_none() || is_sealed);
     let shown = name.to_string_lossy();
     if json {
         output::json(&Report {
@@ -71,10 +75,10 @@ pub fn of_agent(name: &OsStr, json: bool) -> Result<bool, Failure> {
     match why {
         Some(why) => {
             output::line(format_args!("{shown}: {why}"))?;
-            let so = if tried.is_ok() {
-                "`rampart preload` seals its runs"
-            } else {
-                "it would run unseen"
+            let so = match tried {
+                Ok(_) => "`rampart preload` seals its runs",
+                Err(_) if is_sealed => "its runs here are sealed already",
+                Err(_) => "it would run unseen",
             };
             output::line(format_args!("  so       {so}"))?;
             output::line(format_args!("  seal     {seal}"))?;

@@ -11,7 +11,7 @@ use super::Check;
 use crate::home::Home;
 use crate::library;
 use crate::program::coverage_of;
-use crate::run::environment::PRELOAD;
+use crate::run::environment::{PRELOAD, is_guarded};
 
 /// Far longer than a program that does nothing needs.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,6 +24,11 @@ const LONGEST_OUTPUT_BYTES: u64 = 16 << 10;
 /// reports.
 pub fn check(home: &Home) -> Option<Check> {
     let library = library::find(home).ok().filter(|path| library::can_be_listed(path))?;
+    if is_guarded() {
+        // What is started from here gets the settings of this run, and would be silent.
+        let text = "this process is guarded, and so is what it starts";
+        return Some(Check::ok("loader", text));
+    }
     Some(match try_out(&library) {
         Ok(said) if said.contains(LOADED) => {
             Check::ok("loader", format!("loads the library by {PRELOAD}"))

@@ -130,7 +130,7 @@ fn try_out() -> u8 {
 }
 
 /// Whether another run's filter answers the call by which its library knows it.
-fn is_in_sealed_run() -> bool {
+pub fn is_in_sealed_run() -> bool {
     // SAFETY: prctl(2) takes numbers for an operation that the kernel does not have.
     let answer = unsafe { libc::prctl(SEALED_CALL.cast_signed(), 0, 0, 0, 0) };
     answer == -1 && u16::try_from(Errno::last_raw()).is_ok_and(|mark| MARKS.contains(&mark))

@@ -139,6 +139,39 @@ fn a_library_that_the_loader_cannot_be_given_is_told() {
 }
 
 #[test]
+fn where_nothing_can_be_written_that_is_told_before_setup_too() {
+    let world = well();
+    let file = world.write("file", "");
+    let mut doctor = world.rampart(["doctor", "--json"]);
+    let output = finished(doctor.env("RAMPART_HOME", file.join("home")));
+    assert!(levels(&json(&output)).contains(&"audit=problem".to_owned()), "{output:?}");
+    assert!(stdout(&output).contains("Not a directory"), "{output:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_guarded_process_is_told_that_it_is_and_not_that_the_library_is_missing() {
+    let world = well();
+    let mut doctor = world.rampart(["doctor", "--json"]);
+    let output = finished(doctor.env("LD_PRELOAD", "/nowhere/librampart.so"));
+    assert!(levels(&json(&output)).contains(&"loader=ok".to_owned()), "{output:?}");
+    assert!(stdout(&output).contains("this process is guarded"), "{output:?}");
+}
+
+#[test]
+fn fix_replaces_a_library_that_cannot_be_used() {
+    let world = World::without_library();
+    world.compile_library(&world.path("librampart.so"));
+    assert_eq!(world.run(["setup"]).status.code(), Some(0));
+    let installed = world.home().join("lib/librampart.so");
+    fs::write(&installed, "text").unwrap();
+    assert!(stdout(&world.run(["doctor"])).contains("run `rampart setup`"));
+    let fixed = world.run(["doctor", "--fix"]);
+    assert!(stdout(&fixed).contains("installed the library"), "{fixed:?}");
+    assert_eq!(fs::read(installed).unwrap(), fs::read(world.path("librampart.so")).unwrap());
+}
+
+#[test]
 fn a_server_is_looked_for_where_one_is_named() {
     let world = well();
     let server = Server::start(&world, &[]);

@@ -317,6 +317,8 @@ fn a_sealed_run_inside_one_is_told_why_not_and_others_run_as_ever() {
     };
     let (said, why) = nested("--seal=on");
     assert!(said == "2\n" && why.contains("already in a sealed run"), "{said}{why}");
+    let doctor = sealed.run(&["sh", "-c", &format!("{rampart} doctor --agent codex")]);
+    assert!(stdout(&doctor).contains("sealed already"), "{}", stdout(&doctor));
     assert!(!sealed.ran("permitted"));
     for flag in ["--seal=auto", ""] {
         assert_eq!(nested(flag).0, "0\n");
