@@ -13,6 +13,8 @@ use std::path::Path;
 pub struct Agent {
     /// The name of its program.
     pub name: &'static str,
+    /// The name of its package at npm, without the scope.
+    package: &'static str,
     /// Why the library does not see what it does; `None` if it does.
     pub why: Option<&'static str>,
     pub daemon: Daemon,
@@ -37,6 +39,7 @@ pub struct Daemon {
 const AGENTS: &[Agent] = &[
     Agent {
         name: "claude",
+        package: "claude-code",
         why: Some(
             "claude runs commands in a sandbox of its own, where no policy server can be reached",
         ),
@@ -50,6 +53,7 @@ const AGENTS: &[Agent] = &[
     },
     Agent {
         name: "codex",
+        package: "codex",
         why: Some(
             "codex is a static program, and runs commands in a sandbox of its own, where no \
             policy server can be reached",
@@ -64,6 +68,7 @@ const AGENTS: &[Agent] = &[
     },
     Agent {
         name: "cline",
+        package: "cline",
         why: None,
         daemon: Daemon {
             name: "hub",
@@ -75,11 +80,13 @@ const AGENTS: &[Agent] = &[
     },
 ];
 
-/// Programs that start the program named in their arguments.
+/// Programs that start the program named in their arguments, and their subcommands that do.
 const LAUNCHERS: &[&str] = &[
-    "bun", "bunx", "env", "exec", "nice", "node", "nohup", "npx", "pnpx", "setsid", "stdbuf",
-    "time",
+    "bun", "bunx", "dlx", "env", "exec", "ionice", "mise", "nice", "node", "nohup", "npm", "npx",
+    "pnpm", "pnpx", "setsid", "stdbuf", "time", "timeout", "x", "yarn",
 ];
+/// Shells that may be given such a command as a line.
+const SHELLS: &[&str] = &["bash", "dash", "fish", "ksh", "sh", "zsh"];
 
 impl Agent {
     /// Whether this command line of the agent has a running daemon do the work.
@@ -98,25 +105,50 @@ impl Agent {
     }
 }
 
-/// The agent of this name.
+/// The agent of this name, be it that of its program, of its file or of its package.
 pub fn named(name: &OsStr) -> Option<&'static Agent> {
-    // npm scripts may be named by their file, such as `codex.js`.
     let name = Path::new(name).file_name()?.as_bytes();
+    // A package may be named with its version, such as `codex@latest`.
+    let name = name.split(|byte| *byte == b'@').next()?;
+    // npm scripts may be named by their file, such as `codex.js`.
     let name = name.strip_suffix(b".js").or(name.strip_suffix(b".exe")).unwrap_or(name);
-    AGENTS.iter().find(|agent| agent.name.as_bytes() == name)
+    AGENTS.iter().find(|agent| [agent.name, agent.package].map(str::as_bytes).contains(&name))
 }
 
-/// The program that a command starts once launchers are skipped: codex for `env A=1 npx codex`.
+/// The program that a command starts once launchers are skipped: codex for `env A=1 npx codex` and
+/// for `sh -c 'cd x && codex'`.
 pub fn launched(command: &[OsString]) -> Option<&OsStr> {
-    let is_launcher = |word: &OsStr| {
-        let name = Path::new(word).file_name().and_then(OsStr::to_str);
-        name.is_some_and(|name| LAUNCHERS.contains(&name))
-    };
-    command.iter().map(OsString::as_os_str).find(|word| {
+    let program = program_of(command.iter().map(OsString::as_os_str))?;
+    Some(agent_in_line(program, command).unwrap_or(program))
+}
+
+fn program_of<'c>(mut words: impl Iterator<Item = &'c OsStr>) -> Option<&'c OsStr> {
+    words.find(|word| {
         let bytes = word.as_bytes();
-        let is_of_launcher = bytes.starts_with(b"-") || bytes.contains(&b'=');
-        !is_of_launcher && !is_launcher(word)
+        let is_of_launcher = bytes.starts_with(b"-")
+            || bytes.contains(&b'=')
+            || bytes.first().is_some_and(u8::is_ascii_digit);
+        !is_of_launcher && !is_one_of(LAUNCHERS, word)
     })
+}
+
+/// The known agent that the shell `program` starts by the line that it is given.
+fn agent_in_line<'c>(program: &OsStr, command: &'c [OsString]) -> Option<&'c OsStr> {
+    let is_line = |option: &OsStr| {
+        let option = option.as_bytes();
+        option.starts_with(b"-") && !option.starts_with(b"--") && option.ends_with(b"c")
+    };
+    let mut behind = command.iter().skip_while(|word| *word != program);
+    behind.next().filter(|shell| is_one_of(SHELLS, shell))?;
+    behind.find(|option| is_line(option))?;
+    let commands = behind.next()?.to_str()?.split(|c: char| ";&|(\n".contains(c));
+    let mut programs = commands.filter_map(|it| program_of(it.split_whitespace().map(OsStr::new)));
+    programs.find(|program| named(program).is_some())
+}
+
+fn is_one_of(names: &[&str], program: &OsStr) -> bool {
+    let name = Path::new(program).file_name().and_then(OsStr::to_str);
+    name.is_some_and(|name| names.contains(&name))
 }
 
 /// The agent that a command starts, directly or through launchers.
@@ -140,12 +172,31 @@ mod tests {
             ("node /opt/codex/bin/codex.js exec", Some("codex")),
             ("/opt/claude.exe -p x", Some("claude")),
             ("setsid cline", Some("cline")),
+            ("npx -y @anthropic-ai/claude-code@2.1 -p x", Some("claude")),
+            ("npx --yes @openai/codex@latest exec x", Some("codex")),
+            ("pnpm dlx @openai/codex", Some("codex")),
+            ("npm exec -- codex", Some("codex")),
+            ("timeout -k 5 10m codex exec x", Some("codex")),
+            ("npx @openai/codex-sdk", None),
+            ("npm run codex", None),
             ("git commit -m codex", None),
             ("python codex.py", None),
             ("env", None),
             ("", None),
         ] {
             let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            assert_eq!(started_by(&words).map(|agent| agent.name), name, "{line}");
+        }
+        for (shell, line, name) in [
+            ("sh -c", "codex exec 'do it'", Some("codex")),
+            ("env A=1 /bin/bash -lc", "cd /w && A=1 exec codex", Some("codex")),
+            ("zsh -ic", "claude -p x | tee log", Some("claude")),
+            ("sh -c", "git commit -m codex", None),
+            ("sh -e", "codex", None),
+            ("python -c", "codex", None),
+        ] {
+            let words = shell.split(' ').chain([line]).map(OsString::from);
+            let words: Vec<OsString> = words.collect();
             assert_eq!(started_by(&words).map(|agent| agent.name), name, "{line}");
         }
     }
