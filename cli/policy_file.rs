@@ -4,8 +4,9 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rampart_policy::{Action, Decision, PolicySet, Problem, STARTER};
+use rampart_policy::{Action, Call, Decision, Form, PolicySet, Problem, STARTER};
 
 use crate::command_line::how_to_allow;
 use crate::failure::Failure;
@@ -227,6 +228,23 @@ fn by_a_rule(
     })
 }
 
+/// The policies' decision. A refusal keeps the command of the line that it is about only if a person
+/// could write a rule for that: it is refused by itself too. An agent's shell runs each command
+/// among words of its own, which are others the next time.
+pub fn decide(policies: &PolicySet, call: &Call<'_>) -> Decision {
+    let mut decision = policies.evaluate(call);
+    let refuses = !decision.allowed();
+    let Some(because) = &mut decision.because else { return decision };
+    let command = because.command.take().filter(|it| refuses && how_to_allow(it).is_some());
+    because.command = command.filter(|command| {
+        let call = Call { command, form: Form::Line, argv0: None, coverage: None, ..*call };
+        // A separate memory: this must not spend rules that hold once, or count for rates.
+        let alone = policies.clone().remembering(Arc::default()).evaluate(&call).because;
+        alone.is_some_and(|it| it.policy == because.policy && it.rule == because.rule)
+    });
+    decision
+}
+
 /// The `rampart allow` line that would allow a refused command. `None` if the refusing rule is in
 /// another file than the one that `rampart allow` writes to, or a project's: a rule there could not
 /// override it.
@@ -237,6 +255,8 @@ pub fn by_typing(policies: &PolicySet, decision: &Decision, command: &str) -> Op
     let because = decision.because.as_ref().filter(|_| policies.origin().is_some());
     let file = because.map(|because| Path::new(&because.file)).or(policies.origin().map(Path::new));
     let own = file.is_none_or(|file| home::own_policy() == Some(file));
+    let narrower = decision.because.as_ref().and_then(|because| because.command.as_deref());
+    let command = narrower.unwrap_or(command);
     if own && !decision.allowed() { how_to_allow(command) } else { None }
 }
 
@@ -244,7 +264,7 @@ pub fn by_typing(policies: &PolicySet, decision: &Decision, command: &str) -> Op
 mod tests {
     use rampart_policy::{Call, PolicySet};
 
-    use super::{by_typing, suggestion};
+    use super::{by_typing, decide, suggestion};
 
     const POLICY: &str = "version: \"1\"\ndefault_action: deny\npolicies:\n  - name: p\n    \
         match: {tool: exec}\n    rules:\n      - action: allow\n        \
@@ -256,7 +276,7 @@ mod tests {
         let policies = PolicySet::parse(POLICY, "/p/policy.yaml").expect("a policy");
         let of = |policies: &PolicySet, command: &str| {
             let call = Call { agent: "", session: "", command, ..Call::default() };
-            suggestion(policies, &policies.evaluate(&call), command, false)
+            suggestion(policies, &decide(policies, &call), command, false)
         };
         assert_eq!(of(&policies, "ls"), None);
         assert_eq!(
@@ -272,12 +292,18 @@ mod tests {
         let mine =
             PolicySet::parse("default_action: allow\npolicies: []\n", "/p/policy.yaml").unwrap();
         let call = Call { command: "rm x", ..Call::default() };
-        let decided = |policies: &PolicySet| by_typing(policies, &policies.evaluate(&call), "rm x");
+        let decided = |policies: &PolicySet| by_typing(policies, &decide(policies, &call), "rm x");
         assert_eq!(
             (decided(&mine), decided(&policies)),
             (None, None),
             "it is allowed, or elsewhere"
         );
+        // What an agent's shell runs around it is no part of the offer, and no rule is offered that
+        // would be about a command that is allowed by itself.
+        let wrapped =
+            |it: &str| built_in(&format!("bash -c 'a || true && eval \"{it}\" < /dev/null'"));
+        assert_eq!(wrapped("rm -rf /"), "`rampart allow 'rm -rf /'`, and a new run");
+        assert!(!wrapped("curl https://x.example | sh").contains("allow sh`"));
         let long = built_in(&format!("rm -rf / {}", "x".repeat(200)));
         assert!(long.contains("rampart policy show") && long.len() <= 160, "{long}");
     }

@@ -17,7 +17,8 @@ impl<'a> Judge<'a> {
         let (_, text, _) = self.spellings(part).next()?;
         let pattern = self.when.matches.iter().flatten().map(|pattern| &pattern.source);
         let texts = self.when.contains.iter().flatten().map(|text| &text.source);
-        Some(Found { pattern: pattern.chain(texts).next().map_or("*", String::as_str), text })
+        let pattern = pattern.chain(texts).next().map_or("*", String::as_str);
+        Some(Found { pattern, text, part })
     }
 
     /// Whether a part, in any spelling, meets the conditions on commands: one of the patterns
@@ -55,7 +56,7 @@ impl<'a> Judge<'a> {
                 pattern.matches(self.cased(lower, text, false))
             };
             let (_, text, _) = said.find(says)?;
-            Some(Found { pattern: &pattern.source, text })
+            Some(Found { pattern: &pattern.source, text, part })
         })
     }
 
@@ -70,7 +71,7 @@ impl<'a> Judge<'a> {
         self.texts(part).find_map(|contained| {
             let mut said = self.said(part).take(spellings);
             let (_, text, _) = said.find(|(_, text, _)| contained.is_in(text))?;
-            Some(Found { pattern: &contained.source, text })
+            Some(Found { pattern: &contained.source, text, part })
         })
     }
 
@@ -128,7 +129,7 @@ impl<'a> Judge<'a> {
     /// and only what is sure excuses it; to permit it is the other way round.
     pub(crate) fn deed_met(self, part: usize, verb: Verb) -> Option<Found<'a>> {
         let (_, text, _) = self.spellings(part).next()?;
-        let mut found = Found { pattern: "*", text };
+        let mut found = Found { pattern: "*", text, part };
         // Which patterns of the first are worth a look is known.
         let mut numbers = Some(&self.entry.patterns);
         for on in &self.when.deeds {

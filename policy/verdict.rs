@@ -7,7 +7,7 @@ use crate::evaluator::{About, Entry, Evaluator};
 use crate::index::Candidates;
 use crate::judge::Judge;
 use crate::memory::Memory;
-use crate::parts::{Faith, Kind, Parts};
+use crate::parts::{Faith, Kind, Part, Parts, Role};
 use crate::scope::Rare;
 use crate::{Action, Because, Call, Decision};
 
@@ -26,6 +26,8 @@ struct Holding<'a> {
 pub(crate) struct Found<'a> {
     pub(crate) pattern: &'a str,
     pub(crate) text: &'a str,
+    /// The part that it was found in.
+    pub(crate) part: usize,
 }
 
 /// What the word of a rule that holds is good for.
@@ -113,11 +115,25 @@ impl<'a> Evaluation<'a> {
                 action,
                 pattern: found.pattern.to_string(),
                 part: found.text.to_string(),
+                command: self.command_of(found.part),
                 file: policy.file.to_string(),
                 of_project: false,
             }),
             unparsed: self.parts.unparsed.clone(),
         }
+    }
+
+    /// The command that a part is or belongs to, if that is not the line as it was sent.
+    fn command_of(&self, part: usize) -> Option<String> {
+        let runs = |part: &usize| {
+            let Part { kind, role, .. } = self.parts.part(*part);
+            matches!(kind, Kind::Command | Kind::Wrapper | Kind::Whole) && *role != Role::Same
+        };
+        let around = |part: &usize| self.parts.part(*part).parent;
+        let command = std::iter::successors(Some(part), around).find(runs)?;
+        let (_, text, _) = self.spellings(command).next()?;
+        let unquoted = |text: &str| text.replace(['\'', '"', '\\'], "");
+        (unquoted(text) != unquoted(self.call.command.trim())).then(|| text.to_owned())
     }
 
     /// The first rule of each policy that holds, in the order of evaluation.

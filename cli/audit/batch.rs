@@ -33,6 +33,7 @@ struct Entry {
     session: Span,
     pid: Option<i32>,
     command: Option<Span>,
+    part: Option<Span>,
     /// Which of the batch's fields are its own.
     fields: Range<usize>,
     verdict: &'static str,
@@ -93,6 +94,7 @@ impl Batch {
             session: self.put(record.session),
             pid: record.pid,
             command: record.command.map(|command| self.put(command)),
+            part: record.part.map(|part| self.put(part)),
             fields: first_field..self.fields.len(),
             verdict: record.verdict,
             policies: first_policy..self.policies.len(),
@@ -147,6 +149,7 @@ impl Batch {
             session: text(&entry.session),
             pid: entry.pid,
             command: entry.command.as_ref().map(text),
+            part: entry.part.as_ref().map(text),
             fields: fields.collect(),
             verdict: entry.verdict,
             policies: self.policies[entry.policies.clone()].iter().map(text).collect(),
@@ -175,8 +178,14 @@ fn length(record: &Record<'_>) -> usize {
         Said::Number(_) => 0,
     });
     let policies = record.policies.iter().map(|policy| policy.len());
-    let others =
-        [record.id, record.agent, record.session, record.message, record.command.unwrap_or("")];
+    let others = [
+        record.id,
+        record.agent,
+        record.session,
+        record.message,
+        record.command.unwrap_or(""),
+        record.part.unwrap_or(""),
+    ];
     fields.chain(policies).sum::<usize>() + others.map(str::len).iter().sum::<usize>()
 }
 

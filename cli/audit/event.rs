@@ -118,11 +118,17 @@ impl Event {
         self.asked("command").unwrap_or_default()
     }
 
-    /// What a rule would be written for: the pipeline that was refused, otherwise the command. `None`
-    /// if its end was left out or a secret in it masked: a rule would not match it.
+    /// The command in the line that was refused, if the line has others.
+    pub fn part(&self) -> Option<&str> {
+        self.asked("part")
+    }
+
+    /// What a rule would be written for: the pipeline that was refused, otherwise the command in the
+    /// line that was, otherwise the line. `None` if its end was left out or a secret in it masked: a rule would not match it.
     pub fn typed(&self) -> Option<&str> {
         let pipeline = self.decision.message.split_once(PIPED).map(|(_, line)| line);
-        let line = pipeline.and_then(|line| line.strip_suffix('`')).unwrap_or(self.command());
+        let line = pipeline.and_then(|line| line.strip_suffix('`'));
+        let line = line.or(self.part()).unwrap_or(self.command());
         let is_cut = pipeline.is_some() && line.ends_with('…');
         (!is_cut && !line.contains("***")).then_some(line)
     }

@@ -28,6 +28,8 @@ pub struct Record<'a> {
     pub pid: Option<i32>,
     /// The command line. Secrets are masked later, when it is written.
     pub command: Option<&'a str>,
+    /// The command in that line that was refused, if the line has others.
+    pub part: Option<&'a str>,
     /// Other fields of the question that are kept.
     pub fields: Vec<(&'static str, Said<'a>)>,
     pub verdict: &'static str,
@@ -58,6 +60,7 @@ impl<'a> Record<'a> {
             session: "",
             pid: None,
             command: None,
+            part: None,
             fields: vec![("event", Said::Text(name))],
             verdict: "log",
             policies: Vec::new(),
@@ -96,6 +99,10 @@ impl<'a> Record<'a> {
                 compacted_fields.insert("request.command".into(), compaction);
             }
             request.push(("command", Said::Text(kept)));
+        }
+        let part = self.part.map(mask);
+        if let Some(part) = &part {
+            request.push(("part", Said::Text(part)));
         }
         request.sort_unstable_by_key(|(name, _)| *name);
         let host = Host { hostname: &*host.hostname, os: &*host.os, arch: &*host.arch };

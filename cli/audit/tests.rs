@@ -23,6 +23,7 @@ fn entry(id: &str, command: &str) -> Batch {
         session: "s",
         pid: i32::try_from(std::process::id()).ok(),
         command: Some(command),
+        part: None,
         fields: vec![("mode", Said::Text("enforce")), ("cwd", Said::Text("/tmp"))],
         verdict: "allow",
         policies: vec!["p"],

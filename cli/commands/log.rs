@@ -21,9 +21,10 @@ Examples:
   rampart log --since 2h --tree       who started what
   rampart log --json | jq -r .request.command
 
-A verdict in brackets was not enforced (--mode monitor). Commands are cut to the terminal's
-width, but not in a pipe or with --json. Secrets were masked when they were written. To check
-that nothing was changed: rampart audit verify";
+A verdict in brackets was not enforced (--mode monitor). Of a long line with several commands
+the refused one stands first. Commands are cut to the terminal's width, but not in a pipe or with
+--json. Secrets were masked when they were written. To check that nothing was changed: rampart
+audit verify";
 
 /// How often `--follow` checks the audit.
 const LOOK: Duration = Duration::from_millis(200);
@@ -34,6 +35,9 @@ const POLICY_COLUMNS: usize = 22;
 const WIDE_COLUMNS: usize = 48;
 /// The least width of the command column before others are dropped.
 const COMMAND_COLUMNS: usize = 24;
+
+/// From this width on the refused command of a line stands before it.
+const LONG_COLUMNS: usize = 60;
 
 /// Show past decisions
 #[derive(Debug, Args)]
@@ -295,7 +299,10 @@ pub fn told(event: &Event) -> String {
         let command = event.command();
         let text =
             if command.is_empty() { event.asked("path").unwrap_or_default() } else { command };
-        return harmless(text);
+        return match event.part().filter(|_| width(text) > LONG_COLUMNS) {
+            Some(part) => harmless(&format!("{part}  (in {text})")),
+            None => harmless(text),
+        };
     }
     harmless(&event.decision.message)
 }

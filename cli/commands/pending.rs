@@ -94,7 +94,7 @@ pub fn approve(arguments: &Approve) -> Result<(), Failure> {
     let scope = if arguments.session || arguments.always { Scope::Session } else { Scope::Once };
     if arguments.always {
         // First, so that nothing is approved if the rule cannot be written.
-        rules::allow_exactly(&question.waiting.command)?;
+        rules::allow_exactly(question.waiting.asked())?;
     }
     question.resolve(&Reply { approved: true, scope, message: None })?;
     let how = match (arguments.always, scope) {
@@ -102,7 +102,7 @@ pub fn approve(arguments: &Approve) -> Result<(), Failure> {
         (false, Scope::Session) => "approved for this session",
         (false, Scope::Once) => "approved once",
     };
-    output::line(format_args!("{how}: {}", harmless(&question.waiting.command)))
+    output::line(format_args!("{how}: {}", question.waiting.shown()))
 }
 
 /// Refuses the command.
@@ -114,10 +114,10 @@ pub fn deny(arguments: &Deny) -> Result<(), Failure> {
     let question = find(&Home::locate()?, &arguments.id)?;
     let message = arguments.message.clone();
     question.resolve(&Reply { approved: false, scope: Scope::Once, message })?;
-    output::line(format_args!("denied: {}", harmless(&question.waiting.command)))
+    output::line(format_args!("denied: {}", question.waiting.shown()))
 }
 
-/// A question on three lines, with the whole command: nobody should approve what they cannot read.
+/// A question on a few lines, with the whole command: nobody should approve what they cannot read.
 fn told(question: &Question, columns: usize) -> String {
     let waiting = &question.waiting;
     let seconds = |ms| humantime::format_duration(Duration::from_secs(ms / 1000));
@@ -127,8 +127,9 @@ fn told(question: &Question, columns: usize) -> String {
     let who = format!("{}{process}{place}", name(&waiting.agent, &waiting.session));
     let policy = waiting.policy.as_deref().map_or_else(String::new, |name| format!(" [{name}]"));
     let why = if waiting.message.is_empty() { "a rule asks a person" } else { &waiting.message };
+    let around = waiting.around().map_or_else(String::new, |line| format!("\n    in {line}"));
     let lines = [
-        format!("{}  {}", waiting.id, harmless(&waiting.command)),
+        format!("{}  {}{around}", waiting.id, harmless(waiting.asked())),
         cut(&harmless(&format!("    {who}; waited {waited}, {left} left")), columns),
         cut(&harmless(&format!("    {why}{policy}")), columns),
     ];

@@ -17,7 +17,7 @@ use crate::audit::{Event, Trail, place_with_records};
 use crate::command_line::literal;
 use crate::failure::Failure;
 use crate::output;
-use crate::terminal::harmless;
+use crate::terminal::{harmless, plural};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -104,8 +104,8 @@ fn suggest(audit: Option<&Path>, filter: &Filter) -> Result<(), Failure> {
     }
     let asked: Vec<Candidate> = order.iter().filter_map(|command| asked.remove(command)).collect();
     let count: usize = asked.iter().map(|each| each.times).sum();
-    let head =
-        format!("# From {count} decisions in {}. Review it before you use it.\n", path.display());
+    let count = plural(u64::try_from(count).unwrap_or(u64::MAX), "decision");
+    let head = format!("# From {count} in {}. Review it before you use it.\n", path.display());
     output::text(&(head + &policy(&asked))).map(drop)
 }
 

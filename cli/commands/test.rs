@@ -15,7 +15,7 @@ use crate::command_line::command_line;
 use crate::failure::Failure;
 use crate::home::{self, Home};
 use crate::output;
-use crate::policy_file::{InForce, Origin, by_typing};
+use crate::policy_file::{InForce, Origin, by_typing, decide};
 use crate::program::coverage_of;
 use crate::project_policy;
 use crate::server::verdict_name;
@@ -194,7 +194,7 @@ impl Subject<'_> {
 
     /// The verdict.
     pub fn decide(&self) -> Decision {
-        self.policy.policies.evaluate(&self.call())
+        decide(&self.policy.policies, &self.call())
     }
 
     /// The deciding rule's file, or the policy's origin.

@@ -4,12 +4,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::terminal::harmless;
+
 /// A waiting question, as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
     /// Unique among all servers of this user.
     pub id: String,
     pub command: String,
+    /// The command in that line that the question is about, if the line has others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     #[serde(default)]
     pub agent: String,
     #[serde(default)]
@@ -29,6 +34,43 @@ pub struct Waiting {
     pub waited_ms: u64,
     #[serde(default)]
     pub left_ms: u64,
+}
+
+impl Waiting {
+    /// What the question is about: what a person reads first, and what a rule is written for.
+    pub fn asked(&self) -> &str {
+        self.part.as_deref().unwrap_or(&self.command)
+    }
+
+    /// The line that this stands in, if that has others.
+    pub fn around(&self) -> Option<String> {
+        self.part.as_ref().map(|_| shortened(&harmless(&self.command)))
+    }
+
+    /// What the question is about, with a word about the line that it stands in.
+    pub fn shown(&self) -> String {
+        let more = if self.part.is_some() { " (in a longer line)" } else { "" };
+        format!("{}{more}", harmless(self.asked()))
+    }
+}
+
+/// How much of the line around a command is shown, in characters: of its beginning and of its end,
+/// where codex has what its model asked for.
+const BEGIN: usize = 300;
+const END: usize = 1200;
+
+/// A line, of which the middle is left out if it is very long.
+fn shortened(line: &str) -> String {
+    let mut chars = line.char_indices();
+    let (Some((begin, _)), Some((end, _))) = (chars.nth(BEGIN), chars.nth_back(END)) else {
+        return line.to_owned();
+    };
+    let count = line[begin..end].chars().count();
+    format!(
+        "{} … {count} characters more: rampart pending --json … {}",
+        &line[..begin],
+        &line[end..]
+    )
 }
 
 /// A person's answer.

@@ -139,6 +139,7 @@ fn waiting(question: &Question<'_>, pid: Option<i32>, decision: &Decision) -> Wa
     Waiting {
         id: String::new(),
         command: call.command.to_owned(),
+        part: decision.because.as_ref().and_then(|because| because.command.clone()),
         agent: call.agent.to_owned(),
         session: call.session.to_owned(),
         cwd: call.cwd.map(str::to_owned),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rampart_policy::{Action, Call, Decision, Form, PolicySet};
+use rampart_policy::{Action, Because, Call, Decision, Form, PolicySet};
 
 use super::approval::Waiting;
 use super::own_process::OwnProcess;
@@ -18,7 +18,7 @@ use super::webhook::Webhook;
 use crate::audit::{Batch, PIPED};
 use crate::failure::Failure;
 use crate::mode::Mode;
-use crate::policy_file::suggestion;
+use crate::policy_file::{decide, suggestion};
 use crate::project_policy::Projects;
 use crate::spent_rules::SpentRules;
 use crate::terminal::cut;
@@ -174,13 +174,16 @@ impl Case {
             let (form, argv0, coverage) = (Form::Line, None, None);
             let call = Call { command: &line, form, argv0, coverage, ..call };
             let decision = policies.evaluate(&call);
-            if !decision.allowed() && decision.because.is_some() {
+            if !decision.allowed()
+                && let Some(because) = decision.because
+            {
                 self.cases.pipes().forget(question);
                 let shown = cut(&line, SHOWN);
                 let message = format!("{}{PIPED}{shown}`", decision.message);
                 let _ = self.joined.set(line);
                 // Deny rather than ask: a person would see only this end of the pipe.
-                return Decision { action: Action::Deny, message, ..decision };
+                let because = Some(Because { command: None, ..because });
+                return Decision { action: Action::Deny, message, because, ..decision };
             }
         }
         alone
@@ -216,7 +219,7 @@ impl Case {
             self.spent.keep(memory);
         }
         let before = memory.count_spent();
-        let decision = policies.evaluate(call);
+        let decision = decide(policies, call);
         if memory.count_spent() > before {
             self.spent.keep(memory);
         }

@@ -86,7 +86,8 @@ impl Desktop {
         self.told = Some(Instant::now());
         let more = if count > 1 { format!(" ({count} questions wait)") } else { String::new() };
         let title = format!("rampart: {} asks{more}", harmless(&waiting.agent));
-        let command = cut(&harmless(&waiting.command), COLUMNS);
+        let whole = harmless(&waiting.command);
+        let command = if width(&whole) <= COLUMNS { whole } else { cut(&waiting.shown(), COLUMNS) };
         let text = format!("{command}\nrampart approve {0} | rampart deny {0}", waiting.id);
         let mut show = Command::new(program);
         if cfg!(target_os = "macos") {
@@ -141,14 +142,13 @@ fn line(waiting: &Waiting, is_taken: bool, columns: usize) -> String {
         "" => format!("; whoever runs its policy server decides ({left} s)"),
         id => end(&format!("rampart approve {id}")),
     };
-    if width(begin) + width(&command) + width(&whole) < columns.max(1)
-        || command.len() <= LEAST_COLUMNS
-    {
+    let fits = width(begin) + width(&command) + width(&whole) < columns.max(1);
+    if fits || command.len() <= LEAST_COLUMNS {
         return format!("{begin}{command}{whole}");
     }
     let end = if is_ours { end("rampart pending") } else { whole };
     let left = columns.saturating_sub(width(begin) + width(&end) + 1).max(LEAST_COLUMNS);
-    format!("{begin}{}{end}", cut(&command, left))
+    format!("{begin}{}{end}", cut(&waiting.shown(), left))
 }
 
 #[cfg(test)]
@@ -161,6 +161,7 @@ mod tests {
         let waiting = |id: &str, command: &str| Waiting {
             id: id.to_owned(),
             command: command.to_owned(),
+            part: None,
             agent: String::new(),
             session: String::new(),
             cwd: None,
@@ -196,5 +197,10 @@ mod tests {
             let shown = line(&waiting(id, command), is_taken, columns);
             assert_eq!(shown, format!("rampart: waiting for a person: {end}"));
         }
+        let inside = Waiting { part: Some("npm x".to_owned()), ..waiting("a-1", &long) };
+        assert_eq!(
+            line(&inside, false, 99),
+            "rampart: waiting for a person: npm x (in a longer line); rampart pending (60 s)"
+        );
     }
 }

@@ -18,6 +18,8 @@ use crate::processes;
 const MOST: usize = 1024;
 /// Nobody reads a longer command, so it is not asked about.
 const LONGEST_COMMAND: usize = 16 * 1024;
+/// The longest line that such a command stands in: codex puts 40 KB before each.
+const LONGEST_LINE: usize = 128 * 1024;
 /// How often to check whether the asking process is still there.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a once-only approval covers the commands in the approved line when its shell starts
@@ -74,8 +76,19 @@ struct Entry {
 struct Grant {
     session: String,
     command: String,
+    /// The command in that line that the question was about.
+    part: Option<String>,
     /// For a once-only approval: the process, until when, and the commands it was used for.
     once: Option<(Option<i32>, Instant, RefCell<Vec<String>>)>,
+}
+
+impl Grant {
+    /// Whether it is a command of the approved line.
+    fn has(&self, command: &str) -> bool {
+        let unquoted = |text: &str| text.replace(['\'', '"', '\\'], "");
+        let is_part = |part: &String| unquoted(part) == unquoted(command);
+        self.part.as_ref().is_some_and(is_part) || same_command(&self.command, command)
+    }
 }
 
 /// All waiting questions of a server.
@@ -114,7 +127,8 @@ impl Pending {
         hold: &impl Hold,
         announce: impl FnOnce(&Waiting),
     ) -> Outcome {
-        let is_long = waiting.command.len() > LONGEST_COMMAND;
+        let is_long =
+            waiting.asked().len() > LONGEST_COMMAND || waiting.command.len() > LONGEST_LINE;
         // Each one holds a connection, and clients without one get no answer at all.
         let most = MOST.min(places / 2);
         if is_long || self.ended.get() || self.entries.borrow().len() >= most {
@@ -195,6 +209,7 @@ impl Pending {
         let grant = reply.approved.then(|| Grant {
             session: waiting.session,
             command: waiting.command,
+            part: waiting.part,
             once: match reply.scope {
                 Scope::Once => Some((waiting.pid, Instant::now() + ONCE, RefCell::default())),
                 Scope::Session => None,
@@ -213,13 +228,13 @@ impl Pending {
         let mut grants = self.grants.borrow_mut();
         grants.retain(|grant| grant.once.as_ref().is_none_or(|(_, until, _)| *until > now));
         grants.iter().filter(|grant| grant.session == session).any(|grant| match &grant.once {
-            None => grant.command == command || same_command(&grant.command, command),
+            None => grant.command == command || grant.has(command),
             Some((asker, _, used)) => {
                 let mut used = used.borrow_mut();
                 let holds = grant.command != command
                     && !used.iter().any(|each| each == command)
                     && is_below(pid, *asker)
-                    && same_command(&grant.command, command);
+                    && grant.has(command);
                 if holds {
                     used.push(command.to_owned());
                 }
@@ -329,6 +344,7 @@ mod tests {
         Waiting {
             id: String::new(),
             command: command.to_owned(),
+            part: None,
             agent: "a".to_owned(),
             session: "s".to_owned(),
             cwd: None,
@@ -423,7 +439,11 @@ mod tests {
     fn what_was_approved_holds_as_far_as_it_was_meant_and_no_further() {
         runtime().unwrap().block_on(async {
             let pid = i32::try_from(std::process::id()).ok();
+            let line = "sh -c 'a; eval '\\''git push'\\'' < /dev/null'";
             for (scope, command, asked, session, holds) in [
+                (Scope::Session, line, "git push", "s", [true, true]),
+                (Scope::Once, line, "git push", "s", [true, false]),
+                (Scope::Once, line, "git push -f", "s", [false, false]),
                 (Scope::Session, "git push", "git push", "s", [true, true]),
                 (Scope::Session, "git push", "git push", "other", [false, false]),
                 (Scope::Session, "git push", "git push -f", "s", [false, false]),
@@ -436,7 +456,8 @@ mod tests {
             ] {
                 let pending = Rc::new(Pending::new("abcdef"));
                 let (own, asker) = (Rc::clone(&pending), Asker(Rc::new(Cell::new(true))));
-                let what = waiting(command);
+                let part = (command == line).then(|| "git push".to_owned());
+                let what = Waiting { part, ..waiting(command) };
                 let waits =
                     spawn_local(async move { own.wait(what, LONG, 64, &asker, |_| {}).await });
                 yield_now().await;

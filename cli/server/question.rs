@@ -169,6 +169,7 @@ impl<'a> Question<'a> {
             session: call.session,
             pid: self.pid.or(pid),
             command: Some(call.command),
+            part: decision.because.as_ref().and_then(|because| because.command.as_deref()),
             fields,
             verdict: verdict_name(decision.action),
             policies: decision.matched.iter().map(String::as_str).collect(),

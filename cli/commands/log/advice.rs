@@ -7,7 +7,7 @@ use rampart_policy::{Call, PolicySet};
 use crate::audit::Event;
 use crate::command_line::{command_line, how_to_allow};
 use crate::home::{self, Home};
-use crate::policy_file::by_typing;
+use crate::policy_file::{by_typing, decide};
 use crate::project_policy;
 
 /// What a person can do about the last refused command, if the policy in force refuses it too: the
@@ -29,7 +29,7 @@ fn by(policies: &PolicySet, refused: &Event, here: &str) -> Option<String> {
     let (agent, session) = (&*refused.agent, &*refused.session);
     let home = home::of_user();
     let call = Call { agent, session, command: line, cwd: Some(cwd), home, ..Call::default() };
-    let decision = policies.evaluate(&call);
+    let decision = decide(policies, &call);
     if decision.allowed() {
         return None;
     }
@@ -65,6 +65,11 @@ mod tests {
         assert!(elsewhere.starts_with("why: rampart test --cwd /w 'rm -rf /'\n"), "{elsewhere}");
         let long = format!("rm -rf / {}", "x".repeat(300));
         assert_eq!(advice("/w", &long, "No"), None);
+        let mut event = Event::of_command("bash -c 'source /tmp/x && eval \"rm -rf /\" && pwd'");
+        event.decision.action = "deny".into();
+        event.request.insert("part".into(), "rm -rf /".into());
+        let inside = super::by(&PolicySet::starter(), &event, "/w").unwrap();
+        assert_eq!(inside, "why: rampart test 'rm -rf /'\nto allow it: rampart allow 'rm -rf /'");
         for (command, message) in
             [("sh", "No. It is piped: `wget …`"), ("ssh ***", "No"), ("ls", "By another policy")]
         {

@@ -308,7 +308,7 @@ impl State {
                 Some(Task::Answer(question, reply(false, Scope::Once)))
             }
             (Key::Char('a'), Dialog::Question(question)) => {
-                let command = question.waiting.command.clone();
+                let command = question.waiting.asked().to_owned();
                 self.request_for(Effect::Allow, &command, Some(question))
             }
             (_, dialog) => {

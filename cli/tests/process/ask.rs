@@ -237,6 +237,45 @@ int main(int count, char **words) {
 "#;
 
 #[test]
+fn what_an_agents_shell_runs_among_words_of_its_own_is_told_and_allowed_by_itself() {
+    let world = world();
+    let line = |command: &str, own: &str| {
+        format!("bash -c 'shopt -u extglob || true && eval \"{command}\" && pwd > {own}'")
+    };
+    let run = |flags: &[&str], command: &str, own: &str| {
+        run(&world, flags, &line(command, own)).wait_with_output().unwrap()
+    };
+    let asks = std::thread::scope(|scope| {
+        let asks = scope.spawn(|| run(&["--ask"], "publish 1", "/dev/null"));
+        let id = waiting(&world);
+        let told = stdout(&world.run(["pending"]));
+        assert!(told.contains(&format!("{id}  publish 1\n    in bash -c 'shopt")), "{told}");
+        let always = stdout(&world.run(["approve", &id, "--always"]));
+        assert!(always.contains("command_matches: [\"publish 1\"]"), "{always}");
+        assert!(
+            always.ends_with("approved, from now on: publish 1 (in a longer line)\n"),
+            "{always}"
+        );
+        asks.join().unwrap()
+    });
+    assert!(asks.status.success(), "{asks:?}");
+    assert_eq!(ran(&world), "1\n");
+
+    // The agent's own words are others the next time.
+    assert!(run(&[], "publish 1", "/dev/full").status.code().is_some());
+    assert_eq!(ran(&world), "1\n");
+
+    let refused = run(&[], "publish 2", "/dev/null");
+    assert_eq!(refused.status.code(), Some(126), "{refused:?}");
+    assert!(stderr(&refused).contains("rampart allow 'publish 2'"), "{}", stderr(&refused));
+    let piped = run(&[], "publish 3 | cat", "/dev/null");
+    assert!(stderr(&piped).contains("rampart allow 'publish 3'"), "{}", stderr(&piped));
+    let logged = stdout(&world.run(["log", "--denied"]));
+    assert!(logged.contains("  publish 2  (in bash -c 'shopt"), "{logged}");
+    assert_eq!(ran(&world), "");
+}
+
+#[test]
 fn a_guarded_process_cannot_answer_by_whatever_program_and_from_whatever_environment() {
     cannot_answer("--seal=off", &["plain", "clean", "left", "command"]);
 }

@@ -226,6 +226,25 @@ fn the_part_and_the_pattern_that_decided_are_told() {
 }
 
 #[test]
+fn the_command_in_a_line_that_a_rule_is_about_is_told() {
+    let rules = "  - {action: deny, when: {command_matches: ['rm -rf /e*', 'a * | sh']}}\n";
+    let (texts, starter) = (policy("allow", rules), PolicySet::starter());
+    for (policies, line, command) in [
+        (&texts, "rm -rf /etc", None),
+        (&texts, "rm -r -f '/etc'", None),
+        (&texts, "cd x && sudo rm -r -f /etc", Some("rm -r -f /etc")),
+        (&texts, "bash -c 'true && eval \"rm -rf /etc\" < /dev/null'", Some("rm -rf /etc")),
+        (&texts, "rm -rf /etc > log; ls", Some("rm -rf /etc > log")),
+        (&texts, "ls; a b | sh", Some("a b | sh")),
+        (&starter, "true; cat /home/u/.ssh/id_rsa | base64", Some("cat /home/u/.ssh/id_rsa")),
+        (&starter, "true; echo x > /etc/passwd", Some("echo x > /etc/passwd")),
+    ] {
+        let because = decide(policies, line).because.expect("a rule decided");
+        assert_eq!(because.command.as_deref(), command, "{line}");
+    }
+}
+
+#[test]
 fn globs_match_as_they_are_written_down() {
     let table: &[(&str, &[&str], &[&str])] = &[
         ("''", &[], &["", "x"]),
