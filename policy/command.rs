@@ -136,22 +136,8 @@ fn given<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
         }
     }
     let rest = arguments.get(at..).unwrap_or_default();
-    if let Some(marker) = rest.iter().position(|word| *word == ":::") {
-        let values = &rest[marker + 1..];
-        let line = rest[..marker].iter().flat_map(|word| word.split(' '));
-        let placed = rest[..marker].iter().any(|word| word.contains("{}"));
-        let mut words: Vec<&str> = Vec::new();
-        let mut marks = 0;
-        for word in line {
-            marks += usize::from(word == "{}");
-            if word == "{}" && marks <= MAX_MARKS {
-                words.extend(values);
-            } else {
-                words.push(word);
-            }
-        }
-        words.extend(values.iter().filter(|_| !placed));
-        return vec![Inner::Words(words)];
+    if let Some(mark) = rest.iter().position(|word| *word == ":::") {
+        return vec![Inner::Words(with_values(&rest[..mark], &rest[mark + 1..]))];
     }
     if program.else_input && found.is_empty() && (rest.is_empty() || operands > 0) {
         return vec![Inner::Input { shell: true }];
@@ -172,6 +158,23 @@ fn given<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
         _ => found.push(Inner::Words(rest.to_vec())),
     }
     found
+}
+
+/// The words of `parallel` with the values behind its `:::` put in.
+fn with_values<'a>(command: &[&'a str], values: &[&'a str]) -> Vec<&'a str> {
+    let mut words: Vec<&str> = Vec::new();
+    let mut marks = 0;
+    for word in command.iter().flat_map(|word| word.split(' ')) {
+        marks += usize::from(word == "{}");
+        if word == "{}" && marks <= MAX_MARKS {
+            words.extend(values);
+        } else {
+            words.push(word);
+        }
+    }
+    let placed = command.iter().any(|word| word.contains("{}"));
+    words.extend(values.iter().filter(|_| !placed));
+    words
 }
 
 /// What a shell with these arguments runs, where that can be seen.

@@ -7,6 +7,7 @@ use brush_parser::word::{
 use crate::word::{Building, MAX_VALUES, Reader};
 
 impl Reader<'_> {
+    /// Adds what stands for an expansion, which is `source` as it was written.
     pub(crate) fn parameter(
         &mut self,
         expansion: &ParameterExpr,
@@ -15,7 +16,6 @@ impl Reader<'_> {
         building: &mut Building,
         depth: usize,
     ) {
-        use ParameterExpr as E;
         let Some((parameter, indirect)) = parameter_of(expansion) else {
             building.push(source);
             return;
@@ -27,6 +27,43 @@ impl Reader<'_> {
             values = self.value(&other);
             name = other;
         }
+        // The home is always set.
+        if name == "HOME" && values.is_none() {
+            return building.push(if is_whole(expansion) { "$HOME" } else { source });
+        }
+        match self.operated(expansion, &name, values, depth) {
+            Some(values) => {
+                self.reading.guessed = true;
+                self.reading.put_in += values.iter().map(|value| value.len() + 1).sum::<usize>();
+                if quoted {
+                    building.values(values.iter().map(String::as_str));
+                } else {
+                    for (index, value) in values.iter().enumerate() {
+                        if index > 0 {
+                            building.end();
+                        }
+                        building.split(value);
+                    }
+                }
+            }
+            None if name == "IFS" && !quoted => {
+                self.reading.guessed = true;
+                building.end();
+            }
+            None => building.push(source),
+        }
+    }
+
+    /// The values of a parameter as an operation leaves them: a default in their place, a piece of
+    /// them, other letters. `None` where they are not known.
+    fn operated(
+        &mut self,
+        expansion: &ParameterExpr,
+        name: &str,
+        values: Option<Vec<String>>,
+        depth: usize,
+    ) -> Option<Vec<String>> {
+        use ParameterExpr as E;
         // What is nested in an operation may run something, whether or not it is used.
         let mut nested = |text: &Option<String>| {
             let mut inner = Building::default();
@@ -37,19 +74,14 @@ impl Reader<'_> {
             inner.done
         };
         let empty = values.as_ref().is_some_and(|values| values.iter().all(String::is_empty));
-        let (unset, known_home) = (
-            values.is_none(),
-            matches!(name.as_str(), "HOME" | "PWD" | "OLDPWD" | "USER" | "PATH" | "SHELL"),
-        );
-        // The home is always set.
-        if name == "HOME" && unset {
-            return building.push(if is_whole(expansion) { "$HOME" } else { source });
-        }
-        let values = match expansion {
+        let unset = values.is_none();
+        // What every shell has set, though its value is not known here.
+        let always_set = matches!(name, "PWD" | "OLDPWD" | "USER" | "PATH" | "SHELL");
+        match expansion {
             E::UseDefaultValues { test_type, default_value, .. }
             | E::AssignDefaultValues { test_type, default_value, .. } => {
                 let default = nested(default_value);
-                let missing = (unset && !known_home)
+                let missing = (unset && !always_set)
                     || (empty && matches!(test_type, ParameterTestType::UnsetOrNull));
                 // Without a default a variable that is not known stays that.
                 let said = !unset || default.iter().any(|word| !word.is_empty());
@@ -89,27 +121,6 @@ impl Reader<'_> {
             E::LowercasePattern { .. } => changed(values, |value| Some(value.to_lowercase())),
             E::UppercasePattern { .. } => changed(values, |value| Some(value.to_uppercase())),
             _ => values,
-        };
-        match values {
-            Some(values) => {
-                self.reading.guessed = true;
-                self.reading.put_in += values.iter().map(|value| value.len() + 1).sum::<usize>();
-                if quoted {
-                    building.values(values.iter().map(String::as_str));
-                } else {
-                    for (index, value) in values.iter().enumerate() {
-                        if index > 0 {
-                            building.end();
-                        }
-                        building.split(value);
-                    }
-                }
-            }
-            None if name == "IFS" && !quoted => {
-                self.reading.guessed = true;
-                building.end();
-            }
-            None => building.push(source),
         }
     }
 }
