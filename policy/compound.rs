@@ -5,10 +5,10 @@ use std::rc::Rc;
 use brush_parser::ast::{self, CompoundCommand};
 
 use crate::feed::Feed;
-use crate::parsed::{Command, Stage};
 use crate::parts::{Faith, Kind};
 use crate::scope::Arguments;
 use crate::shell;
+use crate::stage::{Command, Stage};
 use crate::visit::{Place, Visitor};
 
 /// How every function that pipes itself into itself is spelled.

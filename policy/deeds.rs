@@ -6,15 +6,16 @@ use std::collections::BTreeSet;
 use crate::code;
 use crate::feed::{Feed, Known};
 use crate::invocation::{Inner, Invocation};
-use crate::parsed::{Command, Redirection};
 use crate::parts::{Faith, Kind};
 use crate::programs::{Runs, Verb};
 use crate::spelling::{has_wildcard, places, stands_for};
+use crate::stage::{Command, Redirection};
 use crate::visit::{SOURCE, Visitor};
 use crate::{does, writes};
 
 impl Visitor<'_> {
     /// Adds what redirections do.
+    #[inline(never)]
     pub(crate) fn redirected(
         &mut self,
         command: &Command<'_>,
@@ -62,6 +63,7 @@ impl Visitor<'_> {
     }
 
     /// Adds what the command does to files and with URLs, and the code from there that it runs.
+    #[inline(never)]
     pub(crate) fn does(
         &mut self,
         invocation: Invocation<'_, '_>,
@@ -70,15 +72,36 @@ impl Visitor<'_> {
         origins: &[(String, Feed)],
         part: usize,
     ) {
-        let (words, guessed) = (invocation.words, command.guessed);
         let deeds = does::deeds(invocation);
         // What is done twice is done.
         let mut known = BTreeSet::new();
         for (verb, target) in &deeds {
             if deeds.len() == 1 || known.insert((verb, target)) {
-                self.deed(*verb, target, guessed, part);
+                self.deed(*verb, target, command.guessed, part);
             }
         }
+        // A program that talks to another machine may give it a shell.
+        let talks = invocation.program.is_some_and(|program| program.fetches == Some(""));
+        if talks || !(inner.is_empty() && origins.is_empty() && self.made.is_empty()) {
+            self.runs_unread(invocation, inner, command, origins, talks, part);
+        }
+        if invocation.program.is_some_and(|program| program.sends) {
+            self.sends(invocation.words, command, origins, &deeds, part);
+        }
+    }
+
+    /// Adds the code from elsewhere that the command runs.
+    #[inline(never)]
+    fn runs_unread(
+        &mut self,
+        invocation: Invocation<'_, '_>,
+        inner: &[Inner<'_>],
+        command: &Command<'_>,
+        origins: &[(String, Feed)],
+        talks: bool,
+        part: usize,
+    ) {
+        let words = invocation.words;
         let of = |text: &str| {
             let in_text = origins
                 .iter()
@@ -116,22 +139,17 @@ impl Visitor<'_> {
                 Inner::Words(_) => {}
             }
         }
-        if invocation.program.is_some_and(|program| program.fetches == Some(""))
-            && gives_a_shell(invocation)
-        {
+        if talks && gives_a_shell(invocation) {
             run.extend(writes::fetched(invocation));
         }
         let mut urls = Vec::new();
         for feed in from {
-            urls.extend(self.sources(&feed, Verb::Run, guessed, part));
+            urls.extend(self.sources(&feed, Verb::Run, command.guessed, part));
         }
         urls.extend(run);
         urls.dedup();
         for url in urls {
-            self.deed(Verb::Run, &url, guessed, part);
-        }
-        if invocation.program.is_some_and(|program| program.sends) {
-            self.sends(words, command, origins, &deeds, part);
+            self.deed(Verb::Run, &url, command.guessed, part);
         }
     }
 
@@ -145,6 +163,7 @@ impl Visitor<'_> {
     }
 
     /// Adds what of files goes to another machine by the command.
+    #[inline(never)]
     fn sends(
         &mut self,
         words: &[&str],
@@ -181,6 +200,7 @@ impl Visitor<'_> {
 
     /// The URLs whose code, or the files whose contents, the command that is `part` is given.
     /// What every stage of a pipeline hands on is told once of commands that are alike.
+    #[inline(never)]
     fn sources(&mut self, feed: &Feed, verb: Verb, guessed: bool, part: usize) -> Vec<String> {
         let urls = verb == Verb::Run;
         if !(if urls { feed.is_foreign() } else { feed.is_of_files() }) {
@@ -202,6 +222,7 @@ impl Visitor<'_> {
     }
 
     /// Adds a deed of the command that is `part`.
+    #[inline(never)]
     fn deed(&mut self, verb: Verb, target: &str, guessed: bool, part: usize) {
         // What `{}` stands for is not known, nor is the file of a process or of no name.
         if !self.deeds

@@ -21,6 +21,7 @@ const MAX_TAINTED: usize = 64;
 
 impl Visitor<'_> {
     /// What a command changes for those behind it.
+    #[inline(never)]
     pub(crate) fn takes_effect(&mut self, invocation: Invocation<'_, '_>, input: &Feed) {
         let words = invocation.words;
         match words[0] {
@@ -79,6 +80,7 @@ impl Visitor<'_> {
     }
 
     /// Follows `cd`, so that later relative paths are known.
+    #[inline(never)]
     fn change_directory(&mut self, words: &[&str]) {
         let target = words[1..].iter().find(|word| !is_option(word)).copied().unwrap_or("~");
         let target = spelling::normal_word(target).into_owned();

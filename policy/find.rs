@@ -1,7 +1,7 @@
 //! `find`: where it begins, what it finds, deletes and runs.
 
-use crate::invocation::{Inner, Invocation, starting_points};
-use crate::programs::{self, Operands, base_name, is_option};
+use crate::invocation::{Inner, starting_points};
+use crate::programs::{self, base_name, is_option};
 
 /// Options of `find` that leave nothing out.
 #[rustfmt::skip]
@@ -37,18 +37,17 @@ pub(crate) fn found(arguments: &[&str]) -> Vec<String> {
     paths.iter().map(below).collect()
 }
 
-/// What a `find` deletes; empty where it does not.
-pub(crate) fn swept(command: Invocation<'_, '_>) -> Vec<String> {
-    if deletes(command) { found(command.arguments) } else { Vec::new() }
+/// What a `find` with these arguments deletes by itself; empty where it does not.
+pub(crate) fn swept(arguments: &[&str]) -> Vec<String> {
+    if arguments.contains(&"-delete") { found(arguments) } else { Vec::new() }
 }
 
 /// The starting points of a `find` that deletes, by itself or by `rm -rf {}`; empty where it
 /// does not.
-pub(crate) fn swept_from<'a>(command: Invocation<'_, 'a>) -> Vec<&'a str> {
-    let is_find = command.program.is_some_and(|program| program.does == Operands::Find);
+pub(crate) fn swept_from<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     let removes = |inner: &Inner<'_>| matches!(inner, Inner::Words(words) if removes(words));
-    if deletes(command) || is_find && runs(command.arguments).iter().any(removes) {
-        paths_of_find(&command.arguments[..starting_points(command.arguments)])
+    if arguments.contains(&"-delete") || runs(arguments).iter().any(removes) {
+        paths_of_find(&arguments[..starting_points(arguments)])
     } else {
         Vec::new()
     }
@@ -63,11 +62,6 @@ fn removes(words: &[&str]) -> bool {
     let letters = arguments.options.first().filter(|letters| !letters.starts_with("--"));
     letters.is_some_and(|letters| letters.contains('r') && letters.contains('f'))
         && words.contains(&"{}")
-}
-
-fn deletes(command: Invocation<'_, '_>) -> bool {
-    command.program.is_some_and(|program| program.does == Operands::Find)
-        && command.words.contains(&"-delete")
 }
 
 /// The paths among the starting points of `find`.

@@ -85,6 +85,7 @@ impl<'a> Judge<'a> {
 
     /// A restricting rule holds if a part meets it that nothing excuses. Where a part and
     /// a part of that part meet it, the inner one has to be excused.
+    #[inline(never)]
     fn restricts(self) -> Option<(Found<'a>, Voice)> {
         if self.is_about_all() && self.when.assigned.is_none() {
             let guesses = self.rule.action == Action::Ask && self.when.excludes_only;
@@ -183,6 +184,7 @@ impl<'a> Judge<'a> {
 
     /// A permitting rule holds if it permits every command in the line that does something
     /// of its own.
+    #[inline(never)]
     fn permits(self) -> Option<(Found<'a>, Voice)> {
         let found = |voice| self.found(0).map(|found| (found, voice));
         let all =
@@ -277,6 +279,7 @@ impl<'a> Judge<'a> {
     }
 
     /// A rule on deeds holds for a deed that meets it and that nothing excuses.
+    #[inline(never)]
     fn deeds(self) -> Option<(Found<'a>, Voice)> {
         let Evaluation { parts, worth, .. } = self.evaluation;
         let voice = if self.evaluation.is_one_deed() { Voice::Decides } else { Voice::OfDeeds };

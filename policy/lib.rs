@@ -172,7 +172,6 @@ mod memory;
 mod met;
 mod notify;
 mod parameter;
-mod parsed;
 mod parts;
 mod patterns;
 mod pipes;

@@ -133,23 +133,19 @@ impl Parts {
     /// Adds a spelling of the part begun last: `words` with a blank between each.
     pub(crate) fn spell(&mut self, faith: Faith, words: impl IntoIterator<Item = impl AsRef<str>>) {
         let start = self.text.len();
-        let mut blanks = false;
         for (index, word) in words.into_iter().enumerate() {
             if index > 0 {
                 self.text.push(' ');
             }
-            let word = word.as_ref();
-            self.text.push_str(word);
-            blanks |= word.is_empty() || word.bytes().any(|byte| matches!(byte, b' ' | b'\t'));
-        }
-        if blanks {
-            collapse_blanks(&mut self.text, start);
+            self.text.push_str(word.as_ref());
         }
         self.spelled(start, faith);
     }
 
     /// The same of what the text ends with, from `start` on; code that all words share.
+    #[inline(never)]
     fn spelled(&mut self, start: usize, faith: Faith) {
+        collapse_blanks(&mut self.text, start);
         let Some(part) = self.tree.last_mut() else {
             return;
         };

@@ -1,12 +1,14 @@
 //! What goes through a pipe: what a command writes, and how a pipeline is spelled.
 
+use std::borrow::Cow;
+
 use crate::command;
 use crate::feed::{Feed, Source};
 use crate::invocation::{Inner, Invocation};
-use crate::parsed::{Command, Stage};
 use crate::parts::{Faith, Kind};
 use crate::programs::{Verb, base_name};
 use crate::runs::MAX_DEPTH;
+use crate::stage::{Command, Stage};
 use crate::visit::{Place, Visitor};
 use crate::{does, writes};
 
@@ -14,25 +16,20 @@ impl Visitor<'_> {
     /// Adds a pipeline as one part.
     pub(crate) fn pipe(&mut self, stages: &[Stage<'_>], place: Place<'_>) -> usize {
         let part = self.parts.begin(place.parent, Kind::Whole);
-        let as_text = |stage: &Stage<'_>| match stage {
-            Stage::Simple(..) => String::new(),
-            Stage::Other(command) => command.to_string(),
-        };
-        let texts: Vec<String> = stages.iter().map(as_text).collect();
-        let (mut plain, mut normal): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
-        for (index, (stage, text)) in stages.iter().zip(&texts).enumerate() {
+        let (mut plain, mut normal): (Vec<Cow<'_, str>>, Vec<_>) = (Vec::new(), Vec::new());
+        for (index, stage) in stages.iter().enumerate() {
             if index > 0 {
-                plain.push("|");
-                normal.push("|");
+                plain.push(Cow::Borrowed("|"));
+                normal.push(Cow::Borrowed("|"));
             }
             match stage {
                 Stage::Simple(command, _) => {
-                    plain.extend(command.words.iter().map(AsRef::<str>::as_ref));
-                    normal.extend(Self::short(command));
+                    plain.extend(command.words.iter().map(|word| Cow::Borrowed(word.as_ref())));
+                    normal.extend(Self::short(command).into_iter().map(Cow::Borrowed));
                 }
-                Stage::Other(_) => {
-                    plain.push(text);
-                    normal.push(text);
+                Stage::Other(command) => {
+                    plain.push(Cow::Owned(command.to_string()));
+                    normal.extend(plain.last().cloned());
                 }
             }
         }
@@ -45,9 +42,7 @@ impl Visitor<'_> {
     /// it is called, started by, or given as options.
     pub(crate) fn short<'w>(command: &'w Command<'_>) -> Vec<&'w str> {
         let mut words: Vec<&str> = command.words.iter().map(AsRef::as_ref).collect();
-        let last = innermost(words.clone());
-        let runs = Invocation::of(&last).map(command::inner);
-        if matches!(runs.as_deref(), Some([Inner::Input { .. }])) {
+        if matches!(innermost(words.clone()).1[..], [Inner::Input { .. }]) {
             return vec!["sh", "-s"];
         }
         if let Some(program) = words.first_mut() {
@@ -63,7 +58,7 @@ impl Visitor<'_> {
 
     /// What the command writes, as far as that is seen.
     pub(crate) fn output(&self, command: &Command<'_>) -> Feed {
-        let words = innermost(command.words.iter().map(AsRef::as_ref).collect());
+        let (words, _) = innermost(command.words.iter().map(AsRef::as_ref).collect());
         let Some(invocation) = Invocation::of(&words) else { return Feed::default() };
         let name = invocation.name;
         if name == "tee" || name == "cat" && (words.len() == 1 || words[1..] == ["-"]) {
@@ -98,18 +93,22 @@ impl Visitor<'_> {
     }
 }
 
-/// What is run in the end by wrappers such as `env` and `nice`, as far as they are followed.
-fn innermost(mut words: Vec<&str>) -> Vec<&str> {
-    for _ in 0..MAX_DEPTH {
+/// What is run in the end by wrappers such as `env` and `nice`, as far as they are followed, and
+/// what that runs.
+fn innermost(mut words: Vec<&str>) -> (Vec<&str>, Vec<Inner<'_>>) {
+    for depth in 0.. {
         let Some(invocation) = Invocation::of(&words) else { break };
-        match command::inner(invocation).into_iter().next() {
+        let mut runs = command::inner(invocation);
+        match runs.first_mut() {
             Some(Inner::Words(inner))
-                if inner.len() < words.len() && !invocation.name.ends_with("find") =>
+                if depth < MAX_DEPTH
+                    && inner.len() < words.len()
+                    && !invocation.name.ends_with("find") =>
             {
-                words = inner;
+                words = std::mem::take(inner);
             }
-            _ => break,
+            _ => return (words, runs),
         }
     }
-    words
+    (words, Vec::new())
 }

@@ -9,9 +9,9 @@ use crate::command;
 use crate::feed::Feed;
 use crate::find;
 use crate::invocation::{Inner, Invocation};
-use crate::parsed::Command;
 use crate::parts::{Faith, Kind, Role};
 use crate::scope::Arguments;
+use crate::stage::Command;
 use crate::visit::{Place, Visitor};
 
 /// For how many bytes more than it has a value counts that is put in words.
@@ -25,6 +25,7 @@ const MAX_WRAPPERS: usize = 200;
 
 impl Visitor<'_> {
     /// Adds what the command runs in turn; gives what that writes.
+    #[inline(never)]
     pub(crate) fn runs(
         &mut self,
         invocation: Invocation<'_, '_>,
@@ -33,35 +34,24 @@ impl Visitor<'_> {
         origins: &[(String, Feed)],
         place: Place<'_>,
     ) -> Feed {
-        let words = invocation.words;
         let deeper = Place { depth: place.depth.saturating_add(1), sent: None, ..place };
-        if place.depth < MAX_DEPTH {
-            if let Some(function) = self.scope.functions.map().get(words[0]).cloned() {
-                // A function that calls itself is not followed.
-                let name = words[0].to_string();
-                self.scope.functions.remove(&name);
-                self.called.insert(name.clone(), ());
-                let feed = self.call(&function, Some(&words[1..]), place, &command.input);
-                if !self.scope.functions.map().contains_key(&name) {
-                    self.scope.functions.insert(name, function);
-                }
-                return feed;
-            }
-            let alias = self.scope.aliases.map().get(words[0]).cloned();
-            if let Some(alias) = alias.filter(|alias| !alias.starts_with(words[0])) {
-                let line = std::iter::once(alias.as_str()).chain(words[1..].iter().copied());
-                let line = line.collect::<Vec<_>>().join(" ");
-                return self.script(&line, deeper);
-            }
-            if let Some(feed) = self.elsewhere(words, command, origins, deeper) {
-                return feed;
-            }
-        } else if !inner.is_empty() {
+        let words = invocation.words;
+        if place.depth < MAX_DEPTH
+            && let Some(feed) = self
+                .defined(words, command, place)
+                .or_else(|| self.made_here(words, command, origins, deeper))
+        {
+            return feed;
+        }
+        if inner.is_empty() {
+            return Feed::default();
+        }
+        if place.depth >= MAX_DEPTH {
             self.too_deep(inner, place);
             return Feed::default();
         }
-        let mut written = Feed::default();
         let values = Values::of(invocation, &inner, command);
+        let mut written = Feed::default();
         for inner in inner {
             if self.overflow {
                 return Feed::default();
@@ -73,32 +63,10 @@ impl Visitor<'_> {
                     self.runs_words(&inner, &values, command, (own, packaged), origins, deeper)
                 }
                 Inner::Here(text) => self.script(&with_output(text, origins), deeper),
-                Inner::Script(text, _) if invocation.name == "parallel" => {
-                    let values = command.input.text().unwrap_or_default();
-                    let line = if text.contains("{}") {
-                        text.replace("{}", values)
-                    } else {
-                        format!("{text} {values}")
-                    };
-                    self.nested(&line, place)
+                Inner::Script(text, arguments) => {
+                    let parallel = invocation.name == "parallel";
+                    self.runs_script(text, &arguments, parallel, command, origins, place)
                 }
-                // `sh -c a b`, of which nobody knows whether there were quotes once.
-                Inner::Script(text, arguments)
-                    if self.form == Form::Line
-                        && !arguments.is_empty()
-                        && !text.contains(' ')
-                        && (text.contains('/') || !text.contains('$')) =>
-                {
-                    let text = std::iter::once(text.as_str()).chain(arguments);
-                    self.nested(&text.collect::<Vec<_>>().join(" "), place)
-                }
-                Inner::Script(text, arguments) => self.apart(|visitor| {
-                    let name = arguments.first().copied().unwrap_or("sh");
-                    let given = arguments.get(1..).unwrap_or_default();
-                    visitor.arguments = Some(Rc::new(Arguments::new(name, given)));
-                    visitor.stdin = command.input.clone();
-                    visitor.nested(&with_output(text, origins), place)
-                }),
                 Inner::Input { shell: true } => match command.input.text() {
                     Some(text) => self.nested(text, place),
                     None => Feed::default(),
@@ -123,6 +91,65 @@ impl Visitor<'_> {
             written = written.and(feed);
         }
         written
+    }
+
+    /// Adds what a function or an alias of the line stands for, if the command is one.
+    #[inline(never)]
+    fn defined(&mut self, words: &[&str], command: &Command<'_>, place: Place<'_>) -> Option<Feed> {
+        if let Some(function) = self.scope.functions.map().get(words[0]).cloned() {
+            // A function that calls itself is not followed.
+            let name = words[0].to_string();
+            self.scope.functions.remove(&name);
+            self.called.insert(name.clone(), ());
+            let feed = self.call(&function, Some(&words[1..]), place, &command.input);
+            if !self.scope.functions.map().contains_key(&name) {
+                self.scope.functions.insert(name, function);
+            }
+            return Some(feed);
+        }
+        let alias = self.scope.aliases.map().get(words[0]);
+        let alias = alias.filter(|alias| !alias.starts_with(words[0]))?.clone();
+        let line = std::iter::once(alias.as_str()).chain(words[1..].iter().copied());
+        let line = line.collect::<Vec<_>>().join(" ");
+        Some(self.script(&line, Place { depth: place.depth + 1, sent: None, ..place }))
+    }
+
+    /// Adds a script that a command is given; gives what it writes.
+    #[inline(never)]
+    fn runs_script(
+        &mut self,
+        text: String,
+        arguments: &[&str],
+        parallel: bool,
+        command: &Command<'_>,
+        origins: &[(String, Feed)],
+        place: Place<'_>,
+    ) -> Feed {
+        if parallel {
+            let values = command.input.text().unwrap_or_default();
+            let line = if text.contains("{}") {
+                text.replace("{}", values)
+            } else {
+                format!("{text} {values}")
+            };
+            return self.nested(&line, place);
+        }
+        // `sh -c a b`, of which nobody knows whether there were quotes once.
+        if self.form == Form::Line
+            && !arguments.is_empty()
+            && !text.contains(' ')
+            && (text.contains('/') || !text.contains('$'))
+        {
+            let words = std::iter::once(text.as_str()).chain(arguments.iter().copied());
+            return self.nested(&words.collect::<Vec<_>>().join(" "), place);
+        }
+        self.apart(|visitor| {
+            let name = arguments.first().copied().unwrap_or("sh");
+            let given = arguments.get(1..).unwrap_or_default();
+            visitor.arguments = Some(Rc::new(Arguments::new(name, given)));
+            visitor.stdin = command.input.clone();
+            visitor.nested(&with_output(text, origins), place)
+        })
     }
 
     /// Adds a command that another runs, with what that puts in; gives what it writes.
@@ -172,7 +199,8 @@ impl Visitor<'_> {
 
     /// Adds what a command runs whose program the line itself makes: by what it prints, as a
     /// script, as a copy. `None` where it does not.
-    fn elsewhere(
+    #[inline(never)]
+    fn made_here(
         &mut self,
         words: &[&str],
         command: &Command<'_>,
@@ -227,6 +255,7 @@ impl Visitor<'_> {
     }
 
     /// Follows wrappers to what they run in the end.
+    #[cold]
     fn too_deep(&mut self, inner: Vec<Inner<'_>>, place: Place<'_>) {
         self.parts.unparsed.get_or_insert_with(|| format!("nested deeper than {MAX_DEPTH} levels"));
         let mut waiting = inner;

@@ -10,7 +10,8 @@ use brush_parser::ast::FunctionDefinition;
 
 /// A map that is empty for most lines, and costs nothing to make and to end then.
 #[derive(Debug)]
-pub(crate) struct Rare<K, V>(Option<BTreeMap<K, V>>);
+#[expect(clippy::box_collection, reason = "a null pointer is less to make and to end")]
+pub(crate) struct Rare<K, V>(Option<Box<BTreeMap<K, V>>>);
 
 impl<K, V> Default for Rare<K, V> {
     fn default() -> Self {
@@ -22,7 +23,7 @@ impl<K: 'static, V: 'static> Deref for Rare<K, V> {
     type Target = BTreeMap<K, V>;
 
     fn deref(&self) -> &BTreeMap<K, V> {
-        self.0.as_ref().unwrap_or(const { &BTreeMap::new() })
+        self.0.as_deref().unwrap_or(const { &BTreeMap::new() })
     }
 }
 
@@ -48,7 +49,7 @@ impl<K: Ord, V> Rare<K, V> {
 
 impl<K: Ord, V> FromIterator<(K, V)> for Rare<K, V> {
     fn from_iter<T: IntoIterator<Item = (K, V)>>(all: T) -> Self {
-        Self(Some(all.into_iter().collect()))
+        Self(Some(Box::new(all.into_iter().collect())))
     }
 }
 
@@ -90,7 +91,7 @@ impl<K: Ord + Clone + 'static, V: 'static> Undoable<K, V> {
     /// All that there is, which is there no longer.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = (K, V)> + use<K, V> {
         self.before.clear();
-        std::mem::take(&mut self.map).0.into_iter().flatten()
+        std::mem::take(&mut self.map).0.into_iter().flat_map(|map| *map)
     }
 
     fn mark(&mut self) -> usize {

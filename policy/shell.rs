@@ -202,7 +202,7 @@ fn parse_here(script: &str) -> Result<ast::Program, String> {
     // Within an expansion the tokenizer takes blanks behind `<<` for the end mark of a
     // here-document, and never ends if the text does before an empty line: `<<$[  `,
     // `||a $(|| \<<< ;; for `. So each has one.
-    let documents = script.matches("<<").count();
+    let documents = script.as_bytes().windows(2).filter(|two| *two == b"<<").count();
     let script = if documents > 0 || script.ends_with('\\') {
         Cow::Owned(format!("{script}{}", "\n".repeat(2 * documents + 2)))
     } else {

@@ -7,11 +7,11 @@ use crate::command;
 use crate::feed::{Feed, Source};
 use crate::find;
 use crate::invocation::{Inner, Invocation};
-use crate::parsed::Command;
 use crate::parts::{Faith, Kind, Role};
 use crate::programs::{self, Operands, Program, base_name};
 use crate::spelling::normal_word;
 use crate::spells::normal_arguments;
+use crate::stage::Command;
 use crate::visit::{Place, Visitor};
 
 /// What ends a command wherever a shell reads it.
@@ -108,6 +108,10 @@ impl Visitor<'_> {
 
     /// The same, with the processes in its words and what they write; gives what the
     /// commands write that it runs.
+    ///
+    /// Every command passes through here and needs few of the steps. So each step is a function
+    /// by itself for the compiler as well, and what is passed through fits the processor's first
+    /// cache.
     pub(crate) fn command_with(
         &mut self,
         command: &Command<'_>,
@@ -168,21 +172,14 @@ impl Visitor<'_> {
         written
     }
 
-    /// What else a command is that is not in its words alone: a `find` that deletes is a
-    /// removal, and `env` and `export` assign variables.
+    /// What else a command is that is not in its words alone: a `find` deletes, and `env` and
+    /// `export` assign variables.
     fn also(&mut self, invocation: Invocation<'_, '_>, inner: &[Inner<'_>], part: usize) {
-        for path in find::swept(invocation) {
-            self.parts.begin(Some(part), Kind::Whole);
-            self.parts.spell(Faith::WIDE, ["rm", "-fr", &normal_word(&path)]);
+        let Invocation { words, program, .. } = invocation;
+        if program.is_some_and(|program| program.does == Operands::Find) {
+            self.swept(invocation.arguments, part);
         }
-        for path in find::swept_from(invocation).into_iter().filter(|_| self.texts) {
-            self.parts.begin(Some(part), Kind::Text);
-            self.parts.spell(Faith::WIDE, ["rm", "-fr", &normal_word(path)]);
-        }
-        let words = invocation.words;
-        let assigns = DECLARES.contains(&words[0])
-            || invocation.program.is_some_and(|program| program.assignments);
-        if assigns {
+        if DECLARES.contains(&words[0]) || program.is_some_and(|program| program.assignments) {
             let own = match inner {
                 [Inner::Words(inner)] => words.len() - inner.len(),
                 _ => words.len(),
@@ -193,8 +190,22 @@ impl Visitor<'_> {
         }
     }
 
+    /// A `find` that deletes is a removal.
+    #[inline(never)]
+    fn swept(&mut self, arguments: &[&str], part: usize) {
+        for path in find::swept(arguments) {
+            self.parts.begin(Some(part), Kind::Whole);
+            self.parts.spell(Faith::WIDE, ["rm", "-fr", &normal_word(&path)]);
+        }
+        for path in find::swept_from(arguments).into_iter().filter(|_| self.texts) {
+            self.parts.begin(Some(part), Kind::Text);
+            self.parts.spell(Faith::WIDE, ["rm", "-fr", &normal_word(path)]);
+        }
+    }
+
     /// Adds the pieces of a command's text between the operators that are in its words, and of
     /// the texts that it is given.
+    #[inline(never)]
     fn texts(
         &mut self,
         command: &Command<'_>,
@@ -266,6 +277,7 @@ impl Visitor<'_> {
     }
 
     /// Adds the scripts in a command's words; gives what each writes.
+    #[inline(never)]
     fn scripts(&mut self, command: &Command<'_>, place: Place<'_>) -> Vec<(String, Feed)> {
         let run = |script: &String| {
             let part = self.parts.len();
@@ -277,6 +289,7 @@ impl Visitor<'_> {
     }
 
     /// What kind of part a command is.
+    #[inline(never)]
     fn kind(invocation: Invocation<'_, '_>, inner: &[Inner<'_>]) -> Kind {
         let Invocation { words, name, .. } = invocation;
         let Some(program) = invocation.program.filter(|program| program.transparent) else {

@@ -182,14 +182,13 @@ pub(crate) fn by_home(path: &str, home: Option<&str>) -> Option<String> {
 
 /// How a path may be meant, as it lies in `cwd`: absolute, and by the home that it lies in.
 pub(crate) fn places(path: &str, cwd: Option<&str>, home: Option<&str>) -> Vec<String> {
-    let mut path = normal_path(path).into_owned();
-    if !path.starts_with(['/', '~', '$', '`']) {
-        match cwd {
-            Some(cwd) => path = normal_path(&format!("{cwd}/{path}")).into_owned(),
-            None if path == "." || path.starts_with("..") => return vec![path],
-            None => return vec![format!("./{path}"), path],
-        }
-    }
+    let path = normal_path(path);
+    let path = match cwd {
+        _ if path.starts_with(['/', '~', '$', '`']) => path.into_owned(),
+        Some(cwd) => normal_path(&format!("{cwd}/{path}")).into_owned(),
+        None if path == "." || path.starts_with("..") => return vec![path.into_owned()],
+        None => return vec![format!("./{path}"), path.into_owned()],
+    };
     if let Some(rest) = path.strip_prefix('~') {
         let name = rest.split('/').next().unwrap_or_default();
         return match (name.is_empty(), home) {

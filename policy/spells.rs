@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::invocation::Invocation;
-use crate::parsed::{Command, Redirection};
 use crate::parts::{By, Faith, Kind};
 use crate::programs::{Operands, Program, base_name};
 use crate::simple::{assigned, is_risky};
 use crate::spelling::{absolute_word, by_home, normal_word, places};
+use crate::stage::{Command, Redirection};
 use crate::visit::{Place, Visitor};
 
 /// How large the options may grow that are repeated for each operand, in bytes.
@@ -17,6 +17,7 @@ const MAX_OPTIONS: usize = 16 << 20;
 
 impl Visitor<'_> {
     /// The command with its assignments and redirections.
+    #[inline(never)]
     pub(crate) fn clothed<'w>(&mut self, command: &'w Command<'_>, place: Place<'_>) -> usize {
         let risky = command
             .assignments
@@ -72,6 +73,7 @@ impl Visitor<'_> {
     }
 
     /// The command by its words alone.
+    #[inline(never)]
     pub(crate) fn bare(
         &mut self,
         invocation: Invocation<'_, '_>,

@@ -9,12 +9,12 @@ use brush_parser::ast::{self, CompoundListItem};
 use crate::Form;
 use crate::command;
 use crate::feed::{Feed, Known};
-use crate::parsed::{Command, Stage};
 use crate::parts::{Faith, Kind, MAX_TEXT, Parts};
 use crate::programs::Verb;
 use crate::scope::{Arguments, Rare, Scope};
 use crate::shell;
 use crate::simple::ENDS_A_COMMAND;
+use crate::stage::{Command, Stage};
 
 /// How long a line may be whose commands are spelled one behind the other as well, in bytes.
 const MAX_LINE_OF_TEXTS: usize = 8192;
@@ -231,6 +231,7 @@ impl<'c> Visitor<'c> {
     }
 
     /// Adds what a script that cannot be parsed may run.
+    #[cold]
     pub(crate) fn crude(&mut self, text: &str, place: Place<'_>) {
         let read = |words: Vec<String>| Command {
             words: words.into_iter().map(Cow::Owned).collect(),
