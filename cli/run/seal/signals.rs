@@ -29,6 +29,15 @@ pub fn send(process: &OwnedFd, signal: i32) {
     let _ = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, raw, signal, nothing, 0) };
 }
 
+/// Whether this process was sent a signal that it blocks and has not received yet.
+pub fn is_pending(signal: i32) -> bool {
+    // SAFETY: a set of numbers, for which zeros are valid; sigpending(2) writes one.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigpending(&raw mut set) == 0 && libc::sigismember(&raw const set, signal) == 1
+    }
+}
+
 /// Whether a process was stopped by a signal.
 pub fn is_stopped(process: Pid) -> bool {
     field(process, 0).is_some_and(|state| state == "T")

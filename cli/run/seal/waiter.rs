@@ -85,16 +85,16 @@ impl Waiter {
         }
     }
 
-    /// Whether the command was sent this signal as well.
-    fn was_for_group(&mut self, number: i32) -> bool {
+    /// Whether the command was sent this signal as well. `None` if nobody can tell.
+    fn was_for_group(&mut self, number: i32) -> Option<bool> {
         if number == libc::SIGCHLD {
-            return false;
+            return Some(false);
         }
         let was = self.witness.as_mut().and_then(|witness| witness.was_for_group(number));
         if was.is_none() {
             self.witness = None;
         }
-        was == Some(true)
+        was
     }
 
     fn is_stopped(&self) -> bool {
@@ -107,7 +107,7 @@ impl Waiter {
         let was_for_group = self.was_for_group(number);
         let Some(command) = &self.command else {
             let is_for_itself = number == libc::SIGCHLD || info.ssi_code == libc::SI_KERNEL;
-            if !is_for_itself && !was_for_group {
+            if !is_for_itself && was_for_group != Some(true) {
                 self.early.push(number);
             }
             return;
@@ -118,9 +118,15 @@ impl Waiter {
             libc::SIGALRM | libc::SIGVTALRM | libc::SIGPROF => true,
             // From the terminal, which signals the whole group.
             _ if info.ssi_code == libc::SI_KERNEL => false,
+            // By it this process goes on as the command does.
+            _ if info.ssi_pid.cast_signed() == self.keeper_pid.as_raw() => false,
+            // What has been continued since is not to stop.
+            libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU if signals::is_pending(libc::SIGCONT) => {
+                false
+            }
+            _ if was_for_group.is_some() => was_for_group == Some(false),
             // If the command runs, it was in the group that was sent the signal.
             libc::SIGCONT => signals::is_stopped(command.process),
-            _ if was_for_group => false,
             // From a process of the tree: it signals the whole group, which includes the command.
             _ => !signals::is_below(info.ssi_pid.cast_signed(), self.keeper_pid),
         };

@@ -15,26 +15,24 @@ use super::signals;
 use crate::run::own_server::exit;
 use crate::run::title;
 
-/// How long to wait for an answer, which comes at once.
-const ANSWER_TIME: Duration = Duration::from_secs(1);
+/// How long to wait for an answer, which comes at once unless the machine is very busy.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// The other process, which ends when this is dropped or its owner ends.
 pub struct Witness {
     process: Pid,
     channel: UnixStream,
-    /// What the group was sent and this process has not asked for, one bit for each signal.
-    received: u64,
 }
 
 impl Witness {
-    /// Starts the process, in which the signals of [`signals::passed_on`] stay blocked. `None` if
-    /// it cannot be started.
+    /// Starts the process, in which the signals of [`signals::passed_on`] stay blocked, and so
+    /// pending until they are asked about. `None` if it cannot be started.
     pub fn start() -> Option<Self> {
         let (channel, other) = UnixStream::pair().ok()?;
         channel.set_read_timeout(Some(ANSWER_TIME)).ok()?;
         // SAFETY: this process has a single thread, so the child may do anything.
         match unsafe { fork() }.ok()? {
-            ForkResult::Parent { child } => Some(Self { process: child, channel, received: 0 }),
+            ForkResult::Parent { child } => Some(Self { process: child, channel }),
             ForkResult::Child => testify(other),
         }
     }
@@ -42,16 +40,15 @@ impl Witness {
     /// Whether a signal that this process has just received was sent to the group. `None` if the
     /// witness does not answer.
     pub fn was_for_group(&mut self, number: i32) -> Option<bool> {
-        // It may have been stopped with the group, and not continued.
-        kill(self.process, Signal::SIGCONT).ok()?;
-        let mut received = [0; 8];
-        self.channel.write_all(&[0]).ok()?;
-        self.channel.read_exact(&mut received).ok()?;
-        self.received |= u64::from_ne_bytes(received);
-        let bit = bit(number);
-        let was = self.received & bit != 0;
-        self.received &= !bit;
-        Some(was)
+        // It may have been stopped with the group, and not continued. That it goes on takes its
+        // pending stop signals away, and with them what it is asked about.
+        if signals::is_stopped(self.process) {
+            kill(self.process, Signal::SIGCONT).ok()?;
+        }
+        self.channel.write_all(&number.to_ne_bytes()).ok()?;
+        let mut answer = [0];
+        self.channel.read_exact(&mut answer).ok()?;
+        Some(answer == [1])
     }
 }
 
@@ -62,34 +59,32 @@ impl Drop for Witness {
     }
 }
 
-/// The bit of a signal; none for a number that no signal has.
-fn bit(number: i32) -> u64 {
-    u32::try_from(number - 1).ok().and_then(|index| 1u64.checked_shl(index)).unwrap_or(0)
-}
-
-/// What the other process does: tells, for each byte that it is sent, what it has received.
+/// What the other process does: tells, for each signal that it is asked about, whether it has
+/// received it since.
 fn testify(mut channel: UnixStream) -> ! {
     title::set(c"rampart-signals");
     close_others(channel.as_raw_fd());
-    while channel.read_exact(&mut [0]).is_ok() {
-        let mut received = 0;
-        while let Some(number) = take_pending() {
-            received |= bit(number);
-        }
-        if channel.write_all(&received.to_ne_bytes()).is_err() {
+    let mut number = [0; size_of::<i32>()];
+    while channel.read_exact(&mut number).is_ok() {
+        let was_received = take_pending(i32::from_ne_bytes(number));
+        if channel.write_all(&[u8::from(was_received)]).is_err() {
             break;
         }
     }
     exit(0)
 }
 
-/// Takes a pending signal.
-fn take_pending() -> Option<i32> {
+/// Takes one pending signal with this number; whether there was one.
+fn take_pending(number: i32) -> bool {
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    let set = signals::passed_on();
-    // SAFETY: the set and the time are read, and nothing is written for NULL.
-    let number = unsafe { libc::sigtimedwait(set.as_ref(), std::ptr::null_mut(), &raw const now) };
-    (number > 0).then_some(number)
+    // SAFETY: a set of numbers, for which zeros are valid, is emptied and filled; then it and the
+    // time are read, and nothing is written for NULL.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, number);
+        libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const now) == number
+    }
 }
 
 /// Closes all descriptors but one: somebody may wait for the end of a pipe, or of this process's

@@ -1,6 +1,6 @@
 //! The three processes of a sealed run: who they are, how they end.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -52,12 +52,17 @@ pub fn state(pid: &str) -> String {
     field(pid, 0).unwrap_or_default()
 }
 
+fn has_nothing_pending(pid: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    status.lines().any(|line| line == "ShdPnd:\t0000000000000000")
+}
+
 pub fn is_gone(pid: &str) -> bool {
     matches!(state(pid).as_str(), "" | "Z" | "X")
 }
 
 pub fn kill(signal: &str, pid: &str) {
-    assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
+    assert!(Command::new("kill").args([signal, "--", pid]).status().unwrap().success());
 }
 
 #[test]
@@ -121,6 +126,13 @@ fn a_signal_to_what_was_typed_reaches_the_command() {
         assert_eq!(running.line(), said);
         assert_eq!(running.child.wait().unwrap().code(), Some(5));
     }
+    // So does one that a process of the tree sends, which may have its ID from a file.
+    let script = "exec perl -e '$SIG{USR1} = sub { exit 5 }; kill USR1 => scalar <STDIN>; \
+         sleep 1 for 1 .. 60; exit 6'";
+    let mut running = Running::start(&sealed, script);
+    let typed = running.child.id();
+    writeln!(running.child.stdin.take().unwrap(), "{typed}").unwrap();
+    assert_eq!(running.child.wait().unwrap().code(), Some(5));
     // An alarm set before rampart started is for the command.
     let command = sealed.command(&[], &["sleep", "15"]);
     let mut alarmed = sealed.wrapped(&["perl", "-e", "alarm 1; exec @ARGV or die"], &command);
@@ -184,6 +196,33 @@ fn a_signal_to_the_group_reaches_the_command_once_and_one_to_what_was_typed_does
     kill("-TERM", &running.command);
     assert_eq!(running.child.wait().unwrap().signal(), Some(15));
     assert_eq!(field(&helper, 0), None);
+}
+
+/// What stops a process or continues it can be caught as well, and is counted by the one who does.
+#[test]
+fn a_signal_that_stops_or_continues_reaches_who_catches_it_as_often_as_it_was_sent() {
+    let sealed = Sealed::new();
+    let mut running = Running::start(
+        &sealed,
+        "exec perl -e '$| = 1; for my $it (qw(TSTP TTIN TTOU CONT RTMIN)) { \
+         $SIG{$it} = sub { print \"$it \", ++$count{$it}, \"\\n\" } } \
+         print \"ready\\n\"; sleep 1 while 1'",
+    );
+    assert_eq!(running.line(), "ready");
+    let typed = running.child.id().to_string();
+    let group = format!("-{typed}");
+    for round in 0..3 {
+        for signal in ["TSTP", "TTIN", "TTOU", "CONT", "RTMIN"] {
+            for (index, receiver) in [&group, &typed].into_iter().enumerate() {
+                kill(&format!("-{signal}"), receiver);
+                assert_eq!(running.line(), format!("{signal} {}", 2 * round + index + 1));
+                // The next one is not to be one with this, as two of a signal are while it is pending.
+                wait_until("the receipt by what was typed", || has_nothing_pending(&typed));
+            }
+        }
+    }
+    kill("-TERM", &running.command);
+    assert_eq!(running.child.wait().unwrap().signal(), Some(15));
 }
 
 #[test]
