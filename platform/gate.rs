@@ -60,7 +60,8 @@ pub unsafe fn start<Function: Copy>(
     };
     // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
     let is_loop = unsafe { is_reexec_loop(state, &program, envp) };
-    let coverage = if state.is_sealed() {
+    // What another library makes of a call is all that the kernel can ask about.
+    let coverage = if state.is_sealed() && !state.real.is_wrapped {
         os::uncancelled(|| program.look(state.is_own(), state.real.is_wrapped))?
     } else {
         check_program(state, &program, is_loop, &mut target)?

@@ -74,8 +74,10 @@ fn make<'s>(
     let pid = sys::getpid();
     let mark = settings.sealed.and_then(Decimal::parse).filter(|mark| sys::is_sealed(*mark));
     let is_sealed = mark.is_some();
-    // Monitor mode does not wait for decisions; in a sealed run the kernel's question waits.
-    let ask_ms = settings.ask_ms.filter(|_| settings.mode == Mode::Enforce && !is_sealed);
+    // Monitor mode does not wait for decisions; in a sealed run the kernel's question waits, if it is
+    // the only one.
+    let waits = settings.mode == Mode::Enforce && (!is_sealed || real.is_wrapped);
+    let ask_ms = settings.ask_ms.filter(|_| waits);
     state.write(State {
         mode: settings.mode,
         fail_open: settings.fail_open,

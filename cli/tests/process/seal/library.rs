@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::{Sealed, text};
 use crate::team::library;
-use crate::world::{finished, stderr, stdout, wait_until};
+use crate::world::{compile, finished, stderr, stdout, wait_until};
 
 fn with_library(sealed: &Sealed, flags: &[&str], words: &[&str]) -> Command {
     let mut command = sealed.command(flags, words);
@@ -34,6 +34,35 @@ fn the_kernel_alone_asks_also_about_what_is_refused() {
     sealed.0.audit_of(2);
     assert_eq!(askers(&sealed, "permitted"), ["kernel"]);
     assert_eq!(askers(&sealed, "forbidden"), ["kernel"]);
+}
+
+/// As `fakechroot` does with scripts.
+#[test]
+fn what_another_library_makes_of_a_call_does_not_hide_what_the_program_said() {
+    let sealed = Sealed::new();
+    let source = "#define _GNU_SOURCE\n#include <dlfcn.h>\n#include <string.h>\n\
+        int execve(const char *path, char *const words[], char *const environment[])\n\
+        {\n\
+        \tint (*next)() = dlsym(RTLD_NEXT, \"execve\");\n\
+        \tif (!strstr(path, \"/bin/permitted\") && !strstr(path, \"/bin/forbidden\"))\n\
+        \t\treturn next(path, words, environment);\n\
+        \tconst char *script[] = {\"/bin/sh\", path, 0};\n\
+        \treturn next(script[0], script, environment);\n\
+        }\n";
+    let source = sealed.0.write("other.c", source);
+    let other = sealed.0.path("other.so");
+    compile(&source, &other, &["-shared", "-fPIC", "-w"]);
+    let script = sealed.script("permitted\nforbidden\necho $?\n");
+    let mut command = with_library(&sealed, &[], &["sh", text(&script)]);
+    let output = finished(command.env("LD_PRELOAD", &other));
+    assert_eq!(stdout(&output), "126\n", "{}", stderr(&output));
+    assert!(stderr(&output).contains("Do something else"), "{}", stderr(&output));
+    assert!(sealed.ran("permitted") && !sealed.ran("forbidden"));
+    // The kernel asks as well, about what it is to start.
+    sealed.0.audit_of(5);
+    let changed = |name: &str| format!("/bin/sh {}", text(&sealed.0.path("bin").join(name)));
+    assert_eq!(askers(&sealed, &changed("permitted")), ["kernel"]);
+    assert_eq!(askers(&sealed, &changed("forbidden")), [""; 0]);
 }
 
 #[test]
