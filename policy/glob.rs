@@ -175,10 +175,7 @@ impl Glob {
 
 /// Makes every run of blanks in `text`, from the byte `start` on, one space.
 pub(crate) fn collapse_blanks(text: &mut String, start: usize) {
-    let bytes = &text.as_bytes()[start..];
-    // To look at every byte is faster than to look where to stop.
-    let is_run = |two: &[u8]| two == b"  ";
-    if !bytes.windows(2).fold(bytes.contains(&b'\t'), |any, two| any | is_run(two)) {
+    if !text[start..].contains("  ") && !text.as_bytes()[start..].contains(&b'\t') {
         return;
     }
     let mut bytes = text.split_off(start).into_bytes();

@@ -133,18 +133,21 @@ impl Parts {
     /// Adds a spelling of the part begun last: `words` with a blank between each.
     pub(crate) fn spell(&mut self, faith: Faith, words: impl IntoIterator<Item = impl AsRef<str>>) {
         let start = self.text.len();
-        for (index, word) in words.into_iter().enumerate() {
-            if index > 0 {
-                self.text.push(' ');
-            }
-            self.text.push_str(word.as_ref());
-        }
+        words.into_iter().for_each(|word| self.spell_word(word.as_ref()));
         self.spelled(start, faith);
     }
 
-    /// The same of what the text ends with, from `start` on; code that all words share.
+    /// The code that all kinds of words share: one of them, and a blank.
+    #[inline(never)]
+    fn spell_word(&mut self, word: &str) {
+        self.text.push_str(word);
+        self.text.push(' ');
+    }
+
+    /// All that the text ends with, from `start` on, and a blank too many.
     #[inline(never)]
     fn spelled(&mut self, start: usize, faith: Faith) {
+        self.text.truncate(self.text.len().saturating_sub(1).max(start));
         collapse_blanks(&mut self.text, start);
         let Some(part) = self.tree.last_mut() else {
             return;

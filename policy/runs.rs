@@ -197,6 +197,12 @@ impl Visitor<'_> {
         Feed::default()
     }
 
+    /// Whether a program may be one that the line itself makes.
+    pub(crate) fn may_be_made_here(&self, program: &str) -> bool {
+        program.starts_with(['$', '`'])
+            || !(self.copies.is_empty() && self.made.is_empty() && self.scope.defines_nothing())
+    }
+
     /// Adds what a command runs whose program the line itself makes: by what it prints, as a
     /// script, as a copy. `None` where it does not.
     #[inline(never)]

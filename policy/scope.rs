@@ -140,6 +140,11 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
+    /// Whether there are no functions and no aliases.
+    pub(crate) fn defines_nothing(&self) -> bool {
+        self.functions.map.is_empty() && self.aliases.map.is_empty()
+    }
+
     /// A point to come back to.
     pub(crate) fn mark(&mut self) -> [usize; 3] {
         [self.variables.0.mark(), self.functions.mark(), self.aliases.mark()]

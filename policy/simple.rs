@@ -159,7 +159,9 @@ impl Visitor<'_> {
         }
         place = place.inside(part);
         let mut origins = processes;
-        origins.extend(self.scripts(command, Place { heard: true, ..place }));
+        if !command.scripts.is_empty() {
+            origins.extend(self.scripts(command, Place { heard: true, ..place }));
+        }
         if !self.tainted.is_empty() && words.iter().any(|word| word.contains('$')) {
             let known = self.tainted.iter().map(|(name, feed)| (name.clone(), feed.clone()));
             origins.extend(known);
@@ -167,7 +169,11 @@ impl Visitor<'_> {
         if self.deeds {
             self.does(invocation, &inner, command, &origins, part);
         }
-        let written = self.runs(invocation, inner, command, &origins, place);
+        let written = if inner.is_empty() && !self.may_be_made_here(words[0]) {
+            Feed::default()
+        } else {
+            self.runs(invocation, inner, command, &origins, place)
+        };
         self.takes_effect(invocation, &command.input);
         written
     }

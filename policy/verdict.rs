@@ -79,11 +79,14 @@ impl<'a> Evaluation<'a> {
     /// The strictest rule decides; of several, the first in the order of evaluation.
     pub(crate) fn decide(&self) -> Decision {
         let holding = self.holding();
+        let default = self.evaluator.checked.default_action;
+        if holding.is_empty() {
+            return self.by_default(default);
+        }
         let most = |voice| {
             let of = holding.iter().filter(move |held| held.voice == voice);
             of.map(|held| held.rule.rule.action).max()
         };
-        let default = self.evaluator.checked.default_action;
         // Guesses alone make nothing looser.
         let guessed = most(Voice::Guesses);
         let on_text = most(Voice::Decides).or(guessed.map(|_| default)).max(guessed);
@@ -94,8 +97,7 @@ impl<'a> Evaluation<'a> {
         // Where the default is stricter than all that is said, no rule decides.
         let decides = |held: &Holding<'_>| said == Some(action) && held.rule.rule.action == action;
         let Some(at) = holding.iter().position(decides) else {
-            let message = if action.restricts() { NO_RULE } else { "" };
-            return Decision { action, unparsed: self.parts.unparsed.clone(), ..refused(message) };
+            return self.by_default(action);
         };
         let Holding { rule: Judge { policy, rule, entry, .. }, found, .. } = &holding[at];
         // A permission for once is spent by the call that it decides.
@@ -134,6 +136,12 @@ impl<'a> Evaluation<'a> {
         let (_, text, _) = self.spellings(command).next()?;
         let unquoted = |text: &str| text.replace(['\'', '"', '\\'], "");
         (unquoted(text) != unquoted(self.call.command.trim())).then(|| text.to_owned())
+    }
+
+    /// What no rule decides.
+    fn by_default(&self, action: Action) -> Decision {
+        let message = if action.restricts() { NO_RULE } else { "" };
+        Decision { action, unparsed: self.parts.unparsed.clone(), ..refused(message) }
     }
 
     /// The first rule of each policy that holds, in the order of evaluation.
