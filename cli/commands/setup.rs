@@ -121,7 +121,7 @@ fn remove(home: &Home) -> Result<(), Failure> {
     if home.audit().exists() {
         output::line(format_args!("kept the audit {}", home.audit().display()))?;
     }
-    for directory in [home.libraries(), home.directory().to_path_buf()] {
+    for directory in [home.libraries(), home.runs(), home.directory().to_path_buf()] {
         // Fails for a directory that is not empty, which stays.
         let _ = fs::remove_dir(directory);
     }

@@ -76,7 +76,15 @@ pub fn remove() -> Result<(), Failure> {
             continue;
         }
         let kept = before.split_inclusive('\n').filter(|line| !line.contains(MARK));
-        write(&file, &kept.collect::<String>())?;
+        let kept: String = kept.collect();
+        if kept.is_empty() {
+            // It began with the alias.
+            std::fs::remove_file(&file).map_err(|error| {
+                Failure::new(format!("cannot remove {}: {error}", file.display()))
+            })?;
+        } else {
+            write(&file, &kept)?;
+        }
         for line in gone {
             output::line(format_args!("removed from {}: {line}", file.display()))?;
         }

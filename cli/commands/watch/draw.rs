@@ -12,7 +12,7 @@ use crate::approvals::Question;
 use crate::audit::Event;
 use crate::command_line::how_to_allow;
 use crate::commands::log::{Layout, colour_of, name, policy, told, who};
-use crate::terminal::{Colour, cut, harmless, plural};
+use crate::terminal::{Colour, cut, harmless, plural, width};
 
 /// From this width on the processes are shown beside the decisions.
 const WIDE: u16 = 110;
@@ -212,7 +212,7 @@ fn question_lines(state: &State, paint: Paint, area: Rect) -> Paragraph<'static>
             waiting.left_ms / 1000,
             waiting.agent,
             waiting.session,
-            waiting.command
+            waiting.shown()
         );
         let text = cut(&harmless(&text), usize::from(area.width));
         Line::from(paint.span(Colour::Magenta, text))
@@ -225,12 +225,15 @@ fn question_text(Question { waiting, .. }: &Question) -> Vec<String> {
     let process = waiting.pid.map_or_else(String::new, |pid| format!(", process {pid}"));
     let place = waiting.cwd.as_deref().map_or_else(String::new, |cwd| format!(", in {cwd}"));
     let policy = waiting.policy.as_deref().map_or_else(String::new, |name| format!(" [{name}]"));
-    vec![
+    let around = waiting.around().map(|line| format!("    in {line}"));
+    let mut lines = vec![
         format!("{}{process}{place} asks to run", name(&waiting.agent, &waiting.session)),
-        format!("    {}", waiting.command),
-        format!("{}{policy}", waiting.message),
-        format!("It waits {} s more.", waiting.left_ms / 1000),
-    ]
+        format!("    {}", waiting.asked()),
+    ];
+    lines.extend(around);
+    lines.push(format!("{}{policy}", waiting.message));
+    lines.push(format!("It waits {} s more.", waiting.left_ms / 1000));
+    lines
 }
 
 /// The details of a record.
@@ -266,6 +269,24 @@ fn detail_lines(event: &Event, paint: Paint) -> Vec<Line<'static>> {
     lines
 }
 
+/// A text in lines of so many columns. Folded between any two characters, so that it is known how
+/// many lines it takes.
+fn folded(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let (mut line, mut used) = (String::new(), 0);
+    for c in text.chars() {
+        let wide = width(c.encode_utf8(&mut [0; 4]));
+        if used + wide > columns && used > 0 {
+            lines.push(std::mem::take(&mut line));
+            used = 0;
+        }
+        line.push(c);
+        used += wide;
+    }
+    lines.push(line);
+    lines
+}
+
 fn draw_dialog(state: &State, paint: Paint, frame: &mut Frame, area: Rect) {
     let (text, keys) = match &state.dialog {
         None => return,
@@ -279,18 +300,19 @@ fn draw_dialog(state: &State, paint: Paint, frame: &mut Frame, area: Rect) {
         }
         Some(Dialog::Message(lines)) => (lines.clone(), "any key goes on"),
     };
-    let inside = area.width.saturating_sub(4).max(1);
-    let mut lines: Vec<Line> = text.iter().map(|line| Line::raw(harmless(line))).collect();
+    let inside = usize::from(area.width.saturating_sub(2)).max(1);
+    let mut lines: Vec<Line> =
+        text.iter().flat_map(|line| folded(&harmless(line), inside)).map(Line::raw).collect();
     lines.push(Line::raw(""));
-    lines.push(Line::styled(keys, Style::default().add_modifier(Modifier::BOLD)));
-    let wrapped = |line: &Line| line.width().div_ceil(usize::from(inside)).max(1);
-    let rows: usize = lines.iter().map(wrapped).sum();
+    let bold = Style::default().add_modifier(Modifier::BOLD);
+    lines.extend(folded(keys, inside).into_iter().map(|line| Line::styled(line, bold)));
+    let rows = lines.len();
     let height = u16::try_from(rows + 2).unwrap_or(u16::MAX).min(area.height);
     let place = Rect { y: area.y + (area.height - height) / 2, height, ..area };
     let block = Block::bordered().border_style(paint.style(Some(Colour::Dim)));
     // If it does not fit, scroll to the end, where the keys are.
     let hidden = u16::try_from(rows).unwrap_or(u16::MAX).saturating_sub(height.saturating_sub(2));
-    let text = Paragraph::new(lines).wrap(Wrap { trim: false }).scroll((hidden, 0)).block(block);
+    let text = Paragraph::new(lines).scroll((hidden, 0)).block(block);
     frame.render_widget(Clear, place);
     frame.render_widget(text, place);
 }

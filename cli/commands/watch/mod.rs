@@ -79,7 +79,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let failed = |error| Failure::new(format!("cannot show it on this terminal: {error}"));
     let mut terminal = ratatui::try_init().map_err(failed)?;
     let shown = show(&mut terminal, &mut state, follower, &home, coloured).map_err(failed);
-    ratatui::restore();
+    // Where the terminal is gone this fails, and nobody is there to be told.
+    let _ = ratatui::try_restore();
     shown
 }
 
@@ -186,6 +187,12 @@ fn look_at_processes(home: Home) -> Receiver<(Guarded, Vec<Question>)> {
                 return;
             }
             thread::sleep(LOOK_AT_PROCESSES);
+            if ENDED.load(Ordering::Relaxed) {
+                // The other thread reads a terminal that is gone, whose end crossterm takes for keys
+                // to come.
+                let _ = ratatui::try_restore();
+                std::process::exit(0);
+            }
         }
     });
     receiver

@@ -221,9 +221,13 @@ fn setup_remove_takes_back_what_setup_made_and_leaves_what_a_person_wrote() {
     let world = World::with_library();
     let library = world.home().join("lib/librampart.so");
     assert_eq!(world.run(["setup"]).status.code(), Some(0));
+    let alias = ["setup", "--agent", "codex", "--shell", "zsh", "--yes"];
+    assert_eq!(world.run(alias).status.code(), Some(0));
+    // Runs that are over leave it empty.
+    std::fs::create_dir(world.home().join("run")).unwrap();
     let removed = world.run(["setup", "--remove"]);
     assert_eq!(removed.status.code(), Some(0), "{}", stderr(&removed));
-    assert!(!world.home().exists());
+    assert!(!world.home().exists() && !world.path(".zshrc").exists());
     assert_eq!(world.run(["setup", "--remove"]).status.code(), Some(0));
 
     world.write(".rampart/policy.yaml", "# mine\nversion: \"1\"\n");

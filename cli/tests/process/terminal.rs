@@ -5,8 +5,10 @@ use std::io::{Read as _, Write as _};
 use std::num::NonZero;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::{Winsize, openpty};
 use vt100::{Parser, Screen};
 
@@ -18,12 +20,15 @@ pub struct Terminal {
     keyboard: File,
     parser: Arc<Mutex<Parser>>,
     reader: Option<std::thread::JoinHandle<()>>,
+    is_closed: Arc<AtomicBool>,
 }
 
 impl Terminal {
     /// Starts the program in a new terminal of this size.
     pub fn start(command: &mut Command, columns: u16, rows: u16) -> Self {
         let ends = openpty(&size(columns, rows), None).unwrap();
+        // Who has it open, if only by chance, keeps the terminal from ending.
+        fcntl(&ends.master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
         let slave = File::from(ends.slave);
         command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap());
         command.stderr(slave);
@@ -45,14 +50,19 @@ impl Terminal {
         let mut output = keyboard.try_clone().unwrap();
         let parser = Arc::new(Mutex::new(Parser::new(count(rows), count(columns), 0)));
         let screen = Arc::clone(&parser);
+        let is_closed = Arc::new(AtomicBool::new(false));
+        let closed = Arc::clone(&is_closed);
         let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             // On Linux, reading fails once nobody has the terminal open (EIO).
             while let Ok(count @ 1..) = output.read(&mut bytes) {
                 screen.lock().unwrap().process(&bytes[..count]);
+                if closed.load(Ordering::Relaxed) {
+                    return;
+                }
             }
         });
-        Self { process, keyboard, parser, reader: Some(reader) }
+        Self { process, keyboard, parser, reader: Some(reader), is_closed }
     }
 
     /// The screen.
@@ -100,6 +110,15 @@ impl Terminal {
             )
         };
         assert_eq!(done, 0);
+    }
+
+    /// Closes it, as who closes a terminal's window does.
+    pub fn close(&mut self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        // Whoever redraws has the reader look once more.
+        self.resize(79, 23);
+        self.is_drained();
+        self.keyboard = File::open("/dev/null").unwrap();
     }
 
     pub fn pid(&self) -> u32 {

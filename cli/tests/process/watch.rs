@@ -182,6 +182,12 @@ fn what_ends_it_leaves_the_terminal_as_it_was() {
     assert_eq!(ended.ended().code(), Some(0));
     wait_until("the screen from before", || !ended.screen().alternate_screen());
 
+    // With its terminal it ends, rather than reading the end of that for ever.
+    let mut closed = watch(&world, 80, 24);
+    closed.shows("1 asked");
+    closed.close();
+    closed.ended();
+
     // Stopped and continued, as by a shell.
     let mut shell = world.command("bash");
     shell.args(["--norc", "-i"]).env("TERM", "xterm").env("PS1", "$ ");
