@@ -72,7 +72,9 @@ pub fn mask(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
+
+    use nix::time::{ClockId, clock_gettime};
 
     use super::mask;
     use crate::audit::secrets::kinds;
@@ -203,10 +205,19 @@ mod tests {
             "PASSWORD=x ",
             "\u{fc}",
         ] {
-            let command = piece.repeat(BYTES / piece.len());
-            let start = Instant::now();
-            std::hint::black_box(mask(&command));
-            assert!(start.elapsed() < Duration::from_secs(20), "{piece}: {:?}", start.elapsed());
+            // The processor's time for an eighth and for the whole: whatever else runs beside it,
+            // by the square it would be sixty-four times as much.
+            let spent = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap());
+            let took = |bytes: usize| {
+                let (command, begun) = (piece.repeat(bytes / piece.len()), spent());
+                std::hint::black_box(mask(&command));
+                spent().saturating_sub(begun)
+            };
+            let (eighth, whole) = (took(BYTES / 8), took(BYTES));
+            assert!(
+                whole < eighth * 24 + Duration::from_millis(50),
+                "{piece}: {eighth:?} {whole:?}"
+            );
         }
     }
 }
