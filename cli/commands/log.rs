@@ -22,9 +22,9 @@ Examples:
   rampart log --json | jq -r .request.command
 
 A verdict in brackets was not enforced (--mode monitor). Of a long line with several commands
-the refused one stands first. Commands are cut to the terminal's width, but not in a pipe or with
---json. Secrets were masked when they were written. To check that nothing was changed: rampart
-audit verify";
+the refused one stands first. Commands are cut to the terminal's width, but not in a pipe or
+with --json. Secrets were masked when they were written. To check that nothing was changed:
+rampart audit verify";
 
 /// How often `--follow` checks the audit.
 const LOOK: Duration = Duration::from_millis(200);

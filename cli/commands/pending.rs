@@ -23,7 +23,11 @@ Examples:
 
 Only the person who started the agent can answer: the server sees which process answers, and
 refuses guarded ones whatever token they show. Only the first answer counts, and a question ends
-with the process that asked it.";
+with the process that asked it.
+
+For --session a line is the same only if all of it is. claude's shell adds words to each
+command that are others the next time, so there --session covers what this line starts, and
+--always holds from the next run on.";
 
 /// List the questions that wait for a person
 #[derive(Debug, Args)]

@@ -56,7 +56,8 @@ impl ApprovalQueue {
     ) -> bool {
         let call = question.call();
         let pid = question.pid.or(asker);
-        if self.pending.remembers(call.session, call.command, pid) {
+        let part = decision.because.as_ref().and_then(|because| because.command.as_deref());
+        if self.pending.remembers(call.session, call.command, part, pid) {
             decision.action = Action::Allow;
             "a person has approved it before".clone_into(&mut decision.message);
             return true;

@@ -83,11 +83,16 @@ struct Grant {
 }
 
 impl Grant {
-    /// Whether it is a command of the approved line.
-    fn has(&self, command: &str) -> bool {
+    /// Whether it is a command of the approved line: the one that the question was about, by itself
+    /// or in a line within that (codex's shell starts another), or any other, word for word.
+    fn has(&self, command: &str, part: Option<&str>) -> bool {
         let unquoted = |text: &str| text.replace(['\'', '"', '\\'], "");
-        let is_part = |part: &String| unquoted(part) == unquoted(command);
-        self.part.as_ref().is_some_and(is_part) || same_command(&self.command, command)
+        let command_alone = unquoted(command);
+        let is_about = |own: &String| match part {
+            None => unquoted(own) == command_alone,
+            Some(part) => own == part && unquoted(&self.command).contains(&command_alone),
+        };
+        self.part.as_ref().is_some_and(is_about) || same_command(&self.command, command)
     }
 }
 
@@ -222,19 +227,25 @@ impl Pending {
         Ok(())
     }
 
-    /// Whether an earlier approval covers this command.
-    pub fn remembers(&self, session: &str, command: &str, pid: Option<i32>) -> bool {
+    /// Whether an earlier approval covers this command, or line with this command in it.
+    pub fn remembers(
+        &self,
+        session: &str,
+        command: &str,
+        part: Option<&str>,
+        pid: Option<i32>,
+    ) -> bool {
         let now = Instant::now();
         let mut grants = self.grants.borrow_mut();
         grants.retain(|grant| grant.once.as_ref().is_none_or(|(_, until, _)| *until > now));
         grants.iter().filter(|grant| grant.session == session).any(|grant| match &grant.once {
-            None => grant.command == command || grant.has(command),
+            None => grant.command == command || grant.has(command, part),
             Some((asker, _, used)) => {
                 let mut used = used.borrow_mut();
                 let holds = grant.command != command
                     && !used.iter().any(|each| each == command)
                     && is_below(pid, *asker)
-                    && grant.has(command);
+                    && grant.has(command, part);
                 if holds {
                     used.push(command.to_owned());
                 }
@@ -412,7 +423,7 @@ mod tests {
             assert_eq!(answered(&pending, &id, reply(true, Scope::Session)), gone);
             assert_eq!(waits.await.unwrap(), Outcome::Gone);
             assert_eq!(answered(&pending, &id, reply(true, Scope::Session)), gone);
-            assert!(!pending.remembers("s", "x", None), "nothing was approved");
+            assert!(!pending.remembers("s", "x", None, None), "nothing was approved");
             let asker = Asker(Rc::clone(&there));
             assert_eq!(pending.wait(waiting("x"), LONG, 64, &asker, |_| {}).await, Outcome::Gone);
             there.set(true);
@@ -444,6 +455,9 @@ mod tests {
                 (Scope::Session, line, "git push", "s", [true, true]),
                 (Scope::Once, line, "git push", "s", [true, false]),
                 (Scope::Once, line, "git push -f", "s", [false, false]),
+                (Scope::Once, line, "eval 'git push'", "s", [true, false]),
+                (Scope::Once, line, "eval 'git push'; b", "s", [false, false]),
+                (Scope::Session, line, "eval 'git push' < /dev/null", "s", [true, true]),
                 (Scope::Session, "git push", "git push", "s", [true, true]),
                 (Scope::Session, "git push", "git push", "other", [false, false]),
                 (Scope::Session, "git push", "git push -f", "s", [false, false]),
@@ -464,10 +478,14 @@ mod tests {
                 let id = pending.list()[0].id.clone();
                 assert_eq!(answered(&pending, &id, reply(true, scope)), Ok(()));
                 waits.await.unwrap();
-                let held = [(); 2].map(|()| pending.remembers(session, asked, pid));
+                let inside = asked.starts_with("eval").then_some("git push");
+                let held = [(); 2].map(|()| pending.remembers(session, asked, inside, pid));
                 assert_eq!(held, holds, "{scope:?} {command}: {asked}");
                 if scope == Scope::Once {
-                    assert!(!pending.remembers(session, asked, Some(1)), "no process of another's");
+                    assert!(
+                        !pending.remembers(session, asked, inside, Some(1)),
+                        "no process of another's"
+                    );
                 }
             }
         });
