@@ -110,10 +110,14 @@ impl Home {
     }
 }
 
-/// Whether two paths lead to the same file. A home may have several: `/home` is a link on some systems.
+/// Whether two paths lead to the same file, or will. A home may have several: `/home` is a link on
+/// some systems.
 fn is_same_file(one: &Path, other: &Path) -> bool {
     let identity = |path: &Path| path.metadata().ok().map(|facts| (facts.dev(), facts.ino()));
-    identity(one).is_some_and(|one| identity(other) == Some(one))
+    let is_one = |(one, other)| identity(one).is_some_and(|one| identity(other) == Some(one));
+    // What does not exist yet is told by its place.
+    let places = one.parent().zip(other.parent());
+    is_one((one, other)) || one.file_name() == other.file_name() && places.is_some_and(is_one)
 }
 
 /// Creates a directory and missing parents with mode 0700.

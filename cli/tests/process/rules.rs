@@ -237,6 +237,8 @@ fn a_persons_own_policy_is_no_projects() {
             let mut rampart = world.rampart(words);
             crate::world::finished(rampart.envs(variables.iter().copied()))
         };
+        // Neither where it has begun nor before.
+        let _ = fs::remove_dir_all(world.home());
         for effect in ["block", "allow"] {
             let refused = run(&[effect, "--project", "deploy *"]);
             assert_eq!(refused.status.code(), Some(2), "{effect} {variables:?}");
