@@ -195,6 +195,7 @@ pub(crate) fn action(word: &str) -> Result<ActionEntry, String> {
 pub(crate) fn read(source: &str, origin: &str) -> Result<Document, PolicyError> {
     let options = serde_saphyr::options! {
         strict_booleans: false,
+        legacy_octal_numbers: true,
         with_snippet: false,
         budget: serde_saphyr::budget! { max_nodes: MAX_NODES, max_aliases: MAX_ALIASES },
     };

@@ -193,6 +193,12 @@ const READ: &[(&str, &str, [Action; 2])] = &[
         "",
         [Deny, Deny],
     ),
+    // A number in eights, as YAML had it once.
+    (
+        "default_action: allow\npolicies: [{name: p, priority: 010, rules: [{action: deny}]}]\n",
+        "",
+        [Deny, Deny],
+    ),
     (
         "default_action: allow\npolicies: [{name: p, match: {tool: [], agent: '', session: ''}, rules: [{action: deny}]}]\n",
         "this list is empty",
