@@ -6,6 +6,16 @@ use crate::invocation::{Inner, Invocation};
 use crate::programs::{self, Operands, Program, Runs, base_name, is_option};
 use crate::shell::is_assignment;
 
+/// Settings whose value is a command: of ssh, tar and git, in small letters.
+#[rustfmt::skip]
+const NAME_A_COMMAND: &[&str] = &[
+    "proxycommand", "localcommand", "knownhostscommand", "exec", "core.pager", "core.editor",
+    "core.sshcommand", "core.fsmonitor", "core.gitproxy", "sequence.editor", "diff.external",
+    "gpg.program", "interactive.difffilter", "uploadpack.packobjectshook",
+];
+/// Values of these that are none.
+const NO_PROGRAMS: &[&str] = &["", "none", "true", "false"];
+
 /// In place of how many `{}` of one command its values are put.
 const MAX_MARKS: usize = 64;
 
@@ -20,7 +30,9 @@ pub(crate) fn inner<'a>(command: Invocation<'_, 'a>) -> Vec<Inner<'a>> {
     if let Some((short, _)) = command.without_globals()
         && let Some(short) = Invocation::of(&short).filter(Invocation::is_subcommand)
     {
-        return inner(short);
+        let mut found = inner(short);
+        found.extend(command.global.into_iter().flat_map(|all| settings(all, command.arguments)));
+        return found;
     }
     let Invocation { program: Some(program), arguments, .. } = command else {
         return Vec::new();
@@ -71,7 +83,7 @@ pub(crate) fn inner<'a>(command: Invocation<'_, 'a>) -> Vec<Inner<'a>> {
             }
             found
         }
-        Runs::Nothing if !program.has_signs(b"$&") => Vec::new(),
+        Runs::Nothing if !program.has_signs(b"$&:") => Vec::new(),
         Runs::After(_) | Runs::Nothing | Runs::Command(_) | Runs::Line(_) | Runs::Multi => {
             given(program, arguments)
         }
@@ -80,6 +92,39 @@ pub(crate) fn inner<'a>(command: Invocation<'_, 'a>) -> Vec<Inner<'a>> {
 
 /// What is run by options, and behind them.
 fn given<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
+    let mut found = operated(program, arguments);
+    found.extend(settings(program, arguments));
+    found
+}
+
+/// The commands that settings name among the arguments.
+fn settings<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
+    if !program.has_signs(b":") {
+        return Vec::new();
+    }
+    let setting = |at: usize| match program.option(&arguments[at..]) {
+        Some(option) => option.value.filter(|_| option.sign == Some(':')),
+        // As `vim +!COMMAND`.
+        None => arguments[at].strip_prefix('+'),
+    };
+    let scripts = (0..arguments.len()).filter_map(setting).filter_map(set);
+    scripts.map(|script| Inner::Setting(script.to_string())).collect()
+}
+
+/// The command that a setting, `NAME=VALUE`, `NAME VALUE` or `!COMMAND`, names.
+fn set(setting: &str) -> Option<&str> {
+    if let Some(script) = setting.trim_start_matches([':', ' ']).strip_prefix('!') {
+        return Some(script);
+    }
+    let (name, value) = setting.split_once(['=', ' '])?;
+    let (name, value) = (name.to_ascii_lowercase(), value.trim());
+    let script = value.strip_prefix('!');
+    let runs = NAME_A_COMMAND.contains(&name.as_str()) || name.starts_with("pager.");
+    script.or(Some(value).filter(|value| runs && !NO_PROGRAMS.contains(value)))
+}
+
+/// What a program is given to run directly, by options and behind them.
+fn operated<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
     let mut found = Vec::new();
     let mut operands = match program.runs {
         Runs::Command(operands) | Runs::Line(operands) => operands,

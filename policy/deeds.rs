@@ -116,7 +116,9 @@ impl Visitor<'_> {
         }
         for inner in inner {
             match inner {
-                Inner::Here(text) | Inner::Script(text, _) => from.extend(of(text)),
+                Inner::Here(text) | Inner::Setting(text) | Inner::Script(text, _) => {
+                    from.extend(of(text))
+                }
                 Inner::Code(code) | Inner::File(code) => {
                     from.extend(of(code));
                     from.extend(self.made(code).cloned());

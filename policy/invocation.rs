@@ -11,6 +11,8 @@ pub(crate) enum Inner<'a> {
     Words(Vec<&'a str>),
     /// A shell script, and the arguments that it is given, `$0` first.
     Script(String, Vec<&'a str>),
+    /// A shell script that is a setting of the program, which whoever permits that permits.
+    Setting(String),
     /// A shell script that runs in this very shell.
     Here(String),
     /// Code that is not read here: a script in another language, or a file of one.
@@ -33,7 +35,7 @@ pub(crate) struct Invocation<'w, 'a> {
     /// The words behind the name.
     pub(crate) arguments: &'w [&'a str],
     /// The line of the program that options before a subcommand are of.
-    global: Option<&'static Program>,
+    pub(crate) global: Option<&'static Program>,
 }
 
 impl<'w, 'a> Invocation<'w, 'a> {
@@ -61,7 +63,7 @@ impl<'w, 'a> Invocation<'w, 'a> {
         let (words, program) = (self.words, self.global?);
         let (mut at, mut risky) = (1, false);
         while let Some(given) = program.option(&words[at.min(words.len())..]) {
-            risky |= matches!(given.sign, Some('!' | '~'));
+            risky |= matches!(given.sign, Some('!' | ':' | '~'));
             at += given.words;
         }
         let rest = words.get(at..).filter(|rest| at > 1 && !rest.is_empty())?;

@@ -136,8 +136,8 @@ impl<'a> Judge<'a> {
             let is_in_it = |text: &str| is_known && sent.contains(text);
             let says = |pattern: &Pattern| {
                 self.spellings(part).any(|(_, text, faith)| {
-                    let typed =
-                        text == sent.trim() || !runs_others && (faith.excuses || is_in_it(text));
+                    let is_written = faith.excuses || faith.permits || is_in_it(text);
+                    let typed = text == sent.trim() || !runs_others && is_written;
                     typed && pattern.matches(text)
                 })
             };

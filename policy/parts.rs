@@ -34,6 +34,8 @@ pub(crate) enum By {
 impl Faith {
     /// For restricting rules only.
     pub(crate) const WIDE: Self = Self { excuses: false, permits: false, by: By::Itself };
+    /// For permissions alone: it is what was typed, of which something else comes.
+    pub(crate) const TYPED: Self = Self { excuses: false, permits: true, by: By::Itself };
     /// For exclusions as well.
     pub(crate) const EXCUSES: Self = Self { excuses: true, permits: false, by: By::Itself };
     /// For every use.

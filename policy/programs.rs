@@ -6,7 +6,7 @@
 //! sign behind one says what the value is: `<` a file that is read, `>` one that is written,
 //! `x` one that is deleted, `@` data, of which `@FILE` is read, `^` a URL, `$` a shell script
 //! that is run, `&` the first word of a command that is run, `!` something that changes what
-//! runs. An option with `?` takes none, and makes the program tell instead of do; one with
+//! runs, `:` such a setting, which may name a command. An option with `?` takes none, and makes the program tell instead of do; one with
 //! `=` is behind one that takes two; `.` takes none and changes nothing that matters, one with `~` none and makes it another
 //! thing.
 //!
@@ -306,7 +306,7 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("gosu|su-exec|setuidgid|chpst").takes("u").runs(Runs::Command(1)),
     p("systemd-run").takes("M H p u E unit property setenv uid gid slice working-directory").runs(Runs::Command(0)),
     p("ld-linux.so").takes("library-path preload! audit! argv0 inhibit-rpath glibc-hwcaps-prepend verify? list? help? version?").runs(Runs::Command(0)),
-    p("ssh").takes("b c D E> e F i I J L l m O o p Q R S W w").runs(Runs::Line(1)).else_input(),
+    p("ssh").takes("b c D E> e F i I J L l m O o: p Q R S W w").runs(Runs::Line(1)).else_input(),
     p("bwrap").takes("args argv0 userns userns2 pidns uid gid hostname chdir setenv= unsetenv lock-file sync-fd bind= bind-try= dev-bind= dev-bind-try= ro-bind= ro-bind-try= remount-ro proc dev tmpfs mqueue dir file= bind-data= ro-bind-data= symlink= seccomp add-seccomp-fd perms size chmod= cap-add cap-drop exec-label file-label overlay-src overlay tmp-overlay ro-overlay block-fd userns-block-fd info-fd json-status-fd").runs(Runs::Command(0)),
     p("tmux").takes("c f L S T").global(),
     p("tmux new|tmux new-session|tmux new-window|tmux neww|tmux split-window|tmux splitw|tmux respawn-pane|tmux popup|tmux run-shell|tmux run").takes("c e F n s t x y l").runs(Runs::Line(0)),
@@ -354,9 +354,9 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     // What moves and copies.
     p("mv|gmv").takes("S t> target-directory> suffix Z").does(To { gone: true }).style(CP),
     p("cp|gcp|ln|gln|install|ginstall|ditto").takes("S m o g t> Z target-directory> suffix mode owner group").does(To { gone: false }).style(CP),
-    p("scp|pscp").takes("c D F i J l o P S X").does(Transfer),
+    p("scp|pscp").takes("c D F i J l o: P S X").does(Transfer),
     p("rsync").takes("e$ rsh$ rsync-path B M f T filter exclude exclude-from include include-from files-from< compare-dest copy-dest link-dest log-file> password-file bwlimit port temp-dir partial-dir backup-dir chmod chown timeout max-size min-size out-format info debug suffix").does(Transfer),
-    p("sftp").takes("b< c D F i J l o P R S").does(Transfer).sends(),
+    p("sftp").takes("b< c D F i J l o: P R S").does(Transfer).sends(),
     p("rclone").takes("config").global(),
     p("rclone copy|rclone sync|rclone move|rclone copyto|rclone cat").does(Transfer),
     p("aws s3|gsutil cp|gcloud storage").does(Transfer).fetches(""),
@@ -369,7 +369,7 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("mkfifo|mknod").takes("m mode").does(Each(Write)),
     p("chmod|gchmod|chown|gchown|chgrp|gchgrp|chattr|setfacl").takes("reference% from p").does(AfterFirst(Write)).style(CHMOD),
     p("dd|gdd").takes("if< of>").does(Keys).style(""),
-    p("vi|vim|nvim|view|nano|pico|emacs|ed|ex|micro|code").takes("c S< u T t r").does(Operands::Edited),
+    p("vi|vim|nvim|view|nano|pico|emacs|ed|ex|micro|code").takes("c: cmd: S< u T t r").does(Operands::Edited),
     p("mkfs|mke2fs|mkswap|blkdiscard|sgdisk|sfdisk|fdisk|cfdisk|parted|gdisk|newfs|grub-install").takes("t o a U help? l? list? d? dump? J? verify? s. p? print? b? backup? verify? v? i? L? check? help? version? list-types? size uuid file script. c w.").does(Each(Write)),
     p("badblocks").takes("b c d e i o p t").does(Each(Write)),
     p("wipefs").takes("t o n? no-act? help? J? p?").does(Each(Write)).style(""),
@@ -394,7 +394,7 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("jq|yq|gojq").takes("f% from-file% indent L arg= argjson= slurpfile= rawfile= args").does(AfterFirst(Read)),
     p("tr|printf|echo|test|[|expr").does(Operands::Other),
     p("openssl").takes("in< out> inkey< key< cert< CAfile passin pass k").does(Operands::Other).decodes("d"),
-    p("tar|gtar|bsdtar").takes("C f> T< X I to-command$ checkpoint-action! use-compress-program! directory file> files-from< exclude exclude-from transform").does(Archive),
+    p("tar|gtar|bsdtar").takes("C f> T< X I to-command$ checkpoint-action: use-compress-program! directory file> files-from< exclude exclude-from transform").does(Archive),
     p("zip|7z|7za|rar").takes("x i P p").does(AfterFirst(Read)),
     p("unzip").takes("d> P x").does(Each(Read)),
     p("gzip|gunzip|bzip2|bunzip2|xz|unxz|zstd|unzstd|lz4|uncompress").takes("S suffix o>").does(Each(Read)),
@@ -406,8 +406,8 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("curl").takes("o> output> O. d@ data@ data-binary@ data-raw data-ascii@ data-urlencode@ json@ F@ form@ form-string T< upload-file< K< config< D> dump-header> c> cookie-jar> b cookie E cert key cacert capath netrc-file A user-agent e referer H@ header@ u user U proxy-user x proxy X request m max-time connect-timeout w write-out r range resolve connect-to retry retry-delay retry-max-time y Y z C limit-rate interface local-port t Q P ftp-port output-dir url^ stderr> trace> trace-ascii> ciphers tls-max aws-sigv4 unix-socket abstract-unix-socket dns-servers doh-url max-redirs pinnedpubkey proto proto-redir proto-default socks5 socks5-hostname socks4 preproxy noproxy oauth2-bearer variable expand-data").does(Each(Fetch)).fetches("o output O remote-name remote-name-all T upload-file").sends(),
     p("wget|wget2").takes("O> output-document> o> output-file> a append-output i< input-file< P directory-prefix post-file< body-file< post-data body-data header user password U user-agent referer e execute t tries T timeout w wait Q quota D domains A accept R reject I X exclude-directories load-cookies< save-cookies> certificate private-key ca-certificate method bind-address limit-rate base B cut-dirs level l use-askpass http-user http-password proxy-user").does(Each(Fetch)).fetches("?O").sends(),
     p("http|https|httpie|xh|aria2c|lynx|w3m|links|elinks|fetch|axel").takes("d dir o> out> output> a auth x i<").does(Each(Fetch)).fetches("o out output").sends(),
-    p("git").takes("C c! git-dir work-tree namespace exec-path! config-env! super-prefix attr-source").global(),
-    p("git clone").takes("b branch o origin depth c! config! reference template! u! upload-pack! separate-git-dir j jobs filter").does(Each(Fetch)),
+    p("git").takes("C c: git-dir work-tree namespace exec-path! config-env! super-prefix attr-source").global(),
+    p("git clone").takes("b branch o origin depth c: config: reference template! u! upload-pack! separate-git-dir j jobs filter").does(Each(Fetch)),
     p("nc|ncat|netcat|nc.traditional|nc.openbsd").takes("e! c$ exec! sh-exec$ p s w i q X x T I O m G g").does(Operands::Other).fetches("").sends(),
     p("socat").does(Operands::Other).fetches("").sends(),
     p("telnet|ftp|tftp|lftp").takes("o>").does(Operands::Other).fetches("").sends(),

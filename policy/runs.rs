@@ -58,7 +58,7 @@ impl Visitor<'_> {
             }
             let feed = match inner {
                 Inner::Words(inner) => {
-                    let own = !self.texts || invocation.program.is_none_or(|it| !it.transparent);
+                    let own = invocation.program.is_none_or(|it| !it.transparent);
                     let packaged = invocation.program.is_some_and(|it| it.packages);
                     self.runs_words(&inner, &values, command, (own, packaged), origins, deeper)
                 }
@@ -66,6 +66,12 @@ impl Visitor<'_> {
                 Inner::Script(text, arguments) => {
                     let parallel = invocation.name == "parallel";
                     self.runs_script(text, &arguments, parallel, command, origins, place)
+                }
+                Inner::Setting(text) => {
+                    let part = self.parts.len();
+                    let feed = self.nested(&text, place);
+                    self.parts.is(part, Role::Packaged);
+                    feed
                 }
                 Inner::Input { shell: true } => match command.input.text() {
                     Some(text) => self.nested(text, place),
@@ -173,6 +179,7 @@ impl Visitor<'_> {
             redirections,
             input: by.input.clone(),
             guessed: by.guessed,
+            typed: typed_of(by, inner, own),
             ..Command::default()
         };
         let processes = origins
@@ -271,17 +278,31 @@ impl Visitor<'_> {
                     let Some(invocation) = Invocation::of(&words) else { continue };
                     let deeper = command::inner(invocation);
                     if deeper.is_empty() {
-                        self.bare(invocation, true, Kind::Command, place);
+                        self.bare(invocation, Some(""), Kind::Command, place);
                     }
                     waiting.extend(deeper);
                 }
-                Some(Inner::Script(text, _) | Inner::Here(text)) => drop(self.nested(&text, place)),
+                Some(Inner::Script(text, _) | Inner::Setting(text) | Inner::Here(text)) => {
+                    drop(self.nested(&text, place))
+                }
                 Some(Inner::Input { .. } | Inner::Code(_) | Inner::File(_)) => {}
                 None => return,
             }
         }
         self.overflow = true;
     }
+}
+
+/// What was typed of the words that a command runs, where these are its last ones and those
+/// before them are no guess.
+fn typed_of(by: &Command<'_>, inner: &[&str], own: bool) -> Option<[String; 2]> {
+    let [words, redirections] = by.typed.as_ref()?;
+    let before = by.words.get(..by.words.len().checked_sub(inner.len())?)?;
+    let typed = before.iter().try_fold(words.as_str(), |typed, word| {
+        typed.strip_prefix(word.as_ref())?.strip_prefix(' ')
+    })?;
+    let redirections = if own { String::new() } else { redirections.clone() };
+    typed.starts_with(inner.first()?).then(|| [typed.to_string(), redirections])
 }
 
 /// What is put into the words of commands that another runs: what `find` finds, what `xargs`

@@ -40,13 +40,31 @@ const RISKY: &[&str] = &[
 const PLAIN: &[&str] = &[
     "NODE_ENV", "NODE_NO_WARNINGS", "GIT_TERMINAL_PROMPT", "GIT_OPTIONAL_LOCKS", "GIT_AUTHOR_NAME",
     "GIT_AUTHOR_EMAIL", "GIT_AUTHOR_DATE", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL",
-    "GIT_COMMITTER_DATE", "GIT_MERGE_AUTOEDIT", "CARGO_INCREMENTAL", "CARGO_TERM_COLOR",
+    "GIT_COMMITTER_DATE", "GIT_MERGE_AUTOEDIT", "CARGO_INCREMENTAL", "CARGO_TERM_COLOR", "CARGO_TARGET_DIR",
+    "CARGO_BUILD_JOBS", "CARGO_NET_OFFLINE",
     "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONIOENCODING",
     "PYTHONUTF8", "PIP_NO_INPUT", "PIP_NO_CACHE_DIR", "PIP_DISABLE_PIP_VERSION_CHECK",
     "DOCKER_BUILDKIT",
 ];
 /// Pagers and editors that show and change nothing.
 const NO_PROGRAMS: &[&str] = &["", "cat", "true", ":"];
+
+/// Whether a character, and then the next, ends a command of a text whose quotes are undone: not
+/// behind a backslash, and not behind a quote that is still there, such as an apostrophe.
+fn separators(escapes: bool) -> impl FnMut(char) -> bool {
+    let (mut quote, mut escaped) = (None, false);
+    move |c| {
+        match (c, quote) {
+            _ if escaped => escaped = false,
+            ('\\', None | Some('"')) if escapes => escaped = true,
+            ('\'' | '"', None) => quote = Some(c),
+            (c, Some(open)) if c == open => quote = None,
+            (c, None) => return c != '`' && ENDS_A_COMMAND.contains(&c),
+            _ => {}
+        }
+        false
+    }
+}
 
 /// Whether an assignment changes what a command runs.
 pub(crate) fn is_risky(name: &str, value: &str) -> bool {
@@ -127,9 +145,12 @@ impl Visitor<'_> {
         let mut place = place;
         let words: Vec<&str> = command.words.iter().map(AsRef::as_ref).collect();
         let invocation = Invocation::of(&words);
+        let inner = invocation.map_or_else(Vec::new, command::inner);
+        let kind = invocation.map_or(Kind::Command, |invocation| Self::kind(invocation, &inner));
         let is_clothed = !command.assignments.is_empty() || !command.redirections.is_empty();
         if is_clothed {
-            let part = self.clothed(command, place);
+            let run = inner.first().filter(|_| kind == Kind::Wrapper);
+            let part = self.clothed(command, run, place);
             place = place.inside(part);
             self.redirected(command, invocation, part);
         }
@@ -146,9 +167,8 @@ impl Visitor<'_> {
                 read.map(|from| Source::File(self.place(&from.target))).collect(),
             );
         };
-        let inner = command::inner(invocation);
-        let kind = Self::kind(invocation, &inner);
-        let part = self.bare(invocation, command.guessed, kind, place);
+        let typed = command.typed.as_ref().map_or("", |[words, _]| words);
+        let part = self.bare(invocation, command.guessed.then_some(typed), kind, place);
         if is_clothed {
             self.parts.is(part, Role::Same);
         }
@@ -246,16 +266,32 @@ impl Visitor<'_> {
 
     /// Adds the pieces of a text, with the faith of the first and that of the others.
     pub(crate) fn text(&mut self, text: &str, faith: [Faith; 2], part: usize) {
-        let pieces = text.split(ENDS_A_COMMAND).flat_map(|piece| {
-            let inner = piece.split("$(").skip(1).chain(piece.split("<(").skip(1));
-            let inner = inner.map(|inner| inner.split(')').next().unwrap_or_default());
-            std::iter::once(piece).chain(inner)
-        });
-        for (number, piece) in pieces.map(str::trim).enumerate() {
-            if !piece.is_empty() {
-                self.parts.begin(Some(part), Kind::Text);
-                self.parts.spell(faith[number.min(1)], [piece]);
-                self.text_as_command(piece);
+        let mut faith_of_next = faith[0];
+        for whole in text.split(separators(self.escapes)) {
+            let mut in_backquotes = false;
+            // What is only marked off in it needs its permission with the whole.
+            let mut whole_of_next = Some(whole).filter(|whole| whole.contains(ENDS_A_COMMAND));
+            let is_one = whole_of_next.is_none();
+            for piece in whole.split_inclusive(ENDS_A_COMMAND) {
+                let ended = piece.ends_with('`');
+                let piece = piece.trim_end_matches(ENDS_A_COMMAND);
+                let inner = piece.split("$(").skip(1).chain(piece.split("<(").skip(1));
+                let inner = inner.map(|inner| inner.split(')').next().unwrap_or_default());
+                for (number, piece) in std::iter::once(piece).chain(inner).enumerate() {
+                    let own = std::mem::replace(&mut faith_of_next, faith[1]);
+                    let piece = piece.trim();
+                    if piece.is_empty() {
+                        continue;
+                    }
+                    let needs_it = is_one || in_backquotes || number > 0;
+                    self.parts.begin(Some(part), Kind::Text);
+                    self.parts.spell(if needs_it { own } else { Faith::WIDE }, [piece]);
+                    if let Some(whole) = whole_of_next.take() {
+                        self.parts.spell(own, [whole.trim()]);
+                    }
+                    self.text_as_command(piece);
+                }
+                in_backquotes ^= ended;
             }
         }
     }

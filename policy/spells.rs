@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::invocation::Invocation;
+use crate::invocation::{Inner, Invocation};
 use crate::parts::{By, Faith, Kind};
 use crate::programs::{Operands, Program, base_name};
 use crate::simple::{assigned, is_risky};
@@ -18,13 +18,20 @@ const MAX_OPTIONS: usize = 16 << 20;
 impl Visitor<'_> {
     /// The command with its assignments and redirections.
     #[inline(never)]
-    pub(crate) fn clothed<'w>(&mut self, command: &'w Command<'_>, place: Place<'_>) -> usize {
+    pub(crate) fn clothed<'w>(
+        &mut self,
+        command: &'w Command<'_>,
+        runs: Option<&Inner<'_>>,
+        place: Place<'_>,
+    ) -> usize {
         let risky = command
             .assignments
             .iter()
             .any(|word| assigned(word).is_none_or(|(name, value)| is_risky(name, value)));
-        let kind =
-            if risky || !command.redirections.is_empty() { Kind::Command } else { Kind::Wrapper };
+        // What a wrapper reads and writes is what the command does that it runs.
+        let hands_on = matches!(runs, Some(Inner::Words(_)));
+        let redirects = !command.redirections.is_empty() && !hands_on;
+        let kind = if risky || redirects { Kind::Command } else { Kind::Wrapper };
         let part = self.parts.begin(place.parent, kind);
         for (name, _) in command.assignments.iter().filter_map(|word| assigned(word)) {
             self.parts.assigns(part, name);
@@ -33,10 +40,10 @@ impl Visitor<'_> {
             self.parts.spell(Faith::WIDE, [sent]);
         }
         let faith = if command.guessed { Faith::WIDE } else { Faith::FULL };
-        let clothes = |normal: bool, cwd: Option<&str>| {
+        let clothes = |assignments: &'w [Cow<'_, str>], normal: bool, cwd: Option<&str>| {
             let spelled =
                 |word: &'w str| if normal { normal_word(word) } else { Cow::Borrowed(word) };
-            let assignments = command.assignments.iter().map(|word| Cow::Borrowed(word.as_ref()));
+            let assignments = assignments.iter().map(|word| Cow::Borrowed(word.as_ref()));
             let mut words: Vec<Cow<'w, str>> = assignments.collect();
             words.extend(command.words.iter().enumerate().map(|(index, word)| match index {
                 0 if normal => Cow::Borrowed(base_name(word)),
@@ -50,13 +57,25 @@ impl Visitor<'_> {
             }
             words
         };
+        if let Some(typed) = command.typed.as_ref().filter(|_| !risky) {
+            self.parts.spell(Faith::TYPED, [typed.concat()]);
+        }
         let faithful = command.redirections.iter().all(|to| normal_word(&to.target) == to.target);
-        self.parts.spell(if faithful { faith } else { Faith::WIDE }, clothes(false, None));
+        let as_written = if faithful { faith } else { Faith::WIDE };
+        self.parts.spell(as_written, clothes(&command.assignments, false, None));
+        if let Some(Inner::Script(script, _)) = runs.filter(|_| !risky && faithful) {
+            let to = command.redirections.iter().flat_map(|to| [to.operator, &to.target]);
+            self.parts.spell(Faith::TYPED, std::iter::once(script.as_str()).chain(to));
+        }
+        // To set what changes nothing about what runs needs no permission.
+        if kind == Kind::Command && !risky && !command.assignments.is_empty() {
+            self.parts.spell(as_written, clothes(&[], false, None));
+        }
         let by_name = command.words.first().is_none_or(|word| is_known_by_name(word));
         let faith = if by_name { Faith { permits: false, ..faith } } else { Faith::WIDE };
-        self.parts.spell(faith, clothes(true, None));
+        self.parts.spell(faith, clothes(&command.assignments, true, None));
         if self.cwd.is_some() {
-            self.parts.spell(faith, clothes(true, self.cwd.as_deref()));
+            self.parts.spell(faith, clothes(&command.assignments, true, self.cwd.as_deref()));
         }
         let alone = command.redirections.len() == 1 && !command.guessed;
         let faith = if alone { Faith::EXCUSES } else { Faith::WIDE };
@@ -77,7 +96,7 @@ impl Visitor<'_> {
     pub(crate) fn bare(
         &mut self,
         invocation: Invocation<'_, '_>,
-        guessed: bool,
+        guessed: Guessed<'_>,
         kind: Kind,
         place: Place<'_>,
     ) -> usize {
@@ -94,7 +113,7 @@ impl Visitor<'_> {
             if let Some((short, risky)) = invocation.without_globals() {
                 let normal: Vec<Cow<'_, str>> =
                     short[1..].iter().map(|word| normal_word(word)).collect();
-                self.spell(&short, &normal, guessed || risky, None, None);
+                self.spell(&short, &normal, guessed.or(risky.then_some("")), None, None);
             }
             return part;
         };
@@ -146,10 +165,10 @@ impl Visitor<'_> {
         program: &Program,
         options: &[String],
         operands: &[&str],
-        guessed: bool,
+        guessed: Guessed<'_>,
     ) {
         if operands.iter().any(|operand| operand.starts_with("./")) {
-            let faith = if guessed { Faith::WIDE } else { Faith::EXCUSES };
+            let faith = if guessed.is_some() { Faith::WIDE } else { Faith::EXCUSES };
             let words = normal_arguments(program, options, operands, false);
             self.parts.spell(faith, std::iter::once(name).chain(words.iter().map(AsRef::as_ref)));
         }
@@ -170,13 +189,13 @@ impl Visitor<'_> {
         &mut self,
         plain: &[&str],
         normal: &[Cow<'_, str>],
-        guessed: bool,
+        guessed: Guessed<'_>,
         program: Option<&Program>,
         sent: Option<&str>,
     ) {
         let written = plain[0];
         let name = base_name(written);
-        let faith = if guessed { Faith::WIDE } else { Faith::FULL };
+        let faith = if guessed.is_some() { Faith::WIDE } else { Faith::FULL };
         let excuses = Faith { permits: false, ..faith };
         let by_name = if is_known_by_name(written) { excuses } else { Faith::WIDE };
         // What stands here may be written so.
@@ -193,6 +212,9 @@ impl Visitor<'_> {
             self.parts.spell(if ends { Faith::WIDE } else { as_written }, [sent]);
         }
         self.parts.spell(as_written, plain);
+        if let Some(typed) = guessed.filter(|typed| !typed.is_empty()) {
+            self.parts.spell(Faith::TYPED, [typed]);
+        }
         let same = plain[1..].iter().copied().eq(normal.iter().map(AsRef::as_ref));
         if !same || name.len() != written.len() {
             let words = |first| std::iter::once(first).chain(normal.iter().map(AsRef::as_ref));
@@ -238,6 +260,9 @@ impl Visitor<'_> {
         }
     }
 }
+
+/// Nothing where no word of a command is a guess; else what was typed, if that may permit it.
+type Guessed<'g> = Option<&'g str>;
 
 /// Whether a program is what its name says: one from where no programs are kept need not be.
 fn is_known_by_name(program: &str) -> bool {

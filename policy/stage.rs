@@ -14,6 +14,26 @@ use crate::visit::Visitor;
 use crate::word::{self, Reader, Reading};
 use crate::writes;
 
+/// The words of a command and its redirections, by whose names alone a permission knows it where
+/// their values are a guess; `None` where the program is one.
+fn typed(simple: &ast::SimpleCommand) -> Option<[String; 2]> {
+    let mut words = word::plain(&simple.word_or_name.as_ref()?.value)?.into_owned();
+    let mut redirections = String::new();
+    for item in simple.suffix.iter().flat_map(|suffix| &suffix.0) {
+        let (to, text) = match item {
+            Item::IoRedirect(IoRedirect::HereDocument(..)) => continue,
+            Item::IoRedirect(redirect) => (&mut redirections, redirect.to_string()),
+            Item::Word(word) | Item::AssignmentWord(_, word) => (&mut words, word.value.clone()),
+            Item::ProcessSubstitution(kind, inner) => {
+                (&mut words, format!("{kind}({})", inner.list))
+            }
+        };
+        to.push(' ');
+        to.push_str(&text.replace('"', ""));
+    }
+    Some([words, redirections])
+}
+
 /// What is written into these is lost or shown, and changes nothing.
 const SINKS: &[&str] = &["/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"];
 
@@ -30,6 +50,8 @@ pub(crate) struct Command<'a> {
     pub(crate) documents: Vec<String>,
     /// Whether a word is a guess, such as the value of a variable.
     pub(crate) guessed: bool,
+    /// Where one is and the program is none, the words and the redirections as they are typed.
+    pub(crate) typed: Option<[String; 2]>,
     /// Whether it has no words because it is what is around others, such as a loop.
     pub(crate) around: bool,
 }
@@ -77,6 +99,10 @@ impl Visitor<'_> {
         }
         for item in simple.suffix.iter().flat_map(|suffix| &suffix.0) {
             self.item(item, &mut read, &mut substitutions);
+        }
+        // What a command wrote is not what is typed.
+        if read.guessed && !read.words.iter().any(|word| word.contains("$(")) {
+            read.typed = typed(simple);
         }
         Stage::Simple(Box::new(read), substitutions)
     }
@@ -228,6 +254,15 @@ fn printed(script: &str) -> Option<String> {
         .filter(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric()))
     {
         return Some(name.to_string());
+    }
+    // `$(cd FOLDER && pwd)` is the folder.
+    if let Some((folder, "pwd" | "pwd -P")) = script
+        .strip_prefix("cd ")
+        .and_then(|rest| rest.split_once([';', '&']))
+        .map(|(folder, rest)| (folder.trim(), rest.trim_start_matches('&').trim()))
+    {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/~._-+@".contains(&byte);
+        return folder.bytes().all(is_plain).then(|| folder.to_string());
     }
     if !["echo ", "printf ", "realpath ", "readlink "].iter().any(|by| script.starts_with(by)) {
         return None;

@@ -46,6 +46,8 @@ pub(crate) struct Visitor<'c> {
     pub(crate) named: &'c [String],
     /// Whether texts in commands are of interest that may be meant for a shell.
     pub(crate) texts: bool,
+    /// Whether a backslash hides an operator in them: in double quotes the Go server undoes it.
+    pub(crate) escapes: bool,
     /// What the call is given as.
     pub(crate) form: Form,
     pub(crate) home: Option<&'c str>,
@@ -113,6 +115,7 @@ impl<'c> Visitor<'c> {
         let most = MAX_TEXT.min(TEXT + line.len() * (TEXT_A_BYTE + TEXTS_IN_PLACE * places));
         Self {
             parts: Parts::with_capacity(line.len()),
+            escapes: texts && !line.contains('"'),
             deeds,
             named: &[],
             texts,

@@ -512,3 +512,29 @@ fn what_follows_a_command_is_as_an_argument_to_it() {
     let rules = "  - {action: ask, when: {command_contains: '&&'}}\n";
     check_exec("allow", rules, &[("ls; id", Allow), ("ls && id", Ask)]);
 }
+
+/// Where the Go server ends a command in a text whose quotes are undone.
+#[test]
+fn a_permission_is_about_a_text_up_to_what_ends_a_command_in_it() {
+    let rules =
+        "  - {action: allow, when: {command_matches: ['grep *', 'echo *', 'git *', pwd]}}\n";
+    let cases = [
+        ("grep -n 'a\\|b' f", Allow),
+        ("grep -n 'a|b' f", Deny),
+        // There it undoes the backslash.
+        ("grep -n \"a\\|b\" f", Deny),
+        ("git commit -m \"don't; ask\"", Allow),
+        ("git commit -m \"do not; ask\"", Deny),
+        ("echo `pwd`", Allow),
+        ("echo \"`pwd`\" a", Allow),
+        ("echo `id`", Deny),
+        ("echo '`id`'", Deny),
+        ("CARGO_TARGET_DIR=/t git log", Allow),
+    ];
+    check_exec("deny", rules, &cases);
+    // What restricts looks behind each operator.
+    let deny = "  - {action: deny, when: {command_matches: 'id *'}}\n";
+    for command in ["grep 'a\\|id b'", "echo \"don't; id b\"", "echo 'a `id b`'"] {
+        check_exec("allow", deny, &[(command, Deny)]);
+    }
+}

@@ -1,8 +1,8 @@
 //! Rules that permit.
 
-use rampart_policy::Action::{Allow, Deny};
+use rampart_policy::Action::{Allow, Ask, Deny};
 
-use super::check;
+use super::{check, check_exec};
 
 #[test]
 fn a_permitting_rule_holds_only_for_every_part() {
@@ -137,4 +137,48 @@ fn everything_but_what_is_named_is_denied() {
             ("git status 'x", Deny),
         ],
     );
+}
+
+#[test]
+fn what_a_variable_stands_for_is_permitted_as_it_is_typed() {
+    let rules = "  - {action: allow, when: {command_matches: ['cat *', 'echo *', 'git s*', 'cp *'], command_not_matches: ['cat *secret*']}}\n";
+    let cases = [
+        ("f=a.rs; cat $f", Allow),
+        ("f='a b'; cat \"$f\"", Allow),
+        ("cat ${F:-a.rs}", Allow),
+        ("f=a; timeout 5 cat $f", Allow),
+        ("f=a; nice -n 5 timeout 5 cat \"$f\" $f", Allow),
+        ("f=out; echo hi > \"$f\"", Allow),
+        ("echo $(echo hi)", Allow),
+        ("d=src; cp -r \"$d\"/* out", Allow),
+        // What it comes to has to be permitted by what is typed, and excused by nothing else.
+        ("x=status; git $x", Deny),
+        ("c=cat; $c a", Deny),
+        ("f=secret; cat $f", Deny),
+        ("f=a; cat $f | sh", Deny),
+        ("f=a; sudo cat $f", Deny),
+    ];
+    check("deny", rules, &cases);
+    check_exec("deny", rules, &cases);
+    let ask = "  - {action: ask, when: {command_matches: 'git push*'}}\n";
+    check_exec("deny", ask, &[("b=main; git push origin $b", Ask), ("p=push; git $p", Deny)]);
+}
+
+#[test]
+fn a_redirection_is_that_of_the_command_that_a_wrapper_runs() {
+    let rules = "  - {action: allow, when: {command_matches: ['npm *', git status]}}\n";
+    let cases = [
+        ("nohup npm start > log 2>&1 &", Allow),
+        ("timeout 9 npm test < in", Allow),
+        ("A=1 npm test > log", Allow),
+        ("A=1 nohup npm test > log", Allow),
+        ("bash -c 'npm test' > log", Allow),
+        ("PATH=. npm test > log", Deny),
+        ("nohup git status > log", Deny),
+        ("bash -c 'git status' > log", Deny),
+        ("nohup ls > log", Deny),
+        ("bash -c 'npm test; ls' > log", Deny),
+    ];
+    check("deny", rules, &cases);
+    check_exec("deny", rules, &cases);
 }

@@ -130,3 +130,35 @@ fn what_surrounds_an_excused_part_is_not_held_against_it() {
         ],
     );
 }
+
+#[test]
+fn a_setting_that_names_a_command_is_one_that_runs() {
+    let rules = "  - {action: deny, when: {command_matches: ['rm -rf *', 'uptime']}}\n";
+    let denied = [
+        "vim -c '!rm -rf /x' -c q",
+        "nvim '+:!rm -rf /x' f",
+        "ssh -o ProxyCommand='rm -rf /x' host",
+        "ssh -oLocalCommand='rm -rf /x' host ls",
+        "ssh -o ProxyCommand=none host uptime",
+        "scp -o 'ProxyCommand rm -rf /x' a h:b",
+        "tar cf /dev/null . --checkpoint=1 --checkpoint-action=exec='rm -rf /x'",
+        "git -c alias.x='!rm -rf /x' x",
+        "git -c core.sshCommand='rm -rf /x' fetch",
+        "git -c core.pager='rm -rf /x' -C d log",
+        "git -c core.editor='rm -rf /x' clone a",
+        "rm -rf $(cd /x && pwd)",
+    ];
+    check("allow", rules, &denied.map(|command| (command, Deny)));
+    let allowed = [
+        "vim -c 'set ts=4' -c 'help rm -rf' f",
+        "ssh -o User='rm -rf /x' host",
+        "git -c user.name='rm -rf /x' commit",
+        "git commit -m 'core.pager=rm -rf /x'",
+        "git -c core.pager=cat log",
+    ];
+    check("allow", rules, &allowed.map(|command| (command, Allow)));
+    // Whoever permits the program permits its settings.
+    let rules = "  - {action: allow, when: {command_matches: ['git *', 'ssh *']}}\n";
+    let permitted = ["git -c core.editor=vi commit", "ssh -o ProxyCommand='nc h 1' host"];
+    check("deny", rules, &permitted.map(|command| (command, Allow)));
+}
