@@ -117,7 +117,7 @@ impl Visitor<'_> {
         for inner in inner {
             match inner {
                 Inner::Here(text) | Inner::Setting(text) | Inner::Script(text, _) => {
-                    from.extend(of(text))
+                    from.extend(of(text));
                 }
                 Inner::Code(code) | Inner::File(code) => {
                     from.extend(of(code));

@@ -6,6 +6,9 @@ use crate::parts::{By, Kind, Part};
 use crate::programs::Verb;
 use crate::verdict::Question;
 
+/// Of how many parts at most a command is excused with those that it runs.
+const MANY_PARTS: usize = 64;
+
 impl<'a> Judge<'a> {
     /// The rules in force before this one in its policy that permit.
     fn permitting_before(self) -> impl Iterator<Item = Judge<'a>> {
@@ -30,6 +33,10 @@ impl<'a> Judge<'a> {
         {
             return true;
         }
+        // What only runs others is excused with each of them.
+        if *kind == Kind::Wrapper && !self.when.not_matches.is_empty() && self.runs_excused(part) {
+            return true;
+        }
         // The star of an exclusion for one command does not reach over a pipe.
         let whole = *kind == Kind::Whole;
         let exclusions = self.when.not_matches.iter();
@@ -42,6 +49,17 @@ impl<'a> Judge<'a> {
         }) || self
             .permitting_before()
             .any(|before| before.when.deeds.is_empty() && before.permitted(part))
+    }
+
+    /// Whether every command that a part runs is excused, of few, and there is one.
+    fn runs_excused(self, part: usize) -> bool {
+        // What a part is made of follows it.
+        let inside = |inner: &usize| self.around(*inner).any(|outer| outer == part);
+        let inner = (part + 1..self.evaluation.parts.len()).take_while(inside);
+        let inner: Vec<usize> = inner.take(MANY_PARTS).collect();
+        let mut run =
+            inner.iter().filter(|inner| self.part(**inner).kind == Kind::Command).peekable();
+        inner.len() < MANY_PARTS && run.peek().is_some() && run.all(|inner| self.excused(*inner))
     }
 
     /// Whether a command with several operands is excused with each of them.

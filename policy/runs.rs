@@ -283,7 +283,7 @@ impl Visitor<'_> {
                     waiting.extend(deeper);
                 }
                 Some(Inner::Script(text, _) | Inner::Setting(text) | Inner::Here(text)) => {
-                    drop(self.nested(&text, place))
+                    drop(self.nested(&text, place));
                 }
                 Some(Inner::Input { .. } | Inner::Code(_) | Inner::File(_)) => {}
                 None => return,

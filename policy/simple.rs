@@ -52,11 +52,11 @@ const NO_PROGRAMS: &[&str] = &["", "cat", "true", ":"];
 /// Whether a character, and then the next, ends a command of a text whose quotes are undone: not
 /// behind a backslash, and not behind a quote that is still there, such as an apostrophe.
 fn separators(escapes: bool) -> impl FnMut(char) -> bool {
-    let (mut quote, mut escaped) = (None, false);
+    let (mut quote, mut is_hidden) = (None, false);
     move |c| {
         match (c, quote) {
-            _ if escaped => escaped = false,
-            ('\\', None | Some('"')) if escapes => escaped = true,
+            _ if is_hidden => is_hidden = false,
+            ('\\', None | Some('"')) if escapes => is_hidden = true,
             ('\'' | '"', None) => quote = Some(c),
             (c, Some(open)) if c == open => quote = None,
             (c, None) => return c != '`' && ENDS_A_COMMAND.contains(&c),

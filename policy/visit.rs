@@ -38,6 +38,7 @@ pub(crate) const SOURCE: usize = 256;
 type Like = (Verb, bool, Option<String>, (Option<usize>, String));
 
 /// Takes lines apart.
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub(crate) struct Visitor<'c> {
     pub(crate) parts: Parts,
     /// Whether what commands do is of interest.

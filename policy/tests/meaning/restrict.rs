@@ -2,7 +2,7 @@
 
 use rampart_policy::Action::{Allow, Deny};
 
-use super::check;
+use super::{check, check_exec};
 
 #[test]
 fn spellings_of_one_thing_are_one_to_a_restricting_rule() {
@@ -129,6 +129,25 @@ fn what_surrounds_an_excused_part_is_not_held_against_it() {
             ("echo rm -rf", Deny),
         ],
     );
+}
+
+#[test]
+fn what_only_runs_a_command_is_excused_with_it() {
+    let rules = "  - action: deny\n    when:\n      command_matches: ['sh -c **rm -rf /**', 'rm -rf /etc*', 'timeout *']\n      \
+                 command_not_matches: ['rm -rf /tmp/**', 'ls *']\n";
+    let cases = [
+        ("sh -c 'rm -rf /tmp/x'", Allow),
+        ("sh -c 'timeout 5 rm -rf /tmp/x'", Allow),
+        ("sh -c 'rm -rf /tmp/x; id'", Deny),
+        ("sh -c 'rm -rf /tmp/x /srv'", Deny),
+        ("sh -c 'rm -rf /tmp/x $(rm -rf /srv)'", Deny),
+        ("sh -c 'rm -rf /srv'", Deny),
+        ("sudo sh -c 'rm -rf /srv'", Deny),
+        ("timeout 5", Deny),
+    ];
+    check("allow", rules, &cases);
+    check("allow", rules, &[("timeout 5 sh -c 'rm -rf /tmp/x && ls /tmp'", Allow)]);
+    check_exec("allow", rules, &cases);
 }
 
 #[test]
