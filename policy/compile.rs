@@ -73,10 +73,11 @@ pub(crate) fn check(document: Document, origin: &str) -> Result<Checked, PolicyE
     let says_default = default_action.is_some();
     let default_action = default_action.map(|word| checker.action(&word).action());
     let default_action = default_action.unwrap_or(Action::Deny);
-    let tests = document.tests.unwrap_or_default();
+    let mut tests = document.tests.unwrap_or_default();
     for test in &tests {
         checker.test(test);
     }
+    tests.retain(|test| test.expect.is_some());
     let Findings { problems, warnings } = checker.found;
     if !problems.is_empty() {
         return Err(PolicyError::new(origin, problems));
@@ -141,7 +142,12 @@ impl Checker {
 
     /// Checks what would make a test pass for nothing.
     fn test(&mut self, entry: &TestEntry) {
-        self.action(&entry.expect);
+        if let Some(expected) = &entry.expect {
+            self.action(expected);
+        } else {
+            let what = "this test expects nothing and is not run; add `expect: deny` or the like";
+            self.found.warning(entry.at(), what);
+        }
         if let Some(commands) = entry.params.command.as_ref().filter(|it| each(it).is_empty()) {
             let what = "this list is empty; add a command or remove the key";
             self.found.problem(commands.referenced, what);

@@ -7,6 +7,7 @@ use serde_saphyr::Location;
 
 use crate::compile::TOOLS;
 use crate::format::{self, ActionEntry, TestEntry};
+use crate::glob::Glob;
 use crate::memory::MOST_CALLS;
 use crate::programs::Verb;
 use crate::value::{OneOrMany, each};
@@ -71,7 +72,8 @@ impl<'a> Test<'a> {
     /// What it expects.
     #[must_use]
     pub fn expected(&self) -> Action {
-        format::action(&self.entry.expect.value).map_or(Action::Deny, ActionEntry::action)
+        let expected = self.entry.expect.as_ref().and_then(|word| format::action(&word.value).ok());
+        expected.map_or(Action::Deny, ActionEntry::action)
     }
 
     /// The call that it is about; `home` is the home that its paths are judged by where it names
@@ -120,8 +122,12 @@ impl PolicySet {
             judge();
         }
         let decision = judge();
-        let said =
-            expect_message.as_ref().is_none_or(|text| decision.message.contains(text.as_str()));
+        // There it is a glob.
+        let says = |text: &String| {
+            decision.message.contains(text.as_str())
+                || Glob::new(text).is_ok_and(|glob| glob.matches(&decision.message))
+        };
+        let said = expect_message.as_ref().is_none_or(says);
         if decision.action == test.expected() && said {
             Outcome::Passed
         } else {

@@ -67,7 +67,7 @@ macro_rules! tests {
             home: Option<String>,
             /// How often it was asked for, this time included.
             pub(crate) call_count: Option<u32>,
-            pub(crate) expect: Spanned<String>,
+            pub(crate) expect: Option<Spanned<String>>,
             pub(crate) expect_message: Option<String>,
         }
 
@@ -85,9 +85,11 @@ macro_rules! tests {
         }
 
         impl TestEntry {
-            /// Where it is, by its name or, where it has none, by what it expects.
+            /// Where it is, by its name or, where it has none, by what it expects or is about.
             pub(crate) fn at(&self) -> Location {
-                self.name.as_ref().unwrap_or(&self.expect).referenced
+                let text = self.name.as_ref().or(self.expect.as_ref()).map(|it| it.referenced);
+                let command = || self.params.command.as_ref().map(|it| it.referenced);
+                text.or_else(command).unwrap_or(Location::UNKNOWN)
             }
 
             /// The call that it is about, for one of its commands; `home` is where it names none.

@@ -409,6 +409,21 @@ fn a_file_s_own_tests_are_run() {
 }
 
 #[test]
+fn a_message_is_expected_by_a_part_or_by_a_glob() {
+    for (expected, is_said) in [("ask", true), ("Not*ask", true), ("Not*", true), ("Not*us", false)]
+    {
+        let source = format!(
+            "policies: [{{name: p, rules: [{{action: deny, message: 'Not so, ask'}}]}}]\n\
+             tests: [{{name: t, params: {{command: ls}}, expect: deny, expect_message: '{expected}'}}]\n"
+        );
+        let policies = PolicySet::parse(&source, "p.yaml").expect("a right file");
+        let test = policies.tests().next().expect("a test");
+        let passed = matches!(policies.run_test(&test, None), Outcome::Passed);
+        assert_eq!(passed, is_said, "{expected}");
+    }
+}
+
+#[test]
 fn a_test_says_all_that_a_question_does() {
     let rules =
         "default_action: deny\npolicies:\n- {name: p, rules: [{action: allow, when: {WHEN}}]}\n";

@@ -193,6 +193,11 @@ const READ: &[(&str, &str, [Action; 2])] = &[
         "",
         [Deny, Deny],
     ),
+    (
+        "default_action: allow\npolicies: [{name: p, rules: [{action: deny}]}]\ntests: [{name: t, params: {command: ls}}]\n",
+        "expects nothing",
+        [Deny, Deny],
+    ),
     // A number in eights, as YAML had it once.
     (
         "default_action: allow\npolicies: [{name: p, priority: 010, rules: [{action: deny}]}]\n",
