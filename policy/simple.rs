@@ -268,7 +268,7 @@ impl Visitor<'_> {
     pub(crate) fn text(&mut self, text: &str, faith: [Faith; 2], part: usize) {
         let mut faith_of_next = faith[0];
         for whole in text.split(separators(self.escapes)) {
-            let mut in_backquotes = false;
+            let (mut in_backquotes, mut in_script) = (false, false);
             // What is only marked off in it needs its permission with the whole.
             let mut whole_of_next = Some(whole).filter(|whole| whole.contains(ENDS_A_COMMAND));
             let is_one = whole_of_next.is_none();
@@ -283,7 +283,7 @@ impl Visitor<'_> {
                     if piece.is_empty() {
                         continue;
                     }
-                    let needs_it = is_one || in_backquotes || number > 0;
+                    let needs_it = is_one || in_backquotes || in_script || number > 0;
                     self.parts.begin(Some(part), Kind::Text);
                     self.parts.spell(if needs_it { own } else { Faith::WIDE }, [piece]);
                     if let Some(whole) = whole_of_next.take() {
@@ -292,6 +292,10 @@ impl Visitor<'_> {
                     self.text_as_command(piece);
                 }
                 in_backquotes ^= ended;
+                // A substitution goes on behind an operator.
+                let opened = piece.rfind("$(").or_else(|| piece.rfind("<("));
+                in_script = opened.map_or(in_script, |at| !piece[at..].contains(')'))
+                    && (opened.is_some() || !piece.contains(')'));
             }
         }
     }

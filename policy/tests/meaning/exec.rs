@@ -529,6 +529,9 @@ fn a_permission_is_about_a_text_up_to_what_ends_a_command_in_it() {
         ("echo \"`pwd`\" a", Allow),
         ("echo `id`", Deny),
         ("echo '`id`'", Deny),
+        ("git commit -m 'see \"a $(pwd); b\"'", Allow),
+        ("git commit -m 'see \"a $(pwd | id)\"'", Deny),
+        ("git commit -m 'see \"a $(pwd; git log; id)\"'", Deny),
         ("CARGO_TARGET_DIR=/t git log", Allow),
     ];
     check_exec("deny", rules, &cases);
