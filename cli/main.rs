@@ -34,6 +34,7 @@ use std::convert::Infallible;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use nix::sys::resource::{Resource, getrlimit};
 
 use commands::{
     audit as audit_command, doctor, log, manual, pending, policy, preload, rules, serve, setup,
@@ -128,5 +129,18 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|fault| {
         say(format!("a bug in rampart, please report it: {fault}"));
     }));
-    run(&Cli::parse().command).unwrap_or_else(|failure| failure.report())
+    on_a_large_stack(|| run(&Cli::parse().command).unwrap_or_else(|failure| failure.report()))
+}
+
+/// How much stack the deepest command line needs and more, in bytes; what most systems grant.
+const STACK_BYTES: usize = 8 << 20;
+
+/// Runs `work` on this thread, on a stack that no `ulimit -s` has made small: an overflow would end
+/// a run's server, and what its tree starts would run unchecked. Not on another thread, because the
+/// run forks.
+fn on_a_large_stack<T>(work: impl FnOnce() -> T) -> T {
+    match getrlimit(Resource::RLIMIT_STACK) {
+        Ok((soft, _)) if soft < STACK_BYTES as u64 => stacker::grow(STACK_BYTES, work),
+        _ => work(),
+    }
 }
