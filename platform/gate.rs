@@ -62,7 +62,7 @@ pub unsafe fn start<Function: Copy>(
     let is_loop = unsafe { is_reexec_loop(state, &program, envp) };
     // What another library makes of a call is all that the kernel can ask about.
     let coverage = if state.is_sealed() && !state.real.is_wrapped {
-        os::uncancelled(|| program.look(state.is_own(), state.real.is_wrapped))?
+        os::uncancelled(|| program.look(state, state.is_own()))?
     } else {
         check_program(state, &program, is_loop, &mut target)?
     };
@@ -201,7 +201,7 @@ pub fn check_program(
 ) -> Result<Option<Coverage>, c_int> {
     os::uncancelled(|| {
         let is_own = state.is_own();
-        let coverage = program.look(is_own, state.real.is_wrapped)?;
+        let coverage = program.look(state, is_own)?;
         let coverage = if is_loop { UNGUARDED } else { coverage };
         check(state, is_own, &Subject::Program(program), coverage, target)?;
         Ok(coverage)
@@ -250,6 +250,7 @@ fn check(
             Pipes { stdin: sys::pipe(libc::STDIN_FILENO), stdout: sys::pipe(libc::STDOUT_FILENO) };
     }
     question.missed = state.missed.take();
+    question.process = sys::process();
     let question = &question;
     let begun = if state.debug { sys::now_us() } else { 0 };
     let mut reader = Reader::default();

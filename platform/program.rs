@@ -4,13 +4,14 @@ use core::ffi::{CStr, c_int};
 
 use rampart_core::command::truthful_name;
 use rampart_core::coverage::Coverage;
-use rampart_core::request::{Command, Pipes, Question};
+use rampart_core::request::{Command, Pipes, Process, Question};
 use rampart_core::shell_line;
 
 use crate::abi::{CharPtr, Strings};
 use crate::errno::Errno;
 use crate::os;
 use crate::os::sys;
+use crate::state::State;
 
 /// A program to start.
 pub struct Program<'p> {
@@ -49,11 +50,11 @@ impl<'p> Program<'p> {
     /// that may only be executed. All are if the original is wrapped by another library, which may
     /// find the program elsewhere.
     #[inline(never)]
-    pub fn look(&self, is_own: bool, is_wrapped: bool) -> Result<Option<Coverage>, c_int> {
+    pub fn look(&self, state: &State, is_own: bool) -> Result<Option<Coverage>, c_int> {
         match os::coverage_of(self.path, self.is_certain, is_own) {
             Err(Errno(
                 errno @ (libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG),
-            )) if !is_wrapped => Err(errno),
+            )) if !state.real.is_wrapped => Err(errno),
             found => Ok(found.ok().flatten()),
         }
     }
@@ -71,7 +72,14 @@ impl<'p> Program<'p> {
         let name = truthful_name(self.path.to_bytes(), argv0);
         let other_name = argv0.filter(|argv0| *argv0 != name && !argv0.is_empty());
         let command = Command::Program { name, other_name, arguments };
-        Question { command, cwd, coverage, missed: 0, pipes: Pipes::default() }
+        Question {
+            command,
+            cwd,
+            coverage,
+            missed: 0,
+            pipes: Pipes::default(),
+            process: Process::default(),
+        }
     }
 
     /// A hash of path and arguments.

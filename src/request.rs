@@ -142,6 +142,33 @@ pub struct Question<'q, Arguments> {
     pub missed: u32,
     /// The pipes that it will read from and write to, if that is certain.
     pub pipes: Pipes,
+    /// The process that asks.
+    pub process: Process,
+}
+
+/// A process and its parent, by the IDs of its own PID namespace; 0 if not known. The server may
+/// look when the process has ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Process {
+    /// Its ID.
+    pub id: u32,
+    /// That of its parent.
+    pub parent: u32,
+}
+
+impl Process {
+    /// Writes it as JSON fields after others. Not inlined, to keep the frame of the callers small.
+    #[inline(never)]
+    fn write<S: Sink>(self, sink: &mut S) -> Result<(), S::Stop> {
+        for (name, id) in [(br#","pid":"#.as_slice(), self.id), (br#","parent":"#, self.parent)] {
+            if id == 0 {
+                break;
+            }
+            sink.put(name)?;
+            sink.put(Decimal::new(u64::from(id)).as_bytes())?;
+        }
+        Ok(())
+    }
 }
 
 /// The inode numbers of the pipes that are a program's standard input and output (`st_ino`,
@@ -185,7 +212,7 @@ impl<'q, Arguments> Question<'q, Arguments> {
     #[must_use]
     pub fn about_line(line: &'q [u8], cwd: Option<&'q [u8]>) -> Self {
         let (command, pipes) = (Command::Line(line), Pipes::default());
-        Self { command, cwd, coverage: None, missed: 0, pipes }
+        Self { command, cwd, coverage: None, missed: 0, pipes, process: Process::default() }
     }
 }
 
@@ -241,6 +268,7 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Question<'q, Arguments> {
             sink.put(br#"""#)?;
         }
         self.pipes.write(sink)?;
+        self.process.write(sink)?;
         sink.put(b"}")?;
         if let Some(cwd) = self.cwd {
             sink.put(br#","cwd":""#)?;

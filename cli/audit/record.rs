@@ -70,7 +70,7 @@ impl<'a> Record<'a> {
     }
 
     /// Appends its line to `out`, after the line with the hash `previous`: with secrets masked, and
-    /// with the parent of the process if that still runs. Returns the line's hash.
+    /// with the parent of the process if that is known or it still runs. Returns the line's hash.
     pub fn write(
         self,
         host: &Host,
@@ -81,7 +81,8 @@ impl<'a> Record<'a> {
         let mut request = self.fields;
         if let Some(pid) = self.pid {
             request.push(("pid", Said::Number(pid.into())));
-            if let Some(parent) = parents.of(pid) {
+            let is_told = request.iter().any(|(name, _)| *name == "parent");
+            if !is_told && let Some(parent) = parents.of(pid) {
                 request.push(("parent", Said::Number(parent.into())));
             }
         }

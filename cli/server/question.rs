@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::audit::{Record, Said};
 use crate::home;
 use crate::mode::Mode;
+use crate::processes;
 
 /// Most questions have fewer fields that are copied to the audit.
 const AUDITED: usize = 12;
@@ -108,6 +109,10 @@ rampart_policy::fields! { question
         stdin: Text<'a>;
         /// The pipe at its standard output.
         stdout: Text<'a>;
+        /// The process that asks, as it knows itself.
+        pid: i32;
+        /// Its parent, as it knows it.
+        parent: i32;
     }
 }
 
@@ -161,6 +166,8 @@ impl<'a> Question<'a> {
         let call = self.call();
         let mut fields = self.audited();
         fields.push(("mode", Said::Text(mode.name())));
+        let parent = self.parent_of(pid, decision.allowed());
+        fields.extend(parent.map(|parent| ("parent", Said::Number(parent.into()))));
         Record {
             time: SystemTime::now(),
             tool: "exec",
@@ -176,6 +183,15 @@ impl<'a> Question<'a> {
             evaluation_us: took_us,
             message: &decision.message,
         }
+    }
+
+    /// The parent of the process that asks, if it is to be known now: what is refused has often
+    /// ended when its record is written. Otherwise the writing thread looks it up.
+    fn parent_of(&self, pid: Option<i32>, is_allowed: bool) -> Option<i32> {
+        // In another PID namespace the same process has another ID, and so has its parent.
+        let told = self.params.parent.filter(|_| pid.is_some() && self.params.pid == pid);
+        let process = self.pid.or(pid).filter(|_| !is_allowed && told.is_none());
+        told.or_else(|| processes::parent(process?))
     }
 
     /// The numbers of the pipes at the program's standard input and output.
@@ -292,6 +308,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{FIELDS, Question};
+    use crate::audit::Said;
+    use crate::mode::Mode;
 
     #[test]
     fn a_question_needs_a_command_and_nothing_else() {
@@ -357,6 +375,25 @@ mod tests {
                 let audited = audited.map(|(name, said)| (name.to_owned(), json!(said)));
                 assert_eq!(Value::Object(audited.collect()), kept, "{body}");
             }
+        }
+    }
+
+    #[test]
+    fn a_parent_is_believed_of_who_counts_processes_as_this_server_does() {
+        let nobody = i32::MAX;
+        let allowed = PolicySet::parse("default_action: allow\npolicies: []\n", "p.yaml").unwrap();
+        for (pid, peer, parent) in [
+            (nobody, Some(nobody), Some(5)),
+            (nobody - 1, Some(nobody), None),
+            (nobody, None, None),
+        ] {
+            let body =
+                json!({ "params": { "command": "ls", "pid": pid, "parent": 5 } }).to_string();
+            let question = Question::read(body.as_bytes()).unwrap();
+            let decision = allowed.evaluate(&question.call());
+            let record = question.record("1", peer, &decision, 0, Mode::Enforce);
+            let told = record.fields.iter().find(|(name, _)| *name == "parent");
+            assert_eq!(told.map(|(_, said)| *said), parent.map(Said::Number), "{body}");
         }
     }
 

@@ -7,7 +7,7 @@
 use libfuzzer_sys::fuzz_target;
 use rampart_core::arena::Arena;
 use rampart_core::command::truthful_name;
-use rampart_core::request::{Asker, Command, Pipes, Preamble, PreambleError, Question};
+use rampart_core::request::{Asker, Command, Pipes, Preamble, PreambleError, Process, Question};
 use rampart_core::url::Url;
 use rampart_fuzz::wire::Wire;
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ fn check(input: &[u8]) {
     let other_name = argv0.filter(|argv0| *argv0 != name);
     let command = Command::Program { name, other_name, arguments: arguments.iter().copied() };
     let body = body_of(
-        &Question { command, cwd, coverage: None, missed: 0, pipes: Pipes::default() },
+        &Question { command, cwd, coverage: None, missed: 0, pipes: Pipes::default(), process: Process::default() },
         &preamble,
         token,
     );

@@ -19,7 +19,7 @@ fn request_of(
     let arguments = arguments.into_iter();
     let command = Command::Program { name: b"rm", other_name: None, arguments };
     let mut wire = Vec::new();
-    Question { command, cwd, coverage, missed: 0, pipes: Pipes::default() }
+    Question { command, cwd, coverage, ..Question::about_line(b"", None) }
         .write(&preamble, &mut wire)
         .expect("a request");
     String::from_utf8(wire).expect("UTF-8")
@@ -111,6 +111,25 @@ fn pipes_are_sent_by_their_numbers() {
 }
 
 #[test]
+fn who_asks_says_its_number_and_its_parents_if_it_knows_them() {
+    let mut memory = [0; 1024];
+    let url = Url::parse(b"http://127.0.0.1").expect("a URL");
+    let preamble = Preamble::new(&url, &ASKER, &mut Arena::new(&mut memory)).expect("a preamble");
+    for (id, parent, told) in [
+        (0, 0, "\"form\":\"line\"},"),
+        (7, 0, "\"form\":\"line\",\"pid\":7},"),
+        (u32::MAX, 1, "\"form\":\"line\",\"pid\":4294967295,\"parent\":1},"),
+    ] {
+        let process = Process { id, parent };
+        let mut wire = Vec::new();
+        let question = Question { process, ..Line::about_line(b"sh", None) };
+        question.write(&preamble, &mut wire).expect("a request");
+        let wire = String::from_utf8(wire).expect("UTF-8");
+        assert!(wire.contains(told), "{wire}");
+    }
+}
+
+#[test]
 fn a_request_says_whether_it_is_about_arguments_or_a_line_and_what_argv0_is() {
     let mut memory = [0; 1024];
     let url = Url::parse(b"http://127.0.0.1").expect("a URL");
@@ -125,6 +144,7 @@ fn a_request_says_whether_it_is_about_arguments_or_a_line_and_what_argv0_is() {
         coverage: None,
         missed: 0,
         pipes: Pipes::default(),
+        process: Process::default(),
     };
     let params = |wire: Vec<u8>| {
         let text = String::from_utf8(wire).expect("UTF-8");
@@ -179,8 +199,7 @@ fn arguments_that_change_while_they_are_read_are_an_error() {
             if passes.get() == 1 { first } else { second }
         });
         let command = Command::Program { name: b"x", other_name: None, arguments };
-        let pipes = Pipes::default();
-        let question = Question { command, cwd: None, coverage: None, missed: 0, pipes };
+        let question = Question { command, ..Question::about_line(b"", None) };
         let sent = question.write(&preamble, &mut Vec::new());
         assert_eq!(sent, Err(SendError::Changed));
     }

@@ -18,7 +18,7 @@ pub use file::{
 };
 pub use memory::{make_read_only, map, map_shared, peek};
 pub use numbers::{duplicate, is_inherited, is_open, is_write_only, write};
-pub use process::{exit, getpid, is_hidden, is_sealed, now_us};
+pub use process::{exit, getpid, is_hidden, is_sealed, now_us, process};
 pub use signal::SignalMask;
 pub use socket::{
     Address, connect, connect_to_full_queue, is_idle, is_missing, is_owned, mark_identity, receive,

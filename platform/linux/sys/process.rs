@@ -2,6 +2,7 @@
 
 use core::ffi::c_int;
 
+use rampart_core::request::Process;
 use rampart_core::settings::SEALED_CALL;
 
 use super::call::{call, register};
@@ -12,6 +13,14 @@ pub fn getpid() -> c_int {
     // SAFETY: takes no pointer.
     let pid = unsafe { call(libc::SYS_getpid, [0; 6]) };
     pid.ok().and_then(|pid| c_int::try_from(pid).ok()).unwrap_or(0)
+}
+
+/// This process and its parent.
+pub fn process() -> Process {
+    // SAFETY: takes no pointer.
+    let parent = unsafe { call(libc::SYS_getppid, [0; 6]) };
+    let parent = parent.ok().and_then(|parent| u32::try_from(parent).ok()).unwrap_or(0);
+    Process { id: getpid().unsigned_abs(), parent }
 }
 
 /// Whether this process is in the sealed run with this mark.

@@ -2,6 +2,8 @@
 
 use core::ffi::c_int;
 
+use rampart_core::request::Process;
+
 /// Whether this is a sealed run: macOS has none.
 pub fn is_sealed(_mark: u64) -> bool {
     false
@@ -10,6 +12,11 @@ pub fn is_sealed(_mark: u64) -> bool {
 /// Whether other processes of this user cannot read this one: it matters in a sealed run only.
 pub fn is_hidden() -> bool {
     false
+}
+
+/// Not told: the server looks the parent up itself.
+pub fn process() -> Process {
+    Process::default()
 }
 
 /// The process ID.
