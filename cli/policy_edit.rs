@@ -103,6 +103,13 @@ pub struct Written {
     lines: Range<usize>,
 }
 
+impl Written {
+    /// Line of the file that it begins in, from 1.
+    pub fn line(&self) -> u64 {
+        self.lines.start as u64 + 1
+    }
+}
+
 /// Where a list begins: the line after its key, counted from 0, and the column of its elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct ListPosition {

@@ -34,6 +34,8 @@ policies: []
 #[derive(Debug)]
 pub struct RuleFile {
     pub path: PathBuf,
+    /// The path that servers know it by, which may be a link.
+    name: PathBuf,
     pub text: String,
     /// What a file that does not exist yet begins as, for people.
     pub begins_as: Option<&'static str>,
@@ -84,16 +86,18 @@ impl RuleFile {
         project: Option<PathBuf>,
     ) -> Result<Self, Failure> {
         // Follow links: the file may be kept elsewhere, as with dotfiles.
-        let path = std::fs::canonicalize(&path).unwrap_or(path);
-        match text_file::read(&path) {
-            Ok(text) => Ok(Self { path, text, begins_as: None, project }),
+        let (name, path) = (path.clone(), std::fs::canonicalize(&path).unwrap_or(path));
+        let (text, begins_as) = match text_file::read(&path) {
+            Ok(text) => (text, None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(Self { path, text: begin.to_owned(), begins_as: Some(begins_as), project })
+                (begin.to_owned(), Some(begins_as))
             }
             Err(error) => {
-                Err(Failure::usage(format!("cannot read the policy {}: {error}", path.display())))
+                let path = path.display();
+                return Err(Failure::usage(format!("cannot read the policy {path}: {error}")));
             }
-        }
+        };
+        Ok(Self { path, name, text, begins_as, project })
     }
 
     /// The policies of this text in the place of its own, without rules that held once and are
@@ -102,7 +106,7 @@ impl RuleFile {
     /// # Errors
     /// It is not a policy.
     pub fn compiled_as(&self, text: &str) -> Result<PolicySet, String> {
-        let policies = compile(text, &self.path)?;
+        let policies = compile(text, &self.name)?;
         if let Ok(home) = Home::locate() {
             SpentRules::of(&home).keep(policies.memory());
         }

@@ -146,7 +146,8 @@ impl RuleRequest {
         Draft {
             effect: self.effect,
             pattern: self.pattern.clone(),
-            added: written(now),
+            // Rules are told apart by it: two may be written in one second.
+            added: humantime::format_rfc3339_millis(now).to_string(),
             message: match self.effect {
                 Effect::Allow => None,
                 Effect::Block => Some(self.message.clone().unwrap_or_else(|| BLOCKED.into())),

@@ -358,6 +358,14 @@ impl PolicySet {
         &self.evaluator.checked.policies
     }
 
+    /// The rules that have held once and are spent.
+    pub fn spent(&self) -> impl Iterator<Item = &Rule> {
+        let is_spent = |policy, rule: &Rule| rule.once && self.memory.is_spent(policy, rule);
+        let policies = self.policies().iter();
+        policies
+            .flat_map(move |policy| policy.rules.iter().filter(move |rule| is_spent(policy, rule)))
+    }
+
     /// Whether any rule holds once and never again.
     #[must_use]
     pub fn holds_once(&self) -> bool {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
+use rampart_policy::PolicySet;
 use serde::Serialize;
 
 use crate::command_line::{count, literal};
@@ -220,7 +221,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                     file.path.display()
                 )));
             }
-            output::line(format_args!("removed: {}", told(rule)))
+            output::line(format_args!("removed: {}", told(rule, State::of(rule, &spent(&file)))))
         }
     }
 }
@@ -233,9 +234,40 @@ struct Listed<'a> {
     policy: &'a str,
     added: &'a str,
     more: &'a [String],
+    state: State,
+}
+
+/// Whether a rule still holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Holds,
+    Expired,
+    /// It held once.
+    Spent,
+}
+
+impl State {
+    /// `spent` are the lines of spent rules.
+    fn of(rule: &Written, spent: &[u64]) -> Self {
+        let until = rule.more.iter().find_map(|more| more.strip_prefix("expires_at: "));
+        let until = until.and_then(|until| humantime::parse_rfc3339(until).ok());
+        match until {
+            _ if spent.contains(&rule.line()) => Self::Spent,
+            Some(until) if until <= SystemTime::now() => Self::Expired,
+            _ => Self::Holds,
+        }
+    }
+}
+
+/// The lines of the rules that are spent; none if the file is not usable.
+fn spent(file: &RuleFile) -> Vec<u64> {
+    let policies = file.compiled_as(&file.text);
+    policies.iter().flat_map(PolicySet::spent).map(rampart_policy::Rule::line).collect()
 }
 
 fn list(file: &RuleFile, rules: &[Written], json: bool) -> Result<(), Failure> {
+    let spent = spent(file);
     if json {
         let listed = rules.iter().enumerate().map(|(index, rule)| Listed {
             number: index + 1,
@@ -244,6 +276,7 @@ fn list(file: &RuleFile, rules: &[Written], json: bool) -> Result<(), Failure> {
             policy: &rule.policy,
             added: &rule.day,
             more: &rule.more,
+            state: State::of(rule, &spent),
         });
         return output::json(&listed.collect::<Vec<_>>());
     }
@@ -251,23 +284,20 @@ fn list(file: &RuleFile, rules: &[Written], json: bool) -> Result<(), Failure> {
         say(format!("{} has no rules written by rampart allow or block", file.path.display()));
     }
     for (index, rule) in rules.iter().enumerate() {
-        output::line(format_args!("{:>3}  {}", index + 1, told(rule)))?;
+        output::line(format_args!("{:>3}  {}", index + 1, told(rule, State::of(rule, &spent))))?;
     }
     Ok(())
 }
 
-fn told(rule: &Written) -> String {
+fn told(rule: &Written, state: State) -> String {
     let more = rule.more.iter().fold(String::new(), |text, more| text + ", " + more);
-    let is_over = if is_over(rule) { ", expired" } else { "" };
+    let state = match state {
+        State::Holds => "",
+        State::Expired => ", expired",
+        State::Spent => ", spent",
+    };
     let Written { command, day, policy, .. } = rule;
     let text =
-        format!("{command:<5}  {}  ({day}, in {policy}{more}{is_over})", quoted(&rule.pattern));
+        format!("{command:<5}  {}  ({day}, in {policy}{more}{state})", quoted(&rule.pattern));
     harmless(&text)
-}
-
-/// Whether a rule has expired.
-fn is_over(rule: &Written) -> bool {
-    let until = rule.more.iter().find_map(|more| more.strip_prefix("expires_at: "));
-    let until = until.and_then(|until| humantime::parse_rfc3339(until).ok());
-    until.is_some_and(|until| until <= SystemTime::now())
 }

@@ -152,6 +152,9 @@ fn a_rule_may_hold_once_or_for_a_time() {
     assert_eq!(answers, [true, false]);
     server.signal("-TERM");
     server.ended();
+    let rules = stdout(&world.run(["rules", "--json"]));
+    let rules: serde_json::Value = serde_json::from_str(&rules).unwrap();
+    assert_eq!(rules[0]["state"], "spent");
 
     let hour = world.run(["allow", "--for", "1h", "forbidden 2"]);
     assert!(stdout(&hour).contains("It ends at 2"), "{}", stdout(&hour));
@@ -163,7 +166,7 @@ fn a_rule_may_hold_once_or_for_a_time() {
     assert_eq!(verdict(&world, "forbidden 2"), Some(1));
     let listed = stdout(&world.run(["rules"]));
     assert!(listed.lines().next().unwrap().contains("expired"), "{listed}");
-    assert!(listed.lines().nth(1).unwrap().contains("once: true"), "{listed}");
+    assert!(listed.lines().nth(1).unwrap().contains("once: true, spent"), "{listed}");
 }
 
 #[test]
