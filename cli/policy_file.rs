@@ -9,8 +9,9 @@ use std::sync::Arc;
 use rampart_policy::{Action, Call, Decision, Form, PolicySet, Problem, STARTER};
 
 use crate::command_line::how_to_allow;
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
 use crate::home::{self, Home};
+use crate::owner::other_writers;
 use crate::text_file;
 
 /// A policy and its origin.
@@ -90,6 +91,18 @@ impl Files {
         others.sort();
         let is_there = self.first.symlink_metadata().is_ok() || self.folder.is_none();
         Ok(is_there.then(|| self.first.clone()).into_iter().chain(others).collect())
+    }
+
+    /// Says which of them others may write to, and so decide what is allowed.
+    pub fn tell_of_other_writers(&self) {
+        for file in self.there().unwrap_or_default() {
+            if let Some(who) = std::fs::metadata(&file).ok().as_ref().and_then(other_writers) {
+                let file = file.display();
+                say(format!(
+                    "the policy {file} can be written by {who}: `chmod go-w {file}`, or make it yours"
+                ));
+            }
+        }
     }
 
     /// The texts of those that exist and are wanted, each with its path.

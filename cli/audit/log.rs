@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::batch::Batch;
 use super::writer::{Limits, RETRY, Writer};
 use crate::background::gives_way;
-use crate::failure::say_at_once;
+use crate::failure::{Failure, say_at_once};
 use crate::home;
 
 /// A batch of this size is handed over at once.
@@ -72,13 +72,27 @@ enum Message {
 }
 
 impl Audit {
-    /// Opens the file. A missing file or directory is created for its owner only.
+    /// Opens the file, and reports an error. A missing file or directory is created for its owner
+    /// only.
     pub fn open(path: &Path, durability: Durability) -> Self {
-        if let Some(directory) = path.parent() {
-            // An error shows when the file is opened.
-            let _ = home::make_private_directory(directory);
-        }
-        let writer = WriterState::Here(Box::new(Writer::new(path, Limits::default())));
+        make_directory(path);
+        Self::new(Writer::new(path, Limits::default()), durability)
+    }
+
+    /// Opens the file of an audit that a flag asks for.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn asked_for(path: &Path, durability: Durability) -> Result<Self, Failure> {
+        make_directory(path);
+        let writer = Writer::opened(path, Limits::default()).map_err(|error| {
+            Failure::usage(format!("cannot write the audit file {}: {error}", path.display()))
+        });
+        writer.map(|writer| Self::new(writer, durability))
+    }
+
+    fn new(writer: Writer, durability: Durability) -> Self {
+        let writer = WriterState::Here(Box::new(writer));
         Self { durability, lines: Batch::default(), writer }
     }
 
@@ -177,6 +191,13 @@ impl Audit {
             drop(messages);
             let _ = thread.join();
         }
+    }
+}
+
+/// Makes the directory of a file. An error shows when the file is opened.
+fn make_directory(file: &Path) {
+    if let Some(directory) = file.parent() {
+        let _ = home::make_private_directory(directory);
     }
 }
 

@@ -17,6 +17,6 @@ pub use batch::Batch;
 pub use event::{Event, PIPED};
 pub use log::{Audit, DELAY, Durability};
 pub use mask::{mask, prepare};
-pub use read::{Follower, Trail, place, place_with_records};
+pub use read::{Follower, Trail, place};
 pub use record::{Record, Said};
 pub use verify::verify;

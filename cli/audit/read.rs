@@ -36,45 +36,31 @@ pub fn place(named: Option<&Path>) -> Result<PathBuf, Failure> {
     Ok(if !own.exists() && of_go.is_dir() { of_go } else { own })
 }
 
-/// As [`place`], for who shows records: a named file that has none is refused, rather than shown as
-/// an audit in which nothing happened.
-///
-/// # Errors
-/// As [`place`], or no line of the named file is a record.
-pub fn place_with_records(named: Option<&Path>) -> Result<PathBuf, Failure> {
-    let path = place(named)?;
-    let is_filled = path.metadata().is_ok_and(|facts| facts.is_file() && facts.len() > 0);
-    if named.is_some() && is_filled && !has_record(&path).map_err(|error| fault(&path, &error))? {
-        let path = path.display();
-        return Err(Failure::usage(format!("{path} is no audit: no line of it is a record")));
-    }
-    Ok(path)
-}
-
-fn has_record(file: &Path) -> io::Result<bool> {
-    let mut lines = Lines::open(file)?;
-    let mut line = Vec::new();
-    while lines.next(&mut line)? {
-        if event(&line).is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn fault(file: &Path, error: &io::Error) -> Failure {
-    Failure::new(format!("cannot read the audit {}: {error}", file.display()))
-}
-
 /// An audit to be read.
 pub struct Trail {
     path: PathBuf,
+    /// Whether a person has named it.
+    is_named: bool,
 }
 
 impl Trail {
     /// The audit in this file and those rotated from it, or in a directory of the Go command.
     pub fn of(path: &Path) -> Self {
-        Self { path: path.to_path_buf() }
+        Self { path: path.to_path_buf(), is_named: false }
+    }
+
+    /// The audit at its [`place`]. A named file without a record is refused when it is read, rather
+    /// than shown as an audit in which nothing happened.
+    ///
+    /// # Errors
+    /// As [`place`].
+    pub fn at(named: Option<&Path>) -> Result<Self, Failure> {
+        Ok(Self { path: place(named)?, is_named: named.is_some() })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Its files, the oldest first.
@@ -85,15 +71,15 @@ impl Trail {
     /// Calls `take` with each event, the oldest first.
     ///
     /// # Errors
-    /// A file cannot be read.
+    /// A file cannot be read, or is no audit.
     pub fn each(&self, mut take: impl FnMut(Event)) -> Result<(), Failure> {
-        self.files().iter().try_for_each(|file| each(file, &mut take))
+        self.files().iter().try_for_each(|file| self.read(file, &mut take))
     }
 
     /// The last `limit` wanted events, the oldest first.
     ///
     /// # Errors
-    /// A file cannot be read.
+    /// As [`Self::each`].
     pub fn last(
         &self,
         limit: usize,
@@ -102,7 +88,7 @@ impl Trail {
         let mut found = Vec::new();
         for file in self.files().iter().rev() {
             let mut events = Vec::new();
-            each(file, |event| {
+            self.read(file, |event| {
                 if wanted(&event) {
                     events.push(event);
                 }
@@ -116,19 +102,27 @@ impl Trail {
         found.drain(..found.len().saturating_sub(limit));
         Ok(found)
     }
-}
 
-/// Calls `take` with each event of a file. Other lines are skipped: `audit verify` reports those.
-fn each(file: &Path, mut take: impl FnMut(Event)) -> Result<(), Failure> {
-    let fault = |error| fault(file, &error);
-    let mut lines = Lines::open(file).map_err(fault)?;
-    let mut line = Vec::new();
-    while lines.next(&mut line).map_err(fault)? {
-        if let Some(event) = event(&line) {
-            take(event);
+    /// Calls `take` with each event of a file. Other lines are skipped: `audit verify` reports those.
+    fn read(&self, file: &Path, mut take: impl FnMut(Event)) -> Result<(), Failure> {
+        let fault =
+            |error| Failure::new(format!("cannot read the audit {}: {error}", file.display()));
+        let mut lines = Lines::open(file).map_err(fault)?;
+        let mut line = Vec::new();
+        let (mut has_line, mut has_record) = (false, false);
+        while lines.next(&mut line).map_err(fault)? {
+            has_line = true;
+            if let Some(event) = event(&line) {
+                has_record = true;
+                take(event);
+            }
         }
+        if self.is_named && file == self.path && has_line && !has_record {
+            let file = file.display();
+            return Err(Failure::usage(format!("{file} is no audit: no line of it is a record")));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn event(line: &[u8]) -> Option<Event> {

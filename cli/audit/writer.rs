@@ -77,7 +77,16 @@ struct Open {
 impl Writer {
     /// Opens the file, and reports an error.
     pub fn new(path: &Path, limits: Limits) -> Self {
-        let mut writer = Self {
+        let mut writer = Self::closed(path, limits);
+        if let Err(error) = writer.open() {
+            writer.complain(&error);
+        }
+        writer
+    }
+
+    /// The writer of a file that is yet to be opened.
+    fn closed(path: &Path, limits: Limits) -> Self {
+        Self {
             path: path.to_path_buf(),
             file: None,
             limits,
@@ -88,11 +97,16 @@ impl Writer {
             failed: None,
             torn: false,
             complained: false,
-        };
-        if let Err(error) = writer.open() {
-            writer.complain(&error);
         }
-        writer
+    }
+
+    /// Opens the file.
+    ///
+    /// # Errors
+    /// As `open(2)`.
+    pub fn opened(path: &Path, limits: Limits) -> io::Result<Self> {
+        let mut writer = Self::closed(path, limits);
+        writer.open().map(|()| writer)
     }
 
     /// The file, if it could be opened.

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::log::{Filter, Rows};
-use crate::audit::{Event, Trail, place, place_with_records, verify};
+use crate::audit::{Event, Trail, place, verify};
 use crate::failure::{Failure, say};
 use crate::output;
 use crate::terminal::{harmless, plural};
@@ -68,7 +68,7 @@ struct Source {
 
 impl Source {
     fn trail(&self) -> Result<Trail, Failure> {
-        Ok(Trail::of(&place_with_records(self.audit.as_deref())?))
+        Trail::at(self.audit.as_deref())
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
-use crate::audit::{Event, Follower, Trail, place_with_records};
+use crate::audit::{Event, Follower, Trail};
 use crate::command_line::count;
 use crate::failure::{Failure, say};
 use crate::output;
@@ -115,15 +115,14 @@ fn since(text: &str) -> Result<SystemTime, String> {
 /// # Errors
 /// The audit cannot be read.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let path = place_with_records(arguments.audit.as_deref())?;
+    let trail = Trail::at(arguments.audit.as_deref())?;
     // Opened before the existing records are read, so that none is missed.
-    let follower = arguments.follow.then(|| Follower::new(&path));
+    let follower = arguments.follow.then(|| Follower::new(trail.path()));
     let few = if arguments.filter.is_narrow() { usize::MAX } else { 50 };
-    let trail = Trail::of(&path);
     let events =
         trail.last(arguments.lines.unwrap_or(few), |event| arguments.filter.wants(event))?;
     if events.is_empty() && trail.files().is_empty() && !arguments.follow {
-        say(format!("nothing is recorded yet in {}", path.display()));
+        say(format!("nothing is recorded yet in {}", trail.path().display()));
     }
     if arguments.tree {
         return output::text(&tree::text(&events, Screen::of_stdout())).map(drop);

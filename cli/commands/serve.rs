@@ -13,7 +13,6 @@ use crate::endpoint::Endpoint;
 use crate::failure::{Failure, say};
 use crate::home::{Home, make_private_directory};
 use crate::mode::Mode;
-use crate::owner::other_writers;
 use crate::policy_file::{InForce, warnings};
 use crate::run::lifetime::ending_signal;
 use crate::server::listen::{self, SocketFile};
@@ -106,15 +105,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         socket_file = Some(file);
         places = format!("{places} and unix://{}", path.display());
     }
-    if let Some(who) = std::fs::metadata(&policy.files.first).ok().as_ref().and_then(other_writers)
-    {
-        say(format!("the policy {} can be written by {who}", policy.files.first.display()));
-    }
+    policy.files.tell_of_other_writers();
     for warning in warnings(&policy.policies, &policy.files.first) {
         say(warning);
     }
     let durability = Durability::synced(arguments.audit_sync);
-    let audit = Audit::open(&arguments.audit.clone().unwrap_or_else(|| home.audit()), durability);
+    let audit = match &arguments.audit {
+        Some(named) => Audit::asked_for(named, durability)?,
+        None if arguments.audit_sync => Audit::asked_for(&home.audit(), durability)?,
+        None => Audit::open(&home.audit(), durability),
+    };
     let origin = policy.origin.to_string();
     let policy = Policy::new(arguments.mode, Reload::new(policy, Instant::now()), audit)?;
     policy.prepare();

@@ -13,7 +13,7 @@ use clap::Args;
 use rampart_policy::{Call, PolicySet};
 
 use super::log::Filter;
-use crate::audit::{Event, Trail, place_with_records};
+use crate::audit::{Event, Trail};
 use crate::command_line::literal;
 use crate::failure::Failure;
 use crate::output;
@@ -88,10 +88,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn suggest(audit: Option<&Path>, filter: &Filter) -> Result<(), Failure> {
-    let path = place_with_records(audit)?;
+    let trail = Trail::at(audit)?;
     let mut asked = BTreeMap::new();
     let mut order = Vec::new();
-    Trail::of(&path).each(|event| {
+    trail.each(|event| {
         if event.is_decision() && !event.command().is_empty() && filter.wants(&event) {
             note(&event, &mut asked, &mut order);
         }
@@ -99,13 +99,14 @@ fn suggest(audit: Option<&Path>, filter: &Filter) -> Result<(), Failure> {
     if order.is_empty() {
         return Err(Failure::new(format!(
             "nothing of that kind is recorded in {}, so there is nothing to suggest",
-            path.display()
+            trail.path().display()
         )));
     }
     let asked: Vec<Candidate> = order.iter().filter_map(|command| asked.remove(command)).collect();
     let count: usize = asked.iter().map(|each| each.times).sum();
     let count = plural(u64::try_from(count).unwrap_or(u64::MAX), "decision");
-    let head = format!("# From {count} in {}. Review it before you use it.\n", path.display());
+    let path = trail.path().display();
+    let head = format!("# From {count} in {path}. Review it before you use it.\n");
     output::text(&(head + &policy(&asked))).map(drop)
 }
 

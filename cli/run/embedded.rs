@@ -29,7 +29,10 @@ pub fn start(
     is_sealed: bool,
 ) -> Result<Access, Failure> {
     let rules = Reload::never(policy, Instant::now());
-    let audit = Audit::open(&home.audit(), durability);
+    let audit = match durability {
+        Durability::Synced => Audit::asked_for(&home.audit(), durability)?,
+        _ => Audit::open(&home.audit(), durability),
+    };
     own_server::start(TITLE, home, library, 0, |_| {
         let policy = Policy::new(mode, rules, audit)?;
         Ok(async move |server, shutdown| {

@@ -131,6 +131,7 @@ impl Server {
         is_sealed: bool,
     ) -> Result<Self, Failure> {
         let mut policy = InForce::load(arguments.policy.as_deref(), home)?;
+        policy.files.tell_of_other_writers();
         if let Ok(here) = std::env::current_dir() {
             policy.policies = project_policy::restrict(policy.policies, &here, home);
         }

@@ -14,7 +14,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, KeyCode, KeyEventKind, KeyModifiers};
 
 use crate::approvals::{self, Question, Reply, Scope, Waits};
-use crate::audit::{Follower, Trail, place_with_records};
+use crate::audit::{Follower, Trail};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::rule_plan::Plan;
@@ -67,13 +67,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         ));
     }
     let home = Home::locate()?;
-    let path = place_with_records(arguments.audit.as_deref())?;
+    let trail = Trail::at(arguments.audit.as_deref())?;
     // Opened before the existing records are read, so that none is missed.
-    let follower = Follower::new(&path);
+    let follower = Follower::new(trail.path());
     let may_not = is_guarded()
         .then_some("Rules are for the person at the keyboard, and this process is guarded itself.");
     let mut state = State::new(may_not);
-    state.add(Trail::of(&path).last(MOST, |_| true)?);
+    state.add(trail.last(MOST, |_| true)?);
     let coloured = Screen::of_stdout().is_coloured();
     end_by_signals();
     let failed = |error| Failure::new(format!("cannot show it on this terminal: {error}"));
