@@ -298,6 +298,42 @@ fn an_audit_file_that_cannot_be_written_is_said_once_and_answers_go_on() {
 }
 
 #[test]
+fn an_audit_that_a_flag_asks_for_is_there_or_nothing_begins() {
+    let world = World::with_library();
+    world.write("p.yaml", POLICY);
+    let audit = world.home().join("audit.jsonl");
+    fs::create_dir_all(&audit).unwrap();
+    for words in [
+        &["serve", "--port", "0", "--audit", "."][..],
+        &["serve", "--port", "0", "--audit", "p.yaml/audit.jsonl"],
+        &["serve", "--port", "0", "--audit-sync"],
+        &["preload", "--policy", "p.yaml", "--audit-sync", "--", "touch", "ran"],
+    ] {
+        let told = world.run(words);
+        assert_eq!(told.status.code(), Some(2), "{words:?}: {}", stderr(&told));
+        assert!(stderr(&told).contains("cannot write the audit file"), "{}", stderr(&told));
+    }
+    assert!(!world.path("ran").exists());
+    // What nobody has asked for is told, and does not keep a run from its work.
+    let told = world.run(["preload", "--policy", "p.yaml", "--", "touch", "ran"]);
+    assert_eq!(told.status.code(), Some(0), "{}", stderr(&told));
+    assert!(stderr(&told).contains("cannot write the audit file"), "{}", stderr(&told));
+    assert!(world.path("ran").exists());
+}
+
+#[test]
+fn a_policy_that_others_may_write_is_told_when_a_run_begins() {
+    let world = World::with_library();
+    let own = world.write(".rampart/policy.yaml", POLICY);
+    let more = world.write(".rampart/policies/more.yaml", POLICY);
+    for (writable, mode, count) in [(&own, 0o600, 0), (&own, 0o622, 1), (&more, 0o620, 2)] {
+        fs::set_permissions(writable, Permissions::from_mode(mode)).unwrap();
+        let told = stderr(&world.run(["preload", "--", "true"]));
+        assert_eq!(told.matches("can be written by").count(), count, "{told}");
+    }
+}
+
+#[test]
 fn health_tells_the_mode_and_the_policy_to_everybody() {
     let world = World::new();
     let server = Server::start(&world, &["--mode", "monitor"]);

@@ -67,6 +67,43 @@ fn a_limit_of_file_sizes_ends_neither_the_server_nor_the_keeper() {
 }
 
 #[test]
+fn who_ended_before_the_audit_was_written_has_its_parent_there() {
+    let sealed = Sealed::new();
+    let script = sealed.script("echo $$; forbidden; permitted; forbidden; true");
+    let mut seen = 0;
+    for seal in ["--seal=off", "--seal=on"] {
+        let output = finished(&mut with_real_library(&sealed, &[seal], &["sh", text(&script)]));
+        let shell: i64 = stdout(&output).trim().parse().unwrap();
+        let lines = sealed.0.audit_of(seen + 3).split_off(seen);
+        seen += 3;
+        for line in lines {
+            let (request, is_refused) = (&line["request"], line["decision"]["action"] == "deny");
+            // What the kernel asks about is looked up only if it is refused.
+            if is_refused || seal == "--seal=off" {
+                assert_eq!(request["parent"], shell, "{seal}: {request}");
+            }
+        }
+    }
+}
+
+/// A line is judged by recursion, and its stack is not the one that a shell has limited.
+#[test]
+fn a_small_stack_ends_neither_the_server_nor_the_keeper() {
+    let sealed = Sealed::new();
+    let (open, close) = ("(".repeat(1000), ")".repeat(1000));
+    let script = format!("forbidden; permitted; sh -c ': $(({open}1{close}))'; forbidden; echo $?");
+    let script = sealed.script(&script);
+    for (seal, limit) in [("--seal=off", 64), ("--seal=off", 1024), ("--seal=on", 64)] {
+        let wrapper = ["sh", "-c", &format!("ulimit -s {limit}; exec \"$@\""), "sh"];
+        let words = ["sh", text(&script)];
+        let output = finished(&mut as_user(65534, &wrapper, &sealed, &[seal], &words));
+        assert_eq!(stdout(&output), "126\n", "{seal} {limit}: {output:?}");
+        assert!(sealed.ran("permitted") && !sealed.ran("forbidden"), "{seal} {limit}: {output:?}");
+        assert!(!stderr(&output).contains("unchecked"), "{seal} {limit}: {output:?}");
+    }
+}
+
+#[test]
 fn an_ordinary_user_can_seal_a_run_which_gains_no_rights_then() {
     let sealed = Sealed::new();
     let script = sealed.script("grep NoNewPrivs /proc/self/status; permitted; forbidden; echo $?");
