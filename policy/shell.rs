@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use brush_parser::{
     ParserOptions, Token, TokenizerError, ast, parse_tokens, uncached_tokenize_str,
@@ -183,19 +183,15 @@ pub(crate) fn parse(script: &str) -> Result<ast::Program, String> {
     on_stack_for(expansions, || parse_here(script))
 }
 
-/// Parses on a stack that is large enough for so many levels.
-pub(crate) fn on_stack_for<T: Send>(
+/// Parses on a stack that is large enough for so many levels. Not on a thread: there may be none to
+/// be had (`ulimit -u`), and a text that is not parsed is only looked at as text.
+pub(crate) fn on_stack_for<T>(
     levels: usize,
-    parse: impl FnOnce() -> Result<T, String> + Send,
+    parse: impl FnOnce() -> Result<T, String>,
 ) -> Result<T, String> {
-    std::thread::scope(|scope| {
-        let stack = levels * LEVEL + (1 << 20);
-        let thread = std::thread::Builder::new().stack_size(stack).spawn_scoped(scope, parse);
-        match thread.map(std::thread::ScopedJoinHandle::join) {
-            Ok(Ok(parsed)) => parsed,
-            _ => Err("a text that the parser fails on".to_string()),
-        }
-    })
+    let stack = levels * LEVEL + (1 << 20);
+    catch_unwind(AssertUnwindSafe(|| stacker::grow(stack, parse)))
+        .unwrap_or_else(|_| Err("a text that the parser fails on".to_string()))
 }
 
 fn parse_here(script: &str) -> Result<ast::Program, String> {

@@ -9,7 +9,9 @@
 //! neither stop what the policy allows nor allow what it denies.
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, SendError, SyncSender, TrySendError, sync_channel,
+};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -59,7 +61,8 @@ pub struct Audit {
     writer: WriterState,
 }
 
-/// Where the writer is. A server that will fork has no thread before that.
+/// Where the writer is. A server that will fork has no thread before that, and there may be none to
+/// be had (`ulimit -u`).
 enum WriterState {
     Here(Box<Writer>),
     Thread(SyncSender<Message>, JoinHandle<()>),
@@ -148,7 +151,7 @@ impl Audit {
     pub fn begin(&mut self) {
         if self.durability == Durability::Soon {
             self.writer = match std::mem::replace(&mut self.writer, WriterState::Nowhere) {
-                WriterState::Here(writer) => start(*writer),
+                WriterState::Here(writer) => start(writer),
                 elsewhere => elsewhere,
             };
         }
@@ -165,7 +168,11 @@ impl Audit {
         self.begin();
         let lines = std::mem::take(&mut self.lines);
         let is_too_much = lines.bytes() >= AHEAD_BYTES;
-        let WriterState::Thread(messages, _) = &self.writer else { return };
+        let messages = match &mut self.writer {
+            WriterState::Thread(messages, _) => messages,
+            WriterState::Here(writer) => return writer.write(lines),
+            WriterState::Nowhere => return,
+        };
         match messages.try_send(Message::Write(lines)) {
             Ok(()) => {}
             Err(TrySendError::Full(message)) if is_too_much => {
@@ -182,14 +189,16 @@ impl Audit {
     /// Writes everything, before the server ends.
     pub fn finish(&mut self) {
         self.write();
-        if let WriterState::Thread(messages, thread) =
-            std::mem::replace(&mut self.writer, WriterState::Nowhere)
-        {
-            if !self.lines.is_empty() {
-                let _ = messages.send(Message::Write(std::mem::take(&mut self.lines)));
+        match std::mem::replace(&mut self.writer, WriterState::Nowhere) {
+            WriterState::Thread(messages, thread) => {
+                if !self.lines.is_empty() {
+                    let _ = messages.send(Message::Write(std::mem::take(&mut self.lines)));
+                }
+                drop(messages);
+                let _ = thread.join();
             }
-            drop(messages);
-            let _ = thread.join();
+            WriterState::Here(mut writer) => writer.write_all(),
+            WriterState::Nowhere => {}
         }
     }
 }
@@ -201,20 +210,23 @@ fn make_directory(file: &Path) {
     }
 }
 
-fn start(writer: Writer) -> WriterState {
+/// The state in which a thread has the writer, or as before if there is no thread to be had; the
+/// next batch tries again.
+fn start(writer: Box<Writer>) -> WriterState {
     let (sender, messages) = sync_channel(MESSAGES);
+    let (hand, handed) = sync_channel::<Box<Writer>>(1);
     let work = move || {
         gives_way();
-        work(writer, &messages);
+        if let Ok(writer) = handed.recv() {
+            work(*writer, &messages);
+        }
     };
     match thread::Builder::new().name("audit".into()).spawn(work) {
-        Ok(thread) => WriterState::Thread(sender, thread),
-        Err(error) => {
-            say_at_once(format!(
-                "no thread for the audit: {error}; the decisions stand, and are not recorded"
-            ));
-            WriterState::Nowhere
-        }
+        Ok(thread) => match hand.send(writer) {
+            Ok(()) => WriterState::Thread(sender, thread),
+            Err(SendError(writer)) => WriterState::Here(writer),
+        },
+        Err(_) => WriterState::Here(writer),
     }
 }
 

@@ -12,6 +12,7 @@ mod admission;
 mod answer;
 mod approval;
 mod approval_queue;
+mod aside;
 mod asker;
 mod askers;
 mod case;

@@ -14,13 +14,14 @@ use hyper::body::Bytes;
 use rampart_policy::Decision;
 use serde::Serialize;
 use tokio::sync::{Notify, Semaphore};
-use tokio::task::{spawn_blocking, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::{interval, sleep};
 
 use super::accept::Server;
 use super::answer::{AdmittedRequest, Answer, Endpoint, Handler, TOO_MANY};
 use super::approval::Waiting;
 use super::approval_queue::ApprovalQueue;
+use super::aside::aside;
 use super::asker::Asker;
 use super::case::{Case, Cases, FAULT, Judged, Open};
 use super::in_flight::InFlight;
@@ -210,12 +211,12 @@ impl Policy {
         let policy = Rc::clone(self);
         let judging = spawn_local(async move {
             let _turn = policy.turn.acquire().await.ok()?;
-            let judged = spawn_blocking(move || {
+            let judged = aside(move || {
                 let mut lines = Batch::default();
                 let judged = judge(&mut lines);
                 (judged, lines)
             });
-            let (judged, lines) = judged.await.ok()?;
+            let (judged, lines) = judged.await?;
             let mut audit = policy.audit.borrow_mut();
             audit.append(lines);
             policy.note(&mut audit);

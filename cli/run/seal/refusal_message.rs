@@ -176,9 +176,13 @@ pub fn end(thread: Pid, abi: &Abi, said: &[u8], refuse: impl Fn() + Send + Sync)
     };
     // On a thread of its own: if it panics, its end detaches the traced thread.
     let is_done = scope(|scope| {
-        Builder::new().spawn_scoped(scope, refuse_and_end).is_ok_and(|it| it.join().is_ok())
+        Builder::new().spawn_scoped(scope, refuse_and_end).map(|it| it.join().is_ok())
     });
-    if !is_done {
+    if is_done.is_err() {
+        // There is no thread to be had (`ulimit -u`): the call fails, and the reason is told.
+        say(thread, said, PollTimeout::ZERO, || true);
+    }
+    if !is_done.unwrap_or(false) {
         refuse();
     }
 }

@@ -1,6 +1,6 @@
 //! Where sealed runs are started, and what is started in them.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::Command;
 
 use super::{Sealed, text};
@@ -271,6 +271,59 @@ fn a_run_that_cannot_begin_for_want_of_processes_or_descriptors_says_so() {
         let is_it = |it: &&(&str, &str, String)| it.0 == kind && it.1 == flag;
         assert!(told.iter().filter(is_it).any(|it| it.2.contains(word)), "{told:?}");
     }
+}
+
+/// Neither the audit nor a long command nor one of many expansions waits for a thread that nobody
+/// can have.
+#[test]
+fn where_a_user_has_all_their_processes_commands_are_judged_and_recorded_as_ever() {
+    if !is_root() {
+        eprintln!("left out: it takes root, for a user who has no other process");
+        return;
+    }
+    let sealed = Sealed::new();
+    let full = "import os, sys\n\
+        reader, writer = os.pipe()\n\
+        while True:\n    \
+            try: child = os.fork()\n    \
+            except OSError: break\n    \
+            if child == 0:\n        \
+                os.close(writer); os.read(reader, 1); os._exit(0)\n\
+        try: os.execvp(sys.argv[1], sys.argv[1:])\n\
+        except OSError as error: print(error.errno)\n";
+    let full = sealed.0.write("full.py", full);
+    let long = "x".repeat(8_000);
+    let expanded = ": $(:);".repeat(70) + "f''orbidden";
+    for (user, flag) in [(64_914, "--seal=off"), (64_915, "--seal=on")] {
+        for (words, is_refused) in [
+            (&["permitted", "short"][..], false),
+            (&["permitted", &long], false),
+            (&["forbidden", &long], true),
+            (&["sh", "-c", &expanded], true),
+        ] {
+            let lines = sealed.0.audit().len();
+            let all: Vec<&str> = ["python3", text(&full)].iter().chain(words).copied().collect();
+            let output =
+                finished(&mut as_user(user, &["prlimit", "--nproc=40"], &sealed, &[flag], &all));
+            let told = stderr(&output);
+            assert_eq!(told.contains("Do something else"), is_refused, "{flag} {told}");
+            assert_eq!(sealed.ran("permitted"), !is_refused, "{flag} {told}");
+            assert!(!sealed.ran("forbidden"), "{flag} {told}");
+            let verdict = if is_refused { "deny" } else { "allow" };
+            // The last lines are written when the run ends.
+            wait_until("its end", || !is_there(user));
+            let all = sealed.0.audit();
+            let is_recorded = |line: &serde_json::Value| line["decision"]["action"] == verdict;
+            // Python tries each directory of PATH.
+            assert!(all.len() > lines && all[lines..].iter().all(is_recorded), "{flag} {all:?}");
+        }
+    }
+}
+
+/// Whether a user has a process.
+fn is_there(user: u32) -> bool {
+    let is_theirs = |entry: std::fs::DirEntry| entry.metadata().is_ok_and(|it| it.uid() == user);
+    std::fs::read_dir("/proc").unwrap().flatten().any(is_theirs)
 }
 
 #[test]
