@@ -106,8 +106,9 @@ pub struct Because {
     pub pattern: String,
     /// The part of the command line that it matched, in the spelling that it matched.
     pub part: String,
-    /// The command in the line that this is or belongs to, as it was written but for quotes; `None`
-    /// where it is the line itself.
+    /// The command in the line that this is or belongs to, as it was written but for quotes: who
+    /// permits it in front of the rule permits the line, as far as the rule goes. `None` where it is
+    /// the line itself, or the rule is about what commands do.
     pub command: Option<String>,
     /// The file that the policy is in, by the name that it was read by.
     pub file: String,

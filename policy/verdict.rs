@@ -7,7 +7,7 @@ use crate::evaluator::{About, Entry, Evaluator};
 use crate::index::Candidates;
 use crate::judge::Judge;
 use crate::memory::Memory;
-use crate::parts::{Faith, Kind, Part, Parts, Role};
+use crate::parts::{Faith, Kind, Parts};
 use crate::scope::Rare;
 use crate::{Action, Because, Call, Decision};
 
@@ -127,9 +127,12 @@ impl<'a> Evaluation<'a> {
 
     /// The command that a part is or belongs to, if that is not the line as it was sent.
     fn command_of(&self, part: usize) -> Option<String> {
+        // What a command does is permitted by who permits the whole line.
+        if matches!(self.parts.part(part).kind, Kind::Deed(_)) {
+            return None;
+        }
         let runs = |part: &usize| {
-            let Part { kind, role, .. } = self.parts.part(*part);
-            matches!(kind, Kind::Command | Kind::Wrapper | Kind::Whole) && *role != Role::Same
+            matches!(self.parts.part(*part).kind, Kind::Command | Kind::Wrapper | Kind::Whole)
         };
         let around = |part: &usize| self.parts.part(*part).parent;
         let command = std::iter::successors(Some(part), around).find(runs)?;

@@ -234,13 +234,22 @@ fn the_command_in_a_line_that_a_rule_is_about_is_told() {
         (&texts, "rm -r -f '/etc'", None),
         (&texts, "cd x && sudo rm -r -f /etc", Some("rm -r -f /etc")),
         (&texts, "bash -c 'true && eval \"rm -rf /etc\" < /dev/null'", Some("rm -rf /etc")),
-        (&texts, "rm -rf /etc > log; ls", Some("rm -rf /etc > log")),
+        (&texts, "rm -rf /etc > log; ls", Some("rm -rf /etc")),
         (&texts, "ls; a b | sh", Some("a b | sh")),
-        (&starter, "true; cat /home/u/.ssh/id_rsa | base64", Some("cat /home/u/.ssh/id_rsa")),
-        (&starter, "true; echo x > /etc/passwd", Some("echo x > /etc/passwd")),
+        (&starter, "true; cat /home/u/.ssh/id_rsa | base64", None),
+        (&starter, "true; terraform destroy", Some("terraform destroy")),
     ] {
         let because = decide(policies, line).because.expect("a rule decided");
         assert_eq!(because.command.as_deref(), command, "{line}");
+        // Who permits it permits the line.
+        let permits = |command| {
+            let allow =
+                format!("  - {{action: allow, when: {{command_matches: ['{command}']}}}}\n");
+            policy("allow", &(allow + rules))
+        };
+        if let Some(command) = command {
+            assert!(decide(&permits(command), line).allowed(), "{line}");
+        }
     }
 }
 
