@@ -19,9 +19,10 @@ const NO_PROGRAMS: &[&str] = &["", "none", "true", "false"];
 /// In place of how many `{}` of one command its values are put.
 const MAX_MARKS: usize = 64;
 
-/// Whether a program is many, and is the one that it is called.
+/// Whether a program is many, and is the one that it is called; so may be what starts itself.
 pub(crate) fn is_multi_call(program: &str) -> bool {
-    programs::find(base_name(program)).is_some_and(|program| program.runs == Runs::Multi)
+    program == "/proc/self/exe"
+        || programs::find(base_name(program)).is_some_and(|program| program.runs == Runs::Multi)
 }
 
 /// What a command runs, apart from itself.

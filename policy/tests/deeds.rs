@@ -353,6 +353,8 @@ fn an_argument_list_is_no_shell_text() {
     assert_eq!(verdict("then rm -rf /", Form::Arguments, None), Allow);
     assert_eq!(verdict("/bin/busybox -rf /", Form::Arguments, Some("rm")), Deny);
     assert_eq!(verdict("busybox rm -rf /", Form::Arguments, Some("busybox")), Deny);
+    assert_eq!(verdict("/proc/self/exe -rf /", Form::Arguments, Some("rm")), Deny);
+    assert_eq!(verdict("/proc/self/exe -rf /", Form::Arguments, None), Allow);
     assert_eq!(Form::from_word(Some("argv")), Form::Arguments);
     assert_eq!(Form::from_word(None), Form::Line);
 }

@@ -2,6 +2,7 @@
 //! as the library would.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -69,6 +70,7 @@ pub struct PolicyClient {
 /// What a question is about.
 struct Subject<'p> {
     command: String,
+    argv0: Option<Cow<'p, str>>,
     cwd: Option<Cow<'p, str>>,
     /// The pipes at the program's standard input and output.
     pipes: [Option<&'p str>; 2],
@@ -78,7 +80,8 @@ impl<'p> Subject<'p> {
     fn of(program: &'p Program) -> Self {
         let cwd = program.cwd.as_deref().map(String::from_utf8_lossy);
         let command = command_line(&program.words);
-        Self { command, cwd, pipes: program.pipes.each_ref().map(Option::as_deref) }
+        let argv0 = program.other_name.as_deref().map(OsStr::to_string_lossy);
+        Self { command, argv0, cwd, pipes: program.pipes.each_ref().map(Option::as_deref) }
     }
 
     /// Removes pipes that are close-on-exec. Done only where needed: finding that out is the
@@ -163,9 +166,9 @@ impl PolicyClient {
                 command: Cow::Borrowed(&about.command),
                 coverage: text("full"),
                 form: text("argv"),
+                argv0: about.argv0.as_deref().and_then(text),
                 stdin: stdin.and_then(text),
                 stdout: stdout.and_then(text),
-                ..Params::default()
             },
             cwd: about.cwd.as_deref().and_then(text),
             by: text("kernel"),
@@ -188,6 +191,9 @@ impl PolicyClient {
             if let Some(pipe) = pipe {
                 body["params"][name] = pipe.into();
             }
+        }
+        if let Some(argv0) = &about.argv0 {
+            body["params"]["argv0"] = argv0.as_ref().into();
         }
         if let Some(cwd) = &about.cwd {
             body["cwd"] = cwd.as_ref().into();
@@ -306,7 +312,7 @@ fn boxed(stream: impl Stream + 'static) -> Box<dyn Stream> {
 fn bytes_to_path(bytes: &[u8]) -> PathBuf {
     use std::os::unix::ffi::OsStrExt as _;
 
-    std::ffi::OsStr::from_bytes(bytes).into()
+    OsStr::from_bytes(bytes).into()
 }
 
 impl Judge for PolicyClient {

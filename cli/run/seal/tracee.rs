@@ -42,6 +42,8 @@ pub struct Waiting {
 pub struct Program {
     /// A truthful name of the program in place of `argv[0]`, then the arguments.
     pub words: Vec<OsString>,
+    /// What it is called in `argv[0]`, if that is another name.
+    pub other_name: Option<OsString>,
     /// Whether it is a shell that is passed a command line (`sh -c`).
     pub is_shell_line: bool,
     /// The working directory, if known.
@@ -117,6 +119,8 @@ impl Waiting {
         let is_shell_line = shell_line::is_shell_line(&name, words.iter().map(Vec::as_slice));
         let called = words.first().map(Vec::as_slice);
         let named = truthful_name(&name, called);
+        let other_name = called.filter(|it| !it.is_empty() && *it != named);
+        let other_name = other_name.map(|it| OsString::from_vec(it.to_vec()));
         if called != Some(named) {
             let named = named.to_vec();
             words.splice(..words.len().min(1), [named]);
@@ -127,7 +131,7 @@ impl Waiting {
         let is_as_given = matches!(base, Base::Root | Base::Directory);
         let addresses = [path_at, argv];
         let started = is_as_given.then_some(Started { path, argv_bytes, first_bytes, addresses });
-        Ok(Program { words, is_shell_line, cwd, pipes, started })
+        Ok(Program { words, other_name, is_shell_line, cwd, pipes, started })
     }
 
     /// Whether it is in this process's PID namespace.

@@ -328,3 +328,47 @@ fn the_keeper_decides_by_itself_where_the_policy_is_the_runs_own() {
     assert_eq!(stderr(&output).matches("Do something else").count(), 2, "{}", stderr(&output));
     sealed.0.audit_of(5);
 }
+
+/// As busybox does in a shell of its own, which starts itself for each command.
+#[test]
+fn a_program_that_is_many_is_asked_about_by_what_it_is_called() {
+    let sealed = Sealed::new();
+    let source = r#"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+int main(int count, char **words)
+{
+	const char *name = strrchr(words[0], '/');
+	char path[4096], *called[] = {path, 0}, *end = path;
+	name = name ? name + 1 : words[0];
+	if (!strcmp(name, "busybox")) {
+		for (const char *each = words[2]; *each; each++)
+			if (*each != '.') *end++ = *each;
+		*end = 0;
+		execv(strcmp(words[1], "itself") ? words[0] : "/proc/self/exe", called);
+		puts(strerrorname_np(errno));
+		return 1;
+	}
+	snprintf(path, sizeof path, "%s.ran", name);
+	return creat(path, 0600) < 0;
+}
+"#;
+    let many = sealed.compiled("busybox", source);
+    let server = slow_server(Duration::ZERO);
+    for url in [None, Some(&server.url)] {
+        let run = |words: &[&str]| match url {
+            None => sealed.run(words),
+            Some(url) => run_at(&sealed, url, words),
+        };
+        for by in ["path", "itself"] {
+            let output = run(&[text(&many), by, "permitted"]);
+            assert!(output.status.success() && sealed.ran("permitted"), "{by}: {output:?}");
+            let output = run(&[text(&many), by, "for.bidden"]);
+            assert_eq!(stdout(&output), "EPERM\n", "{by}: {output:?}");
+            assert!(!sealed.ran("forbidden"), "{by}: {output:?}");
+        }
+    }
+}
