@@ -192,6 +192,11 @@ fn an_argument_list_stays_one_whatever_a_shell_would_make_of_its_words() {
         let mut asked = server.take_requests().swap_remove(0).json()["params"].take();
         if cfg!(target_os = "macos") {
             asked["coverage"] = "full".into();
+        } else {
+            // The process that asks, a child of this one.
+            let fields = asked.as_object_mut().unwrap();
+            assert!(fields.remove("pid").is_some_and(|pid| pid != std::process::id()));
+            assert_eq!(fields.remove("parent"), Some(std::process::id().into()), "{words:?}");
         }
         assert_eq!(asked, params, "{words:?}");
     }
