@@ -34,10 +34,13 @@ pub struct Marks {
     /// The root's control groups, as in `/proc/PID/cgroup`.
     #[cfg(target_os = "linux")]
     groups: Vec<u8>,
-    /// Processes known to be older than the tree: looking up a start time costs more than the rest
-    /// of a search.
+    /// Whether the root's process group is one of this PID namespace.
     #[cfg(target_os = "linux")]
-    elders: RefCell<HashSet<i32>>,
+    is_grouped: bool,
+    /// Processes known to be older than the tree, with the inode of their directory in `/proc`, which
+    /// no later process has. Looking up a start time costs more than the rest of a search.
+    #[cfg(target_os = "linux")]
+    elders: RefCell<HashSet<(i32, u64)>>,
 }
 
 impl Marks {
@@ -47,28 +50,33 @@ impl Marks {
             entry,
             since: started(root).unwrap_or(0),
             #[cfg(target_os = "linux")]
-            groups: std::fs::read(format!("/proc/{root}/cgroup")).unwrap_or_default(),
+            groups: read_whole(root, "cgroup", &mut Vec::with_capacity(STATUS_BYTES))
+                .map_or_else(|_| Vec::new(), <[u8]>::to_vec),
+            #[cfg(target_os = "linux")]
+            is_grouped: is_grouped(root),
             #[cfg(target_os = "linux")]
             elders: RefCell::default(),
         }
     }
 
-    /// Makes the next search check all processes again: an ID may have been reused.
-    pub fn forget_elders(&self) {
-        #[cfg(target_os = "linux")]
-        self.elders.borrow_mut().clear();
-    }
-
-    /// Whether a process lives and is not older than the tree.
+    /// Whether a process, whose directory in `/proc` has this inode, lives and is not older than the
+    /// tree.
     #[cfg(target_os = "linux")]
-    fn may_have(&self, process: Pid) -> bool {
+    fn may_have(&self, process: Pid, inode: u64) -> bool {
+        // Groups are inherited, or are those of a process of the tree. Threads of the kernel have
+        // none.
+        if self.is_grouped && !is_grouped(process) {
+            return false;
+        }
         let mut elders = self.elders.borrow_mut();
-        if elders.contains(&process.as_raw()) {
+        if elders.contains(&(process.as_raw(), inode)) {
             return false;
         }
         match started(process) {
             Some(start) if start < self.since => {
-                elders.insert(process.as_raw());
+                if inode != NO_INODE {
+                    elders.insert((process.as_raw(), inode));
+                }
                 false
             }
             start => start.is_some(),
@@ -76,13 +84,27 @@ impl Marks {
     }
 }
 
+/// What `/proc` gives in place of an inode when it lacks memory (`proc_fill_cache`, fs/proc/base.c).
+#[cfg(target_os = "linux")]
+const NO_INODE: u64 = 1;
+
+/// Whether the process's group is one of this PID namespace, as far as can be told.
+#[cfg(target_os = "linux")]
+fn is_grouped(process: Pid) -> bool {
+    nix::unistd::getpgid(Some(process)) != Ok(Pid::from_raw(0))
+}
+
 /// `/proc/PID/stat` (`proc_pid_stat(5)`), read in one call.
 #[cfg(target_os = "linux")]
 pub fn status(process: i32) -> std::io::Result<String> {
     // A name, and some fifty numbers.
-    let mut room = [0; 2048];
+    let mut room = [0; STATUS_BYTES];
     Ok(String::from_utf8_lossy(short(process, "stat", &mut room)?).into_owned())
 }
+
+/// Enough for `/proc/PID/stat` and the like.
+#[cfg(target_os = "linux")]
+const STATUS_BYTES: usize = 2048;
 
 /// A file that the system has about a process and that fits into `room`, read in one call.
 ///
@@ -237,39 +259,57 @@ const ENVIRONMENT_BYTES: usize = 16 * 1024;
 /// lives too long does less harm than one that is missing.
 #[cfg(target_os = "linux")]
 pub fn of_tree(marks: &Marks) -> Option<Pid> {
+    use std::os::unix::fs::DirEntryExt as _;
+
     let own = Pid::this();
-    // With capacity: the standard library would otherwise begin with reads of 32 bytes.
     let mut room = Vec::with_capacity(ENVIRONMENT_BYTES);
+    let named = |directory: std::io::Result<std::fs::DirEntry>| {
+        let directory = directory.ok()?;
+        let process = directory.file_name().to_str()?.parse().ok()?;
+        Some((Pid::from_raw(process), directory.ino()))
+    };
     std::fs::read_dir("/proc")
         .ok()?
-        .filter_map(|directory| directory.ok()?.file_name().to_str()?.parse().ok())
-        .map(Pid::from_raw)
-        .filter(|process| *process != own)
-        .filter(|process| marks.may_have(*process))
+        .filter_map(named)
+        .filter(|(process, inode)| *process != own && marks.may_have(*process, *inode))
+        .map(|(process, _)| process)
         .find(|process| is_of_tree(*process, marks, &mut room))
+}
+
+/// A file that the system has about a process. `room` should have capacity: the standard library
+/// would otherwise begin with reads of 32 bytes.
+///
+/// # Errors
+/// As `open(2)` and `read(2)`.
+#[cfg(target_os = "linux")]
+fn read_whole<'r>(process: Pid, name: &str, room: &'r mut Vec<u8>) -> std::io::Result<&'r [u8]> {
+    use std::io::Read as _;
+
+    room.clear();
+    std::fs::File::open(format!("/proc/{process}/{name}"))?.read_to_end(room)?;
+    Ok(room)
 }
 
 #[cfg(target_os = "linux")]
 fn is_of_tree(process: Pid, marks: &Marks, room: &mut Vec<u8>) -> bool {
-    use std::fs::{File, read, read_to_string};
-    use std::io::Read as _;
-
     const ANY_RUN: &[u8] = b"RAMPART_URL=";
-    let file = |name: &str| format!("/proc/{process}/{name}");
-    room.clear();
-    let environment = File::open(file("environ")).and_then(|mut file| file.read_to_end(room));
-    match environment {
-        Ok(_) if room.split(|byte| *byte == 0).any(|each| each == marks.entry) => true,
-        Ok(_) if room.split(|byte| *byte == 0).any(|each| each.starts_with(ANY_RUN)) => false,
+    let has = |environment: &[u8], is_it: &dyn Fn(&[u8]) -> bool| {
+        environment.split(|byte| *byte == 0).any(is_it)
+    };
+    match read_whole(process, "environ", room) {
+        Ok(environment) if has(environment, &|entry| entry == marks.entry) => true,
+        Ok(environment) if has(environment, &|entry| entry.starts_with(ANY_RUN)) => false,
         // It may have overwritten its environment to set a title.
-        Ok(_) => read_to_string(file("maps")).is_ok_and(|maps| maps.contains("/librampart.so")),
+        Ok(_) => read_whole(process, "maps", room)
+            .is_ok_and(|maps| String::from_utf8_lossy(maps).contains("/librampart.so")),
         // It cannot be read (`PR_SET_DUMPABLE` in prctl(2)): compare user and control groups.
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            let status = read_to_string(file("status")).unwrap_or_default();
+            let status = read_whole(process, "status", room).unwrap_or_default();
+            let status = String::from_utf8_lossy(status);
             let user = status.lines().find_map(|line| line.strip_prefix("Uid:"));
             let user = user.and_then(|users| users.split_whitespace().next()?.parse().ok());
             user == Some(nix::unistd::getuid().as_raw())
-                && read(file("cgroup")).is_ok_and(|groups| groups == marks.groups)
+                && read_whole(process, "cgroup", room).is_ok_and(|groups| groups == marks.groups)
         }
         Err(_) => false,
     }
@@ -397,6 +437,26 @@ pub fn is_there(process: Pid) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{environment_in, words_in};
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn who_has_the_id_of_an_older_process_is_not_taken_for_it() {
+        use std::os::unix::fs::MetadataExt as _;
+
+        use nix::unistd::Pid;
+
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let process = Pid::from_raw(child.id().try_into().unwrap());
+        let inode = std::fs::metadata(format!("/proc/{process}")).unwrap().ino();
+        let marks = super::Marks::new(Pid::this(), Vec::new());
+        // As if an earlier process with this ID had been seen.
+        marks.elders.borrow_mut().insert((process.as_raw(), inode + 1));
+        assert!(marks.may_have(process, inode));
+        marks.elders.borrow_mut().insert((process.as_raw(), inode));
+        assert!(!marks.may_have(process, inode));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 
     #[test]
     fn the_environment_stands_behind_the_arguments() {

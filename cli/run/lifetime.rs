@@ -72,13 +72,7 @@ impl Tree {
                 watched.gone().await;
             }
             let asker = || connections.askers.living(self.marks.since);
-            let look = |is_certain: bool| {
-                if is_certain {
-                    self.marks.forget_elders();
-                }
-                asker().or_else(|| of_tree(&self.marks))
-            };
-            watched = find(look).await;
+            watched = find(|| asker().or_else(|| of_tree(&self.marks))).await;
             if watched.is_none() && connections.is_empty() {
                 return;
             }
@@ -86,12 +80,11 @@ impl Tree {
     }
 }
 
-/// Another process of the tree, if one is found in time. The first and the last search check every
-/// process; those between skip the ones known to be older than the tree.
-async fn find(look: impl Fn(bool) -> Option<Pid>) -> Option<Watched> {
-    for (index, pause) in PAUSES.into_iter().enumerate() {
+/// Another process of the tree, if one is found in time.
+async fn find(look: impl Fn() -> Option<Pid>) -> Option<Watched> {
+    for pause in PAUSES {
         sleep(pause).await;
-        if let Some(process) = look([0, PAUSES.len() - 1].contains(&index)) {
+        if let Some(process) = look() {
             return Some(Watched::new(process));
         }
     }

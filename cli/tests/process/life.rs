@@ -4,6 +4,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 #[cfg(target_os = "linux")]
 use crate::reach::can;
@@ -20,7 +21,7 @@ extern char **environ;
 int main(int count, char **words) {
     if (count != 3) return 2;
     if (fork()) return 0;
-    setsid();
+    if (strcmp(words[1], "in its group")) setsid();
     if (!strcmp(words[1], "unreadable")) prctl(PR_SET_DUMPABLE, 0);
     if (!strcmp(words[1], "overwritten")) {
         char *from = environ[0], *to = from;
@@ -35,17 +36,31 @@ int main(int count, char **words) {
 }
 "#;
 
+/// A run of that daemon.
+fn daemon(world: &World, way: &str) -> Command {
+    world.write("p.yaml", POLICY);
+    let stub = world.write("forbidden", "#!/bin/sh\necho ran >> marks\n");
+    fs::set_permissions(&stub, Permissions::from_mode(0o755)).unwrap();
+    let source = world.write("daemon.c", DAEMON);
+    compile(&source, &world.path("daemon"), &[]);
+    let mut command = world.rampart(["preload", "--policy", "p.yaml", "--"]);
+    command.arg(world.path("daemon")).arg(way).arg(&stub).env("RAMPART_LIBRARY", library());
+    command
+}
+
+/// Its output ends with the daemon.
+fn was_waited_for(world: &World, way: &str, command: &mut Command) {
+    let output = finished(command);
+    assert!(!world.path("marks").exists(), "{way}: {output:?}");
+    assert!(stderr(&output).contains("rampart: blocked"), "{way}: {output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("refused"), "{way}: {output:?}");
+}
+
 #[test]
 fn the_server_waits_for_processes_that_cannot_be_recognised() {
     for way in ["plain", "unreadable", "overwritten"] {
         let world = World::new();
-        world.write("p.yaml", POLICY);
-        let stub = world.write("forbidden", "#!/bin/sh\necho ran >> marks\n");
-        fs::set_permissions(&stub, Permissions::from_mode(0o755)).unwrap();
-        let source = world.write("daemon.c", DAEMON);
-        compile(&source, &world.path("daemon"), &[]);
-        let mut command = world.rampart(["preload", "--policy", "p.yaml", "--"]);
-        command.arg(world.path("daemon")).arg(way).arg(&stub).env("RAMPART_LIBRARY", library());
+        let mut command = daemon(&world, way);
         if nix::unistd::geteuid().is_root() {
             // Root may read every process.
             for place in [world.path(""), world.runtime()] {
@@ -53,13 +68,25 @@ fn the_server_waits_for_processes_that_cannot_be_recognised() {
             }
             command.uid(65534).gid(65534);
         }
-        // Its output ends with the daemon.
-        let output = finished(&mut command);
-        assert!(!world.path("marks").exists(), "{way}: {output:?}");
-        assert!(stderr(&output).contains("rampart: blocked"), "{way}: {output:?}");
-        assert!(String::from_utf8_lossy(&output.stdout).contains("refused"), "{way}: {output:?}");
+        was_waited_for(&world, way, &mut command);
         wait_until("the end of its server", || world.private_directories().is_empty());
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_server_waits_for_processes_of_a_group_from_outside_their_namespace() {
+    let inside = ["unshare", "-rpf", "--mount-proc"];
+    if !can(&[&inside[..], &["true"]].concat()) {
+        return;
+    }
+    let (world, way) = (World::new(), "in its group");
+    let run = daemon(&world, way);
+    let mut command = world.command(inside[0]);
+    // The first process of the namespace waits for the daemon. Its end kills the server.
+    command.args(&inside[1..]).args(["sh", "-c", "\"$@\" | cat", "sh"]);
+    command.arg(run.get_program()).args(run.get_args()).env("RAMPART_LIBRARY", library());
+    was_waited_for(&world, way, &mut command);
 }
 
 #[cfg(target_os = "linux")]
