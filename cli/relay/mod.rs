@@ -71,7 +71,7 @@ pub fn start(options: RelayOptions<'_>, home: &Home, library: &Path) -> Result<A
     let client = Client::new(remote, connector, authorization, request_timeout);
     let audit = waits.then(|| Audit::open(&home.audit(), Durability::Soon));
     let reserved = client::CONNECTIONS + if waits { handler::MOST_HELD } else { 0 };
-    own_server::start(TITLE, home, library, reserved, |runtime| {
+    own_server::start(TITLE, home, library, reserved, true, |runtime| {
         hide_memory();
         let run = server::run_id()?;
         let approval_queue = ApprovalQueue::new(&run);

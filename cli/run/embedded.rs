@@ -33,7 +33,7 @@ pub fn start(
         Durability::Synced => Audit::asked_for(&home.audit(), durability)?,
         _ => Audit::open(&home.audit(), durability),
     };
-    own_server::start(TITLE, home, library, 0, |_| {
+    own_server::start(TITLE, home, library, 0, !is_sealed, |_| {
         let policy = Policy::new(mode, rules, audit)?;
         Ok(async move |server, shutdown| {
             if !is_sealed {

@@ -52,7 +52,8 @@ pub type Shutdown = Pin<Box<dyn Future<Output = ()>>>;
 /// called in the server's process, which has a single thread, and may still report on stderr; the
 /// function that it returns runs the server, with the standard streams closed. `reserved`
 /// descriptors are kept free for other uses. `title` is what `ps` shows; `comm` has the first 15
-/// characters of it (`PR_SET_NAME`).
+/// characters of it (`PR_SET_NAME`). `is_asked` says that each start in the run waits for this
+/// server's answer.
 ///
 /// # Errors
 /// No directory for its socket, no process for it, or `build` failed. Nothing is left behind.
@@ -61,6 +62,7 @@ pub fn start<Run: AsyncFnOnce(Server, Shutdown)>(
     home: &Home,
     library: &Path,
     reserved: usize,
+    is_asked: bool,
     build: impl FnOnce(&LocalRuntime) -> Result<Run, Failure>,
 ) -> Result<Access, Failure> {
     let directory = PrivateDirectory::make(home)?;
@@ -75,7 +77,7 @@ pub fn start<Run: AsyncFnOnce(Server, Shutdown)>(
     let token = Token::random()?;
     let entry = format!("{}={url}", environment::URL).into_bytes();
     let tree = Tree::new(getpid(), entry);
-    let startup = Startup { title, directory: &directory, library };
+    let startup = Startup { title, directory: &directory, library, is_asked };
     let build = || {
         let runtime = server::runtime()?;
         let entered = runtime.enter();
@@ -132,6 +134,7 @@ struct Startup<'b> {
     title: &'b CStr,
     directory: &'b PrivateDirectory,
     library: &'b Path,
+    is_asked: bool,
 }
 
 impl Startup<'_> {
@@ -215,15 +218,30 @@ impl Startup<'_> {
                 return;
             }
         };
-        self.directory.keep_spare(self.library);
+        // Open before the command starts, which may remove it.
+        let library = fs::File::open(self.library);
+        let keep_spare = || {
+            if let Ok(library) = &library {
+                // Without the copy the run can begin as well.
+                let _ = self.directory.keep_spare(library);
+            }
+        };
         if let Err(error) = silence() {
             cannot_start(&error).report();
             return;
+        }
+        if !self.is_asked {
+            keep_spare();
         }
         if ready.write_all(&[1]).is_err() {
             return;
         }
         drop(ready);
+        // Whoever starts something has an answer first, and so the copy.
+        if self.is_asked {
+            keep_spare();
+        }
+        drop(library);
         run();
     }
 }

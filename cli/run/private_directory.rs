@@ -2,7 +2,8 @@
 //!
 //! It is in `/tmp` only as a last resort: clean-ups empty that, and sandboxes mount over it.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
+use std::io;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -88,19 +89,25 @@ impl PrivateDirectory {
         })
     }
 
-    /// Copies the library here, for children of the run, if its own file vanishes meanwhile. Without
-    /// the copy they would start unguarded then, but the run can begin.
-    pub fn keep_spare(&self, library: &Path) {
+    /// Copies the library here, for children of the run, if its own file vanishes meanwhile.
+    ///
+    /// # Errors
+    /// As the system says. There is no copy then.
+    pub fn keep_spare(&self, mut library: &File) -> io::Result<()> {
         let copy = self.path.join(SPARE_LIBRARY);
-        if let Some(folder) = copy.parent()
-            && fs::create_dir(folder).is_ok()
-        {
-            let _ = fs::set_permissions(folder, Permissions::from_mode(DIRECTORY_MODE));
-            if fs::copy(library, &copy).is_err() {
-                // Half a copy would be worse than none.
-                let _ = fs::remove_file(copy);
-            }
+        if let Some(folder) = copy.parent() {
+            fs::create_dir(folder)?;
+            fs::set_permissions(folder, Permissions::from_mode(DIRECTORY_MODE))?;
         }
+        let filled = File::create_new(&copy).and_then(|mut file| {
+            file.set_permissions(library.metadata()?.permissions())?;
+            io::copy(&mut library, &mut file)
+        });
+        if filled.is_err() {
+            // Half a copy would be worse than none.
+            let _ = fs::remove_file(copy);
+        }
+        filled.map(drop)
     }
 
     /// Removes the directory and its contents.
