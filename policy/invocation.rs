@@ -130,7 +130,7 @@ impl Program {
         }
         let next = words.get(1).copied();
         let taken = |name: &'a str, attached: Option<&'a str>| {
-            self.options.get(name).map(|sign| match *sign {
+            self.sign(name).map(|sign| match sign {
                 '?' => Given { name, value: None, sign: Some('?'), words: 1 },
                 sign @ ('.' | '~') => Given { name, value: None, sign: Some(sign), words: 1 },
                 sign => {

@@ -18,7 +18,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 /// Values by a name of the table. Each word of a command is looked up, several times.
 type Names<V> = HashMap<&'static str, V, BuildHasherDefault<Fnv>>;
@@ -155,8 +155,10 @@ const CP: &str = "recursive=r force=f archive=a R=r v i n u verbose interactive 
 #[derive(Debug)]
 pub(crate) struct Program {
     names: &'static str,
-    /// The options that are listed, with the sign behind each; a blank where it has none.
-    pub(crate) options: Names<char>,
+    /// The options that are listed.
+    listed: &'static str,
+    /// The same with the sign behind each, once one is looked up: most programs never are.
+    options: OnceLock<Names<char>>,
     /// The signs that any has, a bit each.
     signs: u128,
     pub(crate) does: Operands,
@@ -180,7 +182,8 @@ pub(crate) struct Program {
 fn p(names: &'static str) -> Program {
     Program {
         names,
-        options: Names::default(),
+        listed: "",
+        options: OnceLock::new(),
         signs: 0,
         does: Operands::Other,
         runs: Runs::Nothing,
@@ -196,17 +199,23 @@ fn p(names: &'static str) -> Program {
     }
 }
 
+/// The options of a list, with the sign behind each.
+fn signed(options: &'static str) -> impl Iterator<Item = (&'static str, char)> {
+    options.split_whitespace().map(|item| match item.char_indices().next_back() {
+        Some((at @ 1.., sign)) if !sign.is_ascii_alphanumeric() => (&item[..at], sign),
+        _ => (item, ' '),
+    })
+}
+
 impl Program {
     fn takes(mut self, options: &'static str) -> Self {
-        self.options = options
-            .split_whitespace()
-            .map(|item| match item.char_indices().next_back() {
-                Some((at @ 1.., sign)) if !sign.is_ascii_alphanumeric() => (&item[..at], sign),
-                _ => (item, ' '),
-            })
-            .collect();
-        self.signs = self.options.values().fold(0, |signs, sign| signs | 1 << (*sign as u32));
+        self.listed = options;
+        self.signs = signed(options).fold(0, |signs, (_, sign)| signs | 1 << (sign as u32));
         self
+    }
+    /// The sign behind an option that is listed; a blank where it has none.
+    pub(crate) fn sign(&self, option: &str) -> Option<char> {
+        self.options.get_or_init(|| signed(self.listed).collect()).get(option).copied()
     }
     /// Whether an option has one of these signs.
     pub(crate) fn has_signs(&self, signs: &[u8]) -> bool {
