@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::time::SystemTime;
 
-use super::record::{Record, Said};
+use super::record::{ADDED, Record, Said};
 
 /// Roughly the size of a record without its strings.
 const RECORD_BYTES: usize = 256;
@@ -134,13 +134,14 @@ impl Batch {
     pub fn get(&self, at: usize) -> Record<'_> {
         let entry = &self.entries[at];
         let text = |span: &Span| &self.text[span.clone()];
-        let fields = self.fields[entry.fields.clone()].iter().map(|(name, field)| {
+        let mut fields = Vec::with_capacity(entry.fields.len() + ADDED);
+        fields.extend(self.fields[entry.fields.clone()].iter().map(|(name, field)| {
             let said = match field {
                 Field::Text(span) => Said::Text(text(span)),
                 Field::Number(number) => Said::Number(*number),
             };
             (*name, said)
-        });
+        }));
         Record {
             time: entry.time,
             tool: entry.tool,
@@ -150,7 +151,7 @@ impl Batch {
             pid: entry.pid,
             command: entry.command.as_ref().map(text),
             part: entry.part.as_ref().map(text),
-            fields: fields.collect(),
+            fields,
             verdict: entry.verdict,
             policies: self.policies[entry.policies.clone()].iter().map(text).collect(),
             evaluation_us: entry.evaluation_us,

@@ -15,6 +15,9 @@ const COMMAND_BYTES: usize = 1024 * 1024;
 /// How much of a longer one is kept.
 const BEGINNING_BYTES: usize = 64 * 1024;
 
+/// How many fields [`Record::write`] adds at most.
+pub const ADDED: usize = 4;
+
 /// A decision, or an event of the server's own. It borrows its strings.
 pub struct Record<'a> {
     pub time: SystemTime,
