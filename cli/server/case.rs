@@ -269,7 +269,7 @@ impl Case {
 
 impl Verdict {
     /// The verdict when the policy engine failed.
-    pub fn refused(mode: Mode, audit_id: String) -> Self {
+    fn refused(mode: Mode, audit_id: String) -> Self {
         Self::of(unexplained(Action::Deny, FAULT), mode, Duration::ZERO, audit_id)
     }
 

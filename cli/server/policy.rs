@@ -22,7 +22,6 @@ use super::answer::{AdmittedRequest, Answer, Endpoint, Handler, TOO_MANY};
 use super::approval::Waiting;
 use super::approval_queue::ApprovalQueue;
 use super::aside::aside;
-use super::asker::Asker;
 use super::case::{Case, Cases, FAULT, Judged, Open};
 use super::in_flight::InFlight;
 use super::pending::Hold;
@@ -107,34 +106,32 @@ impl Policy {
     ///
     /// `pid` is the process that asks, if known. A panic of the policy engine denies. If a person
     /// has to decide, `hold` waits for as long as the question says.
+    ///
+    /// # Errors
+    /// The answer to a body that is no question, or to one long question too many.
     pub async fn decide(
         self: &Rc<Self>,
-        question: Question<'_>,
+        body: Bytes,
         pid: Option<i32>,
         hold: &impl Hold,
-    ) -> Verdict {
-        let case = self.next_case(pid);
-        let judged = if question.params.command.len() <= LONG_BYTES {
-            self.judge_here(case, &question)
+    ) -> Result<Verdict, Answer> {
+        let judged = if body.len() <= LONG_BYTES {
+            // The question is gone before anything is waited for: each future that held it would
+            // have to be moved with it.
+            let question = Question::read(&body).map_err(|error| not_a_question(&error))?;
+            self.judge_here(self.next_case(pid), &question)
         } else {
-            let (id, question) = (case.id.clone(), question.into_owned());
-            let judged = self.judge_aside(move |lines| case.judge(&question, || lines));
-            let judged = Box::pin(judged).await;
-            judged.unwrap_or_else(|| Judged::Closed(Verdict::refused(self.cases.mode, id)))
+            Box::pin(self.judge_long(body, pid)).await?
         };
-        self.close(judged, hold).await
-    }
-
-    /// The final verdict, after waiting for a person if needed.
-    async fn close(&self, judged: Judged, hold: &impl Hold) -> Verdict {
         match judged {
-            Judged::Closed(verdict) => verdict,
+            Judged::Closed(verdict) => Ok(verdict),
             // What it takes to wait for a person is not to be in each answer's way.
-            Judged::Open(open) => Box::pin(self.close_open(*open, hold)).await,
+            Judged::Open(open) => Ok(Box::pin(self.close(*open, hold)).await),
         }
     }
 
-    async fn close_open(&self, open: Open, hold: &impl Hold) -> Verdict {
+    /// The verdict after waiting for a person.
+    async fn close(&self, open: Open, hold: &impl Hold) -> Verdict {
         let Open { mut case, question, mut decision, took } = open;
         let announce = |decision: &Decision, waiting: &Waiting| {
             case.announce(&question, decision, Some(waiting));
@@ -225,20 +222,6 @@ impl Policy {
         judging.await.ok().flatten()
     }
 
-    async fn preflight(self: &Rc<Self>, body: Bytes, asker: &Asker) -> Answer {
-        let pid = asker.peer.pid;
-        if body.len() <= LONG_BYTES {
-            return match Question::read(&body) {
-                Ok(question) => told(&self.decide(question, pid, asker).await),
-                Err(error) => not_a_question(&error),
-            };
-        }
-        match Box::pin(self.judge_long(body, pid)).await {
-            Ok(judged) => told(&self.close(judged, asker).await),
-            Err(answer) => answer,
-        }
-    }
-
     async fn judge_long(self: &Rc<Self>, body: Bytes, pid: Option<i32>) -> Result<Judged, Answer> {
         if self.long.get() == LONG_AT_ONCE {
             return Err(TOO_MANY.answer());
@@ -274,7 +257,11 @@ impl Policy {
 impl Handler for Rc<Policy> {
     async fn answer(&self, asked: AdmittedRequest) -> Answer {
         match asked.endpoint {
-            Endpoint::Preflight => self.preflight(asked.body, &asked.asker).await,
+            Endpoint::Preflight => {
+                let AdmittedRequest { body, asker, .. } = asked;
+                let decided = self.decide(body, asker.peer.pid, &asker).await;
+                decided.map_or_else(|answer| answer, |verdict| told(&verdict))
+            }
             Endpoint::Health => self.health(),
             Endpoint::Approvals | Endpoint::Resolve => self.approval_queue.hear(&asked),
         }
@@ -302,7 +289,6 @@ mod tests {
     use crate::mode::Mode;
     use crate::policy_file::{Files, InForce, Origin, compile};
     use crate::server::pending::Hold;
-    use crate::server::question::Question;
     use crate::server::{Reload, runtime};
 
     const RULES: &str = "version: \"1\"\ndefault_action: allow\npolicies:\n  - name: p\n    \
@@ -346,9 +332,8 @@ mod tests {
         ] {
             let command = format!("{words} {}", "x".repeat(length));
             let body = serde_json::json!({ "agent": "a", "params": { "command": command } });
-            let body = body.to_string();
-            let question = Question::read(body.as_bytes()).unwrap();
-            let verdict = runtime.block_on(policy.decide(question, Some(7), &NoHold));
+            let body = body.to_string().into();
+            let verdict = runtime.block_on(policy.decide(body, Some(7), &NoHold)).unwrap();
             assert_eq!(verdict.allowed, allowed, "{command}");
             let text = std::fs::read_to_string(&audit).unwrap();
             let line: serde_json::Value =
