@@ -169,6 +169,7 @@ impl PolicyClient {
                 argv0: about.argv0.as_deref().and_then(text),
                 stdin: stdin.and_then(text),
                 stdout: stdout.and_then(text),
+                ..Params::default()
             },
             cwd: about.cwd.as_deref().and_then(text),
             by: text("kernel"),
