@@ -5,6 +5,8 @@
 //! found in order. The rest is run as a set of states, character by character, so
 //! that no pattern makes a text cost more than its length times the pattern's.
 
+use crate::bits::Bits;
+
 /// How often `**` may stand in one pattern.
 const MAX_CROSSING_STARS: usize = 2;
 
@@ -310,26 +312,19 @@ fn run(steps: &[Step], text: &str, open: bool) -> bool {
         return steps.iter().all(|step| matches!(step, Step::Star { .. })) && text.is_empty();
     }
     // The positions in `steps` that the text read so far can stand at.
-    let mut states = States::new(steps.len() + 1);
-    let mut next = States::new(steps.len() + 1);
+    let mut states = Bits::new(steps.len() + 1);
+    let mut next = Bits::new(steps.len() + 1);
     enter(steps, 0, &mut states);
     for c in text.chars() {
         if open && states.holds(steps.len()) {
             return true;
         }
         next.clear();
-        let mut from = 0;
-        while let Some(state) = states.next(from) {
-            from = state + 1;
-            let Some(step) = steps.get(state) else {
-                break;
-            };
-            if step.takes(c) {
-                let stays = matches!(step, Step::Star { .. });
-                enter(steps, if stays { state } else { state + 1 }, &mut next);
-            }
+        for state in states.within(0..steps.len()).filter(|state| steps[*state].takes(c)) {
+            let stays = matches!(steps[state], Step::Star { .. });
+            enter(steps, if stays { state } else { state + 1 }, &mut next);
         }
-        if next.next(0).is_none() {
+        if next.within(0..steps.len() + 1).next().is_none() {
             return false;
         }
         std::mem::swap(&mut states, &mut next);
@@ -337,52 +332,8 @@ fn run(steps: &[Step], text: &str, open: bool) -> bool {
     states.holds(steps.len())
 }
 
-/// A set of positions in a pattern, on the stack for all but the longest.
-enum States {
-    Few(u64),
-    Many(Vec<bool>),
-}
-
-impl States {
-    fn new(len: usize) -> Self {
-        if len <= 64 { Self::Few(0) } else { Self::Many(vec![false; len]) }
-    }
-
-    fn clear(&mut self) {
-        match self {
-            Self::Few(bits) => *bits = 0,
-            Self::Many(flags) => flags.fill(false),
-        }
-    }
-
-    fn set(&mut self, state: usize) {
-        match self {
-            Self::Few(bits) => *bits |= 1 << state,
-            Self::Many(flags) => flags[state] = true,
-        }
-    }
-
-    fn holds(&self, state: usize) -> bool {
-        match self {
-            Self::Few(bits) => bits >> state & 1 == 1,
-            Self::Many(flags) => flags[state],
-        }
-    }
-
-    /// The first position in the set from `from` on.
-    fn next(&self, from: usize) -> Option<usize> {
-        match self {
-            Self::Few(bits) => {
-                let rest = if from < 64 { bits >> from } else { 0 };
-                (rest != 0).then(|| from + rest.trailing_zeros() as usize)
-            }
-            Self::Many(flags) => (from..flags.len()).find(|state| flags[*state]),
-        }
-    }
-}
-
 /// Adds `state`, and those reached from it by letting stars take nothing.
-fn enter(steps: &[Step], mut state: usize, states: &mut States) {
+fn enter(steps: &[Step], mut state: usize, states: &mut Bits) {
     loop {
         states.set(state);
         if !matches!(steps.get(state), Some(Step::Star { .. })) {

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
+use crate::bits::Bits;
 use crate::parts::Parts;
 
 /// From how many parts on the search is run for each part by itself.
@@ -193,45 +194,5 @@ impl Candidates {
             parts.sort_unstable();
         }
         parts
-    }
-}
-
-/// A set of small numbers.
-#[derive(Debug, Clone)]
-pub(crate) struct Bits(Vec<u64>);
-
-impl Bits {
-    fn new(len: usize) -> Self {
-        Self(vec![0; len.div_ceil(64)])
-    }
-
-    fn set(&mut self, number: usize) {
-        self.0[number / 64] |= 1 << (number % 64);
-    }
-
-    fn holds(&self, number: usize) -> bool {
-        self.0[number / 64] >> (number % 64) & 1 == 1
-    }
-
-    fn add(&mut self, others: &Self) {
-        self.0.iter_mut().zip(&others.0).for_each(|(own, other)| *own |= other);
-    }
-
-    /// The numbers in the set that lie in `range`, ascending.
-    pub(crate) fn within(&self, range: Range<usize>) -> impl Iterator<Item = usize> {
-        let mut next = range.start;
-        std::iter::from_fn(move || {
-            while next < range.end {
-                let word = self.0[next / 64] >> (next % 64);
-                if word == 0 {
-                    next = (next / 64 + 1) * 64;
-                    continue;
-                }
-                let number = next + word.trailing_zeros() as usize;
-                next = number + 1;
-                return (number < range.end).then_some(number);
-            }
-            None
-        })
     }
 }

@@ -144,6 +144,7 @@
 //! a parser that panics is one that cannot read the line.
 #![forbid(unsafe_code)]
 
+mod bits;
 mod call;
 mod code;
 mod command;
