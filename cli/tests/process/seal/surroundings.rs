@@ -256,6 +256,10 @@ fn a_run_that_cannot_begin_for_want_of_processes_or_descriptors_says_so() {
                 assert!(ran, "{limit} {flag} {told_why}");
                 continue;
             }
+            // Whoever runs the tests may have left descriptors open: the loader has none then.
+            if !ran && told_why.contains("error while loading shared libraries") {
+                continue;
+            }
             assert!(!ran && told_why.contains("rampart: "), "{limit} {flag} {told_why}");
             let is_why = told_why.contains("(ulimit") || told_why.contains("Too many open files");
             assert!(is_why && !told_why.contains("a bug"), "{limit} {flag} {told_why}");
