@@ -105,7 +105,7 @@ struct Model {
 
 impl Model {
     fn read(wire: &[u8]) -> Option<Self> {
-        let mut start = 0;
+        let (mut start, mut plain) = (0, true);
         loop {
             let rest = &wire[start..];
             // httparse would skip empty lines.
@@ -116,9 +116,14 @@ impl Model {
             let mut head = httparse::Response::new(&mut headers);
             let httparse::Status::Complete(length) = head.parse(rest).ok()? else { return None };
             start += length;
+            // Of an interim response (1xx), too.
+            plain &= head.headers.iter().all(|header| header.name.len() < LONGEST_LINE);
             match head.code? {
                 100 | 102..=199 => {}
-                200 => return Self::read_body(&head, start, &wire[start..]),
+                200 => {
+                    let model = Self::read_body(&head, start, &wire[start..])?;
+                    return Some(Self { plain: plain && model.plain, ..model });
+                }
                 _ => return None,
             }
         }
@@ -140,9 +145,7 @@ impl Model {
         let lengths = values("Content-Length");
         let codings = values("Transfer-Encoding");
         let short = |value: &&[u8]| value.len() <= LONGEST_LINE / 2;
-        let mut names = head.headers.iter().map(|header| header.name);
-        let plain = names.all(|name| name.len() < LONGEST_LINE);
-        let plain = plain && lengths.iter().chain(&codings).all(short);
+        let plain = lengths.iter().chain(&codings).all(short);
         match (&lengths[..], &codings[..]) {
             ([], []) => Some(Self { body: rest.to_vec(), framing: start, plain }),
             ([length], []) => {
