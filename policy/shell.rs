@@ -308,12 +308,15 @@ type Piece = Vec<Vec<String>>;
 pub(crate) fn behind_openers(script: &str) -> &str {
     let mut rest = script.trim_start();
     loop {
-        let word = rest.split_whitespace().next().unwrap_or_default();
-        rest = match rest.strip_prefix(['(', '{']) {
-            Some(behind) => behind.trim_start(),
-            None if BEFORE_COMMAND.contains(&word) => rest[word.len()..].trim_start(),
-            None => return rest,
+        let word = match rest.strip_prefix(['(', '{']) {
+            Some(_) => &rest[..1],
+            // Not looked for at each of many brackets: it may be all the rest.
+            None => rest.split_whitespace().next().unwrap_or_default(),
+        };
+        if !matches!(word, "(" | "{") && !BEFORE_COMMAND.contains(&word) {
+            return rest;
         }
+        rest = rest[word.len()..].trim_start();
     }
 }
 

@@ -42,6 +42,7 @@ fn numbered(of: usize, text: &str) -> String {
 const LINES: &[(&str, Line)] = &[
     ("one word", |of| fill(of, "a")),
     ("spaces", |of| fill(of, " ")),
+    ("brackets that nothing closes", |of| fill(of, "(")),
     ("tabs and spaces", |of| fill(of, " \t")),
     ("operands of rm", |of| format!("rm -rf {}", fill(of, "ab "))),
     ("deep operands of rm", |of| format!("rm -rf {}", fill(of, "/tmp/a/../b "))),
