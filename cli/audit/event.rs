@@ -124,7 +124,8 @@ impl Event {
     }
 
     /// What a rule would be written for: the pipeline that was refused, otherwise the command in the
-    /// line that was, otherwise the line. `None` if its end was left out or a secret in it masked: a rule would not match it.
+    /// line that was, otherwise the line. `None` if its end was left out or a secret in it masked: a
+    /// rule would not match it.
     pub fn typed(&self) -> Option<&str> {
         let pipeline = self.decision.message.split_once(PIPED).map(|(_, line)| line);
         let line = pipeline.and_then(|line| line.strip_suffix('`'));
