@@ -10,6 +10,7 @@ use rampart_core::settings::Variable;
 
 use crate::abi::Strings;
 use crate::os::sys;
+use crate::readable::Pages;
 use crate::scratch::Scratch;
 use crate::{errno, os, spare};
 
@@ -69,6 +70,23 @@ pub unsafe fn with<R>(
     result
 }
 
+/// The state of an environment. One that cannot be read is passed on as it is: the kernel reports
+/// that. Not inlined, so that the frame of the look at its pages is gone before a repair.
+///
+/// # Safety
+/// What can be read of `envp` is NULL or an array of strings that ends with NULL.
+#[inline(never)]
+pub unsafe fn survey(guard: &Guard<'_>, envp: Strings, coverage: Option<Coverage>) -> Survey {
+    let mut pages = Pages::new();
+    let can_be_read = pages.have_array(envp, |pages, entry| {
+        pages.has(entry as usize)
+            // SAFETY: the first byte can be read.
+            && (environ::is_others(guard.os, unsafe { *entry.cast::<u8>() }) || pages.have_string(entry))
+    });
+    // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
+    if can_be_read { unsafe { guard.survey(envp, coverage) } } else { Survey::Intact }
+}
+
 /// The same by this guard.
 ///
 /// # Safety
@@ -81,7 +99,7 @@ unsafe fn with_this<R>(
     run: impl FnOnce(Strings) -> R,
 ) -> Result<R, NoMemory> {
     // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
-    match unsafe { guard.survey(envp, coverage) } {
+    match unsafe { survey(guard, envp, coverage) } {
         Survey::Intact => Ok(run(envp)),
         // SAFETY: as above.
         Survey::Broken(room) => unsafe { repaired(guard, envp, coverage, room, repairs, run) },
@@ -175,7 +193,7 @@ pub fn repair_own(guard: &Guard<'_>, coverage: Option<Coverage>) -> Result<(), N
 /// The same by this guard.
 fn repair_own_by(guard: &Guard<'_>, coverage: Option<Coverage>) -> Result<(), NoMemory> {
     // SAFETY: `environ` is NULL or an array of strings that ends with NULL (environ(7)).
-    let survey = || unsafe { guard.survey(os::environment(), coverage) };
+    let survey = || unsafe { survey(guard, os::environment(), coverage) };
     let Survey::Broken(room) = survey() else { return Ok(()) };
     let errno = errno::Saved::new();
     let result = set_all(guard, coverage, room).and_then(|()| match survey() {

@@ -6,7 +6,7 @@ use crate::abi::{CharPtr, Strings};
 use crate::environment::Envp;
 use crate::os::Real;
 use crate::os::exec::execvp;
-use crate::program::{Program, string};
+use crate::program::Program;
 use crate::refusal::Target;
 use crate::{errno, gate};
 
@@ -26,7 +26,7 @@ pub unsafe fn execv(path: CharPtr, argv: Strings) -> c_int {
 unsafe fn exec(path: CharPtr, argv: Strings, envp: Envp) -> c_int {
     // SAFETY: see `execve`.
     unsafe {
-        let program = string(path).map(|path| Program::at(path, argv));
+        let program = || Program::at(path, argv);
         gate::start(program, envp, Target::ThisProcess, Real::execve, |execve, envp| {
             execve(path, argv, envp)
         })

@@ -18,6 +18,7 @@ use crate::environment::{self, Envp, NoMemory};
 use crate::once;
 use crate::os::{self, Real, sys};
 use crate::program::{Arguments, Program};
+use crate::readable::NOWHERE;
 use crate::refusal::{self, Reason, Target};
 use crate::state::State;
 use crate::{connection, errno, report};
@@ -31,13 +32,13 @@ const LONGEST_DIRECTORY: usize = 384;
 /// Starts a program, if it may run, by calling `run` with the original function and the program's
 /// environment. Otherwise returns the error number with which the hook is to fail.
 ///
-/// `program` is `None` if the caller passed NULL; then the original reports the error. `target` is
-/// where the program would run. If an error is returned, a message shell may run there instead.
+/// `program` gives `None` if the caller passed no program that can be read; then the original reports
+/// the error. `target` is where the program would run. If an error is returned, a message shell may run there instead.
 ///
 /// # Safety
 /// A given `envp` is NULL or an array of strings that ends with NULL.
-pub unsafe fn start<Function: Copy>(
-    program: Option<Program<'_>>,
+pub unsafe fn start<'p, Function: Copy>(
+    program: impl FnOnce() -> Option<Program<'p>>,
     envp: Envp,
     mut target: Target<'_>,
     find: impl FnOnce(&Real) -> Option<Function>,
@@ -55,8 +56,13 @@ pub unsafe fn start<Function: Copy>(
             }
         }
     };
-    let Some(program) = program.filter(|_| state.mode != Mode::Disabled) else {
+    if state.mode == Mode::Disabled {
         return run(envp.now());
+    }
+    let Some(program) = program() else {
+        // The original does not get an environment either: what another thread makes readable
+        // meanwhile must not run unasked.
+        return if state.real.is_wrapped { Err(libc::EFAULT) } else { run(NOWHERE as Strings) };
     };
     // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
     let is_loop = unsafe { is_reexec_loop(state, &program, envp) };
@@ -108,7 +114,7 @@ unsafe fn is_reexec_loop(state: &State, program: &Program<'_>, envp: Envp) -> bo
     let Ok(client) = &state.client else { return false };
     state.is_reexec_loop(program.digest())
         // SAFETY: `envp` is NULL or an array of strings that ends with NULL (the caller's promise).
-        && unsafe { client.guard.survey(envp.now(), None) } != Survey::Intact
+        && unsafe { environment::survey(&client.guard, envp.now(), None) } != Survey::Intact
 }
 
 /// Reports a program that goes on unguarded. In a sealed run the kernel still asks about it.

@@ -45,6 +45,7 @@ mod missed;
 mod once;
 mod panic;
 mod program;
+mod readable;
 mod refusal;
 mod report;
 mod resolver;

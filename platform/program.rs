@@ -11,6 +11,7 @@ use crate::abi::{CharPtr, Strings};
 use crate::errno::Errno;
 use crate::os;
 use crate::os::sys;
+use crate::readable::Pages;
 use crate::state::State;
 
 /// A program to start.
@@ -26,14 +27,28 @@ pub struct Program<'p> {
 }
 
 impl<'p> Program<'p> {
-    /// The program at a path.
-    pub fn at(path: &'p CStr, argv: Strings) -> Self {
-        Self { path, argv, is_certain: true, starts_here: true }
+    /// The program at a path; `None` if path or arguments cannot be read.
+    ///
+    /// # Safety
+    /// What can be read of `path` and `argv` is a string, and NULL or an array of strings that ends
+    /// with NULL; both are unchanged for the lifetime `'p`.
+    pub unsafe fn at(path: CharPtr, argv: Strings) -> Option<Self> {
+        if path.is_null() || !can_be_read(path, argv) {
+            return None;
+        }
+        // SAFETY: the string can be read to its end.
+        let path = unsafe { CStr::from_ptr(path) };
+        Some(Self { path, argv, is_certain: true, starts_here: true })
     }
 
     /// The program of this name, for which PATH is searched if it has no slash.
-    pub fn named(file: &'p CStr, argv: Strings) -> Self {
-        Self { is_certain: file.to_bytes().contains(&b'/'), ..Self::at(file, argv) }
+    ///
+    /// # Safety
+    /// As for [`Self::at`].
+    pub unsafe fn named(file: CharPtr, argv: Strings) -> Option<Self> {
+        // SAFETY: the caller's promise.
+        let program = unsafe { Self::at(file, argv) }?;
+        Some(Self { is_certain: program.path.to_bytes().contains(&b'/'), ..program })
     }
 
     /// The same program started in an unknown directory.
@@ -97,6 +112,13 @@ impl<'p> Program<'p> {
     }
 }
 
+/// Not inlined, so that its frame is gone before the check.
+#[inline(never)]
+fn can_be_read(path: CharPtr, argv: Strings) -> bool {
+    let mut pages = Pages::new();
+    pages.have_string(path) && pages.have_array(argv, Pages::have_string)
+}
+
 /// The initial value for [`mix`] (FNV-1a, offset basis).
 pub const BEGIN: u64 = 0xcbf2_9ce4_8422_2325;
 
@@ -106,13 +128,14 @@ pub fn mix(sum: u64, bytes: &[u8]) -> u64 {
     bytes.iter().chain(&[0]).fold(sum, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(PRIME))
 }
 
-/// The string at a pointer; `None` for NULL.
+/// The string at a pointer; `None` if it is NULL or cannot be read.
 ///
 /// # Safety
-/// `text` is NULL or a string that is unchanged for the lifetime `'t`.
+/// What can be read there is a string that is unchanged for the lifetime `'t`.
 pub unsafe fn string<'t>(text: CharPtr) -> Option<&'t CStr> {
-    // SAFETY: the pointer is not NULL, and so a string (the caller's promise).
-    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })
+    let is_string = !text.is_null() && Pages::new().have_string(text);
+    // SAFETY: the string can be read to its end.
+    is_string.then(|| unsafe { CStr::from_ptr(text) })
 }
 
 /// An iterator over the strings of an argument list.
@@ -129,12 +152,15 @@ impl<'q> Iterator for Arguments<'q> {
         if self.next.is_null() {
             return None;
         }
-        // SAFETY: the list of a `Program` is NULL or an array of strings that ends with NULL
-        // (execve(2)), and this walk stops there.
+        // SAFETY: the list of a `Program` that can be read is an array of strings that ends with
+        // NULL (execve(2)), and this walk stops there. The kernel demands no alignment.
         unsafe {
-            let argument = string(*self.next)?;
+            let argument = self.next.read_unaligned();
+            if argument.is_null() {
+                return None;
+            }
             self.next = self.next.add(1);
-            Some(argument.to_bytes())
+            Some(CStr::from_ptr(argument).to_bytes())
         }
     }
 }

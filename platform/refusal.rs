@@ -47,8 +47,8 @@ pub enum Target<'t> {
     Child {
         /// Starts the message shell.
         show: ShowMessage<'t>,
-        /// What `posix_spawn(3)` does to the child's descriptors.
-        actions: Option<&'t posix_spawn_file_actions_t>,
+        /// What `posix_spawn(3)` does to the child's descriptors; NULL: nothing.
+        actions: *const posix_spawn_file_actions_t,
     },
     /// A child inside the C library, whose output the caller does not see: `wordexp(3)`.
     InLibc,
@@ -58,8 +58,8 @@ impl Target<'_> {
     /// Whether the program would have had the stderr of this process, as far as is known.
     pub fn shares_stderr(&self) -> bool {
         match self {
-            Self::Child { actions: Some(actions), .. } => os::keep_stderr(actions),
-            _ => true,
+            Self::Child { actions, .. } => actions.is_null() || os::keep_stderr(*actions),
+            Self::ThisProcess | Self::InLibc => true,
         }
     }
 }

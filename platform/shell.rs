@@ -8,14 +8,27 @@ use libc::FILE;
 use crate::abi::CharPtr;
 use crate::os::{Real, WRDE_CMDSUB, WordExp};
 use crate::program::string;
+use crate::readable::NOWHERE;
 use crate::refusal::{self, Target};
 use crate::{errno, gate, once};
+
+/// The text of a line, `None` if it is NULL or cannot be read, and the line for the original. If that
+/// could not be read, it cannot be later either: it must not run unasked.
+///
+/// # Safety
+/// As for [`string`].
+unsafe fn line<'t>(given: CharPtr) -> (Option<&'t [u8]>, CharPtr) {
+    // SAFETY: the caller's promise.
+    let line = unsafe { string(given) }.map(CStr::to_bytes);
+    let is_unreadable = line.is_none() && !given.is_null();
+    (line, if is_unreadable { NOWHERE as CharPtr } else { given })
+}
 
 /// `system(3)`; with NULL it only says whether there is a shell.
 pub unsafe fn system(command: CharPtr) -> c_int {
     // SAFETY: here and below: the caller of the C function promises what its man page demands.
     unsafe {
-        let line = string(command).map(CStr::to_bytes);
+        let (line, command) = line(command);
         let mut told = None;
         let mut show = |said: &CStr| {
             let system = once::state().and_then(|state| state.real.system());
@@ -25,7 +38,7 @@ pub unsafe fn system(command: CharPtr) -> c_int {
             });
             told.is_some()
         };
-        let target = Target::Child { show: &mut show, actions: None };
+        let target = Target::Child { show: &mut show, actions: core::ptr::null() };
         let result = gate::start_shell(line, target, Real::system, |system| system(command));
         told.unwrap_or_else(|| result.unwrap_or_else(errno::fail))
     }
@@ -42,7 +55,7 @@ fn has_run(status: c_int) -> bool {
 pub unsafe fn popen(command: CharPtr, mode: CharPtr) -> *mut FILE {
     // SAFETY: see `system`.
     unsafe {
-        let line = string(command).map(CStr::to_bytes);
+        let (line, command) = line(command);
         let mut told = core::ptr::null_mut();
         let mut show = |said: &CStr| {
             let popen = once::state().and_then(|state| state.real.popen());
@@ -52,7 +65,7 @@ pub unsafe fn popen(command: CharPtr, mode: CharPtr) -> *mut FILE {
             told = stream.unwrap_or(core::ptr::null_mut());
             !told.is_null()
         };
-        let target = Target::Child { show: &mut show, actions: None };
+        let target = Target::Child { show: &mut show, actions: core::ptr::null() };
         let result = gate::start_shell(line, target, Real::popen, |popen| popen(command, mode));
         if !told.is_null() {
             return told;
@@ -71,7 +84,7 @@ const WRDE_NOCMD: c_int = 4;
 pub unsafe fn wordexp(words: CharPtr, result: *mut WordExp, flags: c_int) -> c_int {
     // SAFETY: see `system`.
     unsafe {
-        let line = string(words).map(CStr::to_bytes);
+        let (line, words) = line(words);
         let line = line.filter(|line| flags & WRDE_NOCMD == 0 && has_command(line));
         gate::start_shell(line, Target::InLibc, Real::wordexp, |wordexp| {
             wordexp(words, result, flags)

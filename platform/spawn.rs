@@ -7,7 +7,7 @@ use libc::{pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 use crate::abi::{CharPtr, MutStrings, Strings};
 use crate::environment::Envp;
 use crate::os::Real;
-use crate::program::{Program, string};
+use crate::program::Program;
 use crate::refusal::{self, Target};
 use crate::{gate, once};
 
@@ -16,16 +16,16 @@ use crate::{gate, once};
 ///
 /// # Safety
 /// `envp` is NULL or an array of strings that ends with NULL.
-pub unsafe fn start<Function: Copy>(
-    program: Option<Program<'_>>,
-    actions: Option<&posix_spawn_file_actions_t>,
+pub unsafe fn start<'p, Function: Copy>(
+    program: impl FnOnce() -> Option<Program<'p>>,
+    actions: *const posix_spawn_file_actions_t,
     envp: MutStrings,
     find: impl Fn(&Real) -> Option<Function>,
     tell: impl Fn(Function, CharPtr, MutStrings, MutStrings) -> c_int,
     run: impl Fn(Function, MutStrings) -> c_int,
 ) -> c_int {
     // A file action may change the directory; their content is private to the C library.
-    let program = program.map(|it| if actions.is_none() { it } else { it.elsewhere() });
+    let program = || program().map(|it| if actions.is_null() { it } else { it.elsewhere() });
     let mut is_told = false;
     let mut show = |said: &CStr| {
         let original = once::state().and_then(|state| find(&state.real));
@@ -61,8 +61,8 @@ macro_rules! spawn {
             // SAFETY: the caller promises what `posix_spawn(3)` demands.
             unsafe {
                 start(
-                    string(path).map(|path| $program(path, argv.cast())),
-                    actions.as_ref(),
+                    || $program(path, argv.cast()),
+                    actions,
                     envp,
                     Real::$name,
                     |original, shell, argv, envp| {

@@ -17,8 +17,8 @@ use crate::host::Os;
 use crate::repair_count::RepairCount;
 use crate::settings::Variable;
 
-pub use entries::value_of;
 use entries::{Entry, classify, entries, is_named};
+pub use entries::{is_others, value_of};
 
 /// The entries that a child must have.
 #[derive(Debug, Clone, Copy)]

@@ -8,7 +8,7 @@ use core::ffi::c_int;
 use libc::posix_spawn_file_actions_t;
 
 use super::stderr::STDERR;
-use super::sys;
+use crate::readable::Pages;
 
 /// `posix_spawn_file_actions_t` of glibc (`spawn.h`); musl has its list at the same offset.
 #[repr(C)]
@@ -23,7 +23,6 @@ const _: () = assert!(size_of::<Declared>() == size_of::<posix_spawn_file_action
 /// An action of glibc (`struct __spawn_action`, `sysdeps/unix/sysv/linux/spawn_int.h`); the union's
 /// members all begin with descriptors.
 #[repr(C)]
-#[derive(Default)]
 struct Action {
     kind: c_int,
     alignment: c_int,
@@ -46,27 +45,24 @@ const STEP: c_int = 8;
 const MAX_ACTIONS: c_int = 1024;
 
 /// Whether the child has the stderr of this process; false if that is not known.
-pub fn keep_stderr(actions: &posix_spawn_file_actions_t) -> bool {
-    // SAFETY: size and alignment are those of the C library's type, and any bytes are valid
-    // integers and pointers. In musl's type the first two numbers are padding.
-    let Declared { allocated, used, list, .. } =
-        unsafe { &*core::ptr::from_ref(actions).cast::<Declared>() };
+pub fn keep_stderr(actions: *const posix_spawn_file_actions_t) -> bool {
+    // SAFETY: any bytes are valid integers and pointers. In musl's type the first two numbers are
+    // padding.
+    let declared = unsafe { Pages::new().copy(actions.cast::<Declared>()) };
+    let Some(Declared { allocated, used, list, .. }) = declared else { return false };
     if list.is_null() {
         return true;
     }
-    let (allocated, used) = (*allocated, *used);
     let is_glibcs = (1..=MAX_ACTIONS).contains(&allocated)
         && allocated % STEP == 0
         && (1..=allocated).contains(&used);
-    is_glibcs && (0..used).all(|at| action(*list, at).is_some_and(|it| it.keeps_stderr()))
+    is_glibcs && (0..used).all(|at| action(list, at).is_some_and(|it| it.keeps_stderr()))
 }
 
-/// A copy of an action, made by the kernel: `None` if the pointer is not to memory.
 fn action(list: *const Action, at: c_int) -> Option<Action> {
-    let mut action = Action::default();
-    let from = list.wrapping_offset(isize::try_from(at).ok()?);
-    // SAFETY: an action consists of integers, so any bytes are valid.
-    unsafe { sys::peek(from, &mut action) }.then_some(action)
+    let place = list.wrapping_offset(isize::try_from(at).ok()?);
+    // SAFETY: an action consists of integers.
+    unsafe { Pages::new().copy(place) }
 }
 
 impl Action {

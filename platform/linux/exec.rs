@@ -33,7 +33,7 @@ pub unsafe fn execvp(file: CharPtr, argv: Strings) -> c_int {
 unsafe fn named(file: CharPtr, argv: Strings, envp: Envp) -> c_int {
     // SAFETY: see `execve`.
     unsafe {
-        let program = string(file).map(|file| Program::named(file, argv));
+        let program = || Program::named(file, argv);
         gate::start(program, envp, Target::ThisProcess, Real::execvpe, |execvpe, envp| {
             execvpe(file, argv, envp)
         })
@@ -66,24 +66,16 @@ pub unsafe fn execveat(
         let run = |execveat: Execveat, envp: Strings| {
             execveat(directory, path, argv.cast(), envp.cast(), flags)
         };
-        match string(path) {
-            Some(relative) if is_relative_to(directory, relative) => {
-                opened(directory, relative, argv, envp, find, run)
-            }
-            path => {
-                let program = path.map(|path| Program::at(path, argv));
-                // Flags may select another file (`AT_SYMLINK_NOFOLLOW`, `AT_EMPTY_PATH`).
-                let program =
-                    program.map(|it| Program { is_certain: it.is_certain && flags == 0, ..it });
-                gate::start(program, Envp::Given(envp), Target::ThisProcess, find, run)
-                    .unwrap_or_else(errno::fail)
-            }
+        if directory != libc::AT_FDCWD
+            && let Some(relative) = string(path).filter(|path| !path.to_bytes().starts_with(b"/"))
+        {
+            return opened(directory, relative, argv, envp, find, run);
         }
+        // Flags may select another file (`AT_SYMLINK_NOFOLLOW`, `AT_EMPTY_PATH`).
+        let program = || Some(Program { is_certain: flags == 0, ..Program::at(path, argv)? });
+        gate::start(program, Envp::Given(envp), Target::ThisProcess, find, run)
+            .unwrap_or_else(errno::fail)
     }
-}
-
-fn is_relative_to(directory: c_int, path: &CStr) -> bool {
-    directory != libc::AT_FDCWD && !path.to_bytes().starts_with(b"/")
 }
 
 /// Starts the program at `path` relative to an open directory, or the open file itself if `path` is
@@ -98,16 +90,19 @@ unsafe fn opened<Function: Copy>(
     run: impl Fn(Function, Strings) -> c_int,
 ) -> c_int {
     let mut room = [0; LONGEST_OPENED_PATH];
-    let program = match name_of(descriptor, path.to_bytes(), &mut room) {
-        // The name may not lead to the file (chroot, deleted).
-        Ok(name) => Some(Program { is_certain: false, ..Program::at(name, argv) }),
+    let name = match name_of(descriptor, path.to_bytes(), &mut room) {
+        Ok(name) => name.as_ptr(),
         // A negative number is never a descriptor; the original fails.
-        Err(libc::EBADF) if descriptor < 0 => None,
+        Err(libc::EBADF) if descriptor < 0 => core::ptr::null(),
         Err(errno) => return errno::fail(errno),
     };
     // SAFETY: see `execve`.
-    unsafe { gate::start(program, Envp::Given(envp), Target::ThisProcess, find, run) }
-        .unwrap_or_else(errno::fail)
+    unsafe {
+        // The name may not lead to the file (chroot, deleted).
+        let program = || Some(Program { is_certain: false, ..Program::at(name, argv)? });
+        gate::start(program, Envp::Given(envp), Target::ThisProcess, find, run)
+            .unwrap_or_else(errno::fail)
+    }
 }
 
 /// The name of an open file, followed by `path`; `EBADF` if it is not open, `EPERM` if the name

@@ -29,8 +29,8 @@ unsafe fn found_in<'s>(file: CharPtr, path: impl Fn() -> &'s [u8], argv: Strings
     // SAFETY: see `execvp`.
     unsafe {
         let Some(name) = string(file) else { return errno::fail(libc::EFAULT) };
-        let program = Program::named(name, argv);
-        gate::start(Some(program), Envp::Own, Target::ThisProcess, Real::execve, |execve, envp| {
+        let program = || Program::named(file, argv);
+        gate::start(program, Envp::Own, Target::ThisProcess, Real::execve, |execve, envp| {
             let lists = (argv, envp);
             let error =
                 search::start(name, path(), lists, search::say_too_long, |path, argv, envp| {

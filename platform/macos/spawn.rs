@@ -22,10 +22,9 @@ pub unsafe fn posix_spawnp(
     // SAFETY: the caller promises what `posix_spawnp(3)` demands.
     unsafe {
         let Some(name) = string(file) else { return libc::EFAULT };
-        let program = Program::named(name, argv.cast());
         crate::spawn::start(
-            Some(program),
-            actions.as_ref(),
+            || Program::named(file, argv.cast()),
+            actions,
             envp,
             Real::posix_spawn,
             |posix_spawn, shell, argv, envp| {

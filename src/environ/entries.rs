@@ -24,8 +24,9 @@ pub unsafe fn entries(envp: *const *const c_char) -> impl Iterator<Item = *const
         if next.is_null() {
             return None;
         }
-        // SAFETY: the array ends with NULL (the caller's promise), and `next` does not pass that.
-        let entry = unsafe { *next };
+        // SAFETY: the array ends with NULL (the caller's promise), and `next` does not pass that. The
+        // kernel demands no alignment.
+        let entry = unsafe { next.read_unaligned() };
         if entry.is_null() {
             return None;
         }
@@ -52,16 +53,21 @@ pub unsafe fn is_named(entry: *const c_char, name: &CStr) -> bool {
     })
 }
 
+/// Whether an entry with this first byte is none of the guard's; then nothing more of it is read.
+#[must_use]
+pub fn is_others(os: Os, first: u8) -> bool {
+    let ours = [Variable::PREFIX, os.preload_variable().to_bytes()];
+    ours.iter().all(|name| name.first() != Some(&first))
+}
+
 /// What an entry is. Of almost all entries only the first byte is read.
 ///
 /// # Safety
 /// `entry` is a string that is unchanged for the lifetime `'e`.
 pub unsafe fn classify<'e>(os: Os, entry: *const c_char) -> Entry<'e> {
     let preload = os.preload_variable();
-    let initials = (Variable::PREFIX.first(), preload.to_bytes().first());
     // SAFETY: a string has at least its NUL.
-    let first = unsafe { entry.cast::<u8>().read() };
-    if Some(&first) != initials.0 && Some(&first) != initials.1 {
+    if is_others(os, unsafe { entry.cast::<u8>().read() }) {
         return Entry::Others;
     }
     // SAFETY: the caller promises a string.

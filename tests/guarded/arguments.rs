@@ -83,6 +83,54 @@ fn a_missing_argument_list_or_environment_is_passed_on_as_it_is() {
     }
 }
 
+/// What cannot be read fails as it does without the library, unless the C library itself crashes.
+pub fn bad_pointers_fail_as_without_the_library(compiler: Compiler) {
+    let sandbox = Sandbox::with_stand_ins(compiler);
+    let program = sandbox.text("bin/rm");
+    let words = [probe("bad_pointers", compiler).to_str().expect("text"), &*program];
+    let bare = Run::bare(&sandbox, &words).finish().success().stdout;
+    let marks = sandbox.take_marks();
+    let (allowing, denying) = (Server::allowing(), Server::denying());
+    let guarded = Run::guarded(&sandbox, &allowing.url, &words).finish().success().stdout;
+    assert_eq!(sandbox.take_marks(), marks);
+    let refused = Run::guarded(&sandbox, &denying.url, &words).env("RAMPART_REFUSAL", "shell");
+    let refused = refused.finish().success().stdout;
+    assert_eq!(sandbox.take_marks(), [""; 0]);
+    let mut fails = 0;
+    for ((bare, guarded), refused) in bare.lines().zip(guarded.lines()).zip(refused.lines()) {
+        if bare.contains(": signal") || bare.ends_with(": -1000 0 -1000") {
+            continue; // This C library crashes, or lacks the function.
+        }
+        assert_eq!(guarded, bare);
+        // What the environment is like does not matter where the program is refused.
+        assert!(!refused.contains(": signal"), "{refused}");
+        fails += usize::from(bare.contains(&format!(" {} ", libc::EFAULT)));
+    }
+    assert!(fails > 200, "{bare}");
+}
+
+#[test]
+fn what_cannot_be_read_fails_as_without_the_library() {
+    if is_for_linux_alone("a Mac's kernel does not tell cheaply what can be read") {
+        return;
+    }
+    bad_pointers_fail_as_without_the_library(Compiler::System);
+}
+
+#[test]
+fn what_becomes_readable_meanwhile_does_not_run_unasked() {
+    if is_for_linux_alone("a Mac's kernel does not tell cheaply what can be read") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let server = Server::denying();
+    let probe = probe("becomes_readable", Compiler::System);
+    let words = [probe.to_str().expect("text"), &*sandbox.text("bin/rm")];
+    let guarded = Run::guarded(&sandbox, &server.url, &words).finish().success();
+    assert_eq!(guarded.stdout, "done\n");
+    assert_eq!(sandbox.take_marks(), [""; 0]);
+}
+
 #[test]
 fn arguments_up_to_the_kernels_limits_work_and_longer_ones_fail_as_without_the_library() {
     let sandbox = Sandbox::new();

@@ -3,7 +3,7 @@
 use scripted_server::{Server, Transport};
 
 use crate::support::{Compiler, Run, Sandbox, installed, is_for_linux_alone, probe};
-use crate::{hooks, syscalls};
+use crate::{arguments, hooks, syscalls};
 
 /// Whether musl is installed; if not, says so.
 pub fn is_here() -> bool {
@@ -28,6 +28,13 @@ fn an_allowed_program_of_musl_runs_exactly_as_it_does_without_the_library() {
 fn a_denied_program_of_musl_does_not_run() {
     if is_here() {
         hooks::denied_programs_do_not_run(Compiler::Musl);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_fails_as_without_the_library_in_musl_too() {
+    if is_here() {
+        arguments::bad_pointers_fail_as_without_the_library(Compiler::Musl);
     }
 }
 

@@ -3,21 +3,18 @@
 use core::ffi::{c_int, c_void};
 
 use super::call::{call, register};
-use super::process::getpid;
+use crate::errno::Errno;
+use crate::readable::PAGE_BYTES;
 
-/// Copies a value from an address that need not be valid; whether it is.
-///
-/// # Safety
-/// Any bytes must be a valid `T`.
-pub unsafe fn peek<T>(from: *const T, to: &mut T) -> bool {
-    let bytes = size_of::<T>();
-    let local = libc::iovec { iov_base: core::ptr::from_mut(to).cast(), iov_len: bytes };
-    let remote = libc::iovec { iov_base: from.cast_mut().cast(), iov_len: bytes };
-    let this = register(getpid());
-    let arguments = [this, &raw const local as usize, 1, &raw const remote as usize, 1, 0];
-    // SAFETY: the kernel writes to `to` only, and fails with `EFAULT` if `from` is not readable.
-    let copied = unsafe { call(libc::SYS_process_vm_readv, arguments) };
-    copied == Ok(bytes)
+/// Whether the kernel can read at an address, and so in its page.
+pub fn is_readable(address: usize) -> bool {
+    let end_of_page = address | (PAGE_BYTES - 1);
+    let mask = end_of_page - (size_of::<u64>() - 1);
+    // No way to change the mask of signals: the kernel reads one and fails (sigprocmask(2)).
+    let arguments = [register(-1), mask, 0, size_of::<u64>(), 0, 0];
+    // SAFETY: the kernel reads the mask only, and fails with `EFAULT` if it cannot.
+    let answer = unsafe { call(libc::SYS_rt_sigprocmask, arguments) };
+    answer != Err(Errno(libc::EFAULT))
 }
 
 /// New zeroed memory; `None` if there is none.

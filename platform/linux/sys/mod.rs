@@ -16,7 +16,7 @@ pub use deadline::{Deadline, is_writable};
 pub use file::{
     Link, occupy, open_to_read, pipe, read_at, read_link, status, status_at, working_directory,
 };
-pub use memory::{make_read_only, map, map_shared, peek};
+pub use memory::{is_readable, make_read_only, map, map_shared};
 pub use numbers::{duplicate, is_inherited, is_open, is_write_only, write};
 pub use process::{exit, getpid, is_hidden, is_sealed, now_us, process};
 pub use signal::SignalMask;

@@ -16,7 +16,7 @@ pub use file::{
     has_closed_stream, occupy, open_to_read, pipe, read_at, status, status_at, with_unshared_table,
     working_directory,
 };
-pub use memory::{make_read_only, map, map_shared};
+pub use memory::{is_readable, make_read_only, map, map_shared};
 pub use numbers::{duplicate, is_inherited, is_write_only, set_raises_sigpipe, write};
 pub use process::{exit, getpid, is_hidden, is_sealed, now_us, process};
 pub use signal::SignalMask;
