@@ -86,8 +86,7 @@ fn a_missing_argument_list_or_environment_is_passed_on_as_it_is() {
 /// What cannot be read fails as it does without the library, unless the C library itself crashes.
 pub fn bad_pointers_fail_as_without_the_library(compiler: Compiler) {
     let sandbox = Sandbox::with_stand_ins(compiler);
-    let program = sandbox.text("bin/rm");
-    let words = [probe("bad_pointers", compiler).to_str().expect("text"), &*program];
+    let words = [probe("bad_pointers", compiler), sandbox.path("bin/rm")];
     let bare = Run::bare(&sandbox, &words).finish().success().stdout;
     let marks = sandbox.take_marks();
     let (allowing, denying) = (Server::allowing(), Server::denying());
@@ -124,8 +123,7 @@ fn what_becomes_readable_meanwhile_does_not_run_unasked() {
     }
     let sandbox = Sandbox::new();
     let server = Server::denying();
-    let probe = probe("becomes_readable", Compiler::System);
-    let words = [probe.to_str().expect("text"), &*sandbox.text("bin/rm")];
+    let words = [probe("becomes_readable", Compiler::System), sandbox.path("bin/rm")];
     let guarded = Run::guarded(&sandbox, &server.url, &words).finish().success();
     assert_eq!(guarded.stdout, "done\n");
     assert_eq!(sandbox.take_marks(), [""; 0]);

@@ -222,11 +222,11 @@ fn scarce_or_unusual_resources_change_nothing() {
     }
 }
 
-#[test]
-fn a_seccomp_filter_that_forbids_sockets_leaves_it_to_fail_open() {
+/// What a seccomp filter that forbids sockets comes to.
+fn forbids_sockets(ways: &[&str]) {
     let sandbox = Sandbox::new();
     for transport in Transport::BOTH {
-        for way in ["socket EPERM", "socket EACCES", "connect EPERM", "connect EACCES"] {
+        for way in ways {
             for (fail_open, told) in [("0", "refused\n"), ("1", "ran rm\nran\n")] {
                 let server = Server::judging(transport, |_| false);
                 let finished = hostile(&sandbox, &server, way, fail_open);
@@ -235,6 +235,18 @@ fn a_seccomp_filter_that_forbids_sockets_leaves_it_to_fail_open() {
                 assert_eq!(sandbox.take_marks().len(), usize::from(fail_open == "1"), "{way}");
             }
         }
+    }
+}
+
+#[test]
+fn a_seccomp_filter_that_forbids_sockets_leaves_it_to_fail_open() {
+    forbids_sockets(&["socket EPERM", "socket EACCES", "connect EPERM", "connect EACCES"]);
+}
+
+#[test]
+fn a_seccomp_filter_that_asks_a_handler_about_sockets_leaves_it_to_fail_open() {
+    if !is_for_linux_alone("only Linux has such filters") {
+        forbids_sockets(&["socket trapped", "connect trapped"]);
     }
 }
 

@@ -9,8 +9,10 @@ use super::call::{call, register};
 pub struct SignalMask(u64);
 
 impl SignalMask {
-    /// Every signal that can be blocked.
-    pub const ALL: Self = Self(u64::MAX);
+    /// Every signal that can be blocked, but for SIGSYS: if a filter of the program's own sends that
+    /// for a system call (`SECCOMP_RET_TRAP`, seccomp(2)), its handler says what becomes of the call,
+    /// and while it is blocked the kernel ends the process.
+    pub const ALL: Self = Self(!(1 << (libc::SIGSYS - 1)));
     /// Those that a failed write sends: SIGPIPE and SIGXFSZ (write(2), `EPIPE` and `EFBIG`).
     pub const OF_WRITES: Self = Self(1 << (libc::SIGPIPE - 1) | 1 << (libc::SIGXFSZ - 1));
 
@@ -57,7 +59,8 @@ impl SignalMask {
     /// This mask and all signals that have a handler.
     pub fn with_handled(self) -> Self {
         let handled = (1..=u64::BITS).filter(|number| is_handled(*number));
-        Self(handled.fold(self.0, |mask, number| mask | 1 << (number - 1)))
+        let handled = handled.fold(0, |mask, number| mask | 1 << (number - 1));
+        Self(self.0 | handled & Self::ALL.0)
     }
 
     /// Discards one of these signals if it is pending.

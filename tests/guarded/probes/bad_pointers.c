@@ -67,7 +67,7 @@ static int is(const char *name, const char *names) {
 /* Whether a function is given this, or uses its own environment. */
 static int takes(const char *name, int part) {
     int is_line = is(name, "system popen wordexp wordexp_no_commands");
-    int uses_own = is_line || is(name, "execvp execlp execv execl");
+    int uses_own = is_line || is(name, "execv execl execvp execlp");
     switch (part) {
     case ARGV: return !is_line;
     case ENVP: return !uses_own;

@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -78,14 +79,14 @@ static void in_cancelled_thread(void) {
     dprintf(out, pid == -1 ? "refused\n" : pid > 0 && status == 0 ? "ran\n" : "cancelled in the check\n");
 }
 
-/* Makes a system call fail if its second argument is this one; -1: always. */
-static void forbid_one(int number, int argument, int error) {
+/* Answers a system call if its second argument is this one; -1: always. */
+static void filter_one(int number, int argument, unsigned answer) {
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number, 0, 3),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)argument, 0, argument == -1 ? 0 : 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+        BPF_STMT(BPF_RET | BPF_K, answer),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog rules = {sizeof filter / sizeof *filter, filter};
@@ -93,7 +94,38 @@ static void forbid_one(int number, int argument, int error) {
     if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &rules) != 0) _exit(95);
 }
 
+static void forbid_one(int number, int argument, int error) {
+    filter_one(number, argument, SECCOMP_RET_ERRNO | (unsigned)error);
+}
+
 static void forbid(int number, int error) { forbid_one(number, -1, error); }
+
+static void fails(int signal, siginfo_t *info, void *context) {
+    (void)signal;
+    (void)info;
+#ifdef __x86_64__
+    ((ucontext_t *)context)->uc_mcontext.gregs[REG_RAX] = -EPERM;
+#else
+    ((ucontext_t *)context)->uc_mcontext.regs[0] = (unsigned long)-EPERM;
+#endif
+}
+
+/* Has a handler decide about a system call, and starts the program in a forked child. */
+static void trap(int number) {
+    struct sigaction action = {.sa_sigaction = fails, .sa_flags = SA_SIGINFO};
+    char *argv[] = {"rm", "x", NULL};
+    int status;
+    sigaction(SIGSYS, &action, NULL);
+    filter_one(number, -1, SECCOMP_RET_TRAP);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execv(program, argv);
+        _exit(errno);
+    }
+    waitpid(pid, &status, 0);
+    if (WIFSIGNALED(status)) dprintf(out, "signal %d\n", WTERMSIG(status));
+    else dprintf(out, status == 0 ? "ran\n" : WEXITSTATUS(status) == EPERM ? "refused\n" : "failed\n");
+}
 
 int main(int argc, char **argv) {
     if (argc != 3) return 96;
@@ -164,6 +196,8 @@ int main(int argc, char **argv) {
     if (is(way, "F_SETFL EACCES")) forbid_one(SYS_fcntl, F_SETFL, EACCES);
     if (is(way, "connect EPERM")) forbid(SYS_connect, EPERM);
     if (is(way, "connect EACCES")) forbid(SYS_connect, EACCES);
+    if (is(way, "socket trapped")) return trap(SYS_socket), 0;
+    if (is(way, "connect trapped")) return trap(SYS_connect), 0;
     if (is(way, "chroot")) {
         char *child[] = {"rm", "x", NULL};
         if (chroot(program) != 0 || chdir("/") != 0) return 95;
