@@ -1,34 +1,34 @@
 //! Passes decisions and events from the server to the thread that writes the audit.
 //!
-//! Entries are handed over in batches, 10 ms after the first answer or once they take 64 KiB:
-//! waking the thread for each would take the processor from the clients. A crash of the server may
-//! lose the last batch. In a run that is process 1, with which the kernel kills the server, each
-//! entry is written before its answer is sent, with `--audit-sync` to the disk.
+//! The thread takes what has come every 10 ms, and is woken only after it had nothing to do for a
+//! while: to wake it for each answer would take the processor from the clients. A crash of the
+//! server may lose what came in the last moment. In a run that is process 1, with which the kernel
+//! kills the server, each entry is written before its answer is sent, with `--audit-sync` to the
+//! disk.
 //!
 //! Write errors are reported on stderr, once, and the server keeps answering: a full disk must
 //! neither stop what the policy allows nor allow what it denies.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::mpsc::{
-    Receiver, RecvTimeoutError, SendError, SyncSender, TrySendError, sync_channel,
-};
-use std::thread::{self, JoinHandle};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use super::batch::Batch;
+use super::mask;
 use super::writer::{Limits, RETRY, Writer};
 use crate::background::gives_way;
 use crate::failure::{Failure, say_at_once};
 use crate::home;
 
-/// A batch of this size is handed over at once.
-const ENOUGH_BYTES: usize = 64 * 1024;
 /// How much may pile up while the thread is busy, before the server waits for it.
 const AHEAD_BYTES: usize = 4 * 1024 * 1024;
-/// How many messages the thread's queue holds.
-const MESSAGES: usize = 16;
-/// How long a batch is collected.
-pub const DELAY: Duration = Duration::from_millis(10);
+/// How long entries are collected.
+const DELAY: Duration = Duration::from_millis(10);
+/// After so many pauses with nothing to write, the thread sleeps until it is woken.
+const IDLE_PAUSES: u32 = 10;
 
 /// When entries are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,21 +57,67 @@ impl Durability {
 /// The audit of one server.
 pub struct Audit {
     durability: Durability,
+    shared: Arc<Shared>,
+    /// [`Self::wake`] has something to do.
+    is_news: AtomicBool,
+}
+
+/// What the thread shares with those that answer.
+struct Shared {
+    state: Mutex<State>,
+    /// There is something for the thread to do.
+    news: Condvar,
+    /// The thread has taken what there was.
+    taken: Condvar,
+    /// Held by the thread for as long as there is one.
+    writer: Mutex<Writer>,
+}
+
+#[derive(Default)]
+struct State {
     lines: Batch,
-    writer: WriterState,
+    writing: Writing,
+    /// The thread waits to be woken.
+    sleeps: bool,
+    /// Somebody waits for the thread to take what there is.
+    is_awaited: bool,
+    /// The file may have been moved or removed.
+    follows: bool,
 }
 
-/// Where the writer is. A server that will fork has no thread before that, and there may be none to
-/// be had (`ulimit -u`).
-enum WriterState {
-    Here(Box<Writer>),
-    Thread(SyncSender<Message>, JoinHandle<()>),
-    Nowhere,
+/// Who writes.
+#[derive(Default)]
+enum Writing {
+    /// Whoever adds lines: a server that will fork has no thread before that, and there may be none
+    /// to be had (`ulimit -u`).
+    #[default]
+    Here,
+    /// It ends once this is another.
+    Thread(JoinHandle<()>),
+    Nobody,
 }
 
-enum Message {
-    Write(Batch),
-    Follow,
+/// The unwritten lines, to which more are added. Call [`Audit::wake`] once the answers are sent.
+pub struct Lines<'a> {
+    audit: &'a Audit,
+    state: MutexGuard<'a, State>,
+}
+
+impl AsMut<Batch> for Lines<'_> {
+    fn as_mut(&mut self) -> &mut Batch {
+        &mut self.state.lines
+    }
+}
+
+impl Drop for Lines<'_> {
+    fn drop(&mut self) {
+        let Self { audit, state } = self;
+        if audit.durability != Durability::Soon {
+            audit.write_here(state);
+        } else if state.sleeps || !state.has_thread() {
+            audit.is_news.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Audit {
@@ -95,153 +141,184 @@ impl Audit {
     }
 
     fn new(writer: Writer, durability: Durability) -> Self {
-        let writer = WriterState::Here(Box::new(writer));
-        Self { durability, lines: Batch::default(), writer }
+        let (news, taken) = (Condvar::new(), Condvar::new());
+        let shared = Shared { state: Mutex::default(), news, taken, writer: Mutex::new(writer) };
+        Self { durability, shared: Arc::new(shared), is_news: AtomicBool::new(false) }
     }
 
-    /// The current batch. Call `settle` before the answers are sent.
-    pub fn lines(&mut self) -> &mut Batch {
-        &mut self.lines
-    }
-
-    /// Adds a batch from another thread.
-    pub fn append(&mut self, lines: Batch) {
-        self.lines.append(lines);
-    }
-
-    /// Writes the batch, if it is to be written before the answers.
-    pub fn settle(&mut self) {
-        if self.durability != Durability::Soon
-            && let WriterState::Here(writer) = &mut self.writer
-        {
-            writer.write(std::mem::take(&mut self.lines));
-            if self.durability == Durability::Synced {
-                writer.sync();
-            }
+    /// The unwritten lines. Waits if the thread is far behind.
+    pub fn lines(&self) -> Lines<'_> {
+        let mut state = self.shared.state();
+        while state.is_far_ahead() {
+            state.is_awaited = true;
+            self.shared.news.notify_one();
+            state = wait(&self.shared.taken, state, DELAY, |state| state.is_far_ahead());
         }
+        Lines { audit: self, state }
     }
 
     /// Adds an event, and reports it on stderr.
-    pub fn event(&mut self, event: &str, message: &str) {
+    pub fn event(&self, event: &str, message: &str) {
         say_at_once(message);
-        self.lines.event(event, message);
-        self.settle();
+        self.lines().as_mut().event(event, message);
+        self.wake();
     }
 
-    /// Whether the batch should be handed over now.
-    pub fn has_enough(&self) -> bool {
-        self.lines.bytes() >= ENOUGH_BYTES
+    /// Whether [`Self::wake`] has something to do.
+    pub fn is_news(&self) -> bool {
+        self.is_news.load(Ordering::Relaxed)
+    }
+
+    /// Sees to it that new lines are written. Called after the answer is given, because waking a
+    /// thread costs as much as much of an answer.
+    pub fn wake(&self) {
+        if !self.is_news.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let mut state = self.shared.state();
+        if matches!(state.writing, Writing::Here) {
+            self.start(&mut state, || {});
+        }
+        match state.writing {
+            Writing::Here => self.write_here(&mut state),
+            Writing::Thread(_) => self.shared.news.notify_one(),
+            Writing::Nobody => state.lines = Batch::default(),
+        }
+    }
+
+    /// Starts the writing thread, if there is to be one, which the first line would do otherwise.
+    /// What else is to be prepared is done there before.
+    pub fn begin(&self, prepare: impl FnOnce() + Send + 'static) {
+        if self.durability == Durability::Soon {
+            self.start(&mut self.shared.state(), prepare);
+        } else {
+            prepare();
+        }
+    }
+
+    /// Without a thread to be had, whoever adds lines writes them, and the next one tries again.
+    fn start(&self, state: &mut State, prepare: impl FnOnce() + Send + 'static) {
+        let shared = Arc::clone(&self.shared);
+        let work = move || {
+            prepare();
+            mask::prepare();
+            gives_way();
+            if catch_unwind(AssertUnwindSafe(|| shared.write_on())).is_err() {
+                say_at_once("the audit's thread ended; the decisions stand, and are not recorded");
+                shared.state().writing = Writing::Nobody;
+            }
+        };
+        if let Ok(thread) = Builder::new().name("audit".into()).spawn(work) {
+            state.writing = Writing::Thread(thread);
+        }
+    }
+
+    fn write_here(&self, state: &mut State) {
+        let mut writer = self.shared.writer();
+        writer.write(std::mem::take(&mut state.lines));
+        if self.durability == Durability::Synced {
+            writer.sync();
+        }
     }
 
     /// Follows a file that was moved or removed, as log rotation does.
-    pub fn follow(&mut self) {
-        // A busy thread may have left a batch here.
-        self.write();
-        match &mut self.writer {
-            WriterState::Here(writer) => writer.follow(),
-            WriterState::Thread(messages, _) => {
-                // A busy thread checks the file by itself.
-                let _ = messages.try_send(Message::Follow);
-            }
-            WriterState::Nowhere => {}
-        }
-    }
-
-    /// Starts the writing thread, which the first batch would do otherwise.
-    pub fn begin(&mut self) {
-        if self.durability == Durability::Soon {
-            self.writer = match std::mem::replace(&mut self.writer, WriterState::Nowhere) {
-                WriterState::Here(writer) => start(writer),
-                elsewhere => elsewhere,
-            };
-        }
-    }
-
-    /// Hands the batch over.
-    pub fn write(&mut self) {
-        if self.lines.is_empty() {
-            return;
-        }
-        if self.durability != Durability::Soon {
-            return self.settle();
-        }
-        self.begin();
-        let lines = std::mem::take(&mut self.lines);
-        let is_too_much = lines.bytes() >= AHEAD_BYTES;
-        let messages = match &mut self.writer {
-            WriterState::Thread(messages, _) => messages,
-            WriterState::Here(writer) => return writer.write(lines),
-            WriterState::Nowhere => return,
-        };
-        match messages.try_send(Message::Write(lines)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(message)) if is_too_much => {
-                let _ = messages.send(message);
-            }
-            Err(TrySendError::Full(Message::Write(lines))) => self.lines = lines,
-            Err(_) => {
-                say_at_once("the audit's thread ended; the decisions stand, and are not recorded");
-                self.writer = WriterState::Nowhere;
-            }
+    pub fn follow(&self) {
+        let mut state = self.shared.state();
+        if state.has_thread() {
+            state.follows = true;
+            self.shared.news.notify_one();
+        } else {
+            self.shared.writer().follow();
         }
     }
 
     /// Writes everything, before the server ends.
-    pub fn finish(&mut self) {
-        self.write();
-        match std::mem::replace(&mut self.writer, WriterState::Nowhere) {
-            WriterState::Thread(messages, thread) => {
-                if !self.lines.is_empty() {
-                    let _ = messages.send(Message::Write(std::mem::take(&mut self.lines)));
-                }
-                drop(messages);
+    pub fn finish(&self) {
+        let mut state = self.shared.state();
+        match std::mem::replace(&mut state.writing, Writing::Nobody) {
+            Writing::Here => {
+                self.write_here(&mut state);
+                self.shared.writer().write_all();
+            }
+            Writing::Thread(thread) => {
+                drop(state);
+                self.shared.news.notify_one();
                 let _ = thread.join();
             }
-            WriterState::Here(mut writer) => writer.write_all(),
-            WriterState::Nowhere => {}
+            Writing::Nobody => {}
         }
     }
+}
+
+impl State {
+    fn has_thread(&self) -> bool {
+        matches!(self.writing, Writing::Thread(_))
+    }
+
+    fn is_far_ahead(&self) -> bool {
+        self.has_thread() && self.lines.bytes() >= AHEAD_BYTES
+    }
+
+    /// Whether there is nothing for the thread to do.
+    fn is_idle(&self) -> bool {
+        self.lines.is_empty() && !self.follows && self.has_thread()
+    }
+}
+
+impl Shared {
+    /// What the thread does.
+    fn write_on(&self) {
+        let mut writer = self.writer();
+        let mut pauses = IDLE_PAUSES;
+        loop {
+            let mut state = self.state();
+            if pauses == IDLE_PAUSES {
+                let pause = if writer.is_behind() { RETRY } else { Duration::MAX };
+                state.sleeps = true;
+                state = wait(&self.news, state, pause, |state| state.is_idle());
+                state.sleeps = false;
+            }
+            let collects = |state: &mut State| state.has_thread() && !state.is_awaited;
+            state = wait(&self.news, state, DELAY, collects);
+            let lines = std::mem::take(&mut state.lines);
+            let (follows, is_over) = (std::mem::take(&mut state.follows), !state.has_thread());
+            if std::mem::take(&mut state.is_awaited) {
+                self.taken.notify_all();
+            }
+            drop(state);
+            pauses = if lines.is_empty() { IDLE_PAUSES.min(pauses + 1) } else { 0 };
+            if follows {
+                writer.follow();
+            }
+            writer.write(lines);
+            if is_over {
+                return writer.write_all();
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits so long, or until it is no more so.
+fn wait<'s>(
+    news: &Condvar,
+    state: MutexGuard<'s, State>,
+    pause: Duration,
+    is_so: impl FnMut(&mut State) -> bool,
+) -> MutexGuard<'s, State> {
+    news.wait_timeout_while(state, pause, is_so).unwrap_or_else(PoisonError::into_inner).0
 }
 
 /// Makes the directory of a file. An error shows when the file is opened.
 fn make_directory(file: &Path) {
     if let Some(directory) = file.parent() {
         let _ = home::make_private_directory(directory);
-    }
-}
-
-/// The state in which a thread has the writer, or as before if there is no thread to be had; the
-/// next batch tries again.
-fn start(writer: Box<Writer>) -> WriterState {
-    let (sender, messages) = sync_channel(MESSAGES);
-    let (hand, handed) = sync_channel::<Box<Writer>>(1);
-    let work = move || {
-        gives_way();
-        if let Ok(writer) = handed.recv() {
-            work(*writer, &messages);
-        }
-    };
-    match thread::Builder::new().name("audit".into()).spawn(work) {
-        Ok(thread) => match hand.send(writer) {
-            Ok(()) => WriterState::Thread(sender, thread),
-            Err(SendError(writer)) => WriterState::Here(writer),
-        },
-        Err(_) => WriterState::Here(writer),
-    }
-}
-
-fn work(mut writer: Writer, messages: &Receiver<Message>) {
-    loop {
-        let message = if writer.is_behind() {
-            messages.recv_timeout(RETRY)
-        } else {
-            messages.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        };
-        match message {
-            Ok(Message::Write(lines)) => writer.write(lines),
-            Ok(Message::Follow) => writer.follow(),
-            Err(RecvTimeoutError::Timeout) => writer.write_all(),
-            Err(RecvTimeoutError::Disconnected) => return writer.write_all(),
-        }
     }
 }

@@ -15,7 +15,7 @@ mod writer;
 
 pub use batch::Batch;
 pub use event::{Event, PIPED};
-pub use log::{Audit, DELAY, Durability};
+pub use log::{Audit, Durability};
 pub use mask::{mask, prepare};
 pub use read::{Follower, Trail, place};
 pub use record::{Record, Said};

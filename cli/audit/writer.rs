@@ -121,7 +121,9 @@ impl Writer {
 
     /// Writes entries after those that wait. Right after a failure they only wait, too.
     pub fn write(&mut self, entries: Batch) {
-        self.backlog.push_back(entries);
+        if !entries.is_empty() {
+            self.backlog.push_back(entries);
+        }
         if self.failed.is_some_and(|failed| failed.elapsed() < RETRY) {
             self.give_up_oldest();
         } else {
@@ -161,7 +163,7 @@ impl Writer {
 
     /// Reopens the file if it was moved or removed, as log rotation does.
     pub fn follow(&mut self) {
-        if !self.is_the_named_one()
+        if self.named_size().is_none()
             && let Err(error) = self.open()
         {
             self.complain(&error);
@@ -169,7 +171,9 @@ impl Writer {
     }
 
     fn attempt(&mut self) -> io::Result<()> {
-        self.follow();
+        if !self.file.as_ref().is_some_and(|open| open.regular) {
+            self.follow();
+        }
         loop {
             let Some(open) = &self.file else {
                 return Err(io::ErrorKind::NotFound.into());
@@ -178,12 +182,12 @@ impl Writer {
                 return self.stream();
             }
             let locked = lock(&open.file);
-            // The previous holder of the lock may have rotated the file.
-            if locked && !self.is_the_named_one() {
+            // It may have been moved or removed, by the previous holder of the lock, too.
+            let Some(size) = self.named_size() else {
                 self.open()?;
                 continue;
-            }
-            let added = self.catch_up(locked).and_then(|()| {
+            };
+            let added = self.catch_up(size, locked).and_then(|()| {
                 let put_away = locked && self.is_full() && self.put_away();
                 if put_away { Ok(false) } else { self.add(locked).map(|()| true) }
             });
@@ -200,10 +204,10 @@ impl Writer {
         }
     }
 
-    /// Reads the last line if another server has written, and removes a torn one.
-    fn catch_up(&mut self, locked: bool) -> io::Result<()> {
+    /// Reads the last line if another server has written, and removes a torn one. `size` is the
+    /// file's.
+    fn catch_up(&mut self, size: u64, locked: bool) -> io::Result<()> {
         let Some(open) = &mut self.file else { return Ok(()) };
-        let size = open.file.metadata()?.len();
         if open.end == Some(size) {
             return Ok(());
         }
@@ -319,10 +323,12 @@ impl Writer {
         }
     }
 
-    fn is_the_named_one(&self) -> bool {
-        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
-        let open = self.file().and_then(|file| file.metadata().ok()).map(identity);
-        open.is_some() && open == std::fs::metadata(&self.path).ok().map(identity)
+    /// The size of the open file; `None` if the path is not its name any more.
+    fn named_size(&self) -> Option<u64> {
+        let identity = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let open = self.file()?.metadata().ok()?;
+        let named = std::fs::metadata(&self.path).ok()?;
+        (identity(&open) == identity(&named)).then_some(open.len())
     }
 
     fn open(&mut self) -> io::Result<()> {

@@ -3,7 +3,7 @@
 //! In a run with `--ask`, a question tells the server how long it may wait for a person. The server
 //! may hold it; if it answers `ask` at once, the person here is asked.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub struct Relay {
     /// Questions that the server leaves to the person here.
     pub approval_queue: ApprovalQueue,
     /// Where that person's decisions are recorded; `None` in a run without `--ask`.
-    pub audit: Option<RefCell<Audit>>,
+    pub audit: Option<Audit>,
     /// How many questions the server holds now.
     pub held: Cell<usize>,
     /// Unique to this run.
@@ -67,7 +67,7 @@ impl Relay {
         };
         server.run(Rc::clone(&relay), shutdown).await;
         if let Some(audit) = &relay.audit {
-            audit.borrow_mut().finish();
+            audit.finish();
         }
     }
 
@@ -150,10 +150,9 @@ impl Relay {
         let Some(audit) = &self.audit else { return };
         self.count.set(self.count.get() + 1);
         let id = format!("{}-{}", self.run, self.count.get());
-        let audit = &mut *audit.borrow_mut();
-        audit.lines().record(question.record(&id, pid, decision, 0, Mode::Enforce));
-        audit.settle();
-        audit.write();
+        let record = question.record(&id, pid, decision, 0, Mode::Enforce);
+        audit.lines().as_mut().record(record);
+        audit.wake();
     }
 }
 

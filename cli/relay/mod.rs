@@ -10,7 +10,7 @@ mod fault;
 mod handler;
 mod remote;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::net::ToSocketAddrs as _;
 use std::path::Path;
@@ -75,7 +75,6 @@ pub fn start(options: RelayOptions<'_>, home: &Home, library: &Path) -> Result<A
         hide_memory();
         let run = server::run_id()?;
         let approval_queue = ApprovalQueue::new(&run);
-        let audit = audit.map(RefCell::new);
         let (held, count) = (Cell::new(0), Cell::new(0));
         let relay =
             Relay { client, itself: OwnProcess::here(), approval_queue, audit, held, run, count };

@@ -15,7 +15,7 @@ use rampart_policy::Decision;
 use serde::Serialize;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::spawn_local;
-use tokio::time::{interval, sleep};
+use tokio::time::interval;
 
 use super::accept::Server;
 use super::answer::{AdmittedRequest, Answer, Endpoint, Handler, TOO_MANY};
@@ -45,8 +45,8 @@ const NOT_A_QUESTION: &str = "the body is not a JSON object with a string at par
 pub struct Policy {
     cases: Arc<Cases>,
     rules: RefCell<Reload>,
-    audit: RefCell<Audit>,
-    /// There are unwritten lines.
+    audit: Audit,
+    /// The audit's thread is to be woken.
     unwritten: Notify,
     /// Lets one long question at a time be evaluated.
     turn: Semaphore,
@@ -67,7 +67,7 @@ impl Policy {
             approval_queue: ApprovalQueue::new(cases.run()),
             cases,
             rules: RefCell::new(rules),
-            audit: RefCell::new(audit),
+            audit,
             unwritten: Notify::new(),
             turn: Semaphore::new(1),
             long: Cell::new(0),
@@ -96,9 +96,8 @@ impl Policy {
             ended = &mut attending => if let Err(fault) = ended { resume_unwind(fault.into_panic()) },
         }
         self.cases.webhook.finish();
-        let audit = &mut *self.audit.borrow_mut();
-        self.note_fault(audit);
-        audit.finish();
+        self.note_fault();
+        self.audit.finish();
     }
 
     /// Decides one question. The verdict is written to the audit a moment later; with
@@ -142,60 +141,49 @@ impl Policy {
         if !is_told {
             case.announce(&question, &decision, None);
         }
-        let mut audit = self.audit.borrow_mut();
-        let verdict = case.conclude(&question, decision, took, audit.lines());
-        self.note(&mut audit);
+        let verdict = case.conclude(&question, decision, took, self.audit.lines().as_mut());
+        self.note();
         verdict
     }
 
-    /// Writes the audit and checks the files, forever. Lines are written in batches: waking the
-    /// writing thread costs more than an answer.
+    /// Wakes the audit's thread and checks the files, forever.
     async fn attend(&self) {
         let mut ticks = interval(TICK);
         loop {
             tokio::select! {
-                () = self.unwritten.notified() => {
-                    sleep(audit::DELAY).await;
-                    self.audit.borrow_mut().write();
-                }
+                () = self.unwritten.notified() => self.audit.wake(),
                 _ = ticks.tick() => {
-                    let audit = &mut *self.audit.borrow_mut();
-                    self.rules.borrow_mut().look(Instant::now(), audit);
-                    self.note_fault(audit);
-                    audit.follow();
+                    self.rules.borrow_mut().look(Instant::now(), &self.audit);
+                    self.note_fault();
+                    self.audit.follow();
                 }
             }
         }
     }
 
     /// Writes an event if a webhook has failed.
-    fn note_fault(&self, audit: &mut Audit) {
+    fn note_fault(&self) {
         if let Some(fault) = self.cases.webhook.take_fault() {
-            audit.event(UNTOLD, &fault);
-            self.note(audit);
+            self.audit.event(UNTOLD, &fault);
         }
     }
 
-    /// Sees to it that new lines are written: now with `--audit-sync`, otherwise soon.
-    fn note(&self, audit: &mut Audit) {
-        audit.settle();
-        if audit.has_enough() {
-            audit.write();
-        } else {
+    /// Sees to it that new lines are written once the answer is sent.
+    fn note(&self) {
+        if self.audit.is_news() {
             self.unwritten.notify_one();
         }
     }
 
     fn next_case(&self, pid: Option<i32>) -> Case {
         let mut rules = self.rules.borrow_mut();
-        rules.look(Instant::now(), &mut self.audit.borrow_mut());
+        rules.look(Instant::now(), &self.audit);
         self.cases.next(rules.policies().clone(), rules.projects(), rules.spent(), pid)
     }
 
     fn judge_here(&self, case: Case, question: &Question<'_>) -> Judged {
-        let mut audit = self.audit.borrow_mut();
-        let judged = case.judge(question, || audit.lines());
-        self.note(&mut audit);
+        let judged = case.judge(question, || self.audit.lines());
+        self.note();
         judged
     }
 
@@ -214,9 +202,8 @@ impl Policy {
                 (judged, lines)
             });
             let (judged, lines) = judged.await?;
-            let mut audit = policy.audit.borrow_mut();
-            audit.append(lines);
-            policy.note(&mut audit);
+            policy.audit.lines().as_mut().append(lines);
+            policy.note();
             Some(judged)
         });
         judging.await.ok().flatten()

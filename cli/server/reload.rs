@@ -101,7 +101,7 @@ impl Reload {
     }
 
     /// Checks whether a file has changed, unless that was done a moment ago.
-    pub fn look(&mut self, now: Instant, audit: &mut Audit) {
+    pub fn look(&mut self, now: Instant, audit: &Audit) {
         if now.saturating_duration_since(self.looked) < INTERVAL {
             return;
         }
@@ -157,7 +157,7 @@ impl Reload {
         }
     }
 
-    fn take_over(&mut self, files: Vec<PathBuf>, audit: &mut Audit) {
+    fn take_over(&mut self, files: Vec<PathBuf>, audit: &Audit) {
         let read = || {
             let mut sources = Vec::new();
             let mut owners = Vec::new();
@@ -195,7 +195,7 @@ impl Reload {
     }
 
     /// Reports once what is in the way of reading the files.
-    fn refuse(&mut self, why: &str, audit: &mut Audit) {
+    fn refuse(&mut self, why: &str, audit: &Audit) {
         if self.in_the_way.as_deref() != Some(why) {
             refused(why, audit);
             self.in_the_way = Some(why.to_owned());
@@ -203,7 +203,7 @@ impl Reload {
     }
 }
 
-fn refused(why: &str, audit: &mut Audit) {
+fn refused(why: &str, audit: &Audit) {
     let message = format!("the changed policy is not taken, and the old one stays: {why}");
     audit.event("policy-refused", &message);
 }

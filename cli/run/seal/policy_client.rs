@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -42,7 +42,7 @@ pub struct ClientOptions<'o> {
     pub session: String,
     /// The run's own policy, if it can be evaluated here. Questions for a person still go to the
     /// server.
-    pub in_process: Option<Arc<InProcess>>,
+    pub in_process: Option<InProcess>,
     /// Whether denied programs are refused (enforce mode).
     pub enforces: bool,
     /// How refusals are reported.
@@ -59,7 +59,7 @@ pub struct PolicyClient {
     head: String,
     agent: String,
     session: String,
-    in_process: Option<Arc<InProcess>>,
+    in_process: Option<InProcess>,
     enforces: bool,
     manner: Manner,
     timeout: Duration,
@@ -358,11 +358,11 @@ impl Judge for PolicyClient {
     }
 
     fn answered(&self) {
-        self.in_process.iter().for_each(|in_process| in_process.wake());
+        self.in_process.iter().for_each(InProcess::wake);
     }
 
     fn finish(&self) {
-        self.in_process.iter().for_each(|in_process| in_process.finish());
+        self.in_process.iter().for_each(InProcess::finish);
     }
 
     fn judge_unreadable(&self, thread: Pid, why: Errno, slow: &dyn Fn()) -> Verdict {
