@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
+use nix::unistd::Pid;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -148,7 +149,10 @@ pub struct Parents(HashMap<i32, Option<i32>>);
 
 impl Parents {
     fn of(&mut self, process: i32) -> Option<i32> {
-        *self.0.entry(process).or_insert_with(|| processes::parent(process))
+        *self.0.entry(process).or_insert_with(|| {
+            // Most are gone, and to see that takes a fraction of the time.
+            processes::is_there(Pid::from_raw(process)).then(|| processes::parent(process))?
+        })
     }
 }
 
