@@ -1,7 +1,8 @@
 //! Finds commands that are connected by a pipe although no command line shows it: a script or an
 //! agent starts them one by one. The kernel tells which pipe each one holds.
 
-use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ const SHORT: Duration = Duration::from_secs(5);
 const STAGES: usize = 8;
 
 /// Which end of a pipe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Side {
     /// Standard input.
     Reads,
@@ -80,12 +81,28 @@ impl End {
             Side::Writes => self.stdout,
         }
     }
+
+    fn handles(&self) -> impl Iterator<Item = Handle> {
+        let process = self.process.map(|process| Handle::Process(process.pid));
+        let pipes = [Side::Reads, Side::Writes]
+            .map(|side| self.pipe(side).map(|pipe| Handle::Pipe(side, pipe)));
+        process.into_iter().chain(pipes.into_iter().flatten())
+    }
+}
+
+/// By what an end is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Handle {
+    Process(i32),
+    Pipe(Side, u64),
 }
 
 /// Which commands hold which pipes.
 #[derive(Debug, Default)]
 pub struct Pipes {
     ends: VecDeque<End>,
+    /// How many ends have a handle. To look at all of them took longer than the rest of an answer.
+    known: HashMap<Handle, usize>,
 }
 
 impl Pipes {
@@ -110,10 +127,10 @@ impl Pipes {
 
     /// Whether another end of one of these pipes (standard input and output) is known.
     pub fn may_join(&self, [stdin, stdout]: [Option<u64>; 2]) -> bool {
-        let joins = |end: &End| {
-            stdin.is_some() && end.stdout == stdin || stdout.is_some() && end.stdin == stdout
-        };
-        self.ends.iter().any(joins)
+        let others = [(Side::Writes, stdin), (Side::Reads, stdout)];
+        others.into_iter().any(|(side, pipe)| {
+            pipe.is_some_and(|pipe| self.known.contains_key(&Handle::Pipe(side, pipe)))
+        })
     }
 
     /// Forgets a command that was refused.
@@ -124,7 +141,7 @@ impl Pipes {
             let is_it =
                 |end: &End| end.stdin == stdin && end.stdout == stdout && end.stage == refused;
             if let Some(at) = self.ends.iter().rposition(is_it) {
-                self.ends.remove(at);
+                self.remove(at);
             }
         }
     }
@@ -136,7 +153,14 @@ impl Pipes {
         holds: &dyn Fn(&End, Side) -> Option<bool>,
     ) -> Vec<String> {
         // A process's new command replaces its previous one.
-        self.ends.retain(|it| !it.is_of_process(end.process));
+        let is_known = |process: Process| self.known.contains_key(&Handle::Process(process.pid));
+        if end.process.is_some_and(is_known) {
+            for at in (0..self.ends.len()).rev() {
+                if self.ends[at].is_of_process(end.process) {
+                    self.remove(at);
+                }
+            }
+        }
         let mut lines = Vec::new();
         if self.may_join([end.stdin, end.stdout]) {
             let before = self.chains(&end, Side::Reads, now, holds);
@@ -151,11 +175,25 @@ impl Pipes {
             }
         }
         if self.ends.len() == ENDS {
-            self.ends.pop_front();
+            self.remove(0);
+        }
+        for handle in end.handles() {
+            *self.known.entry(handle).or_default() += 1;
         }
         self.ends.push_back(end);
         lines.truncate(STAGES);
         lines
+    }
+
+    fn remove(&mut self, at: usize) {
+        for handle in self.ends.remove(at).iter().flat_map(End::handles) {
+            if let Entry::Occupied(mut count) = self.known.entry(handle) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
+        }
     }
 
     /// The chains of commands connected to one side of an end, the nearest first; a single empty
@@ -322,6 +360,7 @@ mod tests {
             pipes.join_end(end(0, 5, "curl x", pid, now), now, &|_, _| Some(true));
         }
         assert_eq!(pipes.ends.len(), ENDS);
+        assert_eq!(pipes.known.len(), ENDS + 1);
         assert!(
             pipes.join_end(end(5, 0, "sh", 9_999, now), now, &|_, _| Some(true)).len() <= STAGES
         );
