@@ -2,7 +2,7 @@
 //! see it.
 
 use std::borrow::Cow;
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::io::Write as _;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -15,6 +15,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::{Pid, geteuid, getpid};
+use rampart_core::arena::Decimal;
 use rampart_core::command::truthful_name;
 use rampart_core::shell_line;
 
@@ -126,8 +127,9 @@ impl Waiting {
             words.splice(..words.len().min(1), [named]);
         }
         let words = words.into_iter().map(OsString::from_vec).collect();
-        let cwd = link(self.thread, "cwd", <[u8]>::to_vec).ok();
-        let pipes = ["fd/0", "fd/1"].map(|of| link(self.thread, of, pipe).ok().flatten());
+        let mut place = Place::of(self.thread);
+        let cwd = place.link("cwd", <[u8]>::to_vec).ok();
+        let pipes = ["fd/0", "fd/1"].map(|of| place.link(of, pipe).ok().flatten());
         let is_as_given = matches!(base, Base::Root | Base::Directory);
         let addresses = [path_at, argv];
         let started = is_as_given.then_some(Started { path, argv_bytes, first_bytes, addresses });
@@ -142,8 +144,8 @@ impl Waiting {
 
     fn shares(&self, namespace: &str) -> Result<bool, Errno> {
         let of = ["ns/", namespace].concat();
-        let own = link(getpid(), &of, <[u8]>::to_vec)?;
-        link(self.thread, &of, |its| its == own)
+        let own = Place::of(getpid()).link(&of, <[u8]>::to_vec)?;
+        Place::of(self.thread).link(&of, |its| its == own)
     }
 
     /// Whether it has this process's rights to look up paths: the same user and user namespace.
@@ -158,7 +160,8 @@ impl Waiting {
 
     /// The name of the file at a descriptor, also of a memfd or a deleted file.
     fn name_of(&self, number: i32) -> Result<Vec<u8>, Fault> {
-        link(self.thread, &format!("fd/{number}"), <[u8]>::to_vec).map_err(|error| match error {
+        let name = Place::of(self.thread).link(&format!("fd/{number}"), <[u8]>::to_vec);
+        name.map_err(|error| match error {
             Errno::ENOENT => Fault::Fails(Errno::EBADF),
             error => Fault::Unreadable(error),
         })
@@ -259,22 +262,46 @@ fn is_startable(path: &[u8]) -> bool {
     file.is_ok_and(|file| check(&file).is_ok())
 }
 
-/// What is made of where a link leads that `/proc` has of a thread (`proc_pid(5)`). Three are read
-/// for each question, so nothing is allocated for that.
-///
-/// # Errors
-/// As `readlink(2)`.
-fn link<T>(thread: Pid, of: &str, make: impl FnOnce(&[u8]) -> T) -> Result<T, Errno> {
-    let mut place = [0; PROC_PATH];
-    write!(&mut place[..], "/proc/{thread}/{of}\0").map_err(|_| Errno::ENAMETOOLONG)?;
-    let place = CStr::from_bytes_until_nul(&place).map_err(|_| Errno::ENAMETOOLONG)?;
-    let mut room = [MaybeUninit::<u8>::uninit(); LONGEST_PATH];
-    // SAFETY: readlink(2) reads a string that ends with NUL and writes at most the length of `room`
-    // into it.
-    let read = unsafe { libc::readlink(place.as_ptr(), room.as_mut_ptr().cast(), room.len()) };
-    let length = usize::try_from(Errno::result(read)?).unwrap_or_default();
-    // SAFETY: readlink(2) has written so many bytes, of those that there are.
-    Ok(make(unsafe { std::slice::from_raw_parts(room.as_ptr().cast(), length) }))
+/// What `/proc` has of a thread (`proc_pid(5)`). Three of its links are read for each question, so
+/// nothing is allocated for that, and the number is written once.
+struct Place {
+    path: [u8; PROC_PATH],
+    /// Where the names of the files begin.
+    end: usize,
+}
+
+impl Place {
+    fn of(thread: Pid) -> Self {
+        let mut path = [0; PROC_PATH];
+        let mut left = &mut path[..];
+        let number = Decimal::new(thread.as_raw().unsigned_abs().into());
+        for part in [&b"/proc/"[..], number.as_bytes(), b"/"] {
+            // There is room for every number.
+            let _ = left.write_all(part);
+        }
+        let end = PROC_PATH - left.len();
+        Self { path, end }
+    }
+
+    /// What is made of where a link leads.
+    ///
+    /// # Errors
+    /// As `readlink(2)`.
+    fn link<T>(&mut self, of: &str, make: impl FnOnce(&[u8]) -> T) -> Result<T, Errno> {
+        let (name, nul) =
+            self.path[self.end..].split_at_mut_checked(of.len()).ok_or(Errno::ENAMETOOLONG)?;
+        name.copy_from_slice(of.as_bytes());
+        *nul.first_mut().ok_or(Errno::ENAMETOOLONG)? = 0;
+        let mut room = [MaybeUninit::<u8>::uninit(); LONGEST_PATH];
+        // SAFETY: readlink(2) reads a string that ends with NUL and writes at most the length of
+        // `room` into it.
+        let read = unsafe {
+            libc::readlink(self.path.as_ptr().cast(), room.as_mut_ptr().cast(), room.len())
+        };
+        let length = usize::try_from(Errno::result(read)?).unwrap_or_default();
+        // SAFETY: readlink(2) has written so many bytes, of those that there are.
+        Ok(make(unsafe { std::slice::from_raw_parts(room.as_ptr().cast(), length) }))
+    }
 }
 
 /// The pipe that a link stands for.

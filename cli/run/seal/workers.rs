@@ -12,6 +12,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{Builder, Thread, current, park, sleep};
 use std::time::Duration;
 
+use crate::background::gives_way;
+
 /// How many idle threads are kept; more end.
 const SPARE_THREADS: usize = 2;
 /// The most threads. Further questions wait in the kernel.
@@ -171,6 +173,7 @@ impl<W: Work> Workers<W> {
 
     /// What the warden thread does. It sleeps while there are no questions.
     fn guard(self: &Arc<Self>) {
+        gives_way();
         let _ = self.warden.set(current());
         let (mut seen, mut taken, mut looks) = (0, 0, 0);
         while !self.rest().is_over {
