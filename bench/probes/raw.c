@@ -36,8 +36,25 @@ static void read_address(const char *text)
 	}
 }
 
+/* Says who asks, as the library does: digits of the request give way to as many. */
+static void sign(void)
+{
+	char own[16], *digits = strstr(request, "\"pid\":");
+
+	if (!digits)
+		return;
+	digits += strlen("\"pid\":");
+	int length = (int)strspn(digits, " 0123456789");
+	if (snprintf(own, sizeof own, "%*d", length, getpid()) != length) {
+		fprintf(stderr, "the request has no room for this process's number\n");
+		exit(1);
+	}
+	memcpy(digits, own, (size_t)length);
+}
+
 static int connected(void)
 {
+	sign();
 	int one = 1, fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || connect(fd, (void *)&address, address_length) < 0) {
