@@ -86,18 +86,7 @@ impl Visitor<'_> {
     fn compound(&mut self, compound: &CompoundCommand, place: Place<'_>, input: &Feed) -> Feed {
         match compound {
             CompoundCommand::Arithmetic(arithmetic) => {
-                let text = &arithmetic.expr.value;
-                self.expression(text, place);
-                // A shell that knows no arithmetic commands takes `((` for two subshells, and
-                // so does every shell where a blank stands between, which the parser does not
-                // mind.
-                if let Ok(program) = shell::parse(text) {
-                    self.apart(|visitor| {
-                        for list in &program.complete_commands {
-                            visitor.list(list, place, input);
-                        }
-                    });
-                }
+                self.arithmetic(&arithmetic.expr.value, place, input);
                 Feed::default()
             }
             CompoundCommand::ArithmeticForClause(clause) => {
@@ -115,27 +104,23 @@ impl Visitor<'_> {
             CompoundCommand::ForClause(clause) => self.rounds(clause, place, input),
             CompoundCommand::CaseClause(clause) => {
                 self.expression(&clause.value.value, place);
-                let mut feed = Feed::default();
-                for case in &clause.cases {
+                clause.cases.iter().fold(Feed::default(), |feed, case| {
                     for pattern in &case.patterns {
                         self.expression(&pattern.value, place);
                     }
-                    if let Some(list) = &case.cmd {
-                        feed = feed.and(self.list(list, place, input));
-                    }
-                }
-                feed
+                    let list = case.cmd.as_ref().map(|list| self.list(list, place, input));
+                    feed.and(list.unwrap_or_default())
+                })
             }
             CompoundCommand::IfClause(clause) => {
                 self.list(&clause.condition, place, input);
-                let mut feed = self.list(&clause.then, place, input);
-                for part in clause.elses.iter().flatten() {
+                let feed = self.list(&clause.then, place, input);
+                clause.elses.iter().flatten().fold(feed, |feed, part| {
                     if let Some(condition) = &part.condition {
                         self.list(condition, place, input);
                     }
-                    feed = feed.and(self.list(&part.body, place, input));
-                }
-                feed
+                    feed.and(self.list(&part.body, place, input))
+                })
             }
             CompoundCommand::WhileClause(clause) | CompoundCommand::UntilClause(clause) => {
                 self.list(&clause.0, place, input);
@@ -150,6 +135,19 @@ impl Visitor<'_> {
                 }
                 other => self.other(other, place, input),
             },
+        }
+    }
+
+    /// A shell that knows no arithmetic commands takes `((` for two subshells, and so does every
+    /// shell where a blank stands between, which the parser does not mind.
+    fn arithmetic(&mut self, text: &str, place: Place<'_>, input: &Feed) {
+        self.expression(text, place);
+        if let Ok(program) = shell::parse(text) {
+            self.apart(|visitor| {
+                for list in &program.complete_commands {
+                    visitor.list(list, place, input);
+                }
+            });
         }
     }
 

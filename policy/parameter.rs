@@ -108,15 +108,9 @@ impl Reader<'_> {
             }
             E::Substring { offset, length, .. } => {
                 let number = |text: &str| text.trim().parse::<usize>().ok();
-                let (from, count) =
-                    (number(&offset.value), length.as_ref().map(|it| number(&it.value)));
-                changed(values, |value| {
-                    let rest = value.chars().skip(from?);
-                    Some(match count {
-                        Some(count) => rest.take(count?).collect(),
-                        None => rest.collect(),
-                    })
-                })
+                let (from, count) = (number(&offset.value), length.as_ref());
+                let count = count.map_or(Some(usize::MAX), |it| number(&it.value));
+                changed(values, |value| Some(value.chars().skip(from?).take(count?).collect()))
             }
             E::LowercasePattern { .. } => changed(values, |value| Some(value.to_lowercase())),
             E::UppercasePattern { .. } => changed(values, |value| Some(value.to_uppercase())),

@@ -154,19 +154,7 @@ impl Visitor<'_> {
             place = place.inside(part);
             self.redirected(command, invocation, part);
         }
-        let Some(invocation) = invocation else {
-            self.scripts(command, place);
-            for assignment in &command.assignments {
-                if let Some((name, value)) = assignment.split_once('=') {
-                    self.assign(name, value);
-                }
-            }
-            // `$(< FILE)` is what is in the file.
-            let read = command.redirections.iter().filter(|from| from.operator == "<");
-            return Feed::of_sources(
-                read.map(|from| Source::File(self.place(&from.target))).collect(),
-            );
-        };
+        let Some(invocation) = invocation else { return self.without_words(command, place) };
         let typed = command.typed.as_ref().map_or("", |[words, _]| words);
         let part = self.bare(invocation, command.guessed.then_some(typed), kind, place);
         if is_clothed {
@@ -196,6 +184,17 @@ impl Visitor<'_> {
         };
         self.takes_effect(invocation, &command.input);
         written
+    }
+
+    /// Adds what is assigned, and the scripts, where no command is; gives what `$(< FILE)` is.
+    #[inline(never)]
+    fn without_words(&mut self, command: &Command<'_>, place: Place<'_>) -> Feed {
+        self.scripts(command, place);
+        for (name, value) in command.assignments.iter().filter_map(|word| word.split_once('=')) {
+            self.assign(name, value);
+        }
+        let read = command.redirections.iter().filter(|from| from.operator == "<");
+        Feed::of_sources(read.map(|from| Source::File(self.place(&from.target))).collect())
     }
 
     /// What else a command is that is not in its words alone: a `find` deletes, and `env` and

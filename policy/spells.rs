@@ -18,9 +18,9 @@ const MAX_OPTIONS: usize = 16 << 20;
 impl Visitor<'_> {
     /// The command with its assignments and redirections.
     #[inline(never)]
-    pub(crate) fn clothed<'w>(
+    pub(crate) fn clothed(
         &mut self,
-        command: &'w Command<'_>,
+        command: &Command<'_>,
         runs: Option<&Inner<'_>>,
         place: Place<'_>,
     ) -> usize {
@@ -40,43 +40,32 @@ impl Visitor<'_> {
             self.parts.spell(Faith::WIDE, [sent]);
         }
         let faith = if command.guessed { Faith::WIDE } else { Faith::FULL };
-        let clothes = |assignments: &'w [Cow<'_, str>], normal: bool, cwd: Option<&str>| {
-            let spelled =
-                |word: &'w str| if normal { normal_word(word) } else { Cow::Borrowed(word) };
-            let assignments = assignments.iter().map(|word| Cow::Borrowed(word.as_ref()));
-            let mut words: Vec<Cow<'w, str>> = assignments.collect();
-            words.extend(command.words.iter().enumerate().map(|(index, word)| match index {
-                0 if normal => Cow::Borrowed(base_name(word)),
-                _ => spelled(word),
-            }));
-            for Redirection { operator, target } in &command.redirections {
-                let writes = normal && operator.contains('>');
-                words.push(Cow::Borrowed(if writes { ">" } else { operator }));
-                let absolute = cwd.and_then(|cwd| absolute_word(target, cwd, Some(true)));
-                words.push(absolute.map_or_else(|| spelled(target), Cow::Owned));
-            }
-            words
-        };
         if let Some(typed) = command.typed.as_ref().filter(|_| !risky) {
             self.parts.spell(Faith::TYPED, [typed.concat()]);
         }
         let faithful = command.redirections.iter().all(|to| normal_word(&to.target) == to.target);
         let as_written = if faithful { faith } else { Faith::WIDE };
-        self.parts.spell(as_written, clothes(&command.assignments, false, None));
+        self.parts.spell(as_written, clothes(command, true, false, None));
         if let Some(Inner::Script(script, _)) = runs.filter(|_| !risky && faithful) {
             let to = command.redirections.iter().flat_map(|to| [to.operator, &to.target]);
             self.parts.spell(Faith::TYPED, std::iter::once(script.as_str()).chain(to));
         }
         // To set what changes nothing about what runs needs no permission.
         if kind == Kind::Command && !risky && !command.assignments.is_empty() {
-            self.parts.spell(as_written, clothes(&[], false, None));
+            self.parts.spell(as_written, clothes(command, false, false, None));
         }
         let by_name = command.words.first().is_none_or(|word| is_known_by_name(word));
         let faith = if by_name { Faith { permits: false, ..faith } } else { Faith::WIDE };
-        self.parts.spell(faith, clothes(&command.assignments, true, None));
+        self.parts.spell(faith, clothes(command, true, true, None));
         if self.cwd.is_some() {
-            self.parts.spell(faith, clothes(&command.assignments, true, self.cwd.as_deref()));
+            self.parts.spell(faith, clothes(command, true, true, self.cwd.as_deref()));
         }
+        self.spell_redirections(command);
+        part
+    }
+
+    /// Spells each redirection by itself for the part begun last.
+    fn spell_redirections(&mut self, command: &Command<'_>) {
         let alone = command.redirections.len() == 1 && !command.guessed;
         let faith = if alone { Faith::EXCUSES } else { Faith::WIDE };
         for Redirection { operator, target } in &command.redirections {
@@ -88,7 +77,6 @@ impl Visitor<'_> {
                 }
             }
         }
-        part
     }
 
     /// The command by its words alone.
@@ -107,13 +95,10 @@ impl Visitor<'_> {
         let styled = |program: &&Program| program.style.is_some() && !invocation.is_subcommand();
         let Some(program) = invocation.program.filter(styled) else {
             let part = self.parts.begin(place.parent, kind);
-            let normal: Vec<Cow<'_, str>> =
-                words[1..].iter().map(|word| normal_word(word)).collect();
-            self.spell(words, &normal, guessed, None, place.sent);
+            self.spell(words, &normal_words(words), guessed, None, place.sent);
             if let Some((short, risky)) = invocation.without_globals() {
-                let normal: Vec<Cow<'_, str>> =
-                    short[1..].iter().map(|word| normal_word(word)).collect();
-                self.spell(&short, &normal, guessed.or(risky.then_some("")), None, None);
+                let guessed = guessed.or(risky.then_some(""));
+                self.spell(&short, &normal_words(&short), guessed, None, None);
             }
             return part;
         };
@@ -141,15 +126,9 @@ impl Visitor<'_> {
         let mut known = BTreeSet::new();
         for deed in deeds.into_iter().filter(|deed| known.insert(deed.clone())) {
             self.parts.begin(Some(part), kind);
-            let mut plain = vec![words[0]];
-            let before = program.does == Operands::Find;
-            if before {
-                plain.extend(&deed);
-            }
-            plain.extend(&arguments.written);
-            if !before {
-                plain.extend(&deed);
-            }
+            let (mut plain, rest) = (vec![words[0]], [&arguments.written, &deed]);
+            let first = usize::from(program.does == Operands::Find);
+            plain.extend(rest[first].iter().chain(rest[1 - first]));
             let normal = normal_arguments(program, &arguments.options, &deed, true);
             self.spell(&plain, &normal, guessed, Some(program), None);
             self.as_written(name, program, &arguments.options, &deed, guessed);
@@ -224,6 +203,18 @@ impl Visitor<'_> {
         if name.len() != written.len() {
             self.parts.spell(Faith::WIDE, std::iter::once(name).chain(plain[1..].iter().copied()));
         }
+        self.spell_places(name, normal, program, by_name);
+    }
+
+    /// Spells the part begun last with its relative paths made absolute, and with those at home by
+    /// that.
+    fn spell_places(
+        &mut self,
+        name: &str,
+        normal: &[Cow<'_, str>],
+        program: Option<&Program>,
+        faith: Faith,
+    ) {
         let is_path = |index| program.map(|program| program.is_path(index, normal.len()));
         // By their index, the words that are spelled in another way as well.
         let mut absolute: Vec<(usize, String)> = Vec::new();
@@ -255,10 +246,34 @@ impl Visitor<'_> {
         for other in [absolute, at_home] {
             if !other.is_empty() {
                 let words = changed(normal, &other);
-                self.parts.spell(Faith { by, ..by_name }, std::iter::once(name).chain(words));
+                self.parts.spell(Faith { by, ..faith }, std::iter::once(name).chain(words));
             }
         }
     }
+}
+
+/// The words of a command with its redirections, in normal spelling where it is asked for, and
+/// with its assignments.
+fn clothes<'w>(
+    command: &'w Command<'_>,
+    assigned: bool,
+    normal: bool,
+    cwd: Option<&str>,
+) -> Vec<Cow<'w, str>> {
+    let spelled = |word: &'w str| if normal { normal_word(word) } else { Cow::Borrowed(word) };
+    let assignments = command.assignments.iter().filter(|_| assigned);
+    let mut words: Vec<_> = assignments.map(|word| Cow::Borrowed(word.as_ref())).collect();
+    words.extend(command.words.iter().enumerate().map(|(index, word)| match index {
+        0 if normal => Cow::Borrowed(base_name(word)),
+        _ => spelled(word),
+    }));
+    for Redirection { operator, target } in &command.redirections {
+        let writes = normal && operator.contains('>');
+        words.push(Cow::Borrowed(if writes { ">" } else { operator }));
+        let absolute = cwd.and_then(|cwd| absolute_word(target, cwd, Some(true)));
+        words.push(absolute.map_or_else(|| spelled(target), Cow::Owned));
+    }
+    words
 }
 
 /// Nothing where no word of a command is a guess; else what was typed, if that may permit it.
@@ -268,6 +283,11 @@ type Guessed<'g> = Option<&'g str>;
 fn is_known_by_name(program: &str) -> bool {
     let folder = program[..program.len() - base_name(program).len()].trim_end_matches('/');
     !program.contains('/') || program.starts_with(['/', '~']) && folder.ends_with("bin")
+}
+
+/// The words behind the program in normal spelling.
+fn normal_words<'a>(words: &[&'a str]) -> Vec<Cow<'a, str>> {
+    words[1..].iter().map(|word| normal_word(word)).collect()
 }
 
 /// The words with some of them spelled in another way, which are given by their index.

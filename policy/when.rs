@@ -200,56 +200,19 @@ impl When {
         for key in &entry.unknown {
             found.problem(key.referenced, unknown_key(&key.value, &known));
         }
-        let restricts = action.restricts();
-        let mut when = Self::default();
         let says = |(_, given): &&(_, Given)| given.says_something();
         let said: Vec<_> = entry.given.iter().filter(says).collect();
         if entry.unknown.is_empty() && said.is_empty() {
             let text = "this `when` has no condition, so that the rule holds always; remove it or write `default: true` if that is meant";
             found.warning(at, text);
         }
-        let always = said.iter().any(|(_, given)| matches!(given, Given::Always(true)));
-        let lets_hold = said.iter().any(|(_, given)| given.lets_hold());
-        let by_command = said.iter().any(|(_, given)| given.is_about_command());
+        let mut when = Self::default();
         for (condition, given) in &entry.given {
             when.written.extend(given.written().into_iter().map(|value| (condition.key, value)));
-            match given {
-                Given::Texts(against, texts) if found.has_any(texts) => {
-                    when.hold_texts(*against, texts, restricts, found);
-                }
-                Given::Number(number, limits) => {
-                    let bounds = found.bounds(limits);
-                    when.on_call.push(OnCall::Number { number: *number, bounds });
-                }
-                Given::Count(limits) => {
-                    when.count = Some(found.bounds(limits));
-                    if limits.value.are_of_another_tool() {
-                        when.never = Some(format!("`{}` is about another tool", condition.key));
-                    }
-                }
-                Given::Parameters => {
-                    when.never = Some(format!("`{}` holds {}", condition.key, condition.holds));
-                }
-                Given::Texts(..) | Given::Always(_) | Given::Nothing => {}
-            }
-        }
-        if action == Action::Ask {
-            let in_case = |pattern: &Pattern| Pattern::command(&pattern.source, false).ok();
-            when.as_written = when.matches.iter().flatten().filter_map(in_case).collect();
-        }
-        // What answers and what is excluded lets no rule hold; a rule that restricts by what it
-        // excludes alone is meant to restrict all else.
-        if let Some((only, _)) = said.first().filter(|_| !lets_hold) {
-            let is_answer = |given: &Given| matches!(given, Given::Texts(Against::Answer, _));
-            if said.iter().all(|(_, given)| is_answer(given)) {
-                when.never = Some(format!("`{}` holds {}", only.key, only.holds));
-            } else if restricts {
-                when.excludes_only = true;
-            } else {
-                when.never = Some("it says only what it is not for".to_string());
-            }
+            when.hold(condition, given, action.restricts(), found);
         }
         // A rule that is to hold always does, whatever else it says; but it permits no more.
+        let always = said.iter().any(|(_, given)| matches!(given, Given::Always(true)));
         if always && action != Action::Allow {
             if said.len() > 1 {
                 found.warning(
@@ -257,15 +220,67 @@ impl When {
                     "`default: true` makes this rule hold always, whatever else its `when` says",
                 );
             }
-            when = Self { written: when.written, ..Self::default() };
+            return Self { written: when.written, ..Self::default() };
         }
+        if action == Action::Ask {
+            let in_case = |pattern: &Pattern| Pattern::command(&pattern.source, false).ok();
+            when.as_written = when.matches.iter().flatten().filter_map(in_case).collect();
+        }
+        when.look_at_exclusions(&said, action.restricts());
+        let by_command = said.iter().any(|(_, given)| given.is_about_command());
         let excludes_paths = |on: &OnDeed| on.not && on.of == Aspect::Path;
         let only_so = !when.deeds.is_empty() && when.deeds.iter().all(excludes_paths);
-        if restricts && by_command && only_so {
+        if action.restricts() && by_command && only_so {
             found.warning(at, "`path_not_matches` says nothing here: this rule is about what commands say, not about a path; add `path_matches`");
             when.deeds.clear();
         }
         when
+    }
+
+    /// What answers and what is excluded lets no rule hold; a rule that restricts by what it excludes
+    /// alone is meant to restrict all else.
+    fn look_at_exclusions(&mut self, said: &[&(&'static Condition, Given)], restricts: bool) {
+        let Some((only, _)) = said.first() else { return };
+        if said.iter().any(|(_, given)| given.lets_hold()) {
+            return;
+        }
+        let is_answer = |given: &Given| matches!(given, Given::Texts(Against::Answer, _));
+        if said.iter().all(|(_, given)| is_answer(given)) {
+            self.never = Some(format!("`{}` holds {}", only.key, only.holds));
+        } else if restricts {
+            self.excludes_only = true;
+        } else {
+            self.never = Some("it says only what it is not for".to_string());
+        }
+    }
+
+    /// Adds one condition.
+    fn hold(
+        &mut self,
+        condition: &Condition,
+        given: &Given,
+        restricts: bool,
+        found: &mut Findings,
+    ) {
+        match given {
+            Given::Texts(against, texts) if found.has_any(texts) => {
+                self.hold_texts(*against, texts, restricts, found);
+            }
+            Given::Number(number, limits) => {
+                let bounds = found.bounds(limits);
+                self.on_call.push(OnCall::Number { number: *number, bounds });
+            }
+            Given::Count(limits) => {
+                self.count = Some(found.bounds(limits));
+                if limits.value.are_of_another_tool() {
+                    self.never = Some(format!("`{}` is about another tool", condition.key));
+                }
+            }
+            Given::Parameters => {
+                self.never = Some(format!("`{}` holds {}", condition.key, condition.holds));
+            }
+            Given::Texts(..) | Given::Always(_) | Given::Nothing => {}
+        }
     }
 
     fn hold_texts(
