@@ -41,54 +41,50 @@ pub(crate) fn inner<'a>(command: Invocation<'_, 'a>) -> Vec<Inner<'a>> {
     match program.runs {
         Runs::Shell => vec![shell(program, arguments)],
         Runs::Here => {
-            let words = if arguments.first() == Some(&"--") { &arguments[1..] } else { arguments };
-            vec![Inner::Here(words.join(" "))]
+            vec![Inner::Here(arguments.strip_prefix(&["--"]).unwrap_or(arguments).join(" "))]
         }
         Runs::Script => {
             let script = arguments.iter().find(|word| !is_option(word));
             script.map(|text| Inner::Script((*text).to_string(), Vec::new())).into_iter().collect()
         }
-        Runs::File => arguments
-            .iter()
-            .find(|word| **word != "--")
-            .map(|file| Inner::File(file))
-            .into_iter()
-            .collect(),
+        Runs::File => {
+            let file = arguments.iter().find(|word| **word != "--");
+            file.map(|file| Inner::File(file)).into_iter().collect()
+        }
         Runs::Awk => {
             let operands = program.arguments(arguments).operands;
             let scripts = operands.first().map(|code| code::handed_to_a_shell(code));
             scripts.into_iter().flatten().map(|text| Inner::Script(text, Vec::new())).collect()
         }
         Runs::Interpreter => interpreter(program, arguments).into_iter().collect(),
-        Runs::Input => {
-            if program.has(arguments, |option, _| matches!(option.sign, Some('?' | '<'))) {
-                Vec::new()
-            } else {
-                vec![Inner::Input { shell: true }]
-            }
+        Runs::Input
+            if program.has(arguments, |option, _| matches!(option.sign, Some('?' | '<'))) =>
+        {
+            Vec::new()
         }
+        Runs::Input => vec![Inner::Input { shell: true }],
         Runs::Find => find::runs(arguments),
-        Runs::Login => {
-            let found = given(program, arguments);
-            if found.is_empty() { vec![Inner::Input { shell: true }] } else { found }
-        }
-        // `sudo -s` is a shell, with a script on its standard input.
-        Runs::Command(0) if command.name.starts_with("sudo") => {
-            let found = given(program, arguments);
-            let shell = |word: &&str| {
-                matches!(*word, "--shell" | "--login")
-                    || is_option(word) && !word.starts_with("--") && word.contains(['s', 'i'])
-            };
-            if found.is_empty() && arguments.iter().any(shell) {
-                return vec![Inner::Input { shell: true }];
-            }
-            found
-        }
         Runs::Nothing if !program.has_signs(b"$&:") => Vec::new(),
-        Runs::After(_) | Runs::Nothing | Runs::Command(_) | Runs::Line(_) | Runs::Multi => {
-            given(program, arguments)
+        Runs::Login
+        | Runs::After(..)
+        | Runs::Nothing
+        | Runs::Command(_)
+        | Runs::Line(_)
+        | Runs::Multi => {
+            let found = given(program, arguments);
+            // `su` and `sudo -s` are shells, with a script on their standard input.
+            let is_shell = program.runs == Runs::Login
+                || command.name.starts_with("sudo")
+                    && program.runs == Runs::Command(0)
+                    && arguments.iter().any(asks_for_a_shell);
+            if found.is_empty() && is_shell { vec![Inner::Input { shell: true }] } else { found }
         }
     }
+}
+
+fn asks_for_a_shell(word: &&str) -> bool {
+    matches!(*word, "--shell" | "--login")
+        || is_option(word) && !word.starts_with("--") && word.contains(['s', 'i'])
 }
 
 /// What is run by options, and behind them.
@@ -135,10 +131,16 @@ fn operated<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
     let mut at = 0;
     while at < arguments.len() {
         let word = arguments[at];
-        if matches!(program.runs, Runs::After(mark) if mark == word) {
-            operands = 0;
+        if let Runs::After(marks, more) = program.runs
+            && operands == usize::MAX
+            && marks.split('|').any(|mark| mark == word)
+        {
+            operands = more;
             at += 1;
-            break;
+            if more == 0 {
+                break;
+            }
+            continue;
         }
         if word == "--" {
             at += 1;
@@ -181,14 +183,23 @@ fn operated<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
             break;
         }
     }
-    let rest = arguments.get(at..).unwrap_or_default();
+    behind(program, arguments.get(at..).unwrap_or_default(), operands == 0, found)
+}
+
+/// The same with what stands behind the options, and behind all `operands` that it has of its own.
+fn behind<'a>(
+    program: &Program,
+    rest: &[&'a str],
+    operands: bool,
+    mut found: Vec<Inner<'a>>,
+) -> Vec<Inner<'a>> {
     if let Some(mark) = rest.iter().position(|word| *word == ":::") {
         return vec![Inner::Words(with_values(&rest[..mark], &rest[mark + 1..]))];
     }
-    if program.else_input && found.is_empty() && (rest.is_empty() || operands > 0) {
+    if program.else_input && found.is_empty() && (rest.is_empty() || !operands) {
         return vec![Inner::Input { shell: true }];
     }
-    if rest.is_empty() || operands > 0 || (!found.is_empty() && program.runs != Runs::Command(0)) {
+    if rest.is_empty() || !operands || (!found.is_empty() && program.runs != Runs::Command(0)) {
         return found;
     }
     match program.runs {
@@ -196,7 +207,7 @@ fn operated<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
         Runs::Multi
             if programs::find(base_name(rest[0])).is_some_and(|it| it.runs == Runs::Multi) => {}
         // No program is called so: a line.
-        Runs::Command(0) | Runs::After(_)
+        Runs::Command(0) | Runs::After(..)
             if rest.len() == 1 && !program.transparent && rest[0].contains(' ') =>
         {
             found.push(Inner::Script(rest[0].to_string(), Vec::new()));

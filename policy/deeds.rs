@@ -115,30 +115,28 @@ impl Visitor<'_> {
             from.extend(self.made(words[0]).cloned());
         }
         for inner in inner {
-            match inner {
-                Inner::Here(text) | Inner::Setting(text) | Inner::Script(text, _) => {
-                    from.extend(of(text));
-                }
+            let text = match inner {
+                Inner::Here(text) | Inner::Setting(text) | Inner::Script(text, _) => text,
+                Inner::Code(code) | Inner::File(code) => *code,
+                Inner::Input { .. } => "/dev/stdin",
+                Inner::Words(_) => continue,
+            };
+            from.extend(of(text));
+            if text == "/dev/stdin" {
+                from.push(command.input.clone());
+            }
+            let code = match inner {
                 Inner::Code(code) | Inner::File(code) => {
-                    from.extend(of(code));
                     from.extend(self.made(code).cloned());
-                    if code.starts_with("https://") || code.starts_with("http://") {
-                        run.push((*code).to_string());
-                    }
-                    if code::is_code(code) {
-                        run.extend(self.looks_through(code, part));
-                    }
-                    if *code == "/dev/stdin" {
-                        from.push(command.input.clone());
-                    }
+                    let is_url = code.starts_with("https://") || code.starts_with("http://");
+                    run.extend(is_url.then(|| (*code).to_string()));
+                    Some(*code).filter(|code| code::is_code(code))
                 }
-                Inner::Input { shell } => {
-                    from.push(command.input.clone());
-                    if let Some(text) = command.input.text().filter(|_| !shell) {
-                        run.extend(self.looks_through(text, part));
-                    }
-                }
-                Inner::Words(_) => {}
+                Inner::Input { shell: false } => command.input.text(),
+                _ => None,
+            };
+            if let Some(code) = code {
+                run.extend(self.looks_through(code, part));
             }
         }
         if talks && gives_a_shell(invocation) {

@@ -99,6 +99,11 @@ impl Feed {
         Self { text: None, sources: self.sources.clone() }
     }
 
+    /// The same of what has other files than are here; what came from elsewhere did so there, too.
+    pub(crate) fn without_files(self) -> Self {
+        if self.is_foreign() { self } else { Self { sources: None, ..self } }
+    }
+
     /// The same with another text, if with any.
     pub(crate) fn told(self, text: impl Into<Option<String>>) -> Self {
         Self { text: text.into().map(Rc::new), ..self }

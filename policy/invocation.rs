@@ -60,14 +60,30 @@ impl<'w, 'a> Invocation<'w, 'a> {
     /// The command without the options before its subcommand, and whether one of these
     /// changes what runs; `None` where there are none.
     pub(crate) fn without_globals(&self) -> Option<(Vec<&'a str>, bool)> {
-        let (words, program) = (self.words, self.global?);
-        let (mut at, mut risky) = (1, false);
-        while let Some(given) = program.option(&words[at.min(words.len())..]) {
-            risky |= matches!(given.sign, Some('!' | ':' | '~'));
-            at += given.words;
+        let mut program = self.global?;
+        let (mut rest, mut short, mut risky) = (&self.words[1..], vec![self.words[0]], false);
+        loop {
+            while let Some(given) = program.option(rest) {
+                risky |= matches!(given.sign, Some('!' | ':' | '~'));
+                rest = &rest[given.words..];
+            }
+            // A subcommand may have subcommands of its own, as `docker compose` has.
+            let second = rest.first().filter(|_| short.len() == 1);
+            let deeper = second.and_then(|second| programs::find_subcommand(self.name, second));
+            let Some(deeper) = deeper.filter(|deeper| deeper.global) else { break };
+            short.push(rest[0]);
+            (program, rest) = (deeper, &rest[1..]);
         }
-        let rest = words.get(at..).filter(|rest| at > 1 && !rest.is_empty())?;
-        Some((std::iter::once(words[0]).chain(rest.iter().copied()).collect(), risky))
+        let is_shorter = short.len() + rest.len() < self.words.len() && !rest.is_empty();
+        short.extend(rest);
+        is_shorter.then_some((short, risky))
+    }
+
+    /// The line of the program, of its subcommand wherever its own options stand.
+    pub(crate) fn line(&self) -> Option<&'static Program> {
+        let behind = self.without_globals().map(|(short, _)| short);
+        let behind = behind.as_deref().and_then(Invocation::of).filter(Invocation::is_subcommand);
+        behind.map_or(self.program, |behind| behind.program)
     }
 
     /// Whether it is a subcommand that is looked up.

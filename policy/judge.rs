@@ -65,7 +65,7 @@ impl<'a> Judge<'a> {
     }
 
     /// The parts of a kind, in order.
-    fn of_kind(self, kind: Kind) -> impl Iterator<Item = usize> {
+    fn of_kind(self, kind: Kind) -> impl Iterator<Item = usize> + Clone {
         (0..self.evaluation.parts.len()).filter(move |part| self.part(*part).kind == kind)
     }
 
@@ -153,7 +153,7 @@ impl<'a> Judge<'a> {
                 if *role == Role::Substituted {
                     return true;
                 }
-                let is_run = matches!(role, Role::Piece | Role::Packaged) && *kind != Kind::Text;
+                let is_run = *role != Role::Same && *kind != Kind::Text;
                 if is_run && self.part(outer).kind == Kind::Command {
                     return false;
                 }
@@ -194,17 +194,18 @@ impl<'a> Judge<'a> {
         }
         let has_commands = self.of_kind(Kind::Command).next().is_some();
         let own = if has_commands { Kind::Command } else { Kind::Wrapper };
-        let mut commands = self.of_kind(own).peekable();
-        let readable = self.evaluation.parts.unparsed.is_none() && commands.peek().is_some();
-        if readable && self.permits_together(self.of_kind(own).count()) {
+        let mut commands = self.of_kind(own).filter(|part| !self.is_covered(*part));
+        let count = commands.clone().count();
+        let readable = self.evaluation.parts.unparsed.is_none() && count > 0;
+        if readable && self.permits_together(count) {
             return found(Voice::Decides);
         }
         if self.of_kind(Kind::Wrapper).any(|part| self.leaves_out(part)) {
             return None;
         }
-        let mut texts = self.of_kind(Kind::Text).filter(|part| self.is_typed_text(*part));
+        let typed = self.of_kind(Kind::Text).filter(|part| self.is_typed_text(*part));
+        let mut texts = typed.filter(|part| !self.is_elsewhere(*part));
         let permitted = |part| self.permitted(part);
-        let mut commands = commands.filter(|part| !self.is_packaged(*part));
         if readable && commands.all(permitted) && texts.all(permitted) {
             found(Voice::Decides)
         } else if self.rule.action == Action::Watch && self.policy.about_texts && self.marks(own) {
@@ -229,15 +230,21 @@ impl<'a> Judge<'a> {
         self.policy.about_texts && self.spellings(part).any(|(.., faith)| faith.permits)
     }
 
-    /// Whether a command is a package's program, which needs no permission but that of what
-    /// runs it, or what such a one does to one of its operands.
-    fn is_packaged(self, part: usize) -> bool {
+    /// Whether a command needs no permission but that of what runs it: a package's program, or what
+    /// such a one does to one of its operands, and all that runs elsewhere.
+    fn is_covered(self, part: usize) -> bool {
         let Part { role, parent, .. } = self.part(part);
         let is_packaged = |whole: usize| {
             let Part { kind, role, .. } = self.part(whole);
             *kind == Kind::Whole && *role == Role::Packaged
         };
-        *role == Role::Packaged || parent.is_some_and(is_packaged)
+        *role == Role::Packaged || parent.is_some_and(is_packaged) || self.is_elsewhere(part)
+    }
+
+    /// Whether a part runs where other files are, by itself or by what runs it.
+    fn is_elsewhere(self, part: usize) -> bool {
+        let mut all = std::iter::once(part).chain(self.around(part));
+        all.any(|part| self.part(part).role == Role::Elsewhere)
     }
 
     /// Whether each command meets the rule, is run by one that does, or runs one: to mark what

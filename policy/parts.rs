@@ -70,6 +70,9 @@ pub(crate) enum Role {
     Substituted,
     /// It is a package's program, which that runs: who permits that permits it.
     Packaged,
+    /// It runs where other files are than this machine's: who permits what runs it permits it, and
+    /// all that it runs there.
+    Elsewhere,
 }
 
 #[derive(Debug)]
@@ -254,6 +257,7 @@ impl Parts {
                 Role::Same => '\u{2}',
                 Role::Substituted => '\u{3}',
                 Role::Packaged => '\u{4}',
+                Role::Elsewhere => '\u{5}',
             });
             if let [one, ..] = &self.spellings[first..end] {
                 spelled.push_str(&self.text[one.start..self.spellings[end - 1].end]);

@@ -58,7 +58,7 @@ impl Visitor<'_> {
 
     /// What the command writes, as far as that is seen.
     pub(crate) fn output(&self, command: &Command<'_>) -> Feed {
-        let (words, _) = innermost(command.words.iter().map(AsRef::as_ref).collect());
+        let (words, _, elsewhere) = innermost(command.words.iter().map(AsRef::as_ref).collect());
         let Some(invocation) = Invocation::of(&words) else { return Feed::default() };
         let name = invocation.name;
         if name == "tee" || name == "cat" && (words.len() == 1 || words[1..] == ["-"]) {
@@ -69,10 +69,11 @@ impl Visitor<'_> {
         }
         let mut own = Vec::new();
         let read = does::deeds(invocation).into_iter().filter(|(verb, _)| *verb == Verb::Read);
-        own.extend(read.map(|(_, file)| Source::File(self.place(&file))));
+        // Its files are not this machine's.
+        own.extend(read.filter(|_| !elsewhere).map(|(_, file)| Source::File(self.place(&file))));
         let redirected = command.redirections.iter().filter(|to| to.operator == "<");
         own.extend(redirected.map(|from| Source::File(self.place(&from.target))));
-        if writes::tells_all_variables(invocation) {
+        if writes::tells_all_variables(invocation) && !elsewhere {
             own.push(Source::File("env:".to_string()));
         }
         own.extend(writes::fetched(invocation).into_iter().map(Source::Url));
@@ -93,9 +94,10 @@ impl Visitor<'_> {
     }
 }
 
-/// What is run in the end by wrappers such as `env` and `nice`, as far as they are followed, and
-/// what that runs.
-fn innermost(mut words: Vec<&str>) -> (Vec<&str>, Vec<Inner<'_>>) {
+/// What is run in the end by wrappers such as `env` and `nice`, as far as they are followed, what
+/// that runs, and whether one of them runs it elsewhere.
+fn innermost(mut words: Vec<&str>) -> (Vec<&str>, Vec<Inner<'_>>, bool) {
+    let mut elsewhere = false;
     for depth in 0.. {
         let Some(invocation) = Invocation::of(&words) else { break };
         let mut runs = command::inner(invocation);
@@ -105,10 +107,11 @@ fn innermost(mut words: Vec<&str>) -> (Vec<&str>, Vec<Inner<'_>>) {
                     && inner.len() < words.len()
                     && !invocation.name.ends_with("find") =>
             {
+                elsewhere |= invocation.line().is_some_and(|line| line.elsewhere);
                 words = std::mem::take(inner);
             }
-            _ => return (words, runs),
+            _ => return (words, runs, elsewhere),
         }
     }
-    (words, Vec::new())
+    (words, Vec::new(), elsewhere)
 }

@@ -134,8 +134,8 @@ pub(crate) enum Runs {
     File,
     /// A shell as somebody else: by an option, or by its standard input.
     Login,
-    /// What stands behind this word.
-    After(&'static str),
+    /// What stands behind one of these words and so many operands.
+    After(&'static str, usize),
     /// What stands behind `-exec` and the like, up to `;` or `+`.
     Find,
     /// The program of the first operand is this very program (`busybox rm`).
@@ -148,6 +148,14 @@ pub(crate) type Style = Vec<(&'static str, Option<char>)>;
 
 const RM: &str = "recursive=r force=f R=r v i d I x P W verbose dir interactive one-file-system no-preserve-root preserve-root";
 const CHMOD: &str = "recursive=R c f v H L P changes silent quiet verbose preserve-root no-preserve-root dereference";
+/// The options of those that run something in a container, before it and behind `compose`.
+const CONTAINER: &str = "a attach add-host annotation blkio-weight c cap-add cap-drop cgroup-parent cgroupns cidfile \
+    cpu-period cpu-quota cpu-shares cpus cpuset-cpus cpuset-mems detach-keys device dns dns-option dns-search domainname e \
+    entrypoint env env-file expose f! file! gpus group-add h health-cmd health-interval health-retries health-start-period \
+    health-timeout hostname index ip ip6 ipc isolation l label label-file link log-driver log-opt m mac-address memory \
+    memory-swap mount name net network network-alias oom-score-adj p pid pids-limit platform profile project-directory! \
+    project-name publish pull restart runtime security-opt shm-size stop-signal stop-timeout storage-opt sysctl tmpfs u \
+    ulimit user userns uts v volume volume-driver volumes-from w workdir";
 const CP: &str = "recursive=r force=f archive=a R=r v i n u verbose interactive no-clobber update";
 
 /// A line of the table.
@@ -174,6 +182,8 @@ pub(crate) struct Program {
     pub(crate) sends: bool,
     /// What it runs is a package's program, or stands in a project's environment.
     pub(crate) packages: bool,
+    /// What it runs has other files than this machine's.
+    pub(crate) elsewhere: bool,
     /// Its output is code in disguise where one of these options is there.
     pub(crate) decodes: Option<&'static str>,
     pub(crate) style: Option<Style>,
@@ -194,6 +204,7 @@ fn p(names: &'static str) -> Program {
         fetches: None,
         sends: false,
         packages: false,
+        elsewhere: false,
         decodes: None,
         style: None,
     }
@@ -259,6 +270,10 @@ impl Program {
         self.packages = true;
         self
     }
+    fn elsewhere(mut self) -> Self {
+        self.elsewhere = true;
+        self
+    }
     fn decodes(mut self, with: &'static str) -> Self {
         self.decodes = Some(with);
         self
@@ -299,14 +314,14 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("doas").takes("u C a").runs(Runs::Command(0)).assigns(),
     p("pkexec").takes("user").runs(Runs::Command(0)),
     p("fakeroot|rlwrap|choom|cgexec|run0|ssh-agent|proxychains|proxychains4|torsocks|torify|tsocks|dbus-run-session|setpriv|prlimit|numactl|capsh|firejail|dbus-launch|xvfb-run|catatonit|s6-setuidgid|with-contenv").takes("g s f i l n").runs(Runs::Command(0)),
-    p("chroot|setarch|direnv exec|lxc exec|incus exec").takes("userspec groups e o p c").runs(Runs::Command(1)),
+    p("chroot|setarch|direnv exec").takes("userspec groups e o p c").runs(Runs::Command(1)),
     p("unshare|nsenter").takes("S G R w t l C setuid setgid root wd target map-user map-group propagation").runs(Runs::Command(0)),
     p("strace|ltrace|perf|valgrind").takes("e o> O p P s u a b I E S n l x output> trace attach user string-limit").runs(Runs::Command(0)),
     p("watch|concurrently|nodemon").takes("x. n q interval equexit exec$").runs(Runs::Line(0)),
     p("xargs|gxargs").takes("I n L P s d E a< J R S replace max-args max-lines max-procs max-chars delimiter arg-file<").runs(Runs::Command(0)),
     p("parallel").takes("j S N n L a< I C d jobs sshlogin arg-file< colsep delay joblog> results> timeout").runs(Runs::Line(0)),
     p("su").takes("g u G s! T w group user supp-group shell! whitelist-environment c$ command$ session-command$").runs(Runs::Login),
-    p("runuser").takes("g u G s! T w group user supp-group shell! whitelist-environment c$ command$ session-command$").runs(Runs::After("--")),
+    p("runuser").takes("g u G s! T w group user supp-group shell! whitelist-environment c$ command$ session-command$").runs(Runs::After("--", 0)),
     p("sg").takes("c$").runs(Runs::Line(1)),
     p("script").takes("E I B O T m o echo log-in log-out> log-io> log-timing> c$ command$").does(Each(Write)),
     p("flock").takes("w E c$ command$ timeout conflict-exit-code").runs(Runs::Command(1)),
@@ -321,20 +336,33 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("tmux new|tmux new-session|tmux new-window|tmux neww|tmux split-window|tmux splitw|tmux respawn-pane|tmux popup|tmux run-shell|tmux run").takes("c e F n s t x y l").runs(Runs::Line(0)),
     p("tmux send-keys|tmux send").takes("t N").runs(Runs::Line(0)),
     p("dtach|abduco").takes("n A c a N e r").runs(Runs::Command(0)),
+    // What has other files than this machine's: in containers and on other machines.
+    p("docker exec|podman exec|nerdctl exec|oc rsh").takes("c container e env env-file u user w workdir detach-keys timeout shell").runs(Runs::Command(1)).elsewhere(),
+    p("docker run|podman run|nerdctl run").takes(CONTAINER).runs(Runs::Command(1)).elsewhere(),
+    p("docker container|podman container|docker compose|podman compose|docker-compose|podman-compose").takes(CONTAINER).runs(Runs::After("exec|run", 1)).global().elsewhere(),
+    p("kubectl exec|kubectl run|kubectl debug|oc exec|oc run|oc debug|colima ssh").runs(Runs::After("--", 0)).elsewhere(),
+    p("lxc exec|incus exec|pct exec|crictl exec|multipass exec|limactl shell|buildah run").takes("e env u user g group cwd mode w workdir workdirectory").runs(Runs::Command(1)).elsewhere(),
+    p("lxc-attach").takes("n name P lxcpath a arch s namespaces f rcfile u uid g gid v set-var keep-var").runs(Runs::Command(0)).elsewhere(),
+    p("vagrant ssh|fly ssh|flyctl ssh|gcloud compute").takes("c$ C$ command$ a app zone project ssh-key-file").elsewhere(),
+    p("ansible").takes("a$ args$ m module-name i inventory u user f forks l limit e extra-vars").elsewhere(),
+    p("adb").takes("s t H P L").global(),
+    p("adb shell|minikube ssh").takes("e n node p profile").runs(Runs::Line(0)).elsewhere(),
     p("flatpak-spawn|distrobox-host-exec").takes("directory env= unset-env").runs(Runs::Command(0)),
     p("launchctl submit").takes("l p o e").runs(Runs::Command(0)),
     p("machinectl shell").takes("E setenv uid M H").runs(Runs::Command(1)),
-    p("zellij run").runs(Runs::After("--")),
+    p("zellij run").runs(Runs::After("--", 0)),
     p("screen").takes("S c e h p s t T X").runs(Runs::Command(0)),
     p("xterm|urxvt|konsole|alacritty|kitty|foot").takes("e& T title").runs(Runs::Nothing),
-    p("mise exec|mise x").runs(Runs::After("--")),
-    p("gnome-terminal|guix shell|guix environment").runs(Runs::After("--")),
+    p("mise exec|mise x").runs(Runs::After("--", 0)),
+    p("gnome-terminal|guix shell|guix environment").runs(Runs::After("--", 0)),
     p("gdb").takes("args& ex x").does(Each(Read)),
     p("fd|fdfind").takes("x& X& exec& exec-batch& e t d E").does(Operands::Other),
     p("entr|ifne|pee").runs(Runs::Command(0)),
     p("npx|bunx|uvx|pipx run|npm exec|pnpm exec|pnpm dlx|yarn dlx|yarn exec").takes("p package c$ call$ from with python spec index-url pip-args").runs(Runs::Command(0)).packages(),
     p("uv run|poetry run|pipenv run|pdm run|hatch run|bundle exec|rbenv exec|pyenv exec|conda run|asdf exec").takes("p n e o with python package cwd c$").runs(Runs::Command(0)).packages(),
-    p("perf stat|perf record|toolbox run|distrobox enter").takes("p e o container c$").runs(Runs::Command(0)),
+    p("perf stat|perf record|toolbox run").takes("p e o container c").runs(Runs::Command(0)),
+    p("distrobox enter|distrobox-enter|schroot").runs(Runs::After("--", 0)),
+    p("sshpass").takes("p f d").runs(Runs::Command(0)),
     p("nix-shell").takes("run$ command$ p A I packages attr").runs(Runs::Nothing),
     p("nix develop|nix shell|nix run").takes("c& command&").runs(Runs::Nothing),
     p("busybox|busybox-static|toybox|coreutils").takes("coreutils-prog&").runs(Runs::Multi),
@@ -354,8 +382,8 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("shred|gshred|wipe").takes("n s iterations size random-source<").does(Each(Delete)).style(""),
     p("find|gfind").takes("fprint> fprintf> fls> name iname path regex newer").does(Find).runs(Runs::Find).style(""),
     p("git rebase").takes("x$ exec$ onto s X C strategy strategy-option"),
-    p("git bisect").runs(Runs::After("run")),
-    p("git submodule").takes("b branch name reference j jobs depth").runs(Runs::After("foreach")),
+    p("git bisect").runs(Runs::After("run", 0)),
+    p("git submodule").takes("b branch name reference j jobs depth").runs(Runs::After("foreach", 0)),
     p("git filter-branch").takes("tree-filter$ index-filter$ msg-filter$ env-filter$ parent-filter$ commit-filter$ tag-name-filter$ subdirectory-filter d original"),
     p("man").takes("P$ pager$ M S s L C e m"),
     p("git clean").takes("e exclude").does(Each(Delete)),
@@ -432,8 +460,6 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("kubectl|oc").takes("n namespace context cluster user kubeconfig s server token as as-group v cache-dir certificate-authority client-certificate client-key request-timeout tls-server-name").global(),
     p("helm").takes("n namespace kube-context kubeconfig kube-apiserver registry-config repository-cache repository-config").global(),
     p("docker|podman|nerdctl").takes("c context config H host l log-level tlscacert tlscert tlskey").global(),
-    p("docker-compose").takes("f file p project-name profile env-file project-directory").global(),
-    p("docker compose|podman compose").takes("f file p project-name profile env-file project-directory").global(),
     p("terraform|tofu|terragrunt").takes("").global(),
     p("aws").takes("profile region output endpoint-url query color ca-bundle cli-read-timeout cli-connect-timeout").global(),
     p("gcloud").takes("project account configuration format verbosity").global(),

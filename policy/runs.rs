@@ -50,53 +50,79 @@ impl Visitor<'_> {
             self.too_deep(inner, place);
             return Feed::default();
         }
+        let line = invocation.line();
+        let elsewhere = line.is_some_and(|line| line.elsewhere);
+        let here = (self.deeds, self.cwd.clone());
+        if elsewhere {
+            (self.deeds, self.cwd) = (false, None);
+        }
         let values = Values::of(invocation, &inner, command);
         let mut written = Feed::default();
         for inner in inner {
-            if self.overflow {
-                return Feed::default();
-            }
-            let feed = match inner {
-                Inner::Words(inner) => {
-                    let own = invocation.program.is_none_or(|it| !it.transparent);
-                    let packaged = invocation.program.is_some_and(|it| it.packages);
-                    self.runs_words(&inner, &values, command, (own, packaged), origins, deeper)
-                }
-                Inner::Here(text) => self.script(&with_output(text, origins), deeper),
-                Inner::Script(text, arguments) => {
-                    let parallel = invocation.name == "parallel";
-                    self.runs_script(text, &arguments, parallel, command, origins, place)
-                }
-                Inner::Setting(text) => {
-                    let part = self.parts.len();
-                    let feed = self.nested(&text, place);
-                    self.parts.is(part, Role::Packaged);
-                    feed
-                }
-                Inner::Input { shell: true } => match command.input.text() {
-                    Some(text) => self.nested(text, place),
-                    None => Feed::default(),
-                },
-                // A file of the line's own, such as `source /dev/stdin <<E`.
-                Inner::File("/dev/stdin") => match command.input.text() {
-                    Some(text) => self.script(text, deeper),
-                    None => Feed::default(),
-                },
-                Inner::File(file) => match origins.iter().find(|(source, _)| source == file) {
-                    Some((_, feed)) if feed.text().is_some() => {
-                        self.nested(feed.text().unwrap_or_default(), place)
-                    }
-                    _ => self.made_script(file, place),
-                },
-                Inner::Input { shell: false } => {
-                    self.scripts_of(command.input.text().unwrap_or_default(), place)
-                }
-                Inner::Code(code) if code::is_code(code) => self.scripts_of(code, place),
-                Inner::Code(_) => Feed::default(),
+            let role = match (&inner, line) {
+                (_, Some(line)) if line.elsewhere => Role::Elsewhere,
+                (Inner::Words(_), Some(line)) if line.packages => Role::Packaged,
+                (Inner::Setting(_), _) => Role::Packaged,
+                _ => Role::Piece,
             };
+            let part = self.parts.len();
+            let feed = self.runs_one(inner, invocation, &values, command, origins, place);
+            if role != Role::Piece {
+                self.parts.is(part, role);
+            }
             written = written.and(feed);
         }
+        if elsewhere {
+            (self.deeds, self.cwd) = here;
+            return written.without_files();
+        }
         written
+    }
+
+    /// Adds one of the things that the command runs; gives what it writes.
+    fn runs_one(
+        &mut self,
+        inner: Inner<'_>,
+        invocation: Invocation<'_, '_>,
+        values: &Values<'_>,
+        command: &Command<'_>,
+        origins: &[(String, Feed)],
+        place: Place<'_>,
+    ) -> Feed {
+        let deeper = Place { depth: place.depth.saturating_add(1), sent: None, ..place };
+        match inner {
+            _ if self.overflow => Feed::default(),
+            Inner::Words(inner) => {
+                let own = invocation.program.is_none_or(|it| !it.transparent);
+                self.runs_words(&inner, values, command, own, origins, deeper)
+            }
+            Inner::Here(text) => self.script(&with_output(text, origins), deeper),
+            Inner::Script(text, arguments) => {
+                let parallel = invocation.name == "parallel";
+                self.runs_script(text, &arguments, parallel, command, origins, place)
+            }
+            Inner::Setting(text) => self.nested(&text, place),
+            Inner::Input { shell: true } => match command.input.text() {
+                Some(text) => self.nested(text, place),
+                None => Feed::default(),
+            },
+            // A file of the line's own, such as `source /dev/stdin <<E`.
+            Inner::File("/dev/stdin") => match command.input.text() {
+                Some(text) => self.script(text, deeper),
+                None => Feed::default(),
+            },
+            Inner::File(file) => match origins.iter().find(|(source, _)| source == file) {
+                Some((_, feed)) if feed.text().is_some() => {
+                    self.nested(feed.text().unwrap_or_default(), place)
+                }
+                _ => self.made_script(file, place),
+            },
+            Inner::Input { shell: false } => {
+                self.scripts_of(command.input.text().unwrap_or_default(), place)
+            }
+            Inner::Code(code) if code::is_code(code) => self.scripts_of(code, place),
+            Inner::Code(_) => Feed::default(),
+        }
     }
 
     /// Adds what a function or an alias of the line stands for, if the command is one.
@@ -149,6 +175,11 @@ impl Visitor<'_> {
             let words = std::iter::once(text.as_str()).chain(arguments.iter().copied());
             return self.nested(&words.collect::<Vec<_>>().join(" "), place);
         }
+        if self.texts
+            && let Some(part) = place.parent
+        {
+            self.comments(&text, part);
+        }
         self.apart(|visitor| {
             let name = arguments.first().copied().unwrap_or("sh");
             let given = arguments.get(1..).unwrap_or_default();
@@ -164,7 +195,7 @@ impl Visitor<'_> {
         inner: &[&str],
         values: &Values<'_>,
         by: &Command<'_>,
-        (own, packaged): (bool, bool),
+        own: bool,
         origins: &[(String, Feed)],
         deeper: Place<'_>,
     ) -> Feed {
@@ -188,11 +219,7 @@ impl Visitor<'_> {
             .cloned()
             .chain(values.mark.map(|mark| (mark.to_string(), by.input.untold())))
             .collect();
-        let part = self.parts.len();
         let fed = self.command_with(&command, deeper, processes);
-        if packaged && part < self.parts.len() {
-            self.parts.is(part, Role::Packaged);
-        }
         self.heard(&command, deeper).and(fed)
     }
 

@@ -144,12 +144,17 @@ impl<'c> Visitor<'c> {
     pub(crate) fn line(&mut self, line: &str, form: Form, argv0: Option<&str>) {
         self.line_of_this_shell(line, form, argv0);
         if self.texts && form == Form::Line && !self.overflow {
-            // What is behind a command is as an argument to it.
-            for (comment, begins) in shell::comments(line) {
-                let first = if begins { Faith::FULL } else { Faith::WIDE };
-                self.text(comment, [first, Faith::FULL], 0);
-            }
+            self.comments(line, 0);
             self.line_of_other_shells(line);
+        }
+    }
+
+    /// Adds the comments of a script as texts of a part.
+    pub(crate) fn comments(&mut self, script: &str, part: usize) {
+        for (comment, begins) in shell::comments(script) {
+            // What is behind a command is as an argument to it.
+            let first = if begins { Faith::FULL } else { Faith::WIDE };
+            self.text(comment, [first, Faith::FULL], part);
         }
     }
 
