@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpid};
 
 /// All signals that can be blocked, except those that a process causes by its own fault.
 pub fn passed_on() -> SigSet {
@@ -22,6 +22,14 @@ pub fn passed_on() -> SigSet {
     set
 }
 
+/// The signals that stop a process and can be blocked.
+pub const STOPS: [Signal; 3] = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU];
+
+/// The one of [`STOPS`] with this number.
+pub fn stop(number: i32) -> Option<Signal> {
+    STOPS.into_iter().find(|signal| *signal as i32 == number)
+}
+
 /// Sends a signal by pidfd, so that it cannot reach another process that reuses the ID.
 pub fn send(process: &OwnedFd, signal: i32) {
     let (raw, nothing) = (process.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
@@ -38,9 +46,30 @@ pub fn is_pending(signal: i32) -> bool {
     }
 }
 
-/// Whether a process was stopped by a signal.
+/// Takes one pending signal with this number; whether there was one.
+pub fn take_pending(number: i32) -> bool {
+    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a set of numbers, for which zeros are valid, is emptied and filled; then it and the
+    // time are read, and nothing is written for NULL.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, number);
+        libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const now) == number
+    }
+}
+
+/// Whether a process was stopped by a signal, or by who traces it.
 pub fn is_stopped(process: Pid) -> bool {
-    field(process, 0).is_some_and(|state| state == "T")
+    field(process, 0).is_some_and(|state| matches!(&*state, "T" | "t"))
+}
+
+/// Whether this process's group is its terminal's foreground group.
+pub fn is_in_front() -> bool {
+    const GROUP: usize = 2;
+    const FOREGROUND: usize = 5;
+    let of_own = |index| field(getpid(), index);
+    of_own(GROUP).is_some_and(|group| of_own(FOREGROUND) == Some(group))
 }
 
 /// Whether a process is this one or one of its descendants.

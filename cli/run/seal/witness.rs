@@ -66,7 +66,7 @@ fn testify(mut channel: UnixStream) -> ! {
     close_others(channel.as_raw_fd());
     let mut number = [0; size_of::<i32>()];
     while channel.read_exact(&mut number).is_ok() {
-        let was_received = take_pending(i32::from_ne_bytes(number));
+        let was_received = take(i32::from_ne_bytes(number));
         if channel.write_all(&[u8::from(was_received)]).is_err() {
             break;
         }
@@ -74,17 +74,17 @@ fn testify(mut channel: UnixStream) -> ! {
     exit(0)
 }
 
-/// Takes one pending signal with this number; whether there was one.
-fn take_pending(number: i32) -> bool {
-    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a set of numbers, for which zeros are valid, is emptied and filled; then it and the
-    // time are read, and nothing is written for NULL.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, number);
-        libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const now) == number
-    }
+/// Takes a pending signal. One that stops takes one that continues away, and the other way round
+/// (signal(7)), so whoever has received the one has been sent the other as well.
+fn take(number: i32) -> bool {
+    signals::take_pending(number)
+        || match number {
+            libc::SIGCONT => {
+                signals::STOPS.into_iter().any(|stop| signals::is_pending(stop as i32))
+            }
+            _ if signals::stop(number).is_some() => signals::is_pending(libc::SIGCONT),
+            _ => false,
+        }
 }
 
 /// Closes all descriptors but one: somebody may wait for the end of a pipe, or of this process's

@@ -198,6 +198,20 @@ fn a_signal_to_the_group_reaches_the_command_once_and_one_to_what_was_typed_does
     assert_eq!(field(&helper, 0), None);
 }
 
+/// As what was typed it would lead its group, and could not have left it.
+#[test]
+fn a_signal_to_the_group_reaches_a_command_that_has_left_it() {
+    let sealed = Sealed::new();
+    let mut running = Running::start(
+        &sealed,
+        "exec perl -e '$| = 1; setpgrp; $SIG{TERM} = sub { exit 5 }; print \"ready\\n\"; \
+         sleep 1 for 1 .. 60; exit 6'",
+    );
+    assert_eq!(running.line(), "ready");
+    killpg(Pid::from_raw(running.child.id().cast_signed()), Signal::SIGTERM).unwrap();
+    assert_eq!(running.child.wait().unwrap().code(), Some(5));
+}
+
 /// What stops a process or continues it can be caught as well, and is counted by the one who does.
 #[test]
 fn a_signal_that_stops_or_continues_reaches_who_catches_it_as_often_as_it_was_sent() {
@@ -336,9 +350,8 @@ fn a_shell_stops_a_sealed_job_puts_it_back_and_ends_it_as_any_other() {
          signal.signal(signal.SIGINT, interrupted)\n\
          signal.signal(signal.SIGUSR1, wanted)\n\
          say('ready')\n\
-         while not wants: time.sleep(0.02)\n\
-         say('read ' + sys.stdin.readline())\n\
-         while True: time.sleep(1)\n",
+         while True:\n    while not wants: time.sleep(0.02)\n    wants = False\n    \
+         say('read ' + sys.stdin.readline())\n",
     );
     let words = ["python3", text(&job)];
     let plain = sealed.0.rampart(["preload", "--policy", "p.yaml", "--", "python3", text(&job)]);

@@ -29,6 +29,20 @@ def expect(what, condition):
     if not condition:
         sys.exit(f"not so: {what}")
 
+def stat_of(process):
+    with open(f"/proc/{process}/stat") as stat:
+        return stat.read().rpartition(") ")[2].split()
+
+def children_of(process, name=None):
+    others = [int(each) for each in os.listdir("/proc") if each.isdigit()]
+    def is_one(other):
+        try:
+            named = name is None or open(f"/proc/{other}/comm").read().strip() == name
+            return named and stat_of(other)[1] == str(process)
+        except OSError:
+            return False
+    return [other for other in others if is_one(other)]
+
 def in_front(group):
     os.tcsetpgrp(slave, group)
 
@@ -69,6 +83,29 @@ in_front(job)
 os.killpg(job, signal.SIGCONT)
 os.write(master, b"a line\n")
 wait_for(b"read a line")
+# bg, and fg before this shell hears that the job reads again: it needs no second fg. The keeper of
+# a sealed one is held until then.
+os.write(master, b"\x1a")
+job_state(os.WUNTRACED)
+in_front(os.getpid())
+keepers = children_of(job, "rampart-keeper")
+os.killpg(job, signal.SIGCONT)
+expect("goes on again", os.WIFCONTINUED(job_state(os.WCONTINUED)))
+if keepers:
+    os.kill(keepers[0], signal.SIGSTOP)
+    os.killpg(job, signal.SIGUSR1)
+    command = children_of(keepers[0])[0]
+    while stat_of(command)[0] != "T":
+        time.sleep(0.01)
+    in_front(job)
+    os.kill(keepers[0], signal.SIGCONT)
+else:
+    os.killpg(job, signal.SIGUSR1)
+    job_state(os.WUNTRACED)
+    in_front(job)
+    os.killpg(job, signal.SIGCONT)
+os.write(master, b"another line\n")
+wait_for(b"read another line")
 # Ctrl-\ ends both, and the job's status tells by what.
 os.write(master, b"\x1c")
 status = job_state(0)
