@@ -19,11 +19,12 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
+use super::aftermath::is_traced;
 use super::filter::{Abi, Call};
 use super::judge::{Judge, Verdict};
 use super::refusal_message::{self, RefusalMessage};
 use super::review::Review;
-use super::tracee::{Fault, Started, Waiting};
+use super::tracee::{Fault, Program, Started, Waiting};
 use super::workers::{Work, Workers};
 
 /// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP` (linux/seccomp.h, since Linux 6.6): the caller wakes up on
@@ -195,7 +196,10 @@ impl Supervisor {
         let verdict = match program {
             Ok(mut program) => {
                 started = program.started.take();
-                self.judge.judge(thread, &program, slow)
+                match self.judge.judge(thread, &program, slow) {
+                    Verdict::Allowed => self.judge_called(thread, program, slow),
+                    refused @ Verdict::Refused(_) => refused,
+                }
             }
             Err(Fault::Fails(errno)) => return Some(Answer::Fails(errno)),
             Err(Fault::Unreadable(why)) => self.judge.judge_unreadable(thread, why, slow),
@@ -210,6 +214,14 @@ impl Supervisor {
                 Answer::Fails(Errno::EPERM)
             }
         })
+    }
+
+    /// Judges a program by what it is called as well if a tracer may have put its own in place of it.
+    fn judge_called(&self, thread: Pid, program: Program, slow: &dyn Fn()) -> Verdict {
+        let is_replaced = program.other_name.is_some() && is_traced(thread.as_raw());
+        let called = if is_replaced { program.called() } else { Vec::new() };
+        let verdicts = called.iter().map(|program| self.judge.judge(thread, program, slow));
+        verdicts.into_iter().find(|it| !matches!(it, Verdict::Allowed)).unwrap_or(Verdict::Allowed)
     }
 
     fn is_valid(&self, id: u64) -> bool {

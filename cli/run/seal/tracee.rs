@@ -55,6 +55,31 @@ pub struct Program {
     pub started: Option<Started>,
 }
 
+impl Program {
+    /// The programs that `argv` names, whatever the path is: the one that it calls itself, and the
+    /// script that this interprets. A tracer such as `proot` starts a loader of its own in place of
+    /// each program, and leaves `argv`.
+    pub fn called(self) -> Vec<Self> {
+        let Self { mut words, other_name: Some(name), cwd, pipes, .. } = self else {
+            return Vec::new();
+        };
+        if let Some(first) = words.first_mut() {
+            *first = name;
+        }
+        let is_path = |word: &OsString| word.as_bytes().starts_with(b"/");
+        let script = words.iter().take(3).skip(1).position(is_path).filter(|_| is_path(&words[0]));
+        let script = script.map(|at| words[at + 1..].to_vec());
+        let of = |words: Vec<OsString>| {
+            let is_shell_line = words.first().is_some_and(|name| {
+                shell_line::is_shell_line(name.as_bytes(), words.iter().map(|it| it.as_bytes()))
+            });
+            let (cwd, pipes) = (cwd.clone(), pipes.clone());
+            Self { words, other_name: None, is_shell_line, cwd, pipes, started: None }
+        };
+        script.into_iter().chain([words]).map(of).collect()
+    }
+}
+
 /// What a call passes to the kernel and can be found again in the started program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Started {

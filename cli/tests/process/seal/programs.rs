@@ -73,6 +73,30 @@ fn a_plug_in_that_takes_its_own_libc_is_asked_about() {
     }
 }
 
+/// `proot` puts a loader of its own in place of each program: its tracees are known by what they call
+/// themselves.
+#[test]
+fn what_a_tracer_starts_in_place_of_a_program_is_asked_about_as_that() {
+    let sealed = Sealed::new();
+    let source = format!(
+        "#include <fcntl.h>\nint main(void) {{ return creat(\"{}\", 0600) < 0; }}\n",
+        sealed.mark("forbidden").display()
+    );
+    let compiled = sealed.compiled("compiled", &source);
+    fs::rename(compiled, sealed.0.path("bin/forbidden-program")).unwrap();
+    if !works(&sealed, &["proot", "permitted"]) {
+        return;
+    }
+    for (name, runs) in [("permitted", true), ("forbidden", false), ("forbidden-program", false)] {
+        let script = sealed.script(&format!("{name}; echo $?"));
+        for words in [&["proot", "sh", text(&script)][..], &["proot", name]] {
+            let output = sealed_run(&sealed, words);
+            let ran = sealed.ran("permitted") || sealed.ran("forbidden");
+            assert_eq!(ran, runs, "{words:?} {} {}", stdout(&output), stderr(&output));
+        }
+    }
+}
+
 #[test]
 fn libc_by_its_name_and_calls_by_their_number_are_asked_about() {
     let sealed = Sealed::new();
