@@ -1,5 +1,6 @@
 //! The `rampart` command: runs agents under a policy, serves policies, and explains their verdicts.
 
+mod agents;
 mod approvals;
 mod audit;
 mod background;

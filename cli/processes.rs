@@ -236,7 +236,7 @@ fn names_library(entry: &[u8]) -> bool {
 
 /// Whether a process is in a sealed run: a keeper is among its ancestors.
 #[cfg(target_os = "linux")]
-fn is_sealed(process: i32) -> bool {
+pub fn is_sealed(process: i32) -> bool {
     let is_keeper = |process: &i32| {
         let name = std::fs::read_to_string(format!("/proc/{process}/comm"));
         name.is_ok_and(|name| name.trim_end() == "rampart-keeper")
@@ -247,7 +247,7 @@ fn is_sealed(process: i32) -> bool {
 
 /// There are no sealed runs on this system.
 #[cfg(target_os = "macos")]
-fn is_sealed(_process: i32) -> bool {
+pub fn is_sealed(_process: i32) -> bool {
     false
 }
 

@@ -162,6 +162,9 @@ impl Variable {
 /// whether it is in the run that its environment names.
 pub const SEALED_CALL: u32 = u32::from_be_bytes(*b"ramp");
 
+/// The value of `RAMPART_SEALED` in a run that is not sealed, as whoever started it knows.
+pub const KNOWN_OPEN: &str = "off";
+
 /// Whether the keeper of the sealed run with this mark may read every process, also one that is
 /// hidden (`PR_SET_DUMPABLE` in prctl(2)): the lowest bit of the mark says so.
 #[must_use]

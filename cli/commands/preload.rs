@@ -49,7 +49,8 @@ pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
     if arguments.mode != Mode::Disabled {
         daemons::check(&arguments.command, arguments.mode)?;
     }
-    let sealing = sealing::decide(arguments.seal, arguments.mode, &arguments.command)?;
+    let choice = sealing::decide(arguments.seal, arguments.mode, &arguments.command)?;
+    let sealing = choice.sealing();
     let server = Server::choose(arguments, &home, library, sealing.is_some())?;
     let session = arguments
         .session
@@ -66,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
         session: &session,
         debug: arguments.debug,
         is_reached: server.is_reached,
-        sealed: sealing.map(|sealing| sealing.mark),
+        sealed: choice.setting(),
         refusal: arguments.refusal.into(),
         ask_ms: arguments.ask.map(|seconds| seconds * 1000),
     }

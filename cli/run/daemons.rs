@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
-use super::agents::{self, Agent, Daemon};
+use crate::agents::{self, Agent, Daemon};
 use crate::failure::{Failure, say};
 use crate::mode::Mode;
 use crate::processes;

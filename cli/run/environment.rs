@@ -80,8 +80,8 @@ pub struct Guard<'a> {
     pub debug: bool,
     /// Whether a server answered at the start: losing it later is then worth a notice.
     pub is_reached: bool,
-    /// The mark of a sealed run (`RAMPART_SEALED`).
-    pub sealed: Option<u16>,
+    /// The value of `RAMPART_SEALED`: the mark of a sealed run, or that it is known not to be sealed.
+    pub sealed: Option<String>,
     pub refusal: Refusal,
     /// How long to wait for a person's answer, in milliseconds; `None` if nobody is asked.
     pub ask_ms: Option<u32>,
@@ -116,7 +116,7 @@ impl Guard<'_> {
             ("RAMPART_AGENT", Some(self.agent.to_owned())),
             ("RAMPART_SESSION", Some(self.session.to_owned())),
             ("RAMPART_ADDRESS", self.address.map(|address| address.to_string().into())),
-            ("RAMPART_SEALED", self.sealed.map(|mark| mark.to_string().into())),
+            ("RAMPART_SEALED", self.sealed.as_ref().map(Into::into)),
         ];
         if let Some(url) = self.url {
             changes.push((URL, Some(url.into())));

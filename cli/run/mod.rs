@@ -1,6 +1,5 @@
 //! A guarded run: the command's environment, the run's own server and its lifetime, the seal.
 
-pub mod agents;
 pub mod daemons;
 pub mod default_server;
 pub mod embedded;

@@ -6,8 +6,9 @@ use std::ffi::{OsStr, OsString};
 use clap::ValueEnum;
 use rampart_core::coverage::Coverage;
 use rampart_core::host::Os;
+use rampart_core::settings::KNOWN_OPEN;
 
-use super::agents;
+use crate::agents;
 use crate::failure::{Failure, say};
 use crate::mode::Mode;
 use crate::program::coverage_of;
@@ -36,48 +37,70 @@ pub enum Seal {
 pub struct Sealing {
     /// Whether `no_new_privs` is set, so that set-user-ID programs gain no rights.
     pub no_new_privs: bool,
-    /// The value of `RAMPART_SEALED`: the error number by which the library recognises the run's
-    /// filter.
+    /// The error number by which the library recognises the run's filter.
     pub mark: u16,
 }
 
-/// How to seal the run of a command; `None` for not at all. Reports what was decided if the command
-/// needs the seal.
+/// Whether a run is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    Sealed(Sealing),
+    /// It is not. Whoever started it did not ask for that, nor was told what it means.
+    Open,
+    /// It is not, and whoever started it knows.
+    KnownOpen,
+}
+
+impl Choice {
+    pub fn sealing(self) -> Option<Sealing> {
+        match self {
+            Self::Sealed(sealing) => Some(sealing),
+            Self::Open | Self::KnownOpen => None,
+        }
+    }
+
+    /// The value of `RAMPART_SEALED`.
+    pub fn setting(self) -> Option<String> {
+        match self {
+            Self::Sealed(sealing) => Some(sealing.mark.to_string()),
+            Self::Open => None,
+            Self::KnownOpen => Some(KNOWN_OPEN.to_owned()),
+        }
+    }
+}
+
+/// How to seal the run of a command. Reports what was decided if the command needs the seal.
 ///
 /// # Errors
 /// It has to be sealed and cannot be, or the variable's value is unknown.
-pub fn decide(
-    flag: Option<Seal>,
-    mode: Mode,
-    command: &[OsString],
-) -> Result<Option<Sealing>, Failure> {
+pub fn decide(flag: Option<Seal>, mode: Mode, command: &[OsString]) -> Result<Choice, Failure> {
     let wanted = match flag {
         Some(seal) => seal,
         None => variable(SEAL)?.map_or(Ok(Seal::Auto), |word| named(&word))?,
     };
     if wanted == Seal::Off || mode == Mode::Disabled {
-        return Ok(None);
+        return Ok(Choice::KnownOpen);
     }
     if wanted == Seal::On {
         let cannot =
             |why| Failure::usage(format!("this run cannot be sealed: {why}; nothing was run"));
-        return try_out().map(Some).map_err(cannot);
+        return try_out().map(Choice::Sealed).map_err(cannot);
     }
-    let Some(why) = need_of(command) else { return Ok(None) };
+    let Some(why) = need_of(command) else { return Ok(Choice::Open) };
     match try_out() {
         Ok(sealing) => {
             let price =
                 if sealing.no_new_privs { "; sudo gains no rights in this run" } else { "" };
             say(format_args!("{why}, so this run is sealed{price} (--seal=off turns that off)"));
-            Ok(Some(sealing))
+            Ok(Choice::Sealed(sealing))
         }
         Err(_) if is_in_sealed_run() => {
             say(format_args!("{why}; the sealed run around this one checks it, by its own policy"));
-            Ok(None)
+            Ok(Choice::KnownOpen)
         }
         Err(fault) => {
             say(format_args!("{why}, but this run cannot be sealed: {fault}"));
-            Ok(None)
+            Ok(Choice::KnownOpen)
         }
     }
 }

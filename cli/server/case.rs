@@ -14,6 +14,7 @@ use super::approval::Waiting;
 use super::own_process::OwnProcess;
 use super::pipes::Pipes;
 use super::question::{Question, Verdict};
+use super::unsealed::Unsealed;
 use super::webhook::Webhook;
 use crate::audit::{Batch, PIPED};
 use crate::failure::Failure;
@@ -50,6 +51,7 @@ pub struct Open {
 pub struct Cases {
     pub mode: Mode,
     pub webhook: Webhook,
+    unsealed: Unsealed,
     itself: OwnProcess,
     pipes: Mutex<Pipes>,
     /// What the IDs begin with.
@@ -79,6 +81,7 @@ impl Cases {
         Ok(Arc::new(Self {
             mode,
             webhook: Webhook::default(),
+            unsealed: Unsealed::default(),
             itself: OwnProcess::here(),
             pipes: Mutex::default(),
             run: run_id()?,
@@ -255,6 +258,9 @@ impl Case {
                 call.session
             );
             audit.missed(call.agent, call.session, missed, &message);
+        }
+        if decision.allowed() {
+            self.cases.unsealed.look(question, self.pid, audit);
         }
         let took_us = microseconds(took);
         audit.record(question.record(&self.id, self.pid, &decision, took_us, mode));

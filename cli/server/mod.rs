@@ -35,6 +35,7 @@ mod reload;
 mod run_terminal;
 mod stream;
 pub mod tls;
+mod unsealed;
 mod webhook;
 
 pub use accept::{Server, runtime};

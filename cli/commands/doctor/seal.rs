@@ -6,10 +6,11 @@ use rampart_core::host::Os;
 use serde::Serialize;
 
 use super::Check;
+use crate::agents;
 use crate::failure::Failure;
 use crate::output;
+use crate::run::daemons;
 use crate::run::sealing::{Sealing, is_in_sealed_run, try_out};
-use crate::run::{agents, daemons};
 
 /// Whether this user can seal runs on this kernel; `None` on systems without seals.
 pub fn check() -> Option<Check> {

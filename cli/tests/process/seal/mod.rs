@@ -9,6 +9,7 @@ mod programs;
 mod review;
 mod surroundings;
 mod telling;
+mod unsealed;
 mod ways;
 
 use std::fs;
