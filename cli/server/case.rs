@@ -14,6 +14,7 @@ use super::approval::Waiting;
 use super::own_process::OwnProcess;
 use super::pipes::Pipes;
 use super::question::{Question, Verdict};
+use super::stream::Peer;
 use super::unsealed::Unsealed;
 use super::webhook::Webhook;
 use crate::audit::{Batch, PIPED};
@@ -66,8 +67,8 @@ pub struct Case {
     policies: PolicySet,
     projects: Option<Arc<Projects>>,
     spent: Arc<SpentRules>,
-    /// The process that asks, if known.
-    pub pid: Option<i32>,
+    /// Who asks, as far as known.
+    pub peer: Peer,
     /// The pipeline of the command and those it is piped to, if that is what is refused.
     joined: OnceCell<String>,
     /// The decision's ID, in the answer and in the audit.
@@ -89,13 +90,13 @@ impl Cases {
         }))
     }
 
-    /// The case of a question that `pid` asks, under these rules.
+    /// The case of a question that `peer` asks, under these rules.
     pub fn next(
         self: &Arc<Self>,
         policies: PolicySet,
         projects: Option<Arc<Projects>>,
         spent: Arc<SpentRules>,
-        pid: Option<i32>,
+        peer: Peer,
     ) -> Case {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         let id = format!("{}-{number}", self.run);
@@ -104,7 +105,7 @@ impl Cases {
             policies,
             projects,
             spent,
-            pid,
+            peer,
             joined: OnceCell::new(),
             id,
         }
@@ -170,7 +171,7 @@ impl Case {
         if !alone.allowed() || question.pipes() == [None, None] {
             return alone;
         }
-        let lines = self.cases.pipes().join(question, question.pid.or(self.pid));
+        let lines = self.cases.pipes().join(question, self.peer);
         // A separate memory: this must not spend rules that hold once, or count for rates.
         let policies = self.policies.clone().remembering(Arc::default());
         for line in lines {
@@ -250,6 +251,7 @@ impl Case {
         let (call, mode) = (question.call(), self.cases.mode);
         if let Some(missed @ 1..) = question.missed {
             let who = self
+                .peer
                 .pid
                 .map_or_else(String::new, |pid| format!(" of process {pid} or its descendants"));
             let message = format!(
@@ -260,10 +262,10 @@ impl Case {
             audit.missed(call.agent, call.session, missed, &message);
         }
         if decision.allowed() {
-            self.cases.unsealed.look(question, self.pid, audit);
+            self.cases.unsealed.look(question, self.peer.pid, audit);
         }
         let took_us = microseconds(took);
-        audit.record(question.record(&self.id, self.pid, &decision, took_us, mode));
+        audit.record(question.record(&self.id, self.peer.pid, &decision, took_us, mode));
         let line = self.joined.get().map_or(call.command, String::as_str);
         let is_asked = question.ask_ms.is_some_and(|ms| ms > 0);
         let suggestions = suggestion(&self.policies, &decision, line, is_asked);

@@ -7,6 +7,7 @@ use rampart_policy::PolicySet;
 use super::case::{Cases, Judged};
 use super::own_process::OwnProcess;
 use super::question::{Question, Verdict};
+use super::stream::Peer;
 use super::webhook::UNTOLD;
 use crate::audit::Audit;
 use crate::failure::Failure;
@@ -47,7 +48,7 @@ impl InProcess {
             return None;
         }
         let spent = Arc::clone(&self.spent);
-        let case = self.cases.next(self.policies.clone(), None, spent, None);
+        let case = self.cases.next(self.policies.clone(), None, spent, Peer::UNKNOWN);
         match case.judge(question, || self.audit.lines()) {
             Judged::Closed(verdict) => Some(verdict),
             Judged::Open(_) => None,

@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use rampart_policy::Form;
 
 use super::question::Question;
+use super::stream::Peer;
 use crate::processes::{self, started};
 
 /// How many ends are remembered.
@@ -69,10 +70,13 @@ struct End {
 }
 
 impl End {
-    /// Whether it is this process's, and that is still the same one.
-    fn is_of_process(&self, process: Option<Process>) -> bool {
-        self.process
-            .is_some_and(|own| process.is_some_and(|it| it.pid == own.pid) && own.is_there())
+    /// Whether it is this process's, and that is still the same one. `known_since`: since when the
+    /// process is known to be the same, in place of a look at it.
+    fn is_of_process(&self, process: Option<Process>, known_since: u64) -> bool {
+        self.process.is_some_and(|own| {
+            process.is_some_and(|it| it.pid == own.pid)
+                && (own.since > known_since || own.is_there())
+        })
     }
 
     fn pipe(&self, side: Side) -> Option<u64> {
@@ -106,14 +110,19 @@ pub struct Pipes {
 }
 
 impl Pipes {
-    /// Records the command of a question from `pid`. Returns the pipelines that it forms with the
+    /// Records the command of a question from `peer`. Returns the pipelines that it forms with the
     /// commands at the other ends of its pipes.
-    pub fn join(&mut self, question: &Question<'_>, pid: Option<i32>) -> Vec<String> {
+    pub fn join(&mut self, question: &Question<'_>, peer: Peer) -> Vec<String> {
         let [stdin, stdout] = question.pipes();
         if stdin.is_none() && stdout.is_none() {
             return Vec::new();
         }
         let now = Instant::now();
+        // Who asks has been the same since it connected; who asks for another tells its number only.
+        let (pid, known_since) = match question.pid {
+            Some(pid) => (Some(pid), u64::MAX),
+            None => (peer.pid, peer.since),
+        };
         let end = End {
             stdin,
             stdout,
@@ -122,7 +131,7 @@ impl Pipes {
             process: pid.map(|pid| Process { pid, since: processes::now() }),
             since: now,
         };
-        self.join_end(end, now, &holds)
+        self.join_end(end, known_since, now, &holds)
     }
 
     /// Whether another end of one of these pipes (standard input and output) is known.
@@ -149,6 +158,7 @@ impl Pipes {
     fn join_end(
         &mut self,
         end: End,
+        known_since: u64,
         now: Instant,
         holds: &dyn Fn(&End, Side) -> Option<bool>,
     ) -> Vec<String> {
@@ -156,7 +166,7 @@ impl Pipes {
         let is_known = |process: Process| self.known.contains_key(&Handle::Process(process.pid));
         if end.process.is_some_and(is_known) {
             for at in (0..self.ends.len()).rev() {
-                if self.ends[at].is_of_process(end.process) {
+                if self.ends[at].is_of_process(end.process, known_since) {
                     self.remove(at);
                 }
             }
@@ -277,6 +287,9 @@ fn stage(question: &Question<'_>) -> String {
 mod tests {
     use super::*;
 
+    /// Nothing is known of who asks: each is looked at.
+    const UNKNOWN: u64 = u64::MAX;
+
     fn end(stdin: u64, stdout: u64, stage: &str, pid: i32, since: Instant) -> End {
         End {
             stdin: Some(stdin).filter(|it| *it > 0),
@@ -301,7 +314,7 @@ mod tests {
             let lines = order.map(|at| {
                 let end = ends[at].clone();
                 let may_join = pipes.may_join([end.stdin, end.stdout]);
-                let lines = pipes.join_end(end, now, &|_, _| Some(true));
+                let lines = pipes.join_end(end, UNKNOWN, now, &|_, _| Some(true));
                 assert!(may_join || lines.is_empty(), "{order:?}");
                 lines
             });
@@ -315,14 +328,26 @@ mod tests {
         let (pid, since) = (std::process::id().cast_signed(), processes::now());
         let this = |end| End { process: Some(Process { pid, since }), ..end };
         let mut pipes = Pipes::default();
-        pipes.join_end(this(end(0, 5, "curl x", 1, now)), now, &|_, _| Some(true));
-        let lines = pipes.join_end(this(end(5, 0, "sh", 1, now)), now, &|_, _| Some(true));
+        pipes.join_end(this(end(0, 5, "curl x", 1, now)), UNKNOWN, now, &|_, _| Some(true));
+        let lines = pipes.join_end(this(end(5, 0, "sh", 1, now)), UNKNOWN, now, &|_, _| Some(true));
         assert_eq!((lines.len(), pipes.ends.len()), (0, 1));
+        // One that has been connected for longer is the same without a look.
+        let end_of = |since| End {
+            process: Some(Process { pid: 1 << 22, since }),
+            ..end(0, 5, "curl x", 1, now)
+        };
+        for (connected, remembered) in [(since, 3), (since - 1, 2)] {
+            let mut pipes = Pipes::default();
+            for _ in 0..2 {
+                pipes.join_end(end_of(since), connected, now, &|_, _| Some(true));
+            }
+            assert_eq!(pipes.ends.len() + 1, remembered);
+        }
         // If the previous process with this ID is gone, its pipe may still be read.
         let gone = Process { pid, since: 0 };
         let other = End { process: Some(gone), ..end(0, 7, "curl y", 1, now) };
-        pipes.join_end(other, now, &|_, _| Some(true));
-        let lines = pipes.join_end(this(end(7, 0, "sh", 1, now)), now, &|_, _| Some(true));
+        pipes.join_end(other, UNKNOWN, now, &|_, _| Some(true));
+        let lines = pipes.join_end(this(end(7, 0, "sh", 1, now)), UNKNOWN, now, &|_, _| Some(true));
         assert_eq!(lines, ["curl y | sh"]);
     }
 
@@ -346,8 +371,8 @@ mod tests {
             ),
         ] {
             let mut pipes = Pipes::default();
-            pipes.join_end(writer.clone(), now, &|_, _| held);
-            let lines = pipes.join_end(sh(), at, &|_, _| held);
+            pipes.join_end(writer.clone(), UNKNOWN, now, &|_, _| held);
+            let lines = pipes.join_end(sh(), UNKNOWN, at, &|_, _| held);
             assert_eq!(!lines.is_empty(), joined, "{writer:?} {held:?}");
         }
     }
@@ -357,12 +382,13 @@ mod tests {
         let now = Instant::now();
         let mut pipes = Pipes::default();
         for pid in 1..2_000 {
-            pipes.join_end(end(0, 5, "curl x", pid, now), now, &|_, _| Some(true));
+            pipes.join_end(end(0, 5, "curl x", pid, now), UNKNOWN, now, &|_, _| Some(true));
         }
         assert_eq!(pipes.ends.len(), ENDS);
         assert_eq!(pipes.known.len(), ENDS + 1);
         assert!(
-            pipes.join_end(end(5, 0, "sh", 9_999, now), now, &|_, _| Some(true)).len() <= STAGES
+            pipes.join_end(end(5, 0, "sh", 9_999, now), UNKNOWN, now, &|_, _| Some(true)).len()
+                <= STAGES
         );
         let question = |body: &'static str| Question::read(body.as_bytes()).unwrap();
         let long = format!(r#"{{"params":{{"command":"{}","form":"argv"}}}}"#, "é".repeat(9_000));

@@ -27,6 +27,7 @@ use super::in_flight::InFlight;
 use super::pending::Hold;
 use super::question::{Question, Verdict};
 use super::reload::Reload;
+use super::stream::Peer;
 use super::webhook::UNTOLD;
 use crate::audit::{self, Audit, Batch};
 use crate::failure::Failure;
@@ -103,7 +104,7 @@ impl Policy {
     /// Decides one question. The verdict is written to the audit a moment later; with
     /// `--audit-sync` it is on the disk before this returns.
     ///
-    /// `pid` is the process that asks, if known. A panic of the policy engine denies. If a person
+    /// `peer` is who asks, as far as known. A panic of the policy engine denies. If a person
     /// has to decide, `hold` waits for as long as the question says.
     ///
     /// # Errors
@@ -111,16 +112,16 @@ impl Policy {
     pub async fn decide(
         self: &Rc<Self>,
         body: Bytes,
-        pid: Option<i32>,
+        peer: Peer,
         hold: &impl Hold,
     ) -> Result<Verdict, Answer> {
         let judged = if body.len() <= LONG_BYTES {
             // The question is gone before anything is waited for: each future that held it would
             // have to be moved with it.
             let question = Question::read(&body).map_err(|error| not_a_question(&error))?;
-            self.judge_here(self.next_case(pid), &question)
+            self.judge_here(self.next_case(peer), &question)
         } else {
-            Box::pin(self.judge_long(body, pid)).await?
+            Box::pin(self.judge_long(body, peer)).await?
         };
         match judged {
             Judged::Closed(verdict) => Ok(verdict),
@@ -135,7 +136,7 @@ impl Policy {
         let announce = |decision: &Decision, waiting: &Waiting| {
             case.announce(&question, decision, Some(waiting));
         };
-        let pid = case.pid;
+        let pid = case.peer.pid;
         let is_told =
             self.approval_queue.decide(&question, pid, &mut decision, hold, announce).await;
         if !is_told {
@@ -175,10 +176,10 @@ impl Policy {
         }
     }
 
-    fn next_case(&self, pid: Option<i32>) -> Case {
+    fn next_case(&self, peer: Peer) -> Case {
         let mut rules = self.rules.borrow_mut();
         rules.look(Instant::now(), &self.audit);
-        self.cases.next(rules.policies().clone(), rules.projects(), rules.spent(), pid)
+        self.cases.next(rules.policies().clone(), rules.projects(), rules.spent(), peer)
     }
 
     fn judge_here(&self, case: Case, question: &Question<'_>) -> Judged {
@@ -209,12 +210,12 @@ impl Policy {
         judging.await.ok().flatten()
     }
 
-    async fn judge_long(self: &Rc<Self>, body: Bytes, pid: Option<i32>) -> Result<Judged, Answer> {
+    async fn judge_long(self: &Rc<Self>, body: Bytes, peer: Peer) -> Result<Judged, Answer> {
         if self.long.get() == LONG_AT_ONCE {
             return Err(TOO_MANY.answer());
         }
         let _place = InFlight::take(&self.long);
-        let case = self.next_case(pid);
+        let case = self.next_case(peer);
         let judged = self.judge_aside(move |lines| match Question::read(&body) {
             Ok(question) => Ok(case.judge(&question, || lines)),
             Err(error) => Err(not_a_question(&error)),
@@ -246,7 +247,7 @@ impl Handler for Rc<Policy> {
         match asked.endpoint {
             Endpoint::Preflight => {
                 let AdmittedRequest { body, asker, .. } = asked;
-                let decided = self.decide(body, asker.peer.pid, &asker).await;
+                let decided = self.decide(body, asker.peer, &asker).await;
                 decided.map_or_else(|answer| answer, |verdict| told(&verdict))
             }
             Endpoint::Health => self.health(),
@@ -276,6 +277,7 @@ mod tests {
     use crate::mode::Mode;
     use crate::policy_file::{Files, InForce, Origin, compile};
     use crate::server::pending::Hold;
+    use crate::server::stream::Peer;
     use crate::server::{Reload, runtime};
 
     const RULES: &str = "version: \"1\"\ndefault_action: allow\npolicies:\n  - name: p\n    \
@@ -320,7 +322,8 @@ mod tests {
             let command = format!("{words} {}", "x".repeat(length));
             let body = serde_json::json!({ "agent": "a", "params": { "command": command } });
             let body = body.to_string().into();
-            let verdict = runtime.block_on(policy.decide(body, Some(7), &NoHold)).unwrap();
+            let peer = Peer { pid: Some(7), ..Peer::UNKNOWN };
+            let verdict = runtime.block_on(policy.decide(body, peer, &NoHold)).unwrap();
             assert_eq!(verdict.allowed, allowed, "{command}");
             let text = std::fs::read_to_string(&audit).unwrap();
             let line: serde_json::Value =
