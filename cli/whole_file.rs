@@ -3,19 +3,21 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::home::make_private_directory;
 
-/// Replaces a file and keeps its mode; a new one gets `mode`. Processes that have the old file open
-/// or mapped keep it intact.
+/// Replaces a file and keeps its mode, and its owner if it may; a new one gets `mode`. Processes that
+/// have the old file open or mapped keep it intact.
 ///
 /// # Errors
 /// It cannot be written; the file stays as it was.
 pub fn replace(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let put = |new: &File, temporary: &Path| {
         if let Ok(facts) = fs::metadata(file) {
+            // Whose it was is to read it further on, also after root has replaced it (`sudo -E`).
+            let _ = fchown(new, Some(facts.uid()), Some(facts.gid()));
             new.set_permissions(facts.permissions())?;
         }
         fs::rename(temporary, file)
@@ -73,7 +75,7 @@ fn beside(file: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 
     use super::{create, replace};
 
@@ -94,6 +96,23 @@ mod tests {
         // A failed replace leaves no temporary file.
         assert!(replace(file.parent().unwrap(), b"d", 0o600).is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_users_file_stays_theirs_when_root_replaces_it() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("left out: only root may give a file away");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "a").unwrap();
+        chown(&file, Some(65534), Some(65533)).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        replace(&file, b"b", 0o600).unwrap();
+        let facts = fs::metadata(&file).unwrap();
+        assert_eq!((facts.uid(), facts.gid(), facts.mode() & 0o777), (65534, 65533, 0o640));
+        assert_eq!(fs::read(&file).unwrap(), b"b");
     }
 
     #[test]
