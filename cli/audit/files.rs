@@ -8,6 +8,8 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use nix::sys::statvfs::statvfs;
+
 use super::event::Event;
 use crate::text_file;
 
@@ -15,6 +17,12 @@ use crate::text_file;
 const TAIL_BYTES: u64 = 64 * 1024;
 /// The longest line that is read. No server writes a longer one: a question has 16 MiB.
 pub const LONGEST_LINE: u64 = 64 * 1024 * 1024;
+
+/// Whether the file system of a file has no room left.
+pub fn is_disk_full(file: &Path) -> bool {
+    // Some kinds tell no numbers at all.
+    statvfs(file).is_ok_and(|disk| disk.blocks() > 0 && disk.blocks_available() == 0)
+}
 
 /// The name that a file is rotated to.
 pub fn put_away(path: &Path, now: SystemTime) -> PathBuf {

@@ -15,6 +15,7 @@ mod writer;
 
 pub use batch::Batch;
 pub use event::{Event, PIPED};
+pub use files::is_disk_full;
 pub use log::{Audit, Durability};
 pub use mask::{mask, prepare};
 pub use read::{Follower, Trail, place};

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::batch::Batch;
 use super::event::Host;
-use super::files::{self, Tail};
+use super::files::{self, Tail, is_disk_full};
 use super::record::Parents;
 use crate::failure::say_at_once;
 
@@ -78,8 +78,9 @@ impl Writer {
     /// Opens the file, and reports an error.
     pub fn new(path: &Path, limits: Limits) -> Self {
         let mut writer = Self::closed(path, limits);
-        if let Err(error) = writer.open() {
-            writer.complain(&error);
+        match writer.open() {
+            Ok(()) => writer.report_full_disk(),
+            Err(error) => writer.complain(&error),
         }
         writer
     }
@@ -106,7 +107,16 @@ impl Writer {
     /// As `open(2)`.
     pub fn opened(path: &Path, limits: Limits) -> io::Result<Self> {
         let mut writer = Self::closed(path, limits);
-        writer.open().map(|()| writer)
+        writer.open()?;
+        writer.report_full_disk();
+        Ok(writer)
+    }
+
+    /// Reports now what the first line will meet: by then the server of a run has no stderr.
+    fn report_full_disk(&mut self) {
+        if is_disk_full(&self.path) {
+            self.complain(&io::ErrorKind::StorageFull.into());
+        }
     }
 
     /// The file, if it could be opened.

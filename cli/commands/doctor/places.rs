@@ -4,10 +4,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::Check;
+use crate::audit::is_disk_full;
 use crate::home::Home;
 use crate::library;
 use crate::policy_file::{InForce, Origin, warnings};
@@ -56,10 +56,8 @@ fn audit(home: &Home) -> Option<Check> {
         let text = format!("the audit {shown} cannot be written: {}", error.desc());
         return Some(Check::problem("audit", text, advice));
     }
-    let is_full =
-        statvfs(place).is_ok_and(|disk| disk.blocks() > 0 && disk.blocks_available() == 0);
     let text = format!("the disk of the audit {shown} is full");
-    is_full.then(|| Check::problem("audit", text, advice))
+    is_disk_full(place).then(|| Check::problem("audit", text, advice))
 }
 
 fn token(home: &Home) -> Check {

@@ -161,6 +161,7 @@ fn a_full_disk_loses_nothing_and_stops_no_command() {
     }
     assert!(told.contains("cannot write the policy") && told.contains("it is as it was"), "{told}");
     assert!(told.contains("No space left on device"), "{told}");
+    assert!(told.contains("cannot write the audit"), "{told}");
     // No incomplete file is left.
     assert!(!said.contains("new-") && !said.contains("\npolicy.yaml"), "{said}");
 }
