@@ -92,6 +92,7 @@ fn make<'s>(
         timeout_ms: settings.timeout_ms,
         ask_ms: ask_ms.unwrap_or(0),
         mark: mark.unwrap_or(0),
+        is_in_valgrind: is_in_valgrind(found.preload.unwrap_or_default()),
         repairs: found.repairs,
         pid,
         stderr: StandardError::here(pid),
@@ -104,6 +105,12 @@ fn make<'s>(
         },
         real,
     })
+}
+
+/// Whether valgrind has put its own library into the preload list.
+fn is_in_valgrind(preload: &[u8]) -> bool {
+    let mut libraries = Os::HERE.libraries(preload);
+    libraries.any(|library| command::last_component(library).starts_with(b"vgpreload_core"))
 }
 
 fn client(

@@ -2,6 +2,7 @@
 //! crash.
 
 use crate::abi::{CharPtr, Strings};
+use crate::once;
 use crate::os::sys;
 
 /// Nothing can be read here, now or later: the end of the address space is the kernel's.
@@ -13,19 +14,24 @@ pub const PAGE_BYTES: usize = 4096;
 const REMEMBERED: usize = 8;
 
 /// Pages that can be read: each is tried once, as long as few others are read in between.
-pub struct Pages([usize; REMEMBERED]);
+pub struct Pages {
+    known: [usize; REMEMBERED],
+    /// Otherwise all are taken to be readable.
+    are_tried: bool,
+}
 
 impl Pages {
     /// None is known.
     pub fn new() -> Self {
-        Self([usize::MAX; REMEMBERED])
+        let are_tried = once::state().is_none_or(|state| !state.is_in_valgrind);
+        Self { known: [usize::MAX; REMEMBERED], are_tried }
     }
 
     /// Whether a byte can be read.
     pub fn has(&mut self, address: usize) -> bool {
         let page = address / PAGE_BYTES;
-        let Some(known) = self.0.get_mut(page % REMEMBERED) else { return false };
-        let is_readable = *known == page || sys::is_readable(address);
+        let Some(known) = self.known.get_mut(page % REMEMBERED) else { return false };
+        let is_readable = *known == page || !self.are_tried || sys::is_readable(address);
         if is_readable {
             *known = page;
         }
@@ -46,18 +52,20 @@ impl Pages {
 
     /// Whether a string can be read up to its NUL.
     pub fn have_string(&mut self, text: CharPtr) -> bool {
-        let mut start = text as usize;
+        let mut next = text;
         loop {
-            if !self.has(start) {
+            if !self.has(next as usize) {
                 return false;
             }
-            let length = PAGE_BYTES - start % PAGE_BYTES;
-            // SAFETY: the page can be read to its end.
-            let bytes = unsafe { core::slice::from_raw_parts(start as *const u8, length) };
-            if bytes.contains(&0) {
-                return true;
+            let left = PAGE_BYTES - next as usize % PAGE_BYTES;
+            // Byte by byte: what is behind the string may belong to nobody (valgrind(1), memory tags).
+            for _ in 0..left {
+                // SAFETY: the page can be read, and `next` has not reached its end.
+                if unsafe { *next } == 0 {
+                    return true;
+                }
+                next = next.wrapping_add(1);
             }
-            start = start.wrapping_add(length);
         }
     }
 

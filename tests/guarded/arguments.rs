@@ -117,6 +117,29 @@ fn what_cannot_be_read_fails_as_without_the_library() {
 }
 
 #[test]
+fn valgrind_finds_no_fault_in_the_look_at_arguments() {
+    if is_for_linux_alone("valgrind knows no recent Mac") {
+        return;
+    }
+    let Some(valgrind) = installed("valgrind") else {
+        println!("left out: there is no valgrind");
+        return;
+    };
+    let sandbox = Sandbox::new();
+    let server = Server::allowing();
+    let sizes = probe("sizes", Compiler::System);
+    for size in ["1", "5", "4093"] {
+        let words = ["-q", "--error-exitcode=9"].map(Into::into);
+        let [count, byte] = ["3", "a"].map(Into::into);
+        let program = [sizes.clone(), sandbox.path("bin/rm"), count, size.into(), byte];
+        let words = [&[valgrind.clone()][..], &words, &program].concat();
+        let guarded = Run::guarded(&sandbox, &server.url, &words).finish();
+        assert_eq!((guarded.code(), &*guarded.stderr), (0, ""));
+        assert_eq!(sandbox.take_marks().len(), 1, "{guarded:?}");
+    }
+}
+
+#[test]
 fn what_becomes_readable_meanwhile_does_not_run_unasked() {
     if is_for_linux_alone("a Mac's kernel does not tell cheaply what can be read") {
         return;
