@@ -241,8 +241,8 @@ impl Visitor<'_> {
             Verb::Send if target.ends_with(':') => self.parts.spell(faith, [target]),
             _ => {
                 let places = places(target, self.cwd.as_deref(), self.home);
-                for place in &places {
-                    self.parts.spell(faith, [&place]);
+                for place in places.iter() {
+                    self.parts.spell(faith, [place]);
                 }
                 for place in places.iter().filter(|place| has_wildcard(place)) {
                     for named in stands_for(place, self.named) {

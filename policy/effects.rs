@@ -138,6 +138,6 @@ impl Visitor<'_> {
 
     /// A path by its first place.
     pub(crate) fn place(&self, path: &str) -> String {
-        places(path, self.cwd.as_deref(), self.home).swap_remove(0)
+        places(path, self.cwd.as_deref(), self.home).0
     }
 }

@@ -150,8 +150,8 @@ impl Evaluator {
         let mut parts = Parts::with_capacity(target.len());
         parts.begin(None, Kind::Deed(verb));
         parts.spell(Faith::FULL, [target]);
-        for place in crate::spelling::places(target, call.cwd, call.home) {
-            parts.spell(Faith::FULL, [&place]);
+        for place in crate::spelling::places(target, call.cwd, call.home).iter() {
+            parts.spell(Faith::FULL, [place]);
         }
         let evaluation = Evaluation::new(self, call, &parts, memory);
         evaluation.count();

@@ -61,6 +61,10 @@ impl<'w, 'a> Invocation<'w, 'a> {
     /// changes what runs; `None` where there are none.
     pub(crate) fn without_globals(&self) -> Option<(Vec<&'a str>, bool)> {
         let mut program = self.global?;
+        let is_deeper = self.is_subcommand() && self.program.is_some_and(|line| line.global);
+        if !is_deeper && !is_option(self.words.get(1)?) {
+            return None;
+        }
         let (mut rest, mut short, mut risky) = (&self.words[1..], vec![self.words[0]], false);
         loop {
             while let Some(given) = program.option(rest) {

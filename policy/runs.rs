@@ -1,6 +1,7 @@
 //! What a command runs in turn, and what is put into that.
 
 use std::borrow::Cow;
+use std::mem;
 use std::rc::Rc;
 
 use crate::Form;
@@ -52,10 +53,7 @@ impl Visitor<'_> {
         }
         let line = invocation.line();
         let elsewhere = line.is_some_and(|line| line.elsewhere);
-        let here = (self.deeds, self.cwd.clone());
-        if elsewhere {
-            (self.deeds, self.cwd) = (false, None);
-        }
+        let here = elsewhere.then(|| (mem::take(&mut self.deeds), self.cwd.take()));
         let values = Values::of(invocation, &inner, command);
         let mut written = Feed::default();
         for inner in inner {
@@ -72,11 +70,9 @@ impl Visitor<'_> {
             }
             written = written.and(feed);
         }
-        if elsewhere {
-            (self.deeds, self.cwd) = here;
-            return written.without_files();
-        }
-        written
+        let Some(here) = here else { return written };
+        (self.deeds, self.cwd) = here;
+        written.without_files()
     }
 
     /// Adds one of the things that the command runs; gives what it writes.
@@ -270,7 +266,7 @@ impl Visitor<'_> {
         let script = self.made(file).cloned().unwrap_or_default();
         let Some(text) = script.text() else { return Feed::default() };
         // A script that runs itself is not followed.
-        let made = std::mem::take(&mut self.made);
+        let made = mem::take(&mut self.made);
         let feed = self.nested(text, place);
         self.made = made;
         feed

@@ -142,6 +142,8 @@ impl Visitor<'_> {
         if self.overflow {
             return Feed::default();
         }
+        // What a command changes for those behind it is nothing where it is all of the line.
+        let is_all = place.sent.is_some();
         let mut place = place;
         let words: Vec<&str> = command.words.iter().map(AsRef::as_ref).collect();
         let invocation = Invocation::of(&words);
@@ -182,7 +184,9 @@ impl Visitor<'_> {
         } else {
             self.runs(invocation, inner, command, &origins, place)
         };
-        self.takes_effect(invocation, &command.input);
+        if !is_all {
+            self.takes_effect(invocation, &command.input);
+        }
         written
     }
 

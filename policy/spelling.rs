@@ -168,6 +168,10 @@ const ROOT: &str = "/root";
 
 /// An absolute path in normal spelling by the home that it lies in, if it does.
 pub(crate) fn by_home(path: &str, home: Option<&str>) -> Option<String> {
+    // Every home is below the root, and most words are not.
+    if !path.starts_with('/') {
+        return None;
+    }
     let below = |rest: &str| (rest.is_empty() || rest.starts_with('/')).then(|| format!("~{rest}"));
     let own = home
         .filter(|home| home.len() > 1)
@@ -181,22 +185,33 @@ pub(crate) fn by_home(path: &str, home: Option<&str>) -> Option<String> {
 }
 
 /// How a path may be meant, as it lies in `cwd`: absolute, and by the home that it lies in.
-pub(crate) fn places(path: &str, cwd: Option<&str>, home: Option<&str>) -> Vec<String> {
+pub(crate) fn places(path: &str, cwd: Option<&str>, home: Option<&str>) -> Places {
     let path = normal_path(path);
     let path = match cwd {
         _ if path.starts_with(['/', '~', '$', '`']) => path.into_owned(),
         Some(cwd) => normal_path(&format!("{cwd}/{path}")).into_owned(),
-        None if path == "." || path.starts_with("..") => return vec![path.into_owned()],
-        None => return vec![format!("./{path}"), path.into_owned()],
+        None if path == "." || path.starts_with("..") => return Places(path.into_owned(), None),
+        None => return Places(format!("./{path}"), Some(path.into_owned())),
     };
-    if let Some(rest) = path.strip_prefix('~') {
-        let name = rest.split('/').next().unwrap_or_default();
-        return match (name.is_empty(), home) {
-            (true, Some(home)) => vec![normal_path(&format!("{home}{rest}")).into_owned(), path],
-            (true, None) => vec![path],
-            (false, _) => vec![format!("~{}", &rest[name.len()..]), format!("/home/{rest}")],
-        };
+    let Some(rest) = path.strip_prefix('~') else {
+        let by_home = by_home(&path, home);
+        return Places(path, by_home);
+    };
+    let name = rest.split('/').next().unwrap_or_default();
+    match (name.is_empty(), home) {
+        (true, Some(home)) => {
+            Places(normal_path(&format!("{home}{rest}")).into_owned(), Some(path))
+        }
+        (true, None) => Places(path, None),
+        (false, _) => Places(format!("~{}", &rest[name.len()..]), Some(format!("/home/{rest}"))),
     }
-    let by_home = by_home(&path, home);
-    std::iter::once(path).chain(by_home).collect()
+}
+
+/// The first way in which a path may be meant, and another.
+pub(crate) struct Places(pub(crate) String, Option<String>);
+
+impl Places {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.0).chain(&self.1).map(String::as_str)
+    }
 }

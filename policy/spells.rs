@@ -72,8 +72,8 @@ impl Visitor<'_> {
             let operator = if operator.contains('>') { ">" } else { operator };
             self.parts.spell(faith, [operator, &normal_word(target)]);
             if operator != "<<<" {
-                for place in places(target, self.cwd.as_deref(), self.home) {
-                    self.parts.spell(faith, [operator, &place]);
+                for place in places(target, self.cwd.as_deref(), self.home).iter() {
+                    self.parts.spell(faith, [operator, place]);
                 }
             }
         }

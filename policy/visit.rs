@@ -13,7 +13,7 @@ use crate::parts::{Faith, Kind, MAX_TEXT, Parts};
 use crate::programs::Verb;
 use crate::scope::{Arguments, Rare, Scope};
 use crate::shell;
-use crate::simple::ENDS_A_COMMAND;
+use crate::simple::{ENDS_A_COMMAND, assigned};
 use crate::stage::{Command, Stage};
 
 /// How long a line may be whose commands are spelled one behind the other as well, in bytes.
@@ -247,8 +247,14 @@ impl<'c> Visitor<'c> {
             guessed: true,
             ..Command::default()
         };
-        self.parts.begin(place.parent, Kind::Whole);
+        let part = self.parts.begin(place.parent, Kind::Whole);
         let undone = text.replace(['\'', '"', '\\'], "");
+        for piece in undone.split(ENDS_A_COMMAND) {
+            let names = piece.split_whitespace().take_while(|word| shell::is_assignment(word));
+            for (name, _) in names.filter_map(assigned) {
+                self.parts.assigns(part, name);
+            }
+        }
         self.parts.spell(Faith::WIDE, [&undone]);
         self.parts.spell(Faith::WIDE, [shell::behind_openers(&undone)]);
         for piece in shell::crude_pieces(text) {

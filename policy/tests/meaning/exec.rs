@@ -196,6 +196,10 @@ fn a_variable_is_set_in_each_shell_s_own_way() {
         ("Set-Item -Path Env:LD_PRELOAD x", Deny),
         ("[Environment]::SetEnvironmentVariable('RAMPART_TOKEN','a')", Deny),
         ("pwsh -c \"[System.Environment]::SetEnvironmentVariable(\"RAMPART_URL\", 1)\"", Deny),
+        // In what no shell would take as well.
+        ("RAMPART_TOKEN=a&b\"c", Deny),
+        ("ls; A=1 LD_PRELOAD=x ls '", Deny),
+        ("ls LD_PRELOAD=x '", Allow),
         ("echo set RAMPART_MODE=off", Allow),
         ("echo $env:RAMPART_MODE", Allow),
         ("set -e", Allow),
