@@ -17,7 +17,7 @@ use crate::os::sys::{self, Address};
 use crate::os::{self, Real};
 use crate::standard_error::StandardError;
 use crate::state::{Addresses, ClientConfig, State};
-use crate::{errno, report, resolver};
+use crate::{errno, readable, report, resolver};
 
 /// The `RAMPART_ADDRESS` of children if the name could not be resolved: they need not try again.
 const UNRESOLVED: &[u8] = b"unresolved";
@@ -70,6 +70,9 @@ fn make<'s>(
     found: &Found<'_>,
     room: Room,
 ) -> &'s mut State {
+    if is_in_valgrind(found.preload.unwrap_or_default()) {
+        readable::try_none();
+    }
     let real = Real::find();
     let pid = sys::getpid();
     let mark = settings.sealed.and_then(Decimal::parse).filter(|mark| sys::is_sealed(*mark));
@@ -92,7 +95,6 @@ fn make<'s>(
         timeout_ms: settings.timeout_ms,
         ask_ms: ask_ms.unwrap_or(0),
         mark: mark.unwrap_or(0),
-        is_in_valgrind: is_in_valgrind(found.preload.unwrap_or_default()),
         repairs: found.repairs,
         pid,
         stderr: StandardError::here(pid),

@@ -1,8 +1,9 @@
 //! Whether the caller's memory can be read: the kernel fails with `EFAULT` where the library would
 //! crash.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use crate::abi::{CharPtr, Strings};
-use crate::once;
 use crate::os::sys;
 
 /// Nothing can be read here, now or later: the end of the address space is the kernel's.
@@ -13,25 +14,29 @@ pub const PAGE_BYTES: usize = 4096;
 /// How many pages are remembered.
 const REMEMBERED: usize = 8;
 
-/// Pages that can be read: each is tried once, as long as few others are read in between.
-pub struct Pages {
-    known: [usize; REMEMBERED],
-    /// Otherwise all are taken to be readable.
-    are_tried: bool,
+/// Whether all pages are taken to be readable.
+static NONE_IS_TRIED: AtomicBool = AtomicBool::new(false);
+
+/// Tries no page: valgrind reports a system call that fails by an address as a fault of the program.
+pub fn try_none() {
+    NONE_IS_TRIED.store(true, Ordering::Relaxed);
 }
+
+/// Pages that can be read: each is tried once, as long as few others are read in between.
+pub struct Pages([usize; REMEMBERED]);
 
 impl Pages {
     /// None is known.
     pub fn new() -> Self {
-        let are_tried = once::state().is_none_or(|state| !state.is_in_valgrind);
-        Self { known: [usize::MAX; REMEMBERED], are_tried }
+        Self([usize::MAX; REMEMBERED])
     }
 
     /// Whether a byte can be read.
     pub fn has(&mut self, address: usize) -> bool {
         let page = address / PAGE_BYTES;
-        let Some(known) = self.known.get_mut(page % REMEMBERED) else { return false };
-        let is_readable = *known == page || !self.are_tried || sys::is_readable(address);
+        let Some(known) = self.0.get_mut(page % REMEMBERED) else { return false };
+        let is_readable =
+            *known == page || NONE_IS_TRIED.load(Ordering::Relaxed) || sys::is_readable(address);
         if is_readable {
             *known = page;
         }

@@ -26,9 +26,6 @@ pub struct State {
     pub ask_ms: u32,
     /// The mark of the sealed run, in which the kernel asks about every program; 0 if it is none.
     pub mark: u64,
-    /// Whether valgrind runs this process: it reports a system call that fails by an address as a
-    /// fault of the program.
-    pub is_in_valgrind: bool,
     /// The repairs that led to this process.
     pub repairs: Option<RepairCount>,
     /// The process that read the state; a forked or vforked child has another process ID.
