@@ -24,6 +24,9 @@ const STANDARD_STREAMS: [i32; 3] = [0, 1, 2];
 const LONGEST_RECEIVE_MS: u32 = 50;
 /// How long a TCP connection to this machine may take before a new attempt is made.
 const QUEUE_WAIT_MS: u32 = 20;
+/// How often a question is put anew where another thread closes descriptors meanwhile
+/// (`close_range(2)`): it does that from time to time, and a check is brief.
+const MOST_ATTEMPTS: usize = 16;
 /// The buffer on the stack for the request, and then for the answer.
 const BUFFER_BYTES: usize = 480;
 
@@ -32,6 +35,7 @@ const NO_DESCRIPTOR: Outcome = Outcome::Fault("no file descriptor is to be had f
 const CHANGED: Outcome = Outcome::Fault("the arguments changed while they were being checked");
 const UNDECIDED: Outcome = Outcome::Fault("a person is to decide this, and nobody has");
 const KILLED: Outcome = Outcome::Fault("the check was killed");
+const TAKEN_AWAY: Outcome = Outcome::Fault("the program closes the descriptors of its checks");
 const TOO_EARLY: Outcome =
     Outcome::Garbled("the policy server answered before it had the whole question");
 
@@ -90,9 +94,10 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
             && let Some(kept) = slot.connection()
         {
             let end = self.converse(&kept, Some(receive_ms));
-            // The server may close an idle connection at any time: try once more on a new one.
-            let was_stale =
-                end.outcome == Outcome::Unreachable(Unreachable::Cut) && !self.reader.has_begun();
+            // The server may close an idle connection at any time, and another thread every
+            // descriptor: try once more on a new one.
+            let ends = [Outcome::Unreachable(Unreachable::Cut), TAKEN_AWAY];
+            let was_stale = ends.contains(&end.outcome) && !self.reader.has_begun();
             if !was_stale {
                 if end.reusable {
                     slot.put_back(kept);
@@ -138,10 +143,15 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
             if !core::mem::take(&mut is_known) && sys::is_missing(address) {
                 continue;
             }
-            last = match self.connect(address) {
-                Ok(fresh) => (self.converse(&fresh, None), Some(fresh)),
-                Err(outcome) => (End { outcome, reusable: false }, None),
-            };
+            for _ in 0..MOST_ATTEMPTS {
+                last = match self.connect(address) {
+                    Ok(fresh) => (self.converse(&fresh, None), Some(fresh)),
+                    Err(outcome) => (End { outcome, reusable: false }, None),
+                };
+                if last.0.outcome != TAKEN_AWAY || self.reader.has_begun() {
+                    break;
+                }
+            }
             if last.0.outcome != NO_SERVER {
                 break;
             }
@@ -295,6 +305,8 @@ fn new_socket(address: &Address) -> Result<Descriptor, Outcome> {
 /// The outcome of a check that failed with this error.
 fn outcome_of(Errno(errno): Errno) -> Outcome {
     match errno {
+        // Another thread has closed it, and may have opened a file by its number.
+        libc::EBADF | libc::ENOTSOCK => TAKEN_AWAY,
         libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS => NO_DESCRIPTOR,
         libc::ETIMEDOUT => Outcome::Unreachable(Unreachable::TimedOut),
         libc::ECONNRESET | libc::EPIPE => Outcome::Unreachable(Unreachable::Cut),

@@ -222,6 +222,21 @@ fn scarce_or_unusual_resources_change_nothing() {
     }
 }
 
+#[test]
+fn a_thread_that_closes_all_descriptors_lets_nothing_run_unchecked() {
+    if is_for_linux_alone("a Mac has no close_range") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    for transport in Transport::BOTH {
+        let server = Server::judging(transport, |_| false);
+        let finished = hostile(&sandbox, &server, "descriptors closed meanwhile", "1");
+        assert_eq!(finished.stdout, "refused\n".repeat(100));
+        assert_eq!((finished.code(), sandbox.take_marks()), (0, Vec::new()));
+        assert!(!server.take_requests().is_empty());
+    }
+}
+
 /// What a seccomp filter that forbids sockets comes to.
 fn forbids_sockets(ways: &[&str]) {
     let sandbox = Sandbox::new();

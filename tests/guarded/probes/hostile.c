@@ -79,6 +79,15 @@ static void in_cancelled_thread(void) {
     dprintf(out, pid == -1 ? "refused\n" : pid > 0 && status == 0 ? "ran\n" : "cancelled in the check\n");
 }
 
+/* Closes what it finds, again and again. */
+static void *closes(void *unused) {
+    for (;;) {
+        syscall(SYS_close_range, 3, ~0U, 0);
+        usleep(200);
+    }
+    return unused;
+}
+
 /* Answers a system call if its second argument is this one; -1: always. */
 static void filter_one(int number, int argument, unsigned answer) {
     struct sock_filter filter[] = {
@@ -198,6 +207,12 @@ int main(int argc, char **argv) {
     if (is(way, "connect EACCES")) forbid(SYS_connect, EACCES);
     if (is(way, "socket trapped")) return trap(SYS_socket), 0;
     if (is(way, "connect trapped")) return trap(SYS_connect), 0;
+    if (is(way, "descriptors closed meanwhile")) {
+        pthread_t other;
+        pthread_create(&other, NULL, closes, NULL);
+        for (int i = 0; i < 100; i++) spawn();
+        return 0;
+    }
     if (is(way, "chroot")) {
         char *child[] = {"rm", "x", NULL};
         if (chroot(program) != 0 || chdir("/") != 0) return 95;
