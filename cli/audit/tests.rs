@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::batch::Batch;
 use super::event::Host;
 use super::files;
+use super::log::{Audit, Durability};
 use super::record::{Parents, Record, Said};
 use super::verify::{Finding, verify};
 use super::writer::{Limits, Writer, chain};
@@ -99,6 +100,35 @@ fn several_writers_write_one_chain_through_rotations() {
         let expected = expected.map(|(batch, each)| format!("{number}-{batch}-{each}"));
         assert!(own.eq(expected.collect::<Vec<_>>().iter()));
     }
+}
+
+#[test]
+fn what_comes_at_once_or_after_a_rest_is_written_in_its_order() {
+    /// More than may pile up.
+    const LONG: (usize, usize) = (20, 256 * 1024);
+    let (_directory, path) = audit();
+    let audit = Audit::open(&path, Durability::Soon);
+    let add = |number: usize, command: &str| {
+        audit.lines().as_mut().append(entry(&number.to_string(), command));
+        audit.wake();
+    };
+    let has = |lines| fs::read_to_string(&path).unwrap().matches('\n').count() == lines;
+    let long = "x".repeat(LONG.1);
+    (0..LONG.0).for_each(|number| add(number, &long));
+    for number in LONG.0..LONG.0 + 2 {
+        let begun = std::time::Instant::now();
+        while !has(number) && begun.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // Its thread sleeps by then.
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(has(number));
+        add(number, "ls");
+    }
+    audit.finish();
+    add(LONG.0 + 2, "who comes after the end is not recorded");
+    let expected = (0..LONG.0 + 2).map(|number| number.to_string());
+    assert!(ids(&path).into_iter().eq(expected));
 }
 
 #[test]
