@@ -63,7 +63,9 @@ pub fn look(
     if state.is_just_forked {
         return Look::NotYet;
     }
-    let Some((path, address)) = path_of(pid) else { return Look::NotYet };
+    let Some((path, address)) = state.allowed_path(pid, started).or_else(|| path_of(pid)) else {
+        return Look::NotYet;
+    };
     if was(&path) {
         return Look::NotYet;
     }
@@ -205,6 +207,14 @@ struct Arguments {
 }
 
 impl State {
+    /// The allowed path and its address, if it stands where the kernel puts the path of what starts:
+    /// that saves the look for the address.
+    fn allowed_path(&self, process: Pid, started: &Started) -> Option<(Vec<u8>, u64)> {
+        let address = self.arguments.as_ref()?.environ_end;
+        let path = Memory::new(process, size_of::<u64>()).string(address).ok()?;
+        (path == started.path).then_some((path, address))
+    }
+
     fn of(process: i32) -> Option<Self> {
         let text = processes::status(process).ok()?;
         let (_, fields) = text.rsplit_once(") ")?;
