@@ -317,6 +317,9 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     p("chroot|setarch|direnv exec").takes("userspec groups e o p c").runs(Runs::Command(1)),
     p("unshare|nsenter").takes("S G R w t l C setuid setgid root wd target map-user map-group propagation").runs(Runs::Command(0)),
     p("strace|ltrace|perf|valgrind").takes("e o> O p P s u a b I E S n l x output> trace attach user string-limit").runs(Runs::Command(0)),
+    // What Bear's library makes of each command is `wrapper … --execute FILE -- COMMAND`.
+    p("bear|wrapper").takes("o> output> destination execute").runs(Runs::Command(0)),
+    p("faketime").takes("f. m.").runs(Runs::Command(1)),
     p("watch|concurrently|nodemon").takes("x. n q interval equexit exec$").runs(Runs::Line(0)),
     p("xargs|gxargs").takes("I n L P s d E a< J R S replace max-args max-lines max-procs max-chars delimiter arg-file<").runs(Runs::Command(0)),
     p("parallel").takes("j S N n L a< I C d jobs sshlogin arg-file< colsep delay joblog> results> timeout").runs(Runs::Line(0)),
