@@ -187,8 +187,7 @@ impl Visitor<'_> {
         let as_written = if resolved && !written.contains(' ') { faith } else { Faith::WIDE };
         if let Some(sent) = sent {
             // A blank behind it is no argument.
-            let ends = sent.ends_with([' ', '\t']);
-            self.parts.spell(if ends { Faith::WIDE } else { as_written }, [sent]);
+            self.parts.spell(as_written, [sent.trim_end_matches([' ', '\t'])]);
         }
         self.parts.spell(as_written, plain);
         if let Some(typed) = guessed.filter(|typed| !typed.is_empty()) {
