@@ -155,9 +155,8 @@ fn operated<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
                 // `env -S` takes words, and lets more follow.
                 (Some('$'), Some(script)) if program.assignments => {
                     let rest = arguments.get(at + option.words..).unwrap_or_default();
-                    let line: Vec<&str> =
-                        std::iter::once(script).chain(rest.iter().copied()).collect();
-                    return vec![Inner::Script(format!("env {}", line.join(" ")), Vec::new())];
+                    let line = [&["env", script], rest].concat().join(" ");
+                    return vec![Inner::Script(line, Vec::new())];
                 }
                 // What files are carried by is no command beside that.
                 (Some('$'), Some(script))
@@ -177,7 +176,7 @@ fn operated<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
         } else if program.assignments && is_assignment(word) {
             at += 1;
         } else if operands > 0 {
-            operands = operands.saturating_sub(usize::from(operands != usize::MAX));
+            operands -= usize::from(operands != usize::MAX);
             at += 1;
         } else {
             break;

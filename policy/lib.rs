@@ -74,7 +74,8 @@
 //! - A **permitting** rule (`allow`, `watch`) holds if it matches every command in the line
 //!   that does something of its own, as written, redirections included; what is sent to
 //!   `/dev/null` or to another descriptor is no redirection. What only runs its words (`sh
-//!   -c`, `timeout 5`, `env A=1`) needs no permission; a variable that changes what runs does.
+//!   -c`, `timeout 5`, `env A=1`) needs no permission; a variable that changes what runs does. Who
+//!   permits what runs things in a container or on another machine permits them, too.
 //!   Its exclusions are restricting and look at every spelling. A pattern without a wildcard
 //!   that is the line as sent permits all of it.
 //! - In a policy the first rule that holds decides. A permitting rule that holds for a

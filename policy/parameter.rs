@@ -93,13 +93,13 @@ impl Reader<'_> {
             }
             E::RemoveSmallestSuffixPattern { pattern, .. }
             | E::RemoveLargestSuffixPattern { pattern, .. } => {
-                let pattern = nested(pattern).concat();
-                changed(values, |value| value.strip_suffix(pattern.as_str()).map(str::to_string))
+                let end = nested(pattern).concat();
+                changed(values, |value| value.strip_suffix(&*end).map(str::to_string))
             }
             E::RemoveSmallestPrefixPattern { pattern, .. }
             | E::RemoveLargestPrefixPattern { pattern, .. } => {
-                let pattern = nested(pattern).concat();
-                changed(values, |value| value.strip_prefix(pattern.as_str()).map(str::to_string))
+                let start = nested(pattern).concat();
+                changed(values, |value| value.strip_prefix(&*start).map(str::to_string))
             }
             E::ReplaceSubstring { pattern, replacement, .. } => {
                 let (from, to) =

@@ -11,7 +11,8 @@
 //! that matters, one with `~` none and makes it another thing.
 //!
 //! `.does(…)` says what the operands are, `.runs(…)` that they are run. `.only_runs(…)` is
-//! for what changes neither who nor where nor what, so that it needs no permission of its own.
+//! for what changes neither who nor where nor what, so that it needs no permission of its own;
+//! `.elsewhere()` for what runs things where other files are, in a container or on another machine.
 //! `.global()` says that the options stand before a subcommand, whose name is what matters.
 //! `.style("…")` gives the options a normal spelling, by which all who write them otherwise are
 //! compared: `NAME=LETTER` is the same as that letter, a name alone changes nothing that matters.
