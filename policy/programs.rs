@@ -150,13 +150,14 @@ pub(crate) type Style = Vec<(&'static str, Option<char>)>;
 const RM: &str = "recursive=r force=f R=r v i d I x P W verbose dir interactive one-file-system no-preserve-root preserve-root";
 const CHMOD: &str = "recursive=R c f v H L P changes silent quiet verbose preserve-root no-preserve-root dereference";
 /// The options of those that run something in a container, before it and behind `compose`.
-const CONTAINER: &str = "a attach add-host annotation blkio-weight c cap-add cap-drop cgroup-parent cgroupns cidfile \
-    cpu-period cpu-quota cpu-shares cpus cpuset-cpus cpuset-mems detach-keys device dns dns-option dns-search domainname e \
-    entrypoint env env-file expose f! file! gpus group-add h health-cmd health-interval health-retries health-start-period \
-    health-timeout hostname index ip ip6 ipc isolation l label label-file link log-driver log-opt m mac-address memory \
-    memory-swap mount name net network network-alias oom-score-adj p pid pids-limit platform profile project-directory! \
-    project-name publish pull restart runtime security-opt shm-size stop-signal stop-timeout storage-opt sysctl tmpfs u \
-    ulimit user userns uts v volume volume-driver volumes-from w workdir";
+const CONTAINER: &str = "a add-host annotation arch attach authfile blkio-weight c cap-add cap-drop cgroup-parent \
+    cgroupns cidfile cpu-period cpu-quota cpu-shares cpus cpuset-cpus cpuset-mems creds detach-keys device dns \
+    dns-option dns-search domainname e entrypoint env env-file expose f! file! gidmap gpus group-add h health-cmd \
+    health-interval health-retries health-start-period health-timeout hostname index ip ip6 ipc isolation l label \
+    label-file link log-driver log-opt m mac-address memory memory-swap mount name net network network-alias \
+    oom-score-adj os p pid pidfile pids-limit platform pod profile project-directory! project-name publish pull \
+    restart runtime secret security-opt shm-size stop-signal stop-timeout storage-opt sysctl systemd timeout tmpfs \
+    tz u uidmap ulimit umask user userns uts v volume volume-driver volumes-from w workdir";
 const CP: &str = "recursive=r force=f archive=a R=r v i n u verbose interactive no-clobber update";
 
 /// A line of the table.
@@ -343,7 +344,7 @@ static TABLE: LazyLock<Vec<Program>> = LazyLock::new(|| {
     // What has other files than this machine's: in containers and on other machines.
     p("docker exec|podman exec|nerdctl exec|oc rsh").takes("c container e env env-file u user w workdir detach-keys timeout shell").runs(Runs::Command(1)).elsewhere(),
     p("docker run|podman run|nerdctl run").takes(CONTAINER).runs(Runs::Command(1)).elsewhere(),
-    p("docker container|podman container|docker compose|podman compose|docker-compose|podman-compose").takes(CONTAINER).runs(Runs::After("exec|run", 1)).global().elsewhere(),
+    p("docker container|podman container|nerdctl container|docker compose|podman compose|nerdctl compose|docker-compose|podman-compose").takes(CONTAINER).runs(Runs::After("exec|run", 1)).global().elsewhere(),
     p("kubectl exec|kubectl run|kubectl debug|oc exec|oc run|oc debug|colima ssh").runs(Runs::After("--", 0)).elsewhere(),
     p("lxc exec|incus exec|pct exec|crictl exec|multipass exec|limactl shell|buildah run").takes("e env u user g group cwd mode w workdir workdirectory").runs(Runs::Command(1)).elsewhere(),
     p("lxc-attach").takes("n name P lxcpath a arch s namespaces f rcfile u uid g gid v set-var keep-var").runs(Runs::Command(0)).elsewhere(),

@@ -559,6 +559,7 @@ fn what_runs_elsewhere_is_refused_as_it_is_here_and_permitted_with_what_runs_it(
         "docker compose -f c.yml exec -T db rm -rf /x",
         "docker-compose run --rm -u 0 db rm -rf /x",
         "podman container exec c rm -rf /x",
+        "podman run -itp 80:80 --pod p --gpus all x rm -rf /x",
         "kubectl -n n exec -it p -c c -- sh -c 'cd /; rm -rf x'",
         "oc rsh -c c p rm -rf /x",
         "lxc exec c -- rm -rf /x",
