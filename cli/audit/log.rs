@@ -28,7 +28,7 @@ const AHEAD_BYTES: usize = 4 * 1024 * 1024;
 /// How long entries are collected.
 const DELAY: Duration = Duration::from_millis(10);
 /// After so many pauses with nothing to write, the thread sleeps until it is woken.
-const IDLE_PAUSES: u32 = 10;
+const IDLE_PAUSES: u32 = 3;
 
 /// When entries are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

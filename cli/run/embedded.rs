@@ -15,8 +15,8 @@ use crate::server::{Policy, Reload};
 const TITLE: &CStr = c"rampart-policy";
 
 /// Starts a server for the process tree whose root this process is about to become. It compiles its
-/// policy while the command starts. In a sealed run the keeper answers, so that is left shutdown a
-/// first question comes.
+/// policy while the command starts. In a sealed run the keeper answers, so that is left until a first
+/// question comes.
 ///
 /// # Errors
 /// As [`own_server::start`].

@@ -33,7 +33,7 @@ use crate::processes;
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 /// After so many pauses with nothing to check, the thread sleeps until it is woken. Waking it takes
 /// the answering thread longer than a pause takes in all.
-const IDLE_LOOKS: u32 = 25;
+const IDLE_LOOKS: u32 = 5;
 /// A program that has not started after this many checks has failed to, or waits for its disk.
 const LOOKS: u32 = 13;
 /// How many programs are checked at once; more are not checked.

@@ -23,7 +23,7 @@ const STACK_BYTES: usize = 2 * 1024 * 1024;
 /// A question that the warden sees at two checks takes long.
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
 /// After this many checks without a question the warden sleeps.
-const LOOKS_AT_NOTHING: u32 = 20;
+const LOOKS_AT_NOTHING: u32 = 5;
 
 /// What the threads work on.
 pub trait Work: Send + Sync + 'static {
