@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::sys::statvfs::{FsFlags, statvfs};
+use rampart_core::coverage::Coverage;
 
 use crate::failure::{Failure, say};
 use crate::home::Home;
+use crate::program::coverage_of;
 use crate::text_file;
 
 const SYSTEM_LIBRARIES: &str = "/usr/local/lib";
@@ -126,7 +128,7 @@ fn is_own(source: &Path) -> bool {
 /// Whether the loader would load this file into programs like this one.
 fn check(path: &Path) -> Result<(), String> {
     let read = |path: &Path| -> io::Result<Header> {
-        let mut header = Header::default();
+        let mut header = [0; size_of::<Header>()];
         text_file::open(path)?.read_exact(&mut header)?;
         Ok(header)
     };
@@ -142,6 +144,10 @@ fn check(path: &Path) -> Result<(), String> {
         .and_then(|program| read(&program))
         .map_err(|error| format!("cannot compare it with this program: {error}"))?;
     fits(&library, &program)?;
+    is_complete(&library, metadata.len())?;
+    if coverage_of(path.as_os_str()) == Some(Coverage::Full) {
+        return Err("it is a program, and not a shared library".to_owned());
+    }
     let flags = statvfs(path).map_or(FsFlags::empty(), |system| system.flags());
     if is_noexec(flags) {
         return Err("its file system is mounted noexec".to_owned());
@@ -150,7 +156,7 @@ fn check(path: &Path) -> Result<(), String> {
 }
 
 /// The first bytes of an ELF or Mach-O file, which identify it.
-type Header = [u8; 20];
+type Header = [u8; 64];
 
 /// Whether a library is for the program's architecture, by its ELF header (elf(5)).
 #[cfg(not(target_os = "macos"))]
@@ -167,6 +173,23 @@ fn fits(library: &Header, program: &Header) -> Result<(), String> {
     if half(16) != SHARED_OBJECT {
         return Err("it is an ELF file, but not a shared library".to_owned());
     }
+    Ok(())
+}
+
+/// Whether a library of so many bytes has its section headers, with which the file ends: not if a
+/// disk was full or a copy was interrupted.
+#[cfg(not(target_os = "macos"))]
+fn is_complete(library: &Header, bytes: u64) -> Result<(), String> {
+    let half = |at: usize| u64::from(u16::from_ne_bytes([library[at], library[at + 1]]));
+    // `e_shoff`, `e_shentsize` and `e_shnum` of a 64-bit file.
+    let headers: [u8; 8] = std::array::from_fn(|at| library[40 + at]);
+    let end = u64::from_ne_bytes(headers).saturating_add(half(58) * half(60));
+    if end > bytes { Err("it is cut short".to_owned()) } else { Ok(()) }
+}
+
+/// A file of macOS does not tell its length.
+#[cfg(target_os = "macos")]
+fn is_complete(_library: &Header, _bytes: u64) -> Result<(), String> {
     Ok(())
 }
 

@@ -136,6 +136,9 @@ fn what_is_not_usable_is_said_and_nothing_is_run() {
     let world = World::with_library();
     world.write("bad.yaml", "version: [");
     let not_a_library = world.write("librampart.so", "text that is long enough to be read");
+    let whole = std::fs::read(crate::team::library()).unwrap();
+    let cut_short = world.path("short.so");
+    std::fs::write(&cut_short, &whole[..whole.len() / 2]).unwrap();
     let run = |flags: &[&str], library: Option<&str>| {
         let mut command = world.rampart(["preload"]);
         command.args(flags).args(["--", "touch", "ran"]);
@@ -161,6 +164,10 @@ fn what_is_not_usable_is_said_and_nothing_is_run() {
         (&[], Some("/no/librampart.so"), 2, "/no/librampart.so"),
         (&[], Some(not_a_library.to_str().unwrap()), 2, "not a shared library"),
         (&[], Some("/bin"), 2, "not a file"),
+        #[cfg(target_os = "linux")]
+        (&[], Some(cut_short.to_str().unwrap()), 2, "cut short"),
+        #[cfg(target_os = "linux")]
+        (&[], Some("/bin/sh"), 2, "a program"),
     ];
     for (flags, library, status, words) in table {
         let output = run(flags, *library);
