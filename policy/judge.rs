@@ -163,7 +163,7 @@ impl<'a> Judge<'a> {
         };
         std::iter::once(part)
             .chain(self.around(part))
-            .any(|part| as_written(part) && by_the_line(part))
+            .any(|part| as_written(part) && by_the_line(part) && !self.is_elsewhere(part))
     }
 
     /// A rule about every command has every command to be excused, wrappers as well.

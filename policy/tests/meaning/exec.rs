@@ -75,6 +75,7 @@ fn to_ask_is_to_permit_what_a_person_permits_where_the_default_denies() {
         ("MAKE all", Deny),
     ];
     check_exec("deny", rules, &cases);
+    check("deny", rules, &[("docker exec c sh -c 'echo $(git push)'", Deny)]);
     // It is the default that is not to be had so; what is permitted else is asked about.
     let all = cases.map(|(command, _)| (command, Ask));
     check_exec("allow", rules, &all);
