@@ -23,6 +23,8 @@ use crate::run::daemons;
 use crate::run::environment::Guard;
 use crate::run::inherited;
 #[cfg(target_os = "linux")]
+use crate::run::memory_shortage::go_before_guard;
+#[cfg(target_os = "linux")]
 use crate::run::seal::{self, Judge, Manner, Plan, PolicyClient};
 use crate::run::sealing::{self, Sealing};
 #[cfg(target_os = "linux")]
@@ -72,10 +74,14 @@ pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
         ask_ms: arguments.ask.map(|seconds| seconds * 1000),
     }
     .enter();
-    match sealing {
-        Some(sealing) => run_sealed(sealing, &server, &session, arguments),
-        None => replace_process(&arguments.command),
+    if let Some(sealing) = sealing {
+        return run_sealed(sealing, &server, &session, arguments);
     }
+    #[cfg(target_os = "linux")]
+    if server.is_of_run {
+        go_before_guard();
+    }
+    replace_process(&arguments.command)
 }
 
 /// Runs the command sealed, and waits for it.
@@ -108,6 +114,7 @@ fn run_sealed(
     let Sealing { no_new_privs, mark } = sealing;
     let plan = Plan { judge: Box::new(judge), no_new_privs, mark };
     seal::run(plan, || {
+        go_before_guard();
         let Err(failure) = replace_process(&arguments.command);
         failure
     })

@@ -7,6 +7,8 @@ pub mod environment;
 pub mod guarded;
 pub mod inherited;
 pub mod lifetime;
+#[cfg(target_os = "linux")]
+pub mod memory_shortage;
 mod orphans;
 pub mod own_server;
 pub mod private_directory;

@@ -203,6 +203,8 @@ impl Startup<'_> {
         // SAFETY: ignoring a signal installs no handler.
         let _ = unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) };
         title::set(self.title);
+        #[cfg(target_os = "linux")]
+        super::memory_shortage::outlive_others();
     }
 
     fn serve<Run: FnOnce()>(

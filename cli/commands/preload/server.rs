@@ -50,6 +50,9 @@ pub struct Server {
     pub library: PathBuf,
     /// Whether it could be reached.
     pub is_reached: bool,
+    /// Whether it is a process of this run: its own server, or a relay.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "Linux may end it"))]
+    pub is_of_run: bool,
     /// Its policy, if it is this run's own.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "it is for a sealed run"))]
     pub own: Option<Own>,
@@ -98,6 +101,7 @@ impl Server {
             address: None,
             library: listable(library)?,
             is_reached: false,
+            is_of_run: false,
             own: None,
         })
     }
@@ -121,7 +125,7 @@ impl Server {
             say(format!("no server answers at {url}: until one does, {consequence}"));
         }
         let url = Some(endpoint.url().to_owned());
-        Ok(Self { url, token, address, library, is_reached, own: None })
+        Ok(Self { url, token, address, library, is_reached, is_of_run: false, own: None })
     }
 
     fn embedded(
@@ -169,7 +173,7 @@ impl Server {
     fn of_run(access: Access) -> Self {
         let Access { url, token, library } = access;
         let (url, token) = (Some(url), Some(token));
-        Self { url, token, address: None, library, is_reached: true, own: None }
+        Self { url, token, address: None, library, is_reached: true, is_of_run: true, own: None }
     }
 }
 

@@ -33,6 +33,7 @@ use super::waiter;
 use super::workers::Workers;
 use crate::failure::{Failure, why_not_started};
 use crate::processes;
+use crate::run::memory_shortage::outlive_others;
 use crate::run::own_server::{close_inherited, exit, silence};
 use crate::run::title;
 use crate::server::outlast;
@@ -245,6 +246,7 @@ fn retire() {
     // Processes of the same user can now neither trace this one nor take its descriptors.
     let _ = prctl::set_dumpable(false);
     outlast();
+    outlive_others();
     // Each question may take a connection of its own.
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(soft.max(DESCRIPTORS)), hard);

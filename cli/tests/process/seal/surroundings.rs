@@ -3,6 +3,7 @@
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::Command;
 
+use super::life::Running;
 use super::{Sealed, text};
 use crate::preload::guard;
 use crate::server::{TOKEN, serve};
@@ -279,6 +280,39 @@ fn a_run_that_cannot_begin_for_want_of_processes_or_descriptors_says_so() {
 
 /// Neither the audit nor a long command nor one of many expansions waits for a thread that nobody
 /// can have.
+/// Its score is by size, and among many small processes the guard is the largest.
+#[test]
+fn where_memory_is_short_the_kernel_ends_others_before_the_guard() {
+    let adjusted = |process: &str| -> i32 {
+        let file = format!("/proc/{process}/oom_score_adj");
+        std::fs::read_to_string(file).unwrap().trim().parse().unwrap()
+    };
+    let sealed = Sealed::new();
+    let running = Running::start(&sealed, "read x");
+    let home = format!("HOME={}", sealed.0.path("").display());
+    let is_server = |process: &String| {
+        let read = |file| std::fs::read_to_string(format!("/proc/{process}/{file}"));
+        let environment = read("environ").unwrap_or_default();
+        let is_ours = environment.split('\0').any(|it| it == home.trim_end_matches('/'));
+        is_ours && read("comm").is_ok_and(|name| name == "rampart-policy\n")
+    };
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut all = all.filter_map(|it| it.file_name().into_string().ok());
+    let server = all.find(is_server).expect("the run's server");
+    for guard in [&server, &running.keeper] {
+        assert!(adjusted(guard) < adjusted(&running.command), "{guard}");
+    }
+    drop(running);
+    // An ordinary user may only raise it.
+    let script = sealed.script("cat /proc/self/oom_score_adj /proc/$PPID/oom_score_adj");
+    let own = adjusted("self");
+    for flag in ["--seal=on", "--seal=off"] {
+        let output = finished(&mut as_nobody(&sealed, &[flag], &["sh", text(&script)]));
+        let said = format!("{}\n{own}\n", own + 300);
+        assert!(!is_root() || stdout(&output) == said, "{flag} {output:?}");
+    }
+}
+
 #[test]
 fn where_a_user_has_all_their_processes_commands_are_judged_and_recorded_as_ever() {
     if !is_root() {
