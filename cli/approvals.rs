@@ -72,9 +72,12 @@ pub fn find(home: &Home, id: &str) -> Result<Question, Failure> {
                 server.exchange(&Method::POST, &path, "{}", LIST_LIMIT, TIMEOUT).ok()?;
             (status == StatusCode::CONFLICT).then(|| fault(&body))
         });
-        Failure::new(told.unwrap_or_else(|| match silent.first() {
-            Some(silent) => format!("no question {id} is known to wait: {silent}"),
-            None => format!("no question {id} waits: `rampart pending` lists those that do"),
+        Failure::new(told.unwrap_or_else(|| match &silent[..] {
+            [] => format!("no question {id} waits: `rampart pending` lists those that do"),
+            silent => {
+                let silent: Vec<String> = silent.iter().map(ToString::to_string).collect();
+                format!("no question {id} is known to wait: {}", silent.join("; "))
+            }
         }))
     })
 }

@@ -278,8 +278,6 @@ fn a_run_that_cannot_begin_for_want_of_processes_or_descriptors_says_so() {
     }
 }
 
-/// Neither the audit nor a long command nor one of many expansions waits for a thread that nobody
-/// can have.
 /// Its score is by size, and among many small processes the guard is the largest.
 #[test]
 fn where_memory_is_short_the_kernel_ends_others_before_the_guard() {
@@ -313,6 +311,8 @@ fn where_memory_is_short_the_kernel_ends_others_before_the_guard() {
     }
 }
 
+/// Neither the audit nor a long command nor one of many expansions waits for a thread that nobody
+/// can have.
 #[test]
 fn where_a_user_has_all_their_processes_commands_are_judged_and_recorded_as_ever() {
     if !is_root() {
