@@ -174,8 +174,13 @@ pub fn environment(process: i32) -> Option<Vec<u8>> {
 /// Whether the library is in a process: by its environment or, as programs may overwrite that to
 /// set their title, by its mappings.
 pub fn has_library(process: i32) -> bool {
-    environment(process).is_some_and(|all| all.split(|byte| *byte == 0).any(names_library))
-        || has_loaded(process)
+    has_entry(process, names_library) || has_loaded(process)
+}
+
+/// Whether a process was started with such an entry in its environment, as far as this user may see
+/// that.
+pub fn has_entry(process: i32, is_it: impl FnMut(&[u8]) -> bool) -> bool {
+    environment(process).is_some_and(|all| all.split(|byte| *byte == 0).any(is_it))
 }
 
 /// The library's file name, without its suffix.

@@ -32,8 +32,9 @@ const LONGEST_DIRECTORY: usize = 384;
 /// Starts a program, if it may run, by calling `run` with the original function and the program's
 /// environment. Otherwise returns the error number with which the hook is to fail.
 ///
-/// `program` gives `None` if the caller passed no program that can be read; then the original reports
-/// the error. `target` is where the program would run. If an error is returned, a message shell may run there instead.
+/// `program` gives `None` if the caller passed no program that can be read; then the original
+/// reports the error. `target` is where the program would run. If an error is returned, a message
+/// shell may run there instead.
 ///
 /// # Safety
 /// A given `envp` is NULL or an array of strings that ends with NULL.

@@ -73,8 +73,7 @@ impl Terminal {
 
 /// Whether the run's messages are turned off.
 fn is_silent(process: i32) -> bool {
-    let all = processes::environment(process).unwrap_or_default();
-    all.split(|byte| *byte == 0).any(|entry| entry == b"RAMPART_NOTICE=0")
+    processes::has_entry(process, |entry| entry == b"RAMPART_NOTICE=0")
 }
 
 /// The device of a terminal, and whether it is in canonical mode with echo.

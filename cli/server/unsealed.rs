@@ -64,8 +64,7 @@ fn program(command: &str) -> &OsStr {
 fn is_known(process: i32) -> bool {
     let is_entry =
         |entry: &[u8]| entry.strip_prefix(b"RAMPART_SEALED=") == Some(KNOWN_OPEN.as_bytes());
-    let all = processes::environment(process).unwrap_or_default();
-    all.split(|byte| *byte == 0).any(is_entry)
+    processes::has_entry(process, is_entry)
         || processes::words(process).first().is_some_and(|name| name.ends_with(b"rampart"))
         || processes::is_sealed(process)
 }

@@ -220,8 +220,8 @@ impl Supervisor {
     fn judge_called(&self, thread: Pid, program: Program, slow: &dyn Fn()) -> Verdict {
         let is_replaced = program.other_name.is_some() && is_traced(thread.as_raw());
         let called = if is_replaced { program.called() } else { Vec::new() };
-        let verdicts = called.iter().map(|program| self.judge.judge(thread, program, slow));
-        verdicts.into_iter().find(|it| !matches!(it, Verdict::Allowed)).unwrap_or(Verdict::Allowed)
+        let mut verdicts = called.iter().map(|program| self.judge.judge(thread, program, slow));
+        verdicts.find(|it| !matches!(it, Verdict::Allowed)).unwrap_or(Verdict::Allowed)
     }
 
     fn is_valid(&self, id: u64) -> bool {
