@@ -39,8 +39,8 @@ const TAKEN_AWAY: Outcome = Outcome::Fault("the program closes the descriptors o
 const TOO_EARLY: Outcome =
     Outcome::Garbled("the policy server answered before it had the whole question");
 
-/// Asks the server; afterwards `reader` holds the content of the answer. `is_own` is
-/// [`State::is_own`].
+/// Asks the server; afterwards `reader`, which the caller has on its stack, holds the content of the
+/// answer. `is_own` is [`State::is_own`].
 pub fn ask<'q>(
     state: &State,
     client: &ClientConfig,
@@ -67,7 +67,7 @@ pub fn ask<'q>(
         // (vfork(2), "Caveats"). The program inherits the mask, so it is restored.
         let mask = SignalMask::ALL.block();
         exchange.blocked = Some(mask);
-        let outcome = exchange.by_new_connection().0.outcome;
+        let outcome = exchange.by_new_connection(None).0.outcome;
         mask.restore();
         outcome
     }
@@ -89,7 +89,8 @@ struct Exchange<'x, 'q, Arguments> {
 
 impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Arguments> {
     fn by_kept_connection(&mut self, receive_ms: u32) -> Outcome {
-        let mut slot = Slot::take();
+        let own = core::ptr::from_ref(self).addr();
+        let mut slot = Slot::take(&(own..=core::ptr::from_ref(&*self.reader).addr()));
         if let Some(slot) = &mut slot
             && let Some(kept) = slot.connection()
         {
@@ -113,10 +114,10 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
         // minutes.
         if self.wait_ms == 0 && sys::has_closed_stream() {
             let mut outcome = KILLED;
-            sys::with_unshared_table(|| outcome = self.by_new_connection().0.outcome);
+            sys::with_unshared_table(|| outcome = self.by_new_connection(None).0.outcome);
             return outcome;
         }
-        let (end, fresh) = self.by_new_connection();
+        let (end, fresh) = self.by_new_connection(slot.as_mut());
         if let (Some(slot), Some(fresh), true) = (&mut slot, fresh, end.reusable) {
             slot.keep(fresh, receive_ms);
         }
@@ -135,7 +136,7 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
 
     /// Asks at the first address where the server is reachable: a socket file may be removed, or
     /// out of reach for another user or in another namespace.
-    fn by_new_connection(&mut self) -> (End, Option<Descriptor>) {
+    fn by_new_connection(&mut self, mut slot: Option<&mut Slot>) -> (End, Option<Descriptor>) {
         let mut last = (End { outcome: NO_SERVER, reusable: false }, None);
         let mut is_known = true;
         for address in self.client.addresses.get(self.first..).unwrap_or_default() {
@@ -145,7 +146,12 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
             }
             for _ in 0..MOST_ATTEMPTS {
                 last = match self.connect(address) {
-                    Ok(fresh) => (self.converse(&fresh, None), Some(fresh)),
+                    Ok(fresh) => {
+                        if let Some(slot) = &mut slot {
+                            slot.note(&fresh);
+                        }
+                        (self.converse(&fresh, None), Some(fresh))
+                    }
                     Err(outcome) => (End { outcome, reusable: false }, None),
                 };
                 if last.0.outcome != TAKEN_AWAY || self.reader.has_begun() {

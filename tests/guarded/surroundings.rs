@@ -162,6 +162,33 @@ fn checks_go_on_under_a_storm_of_signals() {
     }
 }
 
+#[test]
+fn a_check_that_is_left_answers_no_other_question_and_leaves_nothing_behind() {
+    let sandbox = Sandbox::new();
+    copy_program(sandbox.path("bin/rm"), sandbox.path("bin/slow"));
+    for transport in Transport::BOTH {
+        for way in ["jump", "exit", "cancel"] {
+            let server = Server::scripted(transport, |exchange| {
+                exchange.answer_all(|question| {
+                    let is_slow = question.command().contains("slow");
+                    let pause_ms = if is_slow { 300 } else { 50 };
+                    std::thread::sleep(std::time::Duration::from_millis(pause_ms));
+                    scripted_server::verdict(is_slow)
+                });
+            });
+            let words = [&text("leaves"), way, &sandbox.text("bin/slow"), &sandbox.text("bin/rm")];
+            let finished = Run::guarded(&sandbox, &server.url, &words)
+                .env("RAMPART_NOTICE", "0")
+                .finish()
+                .success();
+            let told = format!("{}sockets 1\n", "refused\n".repeat(5));
+            assert_eq!(finished.stdout, told, "{way} over {transport:?}: {finished:#?}");
+            assert_eq!(sandbox.take_marks(), [""; 0]);
+            assert_eq!(server.take_requests().len(), 9, "{way} over {transport:?}");
+        }
+    }
+}
+
 /// Runs `hostile WAY PROGRAM`.
 fn hostile(sandbox: &Sandbox, server: &Server, way: &str, fail_open: &str) -> Finished {
     let words = [&text("hostile"), way, &sandbox.text("bin/rm")];
