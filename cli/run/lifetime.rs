@@ -14,7 +14,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
-use crate::processes::{self, Marks, of_tree};
+use super::marks::Marks;
+use crate::processes;
 use crate::server::Connections;
 
 /// Pauses before each search for another process of the tree. A process cannot be recognised
@@ -72,7 +73,7 @@ impl Tree {
                 watched.gone().await;
             }
             let asker = || connections.askers.living(self.marks.since);
-            watched = find(|| asker().or_else(|| of_tree(&self.marks))).await;
+            watched = find(|| asker().or_else(|| self.marks.find())).await;
             if watched.is_none() && connections.is_empty() {
                 return;
             }

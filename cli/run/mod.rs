@@ -7,6 +7,7 @@ pub mod environment;
 pub mod guarded;
 pub mod inherited;
 pub mod lifetime;
+mod marks;
 #[cfg(target_os = "linux")]
 pub mod memory_shortage;
 mod orphans;
