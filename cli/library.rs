@@ -8,15 +8,20 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use memchr::memmem;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use rampart_core::coverage::Coverage;
+use rampart_core::library_mark::{MARK, NAME};
 
 use crate::failure::{Failure, say};
 use crate::home::Home;
+use crate::owner::other_writers;
 use crate::program::coverage_of;
 use crate::text_file;
 
 const SYSTEM_LIBRARIES: &str = "/usr/local/lib";
+/// Far longer than a library with its symbols.
+const LONGEST_BYTES: u64 = 64 << 20;
 
 /// The file name of the library on this system.
 pub fn file_name() -> String {
@@ -39,6 +44,16 @@ pub fn find(home: &Home) -> Result<PathBuf, Failure> {
         Failure::usage(format!("the library {path} cannot be preloaded: {fault}; {cure}"))
     })?;
     Ok(path)
+}
+
+/// Says if others may write to the library, and so run what they like in all that is guarded.
+pub fn tell_of_other_writers(library: &Path) {
+    if let Some(who) = library.metadata().ok().as_ref().and_then(other_writers) {
+        let library = library.display();
+        say(format!(
+            "the library {library} can be written by {who}: `chmod go-w {library}`, or make it yours"
+        ));
+    }
 }
 
 /// The library to install: the one in `RAMPART_LIBRARY` or that came with this program, otherwise
@@ -148,11 +163,28 @@ fn check(path: &Path) -> Result<(), String> {
     if coverage_of(path.as_os_str()) == Some(Coverage::Full) {
         return Err("it is a program, and not a shared library".to_owned());
     }
+    is_ours(path)?;
     let flags = statvfs(path).map_or(FsFlags::empty(), |system| system.flags());
     if is_noexec(flags) {
         return Err("its file system is mounted noexec".to_owned());
     }
     Ok(())
+}
+
+/// Whether it is librampart, and a version that this program knows: any other library would be
+/// loaded and guard nothing.
+fn is_ours(path: &Path) -> Result<(), String> {
+    let mut content = Vec::new();
+    text_file::open(path)
+        .and_then(|file| file.take(LONGEST_BYTES).read_to_end(&mut content))
+        .map_err(|error| error.to_string())?;
+    if memmem::find(&content, &MARK).is_some() {
+        Ok(())
+    } else if memmem::find(&content, NAME).is_some() {
+        Err("it belongs to another version of rampart".to_owned())
+    } else {
+        Err("it is not librampart".to_owned())
+    }
 }
 
 /// The first bytes of an ELF or Mach-O file, which identify it.

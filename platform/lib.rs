@@ -57,6 +57,11 @@ mod standard_error;
 mod state;
 mod variadic;
 
+/// Read in the file by the command (`cli/library.rs`).
+#[used]
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".rodata.rampart_mark"))]
+static MARK: [u8; rampart_core::library_mark::MARK.len()] = rampart_core::library_mark::MARK;
+
 ctor::declarative::ctor! {
     /// Reads the environment before the program can change it.
     #[ctor(unsafe)]

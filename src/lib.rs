@@ -39,6 +39,7 @@ pub mod environ;
 pub mod host;
 pub mod ip;
 pub mod json;
+pub mod library_mark;
 pub mod message_shell;
 pub mod notice;
 pub mod repair_count;

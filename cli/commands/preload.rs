@@ -43,6 +43,7 @@ use server::Server;
 pub fn run(arguments: &Arguments) -> Result<std::convert::Infallible, Failure> {
     let home = Home::locate()?;
     let library = library::find(&home).map_err(|failure| failure.and("nothing was run"))?;
+    library::tell_of_other_writers(&library);
     if let (Os::MacOs, Some(program)) = (Os::HERE, arguments.command.first())
         && arguments.mode != Mode::Disabled
     {

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 use crate::server::{Server, TOKEN};
-use crate::world::{POLICY, World, compile, finished, stderr, stdout};
+use crate::world::{POLICY, World, compile, finished, mark_in_c, stderr, stdout};
 
 const MODE_SET_USER_ID: u32 = 0o4755;
 const MODE_SET_GROUP_ID: u32 = 0o2755;
@@ -31,11 +31,9 @@ fn well() -> World {
     let world = World::new();
     let home = world.home();
     fs::create_dir_all(home.join("lib")).unwrap();
-    let source = world.write(
-        "loud.c",
-        "#include <unistd.h>\n#include <stdlib.h>\n__attribute__((constructor)) static void say(void)\n\
-         { if (getenv(\"RAMPART_DEBUG\")) write(2, \"[rampart] loaded pid=1\\n\", 23); }\n",
-    );
+    let says = "#include <unistd.h>\n#include <stdlib.h>\n__attribute__((constructor)) static void say(void)\n\
+         { if (getenv(\"RAMPART_DEBUG\")) write(2, \"[rampart] loaded pid=1\\n\", 23); }\n";
+    let source = world.write("loud.c", &format!("{says}{}", mark_in_c()));
     compile(&source, &home.join("lib/librampart.so"), &["-shared", "-fPIC"]);
     world.write(".rampart/policy.yaml", POLICY);
     world.write(".rampart/token", TOKEN);

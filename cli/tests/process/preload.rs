@@ -139,6 +139,16 @@ fn what_is_not_usable_is_said_and_nothing_is_run() {
     let whole = std::fs::read(crate::team::library()).unwrap();
     let cut_short = world.path("short.so");
     std::fs::write(&cut_short, &whole[..whole.len() / 2]).unwrap();
+    let [foreign, older] = ["foreign.so", "older.so"].map(|name| world.path(name));
+    crate::world::compile(
+        &world.write("foreign.c", "int nothing;\n"),
+        &foreign,
+        &["-shared", "-fPIC"],
+    );
+    let mark = memchr::memmem::find(&whole, b"librampart speaks 1\n").unwrap();
+    let mut whole = whole;
+    whole[mark + 18] = b'0';
+    std::fs::write(&older, &whole).unwrap();
     let run = |flags: &[&str], library: Option<&str>| {
         let mut command = world.rampart(["preload"]);
         command.args(flags).args(["--", "touch", "ran"]);
@@ -164,6 +174,8 @@ fn what_is_not_usable_is_said_and_nothing_is_run() {
         (&[], Some("/no/librampart.so"), 2, "/no/librampart.so"),
         (&[], Some(not_a_library.to_str().unwrap()), 2, "not a shared library"),
         (&[], Some("/bin"), 2, "not a file"),
+        (&[], Some(foreign.to_str().unwrap()), 2, "it is not librampart"),
+        (&[], Some(older.to_str().unwrap()), 2, "another version"),
         #[cfg(target_os = "linux")]
         (&[], Some(cut_short.to_str().unwrap()), 2, "cut short"),
         #[cfg(target_os = "linux")]
@@ -181,6 +193,21 @@ fn what_is_not_usable_is_said_and_nothing_is_run() {
     let output = bare.run(["preload", "--", "touch", "ran"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("rampart setup"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_library_that_others_may_write_is_told() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let world = World::with_library();
+    let library = world.home().join("lib/librampart.so");
+    for (mode, words) in [(0o755, ""), (0o777, "can be written by everybody"), (0o775, "its group")]
+    {
+        std::fs::set_permissions(&library, std::fs::Permissions::from_mode(mode)).unwrap();
+        let output = world.run(["preload", "--", "true"]);
+        assert!(output.status.success() && stderr(&output).contains(words), "{}", stderr(&output));
+        assert_eq!(stderr(&output).is_empty(), words.is_empty(), "{}", stderr(&output));
+    }
 }
 
 #[test]

@@ -86,8 +86,7 @@ impl World {
     }
 
     pub fn compile_library(&self, to: &Path) {
-        let source = self.write("empty.c", "int rampart_stands_in;\n");
-        compile(&source, to, &["-shared", "-fPIC"]);
+        compile(&self.write("empty.c", &mark_in_c()), to, &["-shared", "-fPIC"]);
     }
 
     /// The program, with a clean environment.
@@ -139,6 +138,12 @@ impl World {
     pub fn private_directories(&self) -> Vec<PathBuf> {
         fs::read_dir(self.runtime()).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
+}
+
+/// The definition of the library's mark.
+pub fn mark_in_c() -> String {
+    let mark = str::from_utf8(&rampart_core::library_mark::MARK).unwrap().escape_debug();
+    format!("const char rampart_stands_in[] = \"{mark}\";\n")
 }
 
 pub fn compile(source: &Path, to: &Path, flags: &[&str]) {
