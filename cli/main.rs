@@ -22,6 +22,7 @@ mod relay;
 mod rule_file;
 mod rule_plan;
 mod run;
+mod run_terminal;
 mod server;
 mod spent_rules;
 mod terminal;

@@ -104,6 +104,11 @@ impl Batch {
         self.entries.push(entry);
     }
 
+    /// The processes that asked, the last one first.
+    pub fn askers(&self) -> impl Iterator<Item = i32> {
+        self.entries.iter().rev().filter_map(|entry| entry.pid)
+    }
+
     /// Adds all records of another.
     pub fn append(&mut self, other: Self) {
         if self.is_empty() {

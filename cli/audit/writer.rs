@@ -19,6 +19,7 @@ use super::event::Host;
 use super::files::{self, Tail, is_disk_full};
 use super::record::Parents;
 use crate::failure::say_at_once;
+use crate::run_terminal::Terminal;
 
 /// How long to wait for the lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
@@ -30,6 +31,10 @@ pub const RETRY: Duration = Duration::from_secs(1);
 const BACKLOG_BYTES: usize = 4 * 1024 * 1024;
 /// Roughly the length of a line without the strings of its record.
 const FRAME_BYTES: usize = 384;
+/// After a fault was told, how long others that come and go are not.
+const QUIET: Duration = Duration::from_secs(60);
+/// How many of those who asked last are looked at for a terminal.
+const ASKERS: usize = 16;
 /// How much of a torn line is kept.
 const TORN_BYTES: usize = 4 * 1024;
 
@@ -61,7 +66,16 @@ pub struct Writer {
     failed: Option<Instant>,
     /// The last line to a pipe or device was cut short.
     torn: bool,
-    complained: bool,
+    complaint: Option<Complaint>,
+    /// When the last one was made.
+    complained: Option<Instant>,
+}
+
+/// What a person was told of a file that cannot be written.
+struct Complaint {
+    sentence: String,
+    /// A terminal has shown it, too.
+    is_shown: bool,
 }
 
 /// The open file.
@@ -80,7 +94,7 @@ impl Writer {
         let mut writer = Self::closed(path, limits);
         match writer.open() {
             Ok(()) => writer.report_full_disk(),
-            Err(error) => writer.complain(&error),
+            Err(error) => writer.complain_at_start(&error),
         }
         writer
     }
@@ -97,7 +111,8 @@ impl Writer {
             lost: 0,
             failed: None,
             torn: false,
-            complained: false,
+            complaint: None,
+            complained: None,
         }
     }
 
@@ -115,7 +130,15 @@ impl Writer {
     /// Reports now what the first line will meet: by then the server of a run has no stderr.
     fn report_full_disk(&mut self) {
         if is_disk_full(&self.path) {
-            self.complain(&io::ErrorKind::StorageFull.into());
+            self.complain_at_start(&io::ErrorKind::StorageFull.into());
+        }
+    }
+
+    /// Whoever starts the server still sees its stderr.
+    fn complain_at_start(&mut self, error: &io::Error) {
+        self.complain(error);
+        if let Some(complaint) = &mut self.complaint {
+            complaint.is_shown = true;
         }
     }
 
@@ -146,10 +169,11 @@ impl Writer {
         if self.backlog.is_empty() {
             return;
         }
+        let lost = self.lost;
         match self.attempt() {
             Ok(()) => {
+                self.tell_of_end(lost);
                 self.backlog.clear();
-                self.complained = false;
                 self.failed = None;
             }
             Err(error) => {
@@ -357,14 +381,41 @@ impl Writer {
     }
 
     fn complain(&mut self, error: &io::Error) {
-        if !self.complained {
-            self.complained = true;
-            say_at_once(format!(
-                "cannot write the audit file {}: {error}; the decisions stand, and are not recorded",
-                self.path.display()
-            ));
+        if self.complaint.is_none() && self.complained.is_none_or(|at| at.elapsed() >= QUIET) {
+            let path = self.path.display();
+            let sentence = format!(
+                "cannot write the audit file {path}: {error}; the decisions stand, and are not recorded"
+            );
+            say_at_once(&sentence);
+            self.complained = Some(Instant::now());
+            self.complaint = Some(Complaint { sentence, is_shown: false });
+        }
+        if let Some(complaint) = &mut self.complaint {
+            complaint.is_shown = complaint.is_shown || show(&self.backlog, &complaint.sentence);
         }
     }
+
+    /// Says that the file can be written again, and how many entries are lost, where that it cannot
+    /// was told.
+    fn tell_of_end(&mut self, lost: u64) {
+        let Some(complaint) = self.complaint.take() else { return };
+        let path = self.path.display();
+        let lost =
+            if lost == 0 { "nothing is".to_owned() } else { format!("{lost} decisions are") };
+        let sentence = format!("the audit file {path} can be written again; {lost} lost");
+        say_at_once(&sentence);
+        if complaint.is_shown {
+            show(&self.backlog, &sentence);
+        }
+    }
+}
+
+/// Shows a sentence on the terminal of the run that asked last, for its server has no stderr. Returns
+/// whether there is one that can show it now.
+fn show(backlog: &VecDeque<Batch>, sentence: &str) -> bool {
+    let mut askers = backlog.iter().rev().flat_map(Batch::askers).take(ASKERS);
+    let terminal = askers.find_map(Terminal::of_run);
+    terminal.map(|mut terminal| terminal.tell(&format!("rampart: {sentence}"))).is_some()
 }
 
 /// Has `write` append a line after the one with the hash `head`. If it panics, an event that says so

@@ -32,7 +32,6 @@ mod pipes;
 mod policy;
 mod question;
 mod reload;
-mod run_terminal;
 mod stream;
 pub mod tls;
 mod unsealed;

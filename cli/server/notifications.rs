@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::approval::Waiting;
-use super::run_terminal::Terminal;
+use crate::run_terminal::Terminal;
 use crate::terminal::{cut, harmless, width};
 
 /// How long one desktop notification, or one series of lines on a terminal, stands for later

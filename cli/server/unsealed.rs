@@ -9,10 +9,10 @@ use rampart_core::host::Os;
 use rampart_core::settings::KNOWN_OPEN;
 
 use super::question::Question;
-use super::run_terminal::Terminal;
 use crate::agents;
 use crate::audit::Batch;
 use crate::processes;
+use crate::run_terminal::Terminal;
 
 /// The event in the audit.
 const EVENT: &str = "unsealed-agent";

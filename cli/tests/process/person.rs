@@ -168,6 +168,39 @@ fn a_full_disk_loses_nothing_and_stops_no_command() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn a_disk_that_fills_during_a_run_is_told_on_its_terminal_and_so_is_its_end() {
+    if !crate::reach::can(&["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]) {
+        return;
+    }
+    for flag in ["--seal=off", "--seal=on"] {
+        let world = World::with_library();
+        let run = "until [ -e $HOME/begun ]; do sleep 0.1; done; \
+            head -c 100000 /dev/zero >$RAMPART_HOME/rest; \
+            until [ -e $HOME/told ]; do sleep 0.2; done; rm $RAMPART_HOME/rest; \
+            until [ -e $HOME/over ]; do sleep 0.2; done";
+        let script = format!(
+            "mkdir $HOME/full; mount -t tmpfs -o size=64k none $HOME/full; \
+             export RAMPART_HOME=$HOME/full; \
+             \"$0\" preload {flag} --policy $HOME/p.yaml -- sh -c '{run}'; echo ended with $?"
+        );
+        world.write("p.yaml", POLICY);
+        let mut command = world.command("unshare");
+        command.args(["-rm", "sh", "-c", &script]).arg(world.rampart([""; 0]).get_program());
+        command.env("RAMPART_LIBRARY", crate::team::library());
+        let mut terminal = Terminal::start(&mut command, 300, 24);
+        world.write("begun", "");
+        terminal.shows("cannot write the audit file");
+        world.write("told", "");
+        terminal.shows("can be written again; nothing is lost");
+        world.write("over", "");
+        terminal.shows("ended with 0");
+        terminal.ended();
+        assert_eq!(terminal.text().matches("cannot write").count(), 1, "{}", terminal.text());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn a_home_that_cannot_be_written_stops_no_command_and_is_told() {
     let world = decided();
     let before = fs::read_to_string(world.home().join("policy.yaml")).unwrap();
