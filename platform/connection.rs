@@ -40,7 +40,7 @@ const TOO_EARLY: Outcome =
     Outcome::Garbled("the policy server answered before it had the whole question");
 
 /// Asks the server; afterwards `reader`, which the caller has on its stack, holds the content of the
-/// answer. `is_own` is [`State::is_own`].
+/// answer. `is_own` is whether this process read the state itself ([`State::is_of`]).
 pub fn ask<'q>(
     state: &State,
     client: &ClientConfig,

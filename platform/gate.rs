@@ -69,7 +69,7 @@ pub unsafe fn start<'p, Function: Copy>(
     let is_loop = unsafe { is_reexec_loop(state, &program, envp) };
     // What another library makes of a call is all that the kernel can ask about.
     let coverage = if state.is_sealed() && !state.real.is_wrapped {
-        os::uncancelled(|| program.look(state, state.is_own()))?
+        os::uncancelled(|| program.look(state, state.is_of(sys::getpid())))?
     } else {
         check_program(state, &program, is_loop, &mut target)?
     };
@@ -207,10 +207,10 @@ pub fn check_program(
     target: &mut Target<'_>,
 ) -> Result<Option<Coverage>, c_int> {
     os::uncancelled(|| {
-        let is_own = state.is_own();
-        let coverage = program.look(state, is_own)?;
+        let pid = sys::getpid();
+        let coverage = program.look(state, state.is_of(pid))?;
         let coverage = if is_loop { UNGUARDED } else { coverage };
-        check(state, is_own, &Subject::Program(program), coverage, target)?;
+        check(state, pid, &Subject::Program(program), coverage, target)?;
         Ok(coverage)
     })
 }
@@ -223,7 +223,7 @@ fn check_line(
 ) -> Result<Option<Coverage>, c_int> {
     os::uncancelled(|| {
         let coverage = os::SHELL_COVERAGE;
-        check(state, state.is_own(), &Subject::Line(line), coverage, target)?;
+        check(state, sys::getpid(), &Subject::Line(line), coverage, target)?;
         Ok(coverage)
     })
 }
@@ -239,7 +239,7 @@ enum Subject<'s> {
 #[inline(never)]
 fn check(
     state: &State,
-    is_own: bool,
+    pid: i32,
     subject: &Subject<'_>,
     coverage: Option<Coverage>,
     target: &mut Target<'_>,
@@ -257,12 +257,12 @@ fn check(
             Pipes { stdin: sys::pipe(libc::STDIN_FILENO), stdout: sys::pipe(libc::STDOUT_FILENO) };
     }
     question.missed = state.missed.take();
-    question.process = sys::process();
+    question.process = sys::process(pid);
     let question = &question;
     let begun = if state.debug { sys::now_us() } else { 0 };
     let mut reader = Reader::default();
     let outcome = match &state.client {
-        Ok(client) => connection::ask(state, client, is_own, question, &mut reader),
+        Ok(client) => connection::ask(state, client, state.is_of(pid), question, &mut reader),
         Err(why) => Outcome::Fault(why),
     };
     settle(state, subject, question, outcome, reader.answer(), begun, target)

@@ -26,9 +26,14 @@ pub fn try_none() {
 pub struct Pages([usize; REMEMBERED]);
 
 impl Pages {
-    /// None is known.
+    /// Known is only the page of the stack that is in use: arguments often lie near by.
     pub fn new() -> Self {
-        Self([usize::MAX; REMEMBERED])
+        let mut pages = Self([usize::MAX; REMEMBERED]);
+        let page = (&raw const pages).addr() / PAGE_BYTES;
+        if let Some(known) = pages.0.get_mut(page % REMEMBERED) {
+            *known = page;
+        }
+        pages
     }
 
     /// Whether a byte can be read.

@@ -44,9 +44,9 @@ impl State {
         self.mark != 0
     }
 
-    /// Whether this is the process that read the state, not a forked or vforked child.
-    pub fn is_own(&self) -> bool {
-        sys::getpid() == self.pid
+    /// Whether the process with this ID read it, and is not a forked or vforked child of that one.
+    pub fn is_of(&self, pid: i32) -> bool {
+        pid == self.pid
     }
 
     /// The count for a program whose environment is repaired. `program` is its digest, or 0 for a

@@ -16,11 +16,11 @@ pub fn getpid() -> c_int {
 }
 
 /// This process and its parent.
-pub fn process() -> Process {
+pub fn process(pid: c_int) -> Process {
     // SAFETY: takes no pointer.
     let parent = unsafe { call(libc::SYS_getppid, [0; 6]) };
     let parent = parent.ok().and_then(|parent| u32::try_from(parent).ok()).unwrap_or(0);
-    Process { id: getpid().unsigned_abs(), parent }
+    Process { id: pid.unsigned_abs(), parent }
 }
 
 /// Whether this process is in the sealed run with this mark.
