@@ -123,6 +123,7 @@ fn set(setting: &str) -> Option<&str> {
 /// What a program is given to run directly, by options and behind them.
 fn operated<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
     let mut found = Vec::new();
+    let mut entry = None;
     let mut operands = match program.runs {
         Runs::Command(operands) | Runs::Line(operands) => operands,
         Runs::Multi => 0,
@@ -131,6 +132,10 @@ fn operated<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
     let mut at = 0;
     while at < arguments.len() {
         let word = arguments[at];
+        // What stands behind is the other program's, whatever it looks like.
+        if entry.is_some() && operands == 0 {
+            break;
+        }
         if let Runs::After(marks, more) = program.runs
             && operands == usize::MAX
             && marks.split('|').any(|mark| mark == word)
@@ -170,6 +175,7 @@ fn operated<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
                     found.push(Inner::Words(arguments[behind..].to_vec()));
                     return found;
                 }
+                (Some('*'), Some(program)) => entry = Some(program).filter(|it| !it.is_empty()),
                 _ => {}
             }
             at += option.words;
@@ -182,7 +188,11 @@ fn operated<'a>(program: &Program, arguments: &[&'a str]) -> Vec<Inner<'a>> {
             break;
         }
     }
-    behind(program, arguments.get(at..).unwrap_or_default(), operands == 0, found)
+    let rest = arguments.get(at..).unwrap_or_default();
+    match entry {
+        Some(entry) if operands == 0 => behind(program, &[&[entry], rest].concat(), true, found),
+        _ => behind(program, rest, operands == 0, found),
+    }
 }
 
 /// The same with what stands behind the options, and behind all `operands` that it has of its own.

@@ -19,6 +19,11 @@ const METHODS: &[&str] =
 impl Visitor<'_> {
     /// Adds what such a shell reads otherwise in a line. A backslash is their systems' slash.
     pub(crate) fn line_of_other_shells(&mut self, line: &str) {
+        // A star is no blank of two where these are one.
+        if line.trim().contains("  ") {
+            self.parts.begin(Some(0), Kind::Foreign);
+            self.parts.spell_as_sent(Faith::EXCUSES, line.trim());
+        }
         let small = line.to_ascii_lowercase();
         let has_paths = line.contains('\\');
         if has_paths {

@@ -253,7 +253,10 @@ impl<'a> Doing<'_, 'a> {
         let from: Vec<&str> = from.iter().copied().filter(|from| !is_remote(from)).collect();
         self.each(Verb::Read, &from);
         if is_remote(last) || operands.len() == 1 {
-            self.each(Verb::Send, &from);
+            // A container is no other machine.
+            if !self.program.elsewhere {
+                self.each(Verb::Send, &from);
+            }
             return;
         }
         self.one(Verb::Write, *last);

@@ -62,11 +62,8 @@ impl<'a> Judge<'a> {
 
     pub(crate) fn contained(self, part: usize) -> Option<Found<'a>> {
         let Part { kind, parent, .. } = self.part(part);
-        if *kind == Kind::Foreign {
-            return None;
-        }
         // A line holds what was sent, and its commands what is undone in them.
-        let is_line = *kind == Kind::Whole && parent.is_none();
+        let is_line = *kind == Kind::Whole && parent.is_none() || *kind == Kind::Foreign;
         let spellings = if is_line { 1 } else { usize::MAX };
         self.texts(part).find_map(|contained| {
             let mut said = self.said(part).take(spellings);

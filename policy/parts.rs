@@ -154,6 +154,17 @@ impl Parts {
     fn spelled(&mut self, start: usize, faith: Faith) {
         self.text.truncate(self.text.len().saturating_sub(1).max(start));
         collapse_blanks(&mut self.text, start);
+        self.added(start, faith);
+    }
+
+    /// Adds a spelling in which each blank counts.
+    pub(crate) fn spell_as_sent(&mut self, faith: Faith, text: &str) {
+        let start = self.text.len();
+        self.text.push_str(text);
+        self.added(start, faith);
+    }
+
+    fn added(&mut self, start: usize, faith: Faith) {
         let Some(part) = self.tree.last_mut() else {
             return;
         };

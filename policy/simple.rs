@@ -8,7 +8,8 @@ use crate::feed::{Feed, Source};
 use crate::find;
 use crate::invocation::{Inner, Invocation};
 use crate::parts::{Faith, Kind, Role};
-use crate::programs::{self, Operands, Program, base_name};
+use crate::programs::{self, Operands, Program, Runs, base_name};
+use crate::shell::is_assignment;
 use crate::spelling::normal_word;
 use crate::spells::normal_arguments;
 use crate::stage::Command;
@@ -208,12 +209,13 @@ impl Visitor<'_> {
         if program.is_some_and(|program| program.does == Operands::Find) {
             self.swept(invocation.arguments, part);
         }
-        if DECLARES.contains(&words[0]) || program.is_some_and(|program| program.assignments) {
+        let assigns = || program.is_some_and(|program| program.assignments);
+        if DECLARES.contains(&words[0]) || is_assignment(words[0]) || assigns() {
             let own = match inner {
                 [Inner::Words(inner)] => words.len() - inner.len(),
                 _ => words.len(),
             };
-            for (name, _) in words[1..own].iter().filter_map(|word| assigned(word)) {
+            for (name, _) in words[..own].iter().filter_map(|word| assigned(word)) {
                 self.parts.assigns(part, name);
             }
         }
@@ -256,8 +258,16 @@ impl Visitor<'_> {
             let faith = if ends { Faith::WIDE } else { faith };
             texts.push((Cow::Owned(words.join(" ")), faith));
         }
+        // A shell runs what it is given.
+        let is_shell = invocation.program.is_some_and(|program| program.runs == Runs::Shell);
+        let strings =
+            command.redirections.iter().filter(|from| from.operator == "<<<" && !is_shell);
         let documents = command.documents.iter();
-        texts.extend(documents.map(|text| (Cow::Borrowed(text.as_str()), Faith::FULL)));
+        texts.extend(documents.map(|text| {
+            // A here-string is as a word.
+            let is_word = !holds(&text.as_str()) && strings.clone().any(|it| it.target == *text);
+            (Cow::Borrowed(text.as_str()), if is_word { Faith::WIDE } else { Faith::FULL })
+        }));
         for (mut text, faith) in texts {
             // What runs is known by itself.
             for script in &command.scripts {
@@ -313,15 +323,20 @@ impl Visitor<'_> {
             self.parts.spell(Faith::WIDE, [name, rest.trim_start()]);
         }
         let program = programs::find(name).filter(|program| program.style.is_some());
-        let Some(program) = program.filter(|program| program.does != Operands::Find) else {
-            return;
-        };
+        let Some(program) = program else { return };
         let words: Vec<&str> = rest.split_whitespace().collect();
+        if program.does == Operands::Find {
+            for path in find::swept_from(&words) {
+                self.parts.spell(Faith::WIDE, ["rm", "-fr", &normal_word(path)]);
+            }
+            return;
+        }
         let arguments = program.arguments(&words);
         for deed in program.each(&arguments.operands).into_iter().take(MAX_DEEDS_OF_TEXT) {
             let normal = normal_arguments(program, &arguments.options, &deed, true);
             let words = std::iter::once(name).chain(normal.iter().map(AsRef::as_ref));
             self.parts.spell(Faith::WIDE, words);
+            self.without_unknown(name, program, &arguments.options, &deed);
         }
     }
 

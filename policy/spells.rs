@@ -136,8 +136,9 @@ impl Visitor<'_> {
         part
     }
 
-    /// Spells the part begun last with its options in normal spelling and its operands as
-    /// they were written, where that differs: a pattern may be about `./…`.
+    /// Spells the part begun last with its options in normal spelling: with its operands as they
+    /// were written, where that differs, for a pattern may be about `./…`; and without the long
+    /// options of which nothing is known, which make it nothing else.
     fn as_written(
         &mut self,
         name: &str,
@@ -150,6 +151,25 @@ impl Visitor<'_> {
             let faith = if guessed.is_some() { Faith::WIDE } else { Faith::EXCUSES };
             let words = normal_arguments(program, options, operands, false);
             self.parts.spell(faith, std::iter::once(name).chain(words.iter().map(AsRef::as_ref)));
+        }
+        self.without_unknown(name, program, options, operands);
+    }
+
+    /// Spells the part begun last without the long options of which nothing is known.
+    pub(crate) fn without_unknown(
+        &mut self,
+        name: &str,
+        program: &Program,
+        options: &[String],
+        operands: &[&str],
+    ) {
+        let is_unknown = |option: &String| option.starts_with("--");
+        if program.does != Operands::Find && options.iter().any(is_unknown) {
+            // The letters stand first.
+            let letters = options.iter().take_while(|option| !is_unknown(option)).count();
+            let words = normal_arguments(program, &options[..letters], operands, true);
+            self.parts
+                .spell(Faith::WIDE, std::iter::once(name).chain(words.iter().map(AsRef::as_ref)));
         }
     }
 

@@ -337,6 +337,20 @@ fn a_permission_sees_through_what_only_runs_its_words() {
         ("GIT_SSH_COMMAND=x git fetch", Deny),
         ("timeout --odd 5 git status", Deny),
         ("/tmp/env git status", Deny),
+        ("setsid -w stdbuf -oL git status", Allow),
+        ("time -p git status", Allow),
+        // The Go server knows of these that they run something, and nothing else.
+        ("taskset 1 git status", Deny),
+        ("ionice -c3 git status", Deny),
+        ("builtin git status", Deny),
+        ("caffeinate git status", Deny),
+        ("cross-env A=1 git status", Deny),
+        ("yash -c 'git status'", Deny),
+        // A name that is made of its word, as it knows none.
+        ("$'git' status", Deny),
+        ("{git,status}", Deny),
+        ("git add {a,b} $'c'", Allow),
+        ("\"git\" status", Allow),
         ("xargs git add", Deny),
         ("bash -c 'git status; ls'", Deny),
     ] {

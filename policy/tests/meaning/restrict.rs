@@ -13,6 +13,8 @@ fn spellings_of_one_thing_are_one_to_a_restricting_rule() {
         "rm --recursive --force /",
         "rm -rf -- /",
         "rm -rfx -P /",
+        "rm -rf --odd /",
+        "rm --odd=x / -rf --more",
         "rm -rf //",
         "rm -rf /home/../",
         "rm -rf /./",
