@@ -1,6 +1,8 @@
 //! The file system for the coverage detection, and the steps it took.
 
 use std::ffi::CStr;
+#[cfg(target_os = "linux")]
+use std::ffi::CString;
 use std::ffi::OsStr;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -54,13 +56,12 @@ impl Files for Disk {
         }
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
         let metadata = file.metadata()?;
-        let status = Status { mode: metadata.mode(), flags: flags(&metadata) };
-        Ok((Opened(file), status))
+        Ok((Opened(file), status(path, &metadata)))
     }
 
     fn status(&mut self, path: &CStr, _why: &io::Error) -> Option<Status> {
-        let metadata = Path::new(OsStr::from_bytes(path.to_bytes())).metadata().ok()?;
-        Some(Status { mode: metadata.mode(), flags: flags(&metadata) })
+        let path = Path::new(OsStr::from_bytes(path.to_bytes()));
+        Some(status(path, &path.metadata().ok()?))
     }
 
     fn saw(&mut self, seen: Seen<'_>) {
@@ -75,6 +76,29 @@ impl Files for Disk {
         let path = PathBuf::from(OsStr::from_bytes(seen.path.to_bytes()));
         self.steps.push(Step { path, what });
     }
+}
+
+fn status(path: &Path, metadata: &Metadata) -> Status {
+    Status {
+        mode: metadata.mode(),
+        flags: flags(metadata),
+        has_capabilities: has_capabilities(path),
+    }
+}
+
+/// Whether a file has capabilities (xattr(7), the `security` namespace).
+#[cfg(target_os = "linux")]
+fn has_capabilities(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
+    let name = c"security.capability".as_ptr();
+    // SAFETY: both are strings, and without room the call only tells the attribute's size.
+    unsafe { libc::getxattr(path.as_ptr(), name, std::ptr::null_mut(), 0) > 0 }
+}
+
+/// Only Linux has them.
+#[cfg(not(target_os = "linux"))]
+fn has_capabilities(_path: &Path) -> bool {
+    false
 }
 
 #[cfg(target_os = "macos")]

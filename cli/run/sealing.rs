@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 
 use clap::ValueEnum;
+use nix::unistd::geteuid;
 use rampart_core::coverage::Coverage;
 use rampart_core::host::Os;
 use rampart_core::settings::KNOWN_OPEN;
@@ -78,7 +79,11 @@ pub fn decide(flag: Option<Seal>, mode: Mode, command: &[OsString]) -> Result<Ch
         Some(seal) => seal,
         None => variable(SEAL)?.map_or(Ok(Seal::Auto), |word| named(&word))?,
     };
-    if wanted == Seal::Off || mode == Mode::Disabled {
+    if mode == Mode::Disabled {
+        return Ok(Choice::KnownOpen);
+    }
+    if wanted == Seal::Off {
+        tell_of_own_rights(command);
         return Ok(Choice::KnownOpen);
     }
     if wanted == Seal::On {
@@ -86,7 +91,10 @@ pub fn decide(flag: Option<Seal>, mode: Mode, command: &[OsString]) -> Result<Ch
             |why| Failure::usage(format!("this run cannot be sealed: {why}; nothing was run"));
         return try_out().map(Choice::Sealed).map_err(cannot);
     }
-    let Some(why) = need_of(command) else { return Ok(Choice::Open) };
+    let Some(why) = need_of(command) else {
+        tell_of_own_rights(command);
+        return Ok(Choice::Open);
+    };
     match try_out() {
         Ok(sealing) => {
             let price =
@@ -127,6 +135,25 @@ fn need(program: &OsStr) -> Option<&'static str> {
         }
         Some(Coverage::Go) => Some("a Go program starts others by system calls of its own"),
         _ => None,
+    }
+}
+
+/// Says if the command, or what its launchers start, has rights of its own, so that its loader leaves
+/// the library out and takes it from the environment, too. Such a run is not sealed by itself, for
+/// that would take those rights away. Root has them anyway, and loses nothing by its loader.
+fn tell_of_own_rights(command: &[OsString]) {
+    let has_rights = |program: &OsStr| coverage_of(program) == Some(Coverage::Setuid);
+    let programs = command.first().map(OsString::as_os_str).into_iter();
+    let mut programs = programs.chain(agents::launched(command));
+    if !geteuid().is_root()
+        && !is_in_sealed_run()
+        && let Some(program) = programs.find(|program| has_rights(program))
+    {
+        let program = program.display();
+        say(format_args!(
+            "{program} has rights of its own, so its loader leaves the library out: what it starts runs \
+             unchecked. With --seal it is asked about, and {program} gains no rights"
+        ));
     }
 }
 

@@ -37,7 +37,7 @@ impl ReadAt for Watched<'_> {
 fn judge_everywhere(file: &[u8]) {
     for host in HOSTS {
         let watched = Watched { bytes: file, reads: 0.into() };
-        let status = Status { mode: MODE, flags: 0 };
+        let status = Status { mode: MODE, flags: 0, ..Status::default() };
         let _ = judge(host, b"/opt/x", status, head_of(file), &watched);
         assert!(watched.reads.get() < 100, "{:?}", String::from_utf8_lossy(file));
     }

@@ -10,13 +10,16 @@ const SET_GROUP_ID: u32 = 0o2000;
 const ANYBODY_MAY_EXECUTE: u32 = 0o111;
 const GROUP_MAY_EXECUTE: u32 = 0o010;
 
-/// The part of `stat(2)`'s result that matters here.
+/// What matters here of a file's status: a part of `stat(2)`'s result, and its capabilities.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Status {
     /// `st_mode`.
     pub mode: u32,
     /// `st_flags`, which only macOS has.
     pub flags: u32,
+    /// Whether it has file capabilities (`capabilities(7)`). The library does not look for them: that
+    /// would cost each check a system call.
+    pub has_capabilities: bool,
 }
 
 impl Status {
@@ -32,12 +35,12 @@ impl Status {
         self.mode & TYPE_MASK == REGULAR_FILE
     }
 
-    /// Whether it is a set-user-ID or set-group-ID program, whose loader ignores the preload
-    /// variable (`ld.so(8)`, secure-execution mode; dyld does the same).
+    /// Whether it is a set-user-ID or set-group-ID program or has capabilities, so that its loader
+    /// ignores the preload variable (`ld.so(8)`, secure-execution mode; dyld does the same).
     ///
     /// The loader makes an exception if the caller is that user already (root, in a container).
     /// That is not considered here: a policy should not depend on it, and it only makes the library
-    /// see more. File capabilities are not considered either; `stat(2)` does not show them.
+    /// see more.
     #[must_use]
     pub const fn is_privileged(self, os: Os) -> bool {
         let group = match os {
@@ -45,6 +48,7 @@ impl Status {
             Os::Linux => SET_GROUP_ID | GROUP_MAY_EXECUTE,
             Os::MacOs => SET_GROUP_ID,
         };
-        self.is_regular() && (self.mode & SET_USER_ID != 0 || self.mode & group == group)
+        let has_rights = self.mode & SET_USER_ID != 0 || self.mode & group == group;
+        self.is_regular() && (has_rights || self.has_capabilities)
     }
 }

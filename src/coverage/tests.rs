@@ -8,7 +8,7 @@ use super::*;
 use crate::host::{Host, Os};
 
 fn kind_of(host: Host, file: &[u8]) -> Kind<'_> {
-    let status = Status { mode: MODE, flags: 0 };
+    let status = Status { mode: MODE, flags: 0, ..Status::default() };
     judge(host, b"/opt/homebrew/bin/x", status, head_of(file), file)
 }
 
@@ -200,7 +200,7 @@ fn a_program_without_a_loader_is_static() {
 #[test]
 fn the_status_counts_more_than_the_content() {
     fn judged<'f>(host: Host, path: &[u8], mode: u32, flags: u32, file: &'f [u8]) -> Kind<'f> {
-        judge(host, path, Status { mode, flags }, head_of(file), file)
+        judge(host, path, Status { mode, flags, ..Status::default() }, head_of(file), file)
     }
     let (mac, linux) = (plain(ARM64), elf(62, &[3]));
     let restricted = 0x0008_0000;
@@ -261,11 +261,11 @@ impl Files for Disk {
 
     fn open(&mut self, path: &CStr) -> Result<(Bytes, Status), ()> {
         let (bytes, mode) = self.files.get(path).filter(|(_, mode)| mode & 0o400 != 0).ok_or(())?;
-        Ok((Bytes(bytes.clone()), Status { mode: *mode, flags: 0 }))
+        Ok((Bytes(bytes.clone()), Status { mode: *mode, flags: 0, ..Status::default() }))
     }
 
     fn status(&mut self, path: &CStr, (): &()) -> Option<Status> {
-        self.files.get(path).map(|(_, mode)| Status { mode: *mode, flags: 0 })
+        self.files.get(path).map(|(_, mode)| Status { mode: *mode, flags: 0, ..Status::default() })
     }
 
     fn saw(&mut self, seen: Seen<'_>) {

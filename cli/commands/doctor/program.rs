@@ -163,7 +163,8 @@ fn why(coverage: Option<Coverage>) -> &'static str {
         Some(Coverage::Go) => "it is a Go program, which starts others by system calls of its own",
         Some(Coverage::Static) => "it is linked statically, and has no loader that loads libraries",
         Some(Coverage::Setuid) => {
-            "it runs with the rights of its owner or group, so its loader ignores the library"
+            "it runs with the rights of its owner or group, or has capabilities, so its loader \
+             ignores the library"
         }
         Some(Coverage::OtherArchitecture) => {
             "it is built for another machine than the library, or another word size"

@@ -42,7 +42,7 @@ pub fn read_at(file: &Descriptor, offset: u64, room: &mut [u8]) -> usize {
 
 fn file_status(status: &libc::stat) -> FileStatus {
     FileStatus {
-        rights: Status { mode: status.st_mode, flags: 0 },
+        rights: Status { mode: status.st_mode, flags: 0, ..Status::default() },
         identity: [
             status.st_dev,
             status.st_ino,

@@ -65,7 +65,7 @@ pub fn read_at(file: &Descriptor, offset: u64, room: &mut [u8]) -> usize {
 
 fn file_status(status: &libc::stat) -> FileStatus {
     FileStatus {
-        rights: Status { mode: status.st_mode.into(), flags: status.st_flags },
+        rights: Status { mode: status.st_mode.into(), flags: status.st_flags, ..Status::default() },
         identity: [
             u64::from(status.st_dev.cast_unsigned()),
             status.st_ino,

@@ -27,7 +27,7 @@ impl Files for Disk {
     fn open(&mut self, path: &CStr) -> io::Result<(Opened, Status)> {
         let file = File::open(OsStr::from_bytes(path.to_bytes()))?;
         let mode = file.metadata()?.mode();
-        Ok((Opened(file), Status { mode, flags: 0 }))
+        Ok((Opened(file), Status { mode, ..Status::default() }))
     }
 }
 

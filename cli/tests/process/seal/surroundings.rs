@@ -67,6 +67,45 @@ fn a_limit_of_file_sizes_ends_neither_the_server_nor_the_keeper() {
     }
 }
 
+/// Their loader leaves the library out, and takes it from the environment, too.
+#[test]
+fn a_command_with_rights_of_its_own_is_told_that_what_it_starts_runs_unchecked() {
+    const TOLD: &str = "has rights of its own";
+    if !is_root() {
+        return; // Only root can give a program capabilities.
+    }
+    let sealed = Sealed::new();
+    let shell = sealed.0.path("bin/shell");
+    std::fs::copy("/bin/sh", &shell).unwrap();
+    let line = ["-c", "forbidden; echo $?"];
+    for (seal, wrapper, is_told) in [
+        ("--seal=auto", "", true),
+        ("--seal=off", "", true),
+        ("--seal=auto", "env", true),
+        ("--seal=on", "", false),
+    ] {
+        let words = [&[wrapper, text(&shell)][usize::from(wrapper.is_empty())..], &line].concat();
+        let mut run = as_nobody(&sealed, &[seal], &words);
+        // A change of the owner takes them away.
+        let given = Command::new("setcap").arg("cap_net_bind_service=+ep").arg(&shell).status();
+        if !given.is_ok_and(|status| status.success()) {
+            println!("left out: there is no setcap, or this file system has no capabilities");
+            return;
+        }
+        let output = finished(&mut run);
+        assert_eq!(stderr(&output).contains(TOLD), is_told, "{seal} {wrapper}: {output:?}");
+        assert_eq!(sealed.ran("forbidden"), is_told, "{seal} {wrapper}: {output:?}");
+    }
+    // The library is in what others start, and in what root starts.
+    for run in [
+        &mut as_nobody(&sealed, &["--seal=auto"], &["sh", line[0], line[1]]),
+        &mut with_real_library(&sealed, &["--seal=auto"], &[text(&shell), line[0], line[1]]),
+    ] {
+        let output = finished(run);
+        assert!(!stderr(&output).contains(TOLD) && !sealed.ran("forbidden"), "{output:?}");
+    }
+}
+
 #[test]
 fn who_ended_before_the_audit_was_written_has_its_parent_there() {
     let sealed = Sealed::new();
