@@ -23,7 +23,7 @@ fn check(input: &[u8]) {
         os: if machine & 1 == 0 { Os::Linux } else { Os::MacOs },
         cpu: if machine & 2 == 0 { Cpu::Arm64 } else { Cpu::X86_64 },
     };
-    let status = Status { mode: 0o100_000 | u32::from(*mode) << 4, flags: 0 };
+    let status = Status { mode: 0o100_000 | u32::from(*mode) << 4, ..Status::default() };
     let watched = Watched { bytes: file, reads: Cell::new(0) };
     let head = file.get(..HEAD_BYTES).unwrap_or(file);
     let kind = judge(host, b"/opt/x", status, head, &watched);
