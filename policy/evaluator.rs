@@ -191,11 +191,14 @@ fn small_literals(glob: &Glob, whole: bool) -> Vec<String> {
     glob.literals().iter().map(small).collect()
 }
 
-/// The text without control characters and what they tell a terminal, where there are any.
+/// The text without control characters and what they tell a terminal, and with blanks for those
+/// that only look like some, where there are any.
 fn visible(text: &str) -> Option<String> {
     let is_hidden = |byte: u8| byte < b' ' && !matches!(byte, b'\t' | b'\n');
     // To look at every byte is faster than to look where to stop.
-    if !text.bytes().fold(false, |found, byte| found | is_hidden(byte)) {
+    let any_hidden = text.bytes().fold(false, |found, byte| found | is_hidden(byte));
+    let looks_blank = |c: char| !c.is_ascii() && c.is_whitespace();
+    if !any_hidden && (text.is_ascii() || !text.contains(looks_blank)) {
         return None;
     }
     let mut visible = String::with_capacity(text.len());
@@ -207,7 +210,7 @@ fn visible(text: &str) -> Option<String> {
         });
         rest = colour.unwrap_or(&rest[c.len_utf8()..]);
         if colour.is_none() && !(c.is_ascii() && is_hidden(c as u8)) {
-            visible.push(c);
+            visible.push(if looks_blank(c) { ' ' } else { c });
         }
     }
     Some(visible)

@@ -266,6 +266,7 @@ impl Program {
         let mut styled = self.style.iter().flatten();
         match styled.find(|(name, _)| name.chars().eq([letter])) {
             Some((_, same)) => letters.extend(same),
+            None if letter == '-' => {}
             None => letters.push(letter),
         }
     }

@@ -300,6 +300,8 @@ fn is_shallow(tokens: &mut [Token]) -> bool {
 
 const OPERATORS: &[char] = &[';', '|', '&', '(', ')', '<', '>', '\n', '`', '{', '}'];
 const QUOTES: &[char] = &['\'', '"', '\\'];
+/// In place of `{}` in a script that is split at its operators: in what `find` runs it is none.
+pub(crate) const MARK: &str = "\u{f8ff}";
 
 /// A piece of what no shell would take: the words of each stage; more than one is a pipeline.
 type Piece = Vec<Vec<String>>;
@@ -357,7 +359,7 @@ pub(crate) fn crude_pieces(script: &str) -> impl Iterator<Item = Piece> {
     let words = |text: &str| -> Vec<String> {
         let words =
             text.split_whitespace().skip_while(|word| is_assignment(word) || is_reserved(word));
-        words.map(str::to_string).collect()
+        words.map(|word| word.replace(MARK, "{}")).collect()
     };
     let undone = script
         .split(OPERATORS)
@@ -369,7 +371,14 @@ pub(crate) fn crude_pieces(script: &str) -> impl Iterator<Item = Piece> {
         .map(|piece| piece.replace(QUOTES, ""));
     let apart =
         script.split(|c: char| OPERATORS.contains(&c) || QUOTES.contains(&c)).map(str::to_string);
-    let single = undone.chain(with_code).chain(apart).map(move |piece| vec![words(&piece)]);
+    // A command may stand behind a redirection.
+    let behind = script.split(['<', '>']).skip(1).map(|rest| {
+        let piece = rest.trim_start_matches('&').split(OPERATORS).next().unwrap_or_default();
+        let (_, command) = piece.trim_start().split_once(' ').unwrap_or_default();
+        command.replace(QUOTES, "")
+    });
+    let single =
+        undone.chain(with_code).chain(apart).chain(behind).map(move |piece| vec![words(&piece)]);
     let pipelines = script
         .split(|c: char| c != '|' && OPERATORS.contains(&c))
         .map(|piece| piece.replace(QUOTES, ""))

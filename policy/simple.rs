@@ -195,6 +195,11 @@ impl Visitor<'_> {
     #[inline(never)]
     fn without_words(&mut self, command: &Command<'_>, place: Place<'_>) -> Feed {
         self.scripts(command, place);
+        if let Some(part) = place.parent.filter(|_| self.texts) {
+            for text in &command.documents {
+                self.text(text, [Faith::FULL; 2], part);
+            }
+        }
         for (name, value) in command.assignments.iter().filter_map(|word| word.split_once('=')) {
             self.assign(name, value);
         }

@@ -155,7 +155,7 @@ impl Visitor<'_> {
         self.without_unknown(name, program, options, operands);
     }
 
-    /// Spells the part begun last without the long options of which nothing is known.
+    /// Spells the part begun last with the options alone that its normal spelling knows.
     pub(crate) fn without_unknown(
         &mut self,
         name: &str,
@@ -163,14 +163,30 @@ impl Visitor<'_> {
         options: &[String],
         operands: &[&str],
     ) {
-        let is_unknown = |option: &String| option.starts_with("--");
-        if program.does != Operands::Find && options.iter().any(is_unknown) {
-            // The letters stand first.
-            let letters = options.iter().take_while(|option| !is_unknown(option)).count();
-            let words = normal_arguments(program, &options[..letters], operands, true);
-            self.parts
-                .spell(Faith::WIDE, std::iter::once(name).chain(words.iter().map(AsRef::as_ref)));
+        let style = program.style.as_deref().unwrap_or_default();
+        let is_known = |letter: char| style.iter().any(|(_, same)| *same == Some(letter));
+        let is_long = |option: &str| option.starts_with("--");
+        // Where no letter has a normal spelling, none is another's.
+        let any_letter = style.iter().any(|(_, same)| same.is_some());
+        let says_more = |option: &String| {
+            is_long(option) || any_letter && option[1..].contains(|letter| !is_known(letter))
+        };
+        if program.does == Operands::Find || !options.iter().any(says_more) {
+            return;
         }
+        let short = options.iter().filter(|option| !is_long(option));
+        let known: Vec<String> = if any_letter {
+            let letters: BTreeSet<char> = short
+                .flat_map(|option| option.chars())
+                .filter(|letter| is_known(*letter))
+                .collect();
+            let cluster = std::iter::once('-').chain(letters).collect::<String>();
+            Some(cluster).filter(|cluster| cluster.len() > 1).into_iter().collect()
+        } else {
+            short.cloned().collect()
+        };
+        let words = normal_arguments(program, &known, operands, true);
+        self.parts.spell(Faith::WIDE, std::iter::once(name).chain(words.iter().map(AsRef::as_ref)));
     }
 
     /// Whether so many spellings would be too large, each longer by `bytes` and the

