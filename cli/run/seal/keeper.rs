@@ -361,26 +361,28 @@ impl Keeper {
 
     fn follow_stop(&self) {
         let stopped = || signals::is_stopped(self.waiter_pid);
-        if !self.was_stopped.load(Ordering::SeqCst) {
-            let goes_on = || !signals::is_stopped(self.command);
-            let differs = || stopped() && goes_on();
-            // A signal to the whole group may have reached only one of them so far.
-            if differs() && {
-                std::thread::sleep(SIGNAL_TIME);
-                differs()
-            } {
-                if self.told_to_stop.swap(false, Ordering::SeqCst) {
-                    // It heard so when the command went on already.
-                    let _ = kill(self.waiter_pid, Signal::SIGCONT);
-                } else {
-                    self.was_stopped.store(true, Ordering::SeqCst);
-                    signals::send(&self.handle, libc::SIGSTOP);
-                }
-            } else if goes_on() && !stopped() {
-                self.told_to_stop.store(false, Ordering::SeqCst);
+        if self.was_stopped.load(Ordering::SeqCst) {
+            if !stopped() {
+                signals::send(&self.handle, libc::SIGCONT);
             }
-        } else if !stopped() {
-            signals::send(&self.handle, libc::SIGCONT);
+            return;
+        }
+        let goes_on = || !signals::is_stopped(self.command);
+        let differs = || stopped() && goes_on();
+        // A signal to the whole group may have reached only one of them so far.
+        if differs() && {
+            std::thread::sleep(SIGNAL_TIME);
+            differs()
+        } {
+            if self.told_to_stop.swap(false, Ordering::SeqCst) {
+                // It heard so when the command went on already.
+                let _ = kill(self.waiter_pid, Signal::SIGCONT);
+            } else {
+                self.was_stopped.store(true, Ordering::SeqCst);
+                signals::send(&self.handle, libc::SIGSTOP);
+            }
+        } else if self.told_to_stop.load(Ordering::SeqCst) && goes_on() && !stopped() {
+            self.told_to_stop.store(false, Ordering::SeqCst);
         }
     }
 }

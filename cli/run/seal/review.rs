@@ -31,8 +31,8 @@ use crate::processes;
 
 /// When the first check is due. Each further pause is twice as long.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
-/// After so many pauses with nothing to check, the thread sleeps until it is woken. Waking it takes
-/// the answering thread longer than a pause takes in all.
+/// After so many pauses with nothing due, the thread sleeps until something is, or it is woken. Waking
+/// it takes the answering thread longer than a pause takes in all.
 const IDLE_LOOKS: u32 = 5;
 /// A program that has not started after this many checks has failed to, or waits for its disk.
 const LOOKS: u32 = 13;
@@ -62,7 +62,7 @@ struct Records {
     pending: HashMap<i32, Allowed>,
     histories: HashMap<i32, History>,
     count: u64,
-    /// Whether the thread that checks waits to be woken.
+    /// The thread that checks waits to be woken.
     sleeps: bool,
     /// At how many histories to drop those of processes that are gone.
     prune_at: usize,
@@ -112,8 +112,8 @@ struct Allowed {
 
 impl Records {
     /// Notes what a process is about to be allowed, by whatever thread. What it was allowed before
-    /// is no longer checked.
-    fn note(&mut self, process: i32, started: Option<Started>) {
+    /// is no longer checked. Returns whether this will be.
+    fn note(&mut self, process: i32, started: Option<Started>) -> bool {
         self.forget();
         self.pending.remove(&process);
         self.count += 1;
@@ -122,13 +122,14 @@ impl Records {
         let before = *history;
         history.latest = number;
         history.add(started.as_ref());
-        let Some(started) = started.filter(|_| self.pending.len() < MOST) else { return };
+        let Some(started) = started.filter(|_| self.pending.len() < MOST) else { return false };
         // With many at once, checking later leaves them the processors, and most will have ended by
         // then.
         let waits = u32::try_from(self.pending.len()).unwrap_or(0) / AT_ONCE + 1;
         let (uptime, due) = (uptime(), Instant::now() + FIRST_LOOK * waits);
         let allowed = Allowed { number, started, before, uptime, looks: 0, due, found: None };
         self.pending.insert(process, allowed);
+        true
     }
 
     /// Whether this is the last program that the process was allowed.
@@ -166,8 +167,7 @@ impl Review {
     pub fn note(&self, thread: Pid, started: Option<Started>) -> bool {
         let process = process_of(thread);
         let mut records = self.records();
-        records.note(process, started);
-        records.sleeps && !records.pending.is_empty()
+        records.note(process, started) && std::mem::take(&mut records.sleeps)
     }
 
     /// Wakes [`Self::watch`].
@@ -191,24 +191,24 @@ impl Review {
             }
             sleep(FIRST_LOOK);
             let now = Instant::now();
-            let mut records = self.records();
-            idle = if records.pending.is_empty() { idle + 1 } else { 0 };
             let due: Vec<(i32, Allowed)> =
-                records.pending.extract_if(|_, allowed| allowed.due <= now).collect();
-            drop(records);
+                self.records().pending.extract_if(|_, allowed| allowed.due <= now).collect();
+            idle = if due.is_empty() { idle + 1 } else { 0 };
             for (process, allowed) in due {
                 self.look_after(process, allowed);
             }
         }
     }
 
-    /// Waits until there is something to check.
+    /// Waits until something more is to be checked, or is due to be checked again.
     fn sleep(&self) {
         let mut records = self.records();
+        let due = records.pending.values().map(|allowed| allowed.due).min();
+        let pause = due.map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()));
         records.sleeps = true;
-        let is_idle = |records: &mut Records| records.pending.is_empty();
-        let records = self.news.wait_while(records, is_idle);
-        records.unwrap_or_else(PoisonError::into_inner).sleeps = false;
+        let sleeps = |records: &mut Records| records.sleeps;
+        let woken = self.news.wait_timeout_while(records, pause, sleeps);
+        woken.unwrap_or_else(PoisonError::into_inner).0.sleeps = false;
     }
 
     fn look_after(&self, process: i32, mut allowed: Allowed) {
@@ -386,6 +386,22 @@ mod tests {
         is_told.recv_timeout(LONG).unwrap();
         waiter.join().unwrap();
         assert_eq!(other.wait().unwrap().signal(), Some(libc::SIGKILL));
+    }
+
+    #[test]
+    fn who_starts_something_else_late_is_found_though_nobody_else_starts_anything() {
+        let (review, finds, go_on) = reviewed();
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "read go; exec sleep 60"]).env("PATH", "/bin");
+        let mut late = shell.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        allow(&review, pid(&late), Some(started("/bin/sh")));
+        // As if this failed, or waited for its file: what runs is what ran before.
+        allow(&review, pid(&late), Some(started("/bin/true")));
+        std::thread::sleep(super::FIRST_LOOK * 50);
+        drop(late.stdin.take());
+        assert_eq!(finds.recv_timeout(LONG).unwrap(), b"/bin/sleep");
+        go_on.send(()).unwrap();
+        assert_eq!(late.wait().unwrap().signal(), Some(libc::SIGKILL));
     }
 
     #[test]

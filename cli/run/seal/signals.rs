@@ -5,6 +5,8 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, getpid};
 
+use crate::processes;
+
 /// All signals that can be blocked, except those that a process causes by its own fault.
 pub fn passed_on() -> SigSet {
     let mut set = SigSet::all();
@@ -87,7 +89,7 @@ pub fn is_below(mut process: i32, ancestor: Pid) -> bool {
 /// A field of `/proc/PID/stat`, counted from the first after the name: 0 is the state, 1 the
 /// parent.
 fn field(process: Pid, index: usize) -> Option<String> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let status = processes::status(process.as_raw()).ok()?;
     let (_, fields) = status.rsplit_once(") ")?;
     fields.split(' ').nth(index).map(str::to_owned)
 }
