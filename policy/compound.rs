@@ -32,7 +32,7 @@ impl Visitor<'_> {
                 let body: String = function.body.0.to_string().split_whitespace().collect();
                 if body.contains(&format!("{name}|{name}")) {
                     self.parts.begin(place.parent, Kind::Command);
-                    self.parts.spell(Faith::WIDE, [FORK_BOMB]);
+                    self.parts.spell(Faith::WIDE, &[FORK_BOMB]);
                 }
                 self.scope.functions.insert(name.clone(), Rc::new(function.clone()));
                 Feed::default()

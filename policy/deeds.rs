@@ -237,16 +237,16 @@ impl Visitor<'_> {
             if guessed || target.contains(['$', '`']) { Faith::WIDE } else { Faith::EXCUSES };
         self.parts.begin(Some(part), Kind::Deed(verb));
         match verb {
-            Verb::Fetch | Verb::Run => self.parts.spell(faith, [target]),
-            Verb::Send if target.ends_with(':') => self.parts.spell(faith, [target]),
+            Verb::Fetch | Verb::Run => self.parts.spell(faith, &[target]),
+            Verb::Send if target.ends_with(':') => self.parts.spell(faith, &[target]),
             _ => {
                 let places = places(target, self.cwd.as_deref(), self.home);
                 for place in places.iter() {
-                    self.parts.spell(faith, [place]);
+                    self.parts.spell(faith, &[place]);
                 }
                 for place in places.iter().filter(|place| has_wildcard(place)) {
                     for named in stands_for(place, self.named) {
-                        self.parts.spell(Faith::WIDE, [named]);
+                        self.parts.spell(Faith::WIDE, &[named]);
                     }
                 }
             }

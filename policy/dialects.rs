@@ -49,8 +49,8 @@ impl Visitor<'_> {
 
     fn foreign(&mut self, text: &str) -> usize {
         let part = self.parts.begin(Some(0), Kind::Foreign);
-        self.parts.spell(Faith::EXCUSES, [text]);
-        self.parts.spell(Faith::EXCUSES, [text.replace('\\', "/").as_str()]);
+        self.parts.spell(Faith::EXCUSES, &[text]);
+        self.parts.spell(Faith::EXCUSES, &[text.replace('\\', "/").as_str()]);
         part
     }
 }

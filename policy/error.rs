@@ -59,39 +59,37 @@ impl fmt::Display for PolicyError {
 impl std::error::Error for PolicyError {}
 
 fn explain(error: &YamlError) -> String {
-    match error {
-        YamlError::SerdeUnknownField { field, expected, .. } => unknown_key(field, expected),
-        YamlError::SerdeUnknownVariant { variant, expected, .. } => unknown_word(variant, expected),
+    let text = match error {
+        YamlError::SerdeUnknownField { field, expected, .. } => {
+            return unknown_key(field, expected);
+        }
+        YamlError::SerdeUnknownVariant { variant, expected, .. } => {
+            return unknown_word(variant, expected);
+        }
         YamlError::SerdeMissingField { field, .. } => {
-            format!("the key `{field}` is missing; add it")
+            return format!("the key `{field}` is missing; add it");
         }
         YamlError::DuplicateMappingKey { key, .. } => {
-            let key = key.as_deref().unwrap_or("?");
-            format!("the key `{key}` is there twice; keep one")
+            return format!("the key `{}` is there twice; keep one", key.as_deref().unwrap_or("?"));
         }
-        YamlError::InvalidBooleanStrict { .. } => {
-            "this is not a boolean; write `true` or `false`".to_string()
-        }
+        YamlError::InvalidBooleanStrict { .. } => "this is not a boolean; write `true` or `false`",
         YamlError::InvalidScalar { ty, .. } => {
             let ty = ty.trim_start_matches(['i', 'u']);
-            if ty.starts_with(|c: char| c.is_ascii_digit()) {
-                "this is not a whole number; write one, such as 10".to_string()
-            } else {
-                format!("this is not a {ty}; correct the value")
+            if !ty.starts_with(|c: char| c.is_ascii_digit()) {
+                return format!("this is not a {ty}; correct the value");
             }
+            "this is not a whole number; write one, such as 10"
         }
         YamlError::SerdeInvalidType { unexpected, expected, .. } => {
-            format!(
+            return format!(
                 "{expected} is expected, and this is of another type ({unexpected}); correct it"
-            )
+            );
         }
         YamlError::Eof { .. } => {
-            "the file ends before it is complete; it needs at least the key `policies`".to_string()
+            "the file ends before it is complete; it needs at least the key `policies`"
         }
         YamlError::NullIntoString { .. } => {
-            "a text is expected, and this is nothing (an unquoted `~` is nothing, too); \
-             write the text in quotes"
-                .to_string()
+            "a text is expected, and this is nothing (an unquoted `~` is nothing, too); write the text in quotes"
         }
         YamlError::Unexpected { expected, .. } => {
             let expected = match *expected {
@@ -100,29 +98,25 @@ fn explain(error: &YamlError) -> String {
                 "string scalar" => "a text",
                 other => other,
             };
-            format!("this is of the wrong type; write {expected} here")
+            return format!("this is of the wrong type; write {expected} here");
         }
-        YamlError::MultipleDocuments { .. } => {
-            "the file goes on with a second document; keep one".to_string()
-        }
+        YamlError::MultipleDocuments { .. } => "the file goes on with a second document; keep one",
         YamlError::UnknownAnchor { .. } => {
-            "this alias has no anchor (a text that starts with `*` needs quotes); \
-             put the text in quotes"
-                .to_string()
+            "this alias has no anchor (a text that starts with `*` needs quotes); put the text in quotes"
         }
         YamlError::Budget { .. }
         | YamlError::AliasReplayLimitExceeded { .. }
         | YamlError::AliasExpansionLimitExceeded { .. }
         | YamlError::AliasReplayStackDepthExceeded { .. } => {
             "the file is larger than any policy, or grows so by its aliases; write it out"
-                .to_string()
         }
         other => {
             let text = other.to_string();
             let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-            format!("this is not YAML that can be read ({text}); correct it")
+            return format!("this is not YAML that can be read ({text}); correct it");
         }
-    }
+    };
+    text.to_string()
 }
 
 /// Says that `key` is not among `known`, and which was perhaps meant.

@@ -149,9 +149,9 @@ impl Evaluator {
     ) -> Decision {
         let mut parts = Parts::with_capacity(target.len());
         parts.begin(None, Kind::Deed(verb));
-        parts.spell(Faith::FULL, [target]);
+        parts.spell(Faith::FULL, &[target]);
         for place in crate::spelling::places(target, call.cwd, call.home).iter() {
-            parts.spell(Faith::FULL, [place]);
+            parts.spell(Faith::FULL, &[place]);
         }
         let evaluation = Evaluation::new(self, call, &parts, memory);
         evaluation.count();

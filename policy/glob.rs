@@ -177,7 +177,11 @@ impl Glob {
 
 /// Makes every run of blanks in `text`, from the byte `start` on, one space.
 pub(crate) fn collapse_blanks(text: &mut String, start: usize) {
-    if !text[start..].contains("  ") && !text.as_bytes()[start..].contains(&b'\t') {
+    let bytes = &text.as_bytes()[start..];
+    // To look at every byte is faster than to look where to stop.
+    let are_blanks = |two: &[u8]| two == b"  ";
+    let has_two = bytes.windows(2).fold(false, |found, two| found | are_blanks(two));
+    if !has_two && !bytes.contains(&b'\t') {
         return;
     }
     let mut bytes = text.split_off(start).into_bytes();
@@ -264,7 +268,7 @@ impl Piece {
     /// Where the first occurrence in `text` ends.
     fn end_of_first(&self, text: &str) -> Option<usize> {
         match self {
-            Self::Text(piece) => text.find(piece.as_str()).map(|at| at + piece.len()),
+            Self::Text(piece) => find(text, piece).map(|at| at + piece.len()),
             Self::Steps(steps) => text.char_indices().find_map(|(at, _)| {
                 let mut chars = text[at..].char_indices();
                 let fits =
@@ -273,6 +277,16 @@ impl Piece {
             }),
         }
     }
+}
+
+/// Where a piece, which is not empty, is in a text. Most are short, and what makes ready for a long
+/// search takes longer than to look at each place.
+#[inline(never)]
+fn find(text: &str, piece: &str) -> Option<usize> {
+    let (text, piece) = (text.as_bytes(), piece.as_bytes());
+    let (first, rest) = piece.split_first()?;
+    let last = text.len().checked_sub(rest.len())?;
+    (0..last).find(|at| text[*at] == *first && text[at + 1..].starts_with(rest))
 }
 
 impl Step {

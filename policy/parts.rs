@@ -136,17 +136,24 @@ impl Parts {
     }
 
     /// Adds a spelling of the part begun last: `words` with a blank between each.
-    pub(crate) fn spell(&mut self, faith: Faith, words: impl IntoIterator<Item = impl AsRef<str>>) {
-        let start = self.text.len();
-        words.into_iter().for_each(|word| self.spell_word(word.as_ref()));
-        self.spelled(start, faith);
+    pub(crate) fn spell(&mut self, faith: Faith, words: &[impl AsRef<str>]) {
+        self.spell_all(faith, None, words);
     }
 
-    /// The code that all kinds of words share: one of them, and a blank.
+    /// Adds a spelling of the part begun last: a program's name and its arguments.
+    pub(crate) fn spell_command(&mut self, faith: Faith, name: &str, rest: &[impl AsRef<str>]) {
+        self.spell_all(faith, Some(name), rest);
+    }
+
+    /// The same for both, out of line, for spellings are added in many places.
     #[inline(never)]
-    fn spell_word(&mut self, word: &str) {
-        self.text.push_str(word);
-        self.text.push(' ');
+    fn spell_all(&mut self, faith: Faith, first: Option<&str>, rest: &[impl AsRef<str>]) {
+        let start = self.text.len();
+        for word in first.into_iter().chain(rest.iter().map(AsRef::as_ref)) {
+            self.text.push_str(word);
+            self.text.push(' ');
+        }
+        self.spelled(start, faith);
     }
 
     /// All that the text ends with, from `start` on, and a blank too many.

@@ -33,8 +33,8 @@ impl Visitor<'_> {
                 }
             }
         }
-        self.parts.spell(Faith::FULL, plain);
-        self.parts.spell(Faith::EXCUSES, normal);
+        self.parts.spell(Faith::FULL, &plain);
+        self.parts.spell(Faith::EXCUSES, &normal);
         part
     }
 

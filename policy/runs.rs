@@ -285,7 +285,7 @@ impl Visitor<'_> {
         }
         // A rule that would hold for the line by itself holds for it in here too.
         let whole = self.parts.begin(place.parent, Kind::Whole);
-        self.parts.spell(Faith::WIDE, [script]);
+        self.parts.spell(Faith::WIDE, &[script]);
         let inside = Place { depth: place.depth + 1, ..place.inside(whole) };
         self.apart(|visitor| visitor.script(script, inside))
     }

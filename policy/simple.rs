@@ -231,11 +231,11 @@ impl Visitor<'_> {
     fn swept(&mut self, arguments: &[&str], part: usize) {
         for path in find::swept(arguments) {
             self.parts.begin(Some(part), Kind::Whole);
-            self.parts.spell(Faith::WIDE, ["rm", "-fr", &normal_word(&path)]);
+            self.parts.spell(Faith::WIDE, &["rm", "-fr", &normal_word(&path)]);
         }
         for path in find::swept_from(arguments).into_iter().filter(|_| self.texts) {
             self.parts.begin(Some(part), Kind::Text);
-            self.parts.spell(Faith::WIDE, ["rm", "-fr", &normal_word(path)]);
+            self.parts.spell(Faith::WIDE, &["rm", "-fr", &normal_word(path)]);
         }
     }
 
@@ -303,9 +303,9 @@ impl Visitor<'_> {
                     }
                     let needs_it = is_one || in_backquotes || in_script || number > 0;
                     self.parts.begin(Some(part), Kind::Text);
-                    self.parts.spell(if needs_it { own } else { Faith::WIDE }, [piece]);
+                    self.parts.spell(if needs_it { own } else { Faith::WIDE }, &[piece]);
                     if let Some(whole) = whole_of_next.take() {
-                        self.parts.spell(own, [whole.trim()]);
+                        self.parts.spell(own, &[whole.trim()]);
                     }
                     self.text_as_command(piece);
                 }
@@ -325,22 +325,21 @@ impl Visitor<'_> {
         let (written, rest) = text.split_at(end);
         let name = base_name(written);
         if name.len() < written.len() {
-            self.parts.spell(Faith::WIDE, [name, rest.trim_start()]);
+            self.parts.spell(Faith::WIDE, &[name, rest.trim_start()]);
         }
         let program = programs::find(name).filter(|program| program.style.is_some());
         let Some(program) = program else { return };
         let words: Vec<&str> = rest.split_whitespace().collect();
         if program.does == Operands::Find {
             for path in find::swept_from(&words) {
-                self.parts.spell(Faith::WIDE, ["rm", "-fr", &normal_word(path)]);
+                self.parts.spell(Faith::WIDE, &["rm", "-fr", &normal_word(path)]);
             }
             return;
         }
         let arguments = program.arguments(&words);
         for deed in program.each(&arguments.operands).into_iter().take(MAX_DEEDS_OF_TEXT) {
             let normal = normal_arguments(program, &arguments.options, &deed, true);
-            let words = std::iter::once(name).chain(normal.iter().map(AsRef::as_ref));
-            self.parts.spell(Faith::WIDE, words);
+            self.parts.spell_command(Faith::WIDE, name, &normal);
             self.without_unknown(name, program, &arguments.options, &deed);
         }
     }

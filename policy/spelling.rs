@@ -71,7 +71,7 @@ pub(crate) fn normal_word(word: &str) -> Cow<'_, str> {
         return Cow::Borrowed(word);
     };
     let normal = normal_path(path);
-    if normal == path { Cow::Borrowed(word) } else { Cow::Owned(format!("{head}{normal}")) }
+    if normal == path { Cow::Borrowed(word) } else { Cow::Owned([head, &normal].concat()) }
 }
 
 /// A word with the relative path in it made absolute, where there is one. `is_path` says
@@ -87,13 +87,20 @@ pub(crate) fn absolute_word(word: &str, cwd: &str, is_path: Option<bool>) -> Opt
     let (head, path) = path_in(word)?;
     let relative = !path.is_empty() && !path.starts_with(['/', '~', '$', '-', '`']);
     let is_path = is_path.unwrap_or_else(|| path.contains('/') || path.starts_with('.'));
-    (relative && is_path).then(|| format!("{head}{}", normal_path(&format!("{cwd}/{path}"))))
+    (relative && is_path).then(|| [head, &*normal_path(&below(cwd, path))].concat())
+}
+
+/// A path as it lies in a folder.
+fn below(folder: &str, path: &str) -> String {
+    [folder, "/", path].concat()
 }
 
 /// The path in a word and what stands before it (`of=`, `--file=`, `@`); no path is found
 /// in a URL or a sentence.
 fn path_in(word: &str) -> Option<(&str, &str)> {
-    if word.contains([' ', '\n']) || word.contains("://") {
+    let bytes = word.as_bytes();
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\n');
+    if bytes.iter().any(is_blank) || bytes.windows(3).any(|three| three == b"://") {
         return None;
     }
     let mut at = 0;
@@ -113,7 +120,7 @@ fn path_in(word: &str) -> Option<(&str, &str)> {
 
 /// A path without what says nothing.
 pub(crate) fn normal_path(path: &str) -> Cow<'_, str> {
-    let named = [("$HOME", '~'), ("${HOME}", '~'), ("$PWD", '.'), ("${PWD}", '.'), ("~+", '.')];
+    let named = [("$HOME", "~"), ("${HOME}", "~"), ("$PWD", "."), ("${PWD}", "."), ("~+", ".")];
     let is_named = path.starts_with('$') || path.starts_with("~+");
     let place = named
         .iter()
@@ -121,7 +128,7 @@ pub(crate) fn normal_path(path: &str) -> Cow<'_, str> {
         .find_map(|(name, place)| Some((path.strip_prefix(name)?, place)));
     let path = match place {
         Some((rest, place)) if rest.is_empty() || rest.starts_with('/') => {
-            Cow::Owned(format!("{place}{rest}"))
+            Cow::Owned([place, rest].concat())
         }
         _ => Cow::Borrowed(path),
     };
@@ -172,7 +179,8 @@ pub(crate) fn by_home(path: &str, home: Option<&str>) -> Option<String> {
     if !path.starts_with('/') {
         return None;
     }
-    let below = |rest: &str| (rest.is_empty() || rest.starts_with('/')).then(|| format!("~{rest}"));
+    let below =
+        |rest: &str| (rest.is_empty() || rest.starts_with('/')).then(|| ["~", rest].concat());
     let own = home
         .filter(|home| home.len() > 1)
         .and_then(|home| path.strip_prefix(home.trim_end_matches('/')));
@@ -189,9 +197,9 @@ pub(crate) fn places(path: &str, cwd: Option<&str>, home: Option<&str>) -> Place
     let path = normal_path(path);
     let path = match cwd {
         _ if path.starts_with(['/', '~', '$', '`']) => path.into_owned(),
-        Some(cwd) => normal_path(&format!("{cwd}/{path}")).into_owned(),
+        Some(cwd) => normal_path(&below(cwd, &path)).into_owned(),
         None if path == "." || path.starts_with("..") => return Places(path.into_owned(), None),
-        None => return Places(format!("./{path}"), Some(path.into_owned())),
+        None => return Places(["./", &*path].concat(), Some(path.into_owned())),
     };
     let Some(rest) = path.strip_prefix('~') else {
         let by_home = by_home(&path, home);
@@ -199,11 +207,9 @@ pub(crate) fn places(path: &str, cwd: Option<&str>, home: Option<&str>) -> Place
     };
     let name = rest.split('/').next().unwrap_or_default();
     match (name.is_empty(), home) {
-        (true, Some(home)) => {
-            Places(normal_path(&format!("{home}{rest}")).into_owned(), Some(path))
-        }
+        (true, Some(home)) => Places(normal_path(&[home, rest].concat()).into_owned(), Some(path)),
         (true, None) => Places(path, None),
-        (false, _) => Places(format!("~{}", &rest[name.len()..]), Some(format!("/home/{rest}"))),
+        (false, _) => Places(["~", &rest[name.len()..]].concat(), Some(["/home/", rest].concat())),
     }
 }
 

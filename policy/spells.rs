@@ -37,28 +37,29 @@ impl Visitor<'_> {
             self.parts.assigns(part, name);
         }
         if let Some(sent) = place.sent {
-            self.parts.spell(Faith::WIDE, [sent]);
+            self.parts.spell(Faith::WIDE, &[sent]);
         }
         let faith = if command.guessed { Faith::WIDE } else { Faith::FULL };
         if let Some(typed) = command.typed.as_ref().filter(|_| !risky) {
-            self.parts.spell(Faith::TYPED, [typed.concat()]);
+            self.parts.spell(Faith::TYPED, &[typed.concat()]);
         }
         let faithful = command.redirections.iter().all(|to| normal_word(&to.target) == to.target);
         let as_written = if faithful { faith } else { Faith::WIDE };
-        self.parts.spell(as_written, clothes(command, true, false, None));
+        self.parts.spell(as_written, &clothes(command, true, false, None));
         if let Some(Inner::Script(script, _)) = runs.filter(|_| !risky && faithful) {
             let to = command.redirections.iter().flat_map(|to| [to.operator, &to.target]);
-            self.parts.spell(Faith::TYPED, std::iter::once(script.as_str()).chain(to));
+            let to: Vec<&str> = to.collect();
+            self.parts.spell_command(Faith::TYPED, script, &to);
         }
         // To set what changes nothing about what runs needs no permission.
         if kind == Kind::Command && !risky && !command.assignments.is_empty() {
-            self.parts.spell(as_written, clothes(command, false, false, None));
+            self.parts.spell(as_written, &clothes(command, false, false, None));
         }
         let by_name = command.words.first().is_none_or(|word| is_known_by_name(word));
         let faith = if by_name { Faith { permits: false, ..faith } } else { Faith::WIDE };
-        self.parts.spell(faith, clothes(command, true, true, None));
+        self.parts.spell(faith, &clothes(command, true, true, None));
         if self.cwd.is_some() {
-            self.parts.spell(faith, clothes(command, true, true, self.cwd.as_deref()));
+            self.parts.spell(faith, &clothes(command, true, true, self.cwd.as_deref()));
         }
         self.spell_redirections(command);
         part
@@ -70,10 +71,10 @@ impl Visitor<'_> {
         let faith = if alone { Faith::EXCUSES } else { Faith::WIDE };
         for Redirection { operator, target } in &command.redirections {
             let operator = if operator.contains('>') { ">" } else { operator };
-            self.parts.spell(faith, [operator, &normal_word(target)]);
+            self.parts.spell(faith, &[operator, &normal_word(target)]);
             if operator != "<<<" {
                 for place in places(target, self.cwd.as_deref(), self.home).iter() {
-                    self.parts.spell(faith, [operator, place]);
+                    self.parts.spell(faith, &[operator, place]);
                 }
             }
         }
@@ -117,11 +118,11 @@ impl Visitor<'_> {
         }
         let part = self.parts.begin(place.parent, Kind::Whole);
         if let Some(sent) = place.sent {
-            self.parts.spell(Faith::WIDE, [sent]);
+            self.parts.spell(Faith::WIDE, &[sent]);
         }
         self.parts.spell(Faith::WIDE, words);
         let all = normal_arguments(program, &arguments.options, &arguments.operands, true);
-        self.parts.spell(Faith::WIDE, std::iter::once(name).chain(all.iter().map(AsRef::as_ref)));
+        self.parts.spell_command(Faith::WIDE, name, &all);
         // What is done twice is done.
         let mut known = BTreeSet::new();
         for deed in deeds.into_iter().filter(|deed| known.insert(deed.clone())) {
@@ -150,7 +151,7 @@ impl Visitor<'_> {
         if operands.iter().any(|operand| operand.starts_with("./")) {
             let faith = if guessed.is_some() { Faith::WIDE } else { Faith::EXCUSES };
             let words = normal_arguments(program, options, operands, false);
-            self.parts.spell(faith, std::iter::once(name).chain(words.iter().map(AsRef::as_ref)));
+            self.parts.spell_command(faith, name, &words);
         }
         self.without_unknown(name, program, options, operands);
     }
@@ -186,7 +187,7 @@ impl Visitor<'_> {
             short.cloned().collect()
         };
         let words = normal_arguments(program, &known, operands, true);
-        self.parts.spell(Faith::WIDE, std::iter::once(name).chain(words.iter().map(AsRef::as_ref)));
+        self.parts.spell_command(Faith::WIDE, name, &words);
     }
 
     /// Whether so many spellings would be too large, each longer by `bytes` and the
@@ -223,20 +224,20 @@ impl Visitor<'_> {
         let as_written = if resolved && !written.contains(' ') { faith } else { Faith::WIDE };
         if let Some(sent) = sent {
             // A blank behind it is no argument.
-            self.parts.spell(as_written, [sent.trim_end_matches([' ', '\t'])]);
+            self.parts.spell(as_written, &[sent.trim_end_matches([' ', '\t'])]);
         }
         self.parts.spell(as_written, plain);
         if let Some(typed) = guessed.filter(|typed| !typed.is_empty()) {
-            self.parts.spell(Faith::TYPED, [typed]);
+            self.parts.spell(Faith::TYPED, &[typed]);
         }
         let same = plain[1..].iter().copied().eq(normal.iter().map(AsRef::as_ref));
         if !same || name.len() != written.len() {
-            let words = |first| std::iter::once(first).chain(normal.iter().map(AsRef::as_ref));
-            self.parts.spell(if written.contains(' ') { excuses } else { faith }, words(written));
-            self.parts.spell(by_name, words(name));
+            let faith = if written.contains(' ') { excuses } else { faith };
+            self.parts.spell_command(faith, written, normal);
+            self.parts.spell_command(by_name, name, normal);
         }
         if name.len() != written.len() {
-            self.parts.spell(Faith::WIDE, std::iter::once(name).chain(plain[1..].iter().copied()));
+            self.parts.spell_command(Faith::WIDE, name, &plain[1..]);
         }
         self.spell_places(name, normal, program, by_name);
     }
@@ -251,39 +252,32 @@ impl Visitor<'_> {
         faith: Faith,
     ) {
         let is_path = |index| program.map(|program| program.is_path(index, normal.len()));
-        // By their index, the words that are spelled in another way as well.
-        let mut absolute: Vec<(usize, String)> = Vec::new();
-        if let Some(cwd) = self.cwd.as_deref() {
-            let words = normal.iter().enumerate();
-            absolute.extend(words.filter_map(|(index, word)| {
-                Some((index, absolute_word(word, cwd, is_path(index))?))
-            }));
-        }
-        let mut at_home: Vec<(usize, String)> = Vec::new();
-        if self.home.is_some() {
-            let words = changed(normal, &absolute).enumerate();
-            at_home
-                .extend(words.filter_map(|(index, word)| Some((index, by_home(word, self.home)?))));
-        }
-        // What lies where the call is made, or below.
-        let is_near = || {
-            let began = self.began.map_or("", |began| began.trim_end_matches('/'));
-            absolute.iter().all(|(_, word)| {
-                let behind = word.split_once(began).map(|(_, behind)| behind);
-                !began.is_empty() && behind.is_some_and(|it| it.is_empty() || it.starts_with('/'))
-            })
+        let absolute = self.cwd.as_deref().and_then(|cwd| {
+            changed(normal, &mut |index, word| absolute_word(word, cwd, is_path(index)))
+        });
+        let at_home = self.home.and_then(|_| {
+            let word_of = |index: usize| &absolute.as_deref().unwrap_or(normal)[index];
+            changed(normal, &mut |index, _| by_home(word_of(index), self.home))
+        });
+        let by = match &absolute {
+            Some(words) if self.texts => self.by_place(words),
+            _ => By::Itself,
         };
-        let by = match (absolute.is_empty(), self.texts) {
-            (true, _) | (_, false) => By::Itself,
-            _ if is_near() => By::Call,
-            _ => By::Cd,
-        };
-        for other in [absolute, at_home] {
-            if !other.is_empty() {
-                let words = changed(normal, &other);
-                self.parts.spell(Faith { by, ..faith }, std::iter::once(name).chain(words));
-            }
+        for words in [&absolute, &at_home].into_iter().flatten() {
+            self.parts.spell_command(Faith { by, ..faith }, name, words);
         }
+    }
+
+    /// What a spelling owes its paths to of which some were made absolute: what lies where the call
+    /// is made, or below, is known by that.
+    fn by_place(&self, words: &[Cow<'_, str>]) -> By {
+        let began = self.began.map_or("", |began| began.trim_end_matches('/'));
+        let is_near = |word: &Cow<'_, str>| {
+            let behind = word.split_once(began).map(|(_, behind)| behind);
+            !began.is_empty() && behind.is_some_and(|it| it.is_empty() || it.starts_with('/'))
+        };
+        let mut absolute = words.iter().filter(|word| matches!(word, Cow::Owned(_)));
+        if absolute.all(is_near) { By::Call } else { By::Cd }
     }
 }
 
@@ -325,15 +319,22 @@ fn normal_words<'a>(words: &[&'a str]) -> Vec<Cow<'a, str>> {
     words[1..].iter().map(|word| normal_word(word)).collect()
 }
 
-/// The words with some of them spelled in another way, which are given by their index.
+/// The words with some of them spelled in another way, which are owned; nothing where all stay.
+#[inline(never)]
 fn changed<'w>(
-    words: &'w [Cow<'w, str>],
-    others: &'w [(usize, String)],
-) -> impl Iterator<Item = &'w str> {
-    let mut others = others.iter().peekable();
-    words.iter().enumerate().map(move |(index, word)| {
-        others.next_if(|(at, _)| *at == index).map_or(word.as_ref(), |(_, other)| other.as_str())
-    })
+    words: &'w [Cow<'_, str>],
+    other: &mut dyn FnMut(usize, &str) -> Option<String>,
+) -> Option<Vec<Cow<'w, str>>> {
+    let mut all = Vec::new();
+    for (index, word) in words.iter().enumerate() {
+        if let Some(other) = other(index, word) {
+            if all.is_empty() {
+                all.extend(words.iter().map(|word| Cow::Borrowed(word.as_ref())));
+            }
+            all[index] = Cow::Owned(other);
+        }
+    }
+    (!all.is_empty()).then_some(all)
 }
 
 /// The arguments of one deed in normal spelling: options first, as its patterns have them.

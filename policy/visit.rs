@@ -167,13 +167,13 @@ impl<'c> Visitor<'c> {
         };
         let Some(words) = words else {
             let root = self.parts.begin(None, Kind::Whole);
-            self.parts.spell(Faith::WIDE, [line]);
+            self.parts.spell(Faith::WIDE, &[line]);
             // What follows a command is as an argument to it, whatever stands between them.
             if self.texts && form == Form::Line && line.len() <= MAX_LINE_OF_TEXTS {
                 let pieces = line.split(ENDS_A_COMMAND).map(str::trim);
                 let pieces: Vec<&str> = pieces.filter(|piece| !piece.is_empty()).collect();
                 let joined = pieces.join(" && ");
-                self.parts.spell(Faith::WIDE, [shell::behind_openers(&joined)]);
+                self.parts.spell(Faith::WIDE, &[shell::behind_openers(&joined)]);
             }
             self.script(line, place.inside(root));
             return;
@@ -188,7 +188,7 @@ impl<'c> Visitor<'c> {
             *program = Cow::Owned(name.to_string());
             command.assignments.clear();
             let root = self.parts.begin(None, Kind::Whole);
-            self.parts.spell(Faith::WIDE, [line]);
+            self.parts.spell(Faith::WIDE, &[line]);
             self.command(&command, place.inside(root));
         } else {
             self.command(&command, place);
@@ -255,8 +255,8 @@ impl<'c> Visitor<'c> {
                 self.parts.assigns(part, name);
             }
         }
-        self.parts.spell(Faith::WIDE, [&undone]);
-        self.parts.spell(Faith::WIDE, [shell::behind_openers(&undone)]);
+        self.parts.spell(Faith::WIDE, &[&*undone]);
+        self.parts.spell(Faith::WIDE, &[shell::behind_openers(&undone)]);
         for piece in shell::crude_pieces(&text.replace("{}", shell::MARK)) {
             let mut commands: Vec<Command<'_>> = piece.into_iter().map(read).collect();
             match &mut commands[..] {
@@ -265,7 +265,7 @@ impl<'c> Visitor<'c> {
                     let words: Vec<Vec<&str>> =
                         stages.iter().map(|stage| Self::short(stage)).collect();
                     let part = self.parts.begin(place.parent, Kind::Whole);
-                    self.parts.spell(Faith::WIDE, words.join(&"|"));
+                    self.parts.spell(Faith::WIDE, &words.join(&"|"));
                     let mut feed = Feed::default();
                     for stage in stages.iter_mut().filter(|stage| !stage.words.is_empty()) {
                         stage.input = std::mem::take(&mut feed);
