@@ -183,7 +183,7 @@ fn is_ours(path: &Path) -> Result<(), String> {
     } else if memmem::find(&content, NAME).is_some() {
         Err("it belongs to another version of rampart".to_owned())
     } else {
-        Err("it is not librampart".to_owned())
+        Err("it is not this rampart's library".to_owned())
     }
 }
 

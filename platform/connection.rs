@@ -145,13 +145,8 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
                 continue;
             }
             for _ in 0..MOST_ATTEMPTS {
-                last = match self.connect(address) {
-                    Ok(fresh) => {
-                        if let Some(slot) = &mut slot {
-                            slot.note(&fresh);
-                        }
-                        (self.converse(&fresh, None), Some(fresh))
-                    }
+                last = match self.connect(address, slot.as_deref_mut()) {
+                    Ok(fresh) => (self.converse(&fresh, None), Some(fresh)),
                     Err(outcome) => (End { outcome, reusable: false }, None),
                 };
                 if last.0.outcome != TAKEN_AWAY || self.reader.has_begun() {
@@ -167,8 +162,23 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
 
     /// Not inlined, so that its frame is gone before [`Self::converse`].
     #[inline(never)]
-    fn connect(&mut self, address: &Address) -> Result<Descriptor, Outcome> {
-        let mut socket = new_socket(address)?;
+    fn connect(
+        &mut self,
+        address: &Address,
+        mut slot: Option<&mut Slot>,
+    ) -> Result<Descriptor, Outcome> {
+        let mut noted_socket = || {
+            let Some(slot) = &mut slot else { return new_socket(address) };
+            // A handler that does not return would lose a socket that is not noted yet.
+            let mask = SignalMask::ALL.block();
+            let socket = new_socket(address);
+            if let Ok(socket) = &socket {
+                slot.note(socket);
+            }
+            mask.restore();
+            socket
+        };
+        let mut socket = noted_socket()?;
         let mut connected = sys::connect(&socket, address);
         loop {
             connected = match connected {
@@ -184,7 +194,7 @@ impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Argument
                     }
                     self.deadline.spend(QUEUE_WAIT_MS);
                     self.deadline.pause(1).map_err(outcome_of)?;
-                    socket = new_socket(address)?;
+                    socket = noted_socket()?;
                     sys::connect(&socket, address)
                 }
                 // A Unix socket whose queue is full (connect(2)).

@@ -174,7 +174,7 @@ fn what_is_not_usable_is_said_and_nothing_is_run() {
         (&[], Some("/no/librampart.so"), 2, "/no/librampart.so"),
         (&[], Some(not_a_library.to_str().unwrap()), 2, "not a shared library"),
         (&[], Some("/bin"), 2, "not a file"),
-        (&[], Some(foreign.to_str().unwrap()), 2, "it is not librampart"),
+        (&[], Some(foreign.to_str().unwrap()), 2, "not this rampart's library"),
         (&[], Some(older.to_str().unwrap()), 2, "another version"),
         #[cfg(target_os = "linux")]
         (&[], Some(cut_short.to_str().unwrap()), 2, "cut short"),
