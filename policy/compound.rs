@@ -57,12 +57,7 @@ impl Visitor<'_> {
         let before = self.arguments.take();
         let name = before.as_ref().map_or("sh", |before| before.name());
         self.arguments = arguments.map(|arguments| Rc::new(Arguments::new(name, arguments)));
-        let depth = place.depth + 1;
-        let feed = self.compound(
-            &function.body.0,
-            Place { depth, sent: None, ..place },
-            own.as_ref().unwrap_or(input),
-        );
+        let feed = self.compound(&function.body.0, place.deeper(), own.as_ref().unwrap_or(input));
         self.arguments = before;
         feed
     }

@@ -195,10 +195,11 @@ fn small_literals(glob: &Glob, whole: bool) -> Vec<String> {
 /// that only look like some, where there are any.
 fn visible(text: &str) -> Option<String> {
     let is_hidden = |byte: u8| byte < b' ' && !matches!(byte, b'\t' | b'\n');
-    // To look at every byte is faster than to look where to stop.
-    let any_hidden = text.bytes().fold(false, |found, byte| found | is_hidden(byte));
     let looks_blank = |c: char| !c.is_ascii() && c.is_whitespace();
-    if !any_hidden && (text.is_ascii() || !text.contains(looks_blank)) {
+    // To look at every byte is faster than to look where to stop.
+    let of = |(hidden, all): (bool, u8), byte: u8| (hidden | is_hidden(byte), all | byte);
+    let (any_hidden, all) = text.bytes().fold((false, 0), of);
+    if !any_hidden && (all.is_ascii() || !text.contains(looks_blank)) {
         return None;
     }
     let mut visible = String::with_capacity(text.len());

@@ -35,12 +35,11 @@ impl Visitor<'_> {
         origins: &[(String, Feed)],
         place: Place<'_>,
     ) -> Feed {
-        let deeper = Place { depth: place.depth.saturating_add(1), sent: None, ..place };
         let words = invocation.words;
         if place.depth < MAX_DEPTH
             && let Some(feed) = self
                 .defined(words, command, place)
-                .or_else(|| self.made_here(words, command, origins, deeper))
+                .or_else(|| self.made_here(words, command, origins, place.deeper()))
         {
             return feed;
         }
@@ -85,34 +84,34 @@ impl Visitor<'_> {
         origins: &[(String, Feed)],
         place: Place<'_>,
     ) -> Feed {
-        let deeper = Place { depth: place.depth.saturating_add(1), sent: None, ..place };
         match inner {
             _ if self.overflow => Feed::default(),
             Inner::Words(inner) => {
                 let own = invocation.program.is_none_or(|it| !it.transparent);
-                self.runs_words(&inner, values, command, own, origins, deeper)
+                self.runs_words(&inner, values, command, own, origins, place.deeper())
             }
-            Inner::Here(text) => self.script(&with_output(text, origins), deeper),
+            Inner::Here(text) => self.script(&with_output(text, origins), place.deeper()),
             Inner::Script(text, arguments) => {
                 let parallel = invocation.name == "parallel";
                 self.runs_script(text, &arguments, parallel, command, origins, place)
             }
             Inner::Setting(text) => self.nested(&text, place),
-            Inner::Input { shell: true } => match command.input.text() {
-                Some(text) => self.nested(text, place),
-                None => Feed::default(),
-            },
             // A file of the line's own, such as `source /dev/stdin <<E`.
-            Inner::File("/dev/stdin") => match command.input.text() {
-                Some(text) => self.script(text, deeper),
-                None => Feed::default(),
-            },
-            Inner::File(file) => match origins.iter().find(|(source, _)| source == file) {
-                Some((_, feed)) if feed.text().is_some() => {
-                    self.nested(feed.text().unwrap_or_default(), place)
+            Inner::File("/dev/stdin") => {
+                let text = command.input.text();
+                text.map_or_else(Feed::default, |text| self.script(text, place.deeper()))
+            }
+            Inner::Input { shell: true } => {
+                let text = command.input.text();
+                text.map_or_else(Feed::default, |text| self.nested(text, place))
+            }
+            Inner::File(file) => {
+                let written = origins.iter().find(|(source, _)| source == file);
+                match written.and_then(|(_, feed)| feed.text()) {
+                    Some(text) => self.nested(text, place),
+                    None => self.made_script(file, place),
                 }
-                _ => self.made_script(file, place),
-            },
+            }
             Inner::Input { shell: false } => {
                 self.scripts_of(command.input.text().unwrap_or_default(), place)
             }
@@ -139,7 +138,7 @@ impl Visitor<'_> {
         let alias = alias.filter(|alias| !alias.starts_with(words[0]))?.clone();
         let line = std::iter::once(alias.as_str()).chain(words[1..].iter().copied());
         let line = line.collect::<Vec<_>>().join(" ");
-        Some(self.script(&line, Place { depth: place.depth + 1, sent: None, ..place }))
+        Some(self.script(&line, place.deeper()))
     }
 
     /// Adds a script that a command is given; gives what it writes.
@@ -286,8 +285,7 @@ impl Visitor<'_> {
         // A rule that would hold for the line by itself holds for it in here too.
         let whole = self.parts.begin(place.parent, Kind::Whole);
         self.parts.spell(Faith::WIDE, &[script]);
-        let inside = Place { depth: place.depth + 1, ..place.inside(whole) };
-        self.apart(|visitor| visitor.script(script, inside))
+        self.apart(|visitor| visitor.script(script, place.inside(whole).deeper()))
     }
 
     /// Follows wrappers to what they run in the end.

@@ -157,6 +157,7 @@ impl Visitor<'_> {
     }
 
     /// Spells the part begun last with the options alone that its normal spelling knows.
+    #[inline(never)]
     pub(crate) fn without_unknown(
         &mut self,
         name: &str,
@@ -164,6 +165,9 @@ impl Visitor<'_> {
         options: &[String],
         operands: &[&str],
     ) {
+        if options.is_empty() {
+            return;
+        }
         let style = program.style.as_deref().unwrap_or_default();
         let is_known = |letter: char| style.iter().any(|(_, same)| *same == Some(letter));
         let is_long = |option: &str| option.starts_with("--");

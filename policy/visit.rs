@@ -99,6 +99,11 @@ impl Place<'_> {
     pub(crate) fn inside(self, part: usize) -> Self {
         Self { parent: Some(part), sent: None, ..self }
     }
+
+    /// The same in what runs there.
+    pub(crate) fn deeper(self) -> Self {
+        Self { depth: self.depth.saturating_add(1), sent: None, ..self }
+    }
 }
 
 impl<'c> Visitor<'c> {
