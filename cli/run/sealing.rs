@@ -146,6 +146,7 @@ fn tell_of_own_rights(command: &[OsString]) {
     let programs = command.first().map(OsString::as_os_str).into_iter();
     let mut programs = programs.chain(agents::launched(command));
     if !geteuid().is_root()
+        && Os::HERE == Os::Linux
         && !is_in_sealed_run()
         && let Some(program) = programs.find(|program| has_rights(program))
     {
