@@ -7,9 +7,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use aho_corasick::Anchored;
-use aho_corasick::automaton::{Automaton, StateID};
-use aho_corasick::nfa::contiguous::NFA;
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
 use crate::bits::Bits;
 use crate::parts::Parts;
@@ -17,14 +15,16 @@ use crate::parts::Parts;
 /// From how many parts on the search is run for each part by itself.
 const MANY_PARTS: usize = 16;
 
+/// Up to how many literals the search is built for speed at the cost of memory.
+const FAST_LITERALS: usize = 100;
+
 /// From which length on, in bytes, a literal is preferred for being rare alone.
 const TELLING_LEN: usize = 3;
 
 /// The conditions of all rules, each with a number, and what finds them.
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// What searches for the literals, and how it begins.
-    search: Option<(NFA, StateID)>,
+    search: Option<AhoCorasick>,
     /// For each literal the conditions that need it, and another that they need as well, or
     /// the same.
     users: Vec<Vec<(usize, usize)>>,
@@ -70,9 +70,11 @@ impl Index {
                 users[first].push((condition, second));
             }
         }
+        let fast = literals.len() <= FAST_LITERALS;
+        let kind = if fast { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
+        let mut builder = AhoCorasickBuilder::new();
         // The texts are in small letters. A prefilter finds nothing for so many literals.
-        let built = NFA::builder().prefilter(false).dense_depth(1).build(&literals).ok();
-        let search = built.and_then(|nfa| nfa.start_state(Anchored::No).ok().map(|at| (nfa, at)));
+        let search = builder.prefilter(false).dense_depth(1).kind(Some(kind)).build(&literals).ok();
         if search.is_none() {
             // Without the search every condition is looked at, which is slow and right.
             (0..conditions.len()).for_each(|condition| always.set(condition));
@@ -88,28 +90,10 @@ impl Index {
             return self.candidates_of_each(lower, &parts.ends());
         }
         let mut literals = self.none.clone();
-        self.hits(lower).for_each(|(literal, _)| literals.set(literal));
+        for hit in self.search.iter().flat_map(|it| it.find_overlapping_iter(lower)) {
+            literals.set(hit.pattern().as_usize());
+        }
         Candidates { line: self.needing(&literals), of: Vec::new(), groups: Vec::new() }
-    }
-
-    /// Each literal that is found in a text, and where it ends there. The search has a loop of its
-    /// own here, for that of the crate is ready for more and takes twice the code.
-    fn hits(&self, text: &str) -> impl Iterator<Item = (usize, usize)> {
-        let mut bytes = text.bytes().enumerate();
-        let mut state = self.search.as_ref().map(|(_, start)| *start);
-        let (mut more, mut end) = (0, 0);
-        std::iter::from_fn(move || {
-            let ((nfa, _), state) = (self.search.as_ref()?, state.as_mut()?);
-            while more == 0 {
-                let (at, byte) = bytes.next()?;
-                *state = nfa.next_state(Anchored::No, *state, byte);
-                if nfa.is_match(*state) {
-                    (more, end) = (nfa.match_len(*state), at + 1);
-                }
-            }
-            more -= 1;
-            Some((nfa.match_pattern(*state, more).as_usize(), end))
-        })
     }
 
     /// The conditions that need no more than these literals.
@@ -134,10 +118,11 @@ impl Index {
         let (mut found, mut last): (Vec<usize>, Vec<usize>) = (Vec::new(), vec![usize::MAX]);
         // For each literal the text in which it was found last, from 1.
         let mut seen = vec![0; self.users.len()];
-        let mut hits = self.hits(text).peekable();
+        let mut hits = self.search.iter().flat_map(|it| it.find_overlapping_iter(text)).peekable();
         for (number, end) in ends.iter().enumerate() {
             found.clear();
-            while let Some((literal, _)) = hits.next_if(|(_, at)| at <= end) {
+            while let Some(hit) = hits.next_if(|hit| hit.end() <= *end) {
+                let literal = hit.pattern().as_usize();
                 if seen[literal] <= number {
                     seen[literal] = number + 1;
                     found.push(literal);
