@@ -118,7 +118,7 @@ fn standard_error(process: i32) -> Option<File> {
 
 #[cfg(target_os = "linux")]
 fn job(process: i32) -> Option<Job> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let status = processes::status(process).ok()?;
     // After the name in parentheses: state, parent, group, session, terminal, foreground group
     // (proc_pid_stat(5)).
     let fields = status.rsplit_once(')')?.1.split_ascii_whitespace();

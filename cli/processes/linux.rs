@@ -29,6 +29,15 @@ pub fn status(process: i32) -> io::Result<String> {
     Ok(String::from_utf8_lossy(short(process, "stat", &mut room)?).into_owned())
 }
 
+/// A value of `/proc/PID/status` (`proc_pid_status(5)`), of those that stand before the groups, of
+/// which there may be many. The name of the process, which comes first, may be no UTF-8.
+pub fn status_value(process: i32, name: &str) -> Option<String> {
+    let mut room = [0; STATUS_BYTES];
+    let text = String::from_utf8_lossy(short(process, "status", &mut room).ok()?);
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    Some(value.trim().to_owned())
+}
+
 /// A file that the system has about a process and that fits into `room`, read in one call.
 ///
 /// # Errors
@@ -68,8 +77,8 @@ pub fn words(process: i32) -> Vec<Vec<u8>> {
 }
 
 pub fn has_loaded(process: i32) -> bool {
-    let maps = fs::read_to_string(format!("/proc/{process}/maps"));
-    maps.is_ok_and(|maps| maps.contains("/librampart.so"))
+    let maps = fs::read(format!("/proc/{process}/maps")).unwrap_or_default();
+    String::from_utf8_lossy(&maps).contains("/librampart.so")
 }
 
 /// Whether a process is in a sealed run: a keeper is among its ancestors.

@@ -14,7 +14,8 @@ use rampart_core::host::Os;
 use linux::has_loaded;
 #[cfg(target_os = "linux")]
 pub use linux::{
-    each_environment, environment, handle, is_sealed, now, parent, short, started, status, words,
+    each_environment, environment, handle, is_sealed, now, parent, short, started, status,
+    status_value, words,
 };
 #[cfg(target_os = "macos")]
 use macos::has_loaded;

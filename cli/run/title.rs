@@ -35,7 +35,7 @@ pub fn set(_words: &std::ffi::CStr) {}
 fn arguments() -> Option<(usize, usize)> {
     /// `arg_start`, field 48 of `proc_pid_stat(5)`, counted from field 3, the first after the name.
     const START: usize = 45;
-    let status = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let status = crate::processes::status(nix::unistd::getpid().as_raw()).ok()?;
     let (_, fields) = status.rsplit_once(") ")?;
     let mut fields = fields.split(' ').skip(START).map(str::parse);
     Some((fields.next()?.ok()?, fields.next()?.ok()?))

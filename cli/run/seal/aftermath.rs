@@ -2,7 +2,7 @@
 //! was passed to `execve`, at the top of the new program's memory (`AT_EXECFN`, getauxval(3)), and
 //! the length of the arguments (`proc_pid_stat(5)`).
 
-use std::fs::{Metadata, metadata, read, read_link, read_to_string};
+use std::fs::{Metadata, metadata, read, read_link};
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -178,8 +178,7 @@ fn execfn(vector: &[u8], size: usize) -> Option<u64> {
 }
 
 pub fn is_traced(process: i32) -> bool {
-    let status = read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    !status.lines().any(|line| line == "TracerPid:\t0")
+    processes::status_value(process, "TracerPid").is_none_or(|tracer| tracer != "0")
 }
 
 /// Time since boot.

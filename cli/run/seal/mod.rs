@@ -101,7 +101,8 @@ pub fn probe() -> Result<Requirement, String> {
 /// (`CAP_SYS_PTRACE`, capabilities(7)).
 pub fn may_read_hidden() -> bool {
     const CAP_SYS_PTRACE: u32 = 19;
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = std::fs::read("/proc/self/status").unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let effective = effective.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
     effective.is_some_and(|set| set >> CAP_SYS_PTRACE & 1 == 1)

@@ -28,6 +28,7 @@ use rampart_core::verdict::Outcome;
 
 use super::filter::Abi;
 use super::tracee::Program;
+use crate::processes;
 
 /// How long to wait for a thread to stop: usually microseconds, longer on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -131,15 +132,13 @@ pub fn say(thread: Pid, said: &[u8], patience: PollTimeout, still_waits: impl Fn
 
 /// Descriptor 2 of a thread; `None` if it is close-on-exec.
 fn inherited_stderr(thread: Pid) -> Option<OwnedFd> {
-    let field = |text: &str, name: &str| {
-        text.lines().find_map(|line| line.strip_prefix(name)).map(|it| it.trim().to_owned())
-    };
-    let about = |file: &str| read_to_string(format!("/proc/{thread}/{file}")).ok();
-    let flags = i32::from_str_radix(&field(&about("fdinfo/2")?, "flags:")?, 8).ok()?;
+    let about = read_to_string(format!("/proc/{thread}/fdinfo/2")).ok()?;
+    let flags = about.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    let flags = i32::from_str_radix(flags.trim(), 8).ok()?;
     if flags & libc::O_CLOEXEC != 0 {
         return None;
     }
-    let process: i32 = field(&about("status")?, "Tgid:")?.parse().ok()?;
+    let process: i32 = processes::status_value(thread.as_raw(), "Tgid")?.parse().ok()?;
     // SAFETY: pidfd_open(2) takes numbers.
     let process = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, process, 0) })?;
     let (raw, stderr) = (process.as_raw_fd(), libc::STDERR_FILENO);
@@ -202,7 +201,7 @@ fn stopped(thread: Pid) -> Option<Registers> {
 }
 
 fn is_there(thread: Pid) -> bool {
-    let state = read_to_string(format!("/proc/{thread}/stat"));
+    let state = processes::status(thread.as_raw());
     state
         .is_ok_and(|it| it.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X'])))
 }

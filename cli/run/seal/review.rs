@@ -281,9 +281,8 @@ fn process_of(thread: Pid) -> i32 {
     if Errno::result(is_first) != Err(Errno::ESRCH) {
         return number;
     }
-    let status = std::fs::read_to_string(format!("/proc/{number}/status")).unwrap_or_default();
-    let process = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
-    process.and_then(|process| process.trim().parse().ok()).unwrap_or(number)
+    let process = processes::status_value(number, "Tgid");
+    process.and_then(|process| process.parse().ok()).unwrap_or(number)
 }
 
 fn hash(path: &[u8]) -> u64 {

@@ -26,6 +26,7 @@ const RESTLESS: &str = r#"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 static char path[4096], word[] = "c\0b", *argv[] = {path, word, 0}, one, other;
@@ -48,6 +49,8 @@ int main(int count, char **words)
 	pthread_t thread;
 	int status;
 
+	if (words[3] && words[4])
+		prctl(PR_SET_NAME, "\377");
 	strcpy(path, words[1]);
 	one = *words[2] == 'a' ? 'a' : 0, other = 'b';
 	letter = one ? path + strlen(path) - 1 : word + 1;
@@ -79,10 +82,14 @@ const OTHER: &str = r#"
 #include <fcntl.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 int main(int count, char **words)
 {
 	const char *path = (const char *)getauxval(AT_EXECFN), *end = path + strlen(path) - 1;
+#ifdef NO_TEXT
+	prctl(PR_SET_NAME, "\377");
+#endif
 	if (*end != 'b' && strcmp(words[1], "cbb")) return 0;
 	close(open(MARK, O_CREAT | O_WRONLY, 0600));
 	sleep(60);
@@ -163,6 +170,18 @@ fn so_is_who_was_allowed_it_by_a_server_that_was_there_before_whose_audit_has_it
 #[test]
 fn so_is_who_did_that_by_a_thread_that_is_not_its_first() {
     is_ended("ab", |_, _| {}, &["by a thread"]);
+}
+
+#[test]
+fn so_is_who_has_a_name_that_is_no_text() {
+    let unnamed = |sealed: &Sealed, a: &Path| {
+        let mark = format!("-DMARK=\"{}\"", sealed.mark("other").display());
+        compile(&sealed.0.path("other.c"), a, &["-w", "-DNO_TEXT", &mark]);
+        std::fs::copy(a, a.with_file_name("b")).unwrap();
+    };
+    for more in [&[][..], &["by a thread", "without a name"]] {
+        is_ended("ab", unnamed, more);
+    }
 }
 
 #[test]
