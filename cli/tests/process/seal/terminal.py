@@ -29,15 +29,19 @@ def expect(what, condition):
     if not condition:
         sys.exit(f"not so: {what}")
 
+def told_of(process, file):
+    # A name need not be text.
+    with open(f"/proc/{process}/{file}", errors="replace") as told:
+        return told.read()
+
 def stat_of(process):
-    with open(f"/proc/{process}/stat") as stat:
-        return stat.read().rpartition(") ")[2].split()
+    return told_of(process, "stat").rpartition(") ")[2].split()
 
 def children_of(process, name=None):
     others = [int(each) for each in os.listdir("/proc") if each.isdigit()]
     def is_one(other):
         try:
-            named = name is None or open(f"/proc/{other}/comm").read().strip() == name
+            named = name is None or told_of(other, "comm").strip() == name
             return named and stat_of(other)[1] == str(process)
         except OSError:
             return False
