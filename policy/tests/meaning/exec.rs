@@ -200,6 +200,8 @@ fn a_variable_is_set_in_each_shell_s_own_way() {
         ("Set-Item -Path Env:LD_PRELOAD x", Deny),
         ("[Environment]::SetEnvironmentVariable('RAMPART_TOKEN','a')", Deny),
         ("pwsh -c \"[System.Environment]::SetEnvironmentVariable(\"RAMPART_URL\", 1)\"", Deny),
+        // As whoever writes it means it: a wrapper starts a program of that name.
+        ("nohup LD_PRELOAD=x ls", Deny),
         // In what no shell would take as well.
         ("RAMPART_TOKEN=a&b\"c", Deny),
         ("ls; A=1 LD_PRELOAD=x ls '", Deny),
