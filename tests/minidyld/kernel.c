@@ -110,13 +110,23 @@ static int ds_socket(int domain, int type, int protocol) {
 struct darwin_timeval { int64_t seconds; int32_t microseconds, padding; };
 enum { DARWIN_SO_RCVTIMEO = 0x1006 };
 
+/* A TCP connection that is closed in both directions. To Linux a new socket is in the same state, but
+ * has no address yet. */
+static int is_over(int descriptor) {
+    struct tcp_info info = {.tcpi_state = TCP_ESTABLISHED};
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t size = sizeof info, room = sizeof address;
+    if (getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) || info.tcpi_state != TCP_CLOSE) return 0;
+    if (getsockname(descriptor, (struct sockaddr *)&address, &room)) return 1;
+    if (address.ss_family == AF_INET) return ((struct sockaddr_in *)&address)->sin_addr.s_addr != INADDR_ANY;
+    return !IN6_IS_ADDR_UNSPECIFIED(&((struct sockaddr_in6 *)&address)->sin6_addr);
+}
+
 /* Options of a connection that is closed in both directions cannot be set (bsd/kern/uipc_socket.c,
  * sosetoptlock), but they can be read (sogetoptlock). */
 static int ds_setsockopt(int descriptor, int level, int option, const void *value, socklen_t length) {
-    struct tcp_info info = {.tcpi_state = TCP_ESTABLISHED};
-    socklen_t size = sizeof info;
     TRACE("setsockopt %d %#x %#x", descriptor, level, option);
-    if (!getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) && info.tcpi_state == TCP_CLOSE && option == DARWIN_SO_RCVTIMEO) {
+    if (option == DARWIN_SO_RCVTIMEO && is_over(descriptor)) {
         errno = EINVAL;
         return -1;
     }
@@ -424,8 +434,12 @@ static int ds_pthread_sigmask(int how, const uint32_t *set, uint32_t *old) {
     uint32_t mask = 0;
     if (how < 1 || how > 3) say_wrong("pthread_sigmask %d", how);
     sigemptyset(&theirs);
+    /* What Darwin does not have stays as it is. */
+    if (how == 3) pthread_sigmask(SIG_SETMASK, NULL, &theirs);
     for (int i = 1; i < 32; i++) {
-        if (*set >> (i - 1) & 1 && LINUX[i]) sigaddset(&theirs, LINUX[i]);
+        if (!LINUX[i]) continue;
+        if (*set >> (i - 1) & 1) sigaddset(&theirs, LINUX[i]);
+        else sigdelset(&theirs, LINUX[i]);
     }
     int result = pthread_sigmask(how == 1 ? SIG_BLOCK : how == 2 ? SIG_UNBLOCK : SIG_SETMASK, &theirs, &before);
     for (int i = 1; i < 32; i++) {
