@@ -89,8 +89,10 @@ struct Exchange<'x, 'q, Arguments> {
 
 impl<'q, Arguments: Iterator<Item = &'q [u8]> + Clone> Exchange<'_, 'q, Arguments> {
     fn by_kept_connection(&mut self, receive_ms: u32) -> Outcome {
+        // Which of the two lies higher is the compiler's choice where their frames are one.
         let own = core::ptr::from_ref(self).addr();
-        let mut slot = Slot::take(&(own..=core::ptr::from_ref(&*self.reader).addr()));
+        let reader = core::ptr::from_ref(&*self.reader).addr();
+        let mut slot = Slot::take(&(own.min(reader)..=own.max(reader)));
         if let Some(slot) = &mut slot
             && let Some(kept) = slot.connection()
         {
