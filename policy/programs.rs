@@ -5,10 +5,11 @@
 //! `.takes("…")` lists the options that take a value, each by its letter or its long name. A sign
 //! behind one says what the value is: `<` a file that is read, `>` one that is written, `x` one
 //! that is deleted, `@` data, of which `@FILE` is read, `^` a URL, `$` a shell script that is run,
-//! `&` the first word of a command that is run, `*` the program of the words behind the operands, `!` something that changes what runs, `:` such a
-//! setting, which may name a command. An option with `?` takes none, and makes the program tell
-//! instead of do; one with `=` is behind one that takes two; `.` takes none and changes nothing
-//! that matters, one with `~` none and makes it another thing.
+//! `&` the first word of a command that is run, `*` the program of the words behind the operands,
+//! `!` something that changes what runs, `:` such a setting, which may name a command. An option
+//! with `?` takes none, and makes the program tell instead of do; one with `=` is behind one that
+//! takes two; `.` takes none and changes nothing that matters, one with `~` none and makes it
+//! another thing.
 //!
 //! `.does(…)` says what the operands are, `.runs(…)` that they are run. `.only_runs(…)` is
 //! for what changes neither who nor where nor what, so that it needs no permission of its own;

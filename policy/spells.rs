@@ -138,8 +138,8 @@ impl Visitor<'_> {
     }
 
     /// Spells the part begun last with its options in normal spelling: with its operands as they
-    /// were written, where that differs, for a pattern may be about `./…`; and without the long
-    /// options of which nothing is known, which make it nothing else.
+    /// were written, where that differs, for a pattern may be about `./…`; and without the options
+    /// of which nothing is known, which make it nothing else.
     fn as_written(
         &mut self,
         name: &str,
